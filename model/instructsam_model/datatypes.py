@@ -1,0 +1,181 @@
+"""The types that flow between the packages: numpy only, frozen, checked when they are made.
+
+What a type has accepted, nobody needs to check again. Nothing here imports torch, so that the ROS shell can use it.
+
+Notation: H, W are the rows and columns of the picture, in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsam_model.errors import ConfigError, FrameError
+
+MAX_INSTRUCTION_CHARS = 4096
+"""Longest instruction that is accepted. The paper's longest have about 60 words (350 characters)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of the camera.
+
+    Attributes:
+        image_rgb: uint8 (H, W, 3), both sides at least 1.
+        stamp_ns: time of capture, nanoseconds since the epoch of the camera's clock.
+        frame_id: optical frame in which the picture was taken (REP-103).
+        depth_m: float32 (H, W), metres along the optical axis, registered to `image_rgb`; NaN or 0 where unknown.
+        intrinsics: float64 (3, 3), the camera matrix K of `image_rgb`.
+
+    Raises:
+        FrameError: a shape or dtype is not as above.
+    """
+
+    image_rgb: NDArray[np.uint8]
+    stamp_ns: int = 0
+    frame_id: str = ''
+    depth_m: NDArray[np.float32] | None = None
+    intrinsics: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        image = self.image_rgb
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise FrameError(f'image_rgb: expected uint8 (H, W, 3) with H, W >= 1, got {image.dtype} {image.shape}')
+        if self.depth_m is not None and (self.depth_m.shape != image.shape[:2] or self.depth_m.dtype != np.float32):
+            raise FrameError(f'depth_m: expected float32 {image.shape[:2]}, got {self.depth_m.dtype} {self.depth_m.shape}')
+        if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
+            raise FrameError(f'intrinsics: expected (3, 3), got {self.intrinsics.shape}')
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image_rgb.shape[1], self.image_rgb.shape[0]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What to look for, in the words of the person or planner who asks.
+
+    Attributes:
+        text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space.
+        id: chosen by whoever asks, to recognise the answer; empty when nobody needs to.
+
+    Raises:
+        ConfigError: the text is empty or too long.
+    """
+
+    text: str
+    id: str = ''
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ConfigError('instruction: expected text such as "the red mug", got an empty string')
+        if len(self.text) > MAX_INSTRUCTION_CHARS:
+            raise ConfigError(f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}')
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the network's slots become instances.
+
+    Attributes:
+        min_score: slots that score lower or equal are left out, 0..1. The paper uses 0.3, and 0.5 for RoboRefIt.
+        mask_threshold: a pixel belongs to the object when its probability is above, 0..1.
+        max_instances: the best so many are kept.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    min_score: float = 0.5
+    mask_threshold: float = 0.5
+    max_instances: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ('min_score', 'mask_threshold'):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f'{name}: expected 0..1, got {value}')
+        if self.max_instances < 1:
+            raise ConfigError(f'max_instances: expected at least 1, got {self.max_instances}')
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object that answers an instruction.
+
+    Attributes:
+        mask: bool (H, W), True on the object, at least one pixel.
+        box_xyxy: float32 (4,), pixels; x2 and y2 are exclusive, so that x2 - x1 is the width.
+        score: confidence that this object answers the instruction, 0..1.
+        label: the phrase it answers, as the model wrote it.
+
+    Raises:
+        ValueError: a shape, dtype or range is not as above.
+    """
+
+    mask: NDArray[np.bool_]
+    box_xyxy: NDArray[np.float32]
+    score: float
+    label: str = ''
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
+            raise ValueError(f'mask: expected bool (H, W), got {self.mask.dtype} {self.mask.shape}')
+        if self.box_xyxy.shape != (4,) or self.box_xyxy.dtype != np.float32:
+            raise ValueError(f'box_xyxy: expected float32 (4,), got {self.box_xyxy.dtype} {self.box_xyxy.shape}')
+        x1, y1, x2, y2 = self.box_xyxy.tolist()
+        height, width = self.mask.shape
+        if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+            raise ValueError(f'box_xyxy: expected a box inside {width}x{height}, got {self.box_xyxy.tolist()}')
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f'score: expected 0..1, got {self.score}')
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Everything in one picture that answers one instruction.
+
+    Attributes:
+        instances: best score first; empty when nothing answers.
+        instruction: the question.
+        answer: the text that the model wrote, its special tokens included.
+        size_wh: width and height of the picture, pixels.
+        stamp_ns: copied from the frame.
+        frame_id: copied from the frame.
+        timings: seconds spent in each stage, by name.
+
+    Raises:
+        ValueError: the instances are out of order or their masks are not of the picture's size.
+    """
+
+    instances: tuple[Instance, ...]
+    instruction: Instruction
+    answer: str
+    size_wh: tuple[int, int]
+    stamp_ns: int = 0
+    frame_id: str = ''
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        width, height = self.size_wh
+        for instance in self.instances:
+            if instance.mask.shape != (height, width):
+                raise ValueError(f'instances: expected masks of {(height, width)}, got {instance.mask.shape}')
+        scores = [instance.score for instance in self.instances]
+        if scores != sorted(scores, reverse=True):
+            raise ValueError(f'instances: expected the best score first, got {scores}')
+
+
+class Segmenter(Protocol):
+    """Anything that answers an instruction about a picture with instances."""
+
+    def segment(
+        self, frame: Frame, instruction: Instruction, selection: Selection | None = None
+    ) -> Segmentation:
+        """Answer `instruction` about `frame`; `selection` None means the segmenter's own default."""
+        ...
