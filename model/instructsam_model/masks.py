@@ -1,0 +1,227 @@
+"""Geometry of masks, and the forms in which they are published.
+
+A mask is bool (H, W), True on the object. A run-length encoding (RLE) is COCO's compressed one with text counts,
+`{'size': [H, W], 'counts': str}`, ready for JSON; its runs go down the columns and start with the background.
+
+Notation: H, W are the rows and columns of the picture, in pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask  # type: ignore[import-untyped]
+
+Mask = NDArray[np.bool_]
+
+
+class Rle(TypedDict):
+    """COCO's compressed run-length encoding of one mask.
+
+    Attributes:
+        size: H and W.
+        counts: the lengths of the runs, in the alphabet of the COCO API.
+    """
+
+    size: list[int]
+    counts: str
+
+
+def tight_box(mask: Mask) -> NDArray[np.float32] | None:
+    """The smallest box around the mask.
+
+    Returns:
+        float32 (4,): x1, y1, x2, y2 in pixels, x2 and y2 exclusive; None when the mask is empty.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
+
+
+def merge_masks(masks: Iterable[Mask], size_hw: tuple[int, int]) -> Mask:
+    """Everything that at least one of the masks covers; an empty (H, W) mask when there are none.
+
+    Raises:
+        ValueError: a mask is not of `size_hw`.
+    """
+    merged = np.zeros(size_hw, dtype=np.bool_)
+    for mask in masks:
+        _check_same_shape(mask, merged)
+        merged |= mask
+    return merged
+
+
+def intersection_and_union(mask: Mask, other: Mask) -> tuple[int, int]:
+    """How many pixels both masks cover, and how many at least one covers.
+
+    Raises:
+        ValueError: the masks differ in size.
+    """
+    _check_same_shape(mask, other)
+    return int(np.count_nonzero(mask & other)), int(np.count_nonzero(mask | other))
+
+
+def mask_iou(mask: Mask, other: Mask) -> float:
+    """Intersection over union, 0..1. Two empty masks agree: 1.
+
+    Raises:
+        ValueError: the masks differ in size.
+    """
+    intersection, union = intersection_and_union(mask, other)
+    return intersection / union if union else 1.0
+
+
+def encode_rle(mask: Mask) -> Rle:
+    """The mask as an RLE that JSON can hold.
+
+    Raises:
+        ValueError: the mask is not bool (H, W) with H, W >= 1.
+    """
+    if mask.ndim != 2 or mask.dtype != np.bool_ or mask.size == 0:
+        raise ValueError(f'mask: expected bool (H, W) with H, W >= 1, got {mask.dtype} {mask.shape}')
+    rle = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
+    return Rle(size=list(mask.shape), counts=rle['counts'].decode('ascii'))
+
+
+def decode_rle(rle: Rle) -> Mask:
+    """The mask of an RLE that `encode_rle` or `to_rle` has made."""
+    return np.ascontiguousarray(coco_mask.decode(rle), dtype=np.bool_)
+
+
+def decode_mask(annotation: Any, size_hw: tuple[int, int] | None = None) -> Mask:
+    """The mask of a published annotation, in any form that `to_rle` reads.
+
+    Raises:
+        ValueError: as `to_rle`.
+    """
+    return decode_rle(to_rle(annotation, size_hw))
+
+
+def to_rle(annotation: Any, size_hw: tuple[int, int] | None = None) -> Rle:
+    """One mask of a published annotation, without drawing its pixels.
+
+    Args:
+        annotation: a compressed RLE (text or bytes counts), an uncompressed one (`counts` a list of run lengths), a
+            polygon `[x, y, x, y, ...]` in pixels, a list of polygons whose union is the mask, or the JSON text of any.
+        size_hw: height and width of the picture. Polygons need it; an RLE, which has its own, must agree with it.
+
+    Raises:
+        ValueError: the annotation is none of these, is damaged, or is of another size than `size_hw`.
+    """
+    if isinstance(annotation, str):
+        return to_rle(_parse_json(annotation), size_hw)
+    if isinstance(annotation, dict):
+        return _rle_from_dict(annotation, size_hw)
+    if isinstance(annotation, list | tuple) and annotation:
+        return _rle_from_polygons(annotation, size_hw)
+    raise ValueError(
+        f'annotation: expected an RLE, a polygon, a list of polygons or their JSON, got {_brief(annotation)}'
+    )
+
+
+def _rle_from_dict(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> Rle:
+    if 'size' not in rle or 'counts' not in rle:
+        raise ValueError(f'RLE: expected the keys size and counts, got {sorted(map(str, rle))}')
+    height, width = _checked_size(rle['size'], size_hw)
+    counts = rle['counts']
+    if isinstance(counts, list | tuple):
+        _check_runs(counts, height, width)
+        compressed = coco_mask.frPyObjects({'size': [height, width], 'counts': list(counts)}, height, width)
+        return Rle(size=[height, width], counts=compressed['counts'].decode('ascii'))
+    if isinstance(counts, bytes):
+        counts = counts.decode('ascii', errors='replace')
+    if not isinstance(counts, str):
+        raise ValueError(f'RLE counts: expected text, bytes or a list of run lengths, got {_brief(counts)}')
+    _check_runs(_run_lengths(counts), height, width)
+    return Rle(size=[height, width], counts=counts)
+
+
+def _rle_from_polygons(annotation: Sequence[Any], size_hw: tuple[int, int] | None) -> Rle:
+    if any(isinstance(part, dict | str) for part in annotation):
+        raise ValueError('annotation: expected one mask, got a list of annotations; decode each by itself')
+    if size_hw is None:
+        raise ValueError('polygon: expected size_hw with it, because a polygon does not say how large its picture is')
+    nested = isinstance(annotation[0], list | tuple)
+    polygons = [_checked_polygon(part) for part in (annotation if nested else [annotation])]
+    height, width = size_hw
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return Rle(size=[height, width], counts=merged['counts'].decode('ascii'))
+
+
+def _checked_size(size: Any, size_hw: tuple[int, int] | None) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError):
+        raise ValueError(f'RLE size: expected [height, width], got {_brief(size)}') from None
+    if height < 1 or width < 1:
+        raise ValueError(f'RLE size: expected [height, width] of at least 1, got {_brief(size)}')
+    if size_hw is not None and (height, width) != tuple(size_hw):
+        raise ValueError(f'RLE size: expected the size of the picture, {list(size_hw)}, got {[height, width]}')
+    return height, width
+
+
+def _checked_polygon(polygon: Any) -> list[float]:
+    # pycocotools takes four numbers for a box and reads past the end of an odd list, both without a word.
+    try:
+        points = np.asarray(polygon, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f'polygon: expected numbers x, y, x, y, ..., got {_brief(polygon)}') from None
+    if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
+        raise ValueError(f'polygon: expected at least three points x, y, x, y, ..., got {_brief(polygon)}')
+    return list(points.tolist())
+
+
+def _check_runs(runs: Sequence[Any], height: int, width: int) -> None:
+    # pycocotools writes outside its memory when the runs do not fill the picture.
+    if any(not isinstance(run, int) or run < 0 for run in runs):
+        raise ValueError(f'RLE counts: expected run lengths of at least 0, got {_brief(list(runs))}')
+    if sum(runs) != height * width:
+        raise ValueError(f'RLE counts: expected runs of {height} x {width} = {height * width} pixels, got {sum(runs)}')
+
+
+def _run_lengths(counts: str) -> list[int]:
+    """The runs of compressed counts (COCO API, maskApi.c, `rleFrString`): 5 bits a character, lowest first.
+
+    pycocotools reads past the end of damaged counts, so they are read here before it sees them.
+    """
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f'RLE counts: expected the characters 0 to o, got {character!r}')
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        # From the fourth run on, the difference to the run before the last is stored.
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value, shift = 0, 0
+    if shift:
+        raise ValueError('RLE counts: expected a whole last run, got text that is cut off')
+    return runs
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'annotation: expected JSON, got {_brief(text)} ({error})') from None
+
+
+def _check_same_shape(mask: Mask, other: Mask) -> None:
+    if mask.shape != other.shape:
+        raise ValueError(f'masks: expected one size, got {mask.shape} and {other.shape}')
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
