@@ -31,7 +31,7 @@ class Rle(TypedDict):
     counts: str
 
 
-def mask_to_box(mask: Mask) -> NDArray[np.float32] | None:
+def tight_box(mask: Mask) -> NDArray[np.float32] | None:
     """The smallest box around the mask.
 
     Returns:

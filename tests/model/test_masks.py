@@ -17,7 +17,7 @@ from instructsam_model.masks import (
     intersection_and_union,
     mask_iou,
     merge_masks,
-    mask_to_box,
+    tight_box,
     to_rle,
 )
 
@@ -44,8 +44,8 @@ PARTS = mask_of('##....', '##....', '....##', '....##')
         (mask_of('...', '...'), None),
     ],
 )
-def test_mask_to_box_has_exclusive_right_and_bottom(mask: NDArray[np.bool_], box: list[int] | None) -> None:
-    found = mask_to_box(mask)
+def test_tight_box_has_exclusive_right_and_bottom(mask: NDArray[np.bool_], box: list[int] | None) -> None:
+    found = tight_box(mask)
     if box is None:
         assert found is None
     else:
