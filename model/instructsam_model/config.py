@@ -1,0 +1,155 @@
+"""`ModelConfig`: what the published `config.json` and the SAM3 folder beside it say about the network.
+
+The published file is a Qwen3-VL configuration with the method's own keys added at the top level (`max_seg_nums`,
+`out_dim`, `seg_token_index`, ...). Those keys are read here once, under names that say what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import Qwen3VLConfig, Sam3Config
+
+from instructsam_model.errors import CheckpointError
+
+SAM3_FOLDER = 'sam3'
+TRAINING_KEYS = ('bce_loss_weight', 'dice_loss_weight', 'cls_loss_weight', 'loss_sample_points')
+TOKEN_KEYS = {
+    'ref_start': 'ref_start_token_index',
+    'ref_end': 'ref_end_token_index',
+    'mask_start': 'seg_start_token_index',
+    'query': 'seg_token_index',
+    'mask_end': 'seg_end_token_index',
+    'region': 'region_token_index',
+}
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the tokens that delimit phrases and masks: `ref_start PHRASE ref_end mask_start query*K mask_end`.
+
+    Attributes:
+        ref_start: `<|object_ref_start|>`, before a phrase.
+        ref_end: `<|object_ref_end|>`, after it.
+        mask_start: `<|mask_start|>`, before the K queries.
+        query: `[SEG]`, K of them; their embeddings come from the query bank.
+        mask_end: `<|mask_end|>`, after them.
+        region: `<REGION>`; in the vocabulary, never used.
+    """
+
+    ref_start: int
+    ref_end: int
+    mask_start: int
+    query: int
+    mask_end: int
+    region: int
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides the network's parameters, their names and their shapes.
+
+    Attributes:
+        qwen: the vision-language model.
+        sam3: the detector; its text encoder and presence token are not used.
+        num_queries: K, instance slots per phrase.
+        out_dim: width of the projected queries and phrases; equal to SAM3's hidden size.
+        tokens: ids of the method's special tokens.
+        sam3_source: where SAM3's own configuration and preprocessing come from: a folder, absolute or relative to the
+            checkpoint, or a hub id.
+        training: the loss weights that the checkpoint was trained with; carried along, not used at inference.
+    """
+
+    qwen: Qwen3VLConfig
+    sam3: Sam3Config
+    num_queries: int
+    out_dim: int
+    tokens: SpecialTokens
+    sam3_source: str = SAM3_FOLDER
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sam3_dim = self.sam3.detr_decoder_config.hidden_size
+        if self.out_dim != sam3_dim:
+            raise CheckpointError(f'out_dim: expected {sam3_dim}, the hidden size of SAM3, got {self.out_dim}')
+        if self.num_queries < 1:
+            raise CheckpointError(f'max_seg_nums: expected at least one query, got {self.num_queries}')
+
+    @classmethod
+    def from_published(cls, published: Mapping[str, Any], sam3: Sam3Config, file: Path) -> ModelConfig:
+        """Read the dictionary of a published `config.json`; `file` is named in errors.
+
+        Raises:
+            CheckpointError: a key of the method is missing.
+        """
+        required = ['max_seg_nums', 'out_dim', 'text_config', 'vision_config', *TOKEN_KEYS.values()]
+        missing = [key for key in required if key not in published]
+        if missing:
+            raise CheckpointError(f'{file}: not the configuration of an InstructSAM checkpoint, it lacks {", ".join(missing)}')
+        return cls(
+            qwen=Qwen3VLConfig.from_dict(dict(published)),
+            sam3=with_queries(sam3, published['max_seg_nums']),
+            num_queries=published['max_seg_nums'],
+            out_dim=published['out_dim'],
+            tokens=SpecialTokens(**{name: published[key] for name, key in TOKEN_KEYS.items()}),
+            sam3_source=published.get('mask_decoder_model') or SAM3_FOLDER,
+            training={key: published[key] for key in TRAINING_KEYS if key in published},
+        )
+
+    def to_published(self) -> dict[str, Any]:
+        """The dictionary for `config.json`, with the published keys."""
+        return {
+            **self.qwen.to_dict(),
+            **self.training,
+            'architectures': ['InstructSAMForConditionalGeneration'],
+            'max_seg_nums': self.num_queries,
+            'out_dim': self.out_dim,
+            'seg_encoder': 'sam3',
+            'seg_decoder': 'sam3',
+            'mm_mask_decoder': 'sam3',
+            'mask_decoder_model': SAM3_FOLDER,
+            **{key: getattr(self.tokens, name) for name, key in TOKEN_KEYS.items()},
+        }
+
+
+def with_queries(sam3: Sam3Config, num_queries: int) -> Sam3Config:
+    """SAM3's configuration with `num_queries` decoder queries (its own has 200)."""
+    published = sam3.to_dict()
+    published['detr_decoder_config']['num_queries'] = num_queries
+    return Sam3Config(**published)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: the file is missing, not JSON, or not an object.
+    """
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise CheckpointError(f'{file}: no such file; a checkpoint has one') from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f'{file}: expected JSON, got {error}') from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{file}: expected a JSON object, got {type(content).__name__}')
+    return content
+
+
+def read_sam3_config(file: Path) -> Sam3Config:
+    """Read SAM3's `config.json`: that of the detector, or that of the video model which contains it.
+
+    Raises:
+        CheckpointError: the file cannot be read or is not one of the two.
+    """
+    content = read_json(file)
+    detector = content.get('detector_config', content)
+    if detector.get('model_type') != 'sam3':
+        raise CheckpointError(f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {detector.get('model_type')!r}")
+    # The text encoder is not used; of its settings only the width matters, and `transformers` warns about the others.
+    text_config = {**detector.get('text_config', {}), 'bos_token_id': None, 'eos_token_id': None}
+    return Sam3Config(**{**detector, 'text_config': text_config})

@@ -1,0 +1,145 @@
+"""SAM3's detector, driven by the language model's queries instead of its own, and without a presence token.
+
+The modules are those of `transformers`, and so are their parameter names. What is ours is the way through the decoder: its
+layers in `transformers` prepend a presence token, which the published model does not have (method: score = dot product only).
+
+Notation: P phrases, K queries, L phrase tokens, C SAM3's hidden size, S = h_f * w_f positions of the feature map,
+h w the mask grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import Sam3Config, Sam3Model
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.models.sam3.modeling_sam3 import box_cxcywh_to_xyxy, inverse_sigmoid
+
+
+@dataclass(frozen=True)
+class VisionFeatures:
+    """What SAM3's image encoder made of B pictures.
+
+    Attributes:
+        maps: feature pyramid, finest first: [B, C, h, w], ..., [B, C, h_f, w_f].
+        positions: position encoding of the coarsest map, [B, C, h_f, w_f].
+    """
+
+    maps: tuple[Tensor, ...]
+    positions: Tensor
+
+    def select(self, index: Tensor) -> VisionFeatures:
+        """The features of picture `index[p]` for each phrase p; index int64 [P]."""
+        if self.positions.shape[0] == 1:  # one picture for all phrases: a view instead of P copies
+            count = index.shape[0]
+            return VisionFeatures(
+                tuple(each.expand(count, -1, -1, -1) for each in self.maps), self.positions.expand(count, -1, -1, -1)
+            )
+        return VisionFeatures(tuple(each[index] for each in self.maps), self.positions[index])
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What SAM3 answers for each slot.
+
+    Attributes:
+        mask_logits: [P, K, h, w].
+        score_logits: [P, K].
+        box_xyxy: [P, K, 4], relative to the picture, 0..1.
+    """
+
+    mask_logits: Tensor
+    score_logits: Tensor
+    box_xyxy: Tensor
+
+
+class GroundingModel(nn.Module):
+    """The `grounding_model` of the checkpoint: SAM3's detector less text encoder, presence token and presence head."""
+
+    def __init__(self, config: Sam3Config) -> None:
+        super().__init__()
+        self.model = Sam3Model(config)
+        del self.model.text_encoder
+        decoder = self.model.detr_decoder
+        del decoder.presence_token, decoder.presence_head, decoder.presence_layer_norm
+
+    def encode(self, pixel_values: Tensor) -> VisionFeatures:
+        """Encode pictures [B, 3, S, S]."""
+        features = self.model.vision_encoder(pixel_values)
+        # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
+        return VisionFeatures(tuple(features.fpn_hidden_states[:-1]), features.fpn_position_encoding[:-1][-1])
+
+    def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
+        """Decode the slots of P phrases in one pass.
+
+        Args:
+            vision: features of P pictures (see `VisionFeatures.select`).
+            queries: content of the decoder queries, [P, K, C].
+            phrases: text condition, [P, L, C].
+            phrase_mask: bool [P, L], True on tokens, at least one per phrase.
+        """
+        encoded = self.model.detr_encoder(
+            vision_features=[vision.maps[-1]],
+            text_features=phrases,
+            vision_pos_embeds=[vision.positions],
+            text_mask=phrase_mask,
+        )
+        states, box_cxcywh = self._decode(
+            queries, encoded.last_hidden_state, encoded.pos_embeds_flattened, vision.maps[-1], phrases, phrase_mask
+        )
+        scores = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)  # [1, P, K, 1]
+        masks = self.model.mask_decoder(
+            decoder_queries=states,
+            backbone_features=list(vision.maps),
+            encoder_hidden_states=encoded.last_hidden_state,
+            prompt_features=phrases,
+            prompt_mask=phrase_mask,
+        )
+        return Detections(masks.pred_masks, scores[0, ..., 0], box_cxcywh_to_xyxy(box_cxcywh))
+
+    def _decode(
+        self, states: Tensor, memory: Tensor, memory_positions: Tensor, feature_map: Tensor, phrases: Tensor, phrase_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run the DETR decoder: states [P, K, C] and boxes [P, K, 4] (centre and size, 0..1) after the last layer."""
+        decoder = self.model.detr_decoder
+        shape = tuple(torch.tensor(side, device=states.device) for side in feature_map.shape[-2:])
+        text_bias = create_bidirectional_mask(
+            config=decoder.config, inputs_embeds=states, attention_mask=phrase_mask, encoder_hidden_states=phrases
+        )
+        boxes = decoder.reference_points.weight.sigmoid().expand(states.shape[0], -1, -1)
+        output = states
+        for layer in decoder.layers:
+            positions = decoder.ref_point_head(decoder.position_encoding.encode_boxes(boxes).to(states.dtype))
+            box_bias = decoder._get_rpb_matrix(boxes, shape)  # [P, heads, K, S]
+            states = decode_layer(layer, states, positions, memory, memory_positions, box_bias, phrases, text_bias)
+            output = decoder.output_layer_norm(states)
+            refined = (decoder.box_head(output) + inverse_sigmoid(boxes)).sigmoid()
+            boxes = refined.detach()  # each layer refines on its own: no gradient through the boxes before it
+        return output, refined
+
+
+def decode_layer(
+    layer: nn.Module,
+    states: Tensor,
+    positions: Tensor,
+    memory: Tensor,
+    memory_positions: Tensor,
+    box_bias: Tensor,
+    phrases: Tensor,
+    text_bias: Tensor | None,
+) -> Tensor:
+    """One layer of SAM3's DETR decoder for queries alone, [P, K, C] -> [P, K, C]; each step is attend, add, normalise."""
+    located = states + positions
+    attended, _ = layer.self_attn(located, located, states)
+    states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
+
+    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_bias)
+    states = layer.text_cross_attn_layer_norm(states + layer.text_cross_attn_dropout(attended))
+
+    attended, _ = layer.vision_cross_attn(states + positions, memory + memory_positions, memory, attention_mask=box_bias)
+    states = layer.vision_cross_attn_layer_norm(states + layer.vision_cross_attn_dropout(attended))
+
+    return layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))
+

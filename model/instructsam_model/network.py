@@ -1,0 +1,200 @@
+"""The network: Qwen3-VL reads, K queries after each phrase become instance slots, SAM3 turns them into masks.
+
+Qwen3-VL and SAM3 are `transformers`' own modules. Parameter names and shapes are those of the published checkpoint.
+
+Notation: B pictures, T tokens, P phrases (over all pictures), K queries, L phrase tokens, D the language model's hidden
+size, C SAM3's hidden size, S side of SAM3's input, h w the mask grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3VLModel
+
+from instructsam_model.attention import hybrid_attention_mask
+from instructsam_model.config import ModelConfig
+from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """B pictures, as the two encoders want them.
+
+    Attributes:
+        qwen: flattened patches of all pictures, [N, patch values].
+        grid_thw: int64 [B, 3], patches of each picture in time (1), height and width.
+        sam3: [B, 3, S, S].
+    """
+
+    qwen: Tensor
+    grid_thw: Tensor
+    sam3: Tensor
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """Pictures with whole conversations, answers included: what training and teacher-forced evaluation feed.
+
+    Attributes:
+        input_ids: int64 [B, T], image placeholders and K query tokens per phrase in place.
+        attention_mask: bool [B, T], False on padding.
+        pixels: the B pictures.
+        phrase_ids: int64 [P, L], the phrases in the order of the answers, without delimiters.
+        phrase_mask: bool [P, L], True on tokens.
+        phrase_owner: int64 [P], which picture each phrase is about.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    pixels: Pixels
+    phrase_ids: Tensor
+    phrase_mask: Tensor
+    phrase_owner: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The slots of P phrases.
+
+    Attributes:
+        mask_logits: [P, K, h, w].
+        score_logits: [P, K].
+        box_xyxy: [P, K, 4], relative to the picture, 0..1.
+        query_states: [P, K, D], the language model's output at the queries.
+        query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
+        phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
+        phrases: the P phrases, as text.
+        answer: the text that the model wrote, empty when it was given.
+    """
+
+    mask_logits: Tensor
+    score_logits: Tensor
+    box_xyxy: Tensor
+    query_states: Tensor
+    query_embeds: Tensor
+    phrase_embeds: Tensor
+    phrases: tuple[str, ...] = ()
+    answer: str = ''
+
+    @property
+    def scores(self) -> Tensor:
+        """Confidence of each slot, [P, K], 0..1."""
+        return self.score_logits.sigmoid()
+
+
+class InstructSAMModel(Qwen3VLModel):
+    """Qwen3-VL with what the paper adds: the query bank, the two projections and SAM3's detector."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.qwen)
+        hidden = config.qwen.text_config.hidden_size
+        self.grounding_model = GroundingModel(config.sam3)
+        # The rows start equal; only their positions tell them apart at first (method 2.3).
+        self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
+        self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
+        self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
+
+
+class InstructSAM(nn.Module):
+    """The whole network; `state_dict` has the published names."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = InstructSAMModel(config)
+        text = config.qwen.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """Let the head use the token embedding, where the checkpoint says so; needed again after parameters were replaced."""
+        if self.config.qwen.tie_word_embeddings:
+            self.lm_head.weight = self.model.language_model.embed_tokens.weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.model.mask_queries.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the parameters are."""
+        return self.model.mask_queries.dtype
+
+    def forward(self, inputs: ModelInputs) -> Prediction:
+        """One teacher-forced pass over whole conversations, as in training (paper section 3.2)."""
+        states = self.read(inputs)
+        is_query = inputs.input_ids == self.config.tokens.query
+        query_states = states[is_query].view(-1, self.config.num_queries, states.shape[-1])
+        vision = self.model.grounding_model.encode(inputs.pixels.sam3)
+        return self.ground(vision.select(inputs.phrase_owner), query_states, inputs.phrase_ids, inputs.phrase_mask)
+
+    def read(self, inputs: ModelInputs) -> Tensor:
+        """The language model's states [B, T, D] after its final norm, under hybrid attention and M-RoPE positions."""
+        is_query = inputs.input_ids == self.config.tokens.query
+        is_image = inputs.input_ids == self.config.qwen.image_token_id
+        image_embeds, deepstack = self.encode_image(inputs.pixels)
+        embeds = self.model.language_model.embed_tokens(inputs.input_ids)
+        embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds)
+        bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
+        embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))
+        positions, _ = self.model.get_rope_index(
+            inputs.input_ids, is_image.int(), image_grid_thw=inputs.pixels.grid_thw, attention_mask=inputs.attention_mask
+        )
+        output = self.model.language_model(
+            inputs_embeds=embeds,
+            attention_mask=hybrid_attention_mask(is_query, inputs.attention_mask),
+            position_ids=positions,
+            visual_pos_masks=is_image,
+            deepstack_visual_embeds=deepstack,
+            use_cache=False,
+        )
+        return output.last_hidden_state
+
+    def encode_image(self, pixels: Pixels) -> tuple[Tensor, list[Tensor]]:
+        """Qwen3-VL's image tokens [N, D] and those for its first layers (DeepStack), in the order of the pictures."""
+        output = self.model.visual(pixels.qwen.to(self.dtype), grid_thw=pixels.grid_thw)
+        return output.pooler_output, output.deepstack_features
+
+    def ground(self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor) -> Prediction:
+        """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
+
+        Args:
+            vision: features of P pictures.
+            query_states: [P, K, D].
+            phrase_ids: int64 [P, L].
+            phrase_mask: bool [P, L].
+        """
+        queries = self.model.mask_hidden_fcs[0](query_states)
+        # The condition is the phrase's token embeddings, not its hidden states (method 2.4); padded after projection.
+        phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
+        phrases = phrases * phrase_mask.unsqueeze(-1)
+        if query_states.shape[0]:
+            detections = self.model.grounding_model(vision, queries, phrases, phrase_mask)
+        else:
+            detections = no_detections(queries, vision)
+        return Prediction(
+            mask_logits=detections.mask_logits,
+            score_logits=detections.score_logits,
+            box_xyxy=detections.box_xyxy,
+            query_states=query_states,
+            query_embeds=queries,
+            phrase_embeds=phrases,
+        )
+
+
+def projection(hidden: int, out_dim: int) -> nn.Sequential:
+    """From the language model's width to SAM3's; the indices 0 and 2 are part of the published names."""
+    return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_dim))
+
+
+def no_detections(queries: Tensor, vision: VisionFeatures) -> Detections:
+    """What SAM3 would answer for no phrases at all: queries [0, K, C]."""
+    num_queries = queries.shape[1]
+    height, width = vision.maps[0].shape[-2:]
+    return Detections(
+        queries.new_zeros(0, num_queries, height, width), queries.new_zeros(0, num_queries), queries.new_zeros(0, num_queries, 4)
+    )

@@ -1,0 +1,191 @@
+"""`load_segmenter`, and the segmenter it gives: frame and instruction in, instance masks out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3, stop_tokens
+from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
+from instructsam_model.errors import ConfigError
+from instructsam_model.generation import Answer, FrameEncoding, encode_frame, get_protocol, write_answer
+from instructsam_model.network import InstructSAM, Prediction
+from instructsam_model.postprocess import select_instances
+from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+class InstructSAMSegmenter:
+    """Runs the network on one device. Not for several threads at once: whoever owns it calls it.
+
+    The last frame's encoding is kept: further instructions on the same `Frame` object cost no vision encoder.
+    """
+
+    def __init__(
+        self,
+        network: InstructSAM,
+        preprocessor: Preprocessor,
+        *,
+        stop_ids: Collection[int],
+        protocol: str = 'trained',
+        selection: Selection | None = None,
+        max_new_tokens: int = 256,
+    ) -> None:
+        self.network = network
+        self.preprocessor = preprocessor
+        self.selection = selection or Selection()
+        self.max_new_tokens = max_new_tokens
+        self._protocol = get_protocol(protocol)
+        self._stop_ids = stop_ids
+        self._encoded: tuple[Frame, FrameEncoding] | None = None
+
+    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+        """Answer `instruction` about `frame`; `selection` None means the default given when loading.
+
+        `timings` are host times of `encode` (0 when the frame was known), `answer`, `ground` and `postprocess`. On a GPU
+        the work of a stage may end in a later one; their sum is right.
+
+        Raises:
+            FrameError: the frame's shape is not one that the network can see.
+        """
+        prediction, timings = self._predict(frame, instruction)
+        start = time.perf_counter()
+        instances = select_instances(prediction, frame.size_wh, selection or self.selection)
+        timings['postprocess'] = time.perf_counter() - start
+        return Segmentation(
+            instances=instances,
+            instruction=instruction,
+            answer=prediction.answer,
+            size_wh=frame.size_wh,
+            stamp_ns=frame.stamp_ns,
+            frame_id=frame.frame_id,
+            timings=timings,
+        )
+
+    def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
+        """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
+        return self._predict(frame, instruction)[0]
+
+    @torch.inference_mode()
+    def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
+        """The prediction, and the seconds each stage took."""
+        marks = [time.perf_counter()]
+        encoding = self._encode(frame)
+        marks.append(time.perf_counter())
+        answer = write_answer(
+            self.network,
+            encoding,
+            self.preprocessor.instruction(instruction.text),
+            stop_ids=self._stop_ids,
+            max_new_tokens=self.max_new_tokens,
+            protocol=self._protocol,
+        )
+        marks.append(time.perf_counter())
+        prediction = self._ground(encoding, answer)
+        marks.append(time.perf_counter())
+        seconds = (after - before for before, after in zip(marks, marks[1:], strict=False))
+        return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
+
+    def _encode(self, frame: Frame) -> FrameEncoding:
+        """Encode a frame, unless it is the one encoded last."""
+        if self._encoded is not None and self._encoded[0] is frame:
+            return self._encoded[1]
+        self._encoded = None  # lets go of the last frame's memory before the next one's is needed
+        pixels = self.preprocessor.pixels(frame, self.network.device)
+        prefix_ids = self.preprocessor.image_prefix(pixels.grid_thw)
+        encoding = encode_frame(self.network, pixels, prefix_ids, self._protocol)
+        self._encoded = (frame, encoding)
+        return encoding
+
+    def _ground(self, encoding: FrameEncoding, answer: Answer) -> Prediction:
+        """Decode the slots of an answer's phrases, all in one pass of SAM3."""
+        delimiter = int(self._protocol.phrase_delimiters)
+        count = len(answer.phrase_spans)
+        phrase_ids = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.long)
+        phrase_mask = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.bool)
+        for row, (start, end) in enumerate(answer.phrase_spans):
+            ids = answer.token_ids[max(start - delimiter, 0) : end + delimiter][:MAX_PHRASE_TOKENS]
+            phrase_ids[row, : len(ids)] = torch.tensor(ids)
+            phrase_mask[row, : len(ids)] = True
+        device = self.network.device
+        owner = torch.zeros(count, dtype=torch.long, device=device)
+        prediction = self.network.ground(
+            encoding.vision.select(owner), answer.query_states, phrase_ids.to(device), phrase_mask.to(device)
+        )
+        phrases = tuple(self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans)
+        return replace(prediction, phrases=phrases, answer=self._render(answer))
+
+    def _render(self, answer: Answer) -> str:
+        """The answer's text, each injected block shown as `<|mask_start|>[SEG]<|mask_end|>`."""
+        tokens = self.network.config.tokens
+        shown: list[int] = []
+        for token in answer.token_ids:
+            shown += [token, tokens.mask_start, tokens.query, tokens.mask_end] if token == tokens.ref_end else [token]
+        return self.preprocessor.decode(shown)
+
+
+def load_segmenter(
+    checkpoint: str | Path,
+    *,
+    device: str = 'auto',
+    dtype: str = 'auto',
+    protocol: str = 'trained',
+    selection: Selection | None = None,
+    max_new_tokens: int = 256,
+    sam3: str | Path | None = None,
+    revision: str | None = None,
+) -> InstructSAMSegmenter:
+    """Load a checkpoint in the published layout.
+
+    Args:
+        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`.
+        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
+        dtype: `auto` (as stored), `float32`, `bfloat16` or `float16`.
+        protocol: `trained` or `released`, see `InferenceProtocol`.
+        selection: default thresholds of `segment`.
+        max_new_tokens: longest answer; a phrase takes about six tokens.
+        sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be found, read or used; the message names the file.
+        ConfigError: an argument is not one of those above.
+    """
+    torch_device = parse_device(device)
+    get_protocol(protocol)
+    if dtype != 'auto' and dtype not in DTYPES:
+        raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
+    folder = resolve_checkpoint(checkpoint, revision=revision)
+    sam3_folder = resolve_sam3(folder, sam3)
+    network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))
+    preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    return InstructSAMSegmenter(
+        network,
+        preprocessor,
+        stop_ids=stop_tokens(folder, network.config),
+        protocol=protocol,
+        selection=selection,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def parse_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU when there is one.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f'device: expected one of {torch.cuda.device_count()} GPUs that torch sees here, got {name!r}')
+    return device
