@@ -171,7 +171,8 @@ def _overlap(boxes_xyxy: Boxes, others_xyxy: Boxes) -> NDArray[np.int64]:
     """How many pixels of each box (N, 4) the others (M, 4) cover, counted once for each of the others; (N,)."""
     first = np.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])  # (N, M, 2)
     last = np.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])  # (N, M, 2)
-    return np.maximum(last - first, 0).prod(axis=2).sum(axis=1)
+    covered: NDArray[np.int64] = np.maximum(last - first, 0).prod(axis=2).sum(axis=1)
+    return covered
 
 
 def _draw_strip(picture: Picture, lines: Sequence[str], style: _Style) -> int:
