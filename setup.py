@@ -1,11 +1,11 @@
 """Installs with pip what colcon builds: the Python packages and, where ROS 2 is, its interfaces and launch files.
 
-The interfaces are built by the CMakeLists.txt that colcon uses, and its install tree becomes the wheel's data, so that both
-ways give one layout: lib/*.so, lib/instructsam_ros/<executables>, share/instructsam_ros, site-packages/instructsam_ros.
+The interfaces are built by the CMakeLists.txt that colcon uses, and its install tree becomes the wheel's data, so that
+both ways give one layout: lib/*.so, lib/instructsam_ros/<executables>, share/instructsam_ros and the Python packages.
 
 ROS 2 is looked for in AMENT_PREFIX_PATH (a sourced ROS), then in this environment (the wheels of requirements-ros.txt).
-Without it, instructsam_model and instructsam_training are installed alone. The environment variable
-INSTRUCTSAM_ROS_INTERFACES says otherwise: `require` fails without ROS, `skip` does not look for it; the default is `auto`.
+Without it, instructsam_model and instructsam_training are installed alone. The variable INSTRUCTSAM_ROS_INTERFACES can
+say otherwise: `require` fails without ROS, `skip` does not look for it, and `auto` is the default.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Distribution, find_packages, setup
 from setuptools.command.build import build
@@ -51,14 +52,14 @@ PREFIXES = ament_prefixes()
 
 
 def build_folders() -> tuple[Path, Path]:
-    """Return CMake's build folder and install prefix: one pair per Python and ROS, since CMake caches absolute paths."""
+    """Return the folders to build and to stage in: a pair per Python and ROS, since CMake caches absolute paths."""
     key = hashlib.sha256(os.pathsep.join([sys.prefix, *PREFIXES]).encode()).hexdigest()[:8]
     tag = f'{sysconfig.get_platform()}-{sys.implementation.cache_tag}-{key}'
     return ROOT / 'build' / f'ros-{tag}', ROOT / 'build' / f'stage-{tag}'
 
 
 def run_cmake() -> tuple[Path, Path]:
-    """Configure, build and install the CMake project; return its build folder and install prefix."""
+    """Configure, build and stage the CMake project; return the folders of `build_folders`."""
     work, stage = build_folders()
     environment = {**os.environ, 'AMENT_PREFIX_PATH': os.pathsep.join(PREFIXES)}
     # Set by pip's build isolation, it would hide this environment's packages from the generators.
@@ -70,11 +71,11 @@ def run_cmake() -> tuple[Path, Path]:
     configure = [
         cmake, '-S', str(ROOT), '-B', str(work),
         '-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release',
-        # Where the files end up, not where they are staged: with .venv in the source tree, CMake would reject NumPy's headers.
+        # Where the files end up, not where they are staged: else CMake rejects a .venv in the source tree.
         f'-DCMAKE_INSTALL_PREFIX={sys.prefix}', f'-DCMAKE_PREFIX_PATH={";".join(PREFIXES)}',
         f'-DPython3_EXECUTABLE={sys.executable}',
     ]  # fmt: skip
-    if PREFIXES == [sys.prefix]:
+    if sys.prefix in PREFIXES:
         configure.append(f'-DCMAKE_PROJECT_INCLUDE={ROOT / "cmake" / "pypi_ros_wheels.cmake"}')
     if ninja is not None:
         configure += ['-G', 'Ninja', f'-DCMAKE_MAKE_PROGRAM={ninja}']
@@ -101,7 +102,7 @@ def generated_modules(stage: Path) -> list[Path]:
 def editable_link(work: Path, stage: Path) -> list[Path]:
     """Write the file through which an editable install finds the generated modules in the build folder.
 
-    `instructsam_ros/__init__.py` reads it with `pkgutil.extend_path`. Installed beside it instead, they would make a folder
+    `instructsam_ros/__init__.py` reads it with `pkgutil.extend_path`. In site-packages the modules would make a folder
     without `__init__.py`, a namespace package, which Python finds before the source tree.
     """
     link = stage / SITE_PACKAGES / f'{NAME}.pkg'
@@ -113,7 +114,7 @@ class BuildInterfaces(Command):
     """Build the ROS side with CMake and hand its files to setuptools' install_data."""
 
     description = 'build the ROS 2 interfaces with CMake'
-    user_options: list[tuple[str, str, str]] = []
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
 
     def initialize_options(self) -> None:
         """Begin as a regular build; setuptools sets `editable_mode` for `pip install -e`."""
@@ -135,7 +136,7 @@ class BuildInterfaces(Command):
 class Build(build):
     """The usual build, after the interfaces where there is a ROS to build them with."""
 
-    sub_commands = [('build_interfaces', lambda command: bool(PREFIXES)), *build.sub_commands]
+    sub_commands: ClassVar = [('build_interfaces', lambda command: bool(PREFIXES)), *build.sub_commands]
 
 
 class RosDistribution(Distribution):
@@ -184,16 +185,15 @@ setup(
     package_dir=packages(),
     include_package_data=True,
     zip_safe=False,
-    # ROS names never stand here: on PyPI they exist for one platform, and `launch` is an unrelated project.
-    # OpenCV is the build without windows, since nothing here opens one and robots and containers lack the libraries for it.
-    # Where opencv-python or python3-opencv is already there, install with --no-deps and requirements-model.txt instead.
+    # ROS names never stand here: on PyPI they exist for one platform, and `launch` is an unrelated project there.
+    # OpenCV is the build without windows: nothing here opens one, and robots and containers often lack what they need.
     install_requires=[
+        *requirements('requirements-model.txt'),
         'numpy>=1.26',
         'opencv-python-headless>=4.8',
         'pillow>=10',
         'rich>=13',
-        *requirements('requirements-model.txt'),
-    ],  # fmt: skip
+    ],
     extras_require={
         'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'ruff'],
         'ros': [
