@@ -1,15 +1,14 @@
 """Checkpoints in the published layout: a folder, or the id of one on the Hugging Face hub.
 
-    config.json                          Qwen3-VL's configuration with the method's keys
-    model.safetensors                    or shards with model.safetensors.index.json
-    tokenizer.json, chat_template.jinja, processor_config.json, ...
-    sam3/config.json, sam3/preprocessor_config.json      the folder that `mask_decoder_model` names
+config.json                          Qwen3-VL's configuration with the method's keys
+model.safetensors                    or shards with model.safetensors.index.json
+tokenizer.json, chat_template.jinja, processor_config.json, ...
+sam3/config.json, sam3/preprocessor_config.json      the folder that `mask_decoder_model` names
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -34,7 +33,10 @@ MAX_SHARD_BYTES = 5 * 10**9
 
 
 def resolve_checkpoint(
-    source: str | Path, *, revision: str | None = None, patterns: tuple[str, ...] = ('*.json', '*.jinja', '*.txt', '*.safetensors')
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    patterns: tuple[str, ...] = ('*.json', '*.jinja', '*.txt', '*.safetensors'),
 ) -> Path:
     """The local folder of a checkpoint; files matching `patterns` are downloaded when `source` is a hub id.
 
@@ -58,8 +60,8 @@ def resolve_checkpoint(
 def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | None:
     """The folder with SAM3's `config.json` and `preprocessor_config.json`.
 
-    Published checkpoints name it by a path on their authors' machine, so several places are tried: `override`, that path
-    beside the checkpoint or absolute, `sam3/` inside the checkpoint, and the hub.
+    Published checkpoints name it by a path on their authors' machine, so several places are tried: `override`, that
+    path beside the checkpoint or absolute, `sam3/` inside the checkpoint, and the hub.
 
     Returns:
         The folder; None when there is none and SAM3's defaults must do.
@@ -159,8 +161,8 @@ def write_checkpoint(
         config.sam3.save_pretrained(sam3_folder)
         preprocessor.save(draft, sam3_folder)
         write_tensors(draft, _stored_tensors(network), max_shard_bytes)
-        os.chmod(draft, 0o755)
-        os.replace(draft, folder)
+        draft.chmod(0o755)  # mkdtemp makes it private
+        draft.replace(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -89,7 +89,9 @@ class ModelConfig:
         required = ['max_seg_nums', 'out_dim', 'text_config', 'vision_config', *TOKEN_KEYS.values()]
         missing = [key for key in required if key not in published]
         if missing:
-            raise CheckpointError(f'{file}: not the configuration of an InstructSAM checkpoint, it lacks {", ".join(missing)}')
+            raise CheckpointError(
+                f'{file}: not the configuration of an InstructSAM checkpoint, it lacks {", ".join(missing)}'
+            )
         return cls(
             qwen=Qwen3VLConfig.from_dict(dict(published)),
             sam3=with_queries(sam3, published['max_seg_nums']),
@@ -149,7 +151,9 @@ def read_sam3_config(file: Path) -> Sam3Config:
     content = read_json(file)
     detector = content.get('detector_config', content)
     if detector.get('model_type') != 'sam3':
-        raise CheckpointError(f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {detector.get('model_type')!r}")
+        raise CheckpointError(
+            f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {detector.get('model_type')!r}"
+        )
     # The text encoder is not used; of its settings only the width matters, and `transformers` warns about the others.
     text_config = {**detector.get('text_config', {}), 'bos_token_id': None, 'eos_token_id': None}
     return Sam3Config(**{**detector, 'text_config': text_config})

@@ -46,7 +46,9 @@ class Frame:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise FrameError(f'image_rgb: expected uint8 (H, W, 3) with H, W >= 1, got {image.dtype} {image.shape}')
         if self.depth_m is not None and (self.depth_m.shape != image.shape[:2] or self.depth_m.dtype != np.float32):
-            raise FrameError(f'depth_m: expected float32 {image.shape[:2]}, got {self.depth_m.dtype} {self.depth_m.shape}')
+            raise FrameError(
+                f'depth_m: expected float32 {image.shape[:2]}, got {self.depth_m.dtype} {self.depth_m.shape}'
+            )
         if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
             raise FrameError(f'intrinsics: expected (3, 3), got {self.intrinsics.shape}')
 
@@ -174,8 +176,6 @@ class Segmentation:
 class Segmenter(Protocol):
     """Anything that answers an instruction about a picture with instances."""
 
-    def segment(
-        self, frame: Frame, instruction: Instruction, selection: Selection | None = None
-    ) -> Segmentation:
+    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the segmenter's own default."""
         ...

@@ -1,8 +1,8 @@
 """Reading a picture once, and writing the answer to any number of instructions about it.
 
-The answer is text. Whenever the model closes a phrase with `<|object_ref_end|>`, a block of K + 3 embeddings is injected,
-`ref_end mask_start query*K mask_end`; the states of its queries become the phrase's slots, and `mask_end` predicts how the
-text goes on (method 3.1).
+The answer is text. Whenever the model closes a phrase with `<|object_ref_end|>`, a block of K + 3 embeddings is
+injected, `ref_end mask_start query*K mask_end`; the states of its queries become the phrase's slots, and `mask_end`
+predicts how the text goes on (paper section 3.2).
 
 Notation: B = 1 picture, T tokens, P phrases, K queries, D the language model's hidden size.
 """
@@ -24,7 +24,7 @@ from instructsam_model.network import InstructSAM, Pixels
 
 @dataclass(frozen=True)
 class InferenceProtocol:
-    """In which details inference may differ from training (method 3.3).
+    """In which details inference may differ from training, as the public implementation's does.
 
     Attributes:
         mrope: positions of image tokens are three-dimensional; otherwise every token is one further than the last.
@@ -104,7 +104,9 @@ def encode_frame(
     ids = torch.tensor([prefix_ids])
     is_image = ids == network.config.qwen.image_token_id
     if protocol.mrope:
-        positions, _ = network.model.get_rope_index(ids, is_image.int(), image_grid_thw=pixels.grid_thw.cpu())  # [3, 1, T]
+        positions, _ = network.model.get_rope_index(
+            ids, is_image.int(), image_grid_thw=pixels.grid_thw.cpu()
+        )  # [3, 1, T]
     else:
         positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
     is_image_on_device = is_image.to(network.device)
@@ -162,7 +164,9 @@ def write_answer(
                 start = len(written)
             state = reader.read([token])
     bank = network.model.mask_queries
-    return Answer(tuple(written), tuple(spans), torch.stack(query_states) if query_states else bank.new_zeros(0, *bank.shape))
+    return Answer(
+        tuple(written), tuple(spans), torch.stack(query_states) if query_states else bank.new_zeros(0, *bank.shape)
+    )
 
 
 class _Reader:
@@ -197,18 +201,19 @@ class _Reader:
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         """Token embeddings, [T, D]."""
-        return self._network.model.language_model.embed_tokens(torch.tensor(ids, device=self._network.device))
+        embeds: Tensor = self._network.model.language_model.embed_tokens(torch.tensor(ids, device=self._network.device))
+        return embeds
 
     def _feed(self, embeds: Tensor, position: int, attention_mask: Tensor | None) -> Tensor:
         """Read embeddings [T, D] from `position` on and return their states [T, D]."""
         count = len(embeds)
         positions = torch.arange(position, position + count, device=embeds.device).expand(3, 1, -1)
         self._position += count
-        output = self._network.model.language_model(
+        states: Tensor = self._network.model.language_model(
             inputs_embeds=embeds.unsqueeze(0),
             attention_mask=attention_mask,
             position_ids=positions,
             past_key_values=self._cache,
             use_cache=True,
-        )
-        return output.last_hidden_state[0]
+        ).last_hidden_state
+        return states[0]

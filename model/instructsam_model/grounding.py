@@ -1,7 +1,8 @@
 """SAM3's detector, driven by the language model's queries instead of its own, and without a presence token.
 
-The modules are those of `transformers`, and so are their parameter names. What is ours is the way through the decoder: its
-layers in `transformers` prepend a presence token, which the published model does not have (method: score = dot product only).
+The modules are those of `transformers`, and so are their parameter names. What is ours is the way through the decoder:
+its layers in `transformers` prepend a presence token, which the published model does not have; there a slot's score is
+its dot product with the phrase alone.
 
 Notation: P phrases, K queries, L phrase tokens, C SAM3's hidden size, S = h_f * w_f positions of the feature map,
 h w the mask grid.
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.models.sam3.modeling_sam3 import box_cxcywh_to_xyxy, inverse_sigmoid
+from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy, inverse_sigmoid
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,13 @@ class GroundingModel(nn.Module):
         return Detections(masks.pred_masks, scores[0, ..., 0], box_cxcywh_to_xyxy(box_cxcywh))
 
     def _decode(
-        self, states: Tensor, memory: Tensor, memory_positions: Tensor, feature_map: Tensor, phrases: Tensor, phrase_mask: Tensor
+        self,
+        states: Tensor,
+        memory: Tensor,
+        memory_positions: Tensor,
+        feature_map: Tensor,
+        phrases: Tensor,
+        phrase_mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Run the DETR decoder: states [P, K, C] and boxes [P, K, 4] (centre and size, 0..1) after the last layer."""
         decoder = self.model.detr_decoder
@@ -121,7 +128,7 @@ class GroundingModel(nn.Module):
 
 
 def decode_layer(
-    layer: nn.Module,
+    layer: Sam3DetrDecoderLayer,
     states: Tensor,
     positions: Tensor,
     memory: Tensor,
@@ -130,7 +137,7 @@ def decode_layer(
     phrases: Tensor,
     text_bias: Tensor | None,
 ) -> Tensor:
-    """One layer of SAM3's DETR decoder for queries alone, [P, K, C] -> [P, K, C]; each step is attend, add, normalise."""
+    """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalise."""
     located = states + positions
     attended, _ = layer.self_attn(located, located, states)
     states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
@@ -138,8 +145,10 @@ def decode_layer(
     attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_bias)
     states = layer.text_cross_attn_layer_norm(states + layer.text_cross_attn_dropout(attended))
 
-    attended, _ = layer.vision_cross_attn(states + positions, memory + memory_positions, memory, attention_mask=box_bias)
+    attended, _ = layer.vision_cross_attn(
+        states + positions, memory + memory_positions, memory, attention_mask=box_bias
+    )
     states = layer.vision_cross_attn_layer_norm(states + layer.vision_cross_attn_dropout(attended))
 
-    return layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))
-
+    decoded: Tensor = layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))
+    return decoded

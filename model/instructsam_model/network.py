@@ -85,14 +85,14 @@ class Prediction:
         return self.score_logits.sigmoid()
 
 
-class InstructSAMModel(Qwen3VLModel):
+class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is untyped for us
     """Qwen3-VL with what the paper adds: the query bank, the two projections and SAM3's detector."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.qwen)
         hidden = config.qwen.text_config.hidden_size
         self.grounding_model = GroundingModel(config.sam3)
-        # The rows start equal; only their positions tell them apart at first (method 2.3).
+        # The rows start equal; only their positions tell them apart at first.
         self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
         self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
         self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
@@ -110,7 +110,7 @@ class InstructSAM(nn.Module):
         self.tie_weights()
 
     def tie_weights(self) -> None:
-        """Let the head use the token embedding, where the checkpoint says so; needed again after parameters were replaced."""
+        """Let the head use the token embedding, if the checkpoint says so; again whenever parameters were replaced."""
         if self.config.qwen.tie_word_embeddings:
             self.lm_head.weight = self.model.language_model.embed_tokens.weight
 
@@ -142,24 +142,29 @@ class InstructSAM(nn.Module):
         bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
         embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))
         positions, _ = self.model.get_rope_index(
-            inputs.input_ids, is_image.int(), image_grid_thw=inputs.pixels.grid_thw, attention_mask=inputs.attention_mask
+            inputs.input_ids,
+            is_image.int(),
+            image_grid_thw=inputs.pixels.grid_thw,
+            attention_mask=inputs.attention_mask,
         )
-        output = self.model.language_model(
+        states: Tensor = self.model.language_model(
             inputs_embeds=embeds,
             attention_mask=hybrid_attention_mask(is_query, inputs.attention_mask),
             position_ids=positions,
             visual_pos_masks=is_image,
             deepstack_visual_embeds=deepstack,
             use_cache=False,
-        )
-        return output.last_hidden_state
+        ).last_hidden_state
+        return states
 
     def encode_image(self, pixels: Pixels) -> tuple[Tensor, list[Tensor]]:
         """Qwen3-VL's image tokens [N, D] and those for its first layers (DeepStack), in the order of the pictures."""
         output = self.model.visual(pixels.qwen.to(self.dtype), grid_thw=pixels.grid_thw)
         return output.pooler_output, output.deepstack_features
 
-    def ground(self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor) -> Prediction:
+    def ground(
+        self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
+    ) -> Prediction:
         """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
 
         Args:
@@ -169,7 +174,7 @@ class InstructSAM(nn.Module):
             phrase_mask: bool [P, L].
         """
         queries = self.model.mask_hidden_fcs[0](query_states)
-        # The condition is the phrase's token embeddings, not its hidden states (method 2.4); padded after projection.
+        # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)
         if query_states.shape[0]:
@@ -196,5 +201,7 @@ def no_detections(queries: Tensor, vision: VisionFeatures) -> Detections:
     num_queries = queries.shape[1]
     height, width = vision.maps[0].shape[-2:]
     return Detections(
-        queries.new_zeros(0, num_queries, height, width), queries.new_zeros(0, num_queries), queries.new_zeros(0, num_queries, 4)
+        queries.new_zeros(0, num_queries, height, width),
+        queries.new_zeros(0, num_queries),
+        queries.new_zeros(0, num_queries, 4),
     )

@@ -1,4 +1,4 @@
-"""Frames to pixels and instructions to tokens, as the network was trained to see them (method 2.2, 2.6).
+"""Frames to pixels and instructions to tokens, as the network was trained to see them.
 
 Both image processors are `transformers`' own and run on the network's device, from one upload of the 8-bit picture.
 """
@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, BaseImageProcessor, PreTrainedTokenizerBase, Sam3ImageProcessor
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BaseImageProcessor,
+    PreTrainedTokenizerBase,
+    Sam3ImageProcessor,
+)
 
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, FrameError
@@ -23,12 +29,12 @@ _MARKER = '\N{OBJECT REPLACEMENT CHARACTER}'
 
 @dataclass(frozen=True)
 class Prompt:
-    """The token ids of a question around what changes in it.
+    r"""The token ids of a question around what changes in it.
 
     Attributes:
-        before_image: `<|im_start|>user\\n<|vision_start|>`.
+        before_image: `<|im_start|>user\n<|vision_start|>`.
         after_image: `<|vision_end|>`.
-        after_text: `<|im_end|>\\n<|im_start|>assistant\\n`.
+        after_text: `<|im_end|>\n<|im_start|>assistant\\n`.
     """
 
     before_image: tuple[int, ...]
@@ -78,14 +84,16 @@ class Preprocessor:
     def instruction(self, text: str) -> list[int]:
         """Token ids of a prompt from the instruction on.
 
-        Words that look like special tokens ("[SEG]", "<|im_end|>") are read as plain text: whoever may write an instruction
-        may not rewrite the prompt.
+        Words that look like special tokens ("[SEG]", "<|im_end|>") are read as plain text: whoever may write an
+        instruction may not rewrite the prompt.
         """
         return [*self.text(text, split_special_tokens=True), *self._prompt.after_text]
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
         """Token ids of bare text."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens).input_ids
+        ids: list[int] = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=split_special_tokens
+        ).input_ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -113,7 +121,9 @@ def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) 
     try:
         qwen_images = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f'{folder}: expected processor_config.json or preprocessor_config.json, got: {error}') from error
+        raise CheckpointError(
+            f'{folder}: expected processor_config.json or preprocessor_config.json, got: {error}'
+        ) from error
     if sam3_folder is None:
         return Preprocessor(tokenizer, qwen_images, Sam3ImageProcessor(), image_token)
     try:
@@ -124,7 +134,7 @@ def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) 
 
 
 def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
-    """Take the checkpoint's chat template apart: one user turn, the picture first, then the instruction, no system turn.
+    """Take the checkpoint's chat template apart: one user turn, first the picture, then the text, no system turn.
 
     Raises:
         CheckpointError: the template is missing or does not put one picture before the text.

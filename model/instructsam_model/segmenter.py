@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -47,8 +48,8 @@ class InstructSAMSegmenter:
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the default given when loading.
 
-        `timings` are host times of `encode` (0 when the frame was known), `answer`, `ground` and `postprocess`. On a GPU
-        the work of a stage may end in a later one; their sum is right.
+        `timings` are host times of `encode` (0 when the frame was known), `answer`, `ground` and `postprocess`. On a
+        GPU the work of a stage may end in a later one; their sum is right.
 
         Raises:
             FrameError: the frame's shape is not one that the network can see.
@@ -88,7 +89,7 @@ class InstructSAMSegmenter:
         marks.append(time.perf_counter())
         prediction = self._ground(encoding, answer)
         marks.append(time.perf_counter())
-        seconds = (after - before for before, after in zip(marks, marks[1:], strict=False))
+        seconds = (after - before for before, after in pairwise(marks))
         return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
 
     def _encode(self, frame: Frame) -> FrameEncoding:
@@ -117,7 +118,9 @@ class InstructSAMSegmenter:
         prediction = self.network.ground(
             encoding.vision.select(owner), answer.query_states, phrase_ids.to(device), phrase_mask.to(device)
         )
-        phrases = tuple(self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans)
+        phrases = tuple(
+            self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans
+        )
         return replace(prediction, phrases=phrases, answer=self._render(answer))
 
     def _render(self, answer: Answer) -> str:
@@ -187,5 +190,7 @@ def parse_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f'device: expected one of {torch.cuda.device_count()} GPUs that torch sees here, got {name!r}')
+        raise ConfigError(
+            f'device: expected one of {torch.cuda.device_count()} GPUs that torch sees here, got {name!r}'
+        )
     return device

@@ -1,7 +1,7 @@
 """Weights in safetensors files: one file, or shards with an index, as `transformers` lays them out.
 
-Names and shapes are compared with what the network expects before a single tensor is read, so that a checkpoint that does
-not fit fails at once and in one message.
+Names and shapes are compared with what the network expects before a single tensor is read, so that a checkpoint that
+does not fit fails at once and in one message.
 """
 
 from __future__ import annotations
@@ -51,11 +51,14 @@ def read_header(file: Path) -> dict[str, Shape]:
         with safe_open(file, framework='pt') as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise CheckpointError(f'{file}: no such file; the checkpoint is incomplete, download or copy it again') from None
+        raise CheckpointError(
+            f'{file}: no such file; the checkpoint is incomplete, download or copy it again'
+        ) from None
     except (SafetensorError, OSError) as error:
         size = file.stat().st_size if file.is_file() else 0
         raise CheckpointError(
-            f'{file}: expected a complete safetensors file, got {size} bytes that are not one ({error}); download or copy it again'
+            f'{file}: expected a complete safetensors file, got {size} bytes that are not one ({error}); '
+            'download or copy it again'
         ) from error
 
 
