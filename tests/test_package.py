@@ -1,0 +1,128 @@
+"""What is installed: by colcon through CMakeLists.txt and package.xml, by pip through setup.py and MANIFEST.in."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CMAKE = re.sub(r'#.*', '', (ROOT / 'CMakeLists.txt').read_text())
+MANIFEST = (ROOT / 'MANIFEST.in').read_text()
+SETUP = (ROOT / 'setup.py').read_text()
+PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
+VERSION = PACKAGE.findtext('version') or ''
+SCRIPTS = sorted((ROOT / 'scripts').iterdir())
+SHARED = sorted(path for name in ('config', 'launch') for path in (ROOT / name).iterdir() if path.is_file())
+INTERFACES = sorted(path for name in ('msg', 'srv') for path in (ROOT / name).iterdir())
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def defines(module: str, function: str) -> bool:
+    """Tell whether a module of this repository defines a function, without importing it."""
+    for root in ('.', 'model', 'training'):
+        file = ROOT / root / Path(*module.split('.')).with_suffix('.py')
+        if file.is_file():
+            tree = ast.parse(file.read_text())
+            return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
+    return False
+
+
+def in_sdist(path: Path) -> bool:
+    lines = [line.split() for line in MANIFEST.splitlines() if line and not line.startswith('#')]
+    grafted = {folder for command, *folders in lines if command == 'graft' for folder in folders}
+    included = [pattern for command, *patterns in lines if command == 'include' for pattern in patterns]
+    name = relative(path)
+    return name.partition('/')[0] in grafted or any(fnmatch(name, pattern) for pattern in included)
+
+
+def test_version_stands_in_package_xml_alone() -> None:
+    assert re.fullmatch(r'\d+\.\d+\.\d+', VERSION)
+    others = [
+        file
+        for root in ('instructsam_ros', 'model', 'training', 'scripts', 'launch')
+        for file in (ROOT / root).rglob('*.py')
+        if VERSION in file.read_text()
+    ]
+    others += [
+        ROOT / name for name in ('setup.py', 'pyproject.toml', 'CMakeLists.txt') if VERSION in (ROOT / name).read_text()
+    ]
+    assert [relative(file) for file in others] == []
+
+
+def test_installed_version_is_that_of_package_xml() -> None:
+    try:
+        installed = importlib.metadata.version('instructsam_ros')
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip('instructsam_ros is not installed here')
+    assert installed == VERSION
+
+
+@pytest.mark.parametrize(('command', 'module', 'function'), re.findall(r"'([\w-]+) = ([\w.]+):(\w+)'", SETUP))
+def test_console_script_names_a_function(command: str, module: str, function: str) -> None:
+    assert defines(module, function), f'{command}: there is no {module}:{function}'
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
+def test_executable_runs_an_existing_main(script: Path) -> None:
+    module, function = re.findall(r'^from ([\w.]+) import (\w+)$', script.read_text(), re.MULTILINE)[0]
+    assert defines(module, function)
+    assert os.access(script, os.X_OK)
+    assert relative(script) in CMAKE
+    assert in_sdist(script)
+
+
+@pytest.mark.parametrize('path', INTERFACES, ids=relative)
+def test_interface_is_generated_and_in_the_sdist(path: Path) -> None:
+    assert relative(path) in CMAKE
+    assert in_sdist(path)
+
+
+def test_every_interface_that_is_generated_exists() -> None:
+    assert sorted(re.findall(r'\b(?:msg|srv)/\w+\.(?:msg|srv)', CMAKE)) == [relative(path) for path in INTERFACES]
+
+
+@pytest.mark.parametrize('path', SHARED, ids=relative)
+def test_shared_file_is_installed(path: Path) -> None:
+    directories = re.findall(r'install\(DIRECTORY ([\w ]+) DESTINATION share/\$\{PROJECT_NAME\}', CMAKE)
+    assert path.parent.name in ' '.join(directories).split()
+    assert in_sdist(path)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'CMakeLists.txt',
+        'LICENSE',
+        'cmake/pypi_ros_wheels.cmake',
+        'package.xml',
+        'requirements-model.txt',
+        'requirements-ros.txt',
+    ],
+)
+def test_sdist_can_be_built_from(name: str) -> None:
+    assert (ROOT / name).is_file()
+    assert in_sdist(ROOT / name)
+
+
+def test_messages_depend_on_what_package_xml_declares() -> None:
+    declared = {tag.text for tag in PACKAGE.findall('depend')}
+    used = {match for path in INTERFACES for match in re.findall(r'^(\w+_msgs)/', path.read_text(), re.MULTILINE)}
+    generated = set(re.findall(r'DEPENDENCIES ([\w\s]+)\)', CMAKE)[0].split())
+    assert declared == generated == used
+
+
+def test_ros_is_not_required_from_pypi() -> None:
+    required = (
+        re.findall(r'install_requires=\[(.*?)\]', SETUP, re.DOTALL)[0] + (ROOT / 'requirements-model.txt').read_text()
+    )
+    assert not re.search(r'\b(ros-|rclpy|launch|cv.bridge|\w+_msgs)', required)
