@@ -11,6 +11,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from instructsam_model.errors import CheckpointError
+from instructsam_training.parity.forward import compare_forward
+from instructsam_training.parity.generate import compare_generate
 from instructsam_training.parity.metrics import compare_metrics
 from instructsam_training.parity.report import Difference, Report, print_report, sum_up
 
@@ -29,7 +31,12 @@ class Part(NamedTuple):
     compare: Callable[[Path], Sequence[Difference]]
 
 
-PARTS = (Part('metrics', ('metrics.json',), compare_metrics),)
+GOLDEN_FILES = ('golden.json', 'golden.npz', 'checkpoint')
+PARTS = (
+    Part('forward', GOLDEN_FILES, compare_forward),
+    Part('generate', GOLDEN_FILES, compare_generate),
+    Part('metrics', ('metrics.json',), compare_metrics),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,126 @@
+"""Parity of the forward pass: `golden.json["forward"]` has pictures and conversations, `golden.npz` the tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+from instructsam_model import Frame, load_segmenter
+from instructsam_model.attention import hybrid_attention_mask
+from instructsam_model.network import InstructSAM, ModelInputs, Pixels
+from instructsam_model.picture import read_picture
+from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_training.parity.report import Difference
+
+PHRASE_START = '<|object_ref_start|>'
+TOLERANCE = 1e-5
+PIXEL_TOLERANCE = 1e-9
+"""Sums of pixels, in double precision and relative: the pixels themselves are the same to the last bit."""
+
+
+def compare_forward(folder: Path) -> list[Difference]:
+    """Repeat each teacher-forced pass and compare pixels, positions, visibility, queries, masks, scores and boxes.
+
+    Raises:
+        CheckpointError: the folder's checkpoint cannot be loaded.
+        OSError: a picture cannot be read.
+    """
+    entries = json.loads((folder / 'golden.json').read_text())['forward']
+    segmenter = load_segmenter(folder / 'checkpoint', device='cpu', dtype='float32')
+    differences: list[Difference] = []
+    with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
+        for index, entry in enumerate(entries):
+            prefix = f'forward{index}_'
+            golden = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+            inputs = golden_inputs(folder, entry, golden, segmenter.preprocessor)
+            differences += compare_inputs(segmenter.network, inputs, golden)
+            differences += compare_outputs(segmenter.network, inputs, golden)
+    return differences
+
+
+def golden_inputs(
+    folder: Path, entry: Mapping[str, Any], golden: Mapping[str, np.ndarray], preprocessor: Preprocessor
+) -> ModelInputs:
+    """The tokens of the golden conversation with the picture resized to the golden grid of patches."""
+    frame = Frame(read_picture(folder / entry['image']))
+    phrases = [preprocessor.text(phrase) for phrase in entry['phrase_text'].split(PHRASE_START)[1:]]
+    phrase_ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
+    phrase_mask = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.bool)
+    for row, ids in enumerate(phrases):
+        kept = ids[:MAX_PHRASE_TOKENS]
+        phrase_ids[row, : len(kept)] = torch.tensor(kept)
+        phrase_mask[row, : len(kept)] = True
+    input_ids = torch.from_numpy(golden['input_ids']).long().unsqueeze(0)
+    return ModelInputs(
+        input_ids=input_ids,
+        attention_mask=torch.ones_like(input_ids, dtype=torch.bool),
+        pixels=golden_pixels(frame, entry['image_grid_thw'][0], preprocessor),
+        phrase_ids=phrase_ids,
+        phrase_mask=phrase_mask,
+        phrase_owner=torch.zeros(len(phrases), dtype=torch.long),
+    )
+
+
+def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor) -> Pixels:
+    """The pixels for a given grid: training limits the size of pictures otherwise than the checkpoint does."""
+    processor = preprocessor.qwen_images
+    size_hw = [side * processor.patch_size for side in grid_thw[1:]]
+    image_chw = torch.from_numpy(frame.image_rgb).permute(2, 0, 1)
+    resized = resize(image_chw, size_hw, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    qwen = processor(images=[resized], do_resize=False, input_data_format='channels_first', return_tensors='pt')
+    sam3 = preprocessor.pixels(frame, torch.device('cpu')).sam3
+    return Pixels(qwen['pixel_values'], qwen['image_grid_thw'], sam3)
+
+
+def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[str, np.ndarray]) -> list[Difference]:
+    """Compare what the network is given: pixels, M-RoPE positions, and who may look at whom."""
+    pixels = inputs.pixels
+    sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
+    is_image = inputs.input_ids == network.config.qwen.image_token_id
+    positions, _ = network.model.get_rope_index(inputs.input_ids, is_image.int(), image_grid_thw=pixels.grid_thw)
+    is_query = inputs.input_ids == network.config.tokens.query
+    mask = hybrid_attention_mask(is_query, inputs.attention_mask)[0, 0]
+    return [
+        Difference.of('forward pixels', sums, golden['sam_pixel_sum'], rel_tol=PIXEL_TOLERANCE),
+        Difference.of('forward position_ids', positions[:, 0], golden['position_ids'], abs_tol=0),
+        Difference.of('forward hybrid mask', mask, defined_mask(is_query[0]), abs_tol=0),
+    ]
+
+
+def defined_mask(is_query: Tensor) -> np.ndarray:
+    """Hybrid attention by its definition, one pair of tokens at a time: earlier ones, and those of the same block."""
+    flags = is_query.tolist()
+    length = len(flags)
+    block = [0] * length
+    for index, flag in enumerate(flags):
+        continues = index > 0 and flags[index - 1]
+        block[index] = (block[index - 1] if continues else max(block) + 1) if flag else 0
+    return np.array(
+        [
+            [column <= row or (block[row] > 0 and block[row] == block[column]) for column in range(length)]
+            for row in range(length)
+        ]
+    )
+
+
+def compare_outputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[str, np.ndarray]) -> list[Difference]:
+    """Compare what the network makes of it."""
+    prediction = network(inputs)
+    ours = {
+        'query_states': prediction.query_states.flatten(0, 1),
+        'query_embeds': prediction.query_embeds,
+        'text_embeds': prediction.phrase_embeds,
+        'pred_logits': prediction.score_logits,
+        'pred_boxes': prediction.box_xyxy,
+    }
+    rows = [Difference.of(f'forward {name}', tensor, golden[name], abs_tol=TOLERANCE) for name, tensor in ours.items()]
+    masks = Difference.of('forward pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE)
+    return [*rows, masks]

@@ -1,0 +1,59 @@
+"""Parity of generation: `golden.json["generate"]` has pictures, instructions and what the public inference wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from instructsam_model import Frame, Instruction, load_segmenter
+from instructsam_model.network import Prediction
+from instructsam_model.picture import read_picture
+from instructsam_training.parity.report import Difference
+
+MAX_NEW_TOKENS = 1024
+"""The public implementation's limit."""
+TOLERANCE = 1e-5
+SCORE_TOLERANCE = 1e-4
+
+
+def compare_generate(folder: Path) -> list[Difference]:
+    """Answer each instruction with `protocol="released"` and compare the text, the queries, the masks and the scores.
+
+    Raises:
+        CheckpointError: the folder's checkpoint cannot be loaded.
+        OSError: a picture cannot be read.
+    """
+    entries = json.loads((folder / 'golden.json').read_text())['generate']
+    segmenter = load_segmenter(
+        folder / 'checkpoint', device='cpu', dtype='float32', protocol='released', max_new_tokens=MAX_NEW_TOKENS
+    )
+    answers: list[str] = []
+    differences: list[Difference] = []
+    with np.load(folder / 'golden.npz') as arrays:
+        for index, entry in enumerate(entries):
+            frame = Frame(read_picture(folder / entry['image']))
+            prediction = segmenter.predict(frame, Instruction(entry['instruction']))
+            answers.append(prediction.answer)
+            prefix = f'generate{index}_'
+            golden = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+            differences += compare_prediction(prediction, golden)
+    texts = Difference.of_texts('generate text', answers, [entry['text'] for entry in entries])
+    return [texts, *differences]
+
+
+def compare_prediction(prediction: Prediction, golden: Mapping[str, np.ndarray]) -> list[Difference]:
+    """Compare one answer's slots; none are stored where the public inference found no target."""
+    if not golden:
+        return [Difference.of('generate phrases', len(prediction.phrases), 0, abs_tol=0)]
+    phrases, expected = prediction.phrase_embeds.numpy(), golden['text_embeds']
+    if phrases.shape == expected.shape:  # the public inference leaves something on the padding, which nothing reads
+        expected = np.where(phrases.any(-1, keepdims=True), expected, 0)
+    return [
+        Difference.of('generate text_embeds', phrases, expected, abs_tol=TOLERANCE),
+        Difference.of('generate query_embeds', prediction.query_embeds, golden['query_embeds'], abs_tol=TOLERANCE),
+        Difference.of('generate pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE),
+        Difference.of('generate scores', prediction.scores, golden['scores'], abs_tol=SCORE_TOLERANCE),
+    ]
