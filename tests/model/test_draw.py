@@ -8,10 +8,9 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
 from instructsam_model.datatypes import Instance, Instruction, Segmentation
 from instructsam_model.draw import PALETTE_RGB, color_rgb, overlay
+from numpy.typing import NDArray
 
 GREY = 128
 

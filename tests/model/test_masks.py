@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
 from instructsam_model.masks import (
     decode_mask,
     decode_rle,
@@ -20,6 +18,7 @@ from instructsam_model.masks import (
     tight_box,
     to_rle,
 )
+from numpy.typing import NDArray
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 
