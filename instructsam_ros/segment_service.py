@@ -1,0 +1,73 @@
+"""The service `~/segment`: one question, one answer, without holding up the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from typing import TypeVar
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import Executor
+from rclpy.lifecycle import LifecycleNode
+from rclpy.task import Future
+from std_msgs.msg import Header
+
+from instructsam_model import ConfigError
+from instructsam_ros import convert
+from instructsam_ros.publishers import segmentation_message
+from instructsam_ros.srv import Segment
+from instructsam_ros.worker import Answer
+
+T = TypeVar('T')
+
+
+class SegmentService:
+    """Serves as long as the node exists, so that a caller is told when the node is not active instead of waiting.
+
+    Args:
+        node: the node that serves.
+        ask: puts the question of a request to the worker; raises ConfigError when that cannot be done.
+    """
+
+    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], ThreadFuture[Answer]]) -> None:
+        self._node = node
+        self._ask = ask
+        # While it awaits, a callback keeps a mutually exclusive group to itself, and the images share the default one.
+        group = ReentrantCallbackGroup()
+        node.create_service(Segment, '~/segment', self._serve, callback_group=group)
+
+    async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
+        try:
+            pending = self._ask(request)
+        except ConfigError as error:
+            response.message = str(error)
+            response.segmentation.status = response.segmentation.FAILED
+            response.segmentation.message = str(error)
+            return response
+        answer = await awaitable(pending, self._node.executor)
+        return _fill(response, answer)
+
+
+def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[T]:
+    """What a coroutine that the executor runs can await, for a result that comes from another thread.
+
+    The executor looks at awaiting coroutines each time it wakes, and a result alone does not wake it.
+    """
+    future: Future[T] = Future(executor=executor)
+
+    def hand_over(done: ThreadFuture[T]) -> None:
+        future.set_result(done.result())
+        executor.wake()
+
+    pending.add_done_callback(hand_over)
+    return future
+
+
+def _fill(response: Segment.Response, answer: Answer) -> Segment.Response:
+    header = answer.capture.message.header if answer.capture is not None else Header()
+    response.success = answer.segmentation is not None
+    response.message = answer.error
+    response.segmentation = segmentation_message(answer, header)
+    if answer.segmentation is not None:
+        response.mask = convert.target_message(answer.segmentation, header)
+    return response

@@ -1,0 +1,57 @@
+"""A segmenter without a network, for the tests of the ROS shell: it finds pixels by their colour."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from instructsam_model import Frame, Instance, Instruction, Segmentation, Selection
+from instructsam_model.masks import tight_box
+
+COLOURS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
+
+
+class FakeSegmenter:
+    """Answers an instruction that names colours with one instance for each that is in the picture.
+
+    'everything' adds an instance that covers the picture; 'fail' raises. Scores fall from 0.9 in steps of 0.2.
+
+    Args:
+        delay_s: how long an answer takes at least, as a busy GPU would.
+    """
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.delay_s = delay_s
+        self.asked: list[str] = []
+        self.threads: set[int] = set()
+
+    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+        """Answer as the class says."""
+        self.asked.append(instruction.text)
+        self.threads.add(threading.get_ident())
+        time.sleep(self.delay_s)
+        if 'fail' in instruction.text:
+            raise RuntimeError('the model broke')
+        selection = selection or Selection()
+        masks = [
+            (name, np.all(frame.image_rgb == colour, axis=2))
+            for name, colour in COLOURS_RGB.items()
+            if name in instruction.text
+        ]
+        if 'everything' in instruction.text:
+            masks.append(('everything', np.ones(frame.image_rgb.shape[:2], dtype=np.bool_)))
+        found = [(name, mask, box) for name, mask in masks if (box := tight_box(mask)) is not None]
+        instances = [
+            Instance(mask, box, round(0.9 - 0.2 * rank, 1), name) for rank, (name, mask, box) in enumerate(found)
+        ]
+        kept = [instance for instance in instances if instance.score > selection.min_score]
+        return Segmentation(
+            instances=tuple(kept[: selection.max_instances]),
+            instruction=instruction,
+            answer=', '.join(name for name, _, _ in found),
+            size_wh=frame.size_wh,
+            stamp_ns=frame.stamp_ns,
+            frame_id=frame.frame_id,
+        )
