@@ -137,8 +137,13 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
     """Take the checkpoint's chat template apart: one user turn, first the picture, then the text, no system turn.
 
     Raises:
-        CheckpointError: the template is missing or does not put one picture before the text.
+        CheckpointError: tokens or template are missing, or the template does not put one picture before the text.
     """
+    placeholder = tokenizer.convert_ids_to_tokens(image_token)
+    if placeholder is None:  # without its files, `transformers` makes an empty tokenizer
+        raise CheckpointError(
+            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...) with the image token {image_token}'
+        )
     content = [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]
     try:
         rendered = tokenizer.apply_chat_template(
@@ -147,7 +152,6 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
     except ValueError as error:
         raise CheckpointError(f'{tokenizer.name_or_path}: expected a chat template, got: {error}') from error
     before, marker, after = rendered.partition(_MARKER)
-    placeholder = tokenizer.convert_ids_to_tokens(image_token)
     before_image, image, after_image = before.partition(placeholder)
     if not marker or not image:
         raise CheckpointError(

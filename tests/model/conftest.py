@@ -1,0 +1,42 @@
+"""The golden checkpoint and its pictures; see tests/golden/README.md for where they come from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instructsam_model import Frame, load_segmenter
+from instructsam_model.picture import read_picture
+from instructsam_model.segmenter import InstructSAMSegmenter
+
+GOLDEN = Path(__file__).parents[1] / 'golden'
+
+
+@pytest.fixture(scope='session')
+def golden() -> dict[str, Any]:
+    return json.loads((GOLDEN / 'golden.json').read_text())
+
+
+@pytest.fixture(scope='session')
+def checkpoint() -> Path:
+    return GOLDEN / 'checkpoint'
+
+
+@pytest.fixture(scope='session')
+def segmenter(checkpoint: Path) -> InstructSAMSegmenter:
+    return load_segmenter(checkpoint, device='cpu')
+
+
+@pytest.fixture(scope='session')
+def frames() -> list[Frame]:
+    return [Frame(read_picture(file)) for file in sorted((GOLDEN / 'images').iterdir())]
+
+
+@pytest.fixture
+def checkpoint_copy(checkpoint: Path, tmp_path: Path) -> Path:
+    """A checkpoint that a test may damage."""
+    return Path(shutil.copytree(checkpoint, tmp_path / 'checkpoint'))

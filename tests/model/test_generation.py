@@ -1,0 +1,106 @@
+"""Writing answers: what ends them, what becomes a phrase, and what a second instruction on the same picture costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from full_size import ScriptedHead
+
+from instructsam_model import ConfigError, Frame, Instruction
+from instructsam_model.generation import get_protocol
+from instructsam_model.segmenter import InstructSAMSegmenter
+
+QUESTION = "Please segment 'red box'."
+
+
+Script = Callable[[Sequence[int]], None]
+
+
+@pytest.fixture
+def answer_with(segmenter: InstructSAMSegmenter) -> Iterator[Script]:
+    """Make the model write given tokens."""
+    head = segmenter.network.lm_head
+
+    def script(ids: Sequence[int]) -> None:
+        segmenter.network.lm_head = ScriptedHead(head, ids)
+
+    yield script
+    segmenter.network.lm_head = head
+
+
+def test_several_phrases_get_slots_each(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    prediction = segmenter.predict(frames[4], Instruction("Please segment 'green ball and red box'."))
+    assert prediction.phrases == ('green ball', 'red box')
+    assert prediction.mask_logits.shape[:2] == prediction.scores.shape == (2, segmenter.network.config.num_queries)
+
+
+def test_answer_without_a_phrase_is_no_target(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    answer_with([*segmenter.preprocessor.text('red'), 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrases == ()
+    assert prediction.mask_logits.shape == (0, 4, 64, 64)
+    assert prediction.answer.endswith('red<|im_end|>')
+    assert segmenter.segment(frames[0], Instruction(QUESTION)).instances == ()
+
+
+def test_phrase_without_a_word_is_left_out(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    tokens = segmenter.network.config.tokens
+    ball = segmenter.preprocessor.text('ball')
+    answer_with([tokens.ref_start, tokens.ref_end, tokens.ref_start, *ball, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrases == ('ball',)
+    assert prediction.mask_logits.isfinite().all()
+
+
+def test_endless_answer_is_cut(segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script) -> None:
+    answer_with(segmenter.preprocessor.text('box'))
+    assert segmenter.predict(frames[0], Instruction(QUESTION)).answer.count('box') == segmenter.max_new_tokens // len(
+        segmenter.preprocessor.text('box')
+    )
+
+
+def test_endless_phrase_conditions_on_its_first_tokens(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    tokens = segmenter.network.config.tokens
+    answer_with([tokens.ref_start, *segmenter.preprocessor.text('red ') * 40, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrase_embeds.shape[1] == 32
+    assert prediction.mask_logits.isfinite().all()
+
+
+def test_instructions_on_one_frame_share_its_encoding(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], golden: dict[str, Any]
+) -> None:
+    """No vision encoder runs for the second instruction, and no answer depends on those before it."""
+    calls: list[str] = []
+    hooks = [
+        segmenter.network.model.visual.register_forward_hook(lambda *_: calls.append('qwen')),
+        segmenter.network.model.grounding_model.model.vision_encoder.register_forward_hook(
+            lambda *_: calls.append('sam3')
+        ),
+    ]
+    texts = [entry['instruction'] for entry in golden['generate']]
+    frame = Frame(frames[1].image_rgb)
+    try:
+        shared = [segmenter.predict(frame, Instruction(text)) for text in texts]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert sorted(calls) == ['qwen', 'sam3']
+    for text, prediction in zip(texts, shared, strict=True):
+        alone = segmenter.predict(Frame(frames[1].image_rgb), Instruction(text))
+        assert alone.answer == prediction.answer
+        assert torch.equal(alone.mask_logits, prediction.mask_logits)
+
+
+def test_unknown_protocol_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="expected one of trained, released, got 'fast'"):
+        get_protocol('fast')
