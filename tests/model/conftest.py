@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instructsam_model import Frame, load_segmenter
-from instructsam_model.picture import read_picture
+from instructsam_model.pictures import read_picture
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 GOLDEN = Path(__file__).parents[1] / 'golden'

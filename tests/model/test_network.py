@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from instructsam_model.network import InstructSAM, ModelInputs, Pixels, Predicti
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
+PIXELS = ('qwen', 'grid_thw', 'sam3')
 PIXELS = ('qwen', 'grid_thw', 'sam3')
 FIELDS = ('query_states', 'query_embeds', 'phrase_embeds', 'score_logits', 'box_xyxy', 'mask_logits')
 
