@@ -130,7 +130,7 @@ def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     message = Image(
         header=header, height=height, width=width, encoding=encoding, step=step, is_bigendian=_NATIVE_IS_BIG
     )
-    message.data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast('B'))
+    message.data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
     return message
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from concurrent.futures import Future as ThreadFuture
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -12,7 +13,8 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -24,6 +26,7 @@ from instructsam_ros.diagnostics import Statistics, diagnostic_array
 from instructsam_ros.parameters import change, declare, standing_instruction
 from instructsam_ros.publishers import Publishers
 from instructsam_ros.segment_service import SegmentService
+from instructsam_ros.srv import Segment
 from instructsam_ros.subscriptions import Camera, InstructionTopic
 from instructsam_ros.worker import Answer, Capture, Worker
 
@@ -152,7 +155,7 @@ class SegmenterNode(LifecycleNode):
         segmenter = self._load(values.checkpoint, device=values.device, dtype=values.dtype, protocol=values.protocol)
         if values.warmup:
             blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))
-            segmenter.segment(blank, Instruction('warm up'), values.tuning.selection)
+            segmenter.segment(blank, Instruction('warm up'), values.selection)
         return segmenter
 
     def _stop_listening(self, reason: str) -> None:
@@ -195,11 +198,11 @@ class SegmenterNode(LifecycleNode):
             self._worker.stand(instruction)
         self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
-    def _ask(self, request: Any) -> Any:
+    def _ask(self, request: Segment.Request) -> ThreadFuture[Answer]:
         if self._worker is None or self._camera is None:
             raise ConfigError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
         instruction = Instruction(request.instruction)
-        selection = self._values.tuning.selection
+        selection = self._values.selection
         if request.min_score != 0.0:
             selection = replace(selection, min_score=request.min_score)
         image = request.image
@@ -269,8 +272,8 @@ class SegmenterNode(LifecycleNode):
         return array
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; the exit status."""
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is interrupted."""
     rclpy.init(args=args)
     executor = SingleThreadedExecutor()
     node = None
@@ -279,8 +282,7 @@ def main(args: list[str] | None = None) -> int:
         executor.add_node(node)
         executor.spin()
     except ConfigError as error:
-        print(f'segmenter: {error}', file=sys.stderr)
-        return 1
+        sys.exit(f'segmenter: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -288,8 +290,7 @@ def main(args: list[str] | None = None) -> int:
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

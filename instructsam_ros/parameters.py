@@ -85,10 +85,14 @@ class NodeParameters:
         standing_instruction(self.instruction)
 
     @property
+    def selection(self) -> Selection:
+        """Which of the network's slots become instances."""
+        return Selection(self.score_threshold, self.mask_threshold, self.max_instances)
+
+    @property
     def tuning(self) -> Tuning:
-        """What the worker needs to know."""
-        selection = Selection(self.score_threshold, self.mask_threshold, self.max_instances)
-        return Tuning(selection, self.max_rate, self.max_age)
+        """How the worker answers the standing instruction."""
+        return Tuning(self.selection, self.max_rate, self.max_age)
 
 
 def standing_instruction(text: str) -> Instruction | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
-from typing import TypeVar
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor
@@ -17,8 +16,6 @@ from instructsam_ros import convert
 from instructsam_ros.publishers import segmentation_message
 from instructsam_ros.srv import Segment
 from instructsam_ros.worker import Answer
-
-T = TypeVar('T')
 
 
 class SegmentService:
@@ -44,22 +41,24 @@ class SegmentService:
             response.segmentation.status = response.segmentation.FAILED
             response.segmentation.message = str(error)
             return response
-        answer = await awaitable(pending, self._node.executor)
-        return _fill(response, answer)
+        executor = self._node.executor
+        assert executor is not None  # it is what runs this
+        await awaitable(pending, executor)
+        return _fill(response, pending.result())
 
 
-def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[T]:
-    """What a coroutine that the executor runs can await, for a result that comes from another thread.
+def awaitable(pending: ThreadFuture[Answer], executor: Executor) -> Future[None]:
+    """What a coroutine that the executor runs can await until another thread has set the result of `pending`.
 
     The executor looks at awaiting coroutines each time it wakes, and a result alone does not wake it.
     """
-    future: Future[T] = Future(executor=executor)
+    future: Future[None] = Future(executor=executor)
 
-    def hand_over(done: ThreadFuture[T]) -> None:
-        future.set_result(done.result())
+    def resume(_: ThreadFuture[Answer]) -> None:
+        future.set_result(None)
         executor.wake()
 
-    pending.add_done_callback(hand_over)
+    pending.add_done_callback(resume)
     return future
 
 

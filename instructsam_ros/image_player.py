@@ -1,0 +1,193 @@
+"""A camera made of files: publishes a picture, or the pictures of a folder in turn, as `sensor_msgs/Image`.
+
+ros2 run instructsam_ros image_player --ros-args -p path:=pictures -p rate_hz:=5.0
+ros2 param set /image_player path another.png
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from instructsam_model import ConfigError
+from instructsam_ros import convert
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+CODES_FROM_BGR = {'rgb8': cv2.COLOR_BGR2RGB, 'bgr8': None, 'mono8': cv2.COLOR_BGR2GRAY}
+RELIABILITIES = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
+
+
+class Player:
+    """The pictures of a file or folder, one after the other.
+
+    Args:
+        path: a picture, or a folder of pictures that are shown in the order of their names.
+        encoding: rgb8, bgr8 or mono8.
+        loop: begin again after the last.
+
+    Raises:
+        ConfigError: there is no picture at the path, or the encoding is another.
+    """
+
+    def __init__(self, path: str, encoding: str, *, loop: bool) -> None:
+        if encoding not in CODES_FROM_BGR:
+            raise ConfigError(f"encoding: expected one of {', '.join(CODES_FROM_BGR)}, got '{encoding}'")
+        self._encoding = encoding
+        self._files = find_pictures(path)
+        self._turns = cycle(self._files) if loop else iter(self._files)
+        self._shown: tuple[Path, NDArray[np.uint8]] | None = None
+        read_picture(self._files[0], encoding)  # now, while somebody can be told
+
+    def next(self, header: Header) -> Image | None:
+        """The next picture; None after the last.
+
+        Raises:
+            ConfigError: the picture cannot be read.
+        """
+        file = next(self._turns, None)
+        if file is None:
+            return None
+        if self._shown is None or self._shown[0] != file:
+            self._shown = (file, read_picture(file, self._encoding))
+        return convert.image_message(self._shown[1], self._encoding, header)
+
+
+class ImagePlayer(Node):
+    """Publishes on `image`. The path may be changed at any time: once that is answered, the new pictures are shown.
+
+    Raises:
+        ConfigError: a parameter has a value that is not allowed.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__('image_player', **kwargs)
+        self._declare()
+        self._player: Player | None = self._make_player({})
+        reliability = self.get_parameter('reliability').value
+        if reliability not in RELIABILITIES:
+            raise ConfigError(f"reliability: expected one of {', '.join(RELIABILITIES)}, got '{reliability}'")
+        self._publisher = self.create_publisher(
+            Image, 'image', QoSProfile(depth=1, reliability=RELIABILITIES[reliability])
+        )
+        self.add_on_set_parameters_callback(self._change)
+        self._clockwork = self.create_timer(1.0 / self.get_parameter('rate_hz').value, self._show_next)
+
+    def _declare(self) -> None:
+        rate = [FloatingPointRange(from_value=0.01, to_value=1000.0)]
+        declared: dict[str, tuple[Any, ParameterDescriptor]] = {
+            'path': ('', ParameterDescriptor(description='A picture, or a folder of pictures.')),
+            'encoding': ('rgb8', ParameterDescriptor(description=f'One of {", ".join(CODES_FROM_BGR)}.')),
+            'loop': (True, ParameterDescriptor(description='Begin again after the last picture of a folder.')),
+            'frame_id': ('camera_optical_frame', ParameterDescriptor(description='Frame of the pictures.')),
+            'rate_hz': (
+                10.0, ParameterDescriptor(description='Pictures per second.', read_only=True, floating_point_range=rate)
+            ),
+            'reliability': (
+                'best_effort', ParameterDescriptor(description=f'One of {", ".join(RELIABILITIES)}.', read_only=True)
+            ),
+        }  # fmt: skip
+        for name, (default, descriptor) in declared.items():
+            try:
+                self.declare_parameter(name, default, descriptor)
+            except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+                raise ConfigError(f'parameter {name}: {error}') from error
+
+    def _make_player(self, changed: dict[str, Any]) -> Player:
+        values = {name: self.get_parameter(name).value for name in ('path', 'encoding', 'loop')} | changed
+        return Player(values['path'], values['encoding'], loop=values['loop'])
+
+    def _change(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        changed = {
+            parameter.name: parameter.value
+            for parameter in parameters
+            if parameter.name in ('path', 'encoding', 'loop')
+        }
+        try:
+            if changed:
+                self._player = self._make_player(changed)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _show_next(self) -> None:
+        if self._player is None:
+            return
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_parameter('frame_id').value)
+        try:
+            message = self._player.next(header)
+        except ConfigError as error:
+            self.get_logger().warning(f'picture left out: {error}', throttle_duration_sec=5.0)
+            return
+        if message is None:
+            self.get_logger().info('the last picture was shown')
+            self._player = None
+            return
+        self._publisher.publish(message)
+
+
+def find_pictures(path: str) -> list[Path]:
+    """The picture at the path, or those in it, in the order of their names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    place = Path(path)
+    if not path or not place.exists():
+        raise ConfigError(f"path: expected a picture or a folder of pictures, got '{path}', which does not exist")
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise ConfigError(f"path: expected files that end in {', '.join(SUFFIXES)}, found none at '{path}'")
+    return pictures
+
+
+def read_picture(file: Path, encoding: str) -> NDArray[np.uint8]:
+    """The pixels of a file in the colour order of the encoding: uint8 (H, W, 3), or (H, W) for mono8.
+
+    Raises:
+        ConfigError: the file is not a picture.
+    """
+    pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ConfigError(f"'{file}' is not a picture that OpenCV can read")
+    code = CODES_FROM_BGR[encoding]
+    return np.asarray(pixels if code is None else cv2.cvtColor(pixels, code), dtype=np.uint8)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is interrupted."""
+    rclpy.init(args=args)
+    executor = SingleThreadedExecutor()
+    node = None
+    try:
+        node = ImagePlayer()
+        executor.add_node(node)
+        executor.spin()
+    except ConfigError as error:
+        sys.exit(f'image_player: {error}')
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main()

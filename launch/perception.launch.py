@@ -1,0 +1,78 @@
+"""Starts the segmenter node, by default configured and active.
+
+ros2 launch instructsam_ros perception.launch.py checkpoint:=CircleRadon/InstructSAM-2B image:=/camera/image_raw
+"""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription
+
+CONFIG = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config'])
+
+# Left empty, these say nothing and params_file decides.
+PARAMETERS = {'checkpoint': str, 'device': str, 'instruction': str, 'autostart': bool}
+
+# Fast DDS 3 reads the first, Fast DDS 2 the second; whoever has set any of the three has made a choice.
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+TRANSPORT_VARIABLES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, then the node."""
+    flag = ('true', 'false')
+    levels = ('debug', 'info', 'warn', 'error', 'fatal')
+    return LaunchDescription([
+        _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
+        _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
+        _argument('instruction', '', 'Standing instruction to start with; without one the node waits for ~/instruction.'),
+        _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
+        _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
+        _argument('params_file', PathJoinSubstitution([CONFIG, 'perception.yaml']), 'Parameters of the node.'),
+        _argument('namespace', '', 'Namespace of the node.'),
+        _argument('use_sim_time', 'false', 'Take the time from /clock, as for a bag or a simulation.', flag),
+        _argument('log_level', 'info', 'What the node logs at least.', levels),
+        _argument('autostart', '', 'Configure and activate without being asked.', (*flag, '')),
+        OpaqueFunction(function=_start),
+    ])  # fmt: skip
+
+
+def _argument(
+    name: str, default: str | PathJoinSubstitution, description: str, choices: tuple[str, ...] | None = None
+) -> DeclareLaunchArgument:
+    if name in PARAMETERS:
+        description += ' Empty: as in params_file.'
+    return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+
+
+def _start(context: LaunchContext) -> list[SetEnvironmentVariable | LifecycleNode]:
+    given = {name: kind for name, kind in PARAMETERS.items() if LaunchConfiguration(name).perform(context)}
+    overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in given.items()}
+    use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
+    image = LaunchConfiguration('image')
+    node = LifecycleNode(
+        package='instructsam_ros',
+        executable='segmenter',
+        name='segmenter',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[LaunchConfiguration('params_file'), {**overrides, 'use_sim_time': use_sim_time}],
+        remappings=[
+            ('image', image),
+            ('image/compressed', [image, '/compressed']),
+            ('camera_info', LaunchConfiguration('camera_info')),
+        ],
+        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+        output='screen',
+    )
+    return [*_transport(context), node]
+
+
+def _transport(context: LaunchContext) -> list[SetEnvironmentVariable]:
+    """Shared memory large enough for pictures, unless somebody has configured Fast DDS already."""
+    if any(name in context.environment for name in TRANSPORT_VARIABLES):
+        return []
+    profile = PathJoinSubstitution([CONFIG, 'fastdds_shm.xml'])
+    return [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
