@@ -21,7 +21,6 @@ from instructsam_model.segmenter import InstructSAMSegmenter
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 PIXELS = ('qwen', 'grid_thw', 'sam3')
-PIXELS = ('qwen', 'grid_thw', 'sam3')
 FIELDS = ('query_states', 'query_embeds', 'phrase_embeds', 'score_logits', 'box_xyxy', 'mask_logits')
 
 
