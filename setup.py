@@ -193,6 +193,7 @@ setup(
         'opencv-python-headless>=4.8',
         'pillow>=10',
         'rich>=13',
+        'scipy>=1.11',
     ],
     extras_require={
         'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'ruff'],
