@@ -1,0 +1,104 @@
+"""`Sample`: what every data set is turned into, and all that anything after the readers knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from instructsam_model.masks import Rle
+
+Kind = Literal['phrase', 'sentence', 'OCR']
+"""What an annotation's text is: the name of the target, an instruction about it, or the writing on it."""
+
+
+class SampleError(ValueError):
+    """One record cannot be used; the message names its file and index, what was found and what was expected."""
+
+    def __init__(self, file: Path, index: int | str, reason: str) -> None:
+        super().__init__(f'{file}[{index}]: {reason}')
+        self.file = file
+        self.index = index
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One question about a picture and what answers it.
+
+    Attributes:
+        kind: what `text` is.
+        text: the name, the instruction, or the writing.
+        phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction.
+        masks: one COCO RLE per instance; empty when nothing in the picture answers.
+        weak: the masks are filled boxes: only their extent is known.
+
+    Raises:
+        ValueError: text or phrase are empty.
+    """
+
+    kind: Kind
+    text: str
+    phrase: str
+    masks: tuple[Rle, ...] = ()
+    weak: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() or not self.phrase.strip():
+            raise ValueError(f'annotation: expected a text and a phrase, got {self.text!r} and {self.phrase!r}')
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its annotations.
+
+    Attributes:
+        image: file of the picture.
+        size_hw: its height and width, pixels; all masks have it.
+        annotations: in the order of the file.
+        several_at_once: may be asked for all its phrases in one question (`"type": "instseg"` of the published format).
+        depth: file of the depth image registered to it, if there is one.
+        source: file and index of the record, for reports.
+        id: of the record within its data set, unique there.
+        scene: of data sets that have scenes; empty otherwise.
+
+    Raises:
+        ValueError: a mask is not of the picture's size.
+    """
+
+    image: Path
+    size_hw: tuple[int, int]
+    annotations: tuple[Annotation, ...]
+    several_at_once: bool = False
+    depth: Path | None = None
+    source: str = ''
+    id: str = ''
+    scene: str = ''
+
+    def __post_init__(self) -> None:
+        for annotation in self.annotations:
+            for rle in annotation.masks:
+                if tuple(rle['size']) != self.size_hw:
+                    raise ValueError(
+                        f'masks: expected the size {self.size_hw} of the picture, got {tuple(rle["size"])}'
+                    )
+
+
+@dataclass
+class SkipReport:
+    """What could not be read: counted, kept for the log, never replaced by something else."""
+
+    errors: list[SampleError] = field(default_factory=list)
+
+    def skip(self, file: Path, index: int | str, reason: str) -> None:
+        """Note one record that is left out."""
+        self.errors.append(SampleError(file, index, reason))
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+
+def clean_phrase(text: str) -> str:
+    """A name as an answer has it: no blanks around it, first letter small, without one final full stop."""
+    text = text.strip()
+    return (text[:1].lower() + text[1:]).removesuffix('.')
