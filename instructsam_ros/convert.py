@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from instructsam_model import Frame, FrameError
+from instructsam_model import Frame, FrameError, Instruction
 from instructsam_model import Instance as ModelInstance
 from instructsam_model import Segmentation as ModelSegmentation
 from instructsam_model.masks import tight_box
@@ -148,6 +148,22 @@ def segmentation_message(segmentation: ModelSegmentation, header: Header) -> Seg
     )
 
 
+def segmentation(message: Segmentation) -> ModelSegmentation:
+    """The answer that a message holds, with masks of the size of the picture.
+
+    Raises:
+        ValueError: the message contradicts itself, or its instruction is empty.
+    """
+    return ModelSegmentation(
+        instances=tuple(_instance(instance, (message.height, message.width)) for instance in message.instances),
+        instruction=Instruction(message.instruction),
+        answer=message.answer,
+        size_wh=(message.width, message.height),
+        stamp_ns=stamp_ns(message.header.stamp),
+        frame_id=message.header.frame_id,
+    )
+
+
 def label_message(segmentation: ModelSegmentation, header: Header) -> Image:
     """mono16 label image: 0 is background, k is instance k counted from 1; the better score wins an overlap."""
     width, height = segmentation.size_wh
@@ -240,6 +256,14 @@ def _instance_message(instance: ModelInstance, header: Header) -> Instance:
     message.box = RegionOfInterest(x_offset=x1, y_offset=y1, width=x2 - x1, height=y2 - y1)
     message.mask = image_message(_mono8(instance.mask[y1:y2, x1:x2]), 'mono8', header)
     return message
+
+
+def _instance(message: Instance, size_hw: tuple[int, int]) -> ModelInstance:
+    box = message.box
+    x1, y1, x2, y2 = box.x_offset, box.y_offset, box.x_offset + box.width, box.y_offset + box.height
+    mask = np.zeros(size_hw, dtype=np.bool_)
+    mask[y1:y2, x1:x2] = _view(message.mask) > 0
+    return ModelInstance(mask, np.array((x1, y1, x2, y2), dtype=np.float32), message.score, message.label)
 
 
 def _mono8(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -6,18 +6,15 @@ ros2 param set /image_player path another.png
 
 from __future__ import annotations
 
-import sys
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -26,6 +23,7 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
+from instructsam_ros.running import run
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 CODES_FROM_BGR = {'rgb8': cv2.COLOR_BGR2RGB, 'bgr8': None, 'mono8': cv2.COLOR_BGR2GRAY}
@@ -171,22 +169,7 @@ def read_picture(file: Path, encoding: str) -> NDArray[np.uint8]:
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    executor = SingleThreadedExecutor()
-    node = None
-    try:
-        node = ImagePlayer()
-        executor.add_node(node)
-        executor.spin()
-    except ConfigError as error:
-        sys.exit(f'image_player: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.destroy_node()
-        executor.shutdown()
-        rclpy.try_shutdown()
+    run(ImagePlayer, args)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from concurrent.futures import Future as ThreadFuture
@@ -10,12 +9,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
@@ -25,6 +22,7 @@ from instructsam_ros import convert
 from instructsam_ros.diagnostics import Statistics, diagnostic_array
 from instructsam_ros.parameters import change, declare, standing_instruction
 from instructsam_ros.publishers import Publishers
+from instructsam_ros.running import run
 from instructsam_ros.segment_service import SegmentService
 from instructsam_ros.srv import Segment
 from instructsam_ros.subscriptions import Camera, InstructionTopic
@@ -274,22 +272,7 @@ class SegmenterNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    executor = SingleThreadedExecutor()
-    node = None
-    try:
-        node = SegmenterNode()
-        executor.add_node(node)
-        executor.spin()
-    except ConfigError as error:
-        sys.exit(f'segmenter: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.destroy_node()
-        executor.shutdown()
-        rclpy.try_shutdown()
+    run(SegmenterNode, args)
 
 
 if __name__ == '__main__':

@@ -3,13 +3,12 @@
 ros2 launch instructsam_ros perception.launch.py checkpoint:=CircleRadon/InstructSAM-2B image:=/camera/image_raw
 """
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
-
-from launch import LaunchContext, LaunchDescription
 
 CONFIG = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config'])
 
@@ -28,7 +27,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([
         _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
         _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
-        _argument('instruction', '', 'Standing instruction to start with; without one the node waits for ~/instruction.'),
+        _argument('instruction', '', 'Standing instruction to start with; ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
         _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
         _argument('params_file', PathJoinSubstitution([CONFIG, 'perception.yaml']), 'Parameters of the node.'),

@@ -1,0 +1,36 @@
+"""How a node of this package runs as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from instructsam_model import ConfigError
+
+
+def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
+    """Make the node and serve it until SIGINT, SIGTERM or the end of its context.
+
+    Raises:
+        SystemExit: a parameter has a value that is not allowed.
+    """
+    rclpy.init(args=args)
+    executor = SingleThreadedExecutor()
+    node = None
+    try:
+        node = make_node()
+        executor.add_node(node)
+        executor.spin()
+    except ConfigError as error:
+        sys.exit(f'not started: {error}')
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
