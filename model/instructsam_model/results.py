@@ -73,9 +73,13 @@ def print_table(outcome: Outcome, console: Console, *, with_picture: bool) -> No
             for instance in answer['instances'] or [None]:
                 table.add_row(*first, escape(answer['instruction']), *_cells(instance))
     console.print(table)
-    for answer in (answer for picture in outcome.pictures for answer in picture['answers']):
-        if 'overlay' in answer:
-            console.print(f'wrote {answer["overlay"]}', markup=False, highlight=False, soft_wrap=True)
+    overlays = [
+        answer['overlay'] for picture in outcome.pictures for answer in picture['answers'] if 'overlay' in answer
+    ]
+    if with_picture and overlays:
+        overlays = [f'{len(overlays)} overlays into {Path(overlays[0]).parent}']
+    for written in overlays:
+        console.print(f'wrote {written}', markup=False, highlight=False, soft_wrap=True)
 
 
 def print_unreadable(outcome: Outcome, console: Console) -> None:

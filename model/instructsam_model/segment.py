@@ -125,6 +125,8 @@ def plan(arguments: argparse.Namespace) -> Task:
     """
     instructions = tuple(Instruction(text) for text in arguments.instructions)
     selection = Selection(min_score=arguments.min_score, max_instances=arguments.max_instances)
+    if not arguments.image.exists():
+        raise FrameError(f'{arguments.image}: expected a picture or a folder of pictures, found neither')
     is_folder = arguments.image.is_dir()
     if is_folder:
         pictures = tuple(find_pictures(arguments.image))

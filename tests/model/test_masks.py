@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from instructsam_model.masks import (
     decode_mask,
     decode_rle,
@@ -18,7 +20,6 @@ from instructsam_model.masks import (
     tight_box,
     to_rle,
 )
-from numpy.typing import NDArray
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 
@@ -146,6 +147,7 @@ def test_every_form_of_polygon_is_read(polygons: Any, mask: NDArray[np.bool_]) -
         ({'size': [4, 6]}, None, r"expected the keys size and counts, got \['size'\]"),
         ({'size': 4, 'counts': [24]}, None, r'RLE size: expected \[height, width\], got 4'),
         ({'size': [0, 6], 'counts': []}, None, 'at least 1'),
+        ({'size': [4, 6], 'counts': [24]}, (4, 7), r'expected the size of the picture, \[4, 7\], got \[4, 6\]'),
         ({'size': [4, 6], 'counts': [24]}, (6, 4), r'expected the size of the picture, \[6, 4\], got \[4, 6\]'),
         ({'size': [4, 6], 'counts': [5, 3, 1600]}, None, 'expected runs of 4 x 6 = 24 pixels, got 1608'),
         ({'size': [4, 6], 'counts': [5, -3, 22]}, None, 'at least 0'),

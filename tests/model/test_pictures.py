@@ -44,6 +44,11 @@ def test_a_file_that_is_cut_off_is_named(tmp_path: Path, size: int) -> None:
         read_picture(path)
 
 
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match=r'none\.png: expected a picture, found no such file'):
+        read_picture(tmp_path / 'none.png')
+
+
 @pytest.mark.parametrize('dtype', [np.uint16, np.int32, np.float32])
 def test_deep_pictures_are_refused_rather_than_clipped(tmp_path: Path, dtype: type[np.generic]) -> None:
     Image.fromarray(np.full((4, 6), 1000, dtype)).save(tmp_path / 'depth.tif')

@@ -158,6 +158,7 @@ def test_a_folder_is_done_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [Path(entry['image']).name for entry in content['pictures']] == ['a.png', 'd.JPG']
     assert [Path(entry['image']).name for entry in content['unreadable']] == ['b.png', 'c.jpg', 'e.png']
     assert sorted(path.name for path in out.iterdir()) == ['a.png', 'd.png']
+    assert f'wrote 2 overlays into {out}' in captured.err
     assert '3 of 5 pictures could not be segmented' in captured.err
     for name in ('b.png', 'c.jpg'):
         assert f'{folder / name}: expected a picture, cannot read it' in captured.err
@@ -200,7 +201,7 @@ def empty_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('prepare', 'arguments', 'message'),
     [
-        (no_change, ['missing.png', 'red'], 'missing.png: expected a picture, found no such file'),
+        (no_change, ['missing.png', 'red'], 'missing.png: expected a picture or a folder of pictures, found neither'),
         (text_file, ['scene.png', 'red'], 'scene.png: expected a picture, cannot read it'),
         (deep_picture, ['scene.png', 'red'], 'expected 8 bits a channel, got a picture of mode I;16'),
         (empty_folder, ['empty', 'red'], 'empty: expected pictures'),
