@@ -61,9 +61,19 @@ def test_mask_threshold_is_a_probability(threshold: float, columns: int) -> None
     assert sum(int(instance.mask[0].sum()) for instance in instances) == columns
 
 
-def test_masks_are_resized_as_logits_in_full_precision() -> None:
+def test_masks_are_resized_as_logits() -> None:
     """Bilinear between +1 and -3: the border lies a quarter of the way, not in the middle as for binary masks."""
-    logits = torch.tensor([[1.0, -3.0]]).expand(1, 1, 2, 2).bfloat16()
+    logits = torch.tensor([[1.0, -3.0]]).expand(1, 1, 2, 2)
     (instance,) = select_instances(prediction([[0.9]], logits), (400, 2), Selection())
     assert abs(int(instance.mask[0].sum()) - 150) <= 1
     assert instance.mask.dtype == np.bool_
+
+
+def test_masks_of_half_precision_are_resized_in_full_precision() -> None:
+    """Between 2.0 and 2.5, bfloat16 has 32 steps; the border of probability 0.9 lies between two of them."""
+    logits = torch.tensor([[2.5, 2.0]]).expand(1, 1, 2, 2)
+    masks = [
+        select_instances(prediction([[0.9]], each), (8000, 2), Selection(mask_threshold=0.9))[0].mask
+        for each in (logits, logits.bfloat16())
+    ]
+    assert np.array_equal(*masks)

@@ -30,8 +30,9 @@ def test_prompt_is_one_user_turn_with_the_picture_first(segmenter: InstructSAMSe
 def test_instruction_cannot_contain_special_tokens(
     segmenter: InstructSAMSegmenter, frames: list[Frame], text: str
 ) -> None:
-    ids = segmenter.preprocessor.text(text, split_special_tokens=True)
-    special = set(segmenter.preprocessor.tokenizer.all_special_ids) | {segmenter.network.config.tokens.query}
+    preprocessor = segmenter.preprocessor
+    ids = preprocessor.instruction(text)[: -len(preprocessor.instruction(''))]
+    special = set(preprocessor.tokenizer.all_special_ids) | {segmenter.network.config.tokens.query}
     assert not special & set(ids)
     segmenter.segment(frames[0], Instruction(text))
 
@@ -47,21 +48,26 @@ def test_picture_too_elongated_for_the_language_model_is_named(segmenter: Instru
         segmenter.segment(Frame(np.zeros((2, 1000, 3), np.uint8)), Instruction('the box'))
 
 
-def test_views_and_read_only_pictures_are_read_as_they_look(
-    segmenter: InstructSAMSegmenter, frames: list[Frame]
-) -> None:
-    image = frames[0].image_rgb
-    mirrored = image[:, ::-1]
-    frozen = image.copy()
-    frozen.flags.writeable = False
+def test_a_view_is_read_as_it_looks(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    mirrored = frames[0].image_rgb[:, ::-1]
     device = torch.device('cpu')
     assert torch.equal(
         segmenter.preprocessor.pixels(Frame(mirrored), device).sam3,
         segmenter.preprocessor.pixels(Frame(np.ascontiguousarray(mirrored)), device).sam3,
     )
-    assert torch.equal(
-        segmenter.preprocessor.pixels(Frame(frozen), device).sam3, segmenter.preprocessor.pixels(frames[0], device).sam3
-    )
+
+
+def test_a_read_only_picture_is_read_without_a_warning(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], recwarn: pytest.WarningsRecorder
+) -> None:
+    frozen = frames[0].image_rgb.copy()
+    frozen.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        segmenter.preprocessor.pixels(Frame(frozen), torch.device('cpu'))
+    finally:
+        torch.set_warn_always(False)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize('template', ['', '{% for m in messages %}{{ m.content[1].text }}{% endfor %}'])
