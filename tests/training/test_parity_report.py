@@ -101,6 +101,14 @@ def test_the_last_line_is_json_even_when_a_difference_is_infinite() -> None:
     assert [row['largest_abs'] for row in content['differences']] == [None, 0.0]
 
 
+def test_the_table_fits_into_a_pipe() -> None:
+    stream = io.StringIO()
+    difference = Difference.of('generate query_embeds', [1.0], [2.0], abs_tol=1e-5, rel_tol=1e-5)
+    print_report(Report(Path('folder'), (difference,)), Console(file=stream, width=80))
+    for cell in ('generate query_embeds', '1.00e+00', '5.00e-01', '1e-05', 'DIFFERS'):
+        assert cell in stream.getvalue()
+
+
 def test_a_report_of_nothing_has_not_passed() -> None:
     assert not Report(Path('folder'), ()).passed
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -109,9 +110,9 @@ def sum_up(differences: Iterable[Difference]) -> tuple[Difference, ...]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a table of the differences, what is absent, and the JSON line last."""
-    table = Table()
+    table = Table(box=SIMPLE, pad_edge=False)  # fits into the 80 columns of a pipe
     table.add_column('compared', no_wrap=True)
-    for heading in ('times', 'absolute', 'allowed', 'relative', 'allowed', ''):
+    for heading in ('n', 'absolute', 'allowed', 'relative', 'allowed', ''):
         table.add_column(heading, justify='right', no_wrap=True)
     for difference in report.differences:
         table.add_row(
