@@ -189,8 +189,7 @@ def parse_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
-    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f'device: expected one of {torch.cuda.device_count()} GPUs that torch sees here, got {name!r}'
-        )
+    gpus = torch.cuda.device_count()
+    if device.type == 'cuda' and (device.index or 0) >= gpus:
+        raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
     return device

@@ -78,15 +78,6 @@ def test_one_query_of_each_cluster_is_chosen() -> None:
     assert sorted(int(index) // 10 for index in chosen[PER_QUERY[1]]) == [0, 1, 2, 3]
 
 
-def test_no_query_is_chosen_twice() -> None:
-    """Clusters that come to lie together, as with hardly different boxes, still give different queries."""
-    boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]).logit().repeat(10, 1)
-    boxes += 1e-4 * torch.rand(boxes.shape, generator=torch.Generator().manual_seed(0))
-    for seed in range(5):
-        chosen = choose_queries({PER_QUERY[0]: boxes, PER_QUERY[1]: torch.arange(20.0).unsqueeze(1)}, 19, seed=seed)
-        assert len(set(chosen[PER_QUERY[1]].flatten().tolist())) == 19
-
-
 def test_fresh_network_is_written_loaded_and_answers(
     qwen: Path, checkpoint: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
