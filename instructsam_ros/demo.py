@@ -21,12 +21,13 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from instructsam_model.draw import overlay
 from instructsam_model.masks import Mask, decode_mask, merge_masks
-from instructsam_ros.image_player import read_picture
+from instructsam_model.pictures import read_picture
 from instructsam_ros.planner import Planner, PlannerError, Question, Result
 from instructsam_ros.processes import Child, ChildError, use_own_domain
 
@@ -80,7 +81,7 @@ def write_overlays(results: Iterable[Result], folder: Path) -> None:
     """Draw each answer over its picture, one PNG each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, result in enumerate(results):
-        picture = overlay(read_picture(result.question.image, 'rgb8'), result.segmentation)
+        picture = overlay(read_picture(result.question.image), result.segmentation)
         file = folder / f'{number:03d}_{result.question.image.stem}.png'
         cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
@@ -92,8 +93,8 @@ def make_table(results: Iterable[Result]) -> Table:
         instances = result.segmentation.instances
         table.add_row(
             result.question.image.name,
-            result.question.text,
-            ', '.join(dict.fromkeys(instance.label for instance in instances)) or '(no target)',
+            escape(result.question.text),
+            escape(', '.join(dict.fromkeys(instance.label for instance in instances))) or '(no target)',
             str(len(instances)),
             ' '.join(f'{instance.score:.2f}' for instance in instances),
             f'{result.iou:.2f}',

@@ -21,12 +21,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from instructsam_model import ConfigError
+from instructsam_model import ConfigError, FrameError
+from instructsam_model.pictures import find_pictures, read_picture
 from instructsam_ros import convert
 from instructsam_ros.running import run
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-CODES_FROM_BGR = {'rgb8': cv2.COLOR_BGR2RGB, 'bgr8': None, 'mono8': cv2.COLOR_BGR2GRAY}
+CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 RELIABILITIES = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
 
 
@@ -39,37 +39,44 @@ class Player:
         loop: begin again after the last.
 
     Raises:
-        ConfigError: there is no picture at the path, or the encoding is another.
+        ConfigError: the encoding is another.
+        FrameError: there is no picture at the path.
     """
 
     def __init__(self, path: str, encoding: str, *, loop: bool) -> None:
-        if encoding not in CODES_FROM_BGR:
-            raise ConfigError(f"encoding: expected one of {', '.join(CODES_FROM_BGR)}, got '{encoding}'")
+        if encoding not in CODES_FROM_RGB:
+            raise ConfigError(f"encoding: expected one of {', '.join(CODES_FROM_RGB)}, got '{encoding}'")
         self._encoding = encoding
-        self._files = find_pictures(path)
-        self._turns = cycle(self._files) if loop else iter(self._files)
-        self._shown: tuple[Path, NDArray[np.uint8]] | None = None
-        read_picture(self._files[0], encoding)  # now, while somebody can be told
+        files = find_pictures(Path(path)) if path and Path(path).is_dir() else [Path(path)]
+        self._turns = cycle(files) if loop else iter(files)
+        self._file = files[0]
+        self._pixels = self._read(self._file)  # now, while somebody can be told
 
     def next(self, header: Header) -> Image | None:
         """The next picture; None after the last.
 
         Raises:
-            ConfigError: the picture cannot be read.
+            FrameError: the picture cannot be read.
         """
         file = next(self._turns, None)
         if file is None:
             return None
-        if self._shown is None or self._shown[0] != file:
-            self._shown = (file, read_picture(file, self._encoding))
-        return convert.image_message(self._shown[1], self._encoding, header)
+        if file != self._file:
+            self._pixels = self._read(file)
+            self._file = file
+        return convert.image_message(self._pixels, self._encoding, header)
+
+    def _read(self, file: Path) -> NDArray[np.uint8]:
+        image_rgb = read_picture(file)
+        code = CODES_FROM_RGB[self._encoding]
+        return image_rgb if code is None else np.asarray(cv2.cvtColor(image_rgb, code), dtype=np.uint8)
 
 
 class ImagePlayer(Node):
     """Publishes on `image`. The path may be changed at any time: once that is answered, the new pictures are shown.
 
     Raises:
-        ConfigError: a parameter has a value that is not allowed.
+        ConfigError, FrameError: a parameter has a value that is not allowed, or there is no picture.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -89,7 +96,7 @@ class ImagePlayer(Node):
         rate = [FloatingPointRange(from_value=0.01, to_value=1000.0)]
         declared: dict[str, tuple[Any, ParameterDescriptor]] = {
             'path': ('', ParameterDescriptor(description='A picture, or a folder of pictures.')),
-            'encoding': ('rgb8', ParameterDescriptor(description=f'One of {", ".join(CODES_FROM_BGR)}.')),
+            'encoding': ('rgb8', ParameterDescriptor(description=f'One of {", ".join(CODES_FROM_RGB)}.')),
             'loop': (True, ParameterDescriptor(description='Begin again after the last picture of a folder.')),
             'frame_id': ('camera_optical_frame', ParameterDescriptor(description='Frame of the pictures.')),
             'rate_hz': (
@@ -118,7 +125,7 @@ class ImagePlayer(Node):
         try:
             if changed:
                 self._player = self._make_player(changed)
-        except ConfigError as error:
+        except (ConfigError, FrameError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
@@ -128,7 +135,7 @@ class ImagePlayer(Node):
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_parameter('frame_id').value)
         try:
             message = self._player.next(header)
-        except ConfigError as error:
+        except FrameError as error:
             self.get_logger().warning(f'picture left out: {error}', throttle_duration_sec=5.0)
             return
         if message is None:
@@ -136,35 +143,6 @@ class ImagePlayer(Node):
             self._player = None
             return
         self._publisher.publish(message)
-
-
-def find_pictures(path: str) -> list[Path]:
-    """The picture at the path, or those in it, in the order of their names.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    place = Path(path)
-    if not path or not place.exists():
-        raise ConfigError(f"path: expected a picture or a folder of pictures, got '{path}', which does not exist")
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise ConfigError(f"path: expected files that end in {', '.join(SUFFIXES)}, found none at '{path}'")
-    return pictures
-
-
-def read_picture(file: Path, encoding: str) -> NDArray[np.uint8]:
-    """The pixels of a file in the colour order of the encoding: uint8 (H, W, 3), or (H, W) for mono8.
-
-    Raises:
-        ConfigError: the file is not a picture.
-    """
-    pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ConfigError(f"'{file}' is not a picture that OpenCV can read")
-    code = CODES_FROM_BGR[encoding]
-    return np.asarray(pixels if code is None else cv2.cvtColor(pixels, code), dtype=np.uint8)
 
 
 def main(args: list[str] | None = None) -> None:

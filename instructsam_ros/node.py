@@ -73,13 +73,14 @@ class SegmenterNode(LifecycleNode):
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
         super().__init__('segmenter', **kwargs)
         self._load = load
-        self._values = declare(self)
-        self._statistics = Statistics()
-        self._instruction = standing_instruction(self._values.instruction)
         self._worker: Worker | None = None
         self._camera: Camera | None = None
-        self._outputs = Publishers(self)
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
+        self._statistics = Statistics()
+        # Where this raises, destroy_node must find all of the above.
+        self._values = declare(self)
+        self._instruction = standing_instruction(self._values.instruction)
+        self._outputs = Publishers(self)
         self._service = SegmentService(self, self._ask)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
         self.add_on_set_parameters_callback(self._check_parameters)

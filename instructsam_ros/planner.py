@@ -105,7 +105,7 @@ class Planner:
         """Show the picture, give the instruction and wait for the answer about a picture that was taken after that.
 
         Raises:
-            ChildError, PlannerError: a process has ended, the picture is refused, or the answer fails or takes too long.
+            ChildError, PlannerError: a process has ended, the picture is refused, or the answer fails or is late.
         """
         request = SetParametersAtomically.Request()
         request.parameters = [Parameter('path', value=str(question.image)).to_parameter_msg()]

@@ -9,14 +9,14 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from instructsam_model import ConfigError
+from instructsam_model import ConfigError, FrameError
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
     """Make the node and serve it until SIGINT, SIGTERM or the end of its context.
 
     Raises:
-        SystemExit: a parameter has a value that is not allowed.
+        SystemExit: the node could not be made; the message says why.
     """
     rclpy.init(args=args)
     executor = SingleThreadedExecutor()
@@ -25,7 +25,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
         node = make_node()
         executor.add_node(node)
         executor.spin()
-    except ConfigError as error:
+    except (ConfigError, FrameError) as error:
         sys.exit(f'not started: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -250,7 +250,8 @@ class Worker:
             self.too_old += 1
             return None
         period_s = 1.0 / self._tuning.max_rate_hz if self._tuning.max_rate_hz > 0 else 0.0
-        self._due_s = max(self._due_s + period_s, now_s)
+        due_s = self._due_s + period_s  # from the time it was due, so that a camera's jitter does not add up
+        self._due_s = due_s if due_s > now_s else now_s + period_s
         return _Request(self._standing, None, capture, self._deliver)
 
     def _is_too_old(self, capture: Capture) -> bool:

@@ -1,0 +1,44 @@
+"""What the tests of the node share: they need ROS and the built messages, and keep to a DDS domain of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from instructsam_ros.processes import use_own_domain
+
+if TYPE_CHECKING:
+    from tests.ros.graph import Graph
+
+REASON = ''
+if find_spec('rclpy') is None:
+    REASON = 'rclpy is not installed: source ROS 2, or pip install -r requirements-ros.txt'
+elif find_spec('instructsam_ros.msg') is None:
+    REASON = 'the messages of instructsam_ros are not built: run colcon build, or pip install --no-build-isolation .'
+else:
+    use_own_domain()
+
+
+class SkippedModule(pytest.Module):
+    """A test file that is not even imported."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(REASON)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return SkippedModule.from_parent(parent, path=module_path) if REASON else None
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    """A ROS graph with nothing in it but what the test adds."""
+    from tests.ros.graph import Graph
+
+    graph = Graph()
+    yield graph
+    graph.close()

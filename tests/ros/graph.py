@@ -1,0 +1,151 @@
+"""A ROS graph for one test: the node under test, and a node that plays the camera and the planner."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header, String
+
+from instructsam_model import Segmenter
+from instructsam_ros import convert
+from instructsam_ros.msg import Segmentation
+from instructsam_ros.node import SegmenterNode
+from tests.ros.fake_segmenter import COLOURS_RGB, FakeSegmenter
+
+TIMEOUT_S = 20.0
+
+
+class Graph:
+    """A context of its own and an executor in a thread; everything in it ends with `close`."""
+
+    def __init__(self) -> None:
+        self._context = Context()
+        rclpy.init(args=[], context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._nodes: list[Node] = []
+        self.peer = self._add(Node('peer', context=self._context))
+        self._stamp_ns = time.time_ns()
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def segmenter(
+        self, fake: Segmenter | None = None, *, load: Callable[..., Segmenter] | None = None, **parameters: Any
+    ) -> SegmenterNode:
+        """The node under test; unless told otherwise it starts by itself, and this waits until it is active."""
+        fake = fake or FakeSegmenter()
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = SegmenterNode(
+            load or (lambda *_, **__: fake), context=self._context, parameter_overrides=overrides, cli_args=[]
+        )
+        self._add(node)
+        if load is None and parameters.get('autostart', True):
+            self.wait_for(lambda: node.state == 'active', 'the node to be active')
+        return node
+
+    def camera(self, *, reliable: bool = False, topic: str = 'image') -> Publisher[Any]:
+        """A publisher of images; on a topic that ends in compressed, of compressed ones."""
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        kind = CompressedImage if topic.endswith('compressed') else Image
+        return self.peer.create_publisher(kind, topic, QoSProfile(depth=1, reliability=reliability))
+
+    def planner(self, *, latched: bool = False) -> Publisher[String]:
+        """A publisher of instructions."""
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        return self.peer.create_publisher(String, 'segmenter/instruction', QoSProfile(depth=1, durability=durability))
+
+    def instruct(self, node: SegmenterNode, text: str) -> None:
+        """Set the standing instruction without the topic."""
+        result = node.set_parameters_atomically([Parameter('instruction', value=text)])
+        assert result.successful, result.reason
+
+    def hear(self, topic: str = 'segmenter/segmentation', kind: type[Any] = Segmentation) -> list[Any]:
+        """What arrives on a topic from now on."""
+        heard: list[Any] = []
+        self.peer.create_subscription(kind, topic, heard.append, 50)
+        return heard
+
+    def header(self) -> Header:
+        """A header with a stamp that no other has, and with every part of it in use."""
+        self._stamp_ns += 33_333_333
+        return Header(stamp=convert.stamp_message(self._stamp_ns), frame_id='camera_optical_frame')
+
+    def image(self, *colours: str) -> Image:
+        """A picture of 64 x 48 with a block of each colour."""
+        pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+        for place, colour in enumerate(colours):
+            pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLOURS_RGB[colour]
+        return convert.image_message(pixels, 'rgb8', self.header())
+
+    def play(
+        self,
+        camera: Publisher[Any],
+        until: Callable[[], Any],
+        make: Callable[[], Any] | None = None,
+        *,
+        rate_hz: float = 50.0,
+    ) -> list[Any]:
+        """Publish pictures until the condition holds; returns them."""
+        sent: list[Any] = []
+
+        def sent_another() -> bool:
+            if until():
+                return True
+            sent.append((make or (lambda: self.image('red')))())
+            camera.publish(sent[-1])
+            return False
+
+        self.wait_for(sent_another, 'what the pictures should bring about', period_s=1.0 / rate_hz)
+        return sent
+
+    def call(self, client: Any, request: Any) -> Any:
+        """Call a service and wait for its answer."""
+        assert client.wait_for_service(TIMEOUT_S)
+        future = client.call_async(request)
+        self.wait_for(future.done, f'an answer of {client.srv_name}')
+        return future.result()
+
+    def wait_for(
+        self, condition: Callable[[], Any], what: str, *, timeout_s: float = TIMEOUT_S, period_s: float = 0.01
+    ) -> None:
+        """Wait until the condition holds; fail when it does not in time."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline_s, f'waited {timeout_s} s for {what}'
+            assert self._thread.is_alive(), 'the executor has ended: a callback raised'
+            time.sleep(period_s)
+
+    def wait_until_matched(self, publisher: Publisher[Any]) -> None:
+        """Wait until somebody would receive what the publisher sends."""
+        self.wait_for(lambda: publisher.get_subscription_count() > 0, f'a subscription to {publisher.topic_name}')
+
+    def close(self) -> None:
+        """End everything."""
+        for node in reversed(self._nodes):
+            self._executor.remove_node(node)
+        self._executor.shutdown()
+        self._thread.join()
+        for node in reversed(self._nodes):
+            node.destroy_node()
+        self._context.try_shutdown()
+
+    def _add(self, node: Any) -> Any:
+        self._nodes.append(node)
+        self._executor.add_node(node)
+        return node
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()

@@ -1,0 +1,123 @@
+"""The parameters, their limits, and the file that lists them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+
+from instructsam_model import ConfigError
+from instructsam_ros.parameters import NodeParameters, standing_instruction
+from tests.ros.graph import Graph
+
+CONFIG = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
+
+
+def test_the_file_lists_every_parameter_with_its_default():
+    listed = yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters']
+    declared = {field.name: field.default for field in fields(NodeParameters)}
+    assert list(listed) == list(declared)
+    assert listed == declared
+    assert {name: type(value) for name, value in listed.items()} == {
+        name: type(value) for name, value in declared.items()
+    }
+
+
+def test_the_file_says_about_each_parameter_what_the_node_says():
+    comment = ''
+    for line in CONFIG.read_text().splitlines():
+        if line.strip().startswith('#'):
+            comment += line.strip().lstrip('# ') + ' '
+        elif ':' in line:
+            field = next((field for field in fields(NodeParameters) if field.name == line.split(':')[0].strip()), None)
+            if field is not None:
+                assert comment.strip(), f'{field.name} has no comment'
+                assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
+                for word in (*field.metadata['choices'], *(f'{limit:g}' for limit in field.metadata['range'] or ())):
+                    assert word in comment, f'{field.name}: {word}'
+        if not line.strip():
+            comment = ''
+
+
+def test_the_node_describes_every_parameter(graph: Graph):
+    graph.segmenter(autostart=False)
+    client = graph.peer.create_client(DescribeParameters, 'segmenter/describe_parameters')
+    names = [field.name for field in fields(NodeParameters)]
+    descriptors = graph.call(client, DescribeParameters.Request(names=names)).descriptors
+    for field, descriptor in zip(fields(NodeParameters), descriptors, strict=True):
+        assert descriptor.description == field.metadata['description']
+        limits = [*descriptor.floating_point_range, *descriptor.integer_range]
+        assert [(limit.from_value, limit.to_value) for limit in limits] == [
+            limit for limit in (field.metadata['range'],) if limit is not None
+        ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('score_threshold', 1.5, 'Min: 0.0, Max: 1.0, value: 1.5'),
+        ('mask_threshold', -0.1, 'Min: 0.0, Max: 1.0, value: -0.1'),
+        ('mask_threshold', math.nan, 'out of range'),
+        ('max_instances', 0, 'Min: 1, Max: 65535, value: 0'),
+        ('max_rate', -1.0, 'out of range'),
+        ('request_timeout', 0.0, 'out of range'),
+        ('score_threshold', 'high', 'Wrong parameter type'),
+        ('image_transport', 'theora', "image_transport: expected one of raw, compressed, got 'theora'"),
+        ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
+        ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
+        ('autostart', False, 'read-only parameter: autostart'),
+        ('no_such_parameter', 1, 'undeclared'),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
+    node = graph.segmenter(autostart=False)
+    client = graph.peer.create_client(SetParameters, 'segmenter/set_parameters')
+    before = node.get_parameter(name).value if node.has_parameter(name) else None
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    result = graph.call(client, request).results[0]
+    assert not result.successful
+    assert said in result.reason
+    assert not node.has_parameter(name) or node.get_parameter(name).value == before
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('score_threshold', 2.0, 'out of range'),
+        ('score_threshold', 'high', "of type 'STRING'"),
+        ('protocol', 'secret', 'protocol: expected one of trained, released'),
+    ],
+)
+def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, name: str, value: Any, said: str):
+    with pytest.raises(ConfigError, match=name) as caught:
+        graph.segmenter(**{name: value})
+    assert said in str(caught.value)
+
+
+CHANGEABLE = [field.name for field in fields(NodeParameters) if field.metadata['change'] != 'at start']
+
+
+@pytest.mark.parametrize('name', CHANGEABLE)
+def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str):
+    node = graph.segmenter()
+    value = node.get_parameter(name).value
+    result = node.set_parameters_atomically([Parameter(name, value=value)])
+    live = NodeParameters.__dataclass_fields__[name].metadata['change'] == 'any time'
+    assert result.successful == live
+    assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
+
+
+def test_parameters_of_others_are_left_alone(graph: Graph):
+    node = graph.segmenter()
+    assert node.set_parameters_atomically([Parameter('use_sim_time', value=True)]).successful
+
+
+@pytest.mark.parametrize('text', ['', '  ', '\n'])
+def test_an_empty_text_means_idle(text: str):
+    assert standing_instruction(text) is None

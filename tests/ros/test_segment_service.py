@@ -1,0 +1,131 @@
+"""One question, one answer: `~/segment`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from rcl_interfaces.srv import GetParameters
+from sensor_msgs.msg import Image
+
+from instructsam_ros.msg import Segmentation
+from instructsam_ros.srv import Segment
+from tests.ros.fake_segmenter import FakeSegmenter
+from tests.ros.graph import Graph
+
+
+@pytest.fixture
+def client(graph: Graph) -> Any:
+    return graph.peer.create_client(Segment, 'segmenter/segment')
+
+
+def test_answers_about_the_image_of_the_request(graph: Graph, client: Any):
+    graph.segmenter()
+    image = graph.image('red', 'green')
+    response = graph.call(client, Segment.Request(instruction='green red', image=image))
+    assert (response.success, response.message) == (True, '')
+    assert response.segmentation.header == response.mask.header == image.header
+    assert [instance.label for instance in response.segmentation.instances] == ['red', 'green']
+    assert response.segmentation.instruction == 'green red'
+    assert (response.mask.encoding, response.mask.width, response.mask.height) == ('mono8', 64, 48)
+    assert np.count_nonzero(response.mask.data) == 100
+
+
+def test_an_image_without_the_object_is_a_success(graph: Graph, client: Any):
+    graph.segmenter()
+    response = graph.call(client, Segment.Request(instruction='blue', image=graph.image('red')))
+    assert response.success
+    assert response.segmentation.status == Segmentation.NO_TARGET
+    assert not np.any(response.mask.data)
+
+
+def test_min_score_replaces_the_threshold_of_the_node(graph: Graph, client: Any):
+    graph.segmenter(score_threshold=0.8)
+    for min_score, count in ((0.0, 1), (0.6, 2), (0.95, 0)):
+        request = Segment.Request(instruction='red everything', image=graph.image('red'), min_score=min_score)
+        assert len(graph.call(client, request).segmentation.instances) == count
+
+
+def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client: Any):
+    node = graph.segmenter()
+    camera = graph.camera()
+    before = graph.play(camera, until=lambda: node._statistics.received >= 3)
+    assert client.wait_for_service(10)
+    future = client.call_async(Segment.Request(instruction='red'))
+    graph.wait_for(lambda: node._worker._requests, 'the request to arrive')
+    after = graph.play(camera, until=future.done)
+    header = future.result().segmentation.header
+    assert header not in [image.header for image in before]
+    assert header in [image.header for image in after]
+
+
+@pytest.mark.parametrize(
+    ('request_', 'said'),
+    [
+        (Segment.Request(instruction=''), 'expected text such as "the red mug", got an empty string'),
+        (Segment.Request(instruction='x' * 10_000), 'expected at most 4096 characters, got 10000'),
+        (Segment.Request(instruction='red', min_score=1.5), 'min_score: expected 0..1, got 1.5'),
+        (Segment.Request(instruction='red', image=Image(encoding='rgb8', width=4, height=4, step=12)),
+         'data is 0 bytes'),
+        (Segment.Request(instruction='red', image=Image(encoding='32FC1', width=1, height=1, step=4, data=bytes(4))),
+         "'32FC1' is not a picture"),
+        (Segment.Request(instruction='fail', image=Image(encoding='mono8', width=1, height=1, step=1, data=b'a')),
+         'RuntimeError: the model broke'),
+    ],
+    ids=['empty instruction', 'long instruction', 'wrong min_score', 'image without data', 'depth image', 'model'],
+)  # fmt: skip
+def test_says_why_it_failed(graph: Graph, client: Any, request_: Any, said: str):
+    graph.segmenter()
+    response = graph.call(client, request_)
+    assert not response.success
+    assert said in response.message
+    assert (response.segmentation.status, response.segmentation.message) == (Segmentation.FAILED, response.message)
+
+
+def test_a_camera_that_is_silent_costs_the_timeout(graph: Graph, client: Any):
+    graph.segmenter(request_timeout=0.3)
+    started_s = time.monotonic()
+    response = graph.call(client, Segment.Request(instruction='red'))
+    assert (response.success, response.message) == (False, 'no image arrived within 0.3 s')
+    assert time.monotonic() - started_s < 5
+
+
+def test_a_slow_model_costs_the_timeout(graph: Graph, client: Any):
+    graph.segmenter(FakeSegmenter(delay_s=1.0), warmup=False, request_timeout=0.2)
+    response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
+    assert (response.success, response.message) == (False, 'the model was not done within 0.2 s')
+
+
+def test_an_inactive_node_answers_that_it_is(graph: Graph, client: Any):
+    node = graph.segmenter(autostart=False)
+    for state in ('unconfigured', 'inactive'):
+        assert node.state == state
+        response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
+        assert not response.success
+        assert f'the node is {state}' in response.message
+        node.trigger_configure()
+
+
+def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
+    node = graph.segmenter()
+    assert client.wait_for_service(10)
+    future = client.call_async(Segment.Request(instruction='red'))
+    graph.wait_for(lambda: node._worker._requests, 'the request to arrive')
+    node.trigger_deactivate()
+    graph.wait_for(future.done, 'the answer')
+    assert future.result().message == 'the node was deactivated'
+
+
+def test_the_node_does_everything_else_meanwhile(graph: Graph, client: Any):
+    graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False)
+    parameters = graph.peer.create_client(GetParameters, 'segmenter/get_parameters')
+    assert client.wait_for_service(10)
+    futures = [
+        client.call_async(Segment.Request(instruction=text, image=graph.image('red'))) for text in ('red', 'blue')
+    ]
+    graph.call(parameters, GetParameters.Request(names=['device']))
+    assert not any(future.done() for future in futures)
+    graph.wait_for(lambda: all(future.done() for future in futures), 'both answers')
+    assert [future.result().segmentation.instruction for future in futures] == ['red', 'blue']
