@@ -183,7 +183,8 @@ setup(
     python_requires='>=3.10',
     packages=list(packages()),
     package_dir=packages(),
-    include_package_data=True,
+    package_data={'': ['**/*']},
+    exclude_package_data={'': ['*.pyc']},
     zip_safe=False,
     # ROS names never stand here: on PyPI they exist for one platform, and `launch` is an unrelated project there.
     # OpenCV is the build without windows: nothing here opens one, and robots and containers often lack what they need.
