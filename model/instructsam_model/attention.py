@@ -25,12 +25,15 @@ def hybrid_attention_mask(is_query: Tensor, is_token: Tensor) -> Tensor:
     return ((causal | same_block) & is_token.unsqueeze(1)).unsqueeze(1)
 
 
-def block_attention_mask(cached: int, num_queries: int, *, mask_end_visible: bool, device: torch.device) -> Tensor:
+def block_attention_mask(
+    cached: int, num_queries: int, *, hybrid: bool = True, mask_end_visible: bool = False, device: torch.device
+) -> Tensor:
     """Visibility of the injected block `ref_end mask_start query*K mask_end` over a cache of `cached` tokens.
 
     Args:
         cached: tokens already in the cache; every row sees all of them.
         num_queries: K.
+        hybrid: the queries see each other; otherwise every token sees only those before it.
         mask_end_visible: the queries also see `mask_end`, as in the public implementation's inference.
         device: of the result.
 
@@ -39,6 +42,7 @@ def block_attention_mask(cached: int, num_queries: int, *, mask_end_visible: boo
     """
     length = num_queries + 3
     visible = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    visible[2 : 2 + num_queries, 2 : 2 + num_queries + mask_end_visible] = True
+    if hybrid:
+        visible[2 : 2 + num_queries, 2 : 2 + num_queries + mask_end_visible] = True
     before = torch.ones(length, cached, dtype=torch.bool, device=device)
     return torch.cat([before, visible], dim=1)[None, None]

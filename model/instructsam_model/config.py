@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from transformers import Qwen3VLConfig, Sam3Config
 from instructsam_model.errors import CheckpointError
 
 SAM3_FOLDER = 'sam3'
+VARIANT_KEY = 'instructsam_variant'
+"""Our own key, written only where a part of the method was taken away."""
 TRAINING_KEYS = ('bce_loss_weight', 'dice_loss_weight', 'cls_loss_weight', 'loss_sample_points')
 TOKEN_KEYS = {
     'ref_start': 'ref_start_token_index',
@@ -50,6 +52,23 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The method, and what remains of it when a part is taken away (paper section 5.3, Tables 5 to 7).
+
+    Attributes:
+        query_bank: the queries are learnt; otherwise they are the embedding of `[SEG]`, written one after the other.
+        hybrid_attention: the queries of a phrase see each other; otherwise each sees only those before it.
+        phrase_condition: SAM3 is told the phrase; otherwise the same dummy token whatever the phrase.
+        conditioned_queries: SAM3's queries come from the language model; otherwise from its own embedding.
+    """
+
+    query_bank: bool = True
+    hybrid_attention: bool = True
+    phrase_condition: bool = True
+    conditioned_queries: bool = True
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Everything that decides the network's parameters, their names and their shapes.
 
@@ -61,6 +80,7 @@ class ModelConfig:
         tokens: ids of the method's special tokens.
         sam3_source: where SAM3's own configuration and preprocessing come from: a folder, absolute or relative to the
             checkpoint, or a hub id.
+        variant: which parts of the method are there.
         training: the loss weights that the checkpoint was trained with; carried along, not used at inference.
     """
 
@@ -70,6 +90,7 @@ class ModelConfig:
     out_dim: int
     tokens: SpecialTokens
     sam3_source: str = SAM3_FOLDER
+    variant: Variant = Variant()
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,6 +120,7 @@ class ModelConfig:
             out_dim=published['out_dim'],
             tokens=SpecialTokens(**{name: published[key] for name, key in TOKEN_KEYS.items()}),
             sam3_source=published.get('mask_decoder_model') or SAM3_FOLDER,
+            variant=read_variant(published.get(VARIANT_KEY, {}), file),
             training={key: published[key] for key in TRAINING_KEYS if key in published},
         )
 
@@ -115,7 +137,21 @@ class ModelConfig:
             'mm_mask_decoder': 'sam3',
             'mask_decoder_model': SAM3_FOLDER,
             **{key: getattr(self.tokens, name) for name, key in TOKEN_KEYS.items()},
+            **({} if self.variant == Variant() else {VARIANT_KEY: asdict(self.variant)}),
         }
+
+
+def read_variant(published: Mapping[str, Any], file: Path) -> Variant:
+    """Read which parts of the method a checkpoint has.
+
+    Raises:
+        CheckpointError: a part is not known.
+    """
+    try:
+        return Variant(**published)
+    except TypeError:
+        known = ', '.join(Variant.__dataclass_fields__)
+        raise CheckpointError(f'{file}: {VARIANT_KEY}: expected some of {known}, got {", ".join(published)}') from None
 
 
 def with_queries(sam3: Sam3Config, num_queries: int) -> Sam3Config:

@@ -188,11 +188,13 @@ class _Reader:
     def inject(self) -> tuple[Tensor, Tensor]:
         """Read `ref_end mask_start query*K mask_end`: the states of the queries [K, D] and of `mask_end` [D]."""
         tokens = self._network.config.tokens
-        bank = self._network.model.mask_queries  # [K, D]
-        embeds = torch.cat([self._embed([tokens.ref_end, tokens.mask_start]), bank, self._embed([tokens.mask_end])])
+        variant, count = self._network.config.variant, self._network.config.num_queries
+        queries = self._network.model.mask_queries if variant.query_bank else self._embed([tokens.query] * count)
+        embeds = torch.cat([self._embed([tokens.ref_end, tokens.mask_start]), queries, self._embed([tokens.mask_end])])
         mask = block_attention_mask(
             self._cache.get_seq_length(),
-            len(bank),
+            count,
+            hybrid=variant.hybrid_attention,
             mask_end_visible=self._protocol.mask_end_visible,
             device=embeds.device,
         )

@@ -8,7 +8,7 @@ size, C SAM3's hidden size, S side of SAM3's input, h w the mask grid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,7 @@ class ModelInputs:
         phrase_ids: int64 [P, L], the phrases in the order of the answers, without delimiters.
         phrase_mask: bool [P, L], True on tokens.
         phrase_owner: int64 [P], which picture each phrase is about.
+        writes: bool [B, T], tokens after which the network's own next token is asked for; None where nobody asks.
     """
 
     input_ids: Tensor
@@ -53,6 +54,7 @@ class ModelInputs:
     phrase_ids: Tensor
     phrase_mask: Tensor
     phrase_owner: Tensor
+    writes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Prediction:
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
         phrases: the P phrases, as text.
         answer: the text that the model wrote, empty when it was given.
+        answer_logits: of the next token wherever `ModelInputs.writes` asks for it, [N, vocabulary]; else None.
     """
 
     mask_logits: Tensor
@@ -78,6 +81,7 @@ class Prediction:
     phrase_embeds: Tensor
     phrases: tuple[str, ...] = ()
     answer: str = ''
+    answer_logits: Tensor | None = None
 
     @property
     def scores(self) -> Tensor:
@@ -130,17 +134,23 @@ class InstructSAM(nn.Module):
         is_query = inputs.input_ids == self.config.tokens.query
         query_states = states[is_query].view(-1, self.config.num_queries, states.shape[-1])
         vision = self.model.grounding_model.encode(inputs.pixels.sam3)
-        return self.ground(vision.select(inputs.phrase_owner), query_states, inputs.phrase_ids, inputs.phrase_mask)
+        features = vision.select(inputs.phrase_owner)
+        prediction = self.ground(features, query_states, inputs.phrase_ids, inputs.phrase_mask)
+        if inputs.writes is None:
+            return prediction
+        return replace(prediction, answer_logits=self.lm_head(states[inputs.writes]))
 
     def read(self, inputs: ModelInputs) -> Tensor:
         """The language model's states [B, T, D] after its final norm, under hybrid attention and M-RoPE positions."""
+        variant = self.config.variant
         is_query = inputs.input_ids == self.config.tokens.query
         is_image = inputs.input_ids == self.config.qwen.image_token_id
         image_embeds, deepstack = self.encode_image(inputs.pixels)
         embeds = self.model.language_model.embed_tokens(inputs.input_ids)
         embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds)
-        bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
-        embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))
+        if variant.query_bank:
+            bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
+            embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))
         positions, _ = self.model.get_rope_index(
             inputs.input_ids,
             is_image.int(),
@@ -149,7 +159,7 @@ class InstructSAM(nn.Module):
         )
         states: Tensor = self.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=hybrid_attention_mask(is_query, inputs.attention_mask),
+            attention_mask=hybrid_attention_mask(is_query & variant.hybrid_attention, inputs.attention_mask),
             position_ids=positions,
             visual_pos_masks=is_image,
             deepstack_visual_embeds=deepstack,
@@ -173,7 +183,13 @@ class InstructSAM(nn.Module):
             phrase_ids: int64 [P, L].
             phrase_mask: bool [P, L].
         """
+        variant = self.config.variant
         queries = self.model.mask_hidden_fcs[0](query_states)
+        if not variant.conditioned_queries:
+            queries = self.model.grounding_model.model.detr_decoder.query_embed.weight.expand_as(queries)
+        if not variant.phrase_condition:
+            phrase_ids = torch.full_like(phrase_ids, self.config.tokens.query)
+            phrase_mask = torch.zeros_like(phrase_mask).index_fill(1, torch.tensor(0, device=phrase_mask.device), True)
         # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)

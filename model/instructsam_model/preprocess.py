@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -40,6 +41,8 @@ class Prompt:
     before_image: tuple[int, ...]
     after_image: tuple[int, ...]
     after_text: tuple[int, ...]
+    next_question: tuple[int, ...]
+    answer_end: tuple[int, ...]
 
 
 class Preprocessor:
@@ -56,7 +59,7 @@ class Preprocessor:
         self.qwen_images = qwen_images
         self.sam3_images = sam3_images
         self.image_token = image_token
-        self._prompt = read_prompt(tokenizer, image_token)
+        self.prompt = read_prompt(tokenizer, image_token)
 
     def pixels(self, frame: Frame, device: torch.device) -> Pixels:
         """Upload a picture once and make both encoders' inputs from it.
@@ -79,7 +82,7 @@ class Preprocessor:
     def image_prefix(self, grid_thw: torch.Tensor) -> list[int]:
         """Token ids of a prompt up to the instruction, for one picture of `grid_thw` [1, 3] patches."""
         placeholders = int(grid_thw.prod()) // self.qwen_images.merge_size**2
-        return [*self._prompt.before_image, *[self.image_token] * placeholders, *self._prompt.after_image]
+        return [*self.prompt.before_image, *[self.image_token] * placeholders, *self.prompt.after_image]
 
     def instruction(self, text: str) -> list[int]:
         """Token ids of a prompt from the instruction on.
@@ -87,7 +90,7 @@ class Preprocessor:
         Words that look like special tokens ("[SEG]", "<|im_end|>") are read as plain text: whoever may write an
         instruction may not rewrite the prompt.
         """
-        return [*self.text(text, split_special_tokens=True), *self._prompt.after_text]
+        return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
         """Token ids of bare text."""
@@ -142,20 +145,19 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
     placeholder = tokenizer.convert_ids_to_tokens(image_token)
     if placeholder is None:  # without its files, `transformers` makes an empty tokenizer
         raise CheckpointError(
-            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...) with the image token {image_token}'
+            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...), got none with token {image_token}'
         )
-    content = [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]
+    user = {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]}
+    assistant, next_user = ({'role': role, 'content': _MARKER} for role in ('assistant', 'user'))
     try:
-        rendered = tokenizer.apply_chat_template(
-            [{'role': 'user', 'content': content}], tokenize=False, add_generation_prompt=True
-        )
-    except ValueError as error:
+        rendered = tokenizer.apply_chat_template([user, assistant, next_user, assistant], tokenize=False)
+    except (ValueError, TemplateError) as error:
         raise CheckpointError(f'{tokenizer.name_or_path}: expected a chat template, got: {error}') from error
-    before, marker, after = rendered.partition(_MARKER)
+    before, after_text, between, _, end = [*rendered.split(_MARKER), '', '', '', ''][:5]
     before_image, image, after_image = before.partition(placeholder)
-    if not marker or not image:
+    if not image or not end or not between.startswith(end):
         raise CheckpointError(
             f'{tokenizer.name_or_path}: expected a chat template with {placeholder} before the text, got {rendered!r}'
         )
-    parts = (before_image, after_image, after)
+    parts = (before_image, after_image, after_text, between.removeprefix(end), end)
     return Prompt(*(tuple(tokenizer(part, add_special_tokens=False).input_ids) for part in parts))

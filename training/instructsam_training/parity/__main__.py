@@ -15,6 +15,7 @@ from instructsam_training.parity.forward import compare_forward
 from instructsam_training.parity.generate import compare_generate
 from instructsam_training.parity.metrics import compare_metrics
 from instructsam_training.parity.report import Difference, Report, print_report, sum_up
+from instructsam_training.parity.training import compare_training
 
 
 class Part(NamedTuple):
@@ -35,6 +36,7 @@ GOLDEN_FILES = ('golden.json', 'golden.npz', 'checkpoint')
 PARTS = (
     Part('forward', GOLDEN_FILES, compare_forward),
     Part('generate', GOLDEN_FILES, compare_generate),
+    Part('training', (*GOLDEN_FILES, 'train.json'), compare_training),
     Part('metrics', ('metrics.json',), compare_metrics),
 )
 

@@ -1,0 +1,207 @@
+"""The training losses: text, masks of matched slots, extents of weak ones, and scores (paper section 3.4).
+
+Every term is a sum with the count that it is to be divided by, so that a step over several processes and micro-batches
+weighs each token, instance and phrase alike, however they are dealt out.
+
+Notation: P phrases, K queries, M matched pairs, N supervised tokens, V vocabulary, h w the mask grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.network import Prediction
+from instructsam_training.matching import match
+from instructsam_training.points import sample_points
+
+DICE_SMOOTH = 1.0
+SCORE_SMOOTH = 1e-6
+SCORE_FLOOR = 0.1
+TERMS = ('text', 'bce', 'dice', 'box', 'score')
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What the losses weigh and what slots are to score.
+
+    Attributes:
+        bce, dice, box, score, text: weights of the terms.
+        score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
+            code).
+        no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot
+            matched to an empty mask (`matched`, as the public code does in mixed samples).
+        points: pixels compared per mask, most of them where the network is unsure; None compares all.
+    """
+
+    text: float = 1.0
+    bce: float = 2.0
+    dice: float = 0.5
+    box: float = 1.0
+    score: float = 1.0
+    score_target: Literal['binary', 'dice'] = 'dice'
+    no_target: Literal['supervised', 'matched'] = 'supervised'
+    points: int | None = 12_544
+
+    def __post_init__(self) -> None:
+        if self.score_target not in ('binary', 'dice'):
+            raise ConfigError(f'score_target: expected binary or dice, got {self.score_target!r}')
+        if self.no_target not in ('supervised', 'matched'):
+            raise ConfigError(f'no_target: expected supervised or matched, got {self.no_target!r}')
+
+
+PRESETS = {
+    'paper': LossOptions(),
+    'released': LossOptions(bce=4.0, dice=0.25, no_target='matched'),  # its weights of 2 and 0.5 are applied twice
+}
+
+
+@dataclass(frozen=True)
+class PhraseTarget:
+    """The instances of one phrase.
+
+    Attributes:
+        masks: [instances, h, w], 0 or 1; none when nothing answers.
+        weak: they are filled boxes.
+    """
+
+    masks: Tensor
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Sums of the terms, before weights and division.
+
+    Attributes:
+        sums: one scalar per name of `TERMS`, with gradient.
+        counts: what each is to be divided by; known from the targets alone.
+    """
+
+    sums: dict[str, Tensor]
+    counts: dict[str, int]
+
+
+def count_terms(
+    labels: Tensor, targets: Sequence[PhraseTarget], num_queries: int, options: LossOptions
+) -> dict[str, int]:
+    """What the sums of a batch will be divided by, before it is run.
+
+    Args:
+        labels: int64 [B, T].
+        targets: of the P phrases.
+        num_queries: K.
+        options: decide what is matched.
+    """
+    pairs = [(min(_instances(target, options), num_queries), target.weak) for target in targets]
+    return {
+        'text': int((labels[:, 1:] >= 0).sum()),
+        'bce': sum(count for count, weak in pairs if not weak),
+        'dice': sum(count for count, weak in pairs if not weak),
+        'box': sum(count for count, weak in pairs if weak),
+        'score': len(targets),
+    }
+
+
+def compute_losses(
+    prediction: Prediction,
+    labels: Tensor,
+    targets: Sequence[PhraseTarget],
+    options: LossOptions,
+    generator: torch.Generator | None = None,
+) -> LossTerms:
+    """All terms of one batch.
+
+    Args:
+        prediction: with `answer_logits` for the supervised tokens.
+        labels: int64 [B, T].
+        targets: of the P phrases, in their order.
+        options: as in the run's configuration.
+        generator: for the sampled points; on the device of the prediction.
+
+    Raises:
+        FloatingPointError: the network has diverged.
+    """
+    assert prediction.answer_logits is not None
+    sums = {name: prediction.score_logits.new_zeros((), dtype=torch.float32) for name in TERMS}
+    next_tokens = labels[:, 1:]
+    sums['text'] = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
+    for mask_logits, score_logits, target in zip(prediction.mask_logits, prediction.score_logits, targets, strict=True):
+        for name, value in phrase_losses(mask_logits, score_logits, target, options, generator).items():
+            sums[name] = sums[name] + value
+    return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options))
+
+
+def total_loss(terms: LossTerms, counts: dict[str, int], options: LossOptions) -> Tensor:
+    """The weighted sum, each term divided by its count over the whole step."""
+    weighted = [getattr(options, name) * terms.sums[name] / max(counts[name], 1) for name in TERMS]
+    return torch.stack(weighted).sum()
+
+
+def phrase_losses(
+    mask_logits: Tensor,
+    score_logits: Tensor,
+    target: PhraseTarget,
+    options: LossOptions,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """The sums of one phrase: mask_logits [K, h, w], score_logits [K]."""
+    masks = target.masks.to(mask_logits.device)
+    if not len(masks) and options.no_target == 'matched':
+        masks = masks.new_zeros(1, *mask_logits.shape[1:])
+    losses: dict[str, Tensor] = {}
+    wanted = torch.zeros_like(score_logits, dtype=torch.float32)
+    if len(masks):
+        slots, instances = match(mask_logits, score_logits, masks, weak=target.weak)
+        logits, masks = mask_logits[slots].float(), masks[instances].float()
+        losses = box_losses(logits, masks) if target.weak else mask_losses(logits, masks, options.points, generator)
+        wanted[slots] = wanted_scores(logits, masks, target.weak, options)
+    losses['score'] = F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
+    return losses
+
+
+def mask_losses(
+    logits: Tensor, masks: Tensor, points: int | None, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Binary cross entropy and 1 - Dice of matched pairs, [M, h, w] each, summed over the pairs."""
+    logits, masks = (
+        (logits.flatten(1), masks.flatten(1)) if points is None else sample_points(logits, masks, points, generator)
+    )
+    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction='none').mean(1)
+    return {'bce': bce.sum(), 'dice': (1 - dice(logits.sigmoid(), masks, DICE_SMOOTH)).sum()}
+
+
+def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
+    """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
+    return {'box': (1 - _extent_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
+
+
+@torch.no_grad()
+def wanted_scores(logits: Tensor, masks: Tensor, weak: bool, options: LossOptions) -> Tensor:
+    """What matched slots are to score, [M]."""
+    if options.score_target == 'binary':
+        return torch.ones(len(logits), device=logits.device)
+    measure = _extent_dice if weak else dice
+    return measure(logits.sigmoid(), masks, SCORE_SMOOTH).clamp(min=SCORE_FLOOR)
+
+
+def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
+    """Dice of pairs, [M, ...] -> [M]."""
+    probabilities, targets = probabilities.flatten(1), targets.flatten(1)
+    overlap = 2 * (probabilities * targets).sum(1)
+    return (overlap + smooth) / (probabilities.sum(1) + targets.sum(1) + smooth)
+
+
+def _extent_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
+    along = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
+    return torch.stack(along).mean(0)
+
+
+def _instances(target: PhraseTarget, options: LossOptions) -> int:
+    return max(len(target.masks), int(options.no_target == 'matched'))

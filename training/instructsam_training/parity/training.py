@@ -1,0 +1,133 @@
+"""Parity of training: tokens and labels of given conversations, and the losses with the released weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_model import load_segmenter
+from instructsam_model.masks import decode_mask
+from instructsam_model.preprocess import Preprocessor
+from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_training.conversation import Span, Turn
+from instructsam_training.encode import encode_conversation
+from instructsam_training.losses import PRESETS, PhraseTarget, compute_losses, total_loss
+from instructsam_training.parity.forward import PHRASE_START, golden_inputs
+from instructsam_training.parity.report import Difference
+from instructsam_training.sample import clean_phrase
+
+TOLERANCE = 1e-4
+
+
+def compare_training(folder: Path) -> list[Difference]:
+    """Encode each golden conversation anew and compute its losses.
+
+    Raises:
+        CheckpointError: the folder's checkpoint cannot be loaded.
+        OSError: a picture cannot be read.
+        ValueError: a conversation's phrase has no annotation in train.json.
+    """
+    golden = json.loads((folder / 'golden.json').read_text())
+    records = json.loads((folder / 'train.json').read_text())
+    segmenter = load_segmenter(folder / 'checkpoint', device='cpu', dtype='float32')
+    differences: list[Difference] = []
+    with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
+        for index, entry in enumerate(golden['forward']):
+            prefix = f'forward{index}_'
+            tensors = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+            differences += compare_encoding(entry, tensors, segmenter)
+            differences += compare_losses(folder, entry, tensors, records[entry['record']], segmenter)
+    return differences
+
+
+def compare_encoding(
+    entry: Mapping[str, Any], golden: Mapping[str, np.ndarray], segmenter: InstructSAMSegmenter
+) -> list[Difference]:
+    """Compare tokens, labels and phrase tokens of the builder."""
+    preprocessor, config = segmenter.preprocessor, segmenter.network.config
+    turns = tuple(read_turns(entry['text'], preprocessor))
+    prefix = preprocessor.image_prefix(torch.tensor(entry['image_grid_thw']))
+    encoding = encode_conversation(turns, prefix, preprocessor, config)
+    phrases = preprocessor.text(entry['phrase_text'])
+    ours = [token for ids in encoding.phrase_ids for token in (config.tokens.ref_start, *ids)]
+    return [
+        Difference.of('training input_ids', encoding.input_ids, golden['input_ids'], abs_tol=0),
+        Difference.of('training labels', encoding.labels, golden['labels'], abs_tol=0),
+        Difference.of('training phrase_ids', ours, phrases, abs_tol=0),
+    ]
+
+
+def read_turns(text: str, preprocessor: Preprocessor) -> Iterator[Turn]:
+    """Take a rendered conversation apart again."""
+    prompt = preprocessor.prompt
+    first, user, assistant, end = (
+        preprocessor.decode(ids)
+        for ids in (
+            (*prompt.before_image, *prompt.after_image),
+            prompt.next_question,
+            prompt.after_text,
+            prompt.answer_end,
+        )
+    )
+    for part in text.replace(first, user, 1).split(user)[1:]:
+        question, answer = part.removesuffix(end).split(assistant)
+        phrases = [piece.split('<|object_ref_end|>')[0] for piece in answer.split(PHRASE_START)[1:]]
+        yield Turn(question, tuple(Span(phrase) for phrase in phrases))
+
+
+def compare_losses(
+    folder: Path,
+    entry: Mapping[str, Any],
+    golden: Mapping[str, np.ndarray],
+    record: Mapping[str, Any],
+    segmenter: InstructSAMSegmenter,
+) -> list[Difference]:
+    """Compare every loss with `loss_weights: released`, without sampling of points."""
+    options = replace(PRESETS['released'], points=None)
+    labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
+    writes = F.pad(labels[:, 1:] >= 0, (0, 1))
+    inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), writes=writes)
+    prediction = segmenter.network(inputs)
+    grid = prediction.mask_logits.shape[-2:]
+    phrases = entry['phrase_text'].split(PHRASE_START)[1:]
+    targets = [PhraseTarget(resize_masks(masks_of(phrase, record), grid)) for phrase in phrases]
+    terms = compute_losses(prediction, labels, targets, options)
+    means = {name: getattr(options, name) * terms.sums[name] / max(terms.counts[name], 1) for name in terms.sums}
+    ours = {
+        'ce_loss': means['text'],
+        'mask_bce_loss': means['bce'],
+        'mask_dice_loss': means['dice'],
+        'cls_loss': means['score'],
+        'loss': total_loss(terms, terms.counts, options),
+    }
+    return [Difference.of(f'training {name}', value, entry[name], abs_tol=TOLERANCE) for name, value in ours.items()]
+
+
+def masks_of(phrase: str, record: Mapping[str, Any]) -> Tensor:
+    """The instances [N, H, W] of a phrase in a published training record.
+
+    Raises:
+        ValueError: no annotation has that phrase.
+    """
+    annotations = record['annotation']
+    annotations = json.loads(annotations) if isinstance(annotations, str) else annotations
+    size_hw = (record['height'], record['width'])
+    for annotation in annotations:
+        sentence = annotation['type'] == 'sentence'
+        if phrase in (annotation['category'] if sentence else clean_phrase(annotation['text']), annotation['text']):
+            masks = [decode_mask(mask, size_hw) for mask in annotation['ann'] or []]
+            return torch.from_numpy(np.stack(masks)) if masks else torch.zeros(0, *size_hw)
+    raise ValueError(f'train.json: expected an annotation of {phrase!r}, found none in the record of {record["image"]}')
+
+
+def resize_masks(masks: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Masks [N, H, W] on the mask grid, [N, h, w] of 0 and 1."""
+    return F.interpolate(masks.float().unsqueeze(1), size=size_hw, mode='nearest').squeeze(1)
