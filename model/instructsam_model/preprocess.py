@@ -35,7 +35,9 @@ class Prompt:
     Attributes:
         before_image: `<|im_start|>user\n<|vision_start|>`.
         after_image: `<|vision_end|>`.
-        after_text: `<|im_end|>\n<|im_start|>assistant\\n`.
+        after_text: `<|im_end|>\n<|im_start|>assistant\n`.
+        next_question: `<|im_start|>user\n`, before every question but the first.
+        answer_end: `<|im_end|>\n`, after an answer; the model writes its first token.
     """
 
     before_image: tuple[int, ...]
@@ -145,7 +147,7 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
     placeholder = tokenizer.convert_ids_to_tokens(image_token)
     if placeholder is None:  # without its files, `transformers` makes an empty tokenizer
         raise CheckpointError(
-            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...), got none with token {image_token}'
+            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...) that know token {image_token}'
         )
     user = {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]}
     assistant, next_user = ({'role': role, 'content': _MARKER} for role in ('assistant', 'user'))
