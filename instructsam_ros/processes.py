@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 TERMINATE_S = 10.0
-"""A child that has not ended so long after SIGTERM is killed."""
+"""A child that has not ended so long after it was asked to is killed."""
 
 
 class ChildError(RuntimeError):
@@ -77,9 +78,13 @@ class Child:
         self._log.seek(0, os.SEEK_END)
         return '\n'.join(text.splitlines()[-lines:])
 
-    def stop(self) -> int:
-        """End it and wait until it has ended; returns its exit status, negative for the signal that killed it."""
-        self._process.terminate()
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """End it and wait until it has ended.
+
+        Returns:
+            Its exit status, negative for the signal that killed it.
+        """
+        self._process.send_signal(signal_number)
         try:
             return self._process.wait(TERMINATE_S)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,19 @@ class SkippedModule(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     return SkippedModule.from_parent(parent, path=module_path) if REASON else None
+
+
+@pytest.fixture
+def log(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Everything that was logged until now; from the terminal, since /rosout is only heard once it is discovered."""
+    text = ''
+
+    def read() -> str:
+        nonlocal text
+        text += capfd.readouterr().err
+        return text
+
+    return read
 
 
 @pytest.fixture

@@ -32,14 +32,20 @@ class Graph:
     """A context of its own and an executor in a thread; everything in it ends with `close`."""
 
     def __init__(self) -> None:
-        self._context = Context()
-        rclpy.init(args=[], context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self.context = Context()
+        rclpy.init(args=[], context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.context)
         self._nodes: list[Node] = []
-        self.peer = self._add(Node('peer', context=self._context))
+        self.peer = self.add(Node('peer', context=self.context))
         self._stamp_ns = time.time_ns()
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
+
+    def add(self, node: Any) -> Any:
+        """Serve a node that was made in this context."""
+        self._nodes.append(node)
+        self._executor.add_node(node)
+        return node
 
     def segmenter(
         self, fake: Segmenter | None = None, *, load: Callable[..., Segmenter] | None = None, **parameters: Any
@@ -48,9 +54,9 @@ class Graph:
         fake = fake or FakeSegmenter()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = SegmenterNode(
-            load or (lambda *_, **__: fake), context=self._context, parameter_overrides=overrides, cli_args=[]
+            load or (lambda *_, **__: fake), context=self.context, parameter_overrides=overrides, cli_args=[]
         )
-        self._add(node)
+        self.add(node)
         if load is None and parameters.get('autostart', True):
             self.wait_for(lambda: node.state == 'active', 'the node to be active')
         return node
@@ -71,10 +77,13 @@ class Graph:
         result = node.set_parameters_atomically([Parameter('instruction', value=text)])
         assert result.successful, result.reason
 
-    def hear(self, topic: str = 'segmenter/segmentation', kind: type[Any] = Segmentation) -> list[Any]:
+    def hear(
+        self, topic: str = 'segmenter/segmentation', kind: type[Any] = Segmentation, *, reliable: bool = True
+    ) -> list[Any]:
         """What arrives on a topic from now on."""
         heard: list[Any] = []
-        self.peer.create_subscription(kind, topic, heard.append, 50)
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        self.peer.create_subscription(kind, topic, heard.append, QoSProfile(depth=50, reliability=reliability))
         return heard
 
     def header(self) -> Header:
@@ -110,11 +119,11 @@ class Graph:
         self.wait_for(sent_another, 'what the pictures should bring about', period_s=1.0 / rate_hz)
         return sent
 
-    def call(self, client: Any, request: Any) -> Any:
+    def call(self, client: Any, request: Any, *, period_s: float = 0.01) -> Any:
         """Call a service and wait for its answer."""
         assert client.wait_for_service(TIMEOUT_S)
         future = client.call_async(request)
-        self.wait_for(future.done, f'an answer of {client.srv_name}')
+        self.wait_for(future.done, f'an answer of {client.srv_name}', period_s=period_s)
         return future.result()
 
     def wait_for(
@@ -139,12 +148,7 @@ class Graph:
         self._thread.join()
         for node in reversed(self._nodes):
             node.destroy_node()
-        self._context.try_shutdown()
-
-    def _add(self, node: Any) -> Any:
-        self._nodes.append(node)
-        self._executor.add_node(node)
-        return node
+        self.context.try_shutdown()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

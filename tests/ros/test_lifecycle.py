@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
 
 from instructsam_model import CheckpointError
@@ -93,7 +93,7 @@ def test_cleanup_frees_the_segmenter(graph: Graph):
     ],
     ids=['expected error', 'unexpected error'],
 )
-def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, said: str):
+def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, said: str, log: Callable[[], str]):
     outcomes = [error, FakeSegmenter()]
 
     def load(*_, **__):
@@ -102,22 +102,20 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
             raise outcome
         return outcome
 
-    log = graph.hear('/rosout', Log)
     graph.segmenter(load=load, autostart=False)
     manager = Manager(graph)
     assert not manager.change(CONFIGURE)
     assert manager.state == 'unconfigured'
-    graph.wait_for(lambda: any(said in entry.msg for entry in log), f'the log to say {said!r}')
+    graph.wait_for(lambda: said in log(), f'the log to say {said!r}')
     assert manager.change(CONFIGURE), 'the second attempt succeeds'
 
 
-def test_without_a_checkpoint_it_says_what_to_do(graph: Graph):
+def test_without_a_checkpoint_it_says_what_to_do(graph: Graph, log: Callable[[], str]):
     from instructsam_ros.node import load_checkpoint
 
-    log = graph.hear('/rosout', Log)
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)
-    graph.wait_for(lambda: any('parameter checkpoint' in entry.msg for entry in log), 'a word about the checkpoint')
+    graph.wait_for(lambda: 'parameter checkpoint' in log(), 'a word about the checkpoint')
     assert node.state == 'unconfigured'
 
 

@@ -1,0 +1,16 @@
+"""The node as a process of its own, with the fake segmenter made as slow as the first argument says, in seconds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == '__main__':
+    root = Path(__file__).resolve().parents[2]
+    sys.path[:0] = [str(root), str(root / 'model')]
+
+    from instructsam_ros.node import SegmenterNode
+    from instructsam_ros.running import run
+    from tests.ros.fake_segmenter import FakeSegmenter
+
+    run(lambda: SegmenterNode(lambda *_, **__: FakeSegmenter(float(sys.argv[1]))), sys.argv[2:])

@@ -1,0 +1,66 @@
+"""The node as a process: how it ends, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from instructsam_ros.processes import Child, ChildError
+from tests.ros.graph import Graph
+
+SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
+
+
+def wait_for_state(graph: Graph, child: Child, said: str) -> None:
+    def has_said() -> bool:
+        child.check()
+        return said in child.tail()
+
+    graph.wait_for(has_said, f'the node to say {said!r}', timeout_s=60)
+
+
+@pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+@pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
+def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
+    with Child(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
+        wait_for_state(graph, child, 'active, listening')
+        if busy:
+            answers = graph.hear()
+            graph.play(graph.camera(), until=lambda: answers)
+            graph.play(graph.camera(), until=iter([False] * 10 + [True]).__next__)
+        assert child.stop(signal_number) == 0, child.tail()
+        assert 'Traceback' not in child.tail()
+
+
+def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
+    with Child('-m', 'instructsam_ros.node') as child:
+        wait_for_state(graph, child, 'not configured: parameter checkpoint: expected a folder or a hub id')
+        assert child.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in child.tail()
+
+
+@pytest.mark.parametrize(
+    ('module', 'parameters', 'said'),
+    [
+        ('instructsam_ros.node', {'score_threshold': 1.5}, 'parameter score_threshold'),
+        ('instructsam_ros.node', {'dtype': 'int8'}, 'dtype: expected one of auto, float32, bfloat16, float16'),
+        ('instructsam_ros.image_player', {'path': 'nowhere.png'}, 'nowhere.png'),
+    ],
+)
+def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
+    with Child('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
+        wait_until_ended(child)
+    assert 'ended with status 1' in str(caught.value)
+    assert 'not started: ' in str(caught.value)
+    assert said in str(caught.value)
+    assert 'Traceback' not in str(caught.value)
+
+
+def wait_until_ended(child: Child) -> None:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        child.check()
+        time.sleep(0.05)

@@ -1,0 +1,155 @@
+"""What the node hears: instructions from every kind of planner, and the absence of images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from rclpy.qos import ReliabilityPolicy
+from std_msgs.msg import String
+
+from instructsam_ros.node import SegmenterNode
+from tests.ros.fake_segmenter import FakeSegmenter
+from tests.ros.graph import Graph
+
+
+def standing(node: SegmenterNode) -> str | None:
+    instruction = node._worker.standing
+    return None if instruction is None else instruction.text
+
+
+@pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
+def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
+    planner = graph.planner(latched=latched)
+    planner.publish(String(data='from before'))
+    node = graph.segmenter(instruction='from the parameter')
+    graph.wait_until_matched(planner)
+    if latched:
+        graph.wait_for(lambda: standing(node) == 'from before', 'the latched instruction')
+    for text in ('first', 'second'):
+        planner.publish(String(data=text))
+        graph.wait_for(lambda text=text: standing(node) == text, text)
+
+
+@pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
+def test_hears_a_planner_that_comes_later(graph: Graph, latched: bool):
+    node = graph.segmenter()
+    planner = graph.planner(latched=latched)
+    if not latched:
+        graph.wait_until_matched(planner)
+    planner.publish(String(data='at once'))
+    graph.wait_for(lambda: standing(node) == 'at once', 'the instruction')
+
+
+def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
+    node = graph.segmenter()
+    planner = graph.planner(latched=True)
+    planner.publish(String(data='warm up'))
+    graph.wait_for(lambda: standing(node) == 'warm up', 'the first')
+    changes = []
+    node._worker.stand = changes.append
+    texts = [str(number) for number in range(20)]
+    for text in texts:
+        planner.publish(String(data=text))
+        time.sleep(0.005)
+    graph.wait_for(lambda: changes and changes[-1].text == texts[-1], 'the last')
+    heard = [int(instruction.text) for instruction in changes]
+    assert heard == sorted(set(heard)), 'no instruction comes back after a newer one'
+
+
+def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
+    latching, live = graph.planner(latched=True), graph.planner()
+    latching.publish(String(data='old'))
+    node = graph.segmenter()
+    graph.wait_for(lambda: standing(node) == 'old', 'the latched instruction')
+    graph.wait_until_matched(live)
+    live.publish(String(data='new'))
+    graph.wait_for(lambda: standing(node) == 'new', 'the live instruction')
+    node.trigger_deactivate()
+    node.trigger_activate()
+    # Latched messages come in the order of their publishers' discovery, so the old one is here when this one is.
+    another = graph.planner(latched=True)
+    heard = []
+    node._instruction_topic._on_text = heard.append
+    another.publish(String(data='newest'))
+    graph.wait_for(lambda: 'newest' in heard, 'the newest')
+    assert 'old' not in heard
+
+
+def test_a_live_parameter_replaces_what_was_heard(graph: Graph):
+    planner = graph.planner(latched=True)
+    planner.publish(String(data='heard'))
+    node = graph.segmenter()
+    graph.wait_for(lambda: standing(node) == 'heard', 'the latched instruction')
+    graph.instruct(node, 'set')
+    assert standing(node) == 'set'
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert standing(node) == 'set'
+
+
+def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.planner()
+    graph.wait_until_matched(planner)
+    planner.publish(String(data='red'))
+    graph.wait_for(lambda: standing(node) == 'red', 'the instruction')
+    planner.publish(String(data='x' * 10_000))
+    graph.wait_for(lambda: 'at most 4096 characters, got 10000' in log(), 'a warning')
+    assert standing(node) == 'red'
+    planner.publish(String(data=' '))
+    graph.wait_for(lambda: standing(node) is None, 'the node to be idle')
+
+
+def test_no_planner_is_told_that_its_qos_is_wrong(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.planner()
+    graph.wait_until_matched(planner)
+    planner.publish(String(data='red'))
+    graph.wait_for(lambda: "instruction: 'red'" in log(), 'the log to arrive')
+    assert standing(node) == 'red'
+    assert 'incompatible' not in log()
+
+
+def test_warns_once_when_nobody_publishes_images(graph: Graph, log: Callable[[], str]):
+    graph.segmenter(image_timeout=0.1)
+    said = "nobody publishes on '/image'; check the remapping of 'image'"
+    graph.wait_for(lambda: said in log(), 'the warning')
+    time.sleep(2.2)
+    assert log().count(said) == 1
+
+
+def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callable[[], str]):
+    node = graph.segmenter(
+        image_timeout=0.1, **{'qos_overrides./image.subscription.reliability': 'reliable'}, autostart=False
+    )
+    camera = graph.camera()
+    node.trigger_configure()
+    node.trigger_activate()
+    graph.wait_for(lambda: 'although somebody publishes' in log(), 'the warning')
+    assert 'peer offers best_effort, volatile' in log()
+    assert 'this node asks for reliable, volatile, keep last 1' in log()
+    camera.publish(graph.image())
+    assert node._statistics.received == 0
+
+
+def test_says_when_images_arrive_again(graph: Graph, log: Callable[[], str]):
+    graph.segmenter(image_timeout=0.1)
+    graph.wait_for(lambda: 'no image for' in log(), 'the warning')
+    said = "images arrive again on '/image'"
+    graph.play(graph.camera(), until=lambda: said in log())
+
+
+def test_the_qos_of_the_images_can_be_overridden(graph: Graph):
+    overrides = {
+        'qos_overrides./image.subscription.reliability': 'reliable',
+        'qos_overrides./image.subscription.depth': 3,
+    }
+    node = graph.segmenter(FakeSegmenter(), instruction='red', **overrides)
+    [info] = node.get_subscriptions_info_by_topic('image')
+    assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    answers = graph.hear()
+    graph.play(graph.camera(reliable=True), until=lambda: answers)
+    node.trigger_deactivate()
+    node.trigger_activate()
+    answers.clear()
+    graph.play(graph.camera(reliable=True), until=lambda: answers)
