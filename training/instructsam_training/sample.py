@@ -21,6 +21,10 @@ class SampleError(ValueError):
         self.index = index
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[SampleError], tuple[Path, int | str, str]]:
+        # Exceptions are pickled with the message alone; worker processes send these whole.
+        return type(self), (self.file, self.index, self.reason)
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -32,6 +36,7 @@ class Annotation:
         phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction.
         masks: one COCO RLE per instance; empty when nothing in the picture answers.
         weak: the masks are filled boxes: only their extent is known.
+        box_xyxy: x1, y1, x2, y2 of the target in pixels, of data sets that publish a box beside the mask.
 
     Raises:
         ValueError: text or phrase are empty.
@@ -42,6 +47,7 @@ class Annotation:
     phrase: str
     masks: tuple[Rle, ...] = ()
     weak: bool = False
+    box_xyxy: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
@@ -61,6 +67,8 @@ class Sample:
         source: file and index of the record, for reports.
         id: of the record within its data set, unique there.
         scene: of data sets that have scenes; empty otherwise.
+        ignore: pixels that count for nothing in an evaluation, of data sets that have such.
+        left_out: annotations of the record that could not be read, for reports.
 
     Raises:
         ValueError: a mask is not of the picture's size.
@@ -74,14 +82,14 @@ class Sample:
     source: str = ''
     id: str = ''
     scene: str = ''
+    ignore: Rle | None = None
+    left_out: tuple[SampleError, ...] = ()
 
     def __post_init__(self) -> None:
-        for annotation in self.annotations:
-            for rle in annotation.masks:
-                if tuple(rle['size']) != self.size_hw:
-                    raise ValueError(
-                        f'masks: expected the size {self.size_hw} of the picture, got {tuple(rle["size"])}'
-                    )
+        masks = [rle for annotation in self.annotations for rle in annotation.masks]
+        for rle in masks if self.ignore is None else [*masks, self.ignore]:
+            if tuple(rle['size']) != self.size_hw:
+                raise ValueError(f'masks: expected the size {self.size_hw} of the picture, got {tuple(rle["size"])}')
 
 
 @dataclass
@@ -96,6 +104,15 @@ class SkipReport:
 
     def __len__(self) -> int:
         return len(self.errors)
+
+
+def named(text: str, masks: tuple[Rle, ...] = (), *, weak: bool = False) -> Annotation:
+    """The annotation of what a name stands for.
+
+    Raises:
+        ValueError: nothing is left of the name once it is cleaned.
+    """
+    return Annotation('phrase', text, clean_phrase(text), masks, weak)
 
 
 def clean_phrase(text: str) -> str:
