@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
+
+from instructsam_ros.transport import transport_environment
 
 TERMINATE_S = 10.0
 """A child that has not ended so long after it was asked to is killed."""
@@ -95,11 +96,9 @@ class Child:
 def use_own_domain() -> None:
     """Let this process and its children talk among themselves alone, with room for pictures in shared memory.
 
-    To be called before rclpy starts. A Fast DDS profile that the environment names is kept.
+    To be called before rclpy starts.
     """
-    os.environ['ROS_DOMAIN_ID'] = str(free_domain_id())
-    if 'FASTDDS_DEFAULT_PROFILES_FILE' not in os.environ:
-        os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(shared_memory_profile())
+    os.environ.update(transport_environment(os.environ), ROS_DOMAIN_ID=str(free_domain_id()))
 
 
 def free_domain_id() -> int:
@@ -116,17 +115,3 @@ def free_domain_id() -> int:
                 continue
             return domain_id
     raise RuntimeError('all ROS domains from 1 to 101 are in use on this machine')
-
-
-def shared_memory_profile() -> Path:
-    """The file config/fastdds_shm.xml of this checkout or installation.
-
-    Raises:
-        FileNotFoundError: it is in neither.
-    """
-    prefixes = [*filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)), sys.prefix]
-    shares = [Path(__file__).resolve().parent.parent, *(Path(prefix, 'share/instructsam_ros') for prefix in prefixes)]
-    for share in shares:
-        if (profile := share / 'config' / 'fastdds_shm.xml').is_file():
-            return profile
-    raise FileNotFoundError(f'config/fastdds_shm.xml is in none of {", ".join(map(str, shares))}')

@@ -10,19 +10,17 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-CONFIG = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config'])
+from instructsam_ros.transport import transport_environment
+
+PARAMS_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config', 'perception.yaml'])
 
 # Left empty, these say nothing and params_file decides.
-PARAMETERS = {'checkpoint': str, 'device': str, 'instruction': str, 'autostart': bool}
-
-# Fast DDS 3 reads the first, Fast DDS 2 the second; whoever has set any of the three has made a choice.
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-TRANSPORT_VARIABLES = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
+PARAMETERS = {'checkpoint': str, 'device': str, 'instruction': str, 'use_sim_time': bool, 'autostart': bool}
 
 
 def generate_launch_description() -> LaunchDescription:
     """The arguments, then the node."""
-    flag = ('true', 'false')
+    flag = ('true', 'false', '')
     levels = ('debug', 'info', 'warn', 'error', 'fatal')
     return LaunchDescription([
         _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
@@ -30,11 +28,11 @@ def generate_launch_description() -> LaunchDescription:
         _argument('instruction', '', 'Standing instruction to start with; ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
         _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
-        _argument('params_file', PathJoinSubstitution([CONFIG, 'perception.yaml']), 'Parameters of the node.'),
+        _argument('params_file', PARAMS_FILE, 'Parameters of the node.'),
         _argument('namespace', '', 'Namespace of the node.'),
-        _argument('use_sim_time', 'false', 'Take the time from /clock, as for a bag or a simulation.', flag),
+        _argument('use_sim_time', '', 'Take the time from /clock, as for a bag or a simulation.', flag),
         _argument('log_level', 'info', 'What the node logs at least.', levels),
-        _argument('autostart', '', 'Configure and activate without being asked.', (*flag, '')),
+        _argument('autostart', '', 'Configure and activate without being asked.', flag),
         OpaqueFunction(function=_start),
     ])  # fmt: skip
 
@@ -50,14 +48,13 @@ def _argument(
 def _start(context: LaunchContext) -> list[SetEnvironmentVariable | LifecycleNode]:
     given = {name: kind for name, kind in PARAMETERS.items() if LaunchConfiguration(name).perform(context)}
     overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in given.items()}
-    use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     image = LaunchConfiguration('image')
     node = LifecycleNode(
         package='instructsam_ros',
         executable='segmenter',
         name='segmenter',
         namespace=LaunchConfiguration('namespace'),
-        parameters=[LaunchConfiguration('params_file'), {**overrides, 'use_sim_time': use_sim_time}],
+        parameters=[LaunchConfiguration('params_file'), overrides],
         remappings=[
             ('image', image),
             ('image/compressed', [image, '/compressed']),
@@ -66,12 +63,5 @@ def _start(context: LaunchContext) -> list[SetEnvironmentVariable | LifecycleNod
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
     )
-    return [*_transport(context), node]
-
-
-def _transport(context: LaunchContext) -> list[SetEnvironmentVariable]:
-    """Shared memory large enough for pictures, unless somebody has configured Fast DDS already."""
-    if any(name in context.environment for name in TRANSPORT_VARIABLES):
-        return []
-    profile = PathJoinSubstitution([CONFIG, 'fastdds_shm.xml'])
-    return [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
+    transport = transport_environment(context.environment)
+    return [*(SetEnvironmentVariable(name, value) for name, value in transport.items()), node]

@@ -119,11 +119,11 @@ class Graph:
         self.wait_for(sent_another, 'what the pictures should bring about', period_s=1.0 / rate_hz)
         return sent
 
-    def call(self, client: Any, request: Any, *, period_s: float = 0.01) -> Any:
+    def call(self, client: Any, request: Any, *, period_s: float = 0.01, timeout_s: float = TIMEOUT_S) -> Any:
         """Call a service and wait for its answer."""
         assert client.wait_for_service(TIMEOUT_S)
         future = client.call_async(request)
-        self.wait_for(future.done, f'an answer of {client.srv_name}', period_s=period_s)
+        self.wait_for(future.done, f'an answer of {client.srv_name}', period_s=period_s, timeout_s=timeout_s)
         return future.result()
 
     def wait_for(

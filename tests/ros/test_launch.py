@@ -1,0 +1,87 @@
+"""The launch file, where launch_ros is installed."""
+
+from __future__ import annotations
+
+import runpy
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
+
+from instructsam_ros.processes import Child
+from tests.ros.graph import Graph
+
+pytest.importorskip('launch_ros', reason='launch_ros is not installed; it comes with ROS, not from PyPI')
+packages = pytest.importorskip('ament_index_python.packages', reason='ament_index_python is not installed')
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_FILE = ROOT / 'launch' / 'perception.launch.py'
+LAUNCH = """
+import sys
+from launch import LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+arguments = [argument.split(':=', 1) for argument in sys.argv[2:sys.argv.index('--ros-args')]]
+service = LaunchService(noninteractive=True)
+source = PythonLaunchDescriptionSource(sys.argv[1])
+service.include_launch_description(IncludeLaunchDescription(source, launch_arguments=arguments))
+sys.exit(service.run())
+"""
+
+
+def installed() -> bool:
+    try:
+        return Path(packages.get_package_prefix('instructsam_ros'), 'lib/instructsam_ros/segmenter').is_file()
+    except packages.PackageNotFoundError:
+        return False
+
+
+def test_shows_every_argument_with_a_description():
+    describe = runpy.run_path(str(LAUNCH_FILE))['generate_launch_description']
+    arguments = {argument.name: argument for argument in describe().get_launch_arguments()}
+    assert sorted(arguments) == sorted(
+        ['image', 'camera_info', 'instruction', 'checkpoint', 'device', 'params_file', 'namespace', 'use_sim_time',
+         'log_level', 'autostart']
+    )  # fmt: skip
+    assert all(len(argument.description) > 10 for argument in arguments.values())
+    assert {'true', 'false'} < set(arguments['use_sim_time'].choices)
+    assert 'debug' in arguments['log_level'].choices
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
+    params_file = tmp_path / 'params.yaml'
+    parameters = {'score_threshold': 0.25, 'instruction': 'from the file', 'device': 'cpu', 'warmup': False}
+    params_file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
+    arguments = {
+        'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
+        'image': '/camera/image_raw',
+        'namespace': 'robot',
+        'instruction': 'from the command line',
+        'params_file': params_file,
+        'use_sim_time': 'true',
+    }
+    child = Child('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    try:
+        state = graph.peer.create_client(GetState, '/robot/segmenter/get_state')
+        graph.wait_for(state.service_is_ready, 'the node to appear', timeout_s=60)
+        graph.wait_for(
+            lambda: graph.call(state, GetState.Request(), timeout_s=120).current_state.label == 'active',
+            'the node to be active',
+            timeout_s=120,
+            period_s=0.5,
+        )
+        [info] = graph.peer.get_subscriptions_info_by_topic('/camera/image_raw')
+        assert (info.node_name, info.node_namespace) == ('segmenter', '/robot')
+        client = graph.peer.create_client(GetParameters, '/robot/segmenter/get_parameters')
+        names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
+        values = graph.call(client, GetParameters.Request(names=names)).values
+        assert [parameter_value_to_python(value) for value in values] == [0.25, 'from the command line', 'cpu', True]
+    finally:
+        status = child.stop(signal.SIGINT)
+    assert status == 0, child.tail()
