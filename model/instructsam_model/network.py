@@ -128,6 +128,14 @@ class InstructSAM(nn.Module):
         """What the parameters are."""
         return self.model.mask_queries.dtype
 
+    @property
+    def mask_grid(self) -> tuple[int, int]:
+        """H and w of the mask logits."""
+        vision = self.config.sam3.vision_config
+        patches = vision.backbone_config.image_size // vision.backbone_config.patch_size
+        side = int(patches * max(vision.scale_factors))
+        return side, side
+
     def forward(self, inputs: ModelInputs) -> Prediction:
         """One teacher-forced pass over whole conversations, as in training (paper section 3.2)."""
         states = self.read(inputs)

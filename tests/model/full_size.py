@@ -22,10 +22,10 @@ GOLDEN = Path(__file__).parents[1] / 'golden'
 def published_config() -> ModelConfig:
     """The configuration of the published 2B checkpoint.
 
-    `published_config.json` was written from the public Qwen3-VL-2B-Instruct configuration and the method's own keys;
+    The file was written from the public Qwen3-VL-2B-Instruct configuration and the method's own keys;
     that it is right is what `published_tensors.json` proves.
     """
-    file = GOLDEN / 'published_config.json'
+    file = Path(__file__).parents[2] / 'training' / 'configs' / 'instructsam-2b' / 'config.json'
     return ModelConfig.from_published(read_json(file), Sam3Config(), file)
 
 

@@ -129,7 +129,9 @@ def compute_losses(
         FloatingPointError: the network has diverged.
     """
     assert prediction.answer_logits is not None
-    sums = {name: prediction.score_logits.new_zeros((), dtype=torch.float32) for name in TERMS}
+    # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
+    nothing = 0 * (prediction.mask_logits.float().mean() + prediction.box_xyxy.float().mean())
+    sums = dict.fromkeys(TERMS, nothing)
     next_tokens = labels[:, 1:]
     sums['text'] = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
     for mask_logits, score_logits, target in zip(prediction.mask_logits, prediction.score_logits, targets, strict=True):

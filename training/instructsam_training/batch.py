@@ -1,0 +1,168 @@
+"""Samples to what one forward pass takes: pictures, packed conversations, and what the slots shall find."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_model import Frame
+from instructsam_model.config import ModelConfig
+from instructsam_model.masks import decode_rle
+from instructsam_model.network import InstructSAM, ModelInputs, Pixels
+from instructsam_model.pictures import read_picture
+from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.encode import IGNORED, Encoding, encode_conversation
+from instructsam_training.losses import PhraseTarget
+from instructsam_training.sample import Sample
+
+CPU = torch.device('cpu')
+PIXELS = ('qwen', 'grid_thw', 'sam3')
+BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture with its conversation, on the CPU."""
+
+    pixels: Pixels
+    encoding: Encoding
+    targets: tuple[PhraseTarget, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass takes.
+
+    Attributes:
+        inputs: with `writes` set.
+        labels: int64 [B, T].
+        targets: of the P phrases.
+        sources: file and index of each sample, for reports.
+        skipped: what was to be in it and could not be read.
+        counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
+    """
+
+    inputs: ModelInputs
+    labels: Tensor
+    targets: tuple[PhraseTarget, ...]
+    sources: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    counts: bool = True
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on `device`."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        pixels = Pixels(**{name: move(getattr(self.inputs.pixels, name)) for name in PIXELS})
+        names = ('input_ids', 'attention_mask', 'phrase_ids', 'phrase_mask', 'phrase_owner', 'writes')
+        inputs = ModelInputs(pixels=pixels, **{name: move(getattr(self.inputs, name)) for name in names})
+        targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
+        return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
+
+
+class ExampleBuilder:
+    """Makes examples of samples; the same sample and seed give the same example.
+
+    Args:
+        preprocessor: of the checkpoint.
+        config: of the network.
+        mask_grid: h and w of the network's masks.
+        options: how samples become conversations.
+    """
+
+    def __init__(
+        self,
+        preprocessor: Preprocessor,
+        config: ModelConfig,
+        mask_grid: tuple[int, int],
+        options: ConversationOptions,
+    ) -> None:
+        self._preprocessor = preprocessor
+        self._config = config
+        self._mask_grid = mask_grid
+        self._options = options
+
+    @classmethod
+    def for_training(
+        cls, preprocessor: Preprocessor, network: InstructSAM, options: ConversationOptions, max_pixels: int
+    ) -> ExampleBuilder:
+        """The builder for a network; the language model gets pictures of at most `max_pixels`, 0 for its own limit."""
+        if max_pixels:
+            size = {'shortest_edge': preprocessor.qwen_images.size['shortest_edge'], 'longest_edge': max_pixels}
+            preprocessor = copy.copy(preprocessor)
+            preprocessor.qwen_images = copy.copy(preprocessor.qwen_images)
+            preprocessor.qwen_images.size = size
+        return cls(preprocessor, network.config, network.mask_grid, options)
+
+    def build(self, sample: Sample, seed: str) -> Example:
+        """Read the picture, build a conversation and encode both.
+
+        Raises:
+            FrameError: the picture cannot be read.
+        """
+        turns = build_conversation(sample, Random(seed), self._options)
+        return self._encode(Frame(read_picture(sample.image)), turns, sample.source)
+
+    def blank(self) -> Example:
+        """A grey picture with nothing in it."""
+        return self._encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
+
+    def _encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
+        pixels = self._preprocessor.pixels(frame, CPU)
+        prefix = self._preprocessor.image_prefix(pixels.grid_thw)
+        encoding = encode_conversation(turns, prefix, self._preprocessor, self._config)
+        targets = tuple(
+            PhraseTarget(self._on_grid([decode_rle(rle) for rle in span.masks]), span.weak)
+            for turn in turns
+            for span in turn.spans
+        )
+        return Example(pixels, encoding, targets, source)
+
+    def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
+        """Masks [H, W] on the mask grid, uint8 [N, h, w]; nearest, as the public training does."""
+        if not masks:
+            return torch.zeros(0, *self._mask_grid, dtype=torch.uint8)
+        stacked = torch.from_numpy(np.stack(masks)).to(torch.uint8).unsqueeze(1)
+        return F.interpolate(stacked, size=self._mask_grid, mode='nearest').squeeze(1)
+
+
+def collate(examples: Sequence[Example], pad_id: int, skipped: Sequence[str] = (), *, counts: bool = True) -> Batch:
+    """Pad conversations on the right and stack pictures.
+
+    Args:
+        examples: at least one.
+        pad_id: a token id other than those of queries and images; nothing looks at padding.
+        skipped: passed on.
+        counts: passed on.
+    """
+    length = max(len(example.encoding.input_ids) for example in examples)
+    rows = [example.encoding for example in examples]
+    input_ids = torch.tensor([[*row.input_ids, *[pad_id] * (length - len(row.input_ids))] for row in rows])
+    labels = torch.tensor([[*row.labels, *[IGNORED] * (length - len(row.labels))] for row in rows])
+    attention_mask = torch.tensor([[column < len(row.input_ids) for column in range(length)] for row in rows])
+    phrases = [(ids, owner) for owner, row in enumerate(rows) for ids in row.phrase_ids]
+    phrase_ids = torch.tensor([[*ids, *[pad_id] * (MAX_PHRASE_TOKENS - len(ids))] for ids, _ in phrases])
+    phrase_mask = torch.tensor([[column < len(ids) for column in range(MAX_PHRASE_TOKENS)] for ids, _ in phrases])
+    pixels = {name: torch.cat([getattr(each.pixels, name) for each in examples]) for name in PIXELS}
+    inputs = ModelInputs(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        pixels=Pixels(**pixels),
+        phrase_ids=phrase_ids,
+        phrase_mask=phrase_mask,
+        phrase_owner=torch.tensor([owner for _, owner in phrases]),
+        writes=F.pad(labels[:, 1:] != IGNORED, (0, 1)),
+    )
+    targets = tuple(target for example in examples for target in example.targets)
+    return Batch(inputs, labels, targets, tuple(example.source for example in examples), tuple(skipped), counts)

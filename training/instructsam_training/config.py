@@ -1,0 +1,272 @@
+"""`TrainConfig`: one YAML file, `key=value` on the command line, and what each key means.
+
+Unknown keys are errors that list the known ones. Nothing else decides what a run does: no environment variables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from instructsam_model.config import Variant
+from instructsam_model.errors import ConfigError
+from instructsam_training.conversation import ConversationOptions
+from instructsam_training.losses import PRESETS, LossOptions
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Where the weights come from: a checkpoint, or Qwen3-VL and SAM3 put together.
+
+    Attributes:
+        checkpoint: folder or hub id of a checkpoint.
+        random: take only its architecture, and random weights; for tests.
+        qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
+        sam3: folder or hub id of a pretrained SAM3, likewise.
+        num_queries: K, of a network put together.
+        variant: parts of the method taken away (ablations).
+    """
+
+    checkpoint: str = ''
+    random: bool = False
+    qwen: str = ''
+    sam3: str = ''
+    num_queries: int = 10
+    variant: Variant = field(default_factory=Variant)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is learnt from.
+
+    Attributes:
+        mixture: weights file, `name [repeat]` on each line.
+        files: names of data sets, where there is no weights file.
+        folder: of the data sets, in the published format.
+        images: folder that the pictures' names are relative to; `folder` when empty.
+        workers: processes that read ahead, for each training process.
+        max_pixels: pictures are shrunk to so many pixels for the language model; 0 leaves the checkpoint's limit.
+        group_by_length: put conversations of about the same length into one micro-batch.
+        conversation: how samples become conversations.
+    """
+
+    mixture: str = ''
+    files: tuple[str, ...] = ()
+    folder: str = '.'
+    images: str = ''
+    workers: int = 2
+    max_pixels: int = 8_388_608
+    group_by_length: bool = False
+    conversation: ConversationOptions = field(default_factory=ConversationOptions)
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters on the language model's attention; rank 0 trains its weights themselves."""
+
+    rank: int = 64
+    alpha: int = 16
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True)
+class RatesConfig:
+    """Learning rate of each part; 0 freezes it (paper Table 11).
+
+    Attributes:
+        llm: adapters or attention of the language model, token embedding and head.
+        llm_body: the other weights of the language model.
+        projector: the merger of the vision tower.
+        vision: the rest of Qwen's vision tower.
+        decoder: SAM3 but for its vision encoder, the query bank and both projections.
+        sam3_vision: SAM3's vision encoder and neck; frozen in the paper.
+    """
+
+    llm: float = 5e-6
+    llm_body: float = 0.0
+    projector: float = 5e-6
+    vision: float = 0.0
+    decoder: float = 1e-5
+    sam3_vision: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training.
+
+    Attributes:
+        name: its folder below `out`.
+        epochs: how often each sample is seen; `steps` overrides it where it is not 0.
+        global_batch: samples an optimizer step, over all processes.
+        micro_batch: samples a forward pass.
+        losses: the weights, or the name of a preset: paper or released.
+        warmup: share of the steps in which the rates rise; then they fall along a cosine.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights that the stage ends with; 0 for none.
+        gradient_checkpointing: compute activations again in the backward pass, to save memory.
+        save_every: steps between checkpoints.
+        keep: so many checkpoints are kept.
+    """
+
+    name: str
+    data: DataConfig = DataConfig()
+    epochs: float = 1.0
+    steps: int = 0
+    global_batch: int = 128
+    micro_batch: int = 1
+    rates: RatesConfig = RatesConfig()
+    lora: LoraConfig = LoraConfig()
+    losses: LossOptions = field(default_factory=LossOptions)
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.0
+    gradient_checkpointing: bool = True
+    save_every: int = 500
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A run: its stages one after the other, each from the merged weights of the one before.
+
+    Attributes:
+        out: folder of everything that the run writes.
+        start: where the first stage's weights come from.
+        stages: at least one.
+        precision: of the forward pass; parameters are float32.
+        device: auto, cpu or cuda.
+        trackers: tensorboard, wandb.
+        log_every: steps between lines of the log.
+    """
+
+    out: str
+    start: StartConfig
+    stages: tuple[StageConfig, ...]
+    seed: int = 42
+    precision: Literal['float32', 'bfloat16'] = 'bfloat16'
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    trackers: tuple[str, ...] = ('tensorboard',)
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(f'stages: expected at least one, of different names, got {names}')
+        start = self.start
+        if bool(start.checkpoint) == bool(start.qwen and start.sam3):
+            raise ConfigError('start: expected either checkpoint, or qwen and sam3')
+
+
+def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's configuration; `overrides` are `key=value` with dots between nested keys, `stages.0.steps=10`.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown, or a value is of the wrong kind.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
+    if not isinstance(content, dict):
+        raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
+    for override in overrides:
+        key, separator, value = override.partition('=')
+        if not separator:
+            raise ConfigError(f'{override}: expected key=value')
+        try:
+            set_key(content, key.split('.'), yaml.safe_load(value))
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
+    return build(TrainConfig, content, '')
+
+
+def set_key(content: Any, path: Sequence[str], value: Any) -> None:
+    """Set a nested key of dictionaries and lists; dictionaries are made on the way."""
+    for part, following in zip(path, [*path[1:], ''], strict=True):
+        key: Any = int(part) if isinstance(content, list) else part
+        if not following:
+            content[key] = value
+        elif isinstance(content, dict):
+            content = content.setdefault(key, {})
+        else:
+            content = content[key]
+
+
+def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass of a dictionary.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value is of the wrong kind.
+    """
+    hints = get_type_hints(kind)
+    fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = [key for key in content if key not in fields]
+    if unknown:
+        raise ConfigError(f'{where}{unknown[0]}: unknown; the known keys here are {", ".join(fields)}')
+    values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError:
+        needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+        raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(needed)}') from None
+
+
+def convert(kind: Any, value: Any, where: str) -> Any:
+    """Check one value against its type, and build what is nested.
+
+    Raises:
+        ConfigError: the value is of another kind.
+    """
+    if kind is LossOptions:
+        return _losses(value, where)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f'{where}: expected keys and values, got {value!r}')
+        return build(kind, value, f'{where}.')  # type: ignore[arg-type]
+    origin = get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f'{where}: expected a list, got {value!r}')
+        return tuple(convert(get_args(kind)[0], each, f'{where}.{index}') for index, each in enumerate(value))
+    if origin is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
+        return value
+    return _scalar(get_args(kind) if origin in (Union, UnionType) else (kind,), value, where)
+
+
+def _scalar(kinds: Sequence[type], value: Any, where: str) -> Any:
+    if isinstance(value, str) and float in kinds:  # YAML 1.1 reads 1e-5 as text
+        try:
+            value = float(value)
+        except ValueError:
+            raise ConfigError(f'{where}: expected a number, got {value!r}') from None
+    if isinstance(value, int) and not isinstance(value, bool) and float in kinds and int not in kinds:
+        value = float(value)
+    if type(value) not in kinds:
+        names = ' or '.join(each.__name__ for each in kinds)
+        raise ConfigError(f'{where}: expected {names}, got {value!r}')
+    return value
+
+
+def _losses(value: Any, where: str) -> LossOptions:
+    """A preset by name, or a preset with changes: `{preset: released, points: null}`."""
+    changes = {'preset': value} if isinstance(value, str) else dict(value)
+    preset = changes.pop('preset', 'paper')
+    if preset not in PRESETS:
+        raise ConfigError(f'{where}: expected one of {", ".join(PRESETS)}, got {preset!r}')
+    hints = get_type_hints(LossOptions)
+    unknown = [key for key in changes if key not in hints]
+    if unknown:
+        raise ConfigError(f'{where}.{unknown[0]}: unknown; the known keys here are preset, {", ".join(hints)}')
+    converted = {key: convert(hints[key], each, f'{where}.{key}') for key, each in changes.items()}
+    return dataclasses.replace(PRESETS[preset], **converted)

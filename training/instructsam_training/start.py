@@ -1,0 +1,59 @@
+"""The weights that a run starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from instructsam_model.build import build_segmentation_network
+from instructsam_model.checkpoint import build_empty, read_config, read_network, resolve_checkpoint, resolve_sam3
+from instructsam_model.network import InstructSAM
+from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_training.config import StartConfig
+
+CPU = torch.device('cpu')
+
+
+def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocessor]:
+    """Load or put together what the first stage starts from, in float32.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if not start.checkpoint:
+        network, preprocessor = build_segmentation_network(
+            start.qwen, start.sam3, num_queries=start.num_queries, dtype=torch.float32, seed=seed
+        )
+        network.config = replace(network.config, variant=start.variant)
+        return network, preprocessor
+    if not start.random:
+        network, preprocessor = load_start(Path(start.checkpoint))
+    else:
+        network, preprocessor = random_start(Path(start.checkpoint), seed)
+    network.config = replace(network.config, variant=start.variant)
+    return network, preprocessor
+
+
+def load_start(checkpoint: Path) -> tuple[InstructSAM, Preprocessor]:
+    """Load a checkpoint for training."""
+    folder = resolve_checkpoint(checkpoint)
+    sam3_folder = resolve_sam3(folder)
+    network = read_network(folder, sam3_folder, device=CPU, dtype=torch.float32)
+    return network, read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+
+
+def random_start(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
+    """The architecture of a checkpoint with random weights."""
+    sam3_folder = resolve_sam3(checkpoint)
+    config = read_config(checkpoint, sam3_folder)
+    torch.manual_seed(seed)
+    network = InstructSAM(config)
+    return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+
+
+def describe_start(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
+    """The network without its weights, on the meta device; `architecture` is a checkpoint's configuration."""
+    folder = architecture or Path(start.checkpoint)
+    return build_empty(read_config(folder, resolve_sam3(folder)))

@@ -1,0 +1,138 @@
+"""Checkpoints of a run in progress: written whole or not at all, as safetensors and JSON.
+
+    step-00000500/trainable.safetensors    the parameters that learn
+                  moments.safetensors      AdamW's moments, `parameter|moment`
+                  ema.safetensors          the averaged parameters, if asked for
+                  state.json               the step
+
+Random states are not among it: all randomness follows from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from instructsam_model.errors import CheckpointError
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+LEARNING = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+PREFIX = 'step-'
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: steps done.
+        trainable: parameters that learn, by name.
+        moments: the optimizer's state, `parameter|moment`.
+        ema: averaged parameters; empty without.
+    """
+
+    step: int
+    trainable: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+
+
+def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
+    """The state of a run, gathered on the CPU; every process calls it, the first one gets it."""
+    trainable: dict[str, Any] = get_model_state_dict(model, options=LEARNING)
+    state: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=WHOLE)['state']  # type: ignore[assignment]
+    moments = {f'{name}|{key}': value for name, each in state.items() for key, value in each.items()}
+    return RunState(step, trainable, moments, ema)
+
+
+def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a gathered state back; every process calls it with the same one."""
+    set_model_state_dict(
+        model, dict(state.trainable), options=StateDictOptions(full_state_dict=True, strict=False, cpu_offload=False)
+    )
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.moments.items():
+        name, _, moment = key.rpartition('|')
+        moments.setdefault(name, {})[moment] = value
+    groups = get_optimizer_state_dict(model, optimizer, options=WHOLE)['param_groups']
+    content: dict[str, Any] = {'state': moments, 'param_groups': groups}
+    set_optimizer_state_dict(model, optimizer, content, options=StateDictOptions(full_state_dict=True))
+
+
+def write_state(folder: Path, state: RunState, keep: int) -> Path:
+    """Write a checkpoint and remove all but the last `keep`.
+
+    Raises:
+        OSError: it cannot be written; those before it are as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final, draft = folder / f'{PREFIX}{state.step:08d}', folder / f'.{PREFIX}{state.step:08d}.draft'
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        for name in ('trainable', 'moments', 'ema'):
+            tensors = {key: tensor.contiguous() for key, tensor in getattr(state, name).items()}
+            save_file(tensors, draft / f'{name}.safetensors')
+        (draft / 'state.json').write_text(json.dumps({'step': state.step}))
+        for path in (*draft.iterdir(), draft):
+            sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    for old in find_states(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def find_states(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(path.parent for path in folder.glob(f'{PREFIX}*/state.json'))
+
+
+def read_last_state(folder: Path) -> RunState | None:
+    """The newest checkpoint; None when there is none.
+
+    Raises:
+        CheckpointError: it is damaged; the message says which folder to remove.
+    """
+    states = find_states(folder)
+    if not states:
+        return None
+    newest = states[-1]
+    try:
+        step = json.loads((newest / 'state.json').read_text())['step']
+        parts = {name: load_file(newest / f'{name}.safetensors') for name in ('trainable', 'moments', 'ema')}
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f'{newest}: damaged ({error}); remove it to resume from the checkpoint before it'
+        ) from error
+    return RunState(step, **parts)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,133 @@
+"""What is trained, at which rate, and what stays as it is (paper Table 11)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import peft
+from rich.table import Table
+from torch import Tensor, nn
+
+from instructsam_model.config import Variant
+from instructsam_model.network import InstructSAM
+from instructsam_training.config import LoraConfig, RatesConfig
+
+ATTENTION = r'model\.language_model\.layers\.\d+\.self_attn\.[qkvo]_proj'
+GROUNDING = r'model\.grounding_model\.model\.'
+PARTS = (
+    (r'.*\.lora_[AB]\.', 'llm'),
+    (r'.*\.base_layer\.', 'frozen'),  # what an adapter adapts
+    (r'lm_head\.|model\.language_model\.embed_tokens\.', 'llm'),
+    (ATTENTION, 'llm'),
+    (r'model\.language_model\.', 'llm_body'),
+    (r'model\.visual\.merger\.', 'projector'),
+    (r'model\.visual\.', 'vision'),
+    (GROUNDING + r'vision_encoder\.', 'sam3_vision'),
+    (GROUNDING + r'(geometry_encoder|text_projection|mask_decoder\.semantic_projection)', 'frozen'),  # not called
+)
+DOWN = '.lora_A.default.weight'
+OWN_QUERIES = GROUNDING + r'detr_decoder\.query_embed\.'
+PROJECTED_QUERIES = r'model\.mask_hidden_fcs\.'
+QUERY_BANK = r'model\.mask_queries$'
+
+
+@dataclass(frozen=True)
+class ModuleReport:
+    """Parameters of one module.
+
+    Attributes:
+        module: name.
+        parameters: how many.
+        trainable: how many of them are trained.
+        rate: their learning rate; 0 when frozen.
+    """
+
+    module: str
+    parameters: int
+    trainable: int
+    rate: float
+
+
+def part_of(name: str, variant: Variant) -> str:
+    """Which part of `RatesConfig` a parameter belongs to; `frozen` when it is never trained."""
+    uncalled = [OWN_QUERIES if variant.conditioned_queries else PROJECTED_QUERIES]
+    uncalled += [] if variant.query_bank else [QUERY_BANK]
+    if any(re.match(pattern, name) for pattern in uncalled):
+        return 'frozen'
+    return next((part for pattern, part in PARTS if re.match(pattern, name)), 'decoder')
+
+
+def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig) -> list[dict[str, Any]]:
+    """Add adapters, freeze the rest, and make the optimizer's parameter groups, one for each part that learns.
+
+    Args:
+        network: gets adapters when `lora.rank` is not 0.
+        rates: of the parts.
+        lora: of the adapters.
+    """
+    if lora.rank:
+        adapters = peft.LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=ATTENTION, bias='none'
+        )
+        peft.inject_adapter_in_model(adapters, network)
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        part = part_of(name, network.config.variant)
+        learns = part != 'frozen' and getattr(rates, part) > 0
+        parameter.requires_grad_(learns)
+        if learns:
+            groups.setdefault(part, []).append(parameter)
+    return [{'params': parameters, 'lr': getattr(rates, part), 'name': part} for part, parameters in groups.items()]
+
+
+def merge_adapters(tensors: Mapping[str, Tensor], lora: LoraConfig) -> dict[str, Tensor]:
+    """A network's tensors with its adapters added to the weights that they adapt, under the names without adapters."""
+    merged = {name.replace('.base_layer.', '.'): tensor for name, tensor in tensors.items() if '.lora_' not in name}
+    for name, down in tensors.items():
+        if name.endswith(DOWN):
+            up = tensors[name.replace('.lora_A.', '.lora_B.')]
+            adapted = name.removesuffix(DOWN) + '.weight'
+            merged[adapted] = merged[adapted] + lora.alpha / lora.rank * (up @ down)
+    return merged
+
+
+def report_modules(network: InstructSAM, rates: RatesConfig) -> Iterator[ModuleReport]:
+    """What is trained of each module, after `choose_trainable`."""
+    modules: dict[str, list[tuple[int, bool, float]]] = {}
+    for name, parameter in network.named_parameters():
+        part = part_of(name, network.config.variant)
+        rate = getattr(rates, part, 0.0) if parameter.requires_grad else 0.0
+        row = (parameter.numel(), parameter.requires_grad, rate)
+        modules.setdefault(module_of(name), []).append(row)
+    for module, rows in modules.items():
+        trainable = sum(count for count, learns, _ in rows if learns)
+        yield ModuleReport(module, sum(count for count, _, _ in rows), trainable, max(rate for _, _, rate in rows))
+
+
+def module_of(name: str) -> str:
+    """The module of the report that a parameter belongs to: numbers of layers left out, adapters by themselves."""
+    if '.lora_' in name:
+        return 'model.language_model adapters'
+    parts = re.sub(GROUNDING, 'grounding_model.', name).removeprefix('model.').split('.')
+    depth = 2 if parts[0] in ('grounding_model', 'language_model', 'visual') else 1
+    return '.'.join(parts[:depth])
+
+
+def print_modules(rows: Iterator[ModuleReport], title: str) -> Table:
+    """The report as a table, with its sums."""
+    table = Table(title=title)
+    for heading in ('module', 'parameters', 'trainable', 'frozen', 'rate'):
+        table.add_column(heading, justify='left' if heading == 'module' else 'right')
+    total = trainable = 0
+    for row in rows:
+        total, trainable = total + row.parameters, trainable + row.trainable
+        rate = f'{row.rate:.0e}' if row.trainable else ''
+        table.add_row(
+            row.module, f'{row.parameters:,}', f'{row.trainable:,}', f'{row.parameters - row.trainable:,}', rate
+        )
+    table.add_section()
+    table.add_row('all', f'{total:,}', f'{trainable:,}', f'{total - trainable:,}', '')
+    return table
