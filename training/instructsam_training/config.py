@@ -144,6 +144,7 @@ class TrainConfig:
         stages: at least one.
         precision: of the forward pass; parameters are float32.
         device: auto, cpu or cuda.
+        shard: spread parameters, gradients and moments over the processes (FSDP2) instead of copying them (DDP).
         trackers: tensorboard, wandb.
         log_every: steps between lines of the log.
     """
@@ -154,6 +155,7 @@ class TrainConfig:
     seed: int = 42
     precision: Literal['float32', 'bfloat16'] = 'bfloat16'
     device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    shard: bool = False
     trackers: tuple[str, ...] = ('tensorboard',)
     log_every: int = 10
 

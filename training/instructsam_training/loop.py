@@ -29,6 +29,7 @@ from instructsam_training.data import MicroBatches, Plan, load_batches, open_tab
 from instructsam_training.interrupt import InterruptedRunError, StopFlag
 from instructsam_training.journal import Journal, draw_curves, peak_memory_gib
 from instructsam_training.losses import TERMS, compute_losses, count_terms, total_loss
+from instructsam_training.processes import spread, start_processes
 from instructsam_training.start import build_start, load_start
 from instructsam_training.state import WHOLE, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.trainable import choose_trainable, merge_adapters, print_modules, report_modules
@@ -80,12 +81,7 @@ def train(config: TrainConfig) -> Path:
         FloatingPointError: it has diverged; the message names the samples.
         InterruptedRunError: SIGTERM came; the next call goes on from there.
     """
-    accelerator = Accelerator(
-        mixed_precision='bf16' if config.precision == 'bfloat16' else 'no',
-        cpu=config.device == 'cpu',
-        log_with=list(config.trackers) or None,
-        project_dir=config.out,
-    )
+    accelerator = start_processes(config)
     merged = Path()
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
@@ -112,16 +108,15 @@ def train_stage(
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data.conversation, stage.data.max_pixels)
     batches = MicroBatches(table, builder, plan, pad_id=network.config.tokens.mask_end)
 
-    groups = choose_trainable(network, stage.rates, stage.lora)
+    choose_trainable(network, stage.rates, stage.lora)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
     if accelerator.is_main_process:
         Console().print(print_modules(report_modules(network, stage.rates), f'{stage.name}: {steps} steps'))
     if stage.gradient_checkpointing:
         checkpoint_activations(network)
-    rates = tuple(group['lr'] for group in groups)
-    num_queries = network.config.num_queries
-    model, optimizer = accelerator.prepare(network.train(), torch.optim.AdamW(groups, weight_decay=stage.weight_decay))
-    run = Run(accelerator, config.seed, stage, folder, steps, model, optimizer, rates, num_queries)
+    model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
+    rates = tuple(group['lr'] for group in optimizer.param_groups)
+    run = Run(accelerator, config.seed, stage, folder, steps, model, optimizer, rates, network.config.num_queries)
 
     resume(run)
     accelerator.init_trackers(stage.name)

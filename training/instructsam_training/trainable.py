@@ -60,8 +60,8 @@ def part_of(name: str, variant: Variant) -> str:
     return next((part for pattern, part in PARTS if re.match(pattern, name)), 'decoder')
 
 
-def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig) -> list[dict[str, Any]]:
-    """Add adapters, freeze the rest, and make the optimizer's parameter groups, one for each part that learns.
+def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig) -> None:
+    """Add adapters and freeze what does not learn.
 
     Args:
         network: gets adapters when `lora.rank` is not 0.
@@ -73,13 +73,17 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig)
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=ATTENTION, bias='none'
         )
         peft.inject_adapter_in_model(adapters, network)
-    groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         part = part_of(name, network.config.variant)
-        learns = part != 'frozen' and getattr(rates, part) > 0
-        parameter.requires_grad_(learns)
-        if learns:
-            groups.setdefault(part, []).append(parameter)
+        parameter.requires_grad_(part != 'frozen' and getattr(rates, part) > 0)
+
+
+def group_parameters(network: InstructSAM, rates: RatesConfig) -> list[dict[str, Any]]:
+    """The optimizer's parameter groups, one for each part that learns, after `choose_trainable`."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(part_of(name, network.config.variant), []).append(parameter)
     return [{'params': parameters, 'lr': getattr(rates, part), 'name': part} for part, parameters in groups.items()]
 
 

@@ -27,7 +27,7 @@ def find(root: Path, *candidates: str) -> Path:
     for candidate in candidates:
         if (root / candidate).exists():
             return root / candidate
-    raise ConfigError(f'{root}: expected it to hold {" or ".join(candidates)}, found neither')
+    raise ConfigError(f'{root}: expected it to hold {" or ".join(candidates)}, found no such file or folder')
 
 
 def load_json(file: Path) -> Any:

@@ -106,7 +106,8 @@ def _target(rle: Rle, *, weak: bool) -> Any:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """The path from the folder on, where it leads through it."""
+    """The path from the folder on, where it leads through it; else from the root, to be found from anywhere."""
+    path, folder = path.absolute(), folder.absolute()
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
