@@ -225,7 +225,7 @@ class SegmenterNode(LifecycleNode):
         self._statistics.note_error(answer.error)
         if answer.frame is None:
             self._statistics.dropped += 1
-            self.get_logger().warning(f'image dropped: {answer.error}', throttle_duration_sec=LOG_PERIOD_S)
+            self.get_logger().warning(f'dropped: {answer.error}', throttle_duration_sec=LOG_PERIOD_S)
         else:
             self._statistics.failed += 1
             trace = ''.join(traceback.format_exception(answer.cause))

@@ -131,7 +131,7 @@ def change(current: NodeParameters, parameters: list[Parameter[Any]], *, unconfi
         if known[name].metadata['change'] == 'while unconfigured' and not unconfigured:
             raise ConfigError(
                 f'{name}: can be changed only while the node is unconfigured; '
-                f'run `ros2 lifecycle set` with deactivate and cleanup first, then configure and activate again'
+                f'run ros2 lifecycle set with deactivate and cleanup first, then configure and activate again'
             )
     return replace(current, **values)
 

@@ -131,4 +131,5 @@ class InstructionTopic:
 
 
 def _describe(qos: QoSProfile) -> str:
-    return f'{qos.reliability.name.lower()}, {qos.durability.name.lower()}, keep last {qos.depth}'
+    kept = f', keep last {qos.depth}' if qos.depth else ''  # which a publisher elsewhere does not tell
+    return f'{qos.reliability.name.lower()}, {qos.durability.name.lower()}{kept}'

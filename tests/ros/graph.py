@@ -36,7 +36,7 @@ class Graph:
         rclpy.init(args=[], context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._nodes: list[Node] = []
-        self.peer = self.add(Node('peer', context=self.context))
+        self.peer = self.add(Node('camera', context=self.context))
         self._stamp_ns = time.time_ns()
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()

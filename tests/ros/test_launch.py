@@ -37,7 +37,7 @@ sys.exit(service.run())
 def installed() -> bool:
     try:
         return Path(packages.get_package_prefix('instructsam_ros'), 'lib/instructsam_ros/segmenter').is_file()
-    except packages.PackageNotFoundError:
+    except (OSError, packages.PackageNotFoundError):  # OSError: AMENT_PREFIX_PATH is not set
         return False
 
 

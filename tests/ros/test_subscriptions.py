@@ -126,8 +126,8 @@ def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callab
     node.trigger_configure()
     node.trigger_activate()
     graph.wait_for(lambda: 'although somebody publishes' in log(), 'the warning')
-    assert 'peer offers best_effort, volatile' in log()
-    assert 'this node asks for reliable, volatile, keep last 1' in log()
+    assert 'camera offers best_effort, volatile; this node asks' in log()
+    assert 'for reliable, volatile, keep last 1. ' in log()
     camera.publish(graph.image())
     assert node._statistics.received == 0
 

@@ -105,7 +105,8 @@ def test_memory_stays_flat(graph: Graph, picture: str, reliability: str):
     numbers = observe(graph, picture, reliability, duration_s=120.0)
     print(json.dumps({'reliability': reliability, **numbers}))
     check(numbers, 120.0)
-    assert abs(numbers['memory_growth_mb']) < 3, numbers
+    # 10 GB of pictures go through in that time; the allocator keeps or returns one or two of 2.8 MB.
+    assert numbers['memory_growth_mb'] < 10, numbers
 
 
 def test_a_node_that_was_killed_can_be_started_again(graph: Graph, picture: str):
