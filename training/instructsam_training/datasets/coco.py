@@ -192,11 +192,11 @@ class _Source:
         self, index: int, picture: Mapping[str, Any], instances: list[Mapping[str, Any]], size_hw: tuple[int, int]
     ) -> tuple[Annotation, ...]:
         masks: dict[str, list[Rle]] = {}
-        unusable = set(self._known(picture, 'not_exhaustive_category_ids'))
+        unusable = set(self._known(picture.get('not_exhaustive_category_ids')))
         for instance in instances:
             if instance.get('iscrowd'):
                 continue
-            phrase = next(self._known(instance, 'category_id'), '')
+            phrase = next(self._known([instance.get('category_id')]), '')
             try:
                 if not phrase:
                     raise ValueError(f'expected a known category, got {instance.get("category_id")!r}')
@@ -209,17 +209,16 @@ class _Source:
                     f'annotation {instance.get("id")} of {phrase!r}' if phrase else f'annotation {instance.get("id")}'
                 )
                 self.report.skip(self.file, f'images.{index}', f'{what}: {error}')
-        targets = masks | {phrase: [] for phrase in self._known(picture, 'neg_category_ids') if phrase not in masks}
+        targets = masks | {phrase: [] for phrase in self._known(picture.get('neg_category_ids')) if phrase not in masks}
         return tuple(
             named(phrase, tuple(rles), weak=self.kind.weak and bool(rles))
             for phrase, rles in targets.items()
             if phrase not in unusable
         )
 
-    def _known(self, entry: Mapping[str, Any], key: str) -> Iterator[str]:
-        """The names of the categories, one or a list, that stand under a key."""
-        ids = entry.get(key)
-        for number in ids if isinstance(ids, list) else [ids]:
+    def _known(self, ids: Any) -> Iterator[str]:
+        """The names of the categories in a list, where there is one."""
+        for number in ids if isinstance(ids, list) else ():
             if isinstance(number, int) and number in self.phrases:
                 yield self.phrases[number]
 

@@ -1,0 +1,193 @@
+"""ReasonSeg as LISA releases it: LabelMe-like files beside the pictures, some of them not UTF-8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.masks import decode_rle
+from instructsam_training.datasets.reasonseg import IGNORE, TARGET, draw, read_reasonseg
+from instructsam_training.sample import Sample, SkipReport
+
+SQUARE = [[2, 2], [7, 2], [7, 7], [2, 7]]
+
+
+def shape(label: str, points: Any = SQUARE) -> dict[str, Any]:
+    return {'label': label, 'labels': [label], 'shape_type': 'polygon', 'points': points}
+
+
+def content(*shapes: Any, text: Any = ('What holds tea?', 'Which is blue?'), is_sentence: Any = True) -> dict[str, Any]:
+    return {'text': list(text), 'is_sentence': is_sentence, 'shapes': list(shapes)}
+
+
+@pytest.fixture
+def picture(save: Callable[..., Path], paint: Callable[..., Path]) -> Callable[..., None]:
+    """Write one picture of the release, with its file."""
+
+    def write(stem: str, record: Any, split: str = 'train') -> None:
+        paint(f'ReasonSeg/{split}/{stem}.jpg', (10, 12))
+        save(f'ReasonSeg/{split}/{stem}.json', record)
+
+    return write
+
+
+@pytest.fixture
+def read(tmp_path: Path, report: SkipReport) -> Callable[..., list[Sample]]:
+    return lambda split='train', **options: list(read_reasonseg(tmp_path / 'ReasonSeg', split, report, **options))
+
+
+def test_polygons_with_their_outlines(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
+    picture('a_1', content(shape('target')))
+    (sample,) = read()
+    expected = np.zeros((10, 12), dtype=bool)
+    expected[2:8, 2:8] = True
+    for annotation in sample.annotations:
+        np.testing.assert_array_equal(decode_rle(annotation.masks[0]), expected)
+    assert (sample.size_hw, sample.id, sample.ignore) == ((10, 12), 'a_1', None)
+    assert sample.image.name == 'a_1.jpg'
+
+
+def test_small_polygons_lie_on_large_ones_whatever_the_order() -> None:
+    small = [[4, 4], [5, 4], [5, 5], [4, 5]]
+    middle = [[3, 3], [6, 3], [6, 6], [3, 6]]
+    for shapes in (
+        [shape('target'), shape('Ignore', middle), shape('target', small)],
+        [shape('target', small), shape('target'), shape('ignore this', middle)],
+    ):
+        values = draw(shapes, (10, 12))
+        assert values[2, 2] == TARGET
+        assert values[3, 3] == values[6, 6] == IGNORE
+        assert (values[4:6, 4:6] == TARGET).all()
+        assert values[0, 0] == 0
+
+
+def test_ignored_pixels_are_kept_apart(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
+    picture('a_1', content(shape('target'), shape('IGNORE', [[9, 9], [11, 9], [11, 9]]), shape('Flag', [[0, 0]])))
+    (sample,) = read()
+    assert sample.ignore is not None
+    assert decode_rle(sample.ignore)[9, 9:].all()
+    assert decode_rle(sample.ignore).sum() == 3
+    assert decode_rle(sample.annotations[0].masks[0]).sum() == 36
+
+
+@pytest.mark.parametrize(
+    ('split', 'options', 'texts'),
+    [
+        ('train', {}, ['What holds tea?', 'Which is blue?']),
+        ('val', {}, ['What holds tea?']),
+        ('test', {'first_text_only': False}, ['What holds tea?', 'Which is blue?']),
+        ('train', {'first_text_only': True}, ['What holds tea?']),
+    ],
+)
+def test_which_texts_are_asked(
+    picture: Callable[..., None], read: Callable[..., list[Sample]], split: str, options: Any, texts: list[str]
+) -> None:
+    picture('a_1', content(shape('target')), split)
+    (sample,) = read(split, **options)
+    assert [(a.kind, a.text, a.phrase) for a in sample.annotations] == [('sentence', text, 'target') for text in texts]
+
+
+def test_what_is_no_sentence_is_a_name(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
+    picture('a_1', content(shape('target'), text=['The thing that holds tea.'], is_sentence=False))
+    (annotation,) = read(phrase='answer')[0].annotations
+    assert (annotation.kind, annotation.phrase) == ('phrase', 'the thing that holds tea')
+
+
+def test_file_of_windows(picture: Callable[..., None], read: Callable[..., list[Sample]], tmp_path: Path) -> None:
+    picture('a_1', content(shape('target')))
+    text = json.dumps(content(shape('target'), text=['Café or “bar”?']), ensure_ascii=False)
+    (tmp_path / 'ReasonSeg/train/a_1.json').write_bytes(text.encode('cp1252'))
+    assert read()[0].annotations[0].text == 'Café or “bar”?'
+
+
+def test_picture_without_polygons_has_no_target(
+    picture: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport
+) -> None:
+    picture('a_1', content(shape('flag')), 'test')
+    (sample,) = read('test')
+    assert sample.annotations[0].masks == ()
+    assert not report.errors
+
+
+def test_explanatory_questions(
+    picture: Callable[..., None], read: Callable[..., list[Sample]], save: Callable[..., Path], report: SkipReport
+) -> None:
+    picture('a_1', content(shape('target')))
+    more = [
+        {'image': 'a_1.jpg', 'query': 'What would a thirsty guest want?', 'outputs': 'The cup, because ...'},
+        {'image': 'a_1.jpg', 'query': 'What holds tea?', 'outputs': 'The cup.'},
+        {'image': 'lost.jpg', 'query': 'Where?', 'outputs': ''},
+        {'image': 'a_1.jpg'},
+        'nothing',
+    ]
+    save('ReasonSeg/explanatory/train.json', more)
+    (sample,) = read()
+    assert [a.text for a in sample.annotations] == [
+        'What holds tea?',
+        'Which is blue?',
+        'What would a thirsty guest want?',
+    ]
+    assert [(error.file.name, error.index) for error in report.errors] == [
+        ('train.json', 2),
+        ('train.json', 3),
+        ('train.json', 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('record', 'message'),
+    [
+        ('{"text": ["a"', "Expecting ',' delimiter"),
+        (content(shape('target'), text=[]), 'text: expected a list of texts'),
+        (content(shape('target'), is_sentence=None), 'is_sentence'),
+        (content(shape('target', [[1, 2, 3]])), 'points'),
+        (content(shape('target', [])), 'points'),
+        (content(shape('target', [['a', 'b']])), 'points'),
+        (content({'points': SQUARE}), 'expected text in label'),
+        ({**content(), 'shapes': None}, 'shapes: expected a list'),
+        ([], 'expected an object'),
+    ],
+)
+def test_picture_that_cannot_be_read_is_skipped_alone(
+    picture: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport, record: Any, message: str
+) -> None:
+    picture('a_1', content(shape('target')))
+    picture('b_2', record)
+    assert [sample.id for sample in read()] == ['a_1']
+    assert [error.file.name for error in report.errors] == ['b_2.json']
+    assert message in report.errors[0].reason
+
+
+def test_missing_and_broken_pictures(
+    picture: Callable[..., None],
+    read: Callable[..., list[Sample]],
+    save: Callable[..., Path],
+    report: SkipReport,
+    tmp_path: Path,
+) -> None:
+    picture('a_1', content(shape('target')))
+    picture('b_2', content(shape('target')))
+    (tmp_path / 'ReasonSeg/train/a_1.jpg').unlink()
+    save('ReasonSeg/train/b_2.jpg', 'no picture')
+    assert read() == []
+    assert ['found no file' in error.reason for error in report.errors] == [True, False]
+    assert 'cannot read' in report.errors[1].reason
+
+
+def test_releases_that_cannot_be_used(read: Callable[..., list[Sample]], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='no such folder'):
+        read()
+    (tmp_path / 'ReasonSeg').mkdir()
+    with pytest.raises(ConfigError, match='expected it to hold train'):
+        read()
+    (tmp_path / 'ReasonSeg/train').mkdir()
+    with pytest.raises(ConfigError, match='expected a JSON file beside each picture'):
+        read()
+    with pytest.raises(ConfigError, match='split: expected one of'):
+        read('testA')
