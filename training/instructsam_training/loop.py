@@ -108,6 +108,7 @@ def train_stage(
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data.conversation, stage.data.max_pixels)
     batches = MicroBatches(table, builder, plan, pad_id=network.config.tokens.mask_end)
 
+    torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
     if accelerator.is_main_process:

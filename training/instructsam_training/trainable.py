@@ -11,7 +11,7 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
-from instructsam_model.config import Variant
+from instructsam_model.config import ModelConfig
 from instructsam_model.network import InstructSAM
 from instructsam_training.config import LoraConfig, RatesConfig
 
@@ -51,13 +51,22 @@ class ModuleReport:
     rate: float
 
 
-def part_of(name: str, variant: Variant) -> str:
+def part_of(name: str, config: ModelConfig) -> str:
     """Which part of `RatesConfig` a parameter belongs to; `frozen` when it is never trained."""
-    uncalled = [OWN_QUERIES if variant.conditioned_queries else PROJECTED_QUERIES]
-    uncalled += [] if variant.query_bank else [QUERY_BANK]
-    if any(re.match(pattern, name) for pattern in uncalled):
+    if any(re.match(pattern, name) for pattern in uncalled_patterns(config)):
         return 'frozen'
     return next((part for pattern, part in PARTS if re.match(pattern, name)), 'decoder')
+
+
+def uncalled_patterns(config: ModelConfig) -> list[str]:
+    """What the forward pass does not use: what a variant takes away, and a spare layer of SAM3's FPN."""
+    variant = config.variant
+    patterns = [OWN_QUERIES if variant.conditioned_queries else PROJECTED_QUERIES]
+    patterns += [] if variant.query_bank else [QUERY_BANK]
+    # SAM3's neck has one level more than its detector uses, and one merge fewer than levels.
+    called = len(config.sam3.vision_config.scale_factors) - 2
+    spare = range(called, config.sam3.mask_decoder_config.num_upsampling_stages)
+    return patterns + [GROUNDING + rf'mask_decoder\.pixel_decoder\.(conv_layers|norms)\.{layer}\.' for layer in spare]
 
 
 def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig) -> None:
@@ -74,7 +83,7 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig)
         )
         peft.inject_adapter_in_model(adapters, network)
     for name, parameter in network.named_parameters():
-        part = part_of(name, network.config.variant)
+        part = part_of(name, network.config)
         parameter.requires_grad_(part != 'frozen' and getattr(rates, part) > 0)
 
 
@@ -83,7 +92,7 @@ def group_parameters(network: InstructSAM, rates: RatesConfig) -> list[dict[str,
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(part_of(name, network.config.variant), []).append(parameter)
+            groups.setdefault(part_of(name, network.config), []).append(parameter)
     return [{'params': parameters, 'lr': getattr(rates, part), 'name': part} for part, parameters in groups.items()]
 
 
@@ -102,7 +111,7 @@ def report_modules(network: InstructSAM, rates: RatesConfig) -> Iterator[ModuleR
     """What is trained of each module, after `choose_trainable`."""
     modules: dict[str, list[tuple[int, bool, float]]] = {}
     for name, parameter in network.named_parameters():
-        part = part_of(name, network.config.variant)
+        part = part_of(name, network.config)
         rate = getattr(rates, part, 0.0) if parameter.requires_grad else 0.0
         row = (parameter.numel(), parameter.requires_grad, rate)
         modules.setdefault(module_of(name), []).append(row)

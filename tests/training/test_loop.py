@@ -1,0 +1,151 @@
+"""Runs of a few steps: they learn, and nothing that happens to them loses work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_run import write_run
+
+from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
+from instructsam_model.pictures import read_picture
+from instructsam_training import state
+from instructsam_training.config import RatesConfig, read_config
+from instructsam_training.journal import read_lines
+from instructsam_training.loop import schedule, train
+from instructsam_training.state import find_states, read_last_state
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
+COMMAND = [sys.executable, '-m', 'instructsam_training.train']
+TWO = ['accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1']
+LAUNCH = [sys.executable, '-m', *TWO, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', '0']
+
+
+def losses(folder: Path, stage: str = 'one') -> list[float]:
+    return [line['loss'] for line in read_lines(folder / stage / 'metrics.jsonl')]
+
+
+def weights(folder: Path, stage: str = 'one') -> dict[str, torch.Tensor]:
+    return load_file(folder / stage / 'merged' / 'model.safetensors')
+
+
+def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while len(read_lines(folder / 'one' / 'metrics.jsonl')) < count:
+        assert process.poll() is None, 'the run ended before it could be interrupted'
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of five steps in this process, to compare with."""
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    torch.set_num_threads(1)
+    train(read_config(write_run(folder), ['stages.0.steps=5']))
+    return folder / 'run'
+
+
+def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path) -> None:
+    steps = read_lines(uninterrupted / 'one' / 'metrics.jsonl')
+    assert [line['step'] for line in steps] == list(range(1, 6))
+    assert min(line['loss'] for line in steps[2:]) < steps[0]['loss']
+    assert (uninterrupted / 'one' / 'curves.png').stat().st_size > 10_000
+    names = weights(uninterrupted).keys()
+    assert not [name for name in names if 'lora' in name or 'base_layer' in name]
+    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu')
+    frame = Frame(read_picture(ROOT / 'tests' / 'golden' / 'images' / '000.png'))
+    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
+
+
+@pytest.mark.parametrize('sent', [signal.SIGKILL, signal.SIGTERM], ids=['killed', 'asked to stop'])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    uninterrupted: Path, run_file: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    command = [*COMMAND, str(run_file), 'stages.0.steps=5']
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_for_steps(tmp_path / 'run', 3, process)
+        process.send_signal(sent)
+        _, errors = process.communicate()
+    if sent == signal.SIGTERM:
+        assert process.returncode == 143
+        assert b'run it again' in errors
+    assert not (tmp_path / 'run' / 'one' / 'merged').exists()
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    assert losses(tmp_path / 'run') == losses(uninterrupted)
+    assert all(torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(tmp_path / 'run').items())
+
+
+@pytest.mark.parametrize('setting', ['shard=false', 'shard=true'], ids=['DDP', 'FSDP'])
+def test_two_processes_do_what_one_does(uninterrupted: Path, run_file: Path, tmp_path: Path, setting: str) -> None:
+    command = [*LAUNCH, '-m', 'instructsam_training.train', str(run_file), 'stages.0.steps=5', setting]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
+    for name, tensor in weights(tmp_path / 'run').items():
+        torch.testing.assert_close(tensor, weights(uninterrupted)[name], rtol=0, atol=1e-5)
+
+
+def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path: Path) -> None:
+    """With a rate of nearly 0 the second stage changes nothing, so its weights are those that it was given."""
+    config = read_config(
+        write_run(tmp_path, 'one', 'two'), ['stages.1.steps=1', 'stages.1.warmup=1', 'stages.0.steps=2']
+    )
+    still = dict.fromkeys(('llm', 'projector', 'vision', 'decoder'), 1e-30)
+    config = replace(config, stages=(config.stages[0], replace(config.stages[1], rates=RatesConfig(**still))))
+    assert train(config) == tmp_path / 'run' / 'two' / 'merged'
+    one, two = weights(tmp_path / 'run'), weights(tmp_path / 'run', 'two')
+    assert all(torch.equal(tensor, one[name]) for name, tensor in two.items())
+    written = (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns
+    train(config)
+    assert (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns == written
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config(run_file, ['stages.0.steps=4'])
+    real = state.save_file
+
+    def full(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        if 'step-00000004' in str(file):
+            file.write_bytes(b'half')
+            raise OSError(28, 'No space left on device')
+        real(tensors, file)
+
+    monkeypatch.setattr(state, 'save_file', full)
+    with pytest.raises(OSError, match='No space left'):
+        train(config)
+    states = Path(config.out) / 'one' / 'states'
+    assert [folder.name for folder in find_states(states)] == ['step-00000002']
+    last = read_last_state(states)
+    assert last is not None
+    assert last.step == 2
+
+
+def test_a_damaged_checkpoint_is_named_not_used(run_file: Path) -> None:
+    config = read_config(run_file, ['stages.0.steps=2'])
+    train(config)
+    states = Path(config.out) / 'one' / 'states'
+    (find_states(states)[-1] / 'moments.safetensors').write_bytes(b'half')
+    with pytest.raises(CheckpointError, match='step-00000002: damaged'):
+        read_last_state(states)
+
+
+def test_divergence_stops_the_run_and_names_the_samples(run_file: Path) -> None:
+    config = read_config(run_file, ['stages.0.rates.decoder=1e30', 'stages.0.clip=0', 'stages.0.warmup=0'])
+    with pytest.raises(FloatingPointError, match=r'train\.json\[\d\]'):
+        train(config)
+
+
+def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
+    factors = [schedule(step, 100, 0.1) for step in range(1, 101)]
+    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert factors[54] == pytest.approx(0.5)
+    assert factors[-1] == pytest.approx(0)

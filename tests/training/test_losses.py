@@ -1,0 +1,166 @@
+"""Losses and matching on cases that can be worked out by hand; golden values are compared in test_parity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_model import ConfigError
+from instructsam_training.losses import (
+    PRESETS,
+    LossOptions,
+    LossTerms,
+    PhraseTarget,
+    box_losses,
+    count_terms,
+    mask_losses,
+    phrase_losses,
+    total_loss,
+)
+from instructsam_training.matching import match
+from instructsam_training.points import choose_points, read_points, sample_points
+
+ALL_PIXELS = replace(PRESETS['paper'], points=None)
+SURE = 20.0
+
+
+def square(row: int, column: int, side: int = 4, grid: int = 12) -> Tensor:
+    mask = torch.zeros(grid, grid)
+    mask[row : row + side, column : column + side] = 1
+    return mask
+
+
+def logits_of(*masks: Tensor) -> Tensor:
+    return torch.stack([SURE * (2 * mask - 1) for mask in masks])
+
+
+def test_slots_are_matched_to_the_instances_they_draw_whatever_their_order() -> None:
+    left, right, far = square(0, 0), square(0, 8), square(8, 8)
+    slots, instances = match(logits_of(far, right, left), torch.zeros(3), torch.stack([left, right]))
+    assert dict(zip(slots.tolist(), instances.tolist(), strict=True)) == {2: 0, 1: 1}
+
+
+def test_of_two_equal_slots_the_surer_one_is_matched() -> None:
+    mask = square(2, 2)
+    slots, _ = match(logits_of(mask, mask), torch.tensor([-1.0, 3.0]), mask.unsqueeze(0))
+    assert slots.tolist() == [1]
+
+
+def test_more_instances_than_slots_leaves_some_without() -> None:
+    masks = torch.stack([square(0, 0), square(0, 8), square(8, 0)])
+    slots, instances = match(logits_of(masks[2], masks[1]), torch.zeros(2), masks)
+    assert dict(zip(slots.tolist(), instances.tolist(), strict=True)) == {0: 2, 1: 1}
+
+
+def test_boxes_are_matched_by_their_extent_alone() -> None:
+    """A slot that fills a corner of the box's rows and columns beats one that fills half the box."""
+    box = square(2, 2, side=8)
+    diagonal = torch.eye(12) * box
+    half = square(2, 2, side=8)
+    half[:, 6:] = 0
+    slots, _ = match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0), weak=True)
+    assert slots.tolist() == [1]
+    slots, _ = match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0))
+    assert slots.tolist() == [0]
+
+
+def test_diverged_network_is_an_error() -> None:
+    with pytest.raises(FloatingPointError, match='diverged'):
+        match(torch.full((1, 4, 4), math.nan), torch.zeros(1), torch.ones(1, 4, 4))
+
+
+def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
+    mask = square(2, 2)
+    right = mask_losses(logits_of(mask), mask.unsqueeze(0), None)
+    wrong = mask_losses(logits_of(1 - mask), mask.unsqueeze(0), None)
+    assert float(right['bce']) == pytest.approx(0, abs=1e-6)
+    assert float(right['dice']) == pytest.approx(0, abs=1e-5)
+    assert float(wrong['bce']) == pytest.approx(SURE, rel=1e-4)
+    assert float(wrong['dice']) > 0.9
+
+
+def test_box_loss_wants_the_extent_and_not_the_filling() -> None:
+    box = square(2, 2, side=8)
+    diagonal = torch.eye(12) * box
+    assert float(box_losses(logits_of(diagonal), box.unsqueeze(0))['box']) == pytest.approx(0, abs=1e-4)
+    assert float(box_losses(logits_of(square(2, 2, side=4)), box.unsqueeze(0))['box']) > 0.2
+
+
+def test_no_target_wants_low_scores_and_no_mask() -> None:
+    """With the public code, one slot would be drawn towards an empty mask and a score of 0.1."""
+    scores = torch.tensor([2.0, -3.0])
+    nothing = PhraseTarget(torch.zeros(0, 12, 12))
+    losses = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, nothing, ALL_PIXELS)
+    assert set(losses) == {'score'}
+    assert float(losses['score']) == pytest.approx(float(F.softplus(scores).mean()))
+    released = replace(PRESETS['released'], points=None)
+    assert {'bce', 'dice'} <= phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, nothing, released).keys()
+
+
+@pytest.mark.parametrize(('kind', 'wanted'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
+def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float) -> None:
+    drawn = square(2, 2)
+    drawn[2:4] = 0  # half of it
+    options = replace(ALL_PIXELS, score_target=kind)  # type: ignore[arg-type]
+    score = torch.tensor([0.3])
+    losses = phrase_losses(logits_of(drawn), score, PhraseTarget(square(2, 2).unsqueeze(0)), options)
+    expected = F.binary_cross_entropy_with_logits(score, torch.tensor([wanted]))
+    assert float(losses['score']) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_counts_are_known_before_the_forward_pass() -> None:
+    labels = torch.tensor([[-100, -100, 5, 6], [-100, 7, -100, -100]])
+    targets = [
+        PhraseTarget(torch.zeros(3, 4, 4)),
+        PhraseTarget(torch.zeros(0, 4, 4)),
+        PhraseTarget(torch.zeros(1, 4, 4), weak=True),
+    ]
+    assert count_terms(labels, targets, 2, PRESETS['paper']) == {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3}
+    assert count_terms(labels, targets, 2, PRESETS['released'])['bce'] == 3
+
+
+def test_total_weighs_each_term_by_its_count() -> None:
+    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4}
+    terms = LossTerms({name: torch.tensor(value) for name, value in sums.items()}, counts)
+    assert float(total_loss(terms, counts, LossOptions())) == pytest.approx(2 + 2.0 * 2 + 0.5 * 1 + 0.25)
+
+
+def test_released_preset_has_the_weights_of_the_public_code() -> None:
+    assert (PRESETS['released'].bce, PRESETS['released'].dice) == (4.0, 0.25)
+    assert (PRESETS['paper'].bce, PRESETS['paper'].dice) == (2.0, 0.5)
+
+
+def test_points_gather_where_the_network_is_unsure() -> None:
+    logits = torch.linspace(-8, 8, 64).expand(1, 64, 64)  # unsure in the middle columns
+    points = choose_points(logits, 400, torch.Generator().manual_seed(0))
+    assert points.shape == (1, 400, 2)
+    assert float((points[0, :300, 0] - 0.5).abs().max()) < 0.2
+    assert float((points[0, 300:, 0] - 0.5).abs().max()) > 0.4
+
+
+def test_points_are_read_bilinearly_at_pixel_centres() -> None:
+    maps = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
+    points = torch.tensor([[[0.25, 0.25], [0.5, 0.5], [0.75, 0.25]]])
+    assert read_points(maps, points)[0].tolist() == pytest.approx([0.0, 1.5, 1.0])
+
+
+def test_sampled_loss_is_near_that_of_all_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 0.2 * torch.randn(1, 32, 32, generator=generator)
+    masks = (torch.rand(1, 32, 32, generator=generator) > 0.5).float()
+    sampled, targets = sample_points(logits, masks, 4000, generator)
+    assert sampled.shape == targets.shape == (1, 4000)
+    everywhere = float(mask_losses(logits, masks, None)['bce'])
+    assert float(mask_losses(logits, masks, 4000, generator)['bce']) == pytest.approx(everywhere, rel=0.1)
+
+
+@pytest.mark.parametrize('wrong', [{'score_target': 'iou'}, {'no_target': 'ignored'}])
+def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match='expected'):
+        LossOptions(**wrong)  # type: ignore[arg-type]
