@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from instructsam_ros.processes import use_own_domain
-
 if TYPE_CHECKING:
     from tests.ros.graph import Graph
 
@@ -19,8 +17,6 @@ if find_spec('rclpy') is None:
     REASON = 'rclpy is not installed: source ROS 2, or pip install -r requirements-ros.txt'
 elif find_spec('instructsam_ros.msg') is None:
     REASON = 'the messages of instructsam_ros are not built: run colcon build, or pip install --no-build-isolation .'
-else:
-    use_own_domain()
 
 
 class SkippedModule(pytest.Module):

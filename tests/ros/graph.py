@@ -23,6 +23,7 @@ from instructsam_model import Segmenter
 from instructsam_ros import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import SegmenterNode
+from instructsam_ros.processes import use_own_domain
 from tests.ros.fake_segmenter import COLOURS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0
@@ -32,6 +33,7 @@ class Graph:
     """A context of its own and an executor in a thread; everything in it ends with `close`."""
 
     def __init__(self) -> None:
+        use_own_domain()  # another one for each test: of the one before, something may still be in discovery
         self.context = Context()
         rclpy.init(args=[], context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
@@ -136,9 +138,16 @@ class Graph:
             assert self._thread.is_alive(), 'the executor has ended: a callback raised'
             time.sleep(period_s)
 
-    def wait_until_matched(self, publisher: Publisher[Any]) -> None:
-        """Wait until somebody would receive what the publisher sends."""
-        self.wait_for(lambda: publisher.get_subscription_count() > 0, f'a subscription to {publisher.topic_name}')
+    def say(self, planner: Publisher[String], text: str, until: Callable[[], Any]) -> None:
+        """Publish an instruction until the condition holds: what is sent right after discovery may be lost."""
+
+        def said_again() -> bool:
+            if until():
+                return True
+            planner.publish(String(data=text))
+            return False
+
+        self.wait_for(said_again, f'what {text[:20]!r} should bring about', period_s=0.05)
 
     def close(self) -> None:
         """End everything."""

@@ -12,7 +12,6 @@ import cv2
 import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
@@ -76,9 +75,7 @@ def test_damaged_checkpoint(
 @pytest.mark.parametrize(('text', 'said'), [(' ', 'empty, idle'), ('x' * 10_000, '10000')], ids=['empty', 'long'])
 def test_instructions_on_the_topic(graph: Graph, log: Callable[[], str], text: str, said: str):
     graph.segmenter(instruction='red')
-    planner = graph.planner()
-    graph.wait_until_matched(planner)
-    planner.publish(String(data=text))
+    graph.say(graph.planner(), text, until=lambda: said in log())
     check_documented(logged(graph, log, said))
 
 

@@ -24,12 +24,10 @@ def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
     planner = graph.planner(latched=latched)
     planner.publish(String(data='from before'))
     node = graph.segmenter(instruction='from the parameter')
-    graph.wait_until_matched(planner)
     if latched:
         graph.wait_for(lambda: standing(node) == 'from before', 'the latched instruction')
     for text in ('first', 'second'):
-        planner.publish(String(data=text))
-        graph.wait_for(lambda text=text: standing(node) == text, text)
+        graph.say(planner, text, until=lambda text=text: standing(node) == text)
 
 
 @pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
@@ -37,7 +35,7 @@ def test_hears_a_planner_that_comes_later(graph: Graph, latched: bool):
     node = graph.segmenter()
     planner = graph.planner(latched=latched)
     if not latched:
-        graph.wait_until_matched(planner)
+        graph.say(planner, 'soon', until=lambda: standing(node) == 'soon')
     planner.publish(String(data='at once'))
     graph.wait_for(lambda: standing(node) == 'at once', 'the instruction')
 
@@ -63,9 +61,7 @@ def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
     latching.publish(String(data='old'))
     node = graph.segmenter()
     graph.wait_for(lambda: standing(node) == 'old', 'the latched instruction')
-    graph.wait_until_matched(live)
-    live.publish(String(data='new'))
-    graph.wait_for(lambda: standing(node) == 'new', 'the live instruction')
+    graph.say(live, 'new', until=lambda: standing(node) == 'new')
     node.trigger_deactivate()
     node.trigger_activate()
     # Latched messages come in the order of their publishers' discovery, so the old one is here when this one is.
@@ -91,9 +87,7 @@ def test_a_live_parameter_replaces_what_was_heard(graph: Graph):
 
 def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
     node, planner = graph.segmenter(), graph.planner()
-    graph.wait_until_matched(planner)
-    planner.publish(String(data='red'))
-    graph.wait_for(lambda: standing(node) == 'red', 'the instruction')
+    graph.say(planner, 'red', until=lambda: standing(node) == 'red')
     planner.publish(String(data='x' * 10_000))
     graph.wait_for(lambda: 'at most 4096 characters, got 10000' in log(), 'a warning')
     assert standing(node) == 'red'
@@ -103,10 +97,8 @@ def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, lo
 
 def test_no_planner_is_told_that_its_qos_is_wrong(graph: Graph, log: Callable[[], str]):
     node, planner = graph.segmenter(), graph.planner()
-    graph.wait_until_matched(planner)
-    planner.publish(String(data='red'))
-    graph.wait_for(lambda: "instruction: 'red'" in log(), 'the log to arrive')
-    assert standing(node) == 'red'
+    graph.say(planner, 'red', until=lambda: standing(node) == 'red')
+    assert "instruction: 'red'" in log()
     assert 'incompatible' not in log()
 
 
