@@ -32,7 +32,7 @@ class StartConfig:
         qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
         sam3: folder or hub id of a pretrained SAM3, likewise.
         num_queries: K, of a network put together.
-        variant: parts of the method taken away (ablations).
+        variant: parts of the method taken away (ablations); None keeps those of the checkpoint.
     """
 
     checkpoint: str = ''
@@ -40,7 +40,7 @@ class StartConfig:
     qwen: str = ''
     sam3: str = ''
     num_queries: int = 10
-    variant: Variant = field(default_factory=Variant)
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value is of the wrong kind.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
-    if not isinstance(content, dict):
-        raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
+    content = read_yaml(file)
     for override in overrides:
         key, separator, value = override.partition('=')
         if not separator:
@@ -189,6 +184,31 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         except (KeyError, IndexError, ValueError, TypeError):
             raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
     return build(TrainConfig, content, '')
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a configuration; `extends: FILE` takes over what that file says and changes it.
+
+    Raises:
+        ConfigError: the file cannot be read or does not hold keys and values.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
+    if not isinstance(content, dict):
+        raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
+    base = content.pop('extends', None)
+    return content if base is None else merge(read_yaml(file.parent / str(base)), content)
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Change nested keys; lists are replaced as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if both else value
+    return merged
 
 
 def set_key(content: Any, path: Sequence[str], value: Any) -> None:
@@ -228,35 +248,36 @@ def convert(kind: Any, value: Any, where: str) -> Any:
     Raises:
         ConfigError: the value is of another kind.
     """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType) and type(None) in arguments:
+        present = [each for each in arguments if each is not type(None)]
+        return None if value is None else convert(present[0], value, where)
     if kind is LossOptions:
         return _losses(value, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f'{where}: expected keys and values, got {value!r}')
         return build(kind, value, f'{where}.')  # type: ignore[arg-type]
-    origin = get_origin(kind)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f'{where}: expected a list, got {value!r}')
-        return tuple(convert(get_args(kind)[0], each, f'{where}.{index}') for index, each in enumerate(value))
-    if origin is Literal:
+        return tuple(convert(arguments[0], each, f'{where}.{index}') for index, each in enumerate(value))
+    return _scalar(kind, value, where)
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    """Check a text, number, truth value, or one of several texts."""
+    if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
         return value
-    return _scalar(get_args(kind) if origin in (Union, UnionType) else (kind,), value, where)
-
-
-def _scalar(kinds: Sequence[type], value: Any, where: str) -> Any:
-    if isinstance(value, str) and float in kinds:  # YAML 1.1 reads 1e-5 as text
+    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            value = float(value)
+            return float(value)  # YAML 1.1 reads 1e-5 as text
         except ValueError:
             raise ConfigError(f'{where}: expected a number, got {value!r}') from None
-    if isinstance(value, int) and not isinstance(value, bool) and float in kinds and int not in kinds:
-        value = float(value)
-    if type(value) not in kinds:
-        names = ' or '.join(each.__name__ for each in kinds)
-        raise ConfigError(f'{where}: expected {names}, got {value!r}')
+    if type(value) is not kind:
+        raise ConfigError(f'{where}: expected {kind.__name__}, got {value!r}')
     return value
 
 

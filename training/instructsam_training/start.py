@@ -26,17 +26,16 @@ def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocesso
         network, preprocessor = build_segmentation_network(
             start.qwen, start.sam3, num_queries=start.num_queries, dtype=torch.float32, seed=seed
         )
-        network.config = replace(network.config, variant=start.variant)
-        return network, preprocessor
-    if not start.random:
-        network, preprocessor = load_start(Path(start.checkpoint))
+    elif start.random:
+        network, preprocessor = random_start(resolve_checkpoint(start.checkpoint), seed)
     else:
-        network, preprocessor = random_start(Path(start.checkpoint), seed)
-    network.config = replace(network.config, variant=start.variant)
+        network, preprocessor = load_start(start.checkpoint)
+    if start.variant is not None:
+        network.config = replace(network.config, variant=start.variant)
     return network, preprocessor
 
 
-def load_start(checkpoint: Path) -> tuple[InstructSAM, Preprocessor]:
+def load_start(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
     """Load a checkpoint for training."""
     folder = resolve_checkpoint(checkpoint)
     sam3_folder = resolve_sam3(folder)

@@ -1,0 +1,128 @@
+"""What learns at which rate, at full size, and how adapters are merged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from full_size import published_config
+from small_run import GOLDEN
+
+from instructsam_model.checkpoint import build_empty
+from instructsam_model.config import ModelConfig, Variant
+from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_training.config import LoraConfig, RatesConfig, read_config
+from instructsam_training.start import load_start
+from instructsam_training.trainable import (
+    choose_trainable,
+    group_parameters,
+    merge_adapters,
+    part_of,
+    report_modules,
+)
+
+CONFIGS = Path(__file__).parents[2] / 'training' / 'configs'
+SAM3 = 'model.grounding_model.model.'
+
+
+@pytest.fixture(scope='module')
+def config() -> ModelConfig:
+    return published_config()
+
+
+@pytest.mark.parametrize(
+    ('name', 'part'),
+    [
+        ('model.language_model.embed_tokens.weight', 'llm'),
+        ('model.language_model.layers.3.self_attn.q_proj.lora_A.default.weight', 'llm'),
+        ('model.language_model.layers.3.self_attn.q_proj.base_layer.weight', 'frozen'),
+        ('model.language_model.layers.3.self_attn.o_proj.weight', 'llm'),
+        ('model.language_model.layers.3.self_attn.q_norm.weight', 'llm_body'),
+        ('model.language_model.layers.3.mlp.up_proj.weight', 'llm_body'),
+        ('model.visual.merger.linear_fc1.weight', 'projector'),
+        ('model.visual.deepstack_merger_list.0.norm.bias', 'vision'),
+        ('model.visual.blocks.0.attn.qkv.weight', 'vision'),
+        (SAM3 + 'vision_encoder.neck.fpn_layers.0.proj1.bias', 'sam3_vision'),
+        (SAM3 + 'detr_decoder.reference_points.weight', 'decoder'),
+        (SAM3 + 'mask_decoder.pixel_decoder.conv_layers.1.weight', 'decoder'),
+        (SAM3 + 'mask_decoder.pixel_decoder.conv_layers.2.weight', 'frozen'),
+        (SAM3 + 'geometry_encoder.final_proj.bias', 'frozen'),
+        (SAM3 + 'detr_decoder.query_embed.weight', 'frozen'),
+        ('model.mask_queries', 'decoder'),
+        ('model.mask_hidden_fcs.0.0.weight', 'decoder'),
+    ],
+)
+def test_part_of_each_parameter(config: ModelConfig, name: str, part: str) -> None:
+    assert part_of(name, config) == part
+
+
+@pytest.mark.parametrize(
+    ('variant', 'frozen', 'decoder'),
+    [
+        (Variant(query_bank=False), 'model.mask_queries', 'model.mask_hidden_fcs.0.0.weight'),
+        (
+            Variant(conditioned_queries=False),
+            'model.mask_hidden_fcs.0.0.weight',
+            SAM3 + 'detr_decoder.query_embed.weight',
+        ),
+    ],
+)
+def test_what_a_variant_does_not_use_is_frozen(
+    config: ModelConfig, variant: Variant, frozen: str, decoder: str
+) -> None:
+    changed = replace(config, variant=variant)
+    assert (part_of(frozen, changed), part_of(decoder, changed)) == ('frozen', 'decoder')
+
+
+@pytest.mark.parametrize(
+    ('file', 'vision_learns'), [('stage1', False), ('stage2', False), ('stage1-paper', True), ('stage2-paper', True)]
+)
+def test_full_size_stages(config: ModelConfig, file: str, vision_learns: bool) -> None:
+    """Facts of the published shapes: 28 layers with 4 projections of rank 64, and a tied embedding."""
+    stage = read_config(CONFIGS / f'{file}.yaml').stages[0]
+    network = build_empty(config)
+    choose_trainable(network, stage.rates, stage.lora)
+    rows = {row.module: row for row in report_modules(network, stage.rates)}
+    assert rows['model.language_model adapters'].trainable == 28 * 64 * 2 * (2048 + 2048 + 2048 + 1024)
+    assert rows['language_model.layers'].trainable == 0
+    assert rows['language_model.embed_tokens'].trainable == 151_936 * 2048
+    assert rows['grounding_model.vision_encoder'].trainable == 0
+    assert (rows['visual.blocks'].trainable > 0) == vision_learns
+    assert rows['visual.merger'].trainable == rows['visual.merger'].parameters
+    adapters = rows['model.language_model adapters'].parameters
+    assert sum(row.parameters for row in rows.values()) - adapters == 2_623_726_397
+
+
+def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
+    network, _ = load_start(GOLDEN / 'checkpoint')
+    rates = RatesConfig(llm=1.0, projector=2.0, decoder=3.0)
+    choose_trainable(network, rates, LoraConfig(rank=2))
+    groups = group_parameters(network, rates)
+    assert {group['name']: group['lr'] for group in groups} == {'llm': 1.0, 'projector': 2.0, 'decoder': 3.0}
+    grouped = {id(parameter) for group in groups for parameter in group['params']}
+    assert grouped == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+
+
+def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
+    network, _ = load_start(GOLDEN / 'checkpoint')
+    names = list(network.state_dict())
+    lora = LoraConfig(rank=2, alpha=6, dropout=0.0)
+    choose_trainable(network, RatesConfig(), lora)
+    for name, parameter in network.named_parameters():
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    merged = build_empty(network.config)
+    merged.load_state_dict(merge_adapters(network.state_dict(), lora), assign=True)
+    assert list(merged.state_dict()) == names
+    embeds = torch.randn(1, 7, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        adapted, plain = (
+            each.eval().model.language_model(inputs_embeds=embeds).last_hidden_state for each in (network, merged)
+        )
+    torch.testing.assert_close(plain, adapted)
+    original, _ = load_start(GOLDEN / 'checkpoint')
+    with torch.inference_mode():
+        without = original.model.language_model(inputs_embeds=embeds).last_hidden_state
+    assert float((without - adapted).abs().max()) > 0.01
