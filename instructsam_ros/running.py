@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -30,6 +31,8 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # One interrupt is enough: a second one, from the terminal or a launch file, would break off what ends cleanly.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         executor.shutdown()

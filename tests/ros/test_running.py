@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -32,6 +33,18 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
             graph.play(graph.camera(), until=lambda: answers)
             graph.play(graph.camera(), until=iter([False] * 10 + [True]).__next__)
         assert child.stop(signal_number) == 0, child.tail()
+        assert 'Traceback' not in child.tail()
+
+
+def test_a_second_interrupt_changes_nothing(graph: Graph):
+    with Child(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
+        wait_for_state(graph, child, 'active, listening')
+        answers, camera = graph.hear(), graph.camera()
+        graph.play(camera, until=lambda: answers)
+        graph.play(camera, until=iter([False] * 10 + [True]).__next__)
+        os.kill(child.pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert child.stop(signal.SIGINT) == 0, child.tail()
         assert 'Traceback' not in child.tail()
 
 
