@@ -169,7 +169,11 @@ def packages() -> dict[str, str]:
 
 
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
-COMMANDS = ['instructsam-segment = instructsam_model.segment:main']
+COMMANDS = [
+    'instructsam-convert = instructsam_training.convert:main',
+    'instructsam-segment = instructsam_model.segment:main',
+    'instructsam-train = instructsam_training.train:main',
+]
 ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main']
 
 setup(
@@ -201,6 +205,7 @@ setup(
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
+        'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6'],
     },
     entry_points={'console_scripts': COMMANDS + (ROS_COMMANDS if PREFIXES else [])},
     cmdclass={'build': Build, 'build_interfaces': BuildInterfaces},
