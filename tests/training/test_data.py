@@ -12,7 +12,6 @@ from instructsam_model import ConfigError
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import DataConfig
-from instructsam_training.conversation import ConversationOptions
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
@@ -49,7 +48,7 @@ def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatch
 
 def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped: bool = False) -> MicroBatches:
     table = open_table(DataConfig(files=('train',), folder=str(GOLDEN), images=str(images)))
-    builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, ConversationOptions(), 65536)
+    builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, DataConfig(max_pixels=65536))
     return MicroBatches(table, builder, Plan(len(table), 4, 2, 0, grouped), segmenter.network.config.tokens.mask_end)
 
 

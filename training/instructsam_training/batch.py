@@ -18,12 +18,14 @@ from instructsam_model.masks import decode_rle
 from instructsam_model.network import InstructSAM, ModelInputs, Pixels
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_training.config import DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.losses import PhraseTarget
 from instructsam_training.sample import Sample
 
 CPU = torch.device('cpu')
+RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
 PIXELS = ('qwen', 'grid_thw', 'sam3')
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
 
@@ -79,6 +81,7 @@ class ExampleBuilder:
         config: of the network.
         mask_grid: h and w of the network's masks.
         options: how samples become conversations.
+        mask_targets: as in `DataConfig`.
     """
 
     def __init__(
@@ -87,23 +90,23 @@ class ExampleBuilder:
         config: ModelConfig,
         mask_grid: tuple[int, int],
         options: ConversationOptions,
+        mask_targets: str = 'coverage',
     ) -> None:
         self._preprocessor = preprocessor
         self._config = config
         self._mask_grid = mask_grid
         self._options = options
+        self._resize = RESIZE[mask_targets]
 
     @classmethod
-    def for_training(
-        cls, preprocessor: Preprocessor, network: InstructSAM, options: ConversationOptions, max_pixels: int
-    ) -> ExampleBuilder:
-        """The builder for a network; the language model gets pictures of at most `max_pixels`, 0 for its own limit."""
-        if max_pixels:
-            size = {'shortest_edge': preprocessor.qwen_images.size['shortest_edge'], 'longest_edge': max_pixels}
+    def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
+        """The builder for a network, with pictures limited as `data` says."""
+        if data.max_pixels:
+            size = {'shortest_edge': preprocessor.qwen_images.size['shortest_edge'], 'longest_edge': data.max_pixels}
             preprocessor = copy.copy(preprocessor)
             preprocessor.qwen_images = copy.copy(preprocessor.qwen_images)
             preprocessor.qwen_images.size = size
-        return cls(preprocessor, network.config, network.mask_grid, options)
+        return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
     def build(self, sample: Sample, seed: str) -> Example:
         """Read the picture, build a conversation and encode both.
@@ -130,11 +133,11 @@ class ExampleBuilder:
         return Example(pixels, encoding, targets, source)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
-        """Masks [H, W] on the mask grid, uint8 [N, h, w]; nearest, as the public training does."""
+        """Masks [H, W] on the mask grid, float16 [N, h, w] of 0 to 1."""
         if not masks:
-            return torch.zeros(0, *self._mask_grid, dtype=torch.uint8)
-        stacked = torch.from_numpy(np.stack(masks)).to(torch.uint8).unsqueeze(1)
-        return F.interpolate(stacked, size=self._mask_grid, mode='nearest').squeeze(1)
+            return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
+        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)
+        return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
 
 
 def collate(examples: Sequence[Example], pad_id: int, skipped: Sequence[str] = (), *, counts: bool = True) -> Batch:

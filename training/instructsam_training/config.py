@@ -54,6 +54,8 @@ class DataConfig:
         images: folder that the pictures' names are relative to; `folder` when empty.
         workers: processes that read ahead, for each training process.
         max_pixels: pictures are shrunk to so many pixels for the language model; 0 leaves the checkpoint's limit.
+        mask_targets: a cell of the mask grid wants the share of it that the object covers (`coverage`), or, as in the
+            public code, what its upper left corner shows (`nearest`), which moves every mask by half a cell.
         group_by_length: put conversations of about the same length into one micro-batch.
         conversation: how samples become conversations.
     """
@@ -64,6 +66,7 @@ class DataConfig:
     images: str = ''
     workers: int = 2
     max_pixels: int = 8_388_608
+    mask_targets: Literal['coverage', 'nearest'] = 'coverage'
     group_by_length: bool = False
     conversation: ConversationOptions = field(default_factory=ConversationOptions)
 

@@ -105,7 +105,7 @@ def train_stage(
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
-    builder = ExampleBuilder.for_training(preprocessor, network, stage.data.conversation, stage.data.max_pixels)
+    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatches(table, builder, plan, pad_id=network.config.tokens.mask_end)
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart

@@ -67,7 +67,7 @@ class PhraseTarget:
     """The instances of one phrase.
 
     Attributes:
-        masks: [instances, h, w], 0 or 1; none when nothing answers.
+        masks: [instances, h, w], 0 to 1; none when nothing answers.
         weak: they are filled boxes.
     """
 

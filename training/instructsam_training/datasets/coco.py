@@ -211,7 +211,7 @@ class _Source:
                 self.report.skip(self.file, f'images.{index}', f'{what}: {error}')
         targets = masks | {phrase: [] for phrase in self._known(picture.get('neg_category_ids')) if phrase not in masks}
         return tuple(
-            named(phrase, tuple(rles), weak=self.kind.weak and bool(rles))
+            named(phrase, tuple(rles), weak=self.kind.weak)
             for phrase, rles in targets.items()
             if phrase not in unusable
         )

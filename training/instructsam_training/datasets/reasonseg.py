@@ -112,7 +112,7 @@ def draw(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _fill(values: NDArray[np.uint8], points: NDArray[np.int32], value: int) -> NDArray[np.uint8]:
-    cv2.polylines(values, [points], isClosed=True, color=value, thickness=1)
+    # The outline, which LISA draws by itself, is filled too.
     cv2.fillPoly(values, [points], color=value)
     return values
 

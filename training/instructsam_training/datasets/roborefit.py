@@ -142,4 +142,4 @@ def _read_mask(file: Path, size_hw: tuple[int, int]) -> Rle:
 
 def _posix(path: str) -> str:
     """A path of the release, which was made on Windows."""
-    return path.replace('\\', '/').removeprefix('./')
+    return path.replace('\\', '/')
