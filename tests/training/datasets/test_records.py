@@ -53,10 +53,17 @@ def test_list_that_breaks_off_keeps_what_is_whole(save: Callable[..., Path], tex
     assert 'breaks off' in last.fault
 
 
-def test_record_without_end_is_given_up(save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_that_is_too_long_is_given_up(save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that a lost quotation mark does not bring gigabytes into memory.
     monkeypatch.setattr('instructsam_training.datasets.records.LARGEST', 50)
-    records = list(iter_records(save('long.json', '[{"a": "' + 'x' * 1000), chunk=10))
-    assert 'breaks off' in records[0].fault
+    (record,) = iter_records(save('long.json', json.dumps([{'a': 'x' * 1000}])), chunk=10)
+    assert 'breaks off' in record.fault
+
+
+@pytest.mark.parametrize('chunk', range(1, 12))
+def test_what_is_no_record_does_not_shift_the_others(save: Callable[..., Path], chunk: int) -> None:
+    records = list(iter_records(save('list.json', '[12345, "ab", null, {"a": 1}]'), chunk))
+    assert [record.text for record in records] == ['12345', '"ab"', 'null', '{"a": 1}']
 
 
 @pytest.mark.parametrize(
