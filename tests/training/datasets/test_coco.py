@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.masks import decode_rle, encode_rle
-from instructsam_training.datasets.coco import CATEGORY_SETS, read_categories
+from instructsam_model.masks import decode_rle
+from instructsam_training.datasets.coco import read_categories
 from instructsam_training.sample import Sample, SkipReport
 
 LEFT, RIGHT = [0, 0, 2, 0, 2, 4, 0, 4], [4, 0, 6, 0, 6, 4, 4, 4]
-PART = np.zeros((4, 6), dtype=bool)
-PART[1:3, 2] = True
-RLE = encode_rle(PART)
 
 
 def instance(category: Any, segmentation: Any, image_id: Any = 1, **changes: Any) -> dict[str, Any]:
@@ -64,137 +61,6 @@ def test_one_name_a_category_and_one_mask_an_instance(
     assert [np.flatnonzero(decode_rle(rle)[0]).tolist() for rle in person.masks] == [[0, 1], [4, 5]]
     assert [(a.phrase, len(a.masks)) for a in third.annotations] == [('dining table', 1)]
     assert not report.errors
-
-
-@pytest.mark.parametrize(
-    ('name', 'file', 'image', 'segmentation', 'category', 'phrase', 'where'),
-    [
-        (
-            'lvis',
-            'lvis_v1_train.json',
-            {'coco_url': 'http://images.cocodataset.org/val2017/000000391895.jpg'},
-            [LEFT],
-            'bow_(decorative_ribbons)',
-            'bow',
-            'val2017/000000391895.jpg',
-        ),
-        (
-            'lvis',
-            'annotations/lvis_v1_train.json',
-            {'coco_url': 'http://images.cocodataset.org/train2017/000000391895.jpg'},
-            [LEFT],
-            'alarm_clock',
-            'alarm clock',
-            'train2017/000000391895.jpg',
-        ),
-        (
-            'paco_lvis',
-            'annotations/paco_lvis_v1_train.json',
-            {'file_name': 'train2017/000000391895.jpg'},
-            RLE,
-            'car_(automobile):inner_side',
-            'the inner side of the car',
-            'train2017/000000391895.jpg',
-        ),
-        (
-            'paco_ego4d',
-            'annotations/paco_ego4d_v1_train.json',
-            {'file_name': '000cd456-ff8d-499b_000024.jpeg'},
-            RLE,
-            'trash_can',
-            'trash can',
-            'images/000cd456-ff8d-499b_000024.jpeg',
-        ),
-        (
-            'pascal_part',
-            'train.json',
-            {'file_name': '2008_000002.jpg'},
-            RLE,
-            'bus:license plate',
-            'the license plate of the bus',
-            'VOCdevkit/VOC2010/JPEGImages/2008_000002.jpg',
-        ),
-        (
-            'partimagenet',
-            'train.json',
-            {'file_name': 'n01440764_10029.JPEG'},
-            [LEFT, [1, 1, 2, 2]],
-            {'id': 1, 'name': 'Quadruped Head', 'supercategory': 'Quadruped'},
-            'the head of the quadruped',
-            'train/n01440764/n01440764_10029.JPEG',
-        ),
-        (
-            'partimagenet',
-            'train_format.json',
-            {'file_name': 'n01440764/n01440764_10029.JPEG'},
-            [LEFT],
-            {'id': 1, 'name': 'Car Side Mirror', 'supercategory': 'Car'},
-            'the side mirror of the car',
-            'train/n01440764/n01440764_10029.JPEG',
-        ),
-        (
-            'partimagenet',
-            'annotations/train/train.json',
-            {'file_name': 'n01440764_10029.JPEG'},
-            [LEFT],
-            'Fish Fin',
-            'the fin of the fish',
-            'images/train/n01440764_10029.JPEG',
-        ),
-        (
-            'objects365',
-            'annotations/zhiyuan_objv2_train.json',
-            {'file_name': 'images/v2/patch45/objects365_v2_02060288.jpg'},
-            None,
-            'Cabinet/shelf',
-            'cabinet or shelf',
-            'train/patch45/objects365_v2_02060288.jpg',
-        ),
-        (
-            'objects365',
-            'train/zhiyuan_objv2_train.json',
-            {'file_name': 'images/v1/patch8/objects365_v1_00420917.jpg'},
-            None,
-            'Wild Bird ',
-            'wild bird',
-            'train/images/v1/patch8/objects365_v1_00420917.jpg',
-        ),
-    ],
-)
-def test_layout_and_names_of_each(
-    save: Callable[..., Path],
-    read: Callable[..., list[Sample]],
-    report: SkipReport,
-    tmp_path: Path,
-    name: str,
-    file: str,
-    image: dict[str, Any],
-    segmentation: Any,
-    category: Any,
-    phrase: str,
-    where: str,
-) -> None:
-    without_name = {key: value for key, value in picture().items() if key != 'file_name'}
-    save(file, content([{**without_name, **image}], [instance(1, segmentation)], category))
-    (sample,) = read(name)
-    assert sample.image == tmp_path / where
-    (annotation,) = sample.annotations
-    assert annotation.phrase == phrase
-    is_weak = name == 'objects365'
-    assert annotation.weak is is_weak
-    columns = np.flatnonzero(decode_rle(annotation.masks[0]).any(axis=0)).tolist()
-    assert columns == ([4, 5] if is_weak else [2] if segmentation is RLE else [0, 1])
-    assert not report.errors
-
-
-def test_every_layout_is_tried(tmp_path: Path) -> None:
-    tried = {
-        ('lvis', 'lvis_v1_train.json'),
-        ('lvis', 'annotations/lvis_v1_train.json'),
-        ('partimagenet', 'train.json'),
-    }
-    known = {(name, file.format(split='train')) for name, kind in CATEGORY_SETS.items() for file, _ in kind.layouts}
-    assert tried <= known
 
 
 def test_pictures_elsewhere(save: Callable[..., Path], read: Callable[..., list[Sample]], tmp_path: Path) -> None:
@@ -252,7 +118,7 @@ def test_category_with_a_bad_instance_is_left_out_whole(
 @pytest.mark.parametrize(
     ('images', 'annotations', 'index', 'message'),
     [
-        ([picture(2, height=None)], [], 'images.1', 'height and width'),
+        ([picture(2, height=None)], [instance(1, [LEFT], image_id=2)], 'images.1', 'height and width'),
         ([picture(2, file_name=None)], [], 'images.1', 'expected text in file_name or coco_url'),
         ([{'id': 'two'}], [], 'images.1', 'expected a picture with an id'),
         (['two'], [], 'images.1', 'expected a picture with an id'),
@@ -300,6 +166,7 @@ def test_boxes_outside_the_picture(
         ('{"images": [], "annotations": [], "categories": []}', 'found an empty list'),
         ('{"images": [{}], "annotations": [], "categories": [{"id": 1}]}', 'expected categories with id and name'),
         ('{"images": [{}], "annotations": [], "categories": ["cup"]}', 'expected categories with id and name'),
+        ('{"images": [{}], "annotations": [], "categories": [{"id": 1, "name": "_(x)"}]}', 'expected a name, got'),
     ],
 )
 def test_files_that_cannot_be_used(

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.datasets.published import read_published
-from instructsam_training.datasets.published_writer import write_published
-from instructsam_training.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.sample import Annotation, Sample, SkipReport
 
 GOLDEN = Path(__file__).parents[2] / 'golden'
 COLUMN = {'size': [4, 6], 'counts': [4, 4, 16]}
@@ -35,11 +32,6 @@ def phrase(**changes: Any) -> dict[str, Any]:
 def record(*annotations: Any, **changes: Any) -> dict[str, Any]:
     picture = {'image': 'kitchen.jpg', 'height': 4, 'width': 6, 'type': 'instseg', 'mask': None, 'conversations': None}
     return {**picture, 'annotation': list(annotations) or None, **changes}
-
-
-def conversation(question: str, answer: str, *masks: Any) -> dict[str, Any]:
-    turns = [{'from': 'human', 'value': question}, {'from': 'gpt', 'value': answer}]
-    return record(conversations=turns, mask=list(masks))
 
 
 @pytest.fixture
@@ -180,56 +172,17 @@ def _exif(tags: dict[int, int]) -> Any:
     return exif
 
 
-SPAN = '<|object_ref_start|>{}<|object_ref_end|><|mask_start|>[SEG][SEG]<|mask_end|>'
-
-
-@pytest.mark.parametrize(
-    ('whole', 'expected'),
-    [
-        pytest.param(
-            conversation('<image>\nWhat cuts bread?', 'It is the ' + SPAN.format('Bread knife') + '.', COLUMN),
-            [Annotation('sentence', 'What cuts bread?', 'bread knife', (RLE,))],
-            id='one span',
-        ),
-        pytest.param(
-            conversation('Which cups?', f'{SPAN.format("cup")} and {SPAN.format("cup")}', COLUMN, POLYGON),
-            [Annotation('sentence', 'Which cups?', 'cup', (RLE, RLE))],
-            id='two spans of one name',
-        ),
-        pytest.param(
-            conversation('Knife and cup?', f'{SPAN.format("knife")}, {SPAN.format("cup")}', COLUMN, None),
-            [named('knife', (RLE,)), named('cup')],
-            id='two names, one of them of nothing',
-        ),
-        pytest.param(
-            conversation('Where?', '<|object_ref_start|>cup<|object_ref_end|> [SEG].', RLE),
-            [Annotation('sentence', 'Where?', 'cup', (RLE,))],
-            id='bare token',
-        ),
-    ],
-)
-def test_conversations(read: Callable[..., list[Sample]], whole: dict[str, Any], expected: list[Annotation]) -> None:
-    (sample,) = read(whole)
-    assert sample.annotations == tuple(expected)
-    as_text = {**whole, 'mask': json.dumps(whole['mask']), 'conversations': json.dumps(whole['conversations'])}
-    assert read(as_text)[0].annotations == tuple(expected)
-
-
-@pytest.mark.parametrize(
-    ('whole', 'message'),
-    [
-        (conversation('Where?', 'It is [SEG].', COLUMN), 'expected a name between'),
-        (conversation('Where?', SPAN.format('cup'), COLUMN, COLUMN), 'each of 1 [SEG] spans, got 2 masks'),
-        (conversation('Where?', 'Nowhere.'), 'each of 0 [SEG] spans, got 0 masks'),
-        (record(mask=[COLUMN]), 'expected a list of turns'),
-        (record(mask=[COLUMN], conversations=[{'from': 'human', 'value': 'Where?'}]), 'questions and answers in turn'),
-    ],
-)
-def test_conversations_that_cannot_be_read(
-    read: Callable[..., list[Sample]], report: SkipReport, whole: dict[str, Any], message: str
-) -> None:
-    assert read(whole) == []
-    assert message in report.errors[0].reason
+def test_conversations_may_be_text_too(read: Callable[..., list[Sample]], report: SkipReport) -> None:
+    answer = '<|object_ref_start|>knife<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>'
+    turns = [{'from': 'human', 'value': 'What cuts?'}, {'from': 'gpt', 'value': answer}]
+    samples = read(
+        record(conversations=turns, mask=[COLUMN]),
+        record(conversations=json.dumps(turns), mask=json.dumps([COLUMN])),
+        record(conversations=turns, mask=[COLUMN, COLUMN]),
+    )
+    assert [sample.annotations for sample in samples] == [(Annotation('sentence', 'What cuts?', 'knife', (RLE,)),)] * 2
+    assert [error.index for error in report.errors] == [2]
+    assert '2.conversations: expected a mask for each' in report.errors[0].reason
 
 
 @pytest.mark.parametrize(('text', 'count'), [('[{"image": "a.jp', 0), (json.dumps([record(phrase())])[:-1], 1)])
@@ -257,93 +210,3 @@ def test_published_golden_file(report: SkipReport) -> None:
     ]
     assert 'purple cone' in without_target
     assert decode_rle(samples[0].annotations[0].masks[0]).any()
-
-
-def everything(images: Path) -> list[Sample]:
-    """Samples that use every field."""
-    box = encode_rle(CORNER)
-    return [
-        Sample(
-            images / 'a.jpg',
-            (4, 6),
-            (
-                named('Blue mug.', (RLE, RLE)),
-                named('purple elephant'),
-                named('box', (box,), weak=True),
-                Annotation('sentence', 'What cuts "bread"?', 'knife', (RLE,), box_xyxy=(0.0, 1.5, 6.0, 4.0)),
-                Annotation('sentence', 'Who?', 'mr. b.', (RLE,)),
-                Annotation('OCR', 'Ausgang → Ä', 'ausgang → Ä', (RLE,)),
-            ),
-            several_at_once=True,
-            depth=images / 'depth' / 'a.png',
-            id='a',
-            scene='kitchen',
-            ignore=box,
-        ),
-        Sample(images / 'b.jpg', (4, 6), (named('mug', (RLE,)),), id='b'),
-        Sample(images / 'c.jpg', (4, 6), (named('mug'),), id='c'),
-    ]
-
-
-@pytest.mark.parametrize(('name', 'shards'), [('train.json', 1), ('train.jsonl', 1), ('train.jsonl', 2)])
-def test_what_is_written_reads_back(tmp_path: Path, report: SkipReport, name: str, shards: int) -> None:
-    samples = everything(tmp_path / 'pictures')
-    files = write_published(iter(samples), tmp_path / 'out' / name, tmp_path / 'pictures', shards)
-    assert sorted(files) == sorted((tmp_path / 'out').iterdir())
-    read = [sample for file in files for sample in read_published(file, report, tmp_path / 'pictures')]
-    assert not report.errors
-    assert sorted((replace(sample, source='') for sample in read), key=lambda sample: sample.id) == samples
-    assert [len(list(read_published(file, report))) for file in files] == ([3] if shards == 1 else [2, 1])
-
-
-def test_pictures_elsewhere_are_found_from_anywhere(
-    tmp_path: Path, report: SkipReport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_published(everything(Path('pictures')), Path('out/train.json'))
-    sample, *_ = read_published(Path('out/train.json'), report)
-    assert sample.image == tmp_path / 'pictures' / 'a.jpg'
-
-
-def test_published_form_is_what_others_expect(tmp_path: Path) -> None:
-    (file,) = write_published(everything(tmp_path), tmp_path / 'train.json', tmp_path)
-    first, second, _ = json.loads(file.read_text())
-    assert first['image'] == 'a.jpg'
-    assert (first['type'], second['type']) == ('instseg', 'seg')
-    assert [entry['ann_type'] for entry in first['annotation']] == ['mask', 'mask', 'bbox', 'mask', 'mask', 'mask']
-    assert json.loads(first['annotation'][2]['ann'][0]) == [0, 0, 2, 2]
-    assert json.loads(first['annotation'][0]['ann'][0]) == RLE
-    assert first['annotation'][1]['ann'] is None
-    assert first['annotation'][3]['category'] == 'knife'
-
-
-def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
-    file = tmp_path / 'train.json'
-    write_published(everything(tmp_path), file)
-    before = file.read_text()
-
-    def break_off() -> Any:
-        yield everything(tmp_path)[1]
-        raise RuntimeError('no more')
-
-    with pytest.raises(RuntimeError):
-        write_published(break_off(), file)
-    assert file.read_text() == before
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_no_samples_are_an_empty_list(tmp_path: Path) -> None:
-    (file,) = write_published([], tmp_path / 'train.json')
-    assert json.loads(file.read_text()) == []
-
-
-@pytest.mark.parametrize(('name', 'shards'), [('train.csv', 1), ('train.json', 0)])
-def test_output_that_cannot_be(tmp_path: Path, name: str, shards: int) -> None:
-    with pytest.raises(ConfigError):
-        write_published([], tmp_path / name, shards=shards)
-
-
-def test_phrase_that_would_change_is_not_written(tmp_path: Path) -> None:
-    wrong = Sample(tmp_path / 'a.jpg', (4, 6), (Annotation('phrase', 'Blue mug', 'cup'),))
-    with pytest.raises(ValueError, match="expected 'blue mug'"):
-        write_published([wrong], tmp_path / 'train.json')

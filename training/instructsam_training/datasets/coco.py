@@ -16,7 +16,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.datasets.files import checked_size, load_json, tables, text_of
 from instructsam_training.datasets.segmentation import box_rle, instance_rle
-from instructsam_training.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.sample import Annotation, Sample, SkipReport, clean_phrase, named
 
 SENSE = re.compile(r'_\([^)]*\)')
 
@@ -28,6 +28,8 @@ def plain_name(category: Mapping[str, Any]) -> str:
         ValueError: it has no name.
     """
     name = SENSE.sub('', text_of(category, 'name')).replace('_', ' ').replace('/', ' or ')
+    if not clean_phrase(name):
+        raise ValueError(f'expected a name, got {category["name"]!r}')
     return ' '.join(name.split()).lower()
 
 
@@ -167,26 +169,27 @@ class _Source:
 
     def samples(self, pictures: list[Any], instances: dict[int, list[Mapping[str, Any]]]) -> Iterator[Sample]:
         for index, picture in enumerate(pictures):
+            number = picture.get('id') if isinstance(picture, dict) else None
+            mine = instances.pop(number, []) if isinstance(number, int) else []
             try:
-                if not isinstance(picture, dict) or not isinstance(picture.get('id'), int):
+                if not isinstance(number, int):
                     raise ValueError('expected a picture with an id')
                 size_hw, image = checked_size(picture), self.images / self._path(picture)
             except ValueError as error:
                 self.report.skip(self.file, f'images.{index}', str(error))
                 continue
-            annotations = self._annotations(index, picture, instances.pop(picture['id'], []), size_hw)
+            annotations = self._annotations(index, picture, mine, size_hw)
             if annotations:
                 source = f'{self.file}[{index}]'
-                yield Sample(image, size_hw, annotations, several_at_once=True, source=source, id=str(picture['id']))
+                yield Sample(image, size_hw, annotations, several_at_once=True, source=source, id=str(number))
         for image_id, left in instances.items():
-            self.report.skip(
-                self.file, f'image {image_id}', f'{len(left)} annotations of a picture that is not in images'
-            )
+            reason = f'{len(left)} annotations of a picture that is not in images'
+            self.report.skip(self.file, f'image {image_id}', reason)
 
     def _path(self, picture: Mapping[str, Any]) -> str:
-        parts = Path(text_of(picture, 'file_name', 'coco_url')).parts
-        name = '/'.join(parts) if 'file_name' in picture else parts[-1]
-        return self.picture.format(split=self.split, file=name, tail='/'.join(parts[-2:]), synset=name[:9])
+        name = text_of(picture, 'file_name', 'coco_url')
+        tail = '/'.join(Path(name).parts[-2:])
+        return self.picture.format(split=self.split, file=name, tail=tail, synset=name[:9])
 
     def _annotations(
         self, index: int, picture: Mapping[str, Any], instances: list[Mapping[str, Any]], size_hw: tuple[int, int]
@@ -205,10 +208,8 @@ class _Source:
             except ValueError as error:
                 # Without this instance the answer to its name would be wrong, so the name goes too.
                 unusable.add(phrase)
-                what = (
-                    f'annotation {instance.get("id")} of {phrase!r}' if phrase else f'annotation {instance.get("id")}'
-                )
-                self.report.skip(self.file, f'images.{index}', f'{what}: {error}')
+                whose = f' of {phrase!r}' if phrase else ''
+                self.report.skip(self.file, f'images.{index}', f'annotation {instance.get("id")}{whose}: {error}')
         targets = masks | {phrase: [] for phrase in self._known(picture.get('neg_category_ids')) if phrase not in masks}
         return tuple(
             named(phrase, tuple(rles), weak=self.kind.weak)

@@ -38,7 +38,7 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     count = sum(map(len, answers))
     if not isinstance(masks, list) or not masks or len(masks) != count:
         found = len(masks) if isinstance(masks, list) else 'no'
-        raise ValueError(f'conversations: expected a mask for each of {count} [SEG] spans, got {found} masks')
+        raise ValueError(f'expected a mask for each of {count} [SEG] spans, got {found} masks')
     rest = iter(None if mask is None else instance_rle(mask, size_hw) for mask in masks)
     annotations: list[Annotation] = []
     for (question, _), spans in zip(turns, answers, strict=True):
@@ -49,12 +49,10 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
 def _turns(conversations: Any) -> list[tuple[str, str]]:
     """Pairs of question and answer."""
     if not isinstance(conversations, list):
-        raise ValueError(f'conversations: expected a list of turns, got {type(conversations).__name__}')
+        raise ValueError(f'expected a list of turns, got {type(conversations).__name__}')
     values = [turn.get('value') if isinstance(turn, dict) else None for turn in conversations]
     if len(values) % 2 or not all(isinstance(value, str) for value in values):
-        raise ValueError(
-            f'conversations: expected questions and answers in turn, got {len(values)} turns, some unpaired'
-        )
+        raise ValueError(f'expected questions and answers in turn, got {len(values)} turns, some unpaired')
     turns = zip(values[::2], values[1::2], strict=True)
     return [(MARKERS.sub('', str(question)).strip(), str(answer)) for question, answer in turns]
 
@@ -63,8 +61,7 @@ def _phrase(span: re.Match[str]) -> str:
     phrase = clean_phrase(span['phrase'] or '')
     if not phrase:
         raise ValueError(
-            'conversations: expected a name between <|object_ref_start|> and <|object_ref_end|> before each [SEG], '
-            f'got {span[0]!r}'
+            f'expected a name between <|object_ref_start|> and <|object_ref_end|> before each [SEG], got {span[0]!r}'
         )
     return phrase
 
