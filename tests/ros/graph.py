@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
@@ -37,6 +38,7 @@ class Graph:
         self.context = Context()
         rclpy.init(args=[], context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
+        self._closed: Future[None] = Future()
         self._nodes: list[Node] = []
         self.peer = self.add(Node('camera', context=self.context))
         self._stamp_ns = time.time_ns()
@@ -150,15 +152,14 @@ class Graph:
         self.wait_for(said_again, f'what {text[:20]!r} should bring about', period_s=0.05)
 
     def close(self) -> None:
-        """End everything."""
-        for node in reversed(self._nodes):
-            self._executor.remove_node(node)
-        self._executor.shutdown()
+        """End everything; the executor first, for shutdown takes away what a thread that still spins needs."""
+        self._closed.set_result(None)
         self._thread.join()
         for node in reversed(self._nodes):
             node.destroy_node()
+        self._executor.shutdown()
         self.context.try_shutdown()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._closed)
