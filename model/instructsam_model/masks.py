@@ -18,6 +18,10 @@ from pycocotools import mask as coco_mask
 
 Mask = NDArray[np.bool_]
 
+LONGEST_SIDE = 65535
+FARTHEST_POINT = 100_000
+"""Pixels: how large a picture may be, and how far from its corner a polygon may lie. Beyond, pycocotools crashes."""
+
 
 class Rle(TypedDict):
     """COCO's compressed run-length encoding of one mask.
@@ -157,10 +161,12 @@ def _rle_from_polygons(annotation: Sequence[Any], size_hw: tuple[int, int] | Non
 def _checked_size(size: Any, size_hw: tuple[int, int] | None) -> tuple[int, int]:
     try:
         height, width = (int(side) for side in size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f'RLE size: expected [height, width], got {_brief(size)}') from None
-    if height < 1 or width < 1:
-        raise ValueError(f'RLE size: expected [height, width] of at least 1, got {_brief(size)}')
+    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
+        raise ValueError(
+            f'RLE size: expected [height, width] of at least 1 and at most {LONGEST_SIDE}, got {_brief(size)}'
+        )
     if size_hw is not None and (height, width) != tuple(size_hw):
         raise ValueError(f'RLE size: expected the size of the picture, {list(size_hw)}, got {[height, width]}')
     return height, width
@@ -170,10 +176,12 @@ def _checked_polygon(polygon: Any) -> list[float]:
     # pycocotools takes four numbers for a box and reads past the end of an odd list, both without a word.
     try:
         points = np.asarray(polygon, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f'polygon: expected numbers x, y, x, y, ..., got {_brief(polygon)}') from None
     if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
         raise ValueError(f'polygon: expected at least three points x, y, x, y, ..., got {_brief(polygon)}')
+    if np.abs(points).max() > FARTHEST_POINT:
+        raise ValueError(f'polygon: expected points within {FARTHEST_POINT} pixels, got {_brief(polygon)}')
     return list(points.tolist())
 
 

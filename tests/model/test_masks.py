@@ -160,6 +160,10 @@ def test_every_form_of_polygon_is_read(polygons: Any, mask: NDArray[np.bool_]) -
         ([[0, 0, 2, 0, 2, 2, 1]], (4, 6), 'at least three points'),
         ([[0, 0, 2, 0, 2, float('nan')]], (4, 6), 'at least three points'),
         ([['a', 'b', 'c', 'd', 'e', 'f']], (4, 6), 'expected numbers'),
+        ([[0, 0, 2, 0, 2, -1e9]], (4, 6), 'expected points within 100000 pixels'),
+        ([[0, 0, 2, 0, 2, 10**400]], (4, 6), 'expected numbers'),
+        ({'size': [10**9, 6], 'counts': [6 * 10**9]}, None, 'at most 65535'),
+        ({'size': [float('inf'), 6], 'counts': [24]}, None, r'expected \[height, width\]'),
         ([{'size': [4, 6], 'counts': [24]}], (4, 6), 'decode each by itself'),
     ],
 )

@@ -56,7 +56,8 @@ def numbers(out: str) -> dict[str, int]:
 
 
 def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], [[1, 1]])
+    # JSON may hold half of a surrogate pair, which no encoding has.
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], ['\ud800'])
     status, out, err = run()
     assert status == 0
     assert numbers(out) == {

@@ -153,7 +153,8 @@ def write_skipped(report: SkipReport, out: Path) -> Path | None:
         file.unlink(missing_ok=True)
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(''.join(f'{" ".join(str(error).split())}\n' for error in report.errors), encoding='utf-8')
+    lines = (f'{" ".join(str(error).split())}\n' for error in report.errors)
+    file.write_text(''.join(lines), encoding='utf-8', errors='backslashreplace')
     return file
 
 

@@ -148,6 +148,7 @@ def test_explanatory_questions(
         (content(shape('target'), is_sentence=None), 'is_sentence'),
         (content(shape('target', [[1, 2, 3]])), 'points'),
         (content(shape('target', [])), 'points'),
+        (content(shape('target', [[10**400, 1]])), 'points'),
         (content(shape('target', [['a', 'b']])), 'points'),
         (content({'points': SQUARE}), 'expected text in label'),
         ({**content(), 'shapes': None}, 'shapes: expected a list'),

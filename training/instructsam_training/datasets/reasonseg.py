@@ -121,7 +121,7 @@ def _points(points: Any) -> NDArray[np.int32]:
     """Points as pixels, int32 (N, 2), towards zero as LISA does it."""
     try:
         pixels = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pixels = np.empty(0)
     if pixels.ndim != 2 or pixels.shape[1] != 2 or not np.isfinite(pixels).all():
         raise ValueError(f'points: expected a list of [x, y], got {str(points)[:60]}')
