@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from instructsam_training.convert import main
+from instructsam_training.convert import main, write_skipped
 from instructsam_training.datasets.mixture import published_files
 from instructsam_training.datasets.published import read_published
 from instructsam_training.sample import SkipReport
@@ -56,8 +56,7 @@ def numbers(out: str) -> dict[str, int]:
 
 
 def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    # JSON may hold half of a surrogate pair, which no encoding has.
-    coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], ['\ud800'])
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], [[1, 1]])
     status, out, err = run()
     assert status == 0
     assert numbers(out) == {
@@ -116,6 +115,14 @@ def test_list_of_what_was_skipped_does_not_outlive_its_cause(
     file.write_text(file.read_text().replace('[[1, 1]]', json.dumps([SQUARE])))
     run()
     assert not skipped.exists()
+
+
+def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
+    report = SkipReport()
+    report.skip(Path('a.json'), 0, 'JSON may hold half of a pair: \ud800\nand lines')
+    file = write_skipped(report, tmp_path / 'out.json')
+    assert file is not None
+    assert file.read_text() == 'a.json[0]: JSON may hold half of a pair: \\ud800 and lines\n'
 
 
 def test_nothing_that_can_be_read_leaves_what_was_there(
