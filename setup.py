@@ -205,7 +205,7 @@ setup(
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
-        'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6'],
+        'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6', 'tensorboard>=2.16'],
     },
     entry_points={'console_scripts': COMMANDS + (ROS_COMMANDS if PREFIXES else [])},
     cmdclass={'build': Build, 'build_interfaces': BuildInterfaces},

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy, inverse_sigmoid
@@ -57,10 +58,15 @@ class Detections:
 
 
 class GroundingModel(nn.Module):
-    """The `grounding_model` of the checkpoint: SAM3's detector less text encoder, presence token and presence head."""
+    """The `grounding_model` of the checkpoint: SAM3's detector less text encoder, presence token and presence head.
+
+    Attributes:
+        checkpointing: in training, compute the detector's activations again in the backward pass, to save memory.
+    """
 
     def __init__(self, config: Sam3Config) -> None:
         super().__init__()
+        self.checkpointing = False
         self.model = Sam3Model(config)
         del self.model.text_encoder
         decoder = self.model.detr_decoder
@@ -81,6 +87,14 @@ class GroundingModel(nn.Module):
             phrases: text condition, [P, L, C].
             phrase_mask: bool [P, L], True on tokens, at least one per phrase.
         """
+        inputs = (vision, queries, phrases, phrase_mask)
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return self._detect(*inputs)
+        detections: Detections = checkpoint(self._detect, *inputs, use_reentrant=False)
+        return detections
+
+    def _detect(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
+        """DETR encoder, DETR decoder, scores and masks."""
         encoded = self.model.detr_encoder(
             vision_features=[vision.maps[-1]],
             text_features=phrases,

@@ -155,7 +155,7 @@ class InstructSAM(nn.Module):
         is_image = inputs.input_ids == self.config.qwen.image_token_id
         image_embeds, deepstack = self.encode_image(inputs.pixels)
         embeds = self.model.language_model.embed_tokens(inputs.input_ids)
-        embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds)
+        embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds.to(embeds.dtype))
         if variant.query_bank:
             bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
             embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))

@@ -144,6 +144,23 @@ def test_divergence_stops_the_run_and_names_the_samples(run_file: Path) -> None:
         train(config)
 
 
+def test_recomputed_activations_change_nothing(uninterrupted: Path, run_file: Path, tmp_path: Path) -> None:
+    train(read_config(run_file, ['stages.0.steps=5', 'stages.0.gradient_checkpointing=true']))
+    assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
+
+
+def test_bfloat16_and_averaged_weights(run_file: Path, tmp_path: Path) -> None:
+    settings = ['stages.0.steps=4', 'precision=bfloat16', 'stages.0.ema=0.9']
+    command = [*COMMAND, str(run_file), *settings]  # Accelerate allows one precision a process
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / 'run').values())
+    last = read_last_state(tmp_path / 'run' / 'one' / 'states')
+    assert last is not None
+    name = 'model.mask_queries'
+    assert torch.equal(weights(tmp_path / 'run')[name], last.ema[name])
+    assert not torch.equal(last.ema[name], last.trainable[name])
+
+
 def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
     factors = [schedule(step, 100, 0.1) for step in range(1, 101)]
     assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])

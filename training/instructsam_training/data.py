@@ -98,8 +98,10 @@ class MicroBatches(Dataset[Batch]):
         skipped: list[str] = []
         for epoch, index in self._members(*key):
             try:
-                examples.append(self._builder.build(self._table[index], f'{self._plan.seed}/{epoch}/{index}'))
-            except (SampleError, FrameError, ValueError) as error:
+                sample = self._table[index]
+                skipped += [str(error) for error in sample.left_out]
+                examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
+            except (SampleError, FrameError) as error:
                 skipped.append(str(error))
         if not examples:
             return collate([self._builder.blank()], self._pad_id, skipped, counts=False)

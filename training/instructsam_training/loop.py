@@ -263,7 +263,9 @@ def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
 
 
 def checkpoint_activations(network: InstructSAM) -> None:
-    """Compute the activations of the layers that take the most memory again in the backward pass."""
-    detector = network.model.grounding_model.model
-    for module in (network.model.language_model, network.model.visual, detector.detr_encoder):
-        module.gradient_checkpointing_enable({'use_reentrant': False})
+    """Compute the activations of all but SAM3's frozen encoder again in the backward pass."""
+    for module in (network.model.language_model, network.model.visual):
+        # transformers gave it another name in 5.23
+        enable = getattr(module, 'activation_checkpointing_enable', module.gradient_checkpointing_enable)
+        enable({'use_reentrant': False})
+    network.model.grounding_model.checkpointing = True
