@@ -197,7 +197,7 @@ def _view(message: Image) -> Pixels:
     dtype, channels = _checked_layout(message)
     row = message.width * channels * dtype.itemsize
     bridge = _bridge()
-    if bridge is not None and message.step == row and len(message.data) == row * message.height and dtype.isnative:
+    if bridge is not None and message.step == row and dtype.isnative:
         return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
     shape = (message.height, message.width, channels)
     strides = (message.step, channels * dtype.itemsize, dtype.itemsize)

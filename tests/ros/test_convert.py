@@ -22,7 +22,11 @@ HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id='ca
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 GREY = np.repeat(RGB[..., :1], 3, axis=2)
 ALPHA = np.full((6, 8, 1), 9, dtype=np.uint8)
-FULL_16 = np.uint16(257)  # 255 becomes 65535, and the upper byte stays what it was
+
+
+def to_16(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """16-bit pixels with the given upper bytes, and lower bytes that would show if they were taken for upper ones."""
+    return pixels.astype(np.uint16) * 256 + 7
 
 
 def message_of(
@@ -57,14 +61,14 @@ def bayer(first_row: str) -> np.ndarray[Any, Any]:
         (np.concatenate([RGB[..., ::-1], ALPHA], axis=2), '8UC4', RGB),
         (RGB[..., 0], 'mono8', GREY),
         (RGB[..., 0], '8UC1', GREY),
-        (RGB * FULL_16, 'rgb16', RGB),
-        (RGB[..., ::-1] * FULL_16, 'bgr16', RGB),
-        (RGB[..., ::-1] * FULL_16, '16UC3', RGB),
-        (np.concatenate([RGB, ALPHA], axis=2) * FULL_16, 'rgba16', RGB),
-        (np.concatenate([RGB[..., ::-1], ALPHA], axis=2) * FULL_16, 'bgra16', RGB),
-        (np.concatenate([RGB[..., ::-1], ALPHA], axis=2) * FULL_16, '16UC4', RGB),
-        (RGB[..., 0] * FULL_16, 'mono16', GREY),
-        (RGB[..., 0] * FULL_16, '16UC1', GREY),
+        (to_16(RGB), 'rgb16', RGB),
+        (to_16(RGB[..., ::-1]), 'bgr16', RGB),
+        (to_16(RGB[..., ::-1]), '16UC3', RGB),
+        (to_16(np.concatenate([RGB, ALPHA], axis=2)), 'rgba16', RGB),
+        (to_16(np.concatenate([RGB[..., ::-1], ALPHA], axis=2)), 'bgra16', RGB),
+        (to_16(np.concatenate([RGB[..., ::-1], ALPHA], axis=2)), '16UC4', RGB),
+        (to_16(RGB[..., 0]), 'mono16', GREY),
+        (to_16(RGB[..., 0]), '16UC1', GREY),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
@@ -82,7 +86,7 @@ def test_reads_every_encoding(
 @pytest.mark.parametrize('bits', [8, 16])
 def test_reads_every_bayer_pattern(first_row: str, bits: int):
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
-    mosaic = bayer(first_row) if bits == 8 else bayer(first_row) * FULL_16
+    mosaic = bayer(first_row) if bits == 8 else to_16(bayer(first_row))
     image_rgb = convert.image_rgb(message_of(mosaic, f'bayer_{first_row}{second_row}{bits}'))
     inner = image_rgb[2:-2, 2:-2]
     assert np.all(inner[..., 0] > 250)
@@ -135,7 +139,7 @@ def test_cv_bridge_reads_what_needs_no_conversion(monkeypatch: pytest.MonkeyPatc
 
 def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip('cv_bridge', reason='cv_bridge is not installed; it comes with ROS, not from PyPI')
-    messages = [message_of(RGB, 'rgb8'), message_of(RGB[..., 0], 'mono8'), message_of(RGB * FULL_16, 'bgr16')]
+    messages = [message_of(RGB, 'rgb8'), message_of(RGB[..., 0], 'mono8'), message_of(to_16(RGB), 'bgr16')]
     with_bridge = [convert.image_rgb(message) for message in messages]
     monkeypatch.setattr(convert, '_bridge', lambda: None)
     for message, expected in zip(messages, with_bridge, strict=True):
@@ -203,6 +207,12 @@ def test_says_what_is_wrong_with_a_compressed_image(data: bytes, said: str):
     assert said in str(caught.value)
 
 
+def test_a_cut_jpeg_is_refused_by_an_opencv_that_fills_it_with_grey(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(convert.cv2, 'imdecode', lambda *_: np.full(RGB.shape, 128, dtype=np.uint8))
+    with pytest.raises(FrameError, match='because the end is missing'):
+        convert.compressed_rgb(compressed_message(compressed('.jpg')[:-40]))
+
+
 def test_a_padded_jpeg_is_whole():
     """Some cameras fill their buffer with zeros after the end of the picture."""
     assert convert.compressed_rgb(compressed_message(compressed('.jpg') + bytes(16))).shape == RGB.shape
@@ -215,7 +225,7 @@ def test_a_frame_keeps_stamp_and_frame():
 
 
 @pytest.mark.parametrize(
-    'pixels', [RGB, RGB[..., 0], RGB[..., 0] * FULL_16, RGB[:, ::2]], ids=['rgb8', 'mono8', 'mono16', 'not contiguous']
+    'pixels', [RGB, RGB[..., 0], to_16(RGB[..., 0]), RGB[:, ::2]], ids=['rgb8', 'mono8', 'mono16', 'not contiguous']
 )
 def test_an_image_message_holds_the_pixels(pixels: np.ndarray[Any, Any]):
     encoding = 'rgb8' if pixels.ndim == 3 else 'mono16' if pixels.dtype == np.uint16 else 'mono8'

@@ -38,6 +38,12 @@ def test_reports_while_it_is_not_active(graph: Graph):
     assert heard[0].status[0].message == 'unconfigured'
 
 
+def test_reports_while_simulated_time_stands_still(graph: Graph):
+    graph.segmenter(use_sim_time=True)
+    heard = graph.hear('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: len(heard) >= 2, 'diagnostics')
+
+
 def test_warns_while_no_image_arrives(graph: Graph):
     graph.segmenter(image_timeout=0.1)
     heard = graph.hear('/diagnostics', DiagnosticArray)

@@ -41,6 +41,16 @@ def test_an_image_without_the_object_is_a_success(graph: Graph, client: Any):
     assert not np.any(response.mask.data)
 
 
+def test_answers_as_soon_as_the_model_is_done(graph: Graph, client: Any):
+    graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False)
+    took_s = []
+    for _ in range(6):
+        started_s = time.monotonic()
+        assert graph.call(client, Segment.Request(instruction='red', image=graph.image('red'))).success
+        took_s.append(time.monotonic() - started_s)
+    assert np.median(took_s) < 0.3, 'and does not wait for something else to wake the executor'
+
+
 def test_min_score_replaces_the_threshold_of_the_node(graph: Graph, client: Any):
     graph.segmenter(score_threshold=0.8)
     for min_score, count in ((0.0, 1), (0.6, 2), (0.95, 0)):

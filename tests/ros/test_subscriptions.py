@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from rclpy.qos import ReliabilityPolicy
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
 from instructsam_ros.node import SegmenterNode
@@ -30,14 +33,19 @@ def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
         graph.say(planner, text, until=lambda text=text: standing(node) == text)
 
 
-@pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
-def test_hears_a_planner_that_comes_later(graph: Graph, latched: bool):
+def test_hears_what_a_planner_latches_as_soon_as_it_comes(graph: Graph):
+    """On another participant, as always in practice: it sends before the node has found it."""
     node = graph.segmenter()
-    planner = graph.planner(latched=latched)
-    if not latched:
-        graph.say(planner, 'soon', until=lambda: standing(node) == 'soon')
-    planner.publish(String(data='at once'))
-    graph.wait_for(lambda: standing(node) == 'at once', 'the instruction')
+    context = Context()
+    rclpy.init(args=[], context=context)
+    planner = Node('planner', context=context)
+    try:
+        qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        planner.create_publisher(String, 'segmenter/instruction', qos).publish(String(data='at once'))
+        graph.wait_for(lambda: standing(node) == 'at once', 'the instruction')
+    finally:
+        planner.destroy_node()
+        context.try_shutdown()
 
 
 def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
@@ -63,26 +71,31 @@ def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
     graph.wait_for(lambda: standing(node) == 'old', 'the latched instruction')
     graph.say(live, 'new', until=lambda: standing(node) == 'new')
     node.trigger_deactivate()
-    node.trigger_activate()
-    # Latched messages come in the order of their publishers' discovery, so the old one is here when this one is.
-    another = graph.planner(latched=True)
     heard = []
     node._instruction_topic._on_text = heard.append
-    another.publish(String(data='newest'))
+    node.trigger_activate()
+    # Latched messages come in the order in which their publishers were found: with this one, the old one has come.
+    graph.planner(latched=True).publish(String(data='newest'))
     graph.wait_for(lambda: 'newest' in heard, 'the newest')
     assert 'old' not in heard
 
 
-def test_a_live_parameter_replaces_what_was_heard(graph: Graph):
-    planner = graph.planner(latched=True)
-    planner.publish(String(data='heard'))
-    node = graph.segmenter()
-    graph.wait_for(lambda: standing(node) == 'heard', 'the latched instruction')
-    graph.instruct(node, 'set')
-    assert standing(node) == 'set'
+def test_an_instruction_that_was_latched_while_the_node_was_inactive_counts(graph: Graph):
+    planner, node = graph.planner(latched=True), graph.segmenter()
     node.trigger_deactivate()
+    planner.publish(String(data='meanwhile'))
     node.trigger_activate()
-    assert standing(node) == 'set'
+    graph.wait_for(lambda: standing(node) == 'meanwhile', 'the latched instruction')
+
+
+def test_a_live_parameter_replaces_what_was_latched_before(graph: Graph):
+    planner, node = graph.planner(latched=True), graph.segmenter()
+    node.trigger_deactivate()
+    planner.publish(String(data='latched'))
+    graph.instruct(node, 'set')
+    node.trigger_activate()
+    graph.say(graph.planner(), 'probe', until=lambda: standing(node) != 'set')
+    assert standing(node) == 'probe', 'and not what was latched'
 
 
 def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
@@ -100,6 +113,15 @@ def test_no_planner_is_told_that_its_qos_is_wrong(graph: Graph, log: Callable[[]
     graph.say(planner, 'red', until=lambda: standing(node) == 'red')
     assert "instruction: 'red'" in log()
     assert 'incompatible' not in log()
+
+
+def test_an_instruction_that_is_repeated_is_logged_once(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.planner()
+    for text in ('red', 'red', 'blue'):
+        graph.say(planner, text, until=lambda text=text: standing(node) == text)
+        planner.publish(String(data=text))
+    graph.say(planner, 'end', until=lambda: standing(node) == 'end')
+    assert [log().count(f"instruction: '{text}'") for text in ('red', 'blue', 'end')] == [1, 1, 1]
 
 
 def test_warns_once_when_nobody_publishes_images(graph: Graph, log: Callable[[], str]):

@@ -116,6 +116,19 @@ def test_without_instruction_nothing_happens(bench: Bench):
     assert bench.gate.asked == [('red', 3), ('blue', 5)]
 
 
+def test_a_picture_from_before_the_pause_is_forgotten(bench: Bench):
+    bench.worker.stand(RED)
+    bench.offer(1)
+    bench.wait_until_busy()
+    bench.offer(2)
+    bench.worker.stand(None)
+    bench.worker.stand(BLUE)
+    bench.answer(5)
+    wait_for(lambda: bench.stamps == [1])
+    bench.offer(3)
+    wait_for(lambda: bench.stamps == [1, 3])
+
+
 def test_requests_go_first_and_in_order(bench: Bench):
     bench.worker.stand(RED)
     bench.offer(1)
