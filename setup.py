@@ -183,7 +183,6 @@ setup(
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    url='https://github.com/instructsam-ros/instructsam_ros',
     python_requires='>=3.10',
     packages=list(packages()),
     package_dir=packages(),
