@@ -9,11 +9,19 @@ import torch
 from scipy.cluster.vq import kmeans2
 from tokenizers import AddedToken
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BaseImageProcessor,
+    PreTrainedTokenizerBase,
+    Sam3Config,
+    Sam3ImageProcessor,
+)
 
 from instructsam_model.checkpoint import build_empty, parameter_shapes, resolve_checkpoint
 from instructsam_model.config import TOKEN_KEYS, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
+from instructsam_model.meta_sam3 import read_meta_sam3
 from instructsam_model.network import InstructSAM, projection
 from instructsam_model.preprocess import Preprocessor
 from instructsam_model.weights import check_tensors, find_tensors, read_tensors
@@ -46,7 +54,8 @@ def build_segmentation_network(
 
     Args:
         qwen: folder or hub id, such as `Qwen/Qwen3-VL-2B-Instruct`.
-        sam3: folder or hub id, such as `facebook/sam3`.
+        sam3: folder or hub id, such as `facebook/sam3`, or Meta's own file, such as `sam3.pt`; with the file come the
+            default configuration and preprocessing of `transformers`, which are those of the published SAM3.
         num_queries: K, instance slots per phrase.
         dtype: of the parameters; None keeps that of Qwen's files.
         seed: for the projections and the clustering of SAM3's reference boxes.
@@ -54,25 +63,44 @@ def build_segmentation_network(
     Raises:
         CheckpointError: a file is missing or damaged, or one of the two is not what its name says.
     """
-    qwen_folder, sam3_folder = resolve_checkpoint(qwen), resolve_checkpoint(sam3)
+    qwen_folder, sam3_source = resolve_checkpoint(qwen), resolve_sam3_source(sam3)
     tokenizer = read_tokenizer(qwen_folder)
-    config = fresh_config(qwen_folder, sam3_folder, tokenizer, num_queries)
+    sam3_config, sam3_images = read_sam3_settings(sam3_source)
+    config = fresh_config(qwen_folder, sam3_config, tokenizer, num_queries)
     network = build_empty(config)
 
     tensors = _read_qwen(qwen_folder, dtype)
     dtype = dtype or tensors['model.language_model.embed_tokens.weight'].dtype
     if config.qwen.tie_word_embeddings:
         tensors.pop('lm_head.weight', None)
-    tensors |= _read_sam3(sam3_folder, num_queries, dtype, seed)
+    tensors |= _read_sam3(sam3_source, num_queries, dtype, seed)
     tensors |= _fresh_tensors(config, dtype, seed)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_tensors(Path(f'{qwen_folder} with {sam3_folder}'), shapes, parameter_shapes(network))
+    check_tensors(Path(f'{qwen_folder} with {sam3_source}'), shapes, parameter_shapes(network))
     network.load_state_dict(tensors, strict=False, assign=True)
     network.tie_weights()
 
     qwen_images = AutoImageProcessor.from_pretrained(qwen_folder, local_files_only=True)
-    sam3_images = AutoImageProcessor.from_pretrained(sam3_folder, local_files_only=True)
     return network, Preprocessor(tokenizer, qwen_images, sam3_images, config.qwen.image_token_id)
+
+
+def resolve_sam3_source(source: str | Path) -> Path:
+    """Meta's file as it is; otherwise the local folder of the checkpoint.
+
+    Raises:
+        CheckpointError: there is no such file or folder, and it cannot be downloaded.
+    """
+    file = Path(source).expanduser()
+    if file.suffix == '.pt' and not file.exists():
+        raise CheckpointError(f'{file}: no such file')
+    return file if file.is_file() else resolve_checkpoint(source)
+
+
+def read_sam3_settings(source: Path) -> tuple[Sam3Config, BaseImageProcessor]:
+    """SAM3's configuration and preprocessing: the folder's; the defaults of `transformers` for Meta's file."""
+    if source.is_file():
+        return Sam3Config(), Sam3ImageProcessor()
+    return read_sam3_config(source / 'config.json'), AutoImageProcessor.from_pretrained(source, local_files_only=True)
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -88,7 +116,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def fresh_config(
-    qwen_folder: Path, sam3_folder: Path, tokenizer: PreTrainedTokenizerBase, num_queries: int
+    qwen_folder: Path, sam3: Sam3Config, tokenizer: PreTrainedTokenizerBase, num_queries: int
 ) -> ModelConfig:
     """The configuration of the two models together.
 
@@ -102,7 +130,6 @@ def fresh_config(
         raise CheckpointError(
             f'{file}: expected a Qwen3-VL vocabulary of at least {len(tokenizer)} tokens, got {vocabulary}'
         )
-    sam3 = read_sam3_config(sam3_folder / 'config.json')
     published |= {
         'max_seg_nums': num_queries,
         'out_dim': sam3.detr_decoder_config.hidden_size,
@@ -115,20 +142,32 @@ def _read_qwen(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     return read_tensors(find_tensors(folder), device=torch.device('cpu'), dtype=dtype)
 
 
-def _read_sam3(folder: Path, num_queries: int, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+def _read_sam3(source: Path, num_queries: int, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
     """SAM3's detector under the checkpoint's names, with `num_queries` of its learnt queries."""
+    tensors = _read_meta(source, dtype) if source.is_file() else _read_folder(source, dtype)
+    missing = [name for name in PER_QUERY if name not in tensors]
+    if missing:
+        raise CheckpointError(f'{source}: expected the weights of SAM3, they lack {", ".join(missing)}')
+    tensors |= choose_queries({name: tensors[name] for name in PER_QUERY}, num_queries, seed)
+    return {GROUNDING_PREFIX + name: tensor for name, tensor in tensors.items()}
+
+
+def _read_folder(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     kept = {
         name: place
         for name, place in find_tensors(folder).items()
         if not name.removeprefix(SAM3_PREFIX).startswith(UNUSED_SAM3)
     }
     tensors = read_tensors(kept, device=torch.device('cpu'), dtype=dtype)
-    tensors = {name.removeprefix(SAM3_PREFIX): tensor for name, tensor in tensors.items()}
-    missing = [name for name in PER_QUERY if name not in tensors]
-    if missing:
-        raise CheckpointError(f'{folder}: expected the weights of SAM3, they lack {", ".join(missing)}')
-    tensors |= choose_queries({name: tensors[name] for name in PER_QUERY}, num_queries, seed)
-    return {GROUNDING_PREFIX + name: tensor for name, tensor in tensors.items()}
+    return {name.removeprefix(SAM3_PREFIX): tensor for name, tensor in tensors.items()}
+
+
+def _read_meta(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {
+        name: tensor.to(dtype, copy=True)
+        for name, tensor in read_meta_sam3(file).items()
+        if not name.startswith(UNUSED_SAM3)
+    }
 
 
 def choose_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -> dict[str, Tensor]:
