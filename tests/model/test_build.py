@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from meta_layout import meta_shapes, random_tensors
 from safetensors.torch import load_file, save_file
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.build import PER_QUERY, build_segmentation_network, choose_queries
 from instructsam_model.checkpoint import write_checkpoint
-from instructsam_model.config import TOKEN_KEYS
+from instructsam_model.config import TOKEN_KEYS, read_sam3_config
+from instructsam_model.meta_sam3 import convert_tensors
 
 OURS = ('model.grounding_model.', 'model.mask_', 'model.text_hidden')
 NEW_TOKENS = ('<REGION>', '[SEG]', '<|mask_start|>', '<|mask_end|>')
@@ -107,6 +109,61 @@ def test_weights_that_are_not_sam3_are_named(qwen: Path, checkpoint: Path, tmp_p
         CheckpointError, match=r'expected the weights of SAM3, they lack detr_decoder\.reference_points'
     ):
         build_segmentation_network(qwen, sam3)
+
+
+@pytest.fixture
+def meta_file(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny SAM3 in Meta's layout. Its size cannot be read from the file: the default is made as tiny."""
+    config = read_sam3_config(checkpoint / 'sam3' / 'config.json')
+    monkeypatch.setattr('instructsam_model.build.Sam3Config', lambda: config)
+    torch.save(random_tensors(meta_shapes(config)), tmp_path / 'sam3.pt')
+    return tmp_path / 'sam3.pt'
+
+
+def test_metas_file_gives_the_network_that_the_converted_folder_gives(
+    qwen: Path, checkpoint: Path, meta_file: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint / 'sam3', tmp_path / 'sam3'))
+    converted = convert_tensors(torch.load(meta_file, weights_only=True))
+    save_file({name: tensor.contiguous() for name, tensor in converted.items()}, folder / 'model.safetensors')
+    from_file, from_folder = (
+        build_segmentation_network(qwen, source, num_queries=4)[0].state_dict() for source in (meta_file, folder)
+    )
+    assert from_file.keys() == from_folder.keys()
+    assert all(torch.equal(from_file[name], from_folder[name]) for name in from_file)
+
+
+def test_network_from_metas_file_is_written_and_loaded_without_it(qwen: Path, meta_file: Path, tmp_path: Path) -> None:
+    network, preprocessor = build_segmentation_network(qwen, meta_file, num_queries=3)
+    meta_file.unlink()
+    write_checkpoint(tmp_path / 'fresh', network, preprocessor)
+    assert preprocessor.sam3_images.size == {'height': 1008, 'width': 1008}
+    loaded = load_segmenter(tmp_path / 'fresh', device='cpu').network.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ('name', 'replacement', 'message'),
+    [
+        ('transformer.encoder.layers.0.norm1.bias', None, r'1 missing: .*detr_encoder\.layers\.0\.layer_norm1\.bias'),
+        ('transformer.decoder.norm.bias', torch.zeros(7), r'output_layer_norm\.bias \(expected \[32\], got \[7\]\)'),
+        ('transformer.decoder.reference_points.weight', None, r'they lack detr_decoder\.reference_points\.weight'),
+    ],
+)
+def test_tensors_that_metas_file_lacks_are_named(
+    name: str, replacement: torch.Tensor | None, message: str, qwen: Path, meta_file: Path
+) -> None:
+    tensors = torch.load(meta_file, weights_only=True)
+    del tensors[name]
+    torch.save(tensors if replacement is None else {**tensors, name: replacement}, meta_file)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        build_segmentation_network(qwen, meta_file, num_queries=4)
+    assert str(meta_file) in str(caught.value)
+
+
+def test_missing_file_of_meta_is_not_looked_for_on_the_hub(qwen: Path) -> None:
+    with pytest.raises(CheckpointError, match=r'^weights/sam3\.pt: no such file$'):
+        build_segmentation_network(qwen, 'weights/sam3.pt')
 
 
 def test_vocabulary_without_room_for_the_tokens_is_refused(qwen: Path, checkpoint: Path) -> None:
