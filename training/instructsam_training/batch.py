@@ -115,13 +115,14 @@ class ExampleBuilder:
             FrameError: the picture cannot be read.
         """
         turns = build_conversation(sample, Random(seed), self._options)
-        return self._encode(Frame(read_picture(sample.image)), turns, sample.source)
+        return self.encode(Frame(read_picture(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
         """A grey picture with nothing in it."""
-        return self._encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
+        return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
-    def _encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
+    def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
+        """Encode a picture and a conversation about it."""
         pixels = self._preprocessor.pixels(frame, CPU)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(turns, prefix, self._preprocessor, self._config)
