@@ -52,7 +52,7 @@ WARM_UP = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when it was measured, 2 when it cannot be."""
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_intermixed_args(argv)
     try:
         result = measure(arguments)
     except (CheckpointError, ConfigError) as error:

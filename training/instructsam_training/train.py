@@ -21,8 +21,7 @@ TERMINATED = 143
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when done, 1 when it diverged, 2 when it cannot be done, 143 when it was asked to stop."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_intermixed_args(argv)
     try:
         config = read_config(arguments.config, arguments.settings)
         if arguments.parameters:
