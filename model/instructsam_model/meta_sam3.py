@@ -150,7 +150,7 @@ def read_meta_sam3(file: Path) -> dict[str, Tensor]:
         content = torch.load(file, map_location='cpu', mmap=True, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f'{file}: no such file') from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, EOFError, LookupError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).strip().partition('\n')[0]
         raise CheckpointError(
             f'{file}: expected a torch checkpoint of tensors, as Meta publishes SAM3, got: {type(error).__name__}: '

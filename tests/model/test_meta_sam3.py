@@ -121,18 +121,23 @@ class NotATensor:
     """Anything that only a pickle can hold."""
 
 
+def write_damaged(file: Path) -> None:
+    torch.save({'norm.weight': torch.zeros(1)}, file)
+    file.write_bytes(file.read_bytes().replace(b'norm.weight', b'\xff' * 11))
+
+
 @pytest.mark.parametrize(
     ('write', 'message'),
     [
         pytest.param(lambda file: None, 'sam3.pt: no such file', id='missing'),
-        pytest.param(
-            lambda file: file.write_bytes(b'PK\x03\x04 cut short'), 'expected a torch checkpoint', id='damaged'
-        ),
+        pytest.param(lambda file: file.write_bytes(b'PK\x03\x04'), 'expected a torch checkpoint', id='cut short'),
+        pytest.param(write_damaged, 'expected a torch checkpoint', id='damaged'),
         pytest.param(lambda file: file.write_bytes(pickle.dumps({'a': 1})), 'expected a torch checkpoint', id='pickle'),
         pytest.param(
             lambda file: torch.save({'model': NotATensor()}, file), 'expected a torch checkpoint of tensors', id='code'
         ),
         pytest.param(lambda file: torch.save([1, 2], file), 'expected the tensors of SAM3 by name', id='list'),
+        pytest.param(lambda file: torch.save({'epoch': 3}, file), 'expected the tensors of SAM3 by name', id='number'),
         pytest.param(
             lambda file: torch.save({f'layer{index}.weight': torch.zeros(1) for index in range(5)}, file),
             r'got 5 others: layer0\.weight, layer1\.weight, layer2\.weight, \.\.\.',
@@ -150,7 +155,7 @@ def test_files_that_are_not_sam3_are_named(write: Callable[[Path], None], messag
 
 # Meta's package against `transformers`, both in float32 on the CPU. Widths, resolution and everything behind the image
 # encoder are those of the published SAM3. Of the image encoder's 32 layers there are four, two of each kind, and of the
-# text encoder's 24, which takes no part, one.
+# text encoder's 24, which takes no part, one; with all 32 and three more minutes the differences are the same.
 VISION_LAYERS = 4
 GLOBAL_LAYERS = [1, 3]
 LAYER_NORM_EPS = 1e-5  # Meta's; the configuration in `transformers` says 1e-6
@@ -323,7 +328,7 @@ def test_meta_and_transformers_compute_the_same(
 ) -> None:
     got = run_transformers(aligned, pixels, expected['prompt'], expected['prompt mask'])
     shares = differences(expected, got, 'the same prompt')
-    # Rounding in float32, through 4 + 6 + 6 layers, gives 3e-5; two exchanged tensors give 0.01 and more.
+    # Rounding in float32, through 4 + 6 + 6 layers, gives 2e-4; any two tensors exchanged give 0.01 and more.
     assert max(shares.values()) < 1e-3
 
 

@@ -30,7 +30,7 @@ class StartConfig:
         checkpoint: folder or hub id of a checkpoint.
         random: take only its architecture, and random weights; for tests.
         qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
-        sam3: folder or hub id of a pretrained SAM3, likewise.
+        sam3: folder or hub id of a pretrained SAM3, likewise, or Meta's own `sam3.pt`.
         num_queries: K, of a network put together.
         variant: parts of the method taken away (ablations); None keeps those of the checkpoint.
     """
