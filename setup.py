@@ -204,7 +204,7 @@ setup(
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
-        # Meta's implementation, to compare with (tests/model/test_meta_sam3.py). It needs older packages than
+        # Meta's implementation, to compare with (tests/model/test_meta_parity.py). It needs older packages than
         # constraints.txt has, and Triton, which it does not ask for and torch brings only with CUDA.
         'sam3': ['psutil', 'sam3>=0.1.4', 'triton; sys_platform == "linux"'],
         'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6', 'tensorboard>=2.16'],

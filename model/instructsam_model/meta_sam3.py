@@ -3,7 +3,7 @@
 Meta's package (`sam3`, github.com/facebookresearch/sam3) and `transformers` implement the same network. They differ in
 the names, and where Meta stores the projections of queries, keys and values as one tensor, `transformers` has three.
 The names are those that Meta's `build_sam3_video_model` loads with `strict=True`, and `build_sam3_image_model` picks
-from. tests/model/test_meta_sam3.py compares the two implementations.
+from. tests/model/test_meta_parity.py compares the two implementations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Names and shapes of the detector in Meta's `sam3.pt`, written down from the package `sam3`.
 
-`test_meta_sam3.py` compares them with what that package builds.
+`test_meta_parity.py` compares them with what that package builds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def meta_shapes(config: Sam3Config) -> dict[str, Shape]:
             *_scoring(config),
         ]
     )
+
+
+def shapes_of(tensors: dict[str, Tensor]) -> dict[str, Shape]:
+    """Names and shapes of what was converted or built."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def random_tensors(shapes: dict[str, Shape], seed: int = 0) -> dict[str, Tensor]:
