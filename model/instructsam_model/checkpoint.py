@@ -8,6 +8,7 @@ sam3/config.json, sam3/preprocessor_config.json      the folder that `mask_decod
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -20,7 +21,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import Sam3Config
 
-from instructsam_model.config import SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
+from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
@@ -132,16 +133,6 @@ def read_network(
     return network.to(device).requires_grad_(False)
 
 
-def stop_tokens(folder: Path, config: ModelConfig) -> frozenset[int]:
-    """Tokens that end an answer: those of `generation_config.json`, else of the language model's configuration."""
-    file = folder / 'generation_config.json'
-    stop = read_json(file).get('eos_token_id') if file.exists() else None
-    stop = config.qwen.text_config.eos_token_id if stop is None else stop
-    if stop is None:
-        raise CheckpointError(f"{file}: expected 'eos_token_id', the token that ends an answer")
-    return frozenset([stop] if isinstance(stop, int) else stop)
-
-
 def write_checkpoint(
     folder: Path, network: InstructSAM, preprocessor: Preprocessor, *, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> None:
@@ -158,6 +149,7 @@ def write_checkpoint(
         config = network.config
         sam3_folder = draft / SAM3_FOLDER
         network.config.qwen.__class__.from_dict(config.to_published()).save_pretrained(draft)
+        (draft / GENERATION_FILE).write_text(json.dumps({'eos_token_id': list(config.stop_tokens)}))
         config.sam3.save_pretrained(sam3_folder)
         preprocessor.save(draft, sam3_folder)
         write_tensors(draft, _stored_tensors(network), max_shard_bytes)

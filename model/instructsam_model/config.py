@@ -17,6 +17,7 @@ from transformers import Qwen3VLConfig, Sam3Config
 from instructsam_model.errors import CheckpointError
 
 SAM3_FOLDER = 'sam3'
+GENERATION_FILE = 'generation_config.json'
 VARIANT_KEY = 'instructsam_variant'
 """Our own key, written only where a part of the method was taken away."""
 TRAINING_KEYS = ('bce_loss_weight', 'dice_loss_weight', 'cls_loss_weight', 'loss_sample_points')
@@ -80,6 +81,7 @@ class ModelConfig:
         tokens: ids of the method's special tokens.
         sam3_source: where SAM3's own configuration and preprocessing come from: a folder, absolute or relative to the
             checkpoint, or a hub id.
+        stop_tokens: tokens that end an answer.
         variant: which parts of the method are there.
         training: the loss weights that the checkpoint was trained with; carried along, not used at inference.
     """
@@ -90,6 +92,7 @@ class ModelConfig:
     out_dim: int
     tokens: SpecialTokens
     sam3_source: str = SAM3_FOLDER
+    stop_tokens: tuple[int, ...] = ()
     variant: Variant = Variant()
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,7 +105,12 @@ class ModelConfig:
 
     @classmethod
     def from_published(cls, published: Mapping[str, Any], sam3: Sam3Config, file: Path) -> ModelConfig:
-        """Read the dictionary of a published `config.json`; `file` is named in errors.
+        """Read the dictionary of a published `config.json`.
+
+        Args:
+            published: the dictionary.
+            sam3: SAM3's own configuration.
+            file: where it was read, named in errors; `generation_config.json` beside it has the stop tokens.
 
         Raises:
             CheckpointError: a key of the method is missing.
@@ -119,6 +127,7 @@ class ModelConfig:
             num_queries=published['max_seg_nums'],
             out_dim=published['out_dim'],
             tokens=SpecialTokens(**{name: published[key] for name, key in TOKEN_KEYS.items()}),
+            stop_tokens=read_stop_tokens(file.parent, published['text_config']),
             sam3_source=published.get('mask_decoder_model') or SAM3_FOLDER,
             variant=read_variant(published.get(VARIANT_KEY, {}), file),
             training={key: published[key] for key in TRAINING_KEYS if key in published},
@@ -139,6 +148,20 @@ class ModelConfig:
             **{key: getattr(self.tokens, name) for name, key in TOKEN_KEYS.items()},
             **({} if self.variant == Variant() else {VARIANT_KEY: asdict(self.variant)}),
         }
+
+
+def read_stop_tokens(folder: Path, text_config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Tokens that end an answer: those of `generation_config.json`, else those of the language model's configuration.
+
+    Raises:
+        CheckpointError: neither has any.
+    """
+    file = folder / GENERATION_FILE
+    stop = read_json(file).get('eos_token_id') if file.exists() else None
+    stop = text_config.get('eos_token_id') if stop is None else stop
+    if stop is None:
+        raise CheckpointError(f"{file}: expected 'eos_token_id', the token that ends an answer")
+    return (stop,) if isinstance(stop, int) else tuple(stop)
 
 
 def read_variant(published: Mapping[str, Any], file: Path) -> Variant:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 
-from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3, stop_tokens
+from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import ConfigError
 from instructsam_model.generation import Answer, FrameEncoding, encode_frame, get_protocol, write_answer
@@ -32,7 +31,6 @@ class InstructSAMSegmenter:
         network: InstructSAM,
         preprocessor: Preprocessor,
         *,
-        stop_ids: Collection[int],
         protocol: str = 'trained',
         selection: Selection | None = None,
         max_new_tokens: int = 256,
@@ -42,7 +40,6 @@ class InstructSAMSegmenter:
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
-        self._stop_ids = stop_ids
         self._encoded: tuple[Frame, FrameEncoding] | None = None
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
@@ -82,7 +79,7 @@ class InstructSAMSegmenter:
             self.network,
             encoding,
             self.preprocessor.instruction(instruction.text),
-            stop_ids=self._stop_ids,
+            stop_ids=self.network.config.stop_tokens,
             max_new_tokens=self.max_new_tokens,
             protocol=self._protocol,
         )
@@ -170,7 +167,6 @@ def load_segmenter(
     return InstructSAMSegmenter(
         network,
         preprocessor,
-        stop_ids=stop_tokens(folder, network.config),
         protocol=protocol,
         selection=selection,
         max_new_tokens=max_new_tokens,

@@ -80,12 +80,12 @@ def full_size_segmenter(
         mask_end=golden['seg_end_token_index'],
         region=golden['region_token_index'],
     )
-    network = build_empty(replace(config, tokens=tokens))
-    fill_randomly(network, torch.device(device), dtype)
     stop = golden['text_config']['eos_token_id']
+    network = build_empty(replace(config, tokens=tokens, stop_tokens=(stop,)))
+    fill_randomly(network, torch.device(device), dtype)
     words = small.text('the red box left of the green ball on the yellow box')[:phrase_tokens]
     network.lm_head = ScriptedHead(network.lm_head, [tokens.ref_start, *words, tokens.ref_end, stop])
     qwen_images = small.qwen_images
     qwen_images.size = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}  # the processor of Qwen3-VL-2B-Instruct
     preprocessor = Preprocessor(small.tokenizer, qwen_images, Sam3ImageProcessor(), small.image_token)
-    return InstructSAMSegmenter(network, preprocessor, stop_ids={stop}, **options)
+    return InstructSAMSegmenter(network, preprocessor, **options)

@@ -45,6 +45,7 @@ def test_written_checkpoint_is_read_bit_for_bit(
     state = again.network.state_dict()
     assert state.keys() == original.keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in original.items())
+    assert again.network.config.stop_tokens == segmenter.network.config.stop_tokens
     ours, theirs = again.predict(frames[0], QUESTION), segmenter.predict(frames[0], QUESTION)
     assert ours.answer == theirs.answer
     assert torch.equal(ours.mask_logits, theirs.mask_logits)
