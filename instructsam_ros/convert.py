@@ -61,24 +61,24 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
 _NATIVE_IS_BIG = sys.byteorder == 'big'
 
 
-def frame(message: Image | CompressedImage) -> Frame:
+def read_frame(message: Image | CompressedImage) -> Frame:
     """The picture of a message, with its stamp and frame.
 
     Raises:
         FrameError: the message is not a picture in colour or grey, or contradicts itself.
     """
-    read = compressed_rgb if isinstance(message, CompressedImage) else image_rgb
+    read = read_compressed if isinstance(message, CompressedImage) else read_image
     return Frame(read(message), stamp_ns(message.header.stamp), message.header.frame_id)
 
 
-def image_rgb(message: Image) -> NDArray[np.uint8]:
+def read_image(message: Image) -> NDArray[np.uint8]:
     """The pixels of an Image as uint8 (H, W, 3) RGB; a view of the message when it is rgb8.
 
     16-bit pixels are divided by a power of two such that the depth of the sensor, the smallest of 8, 10, 12, 14 and
     16 bits that holds the brightest pixel, becomes 8 bits: cameras put 10 to 14 bits into the low end of 16.
 
     Raises:
-        FrameError: as `frame`.
+        FrameError: as `read_frame`.
     """
     pixels = _view(message)
     if pixels.dtype != np.uint8:
@@ -95,11 +95,11 @@ def image_rgb(message: Image) -> NDArray[np.uint8]:
         ) from error
 
 
-def compressed_rgb(message: CompressedImage) -> NDArray[np.uint8]:
+def read_compressed(message: CompressedImage) -> NDArray[np.uint8]:
     """The pixels of a CompressedImage (JPEG, PNG, whatever OpenCV reads) as uint8 (H, W, 3) RGB.
 
     Raises:
-        FrameError: as `frame`.
+        FrameError: as `read_frame`.
     """
     data = np.frombuffer(message.data, dtype=np.uint8)
     # OpenCV 4 fills the missing part of a cut JPEG with grey and says nothing; a whole one ends in an EOI marker.
@@ -115,7 +115,7 @@ def compressed_rgb(message: CompressedImage) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
+def make_image(pixels: Pixels, encoding: str, header: Header) -> Image:
     """An Image of rgb8 (H, W, 3), mono8 (H, W) or mono16 (H, W) pixels.
 
     Raises:
@@ -134,7 +134,7 @@ def image_message(pixels: Pixels, encoding: str, header: Header) -> Image:
     return message
 
 
-def segmentation_message(segmentation: ModelSegmentation, header: Header) -> Segmentation:
+def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmentation:
     """The whole answer; `latency` is left for whoever publishes it."""
     width, height = segmentation.size_wh
     return Segmentation(
@@ -148,7 +148,7 @@ def segmentation_message(segmentation: ModelSegmentation, header: Header) -> Seg
     )
 
 
-def segmentation(message: Segmentation) -> ModelSegmentation:
+def read_segmentation(message: Segmentation) -> ModelSegmentation:
     """The answer that a message holds, with masks of the size of the picture.
 
     Raises:
@@ -164,21 +164,21 @@ def segmentation(message: Segmentation) -> ModelSegmentation:
     )
 
 
-def label_message(segmentation: ModelSegmentation, header: Header) -> Image:
+def make_labels(segmentation: ModelSegmentation, header: Header) -> Image:
     """mono16 label image: 0 is background, k is instance k counted from 1; the better score wins an overlap."""
     width, height = segmentation.size_wh
     labels = np.zeros((height, width), dtype=np.uint16)
     for number, instance in reversed(list(enumerate(segmentation.instances, start=1))):
         labels[instance.mask] = number
-    return image_message(labels, 'mono16', header)
+    return make_image(labels, 'mono16', header)
 
 
-def target_message(segmentation: ModelSegmentation, header: Header) -> Image:
+def make_target(segmentation: ModelSegmentation, header: Header) -> Image:
     """mono8 mask of the best instance, 0 or 255; all 0 when there is none."""
     width, height = segmentation.size_wh
     if not segmentation.instances:
-        return image_message(np.zeros((height, width), dtype=np.uint8), 'mono8', header)
-    return image_message(_mono8(segmentation.instances[0].mask), 'mono8', header)
+        return make_image(np.zeros((height, width), dtype=np.uint8), 'mono8', header)
+    return make_image(_mono8(segmentation.instances[0].mask), 'mono8', header)
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -186,7 +186,7 @@ def stamp_ns(stamp: Time) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def stamp_message(nanoseconds: int) -> Time:
+def make_stamp(nanoseconds: int) -> Time:
     """The stamp of so many nanoseconds since the epoch."""
     sec, nanosec = divmod(nanoseconds, 1_000_000_000)
     return Time(sec=sec, nanosec=nanosec)
@@ -197,7 +197,8 @@ def _view(message: Image) -> Pixels:
     dtype, channels = _checked_layout(message)
     row = message.width * channels * dtype.itemsize
     bridge = _bridge()
-    if bridge is not None and message.step == row and dtype.isnative:
+    # It reads padding and the byte order wrong, the latter even of bytes and with NumPy 2.
+    if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
         return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
     shape = (message.height, message.width, channels)
     strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
@@ -254,7 +255,7 @@ def _instance_message(instance: ModelInstance, header: Header) -> Instance:
     x1, y1, x2, y2 = (int(side) for side in (instance.box_xyxy if box is None else box))
     message = Instance(label=instance.label, score=instance.score)
     message.box = RegionOfInterest(x_offset=x1, y_offset=y1, width=x2 - x1, height=y2 - y1)
-    message.mask = image_message(_mono8(instance.mask[y1:y2, x1:x2]), 'mono8', header)
+    message.mask = make_image(_mono8(instance.mask[y1:y2, x1:x2]), 'mono8', header)
     return message
 
 

@@ -64,7 +64,7 @@ class Player:
         if file != self._file:
             self._pixels = self._read(file)
             self._file = file
-        return convert.image_message(self._pixels, self._encoding, header)
+        return convert.make_image(self._pixels, self._encoding, header)
 
     def _read(self, file: Path) -> NDArray[np.uint8]:
         image_rgb = read_picture(file)

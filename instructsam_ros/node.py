@@ -100,7 +100,7 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights; on failure say why and stay unconfigured."""
-        worker = Worker(self._load_and_warm_up, convert.frame, self._on_answer)
+        worker = Worker(self._load_and_warm_up, convert.read_frame, self._on_answer)
         started_s = time.monotonic()
         try:
             worker.start()

@@ -134,7 +134,7 @@ class Planner:
     def _check(self, question: Question, message: SegmentationMessage) -> Result:
         if message.status == SegmentationMessage.FAILED:
             raise PlannerError(f"the node could not answer '{question.text}': {message.message}")
-        segmentation = convert.segmentation(message)
+        segmentation = convert.read_segmentation(message)
         found = merge_masks((instance.mask for instance in segmentation.instances), question.truth.shape)
         return Result(question, segmentation, mask_iou(found, question.truth), message.latency)
 

@@ -42,23 +42,23 @@ class Publishers:
         """
         assert answer.capture is not None
         header = answer.capture.message.header
-        message = segmentation_message(answer, header)
+        message = make_answer(answer, header)
         message.latency = latency_s = time.monotonic() - answer.capture.arrived_s
         self._segmentation.publish(message)
         if answer.segmentation is not None and answer.frame is not None:
             image_rgb, segmentation = answer.frame.image_rgb, answer.segmentation
-            _publish_if_wanted(self._labels, lambda: convert.label_message(segmentation, header))
-            _publish_if_wanted(self._target, lambda: convert.target_message(segmentation, header))
+            _publish_if_wanted(self._labels, lambda: convert.make_labels(segmentation, header))
+            _publish_if_wanted(self._target, lambda: convert.make_target(segmentation, header))
             _publish_if_wanted(
-                self._overlay, lambda: convert.image_message(overlay(image_rgb, segmentation), 'rgb8', header)
+                self._overlay, lambda: convert.make_image(overlay(image_rgb, segmentation), 'rgb8', header)
             )
         return latency_s
 
 
-def segmentation_message(answer: Answer, header: Header) -> Segmentation:
+def make_answer(answer: Answer, header: Header) -> Segmentation:
     """The message of an answer; its status is FAILED when there is none."""
     if answer.segmentation is not None:
-        return convert.segmentation_message(answer.segmentation, header)
+        return convert.make_segmentation(answer.segmentation, header)
     width, height = answer.frame.size_wh if answer.frame is not None else (0, 0)
     return Segmentation(
         header=header,

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
-from instructsam_ros.publishers import segmentation_message
+from instructsam_ros.publishers import make_answer
 from instructsam_ros.srv import Segment
 from instructsam_ros.worker import Answer
 
@@ -66,7 +66,7 @@ def _fill(response: Segment.Response, answer: Answer) -> Segment.Response:
     header = answer.capture.message.header if answer.capture is not None else Header()
     response.success = answer.segmentation is not None
     response.message = answer.error
-    response.segmentation = segmentation_message(answer, header)
+    response.segmentation = make_answer(answer, header)
     if answer.segmentation is not None:
-        response.mask = convert.target_message(answer.segmentation, header)
+        response.mask = convert.make_target(answer.segmentation, header)
     return response

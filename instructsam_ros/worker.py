@@ -260,15 +260,13 @@ class Worker:
 
     def _answer(self, segmenter: Segmenter, job: _Request) -> Answer:
         assert job.capture is not None
+        frame = None
         try:
             frame = self._decode(job.capture.message)
-        except FrameError as error:
-            return Answer(job.instruction, job.capture, error=str(error), cause=error)
-        started_s = time.monotonic()
-        try:
+            started_s = time.monotonic()
             segmentation = segmenter.segment(frame, job.instruction, job.selection or self._tuning.selection)
-        except Exception as error:  # whatever goes wrong in a model is an answer, not the end of the node
-            reason = f'{type(error).__name__}: {error}'
+        except Exception as error:  # whatever goes wrong is an answer, not the end of the node
+            reason = str(error) if isinstance(error, FrameError) else f'{type(error).__name__}: {error}'
             return Answer(job.instruction, job.capture, frame, error=reason, cause=error)
         inference_s = time.monotonic() - started_s
         return Answer(job.instruction, job.capture, frame, segmentation, inference_s=inference_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.ros.graph import Graph
 
+STDERR = 2
 REASON = ''
 if find_spec('rclpy') is None:
     REASON = 'rclpy is not installed: source ROS 2, or pip install -r requirements-ros.txt'
@@ -32,15 +34,12 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Everything that was logged until now; from the terminal, since /rosout is only heard once it is discovered."""
-    text = ''
+    """Everything that has been logged until now.
 
-    def read() -> str:
-        nonlocal text
-        text += capfd.readouterr().err
-        return text
-
-    return read
+    From the terminal, since /rosout is only heard once it is discovered. capfd puts a file in its place, but is not
+    asked itself because it loses what is written while it reads.
+    """
+    return lambda: os.pread(STDERR, 1 << 20, 0).decode(errors='replace')
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -78,7 +79,7 @@ class Graph:
 
     def instruct(self, node: SegmenterNode, text: str) -> None:
         """Set the standing instruction without the topic."""
-        result = node.set_parameters_atomically([Parameter('instruction', value=text)])
+        result = self.set_parameter(node, 'instruction', text)
         assert result.successful, result.reason
 
     def hear(
@@ -93,14 +94,14 @@ class Graph:
     def header(self) -> Header:
         """A header with a stamp that no other has, and with every part of it in use."""
         self._stamp_ns += 33_333_333
-        return Header(stamp=convert.stamp_message(self._stamp_ns), frame_id='camera_optical_frame')
+        return Header(stamp=convert.make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
 
     def image(self, *colours: str) -> Image:
         """A picture of 64 x 48 with a block of each colour."""
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
         for place, colour in enumerate(colours):
             pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLOURS_RGB[colour]
-        return convert.image_message(pixels, 'rgb8', self.header())
+        return convert.make_image(pixels, 'rgb8', self.header())
 
     def play(
         self,
@@ -139,6 +140,16 @@ class Graph:
             assert time.monotonic() < deadline_s, f'waited {timeout_s} s for {what}'
             assert self._thread.is_alive(), 'the executor has ended: a callback raised'
             time.sleep(period_s)
+
+    def do(self, action: Callable[[], Any]) -> Any:
+        """Let the executor do something with a node, as it does what services and timers ask for."""
+        task = self._executor.create_task(action)
+        self.wait_for(task.done, 'the executor to do it')
+        return task.result()
+
+    def set_parameter(self, node: Node, name: str, value: Any) -> SetParametersResult:
+        """Set a parameter of a node in this context."""
+        return self.do(lambda: node.set_parameters_atomically([Parameter(name, value=value)]))
 
     def say(self, planner: Publisher[String], text: str, until: Callable[[], Any]) -> None:
         """Publish an instruction until the condition holds: what is sent right after discovery may be lost."""

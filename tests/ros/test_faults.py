@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import pytest
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_model import ConfigError
@@ -90,7 +89,7 @@ def test_requests_that_cannot_be_answered(graph: Graph):
     node = graph.segmenter(request_timeout=0.5)
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     messages = [graph.call(client, Segment.Request(instruction='red')).message]
-    node.trigger_deactivate()
+    graph.do(node.trigger_deactivate)
     messages.append(graph.call(client, Segment.Request(instruction='red')).message)
     for message in messages:
         check_documented(message)
@@ -134,7 +133,7 @@ def test_images(graph: Graph, log: Callable[[], str], damage: Callable[[Image], 
 def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
     def make() -> CompressedImage:
         message = CompressedImage(header=graph.header(), format='jpeg')
-        message.data.frombytes(cv2.imencode('.jpg', convert.image_rgb(graph.image('red')))[1].tobytes()[:-100])
+        message.data.frombytes(cv2.imencode('.jpg', convert.read_image(graph.image('red')))[1].tobytes()[:-100])
         return message
 
     graph.segmenter(instruction='red', image_transport='compressed')
@@ -167,7 +166,7 @@ def test_a_failing_model(graph: Graph):
 def test_parameters(graph: Graph):
     node = graph.segmenter()
     for name, value, part in (('score_threshold', 1.5, r'Min.*'), ('checkpoint', 'other', '.*')):
-        result = node.set_parameters_atomically([Parameter(name, value=value)])
+        result = graph.set_parameter(node, name, value)
         assert not result.successful
         check_documented(re.search(part, result.reason).group())  # the rest of the first is worded by each ROS
     with pytest.raises(ConfigError) as caught:

@@ -36,7 +36,7 @@ def play(graph: Graph, path: Path | str, **parameters: Any) -> ImagePlayer:
 
 
 def colours(messages: list[Image]) -> list[tuple[int, ...]]:
-    return [tuple(convert.image_rgb(message)[0, 0].tolist()) for message in messages]
+    return [tuple(convert.read_image(message)[0, 0].tolist()) for message in messages]
 
 
 def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
@@ -74,7 +74,7 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
     player = play(graph, folder / '0.png')
     graph.wait_for(lambda: heard, 'a picture')
     before_ns = player.get_clock().now().nanoseconds
-    result = player.set_parameters_atomically([Parameter('path', value=str(folder / '2.png'))])
+    result = graph.set_parameter(player, 'path', str(folder / '2.png'))
     assert result.successful
     changed_ns = player.get_clock().now().nanoseconds
     graph.wait_for(lambda: convert.stamp_ns(heard[-1].header.stamp) > changed_ns, 'a picture from after the change')
@@ -96,7 +96,7 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
 def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, folder: Path, name: str, value: Any, said: str):
     heard = graph.hear('image', Image, reliable=False)
     player = play(graph, folder / '0.png')
-    result = player.set_parameters_atomically([Parameter(name, value=value)])
+    result = graph.set_parameter(player, name, value)
     assert not result.successful
     assert said in result.reason
     count = len(heard)

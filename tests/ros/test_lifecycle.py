@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rclpy.parameter import Parameter
 
 from instructsam_model import CheckpointError
 from tests.ros.fake_segmenter import FakeSegmenter
@@ -128,10 +127,10 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
 
     node = graph.segmenter(load=load, autostart=False)
     manager = Manager(graph)
-    assert node.set_parameters_atomically([Parameter('checkpoint', value='here')]).successful
+    assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
     assert loaded == [('here', {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained'})]
-    result = node.set_parameters_atomically([Parameter('checkpoint', value='there')])
+    result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful
     assert 'cleanup' in result.reason
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_ros import convert, publishers
@@ -18,7 +17,7 @@ from tests.ros.graph import Graph
 
 
 def compressed(graph: Graph, suffix: str = '.png', cut: float = 1.0) -> CompressedImage:
-    pixels = convert.image_rgb(graph.image('red'))
+    pixels = convert.read_image(graph.image('red'))
     data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
     message = CompressedImage(header=graph.header(), format=suffix[1:])
     message.data.frombytes(data[: int(cut * len(data))])
@@ -139,7 +138,7 @@ def test_the_camera_may_change_its_resolution(graph: Graph):
     answers, camera = graph.hear(), graph.camera()
     graph.play(camera, until=lambda: answers)
     small = np.zeros((24, 32, 3), dtype=np.uint8)
-    make = lambda: convert.image_message(small, 'rgb8', graph.header())  # noqa: E731
+    make = lambda: convert.make_image(small, 'rgb8', graph.header())  # noqa: E731
     graph.play(camera, until=lambda: answers[-1].width == 32, make=make)
     mask = answers[-1].instances[0].mask
     assert (mask.width, mask.height) == (32, 24)
@@ -175,7 +174,7 @@ def test_thresholds_change_while_it_runs(graph: Graph):
     graph.play(camera, until=lambda: answers)
     assert [round(instance.score, 1) for instance in answers[-1].instances] == [0.9, 0.7]
     for name, value, count in (('score_threshold', 0.8, 1), ('score_threshold', 0.1, 2), ('max_instances', 1, 1)):
-        assert node.set_parameters_atomically([Parameter(name, value=value)]).successful
+        assert graph.set_parameter(node, name, value).successful
         graph.play(camera, until=lambda count=count: len(answers[-1].instances) == count)
 
 
@@ -195,7 +194,7 @@ def test_max_age_leaves_old_images_out(graph: Graph):
 
     def old() -> Image:
         image = graph.image('red')
-        image.header.stamp = convert.stamp_message(time.time_ns() - 3_000_000_000)
+        image.header.stamp = convert.make_stamp(time.time_ns() - 3_000_000_000)
         return image
 
     graph.play(camera, until=lambda: node._worker.too_old >= 3, make=old)

@@ -107,7 +107,7 @@ CHANGEABLE = [field.name for field in fields(NodeParameters) if field.metadata['
 def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str):
     node = graph.segmenter()
     value = node.get_parameter(name).value
-    result = node.set_parameters_atomically([Parameter(name, value=value)])
+    result = graph.set_parameter(node, name, value)
     live = NodeParameters.__dataclass_fields__[name].metadata['change'] == 'any time'
     assert result.successful == live
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
@@ -115,7 +115,7 @@ def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: 
 
 def test_parameters_of_others_are_left_alone(graph: Graph):
     node = graph.segmenter()
-    assert node.set_parameters_atomically([Parameter('use_sim_time', value=True)]).successful
+    assert graph.set_parameter(node, 'use_sim_time', True).successful
 
 
 @pytest.mark.parametrize('text', ['', '  ', '\n'])

@@ -115,7 +115,7 @@ def test_an_inactive_node_answers_that_it_is(graph: Graph, client: Any):
         response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
         assert not response.success
         assert f'the node is {state}' in response.message
-        node.trigger_configure()
+        graph.do(node.trigger_configure)
 
 
 def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
@@ -123,7 +123,7 @@ def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
     graph.wait_for(lambda: node._worker._requests, 'the request to arrive')
-    node.trigger_deactivate()
+    graph.do(node.trigger_deactivate)
     graph.wait_for(future.done, 'the answer')
     assert future.result().message == 'the node was deactivated'
 

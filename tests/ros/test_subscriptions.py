@@ -10,6 +10,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import MessageInfo
 from std_msgs.msg import String
 
 from instructsam_ros.node import SegmenterNode
@@ -64,38 +65,46 @@ def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
     assert heard == sorted(set(heard)), 'no instruction comes back after a newer one'
 
 
+def activate_and_take(graph: Graph, node: SegmenterNode, latched: str) -> None:
+    """Activate the node and wait until it has taken the latched message, whatever it made of it."""
+    topic, taken = node._instruction_topic, []
+    take = topic._take_latched
+
+    def take_and_tell(message: String, info: MessageInfo) -> None:
+        take(message, info)
+        taken.append(message.data)
+
+    topic._take_latched = take_and_tell
+    graph.do(node.trigger_activate)
+    graph.wait_for(lambda: latched in taken, 'the latched message')
+
+
 def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
     latching, live = graph.planner(latched=True), graph.planner()
     latching.publish(String(data='old'))
     node = graph.segmenter()
     graph.wait_for(lambda: standing(node) == 'old', 'the latched instruction')
     graph.say(live, 'new', until=lambda: standing(node) == 'new')
-    node.trigger_deactivate()
-    heard = []
-    node._instruction_topic._on_text = heard.append
-    node.trigger_activate()
-    # Latched messages come in the order in which their publishers were found: with this one, the old one has come.
-    graph.planner(latched=True).publish(String(data='newest'))
-    graph.wait_for(lambda: 'newest' in heard, 'the newest')
-    assert 'old' not in heard
+    graph.do(node.trigger_deactivate)
+    activate_and_take(graph, node, latched='old')
+    assert standing(node) == 'new'
 
 
 def test_an_instruction_that_was_latched_while_the_node_was_inactive_counts(graph: Graph):
-    planner, node = graph.planner(latched=True), graph.segmenter()
-    node.trigger_deactivate()
+    planner, node = graph.planner(latched=True), graph.segmenter(instruction='set')
+    graph.do(node.trigger_deactivate)
     planner.publish(String(data='meanwhile'))
-    node.trigger_activate()
-    graph.wait_for(lambda: standing(node) == 'meanwhile', 'the latched instruction')
+    activate_and_take(graph, node, latched='meanwhile')
+    assert standing(node) == 'meanwhile'
 
 
 def test_a_live_parameter_replaces_what_was_latched_before(graph: Graph):
     planner, node = graph.planner(latched=True), graph.segmenter()
-    node.trigger_deactivate()
+    graph.do(node.trigger_deactivate)
     planner.publish(String(data='latched'))
     graph.instruct(node, 'set')
-    node.trigger_activate()
-    graph.say(graph.planner(), 'probe', until=lambda: standing(node) != 'set')
-    assert standing(node) == 'probe', 'and not what was latched'
+    activate_and_take(graph, node, latched='latched')
+    assert standing(node) == 'set'
 
 
 def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
@@ -137,8 +146,8 @@ def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callab
         image_timeout=0.1, **{'qos_overrides./image.subscription.reliability': 'reliable'}, autostart=False
     )
     camera = graph.camera()
-    node.trigger_configure()
-    node.trigger_activate()
+    graph.do(node.trigger_configure)
+    graph.do(node.trigger_activate)
     graph.wait_for(lambda: 'although somebody publishes' in log(), 'the warning')
     assert 'camera offers best_effort, volatile; this node asks' in log()
     assert 'for reliable, volatile, keep last 1. ' in log()
@@ -163,7 +172,7 @@ def test_the_qos_of_the_images_can_be_overridden(graph: Graph):
     assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     answers = graph.hear()
     graph.play(graph.camera(reliable=True), until=lambda: answers)
-    node.trigger_deactivate()
-    node.trigger_activate()
+    graph.do(node.trigger_deactivate)
+    graph.do(node.trigger_activate)
     answers.clear()
     graph.play(graph.camera(reliable=True), until=lambda: answers)

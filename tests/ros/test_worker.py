@@ -40,6 +40,8 @@ class Gate:
 def decode(message: Any) -> Frame:
     if message == 'broken':
         raise FrameError('this one is broken')
+    if message == 'odd':
+        raise KeyError('odd')
     return Frame(np.zeros((2, 3, 3), dtype=np.uint8), stamp_ns=message)
 
 
@@ -202,6 +204,7 @@ def test_a_broken_picture_is_an_answer_without_frame(bench: Bench):
     wait_for(lambda: bench.delivered)
     assert (bench.delivered[0].frame, bench.delivered[0].error) == (None, 'this one is broken')
     assert bench.worker.ask(RED, 10, capture=Capture('broken')).result(TIMEOUT_S).error == 'this one is broken'
+    assert bench.worker.ask(RED, 10, capture=Capture('odd')).result(TIMEOUT_S).error == "KeyError: 'odd'"
     bench.offer(2)
     wait_for(lambda: bench.stamps == [2])
 
