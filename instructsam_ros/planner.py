@@ -139,18 +139,20 @@ class Planner:
         return Result(question, segmentation, mask_iou(found, question.truth), message.latency)
 
     def _call(self, client: Client[Any, Any], request: Any, what: str, timeout_s: float) -> Any:
-        deadline_s = time.monotonic() + timeout_s
-        self._wait_for(lambda: client.service_is_ready() or None, what, timeout_s)
+        started_s = time.monotonic()
+        self._wait_for(lambda: client.service_is_ready() or None, what, timeout_s, started_s)
         future = client.call_async(request)
-        return self._wait_for(future.result, what, deadline_s - time.monotonic())
+        return self._wait_for(future.result, what, timeout_s, started_s)
 
-    def _wait_for(self, result: Callable[[], T | None], what: str, timeout_s: float) -> T:
-        deadline_s = time.monotonic() + timeout_s
+    def _wait_for(
+        self, result: Callable[[], T | None], what: str, timeout_s: float, started_s: float | None = None
+    ) -> T:
+        started_s = time.monotonic() if started_s is None else started_s
         while (value := result()) is None:
             for child in self._children:
                 child.check()
-            if time.monotonic() > deadline_s:
+            if time.monotonic() - started_s > timeout_s:
                 log = self._children[0].tail()
-                raise PlannerError(f'waited {timeout_s:.0f} s for {what}; the end of the log of the node:\n{log}')
+                raise PlannerError(f'waited {timeout_s:g} s for {what}; the end of the log of the node:\n{log}')
             self._executor.spin_once(timeout_sec=0.1)
         return value

@@ -57,7 +57,7 @@ def test_asks_the_real_model_over_dds(truth: Path, tmp_path: Path):
     [
         (['--checkpoint', 'nowhere/at/all'], 'the node could not configure'),
         (['--truth', 'nowhere.json'], "'nowhere.json' is not an evaluation file"),
-        (['--start-timeout', '0.2'], 'waited 0 s for the node to configure'),
+        (['--start-timeout', '0.2'], 'waited 0.2 s for the node to configure'),
     ],
     ids=['checkpoint', 'truth', 'timeout'],
 )
