@@ -1,0 +1,160 @@
+"""`Place`: where a thing of a size can stand: free on the table, on another thing, or inside of one.
+
+Two things on the table never touch: the rectangles under the boxes around them are apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import asin, atan2, cos, hypot, pi, sin, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from instructsam_training.tabletop.catalogue import CATALOGUE, Category, Cavity
+from instructsam_training.tabletop.scene import Body, slid
+
+CLEARANCE_M = 0.006
+"""Between the rectangles of two things on the table."""
+WALL_M = 0.002
+"""Between what leans in a container and its walls."""
+LYING = -pi / 2
+TRIES = 40
+
+Rectangle = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a thing may stand.
+
+    Attributes:
+        radius_m: things on the table are put in a circle of this radius around its middle.
+        table_m: length and depth of the table.
+    """
+
+    radius_m: float
+    table_m: tuple[float, float]
+
+    def on_table(self, rng: np.random.Generator, body: Body, others: tuple[Body, ...]) -> Body | None:
+        """The thing somewhere free on the table; None where there is no room."""
+        taken = [rectangle(other) for other in others if other.on is None and other.inside is None]
+        for _ in range(TRIES):
+            angle, distance = rng.uniform(0, 2 * pi), self.radius_m * sqrt(rng.uniform())
+            x, y = distance * cos(angle), 0.8 * distance * sin(angle)
+            placed = stand(replace(body, yaw=float(rng.uniform(-pi, pi))), (x, y), 0.0)
+            if self.is_free(placed, taken):
+                return placed
+        return None
+
+    def is_free(self, body: Body, taken: list[Rectangle]) -> bool:
+        """Whether a thing is all on the table and apart from all rectangles that are taken."""
+        own = rectangle(body, CLEARANCE_M)
+        inside = np.all(np.abs(own) < np.array(self.table_m) / 2)
+        return bool(inside) and all(apart(own, other) for other in taken)
+
+
+def stand(body: Body, xy_m: tuple[float, float], height_m: float) -> Body:
+    """The thing with its lowest point at a height, and its middle above x, y."""
+    level = replace(body, position_m=(xy_m[0], xy_m[1], 0.0))
+    return slid(level, (0, 0, height_m - level.corners_m[:, 2].min()))
+
+
+def rectangle(body: Body, margin_m: float = 0.0) -> Rectangle:
+    """[4, 2], corners of the rectangle under the box around a thing that stands or lies, in their order around it."""
+    upright = abs(body.tilt) < pi / 4
+    length, depth = (body.size_m[0] if upright else body.size_m[2]) / 2 + margin_m, body.size_m[1] / 2 + margin_m
+    corners = np.array([(-length, -depth), (length, -depth), (length, depth), (-length, depth)])
+    turn = np.array([[cos(body.yaw), sin(body.yaw)], [-sin(body.yaw), cos(body.yaw)]])
+    return corners @ turn + body.position_m[:2]
+
+
+def apart(first: Rectangle, second: Rectangle) -> bool:
+    """Whether two rectangles do not meet: seen along one side of one of them they lie beside each other."""
+    for sides in (first, second):
+        for normal in (sides[1] - sides[0], sides[2] - sides[1]):
+            one, other = first @ normal, second @ normal
+            if one.max() < other.min() or other.max() < one.min():
+                return True
+    return False
+
+
+def on_top(rng: np.random.Generator, body: Body, below: Body) -> Body | None:
+    """The thing on another one that stands upright; None where it does not fit or would roll off."""
+    category, base = CATALOGUE[body.category], CATALOGUE[below.category]
+    if not base.flat_top or below.tilt:
+        return None
+    if base.cavity is not None:
+        return _resting(rng, body, below, base.cavity, on=below.label)
+    length, depth = below.size_m[:2]
+    if category.round or category.elongated or body.size_m[0] > 1.1 * length or body.size_m[1] > 1.1 * depth:
+        return None
+    x, y = below.position_m[:2]
+    placed = replace(body, yaw=below.yaw + float(rng.uniform(-0.35, 0.35)), on=below.label)
+    return stand(placed, (x, y), below.position_m[2] + below.size_m[2] / 2)
+
+
+def inside(rng: np.random.Generator, body: Body, container: Body) -> Body | None:
+    """The thing in a container that stands upright; None where it does not fit."""
+    cavity = CATALOGUE[container.category].cavity
+    if cavity is None or container.tilt:
+        return None
+    if CATALOGUE[body.category].elongated:
+        return _leaning(rng, body, container, cavity)
+    return _resting(rng, body, container, cavity, inside=container.label)
+
+
+def _axis(container: Body, cavity: Cavity) -> tuple[float, float]:
+    offset = cavity.axis_x * container.size_m[0]
+    x, y, _ = container.position_m
+    return x + offset * cos(container.yaw), y + offset * sin(container.yaw)
+
+
+def _resting(
+    rng: np.random.Generator, body: Body, container: Body, cavity: Cavity, on: int | None = None,
+    inside: int | None = None,
+) -> Body | None:  # fmt: skip
+    """The thing in the middle of a cavity, as deep as its walls let it."""
+    category = CATALOGUE[body.category]
+    _, depth, height = container.size_m
+    floor, rim, high = cavity.floor_radius * depth, cavity.rim_radius * depth, (1 - cavity.floor_height) * height
+    lift = _lift(category, body, floor, rim, high)
+    if lift is None:
+        return None
+    placed = replace(body, yaw=float(rng.uniform(-pi, pi)), on=on, inside=inside)
+    bottom = container.position_m[2] - height / 2 + cavity.floor_height * height
+    return stand(placed, _axis(container, cavity), bottom + lift)
+
+
+def _lift(category: Category, body: Body, floor: float, rim: float, high: float) -> float | None:
+    """How far above the floor of a cone the thing stops, its wall going from radius `floor` to `rim` at `high`."""
+    if category.round:
+        radius = max(body.size_m) / 2
+        slope = rim - floor
+        centre = (radius * hypot(high, slope) - high * floor) / slope
+        return max(0.0, centre - radius) if radius < 0.95 * rim else None
+    upright_round = body.size_m[0] == body.size_m[1] and category.name != 'box'
+    radius = body.size_m[0] / 2 if upright_round else hypot(*body.size_m[:2]) / 2
+    return 0.0 if radius < floor else None
+
+
+def _leaning(rng: np.random.Generator, body: Body, container: Body, cavity: Cavity) -> Body | None:
+    """The long thing with one end at the floor and leaning on the rim on the other side."""
+    _, depth, height = container.size_m
+    floor, rim, high = cavity.floor_radius * depth, cavity.rim_radius * depth, (1 - cavity.floor_height) * height
+    half_width = body.size_m[1] / 2 + WALL_M
+    if body.size_m[0] < 1.35 * high or half_width > 0.8 * floor or high < floor:
+        return None
+    half_thick = body.size_m[2] / 2 + WALL_M
+    low, top = (sqrt(radius**2 - half_width**2) - half_thick for radius in (floor, rim))
+    if low <= 0:
+        return None
+    # From upright. The slanted thing is thicker when cut across, by at most its cosine, hence the second step.
+    lean = atan2(low + top, high)
+    lean = max(0.0, lean - asin(min(1.0, half_thick * (1 / cos(lean) - 1) / high)))
+    yaw = float(rng.uniform(-pi, pi))
+    x, y = _axis(container, cavity)
+    bottom = container.position_m[2] - height / 2 + cavity.floor_height * height + half_thick * sin(lean)
+    along = -low + body.size_m[0] / 2 * sin(lean)
+    position = (x + along * cos(yaw), y + along * sin(yaw), bottom + body.size_m[0] / 2 * cos(lean))
+    return replace(body, position_m=position, yaw=yaw, tilt=lean - pi / 2, inside=container.label)

@@ -1,0 +1,145 @@
+"""`Renderer`: pictures, depth and labels of scenes, and what there is to know about each thing in them."""
+
+from __future__ import annotations
+
+from math import ceil, floor
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from instructsam_training.tabletop.facts import BACKGROUND, Thing, View
+from instructsam_training.tabletop.headless import open_context
+from instructsam_training.tabletop.scene import Body, Matrix, Scene
+from instructsam_training.tabletop.world import FAR_M, NEAR_M, SURFACES, World, build_model, pixels_of
+
+Labels = npt.NDArray[np.uint16]
+Depth = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+
+class Renderer:
+    """Draws scenes of one size, one after the other; used from the thread that made it.
+
+    Args:
+        size_wh: of the pictures.
+
+    Raises:
+        RenderError: no OpenGL without a screen on this machine.
+    """
+
+    def __init__(self, size_wh: tuple[int, int] = (320, 240)) -> None:
+        self.size_wh = size_wh
+        self._gl = open_context(size_wh)
+        model = build_model(size_wh)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._world, self._alone = World(model), World(model)
+        self._textures = {}
+
+    def view(self, scene: Scene) -> View:
+        """Draw a scene and say what is in it."""
+        self._gl.make_current()
+        world, size_wh = self._world, self.size_wh
+        world.fill(scene)
+        self._load_textures(scene)
+        world.look(scene.camera, size_wh, (0, 0, *size_wh))
+        image, _ = self._draw(world, size_wh)
+        colors, depth = self._draw(world, size_wh, labels=True)
+        labels = _labels(colors)
+        return View(
+            image, depth, labels, scene.camera.intrinsics(size_wh), scene.camera.pose, self._things(scene, labels)
+        )
+
+    def close(self) -> None:
+        """Give back what OpenGL holds."""
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
+
+    def _load_textures(self, scene: Scene) -> None:
+        room = scene.room
+        for index, (name, surface) in enumerate(zip(SURFACES, (room.table, room.floor, room.wall), strict=True)):
+            key = surface.pattern, surface.seed
+            if self._textures.get(name) != key:
+                model = self._world.model
+                start = model.tex_adr[index]
+                pixels = pixels_of(surface).ravel()
+                model.tex_data[start : start + len(pixels)] = pixels
+                mujoco.mjr_uploadTexture(model, self._context, index)
+                self._textures[name] = key
+
+    def _draw(self, world: World, size_wh: tuple[int, int], labels: bool = False) -> tuple[Picture, Depth]:
+        width, height = size_wh
+        flags, flag = world.drawn.flags, mujoco.mjtRndFlag
+        flags[:] = 0
+        flags[flag.mjRND_SHADOW] = not labels
+        flags[flag.mjRND_SEGMENT] = flags[flag.mjRND_IDCOLOR] = labels
+        image, depth = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
+        rect = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(rect, world.drawn, self._context)
+        mujoco.mjr_readPixels(image, depth if labels else None, rect, self._context)
+        return np.ascontiguousarray(image[::-1]), _metres(depth[::-1]) if labels else depth
+
+    def _things(self, scene: Scene, labels: Labels) -> tuple[Thing, ...]:
+        pose = scene.camera.pose
+        inverse = np.linalg.inv(pose)
+        things = []
+        for body in scene.bodies:
+            rows, columns = np.nonzero(labels == body.label)
+            if not len(rows):
+                continue
+            box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+            share = min(1.0, len(rows) / max(1, self._whole_area(scene, body)))
+            things.append(_thing(body, inverse, box, len(rows), share))
+        return tuple(things)
+
+    def _whole_area(self, scene: Scene, body: Body) -> int:
+        """Pixels that a thing would have if it were alone and the picture without borders."""
+        window = _window(scene, body, self.size_wh)
+        width, height = window[2] - window[0], window[3] - window[1]
+        self._alone.clear()
+        self._alone.add_body(body)
+        self._alone.look(scene.camera, self.size_wh, window)
+        colors, _ = self._draw(self._alone, (width, height), labels=True)
+        return int((_labels(colors) != BACKGROUND).sum())
+
+
+def _window(scene: Scene, body: Body, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Pixels x1, y1, x2, y2 around all of a thing, of which some may be outside of the picture."""
+    inverse = np.linalg.inv(scene.camera.pose)
+    points = (body.corners_m @ inverse[:3, :3].T + inverse[:3, 3]) @ scene.camera.intrinsics(size_wh).T
+    pixels = points[:, :2] / points[:, 2:] + 0.5
+    (x1, y1), (x2, y2) = pixels.min(0), pixels.max(0)
+    return floor(x1), floor(y1), ceil(x2), ceil(y2)
+
+
+def _labels(colors: Picture) -> Labels:
+    """MuJoCo writes a geom's segmentation number plus one into red, and 0 where there is none."""
+    return np.maximum(colors[..., 0].astype(np.uint16), 1) - np.uint16(1)
+
+
+def _metres(nearness: Depth) -> Depth:
+    """Metres along the optical axis, of OpenGL's reversed depth: 1 at the near plane, 0 at the far one."""
+    depth = NEAR_M * FAR_M / (NEAR_M + nearness * (FAR_M - NEAR_M))
+    return np.where(nearness > 0, depth, 0).astype(np.float32)
+
+
+def _thing(body: Body, inverse: Matrix, box: tuple[int, int, int, int], area_px: int, visible: float) -> Thing:
+    x, y, z = (inverse[:3, :3] @ body.position_m + inverse[:3, 3]).tolist()
+    return Thing(
+        label=body.label,
+        category=body.category,
+        color=body.color,
+        material=body.material,
+        volume_m3=float(np.prod(body.size_m)),
+        height_m=body.size_m[2],
+        position_m=body.position_m,
+        position_camera_m=(x, y, z),
+        on=body.on,
+        inside=body.inside,
+        box_xyxy=box,
+        area_px=area_px,
+        visible=visible,
+    )
