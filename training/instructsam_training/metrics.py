@@ -30,6 +30,7 @@ class Record:
         targets: the masks that answer the query; empty when nothing in the picture does.
         predictions: the masks that were kept, in any order.
         scores: the confidence of each prediction.
+        ignore: pixels that count neither for nor against; average precision takes no notice of them.
 
     Raises:
         ValueError: there are not as many scores as predictions, a score is not a number, or the masks differ in size.
@@ -39,6 +40,7 @@ class Record:
     targets: tuple[Rle, ...]
     predictions: tuple[Rle, ...]
     scores: tuple[float, ...]
+    ignore: Rle | None = None
 
     def __post_init__(self) -> None:
         if len(self.scores) != len(self.predictions):
@@ -48,7 +50,8 @@ class Record:
             )
         if not np.isfinite(self.scores).all():
             raise ValueError(f'query {self.query_id}: expected finite scores, got {self.scores}')
-        sizes = {tuple(rle['size']) for rle in (*self.targets, *self.predictions)}
+        masks = [*self.targets, *self.predictions] + ([] if self.ignore is None else [self.ignore])
+        sizes = {tuple(rle['size']) for rle in masks}
         if len(sizes) > 1:
             raise ValueError(f'query {self.query_id}: expected masks of one size, got {sorted(sizes)}')
 
@@ -101,7 +104,7 @@ def evaluate(records: Iterable[Record]) -> Evaluation:
     Raises:
         ValueError: two records of one query have different targets.
     """
-    measured = [_measure(record) for record in _first_of_each_query(records)]
+    measured = [measure(record) for record in _first_of_each_query(records)]
     strata = {
         '0': [query for query in measured if query.target_count == 0],
         '1': [query for query in measured if query.target_count == 1],
@@ -111,7 +114,7 @@ def evaluate(records: Iterable[Record]) -> Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
+class Measured:
     """What the metrics need to know of one query.
 
     Attributes:
@@ -143,25 +146,32 @@ def _first_of_each_query(records: Iterable[Record]) -> list[Record]:
     return list(first.values())
 
 
-def _measure(record: Record) -> _Measured:
+def measure(record: Record) -> Measured:
+    """Compare a query's predictions with its targets."""
     scores = np.asarray(record.scores, dtype=np.float64)
     order = np.argsort(-scores, kind='stable')
     predictions = [record.predictions[index] for index in order]
-    intersection, union = _union_overlap(predictions, record.targets)
+    intersection, union = _union_overlap(predictions, record.targets, record.ignore)
     ious = np.zeros((len(predictions), len(record.targets)))
     if ious.size:
         ious = coco_mask.iou(predictions, list(record.targets), [0] * len(record.targets))
-    return _Measured(intersection, union, scores[order], _match(ious), len(record.targets))
+    return Measured(intersection, union, scores[order], _match(ious), len(record.targets))
 
 
-def _union_overlap(predictions: Sequence[Rle], targets: Sequence[Rle]) -> tuple[float, float]:
-    """Pixels that both the predictions and the targets cover, and that either does."""
+def _union_overlap(predictions: Sequence[Rle], targets: Sequence[Rle], ignore: Rle | None) -> tuple[float, float]:
+    """Pixels that both the predictions and the targets cover, and that either does, without those to ignore."""
+    covered = [*predictions, *targets]
+    union = _area_outside(coco_mask.merge(covered), ignore) if covered else 0.0
     if not predictions or not targets:
-        covered = [*predictions, *targets]
-        return 0.0, float(coco_mask.area(coco_mask.merge(covered))) if covered else 0.0
+        return 0.0, union
     both = coco_mask.merge([coco_mask.merge(list(predictions)), coco_mask.merge(list(targets))], intersect=True)
-    either = coco_mask.merge([*predictions, *targets])
-    return float(coco_mask.area(both)), float(coco_mask.area(either))
+    return _area_outside(both, ignore), union
+
+
+def _area_outside(rle: Rle, ignore: Rle | None) -> float:
+    """How many pixels a mask covers outside of `ignore`."""
+    inside = 0 if ignore is None else coco_mask.area(coco_mask.merge([rle, ignore], intersect=True))
+    return float(coco_mask.area(rle)) - float(inside)
 
 
 def _match(ious: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -187,7 +197,7 @@ def _match(ious: NDArray[np.float64]) -> NDArray[np.bool_]:
     return is_right
 
 
-def _summarise(queries: Sequence[_Measured]) -> Metrics:
+def _summarise(queries: Sequence[Measured]) -> Metrics:
     target_count = sum(query.target_count for query in queries)
     union = sum(query.union for query in queries)
     return Metrics(
@@ -200,7 +210,7 @@ def _summarise(queries: Sequence[_Measured]) -> Metrics:
     )
 
 
-def _average_precision(queries: Sequence[_Measured], target_count: int) -> tuple[float, ...]:
+def _average_precision(queries: Sequence[Measured], target_count: int) -> tuple[float, ...]:
     """Area under precision over recall, all predictions of all queries ranked together, one for each threshold.
 
     Precision is made monotone and the area is taken at every change of recall, as by Pascal VOC from 2010 on: not at

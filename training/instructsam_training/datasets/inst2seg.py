@@ -48,15 +48,16 @@ def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | Non
     """Inst2Seg: instructions with one mask an instance, or none.
 
     Args:
-        root: folder of the file.
+        root: folder of the file, or a file of another name.
         split: not used, there is one.
         report: gets the records that cannot be read.
-        images: folder that the pictures' names are relative to; `root` if not given.
+        images: folder that the pictures' names are relative to; that of the file if not given.
 
     Raises:
         ConfigError: the file is missing or damaged.
     """
-    return _read(find(root, 'inst2seg.json'), report, images or root, _inst2seg)
+    file = root if root.is_file() else find(root, 'inst2seg.json')
+    return _read(file, report, images or file.parent, _inst2seg)
 
 
 def read_grefcoco_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:

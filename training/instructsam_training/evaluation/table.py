@@ -1,0 +1,76 @@
+"""The report for the terminal: percent, beside the paper's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from instructsam_training.evaluation.paper import ALL
+
+SHOWN_OF_PARTS = 4
+"""So many metrics are shown for the parts of a benchmark; all are in report.json."""
+
+
+def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
+    """A heading; all questions together, metric by metric; then the parts of the benchmark, if it has any."""
+    yield _heading(report)
+    yield _overall(report)
+    names = [name for name in report['overall'] if name != 'questions'][:SHOWN_OF_PARTS]
+    for dimension, strata in report['strata'].items():
+        yield _parts(dimension, strata, report['paper'], names)
+
+
+def speed_line(speed: Mapping[str, Any]) -> str:
+    """How long answers took."""
+    seconds = speed['seconds']
+    return (
+        f'{speed["answers"]} answers: median {1000 * seconds["p50"]:.0f} ms, '
+        f'95 % within {1000 * seconds["p95"]:.0f} ms; at most {speed["peak_memory_gib"]:.2f} GiB of memory'
+    )
+
+
+def _heading(report: Mapping[str, Any]) -> str:
+    setting = report['setting']
+    shuffled = '' if setting['shuffle'] is None else ', each with the instruction of another'
+    answered = f'{report["answered"]} of {report["questions"]} questions about {report["pictures"]} pictures'
+    return f'{report["benchmark"]} {setting["split"]}: {answered}{shuffled}'
+
+
+def _overall(report: Mapping[str, Any]) -> Table:
+    paper = report['paper'].get(ALL, {})
+    table = Table()
+    table.add_column('')
+    for heading in ('%', '95 % interval', *(['paper, InstructSAM-2B'] if paper else [])):
+        table.add_column(heading, justify='right')
+    for name, value in report['overall'].items():
+        if name != 'questions':
+            published = f'{paper[name]:.1f}' if name in paper else ''
+            cells = [_percent(value), _interval(report['intervals'].get(name)), *([published] if paper else [])]
+            table.add_row(name, *cells)
+    return table
+
+
+def _parts(
+    dimension: str, strata: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Any], names: Sequence[str]
+) -> Table:
+    is_in_paper = any(label in paper for label in strata)
+    table = Table(caption='in brackets the paper' if is_in_paper else None)
+    table.add_column(dimension)
+    for heading in ('questions', *names):
+        table.add_column(heading, justify='right')
+    for label, row in strata.items():
+        published = paper.get(label, {})
+        brackets = [f' ({published[name]:.1f})' if name in published else '' for name in names]
+        cells = (f'{_percent(row[name])}{bracket}' for name, bracket in zip(names, brackets, strict=True))
+        table.add_row(label, str(row['questions']), *cells)
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return '' if value is None else f'{100 * value:.1f}'
+
+
+def _interval(ends: list[float] | None) -> str:
+    return '' if ends is None else f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'
