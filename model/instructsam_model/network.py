@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen3VLModel
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
-from instructsam_model.attention import hybrid_attention_mask
+from instructsam_model.attention import hybrid_attention_mask, turn_positions
 from instructsam_model.config import ModelConfig
 from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures
 
@@ -46,6 +48,9 @@ class ModelInputs:
         phrase_mask: bool [P, L], True on tokens.
         phrase_owner: int64 [P], which picture each phrase is about.
         writes: bool [B, T], tokens after which the network's own next token is asked for; None where nobody asks.
+        turns: int64 [B, T], 0 on the picture and 1, 2, ... on the questions about it, which then know nothing of each
+            other, as if each was the first; None for conversations.
+        reads: False leaves the language model out: SAM3 alone, with its own queries, as it is pretrained.
     """
 
     input_ids: Tensor
@@ -55,6 +60,8 @@ class ModelInputs:
     phrase_mask: Tensor
     phrase_owner: Tensor
     writes: Tensor | None = None
+    turns: Tensor | None = None
+    reads: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,22 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.qwen)
+        self.visual.patch_embed = PatchEmbedding(config.qwen.vision_config)
         hidden = config.qwen.text_config.hidden_size
         self.grounding_model = GroundingModel(config.sam3)
         # The rows start equal; only their positions tell them apart at first.
         self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
         self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
         self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
+
+
+class PatchEmbedding(Qwen3VLVisionPatchEmbed):  # type: ignore[misc]
+    """Qwen3-VL's own, as one matrix product: kernel and stride of its convolution are the patch, already cut out."""
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Embed patches [N, patch values]."""
+        weight = self.proj.weight
+        return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 class InstructSAM(nn.Module):
@@ -138,13 +155,16 @@ class InstructSAM(nn.Module):
 
     def forward(self, inputs: ModelInputs) -> Prediction:
         """One teacher-forced pass over whole conversations, as in training (paper section 3.2)."""
-        states = self.read(inputs)
-        is_query = inputs.input_ids == self.config.tokens.query
-        query_states = states[is_query].view(-1, self.config.num_queries, states.shape[-1])
-        vision = self.model.grounding_model.encode(inputs.pixels.sam3)
-        features = vision.select(inputs.phrase_owner)
+        bank = self.model.mask_queries
+        query_states = bank.expand(len(inputs.phrase_ids), *bank.shape)
+        if inputs.reads:
+            states = self.read(inputs)
+            query_states = states[inputs.input_ids == self.config.tokens.query].view(-1, *bank.shape)
+        features = None
+        if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
+            features = self.model.grounding_model.encode(inputs.pixels.sam3).select(inputs.phrase_owner)
         prediction = self.ground(features, query_states, inputs.phrase_ids, inputs.phrase_mask)
-        if inputs.writes is None:
+        if not inputs.reads or inputs.writes is None:
             return prediction
         return replace(prediction, answer_logits=self.lm_head(states[inputs.writes]))
 
@@ -165,9 +185,13 @@ class InstructSAM(nn.Module):
             image_grid_thw=inputs.pixels.grid_thw,
             attention_mask=inputs.attention_mask,
         )
+        if inputs.turns is not None:
+            positions = turn_positions(positions, inputs.turns)
         states: Tensor = self.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=hybrid_attention_mask(is_query & variant.hybrid_attention, inputs.attention_mask),
+            attention_mask=hybrid_attention_mask(
+                is_query & variant.hybrid_attention, inputs.attention_mask, inputs.turns
+            ),
             position_ids=positions,
             visual_pos_masks=is_image,
             deepstack_visual_embeds=deepstack,
@@ -181,12 +205,12 @@ class InstructSAM(nn.Module):
         return output.pooler_output, output.deepstack_features
 
     def ground(
-        self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
+        self, vision: VisionFeatures | None, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
     ) -> Prediction:
         """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
 
         Args:
-            vision: features of P pictures.
+            vision: features of P pictures; None will do where there are no phrases.
             query_states: [P, K, D].
             phrase_ids: int64 [P, L].
             phrase_mask: bool [P, L].
@@ -201,10 +225,10 @@ class InstructSAM(nn.Module):
         # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)
-        if query_states.shape[0]:
+        if vision is not None and query_states.shape[0]:
             detections = self.model.grounding_model(vision, queries, phrases, phrase_mask)
         else:
-            detections = no_detections(queries, vision)
+            detections = no_detections(queries, self.mask_grid)
         return Prediction(
             mask_logits=detections.mask_logits,
             score_logits=detections.score_logits,
@@ -220,12 +244,11 @@ def projection(hidden: int, out_dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_dim))
 
 
-def no_detections(queries: Tensor, vision: VisionFeatures) -> Detections:
+def no_detections(queries: Tensor, mask_grid: tuple[int, int]) -> Detections:
     """What SAM3 would answer for no phrases at all: queries [0, K, C]."""
     num_queries = queries.shape[1]
-    height, width = vision.maps[0].shape[-2:]
     return Detections(
-        queries.new_zeros(0, num_queries, height, width),
+        queries.new_zeros(0, num_queries, *mask_grid),
         queries.new_zeros(0, num_queries),
         queries.new_zeros(0, num_queries, 4),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from random import Random
 
 import numpy as np
@@ -17,7 +17,7 @@ from instructsam_model.config import ModelConfig
 from instructsam_model.masks import decode_rle
 from instructsam_model.network import InstructSAM, ModelInputs, Pixels
 from instructsam_model.pictures import read_picture
-from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_model.preprocess import Preprocessor
 from instructsam_training.config import DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, Encoding, encode_conversation
@@ -32,12 +32,13 @@ BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
 
 @dataclass(frozen=True)
 class Example:
-    """One picture with its conversation, on the CPU."""
+    """One picture with its conversation, on the CPU; `independent` questions do not see each other."""
 
     pixels: Pixels
     encoding: Encoding
     targets: tuple[PhraseTarget, ...]
     source: str
+    independent: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Batch:
             return tensor.to(device, non_blocking=True)
 
         pixels = Pixels(**{name: move(getattr(self.inputs.pixels, name)) for name in PIXELS})
-        names = ('input_ids', 'attention_mask', 'phrase_ids', 'phrase_mask', 'phrase_owner', 'writes')
-        inputs = ModelInputs(pixels=pixels, **{name: move(getattr(self.inputs, name)) for name in names})
+        tensors = {field.name: getattr(self.inputs, field.name) for field in fields(ModelInputs)}
+        moved = {name: move(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+        inputs = replace(self.inputs, pixels=pixels, **moved)
         targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
         return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
 
@@ -125,13 +127,15 @@ class ExampleBuilder:
         """Encode a picture and a conversation about it."""
         pixels = self._preprocessor.pixels(frame, CPU)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
-        encoding = encode_conversation(turns, prefix, self._preprocessor, self._config)
+        encoding = encode_conversation(
+            turns, prefix, self._preprocessor, self._config, independent=self._options.independent
+        )
         targets = tuple(
             PhraseTarget(self._on_grid([decode_rle(rle) for rle in span.masks]), span.weak)
             for turn in turns
             for span in turn.spans
         )
-        return Example(pixels, encoding, targets, source)
+        return Example(pixels, encoding, targets, source, self._options.independent)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
         """Masks [H, W] on the mask grid, float16 [N, h, w] of 0 to 1."""
@@ -152,21 +156,28 @@ def collate(examples: Sequence[Example], pad_id: int, skipped: Sequence[str] = (
     """
     length = max(len(example.encoding.input_ids) for example in examples)
     rows = [example.encoding for example in examples]
-    input_ids = torch.tensor([[*row.input_ids, *[pad_id] * (length - len(row.input_ids))] for row in rows])
-    labels = torch.tensor([[*row.labels, *[IGNORED] * (length - len(row.labels))] for row in rows])
-    attention_mask = torch.tensor([[column < len(row.input_ids) for column in range(length)] for row in rows])
+    labels = pad([row.labels for row in rows], length, IGNORED)
     phrases = [(ids, owner) for owner, row in enumerate(rows) for ids in row.phrase_ids]
-    phrase_ids = torch.tensor([[*ids, *[pad_id] * (MAX_PHRASE_TOKENS - len(ids))] for ids, _ in phrases])
-    phrase_mask = torch.tensor([[column < len(ids) for column in range(MAX_PHRASE_TOKENS)] for ids, _ in phrases])
+    longest = max((len(ids) for ids, _ in phrases), default=0)
+    phrase_ids = pad([ids for ids, _ in phrases], longest, pad_id)
+    phrase_mask = pad([[True] * len(ids) for ids, _ in phrases], longest, False)
     pixels = {name: torch.cat([getattr(each.pixels, name) for each in examples]) for name in PIXELS}
     inputs = ModelInputs(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
+        input_ids=pad([row.input_ids for row in rows], length, pad_id),
+        attention_mask=pad([[True] * len(row.input_ids) for row in rows], length, False),
         pixels=Pixels(**pixels),
         phrase_ids=phrase_ids,
         phrase_mask=phrase_mask,
-        phrase_owner=torch.tensor([owner for _, owner in phrases]),
+        phrase_owner=torch.tensor([owner for _, owner in phrases], dtype=torch.long),
         writes=F.pad(labels[:, 1:] != IGNORED, (0, 1)),
+        turns=pad([row.turns for row in rows], length, 0) if examples[0].independent else None,
     )
     targets = tuple(target for example in examples for target in example.targets)
     return Batch(inputs, labels, targets, tuple(example.source for example in examples), tuple(skipped), counts)
+
+
+def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:
+    """Rows of numbers or truth values as one tensor [rows, length], `value` behind those that are shorter."""
+    dtype = torch.bool if isinstance(value, bool) else torch.long
+    padded = [[*row, *[value] * (length - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=dtype).view(len(rows), length)

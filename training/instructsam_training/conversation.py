@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import get_args
 
 from pycocotools import mask as coco_mask
 
+from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.sample import Annotation, Sample
+from instructsam_training.sample import Annotation, Kind, Sample
 from instructsam_training.templates import ask_for_phrase, ask_for_several, ask_for_writing
 
 DISJOINT_IOU = 0.05
@@ -35,10 +37,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and the spans of its answer."""
+    """A question and its answer: spans, or words alone."""
 
     question: str
-    spans: tuple[Span, ...]
+    spans: tuple[Span, ...] = ()
+    words: str = ''
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,26 @@ class ConversationOptions:
         max_instances: and its spans at most so many instances.
         several_probability: how often a picture that allows it is asked for all its names in one question.
         merge_pairs: ask for two names that do not overlap in one question, once a conversation.
+        independent: each question is asked as if it was the first: they share the picture and do not see each other.
+        kinds: annotations of these kinds are asked about.
     """
 
     max_phrases: int = 10
     max_instances: int = 100
     several_probability: float = 0.5
     merge_pairs: bool = True
+    independent: bool = False
+    kinds: tuple[str, ...] = get_args(Kind)
+
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.kinds} - {*get_args(Kind)})
+        if unknown or not self.kinds:
+            raise ConfigError(f'kinds: expected some of {", ".join(get_args(Kind))}, got {list(self.kinds)}')
 
 
 def build_conversation(sample: Sample, rng: Random, options: ConversationOptions) -> tuple[Turn, ...]:
     """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
-    annotations = list(sample.annotations)
+    annotations = [annotation for annotation in sample.annotations if annotation.kind in options.kinds]
     rng.shuffle(annotations)
     annotations = _within_limits(annotations, options)
     names = [annotation for annotation in annotations if annotation.kind == 'phrase']
@@ -89,6 +101,8 @@ def _within_limits(annotations: Sequence[Annotation], options: ConversationOptio
 
 
 def _ask(annotation: Annotation, rng: Random) -> Turn:
+    if annotation.kind == 'caption':
+        return Turn(annotation.text, words=annotation.phrase)
     questions = {
         'phrase': lambda: ask_for_phrase(annotation.phrase, rng),
         'OCR': lambda: ask_for_writing(annotation.phrase, rng),

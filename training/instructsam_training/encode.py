@@ -26,15 +26,22 @@ class Encoding:
         input_ids: T token ids.
         labels: T, the token itself where it is supervised, else `IGNORED`.
         phrase_ids: the tokens of each span's phrase, without delimiters, at most `MAX_PHRASE_TOKENS`.
+        turns: T, 0 on the picture, then 1, 2, ... on the questions with their answers.
     """
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     phrase_ids: tuple[tuple[int, ...], ...]
+    turns: tuple[int, ...]
 
 
 def encode_conversation(
-    turns: Iterable[Turn], image_prefix: Sequence[int], preprocessor: Preprocessor, config: ModelConfig
+    turns: Iterable[Turn],
+    image_prefix: Sequence[int],
+    preprocessor: Preprocessor,
+    config: ModelConfig,
+    *,
+    independent: bool = False,
 ) -> Encoding:
     """Encode a conversation.
 
@@ -43,22 +50,29 @@ def encode_conversation(
         image_prefix: the prompt up to the first question, image placeholders in place.
         preprocessor: for the words.
         config: for the special tokens and K.
+        independent: the questions do not see each other, so each is put as the first one is.
     """
     prompt = preprocessor.prompt
     ids: list[int] = list(image_prefix)
     labels: list[int] = [IGNORED] * len(ids)
     phrases: list[tuple[int, ...]] = []
+    numbers: list[int] = [0] * len(ids)
     for index, turn in enumerate(turns):
-        before = list(prompt.next_question) if index else []
+        before = list(prompt.next_question) if index and not independent else []
         question = [*before, *preprocessor.instruction(turn.question)]
-        answer, supervised = _answer([span.phrase for span in turn.spans], preprocessor, config)
+        if turn.words:
+            answer = preprocessor.text(turn.words)
+            supervised = [True] * len(answer)
+        else:
+            answer, supervised = _answer([span.phrase for span in turn.spans], preprocessor, config)
         end = prompt.answer_end
         ids += [*question, *answer, *end]
         labels += [IGNORED] * len(question)
         labels += [token if kept else IGNORED for token, kept in zip(answer, supervised, strict=True)]
         labels += [end[0], *[IGNORED] * (len(end) - 1)]
         phrases += [tuple(preprocessor.text(span.phrase)[:MAX_PHRASE_TOKENS]) for span in turn.spans]
-    return Encoding(tuple(ids), tuple(labels), tuple(phrases))
+        numbers += [index + 1] * (len(ids) - len(numbers))
+    return Encoding(tuple(ids), tuple(labels), tuple(phrases), tuple(numbers))
 
 
 def _answer(phrases: Sequence[str], preprocessor: Preprocessor, config: ModelConfig) -> tuple[list[int], list[bool]]:

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from instructsam_model.checkpoint import build_empty, write_checkpoint
+from instructsam_model.config import Variant
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.batch import Batch, ExampleBuilder
@@ -35,6 +36,7 @@ from instructsam_training.state import WHOLE, gather_state, read_last_state, res
 from instructsam_training.trainable import choose_trainable, merge_adapters, print_modules, report_modules
 
 MERGED = 'merged'
+SAM3_ALONE = Variant(query_bank=False, conditioned_queries=False)
 
 
 @dataclass
@@ -103,6 +105,9 @@ def train_stage(
     folder: Path,
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
+    whole = network.config
+    if stage.sam3_alone:
+        network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
@@ -122,6 +127,7 @@ def train_stage(
     resume(run)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every)
+    network.config = whole
     finish(run, network, preprocessor)
 
 
@@ -210,8 +216,9 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
         FloatingPointError: its loss is not finite.
     """
     names = ', '.join(batch.sources)
+    inputs = replace(batch.inputs, reads=not run.stage.sam3_alone)
     try:
-        terms = compute_losses(run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses)
+        terms = compute_losses(run.model(inputs), batch.labels, batch.targets, run.stage.losses)
     except FloatingPointError as error:
         raise FloatingPointError(f'{names}: {error}') from error
     loss = total_loss(terms, counts, run.stage.losses) * batch.counts

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.network import Prediction
@@ -24,7 +25,7 @@ from instructsam_training.points import sample_points
 DICE_SMOOTH = 1.0
 SCORE_SMOOTH = 1e-6
 SCORE_FLOOR = 0.1
-TERMS = ('text', 'bce', 'dice', 'box', 'score')
+TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou')
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class LossOptions:
 
     Attributes:
         bce, dice, box, score, text: weights of the terms.
+        corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of its
+            instance, which the paper leaves to the pretraining of SAM3 (DETR, Carion et al., 2020).
         score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
             code).
         no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot
@@ -45,6 +48,8 @@ class LossOptions:
     dice: float = 0.5
     box: float = 1.0
     score: float = 1.0
+    corners: float = 0.0
+    giou: float = 0.0
     score_target: Literal['binary', 'dice'] = 'dice'
     no_target: Literal['supervised', 'matched'] = 'supervised'
     points: int | None = 12_544
@@ -106,6 +111,8 @@ def count_terms(
         'dice': sum(count for count, weak in pairs if not weak),
         'box': sum(count for count, weak in pairs if weak),
         'score': len(targets),
+        'corners': sum(count for count, _ in pairs),
+        'giou': sum(count for count, _ in pairs),
     }
 
 
@@ -119,7 +126,7 @@ def compute_losses(
     """All terms of one batch.
 
     Args:
-        prediction: with `answer_logits` for the supervised tokens.
+        prediction: with `answer_logits` for the supervised tokens; without them there is no text loss.
         labels: int64 [B, T].
         targets: of the P phrases, in their order.
         options: as in the run's configuration.
@@ -128,14 +135,16 @@ def compute_losses(
     Raises:
         FloatingPointError: the network has diverged.
     """
-    assert prediction.answer_logits is not None
     # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
-    nothing = 0 * (prediction.mask_logits.float().mean() + prediction.box_xyxy.float().mean())
+    nothing = 0 * (prediction.mask_logits.float().sum() + prediction.box_xyxy.float().sum())
     sums = dict.fromkeys(TERMS, nothing)
-    next_tokens = labels[:, 1:]
-    sums['text'] = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
-    for mask_logits, score_logits, target in zip(prediction.mask_logits, prediction.score_logits, targets, strict=True):
-        for name, value in phrase_losses(mask_logits, score_logits, target, options, generator).items():
+    if prediction.answer_logits is not None:
+        next_tokens = labels[:, 1:]
+        text = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
+        sums['text'] = nothing + text
+    slots = zip(prediction.mask_logits, prediction.score_logits, prediction.box_xyxy, targets, strict=True)
+    for mask_logits, score_logits, box_xyxy, target in slots:
+        for name, value in phrase_losses(mask_logits, score_logits, box_xyxy, target, options, generator).items():
             sums[name] = sums[name] + value
     return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options))
 
@@ -149,11 +158,12 @@ def total_loss(terms: LossTerms, counts: dict[str, int], options: LossOptions) -
 def phrase_losses(
     mask_logits: Tensor,
     score_logits: Tensor,
+    box_xyxy: Tensor,
     target: PhraseTarget,
     options: LossOptions,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The sums of one phrase: mask_logits [K, h, w], score_logits [K]."""
+    """The sums of one phrase: mask_logits [K, h, w], score_logits [K], box_xyxy [K, 4]."""
     masks = target.masks.to(mask_logits.device)
     if not len(masks) and options.no_target == 'matched':
         masks = masks.new_zeros(1, *mask_logits.shape[1:])
@@ -163,6 +173,8 @@ def phrase_losses(
         slots, instances = match(mask_logits, score_logits, masks, weak=target.weak)
         logits, masks = mask_logits[slots].float(), masks[instances].float()
         losses = box_losses(logits, masks) if target.weak else mask_losses(logits, masks, options.points, generator)
+        if options.corners or options.giou:
+            losses |= corner_losses(box_xyxy[slots].float(), tight_boxes(masks))
         wanted[slots] = wanted_scores(logits, masks, target.weak, options)
     losses['score'] = F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
     return losses
@@ -182,6 +194,31 @@ def mask_losses(
 def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
     """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
     return {'box': (1 - _extent_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
+
+
+def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
+    """How far boxes of matched pairs are from each other, [M, 4] each, 0..1, summed over the pairs."""
+    distance = (predicted_xyxy - boxes_xyxy).abs().sum(1)
+    return {
+        'corners': distance.sum(),
+        'giou': generalized_box_iou_loss(predicted_xyxy, boxes_xyxy, reduction='sum'),
+    }
+
+
+@torch.no_grad()
+def tight_boxes(masks: Tensor) -> Tensor:
+    """Boxes around masks [M, h, w], relative to the picture: [M, 4], 0..1; all 0 where a mask is empty."""
+    height, width = masks.shape[1:]
+    covered = masks > 0.5 * masks.amax((1, 2), keepdim=True)
+    edges: list[Tensor] = []
+    for axis, size in ((1, width), (2, height)):
+        along = covered.any(axis)
+        numbers = torch.arange(size, device=masks.device)
+        first = torch.where(along, numbers, size).amin(1)
+        edges += [torch.minimum(first, along.any(1) * first), torch.where(along, numbers + 1, 0).amax(1)]
+    x1, x2, y1, y2 = edges
+    scale = torch.tensor([width, height, width, height], device=masks.device)
+    return torch.stack([x1, y1, x2, y2], dim=1) / scale
 
 
 @torch.no_grad()

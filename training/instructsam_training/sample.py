@@ -8,8 +8,9 @@ from typing import Literal
 
 from instructsam_model.masks import Rle
 
-Kind = Literal['phrase', 'sentence', 'OCR']
-"""What an annotation's text is: the name of the target, an instruction about it, or the writing on it."""
+Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
+"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that is
+answered in words alone."""
 
 
 class SampleError(ValueError):
@@ -33,7 +34,8 @@ class Annotation:
     Attributes:
         kind: what `text` is.
         text: the name, the instruction, or the writing.
-        phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction.
+        phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction; of a
+            caption, the whole answer.
         masks: one COCO RLE per instance; empty when nothing in the picture answers.
         weak: the masks are filled boxes: only their extent is known.
         box_xyxy: x1, y1, x2, y2 of the target in pixels, of data sets that publish a box beside the mask.

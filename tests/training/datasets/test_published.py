@@ -103,7 +103,7 @@ def test_kinds_of_annotations(read: Callable[..., list[Sample]], entry: dict[str
     ('entry', 'message'),
     [
         (phrase(ann_type='point', ann=['[1, 2]']), 'ann_type: expected mask or bbox'),
-        (phrase(type='caption'), 'type: expected phrase, sentence, OCR'),
+        (phrase(type='rubric'), 'type: expected phrase, sentence, OCR, caption'),
         (phrase(text='  '), 'expected text in text'),
         (phrase(text='.'), 'expected a text and a phrase'),
         (phrase(type='sentence'), 'expected text in category'),
