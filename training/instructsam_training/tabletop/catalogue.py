@@ -178,7 +178,7 @@ CATALOGUE = {
             ('plastic', 'wood', 'metal'), elongated=True,
         ),
         Category(
-            'knife', 'knives', ('cut with', 'slice bread with'), (0.23, 0.030, 0.016), (0.75, 1.2), 1.0,
+            'knife', 'knives', ('cut with', 'slice bread with'), (0.23, 0.028, 0.016), (0.75, 1.2), 1.0,
             (*BRIGHT, 'brown', 'black', 'white'), elongated=True,
         ),
         Category(

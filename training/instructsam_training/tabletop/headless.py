@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+from ctypes.util import find_library
 from typing import Any
 
-PACKAGES = {'egl': 'libegl1 libgl1-mesa-dri', 'osmesa': 'libosmesa6'}
-"""Debian's package with each backend."""
+BACKENDS = {'egl': ('EGL', 'libegl1 libgl1-mesa-dri'), 'osmesa': ('OSMesa', 'libosmesa6')}
+"""The library of each backend, and Debian's packages of it."""
 
 
 class RenderError(RuntimeError):
@@ -15,20 +16,30 @@ class RenderError(RuntimeError):
 
 
 def open_context(size_wh: tuple[int, int]) -> Any:
-    """Open a context and make it current; MUJOCO_GL (egl, osmesa) can choose its backend.
+    """Open a context of MuJoCo's and make it current; MUJOCO_GL (egl, osmesa) can choose its backend.
 
     Raises:
-        RenderError: MuJoCo is not installed, or no backend works.
+        RenderError: no backend's library is installed, or it refuses.
     """
-    chosen = os.environ.get('MUJOCO_GL', '').lower()
-    failures = []
-    for backend in (chosen,) if chosen in PACKAGES else tuple(PACKAGES):
-        try:
-            context = importlib.import_module(f'mujoco.{backend}').GLContext(*size_wh)
-            context.make_current()
-        except Exception as error:  # PyOpenGL answers a missing library with whatever it stumbles over first
-            failures.append(f'{backend} ({PACKAGES[backend]}): {error}')
-            os.environ.pop('PYOPENGL_PLATFORM', None)  # which the failed backend set, and the next one refuses
-        else:
-            return context
-    raise RenderError(f'no OpenGL without a screen; apt install one of these. {"; ".join(failures)}')
+    backend = _choose()
+    try:
+        context = importlib.import_module(f'mujoco.{backend}').GLContext(*size_wh)
+        context.make_current()
+    except Exception as error:  # PyOpenGL answers what is missing with whatever it stumbles over first
+        package = BACKENDS[backend][1]
+        raise RenderError(
+            f'{backend}: expected a context to draw in, got: {error}; try apt install {package}'
+        ) from error
+    return context
+
+
+def _choose() -> str:
+    """The backend asked for, else the first that is installed: PyOpenGL cannot change it once one was tried."""
+    asked = os.environ.get('MUJOCO_GL', '').lower()
+    if asked in BACKENDS:
+        return asked
+    for backend, (library, _) in BACKENDS.items():
+        if find_library(library) is not None:
+            return backend
+    packages = ' or '.join(package for _, package in BACKENDS.values())
+    raise RenderError(f'drawing without a screen: expected EGL or OSMesa, found neither; apt install {packages}')

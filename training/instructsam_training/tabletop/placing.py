@@ -1,6 +1,7 @@
 """`Place`: where a thing of a size can stand: free on the table, on another thing, or inside of one.
 
-Two things on the table never touch: the rectangles under the boxes around them are apart.
+Things never meet, but for a thing and what it stands on or is contained in: the rectangles under the boxes around them
+are apart, or one is all above the other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from instructsam_training.tabletop.scene import Body, slid
 
 CLEARANCE_M = 0.006
 """Between the rectangles of two things on the table."""
+TOUCH_M = 1e-6
+"""Rounding, between a thing and what it stands on."""
 WALL_M = 0.002
 """Between what leans in a container and its walls."""
 LYING = -pi / 2
@@ -38,20 +41,20 @@ class Place:
 
     def on_table(self, rng: np.random.Generator, body: Body, others: tuple[Body, ...]) -> Body | None:
         """The thing somewhere free on the table; None where there is no room."""
-        taken = [rectangle(other) for other in others if other.on is None and other.inside is None]
         for _ in range(TRIES):
             angle, distance = rng.uniform(0, 2 * pi), self.radius_m * sqrt(rng.uniform())
             x, y = distance * cos(angle), 0.8 * distance * sin(angle)
             placed = stand(replace(body, yaw=float(rng.uniform(-pi, pi))), (x, y), 0.0)
-            if self.is_free(placed, taken):
+            if self.is_free(placed, others):
                 return placed
         return None
 
-    def is_free(self, body: Body, taken: list[Rectangle]) -> bool:
-        """Whether a thing is all on the table and apart from all rectangles that are taken."""
+    def is_free(self, body: Body, others: tuple[Body, ...]) -> bool:
+        """Whether a thing is all above the table and apart from the others, but for what it stands on or is inside of."""
         own = rectangle(body, CLEARANCE_M)
         inside = np.all(np.abs(own) < np.array(self.table_m) / 2)
-        return bool(inside) and all(apart(own, other) for other in taken)
+        bearers = (body.on, body.inside)
+        return bool(inside) and not any(meet(body, other) for other in others if other.label not in bearers)
 
 
 def stand(body: Body, xy_m: tuple[float, float], height_m: float) -> Body:
@@ -61,12 +64,23 @@ def stand(body: Body, xy_m: tuple[float, float], height_m: float) -> Body:
 
 
 def rectangle(body: Body, margin_m: float = 0.0) -> Rectangle:
-    """[4, 2], corners of the rectangle under the box around a thing that stands or lies, in their order around it."""
-    upright = abs(body.tilt) < pi / 4
-    length, depth = (body.size_m[0] if upright else body.size_m[2]) / 2 + margin_m, body.size_m[1] / 2 + margin_m
+    """[4, 2], corners of the rectangle under the box around a thing, in their order around it."""
+    across = abs(cos(body.tilt)) * body.size_m[0] + abs(sin(body.tilt)) * body.size_m[2]
+    length, depth = across / 2 + margin_m, body.size_m[1] / 2 + margin_m
     corners = np.array([(-length, -depth), (length, -depth), (length, depth), (-length, depth)])
     turn = np.array([[cos(body.yaw), sin(body.yaw)], [-sin(body.yaw), cos(body.yaw)]])
     return corners @ turn + body.position_m[:2]
+
+
+def meet(first: Body, second: Body) -> bool:
+    """Whether the boxes around two things may come closer than the clearance."""
+    between = hypot(first.position_m[0] - second.position_m[0], first.position_m[1] - second.position_m[1])
+    if between > (hypot(*first.size_m) + hypot(*second.size_m)) / 2 + CLEARANCE_M:
+        return False
+    one, other = first.corners_m[:, 2], second.corners_m[:, 2]
+    if one.min() > other.max() - TOUCH_M or other.min() > one.max() - TOUCH_M:
+        return False
+    return not apart(rectangle(first, CLEARANCE_M), rectangle(second))
 
 
 def apart(first: Rectangle, second: Rectangle) -> bool:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from instructsam_training.tabletop.facts import BACKGROUND, Thing, View
 from instructsam_training.tabletop.headless import open_context
 from instructsam_training.tabletop.scene import Body, Matrix, Scene
-from instructsam_training.tabletop.world import FAR_M, NEAR_M, SURFACES, World, build_model, pixels_of
+from instructsam_training.tabletop.textures import texture
+from instructsam_training.tabletop.world import FAR_M, NEAR_M, SURFACES, World, build_model
 
 Labels = npt.NDArray[np.uint16]
 Depth = npt.NDArray[np.float32]
@@ -36,7 +37,7 @@ class Renderer:
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._world, self._alone = World(model), World(model)
-        self._textures = {}
+        self._textures: dict[str, tuple[str, int]] = {}
 
     def view(self, scene: Scene) -> View:
         """Draw a scene and say what is in it."""
@@ -60,14 +61,14 @@ class Renderer:
 
     def _load_textures(self, scene: Scene) -> None:
         room = scene.room
-        for index, (name, surface) in enumerate(zip(SURFACES, (room.table, room.floor, room.wall), strict=True)):
+        for name, surface in zip(SURFACES, (room.table, room.floor, room.wall), strict=True):
             key = surface.pattern, surface.seed
             if self._textures.get(name) != key:
-                model = self._world.model
-                start = model.tex_adr[index]
-                pixels = pixels_of(surface).ravel()
+                model, pixels = self._world.model, texture(*key).ravel()
+                target = model.texture(name).id
+                start = model.tex_adr[target]
                 model.tex_data[start : start + len(pixels)] = pixels
-                mujoco.mjr_uploadTexture(model, self._context, index)
+                mujoco.mjr_uploadTexture(model, self._context, target)
                 self._textures[name] = key
 
     def _draw(self, world: World, size_wh: tuple[int, int], labels: bool = False) -> tuple[Picture, Depth]:
@@ -84,7 +85,7 @@ class Renderer:
 
     def _things(self, scene: Scene, labels: Labels) -> tuple[Thing, ...]:
         pose = scene.camera.pose
-        inverse = np.linalg.inv(pose)
+        inverse = np.asarray(np.linalg.inv(pose), np.float64)
         things = []
         for body in scene.bodies:
             rows, columns = np.nonzero(labels == body.label)
@@ -98,12 +99,14 @@ class Renderer:
     def _whole_area(self, scene: Scene, body: Body) -> int:
         """Pixels that a thing would have if it were alone and the picture without borders."""
         window = _window(scene, body, self.size_wh)
-        width, height = window[2] - window[0], window[3] - window[1]
+        wide, high = window[2] - window[0], window[3] - window[1]
+        # What is larger than the picture, and so than the memory to draw in, is drawn with coarser pixels.
+        coarse = max(1, ceil(wide / self.size_wh[0]), ceil(high / self.size_wh[1]))
         self._alone.clear()
         self._alone.add_body(body)
         self._alone.look(scene.camera, self.size_wh, window)
-        colors, _ = self._draw(self._alone, (width, height), labels=True)
-        return int((_labels(colors) != BACKGROUND).sum())
+        colors, _ = self._draw(self._alone, (ceil(wide / coarse), ceil(high / coarse)), labels=True)
+        return coarse**2 * int((_labels(colors) != BACKGROUND).sum())
 
 
 def _window(scene: Scene, body: Body, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -117,7 +120,7 @@ def _window(scene: Scene, body: Body, size_wh: tuple[int, int]) -> tuple[int, in
 
 def _labels(colors: Picture) -> Labels:
     """MuJoCo writes a geom's segmentation number plus one into red, and 0 where there is none."""
-    return np.maximum(colors[..., 0].astype(np.uint16), 1) - np.uint16(1)
+    return np.asarray(np.maximum(colors[..., 0], 1) - 1, np.uint16)
 
 
 def _metres(nearness: Depth) -> Depth:

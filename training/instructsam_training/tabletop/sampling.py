@@ -12,7 +12,7 @@ from math import pi
 import numpy as np
 
 from instructsam_training.tabletop.catalogue import CATALOGUE, COLORS, Category, Color, rgb_of
-from instructsam_training.tabletop.placing import LYING, TRIES, Place, inside, on_top, rectangle
+from instructsam_training.tabletop.placing import LYING, TRIES, Place, inside, on_top
 from instructsam_training.tabletop.scene import Body, Motion, Scene, Vector, slid
 from instructsam_training.tabletop.surroundings import sample_camera, sample_lights, sample_room
 
@@ -22,9 +22,12 @@ COMMON = 4.0
 """How much more often categories are drawn that can be stacked, filled or sorted by size than the others."""
 THEMED, SAME_CATEGORY, SAME_COLOR = 0.8, 0.45, 0.25
 """Share of the scenes with a theme, and of their things those of its category, and of its colour."""
-PUT_TOGETHER = 0.3
+PUT_TOGETHER = 0.4
 """Share of things that are put on or into another one where one fits."""
 LIES = 0.3
+"""Share of things that lie, of those that can."""
+SLIDE_STEPS = 20
+"""Places on the way of a sliding thing that are checked, at most a centimetre apart."""
 DISTINCT = 1.2
 """Factor between the sizes of two things of a category, where the range has room for it."""
 
@@ -104,7 +107,7 @@ def _put(rng: np.random.Generator, body: Body, others: tuple[Body, ...], place: 
             if below.label not in covered and below.inside is None:
                 put = inside if CATALOGUE[below.category].is_container else on_top
                 placed = put(rng, upright, below)
-                if placed is not None:
+                if placed is not None and place.is_free(placed, others):
                     return placed
     return place.on_table(rng, body, others)
 
@@ -118,8 +121,8 @@ def _sample_motion(rng: np.random.Generator, bodies: tuple[Body, ...], table_m: 
             continue
         angle, way = rng.uniform(0, 2 * pi), rng.uniform(0.08, 0.2)
         slide = way * np.array([np.cos(angle), np.sin(angle), 0.0])
-        taken = [rectangle(other) for other in bodies if other is not body and not other.on and not other.inside]
+        others = tuple(other for other in bodies if other is not body)
         free = Place(0.0, table_m[:2]).is_free
-        if all(free(slid(body, share * slide), taken) for share in np.linspace(0, 1, 20)):
+        if all(free(slid(body, share * slide), others) for share in np.linspace(0, 1, SLIDE_STEPS)):
             return Motion(orbit, orbit_period, body.label, (float(slide[0]), float(slide[1])), slide_period)
     return Motion(orbit, orbit_period, None, (0.0, 0.0), slide_period)

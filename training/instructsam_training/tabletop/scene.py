@@ -14,6 +14,7 @@ import numpy.typing as npt
 Vector = tuple[float, float, float]
 Rgb = tuple[float, float, float]
 Matrix = npt.NDArray[np.float64]
+CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,12 @@ class Body:
         """[3, 3], from its own frame into the table's."""
         turn = np.array([[cos(self.yaw), -sin(self.yaw), 0], [sin(self.yaw), cos(self.yaw), 0], [0, 0, 1]])
         lean = np.array([[cos(self.tilt), 0, sin(self.tilt)], [0, 1, 0], [-sin(self.tilt), 0, cos(self.tilt)]])
-        return turn @ lean
+        return np.asarray(turn @ lean)
 
     @property
     def corners_m(self) -> Matrix:
         """[8, 3], those of the box around it, in the table's frame."""
-        signs = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
-        return signs * self.size_m @ self.rotation.T + self.position_m
+        return np.asarray(CORNERS * self.size_m @ self.rotation.T + self.position_m)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _hammer() -> tuple[Part, ...]:
         lathe([(0, -0.05), (0.015, -0.05), (0.015, -0.028), (0.011, -0.02)]),
     )
     claw = prism([(0.094, 0.018), (0.119, 0.018), (0.100, 0.050), (0.094, 0.050)], 0.010)
-    head = joined(neck, face.turned((1, 2, 0)).turned((1, 2, 0)).placed((0.106, 0, 0)), claw)
+    head = joined(neck, face.turned((1, 2, 0)).placed((0.106, 0, 0)), claw)
     return _own(handle), Part('gray', 'metal', head)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +108,7 @@ def arc(inner: float, outer: float, half_height: float, start: float, stop: floa
     """A flat ring about z, or a part of it, from angle `start` to `stop` in radians."""
     steps = np.linspace(start, stop, ROUND)
     pieces = []
-    for left, right in zip(steps[:-1], steps[1:], strict=True):
+    for left, right in pairwise(steps):
         corners = [(inner, left), (outer, left), (outer, right), (inner, right)]
         pieces.append(
             prism([(radius * np.cos(angle), radius * np.sin(angle)) for radius, angle in corners], half_height)

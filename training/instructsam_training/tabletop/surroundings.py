@@ -29,6 +29,8 @@ WALLS = (('plain', ((0, 0.0, 0.5), (360, 0.25, 1.0))), ('speckle', ((0, 0.0, 0.5
 ELEVATION_DEG = (25, 75)
 FIELD_OF_VIEW_DEG = (38, 56)
 """From the top to the bottom of the picture."""
+FILL = 0.15
+"""Strength of the light from straight above."""
 DISTANCE_M = (0.50, 1.35)
 
 
@@ -56,10 +58,10 @@ def _sample_surface(
 def sample_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Light from everywhere, and one or two lamps; all together neither too dark nor too bright."""
     count = int(rng.integers(1, 3))
-    ambient = float(rng.uniform(0.38, 0.55))
-    lamps = rng.uniform(0.35, 0.55) * rng.dirichlet(np.full(count, 4.0))
+    ambient, total = rng.uniform((0.35, 0.85), (0.50, 1.08)).tolist()
+    lamps = (total - ambient - FILL) * rng.dirichlet(np.full(count, 4.0))
     shadows = rng.random() < 0.85
-    lights = [_sample_light(rng, (0.0, 0.0), ambient, 0.15, False)]
+    lights = [_sample_light(rng, (0.0, 0.0), ambient, FILL, False)]
     lights += [
         _sample_light(rng, (0.2, 1.0), 0.0, float(lamp), bool(shadows) and i == 0) for i, lamp in enumerate(lamps)
     ]
@@ -88,7 +90,7 @@ def sample_camera(rng: np.random.Generator, bodies: tuple[Body, ...]) -> Camera:
     middle = (places.min(0) + places.max(0)) / 2
     reach = float(np.linalg.norm(places - middle, axis=1).max()) + 0.05
     field = radians(rng.uniform(*FIELD_OF_VIEW_DEG))
-    distance = reach / tan(field / 2) * rng.uniform(0.95, 1.4)
+    distance = reach / tan(field / 2) * rng.uniform(0.85, 1.25)
     x, y, z = (middle + rng.normal(0, 0.15 * reach, 3) * (1, 1, 0)).tolist()
     return Camera(
         target_m=(x, y, max(z, 0.0)),

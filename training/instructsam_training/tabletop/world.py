@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-import numpy.typing as npt
 
 from instructsam_training.tabletop.catalogue import CATALOGUE, COLORS, MATERIALS, rgb_of
 from instructsam_training.tabletop.facts import BACKGROUND
@@ -174,8 +173,3 @@ def _set_light(drawn: mujoco.MjvLight, index: int, light: Light) -> None:
     drawn.pos, drawn.dir = -2.0 * direction, direction
     drawn.ambient, drawn.diffuse, drawn.specular = light.ambient, light.diffuse, light.specular
     drawn.attenuation, drawn.cutoff, drawn.exponent, drawn.bulbradius = (1, 0, 0), 60, 1, 0.02
-
-
-def pixels_of(surface: Surface) -> npt.NDArray[np.uint8]:
-    """The texture of a surface."""
-    return texture(surface.pattern, surface.seed)
