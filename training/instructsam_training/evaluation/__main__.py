@@ -18,6 +18,7 @@ from rich.console import Console
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_training.evaluation.answer import Answer, read_answers
 from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
+from instructsam_training.evaluation.predictions import read_predictions, write_questions
 from instructsam_training.evaluation.prompts import plain
 from instructsam_training.evaluation.question import Question, phrased, with_others_texts
 from instructsam_training.evaluation.report import Setting, make_report, speed_of, write_json
@@ -68,7 +69,15 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--checkpoint', required=True, help='folder, or id on the Hugging Face hub')
+    who = group.add_mutually_exclusive_group(required=True)
+    who.add_argument(
+        '--predictions',
+        type=Path,
+        metavar='FILE',
+        help="score this: COCO results, GSEval's JSON lines, results of the public scripts, or an answers file",
+    )
+    who.add_argument('--questions', type=Path, metavar='FILE', help='only write what there is to predict')
+    who.add_argument('--checkpoint', help='folder, or id on the Hugging Face hub')
     group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     group.add_argument('--dtype', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16'))
     group.add_argument(
@@ -100,25 +109,41 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         OSError: a file cannot be written.
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
-    split = arguments.split or benchmark.splits[0]
-    questions = benchmark.questions(arguments.data, split, skipped, arguments.images)[: arguments.limit]
-    setting = Setting(
-        split=split,
-        protocol=arguments.protocol,
-        min_score=benchmark.min_score if arguments.min_score is None else arguments.min_score,
-        source=arguments.checkpoint,
-        prompt=arguments.prompt,
-        shuffle=arguments.shuffle_instructions,
-    )
-    folder = arguments.out or Path('evaluation', f'{benchmark.name}-{split}')
-    questions = phrased(questions, plain if arguments.prompt == 'plain' else benchmark.prompt)
-    if setting.shuffle is not None:
-        questions = with_others_texts(questions, setting.shuffle)
-    answers = _answers_of_checkpoint(arguments, benchmark, setting, questions, folder, console)
+    setting = setting_of(arguments, benchmark)
+    questions = benchmark.questions(arguments.data, setting.split, skipped, arguments.images)[: arguments.limit]
+    folder = arguments.out or Path('evaluation', f'{benchmark.name}-{setting.split}')
+    answers: Mapping[str, Answer] | None
+    if arguments.questions is not None:
+        write_questions(questions, arguments.questions)
+        return _outcome([str(error) for error in skipped.errors], console)
+    if arguments.predictions is not None:
+        answers = read_predictions(arguments.predictions, questions, skipped)
+    else:
+        questions = in_words(questions, benchmark, setting)
+        answers = _answers_of_checkpoint(arguments, benchmark, setting, questions, folder, console)
     if answers is None:
         return DONE
     report, _ = make_report(benchmark, setting, questions, answers, [str(error) for error in skipped.errors])
-    return _publish(report, speed_of([*answers.values()]), folder, console)
+    _publish(report, speed_of([*answers.values()]), folder, console)
+    return _outcome(report['skipped'], console)
+
+
+def setting_of(arguments: argparse.Namespace, benchmark: Benchmark) -> Setting:
+    """What the command line asks for, with the benchmark's own choices where it says nothing."""
+    return Setting(
+        split=arguments.split or benchmark.splits[0],
+        protocol=arguments.protocol,
+        min_score=benchmark.min_score if arguments.min_score is None else arguments.min_score,
+        source=str(arguments.checkpoint or arguments.predictions),
+        prompt=arguments.prompt,
+        shuffle=arguments.shuffle_instructions,
+    )
+
+
+def in_words(questions: Sequence[Question], benchmark: Benchmark, setting: Setting) -> list[Question]:
+    """The questions as they are put to the model."""
+    asked = phrased(questions, plain if setting.prompt == 'plain' else benchmark.prompt)
+    return asked if setting.shuffle is None else with_others_texts(asked, setting.shuffle)
 
 
 def _answers_of_checkpoint(
@@ -147,18 +172,23 @@ def _answers_of_checkpoint(
     return read_answers(folder) if processes.is_main_process else None
 
 
-def _publish(report: Mapping[str, Any], speed: Mapping[str, Any], folder: Path, console: Console) -> int:
+def _publish(report: Mapping[str, Any], speed: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Write and show the report."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'report.json', report)
     Console().print(*report_tables(report))
     if speed:
         write_json(folder / 'speed.json', speed)
         console.print(speed_line(speed))
     console.print(f'report: {folder / "report.json"}', soft_wrap=True)
-    if report['skipped']:
-        console.print(f'{len(report["skipped"])} skipped, listed there; the first: {report["skipped"][0]}')
-        return DONE_WITH_SKIPS
-    return DONE
+
+
+def _outcome(skipped: Sequence[str], console: Console) -> int:
+    """The exit status, and what was skipped."""
+    if not skipped:
+        return DONE
+    console.print(f'{len(skipped)} skipped, the first: {skipped[0]}', soft_wrap=True, markup=False)
+    return DONE_WITH_SKIPS
 
 
 if __name__ == '__main__':

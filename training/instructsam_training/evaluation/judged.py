@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from instructsam_model.masks import Rle
+from instructsam_training.datasets.segmentation import is_empty
 from instructsam_training.evaluation.answer import Answer
 from instructsam_training.evaluation.question import Question
 from instructsam_training.metrics import IOU_THRESHOLDS, Measured, Record, measure
@@ -50,7 +51,7 @@ class Judged:
         iou: float64 (Q,), by the benchmark's rule.
         box_iou: float64 (Q,), of the boxes around all predictions and all targets; NaN where there is no target.
         target_count: float64 (Q,).
-        kept_count: float64 (Q,), predictions above the score threshold.
+        kept_count: float64 (Q,), predictions above the score threshold that cover a pixel.
         owner: int64 (N,), question of each prediction; predictions of all questions together, best score first.
         is_right: bool (N, T), whether the prediction found a target of its own.
     """
@@ -94,7 +95,7 @@ def judge(pairs: Iterable[tuple[Question, Answer]], min_score: float, rule: IouR
         iou=np.array([rule.iou(each.intersection, each.union) for each in measured]),
         box_iou=np.array([_box_iou(*pair) for pair in zip(questions, records, strict=True)]),
         target_count=np.array([each.target_count for each in measured], dtype=np.float64),
-        kept_count=np.array([len(each.scores) for each in measured], dtype=np.float64),
+        kept_count=np.array([_count_seen(record.predictions) for record in records], dtype=np.float64),
         owner=owner[order],
         is_right=is_right[order],
     )
@@ -117,11 +118,15 @@ def _record(question: Question, answer: Answer, min_score: float) -> Record:
     )
 
 
+def _count_seen(rles: Sequence[Rle]) -> int:
+    return sum(not is_empty(rle) for rle in rles)
+
+
 def _box_iou(question: Question, record: Record) -> float:
     """IoU of the boxes around everything predicted and around the target; 0 where nothing was predicted."""
     if not record.targets:
         return float('nan')
-    if not record.predictions:
+    if not _count_seen(record.predictions):
         return 0.0
     target = np.array(question.box_xyxy) if question.box_xyxy is not None else _box_around(record.targets)
     found = _box_around(record.predictions)

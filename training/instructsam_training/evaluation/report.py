@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from instructsam_training.datasets.segmentation import is_empty
 from instructsam_training.evaluation.answer import Answer
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.coco_ap import coco_average_precision
@@ -70,6 +71,8 @@ def make_report(
     failed = [f'{question.id}: {answer.error}' for question, answer in pairs if answer.error]
     missing = [f'{question.id}: not answered' for question in questions if question.id not in answers]
     pairs = [(question, answer) for question, answer in pairs if not answer.error]
+    if benchmark.released_leaves_out and setting.protocol == 'released':
+        pairs = [(question, answer) for question, answer in pairs if _has_found(answer, setting.min_score)]
     judged = judge(pairs, setting.min_score, benchmark.rule_of(setting.protocol))
     everything = np.ones(len(pairs))
     metrics = {name: METRICS[name] for name in benchmark.metrics}
@@ -82,6 +85,7 @@ def make_report(
         'questions': len(questions),
         'pictures': len({question.image for question in questions}),
         'answered': len(pairs),
+        'nothing_found': int((judged.kept_count == 0).sum()),
         'overall': overall,
         'intervals': {name: list(ends) for name, ends in intervals(judged, metrics).items()} if pairs else {},
         'strata': {
@@ -130,6 +134,12 @@ def write_json(file: Path, content: Any) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(file)
+
+
+def _has_found(answer: Answer, min_score: float) -> bool:
+    """Whether a mask that is kept covers a pixel."""
+    pairs = zip(answer.masks, answer.scores, strict=True)
+    return any(score > min_score and not is_empty(mask) for mask, score in pairs)
 
 
 def _row(judged: Judged, benchmark: Benchmark, weights: np.ndarray) -> Row:
