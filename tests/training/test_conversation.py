@@ -27,6 +27,9 @@ BOWL = Annotation('phrase', 'bowl', 'bowl', (box(20),))
 KNIFE = Annotation('sentence', 'What would cut the bread?', 'knife', (box(30),))
 SIGN = Annotation('OCR', 'EXIT', 'EXIT', (box(12),))
 GHOST = Annotation('phrase', 'elephant', 'elephant')
+SET = Annotation(
+    'sentence', 'The spoon and the fork?', 'spoon', (box(12),), more=(Annotation('phrase', 'fork', 'fork'),)
+)
 
 
 def sample(*annotations: Annotation, several_at_once: bool = False) -> Sample:
@@ -53,6 +56,12 @@ def test_order_and_wording_change_with_the_seed_and_only_with_it() -> None:
     one = sample(MUG, BOWL, KNIFE)
     assert len({turns[0].question for turns in conversations(one, SINGLE)}) > 6
     assert conversations(one, SINGLE) == conversations(one, SINGLE)
+
+
+def test_an_instruction_for_several_things_is_answered_in_one_turn() -> None:
+    for turns in conversations(sample(SET, MUG), SINGLE):
+        asked = {turn.question: turn.spans for turn in turns}
+        assert asked[SET.text] == (Span('spoon', SET.masks), Span('fork'))
 
 
 def test_names_that_do_not_overlap_may_share_a_question() -> None:
@@ -85,6 +94,14 @@ def test_several_names_at_once_where_the_picture_allows_it() -> None:
 def test_limits(options: ConversationOptions, spans: int) -> None:
     for turns in conversations(sample(MUG, BOWL, KNIFE, SIGN), options):
         assert sum(len(turn.spans) for turn in turns) <= spans
+
+
+def test_each_name_of_an_instruction_counts_towards_the_limit() -> None:
+    counts = {
+        sum(len(turn.spans) for turn in turns)
+        for turns in conversations(sample(SET, BOWL, KNIFE), ConversationOptions(max_phrases=2))
+    }
+    assert counts == {1, 2}
 
 
 def test_supervised_is_what_the_model_has_to_write(segmenter: InstructSAMSegmenter) -> None:

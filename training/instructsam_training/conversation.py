@@ -91,10 +91,11 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
 
 def _within_limits(annotations: Sequence[Annotation], options: ConversationOptions) -> list[Annotation]:
     kept: list[Annotation] = []
-    instances = 0
-    for annotation in annotations[: options.max_phrases]:
-        instances += len(annotation.masks)
-        if kept and instances > options.max_instances:
+    phrases = instances = 0
+    for annotation in annotations:
+        phrases += len(annotation.parts)
+        instances += sum(len(part.masks) for part in annotation.parts)
+        if kept and (phrases > options.max_phrases or instances > options.max_instances):
             break
         kept.append(annotation)
     return kept
@@ -108,7 +109,7 @@ def _ask(annotation: Annotation, rng: Random) -> Turn:
         'OCR': lambda: ask_for_writing(annotation.phrase, rng),
         'sentence': lambda: annotation.text,
     }
-    return Turn(questions[annotation.kind](), (_span(annotation),))
+    return Turn(questions[annotation.kind](), tuple(map(_span, annotation.parts)))
 
 
 def _ask_together(annotations: Sequence[Annotation], rng: Random) -> Turn:

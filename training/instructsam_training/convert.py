@@ -45,9 +45,10 @@ class Counts:
         self.missing += not sample.image.is_file()
         for annotation in sample.annotations:
             self.annotations += 1
-            self.instances += len(annotation.masks)
-            self.boxes += len(annotation.masks) * annotation.weak
-            self.without_target += not annotation.masks
+            self.without_target += not any(part.masks for part in annotation.parts)
+            for part in annotation.parts:
+                self.instances += len(part.masks)
+                self.boxes += len(part.masks) * part.weak
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,8 +9,10 @@ from typing import Literal
 from instructsam_model.masks import Rle
 
 Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
-"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that is
-answered in words alone."""
+"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that
+is answered in words alone."""
+ANSWERED: tuple[Kind, ...] = ('sentence', 'caption')
+"""Those whose phrase is not their text."""
 
 
 class SampleError(ValueError):
@@ -39,6 +41,7 @@ class Annotation:
         masks: one COCO RLE per instance; empty when nothing in the picture answers.
         weak: the masks are filled boxes: only their extent is known.
         box_xyxy: x1, y1, x2, y2 of the target in pixels, of data sets that publish a box beside the mask.
+        more: further names that the instruction asks for, answered after this one.
 
     Raises:
         ValueError: text or phrase are empty.
@@ -50,10 +53,16 @@ class Annotation:
     masks: tuple[Rle, ...] = ()
     weak: bool = False
     box_xyxy: tuple[float, float, float, float] | None = None
+    more: tuple[Annotation, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
             raise ValueError(f'annotation: expected a text and a phrase, got {self.text!r} and {self.phrase!r}')
+
+    @property
+    def parts(self) -> tuple[Annotation, ...]:
+        """What the answer has a span for: this and `more`."""
+        return (self, *self.more)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Sample:
     left_out: tuple[SampleError, ...] = ()
 
     def __post_init__(self) -> None:
-        masks = [rle for annotation in self.annotations for rle in annotation.masks]
+        masks = [rle for annotation in self.annotations for part in annotation.parts for rle in part.masks]
         for rle in masks if self.ignore is None else [*masks, self.ignore]:
             if tuple(rle['size']) != self.size_hw:
                 raise ValueError(f'masks: expected the size {self.size_hw} of the picture, got {tuple(rle["size"])}')

@@ -36,7 +36,9 @@ def everything(images: Path) -> list[Sample]:
                 named('box', (box,), weak=True),
                 Annotation('sentence', 'What cuts "bread"?', 'knife', (RLE,), box_xyxy=(0.0, 1.5, 6.0, 4.0)),
                 Annotation('sentence', 'Who?', 'mr. b.', (RLE,)),
+                Annotation('caption', 'How many mugs are there?', 'two'),
                 Annotation('OCR', 'Ausgang → Ä', 'ausgang → Ä', (RLE,)),
+                Annotation('sentence', 'Pots and pan?', 'pots', (RLE, box), more=(named('pan'), named('lid', (RLE,)))),
             ),
             several_at_once=True,
             depth=images / 'depth' / 'a.png',
@@ -74,7 +76,7 @@ def test_published_form_is_what_others_expect(tmp_path: Path) -> None:
     first, second, _ = json.loads(file.read_text())
     assert first['image'] == 'a.jpg'
     assert (first['type'], second['type']) == ('instseg', 'seg')
-    assert [entry['ann_type'] for entry in first['annotation']] == ['mask', 'mask', 'bbox', 'mask', 'mask', 'mask']
+    assert [entry['ann_type'] for entry in first['annotation']] == ['mask', 'mask', 'bbox', *['mask'] * 4]
     assert json.loads(first['annotation'][2]['ann'][0]) == [0, 0, 2, 2]
     assert json.loads(first['annotation'][0]['ann'][0]) == RLE
     assert first['annotation'][1]['ann'] is None

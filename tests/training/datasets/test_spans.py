@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from instructsam_model.masks import encode_rle
-from instructsam_training.datasets.spans import read_spans
+from instructsam_training.datasets.spans import read_spans, write_spans
 from instructsam_training.sample import Annotation, named
 
 SIZE_HW = (4, 6)
@@ -43,7 +43,7 @@ def turns(*values: str) -> list[dict[str, str]]:
         pytest.param(
             turns('Knife and cup?', f'{SPAN.format("knife")}, {SPAN.format("cup")}'),
             [COLUMN, None],
-            [named('knife', (RLE,)), named('cup')],
+            [Annotation('sentence', 'Knife and cup?', 'knife', (RLE,), more=(named('cup'),))],
             id='two names, one of them of nothing',
         ),
         pytest.param(
@@ -80,3 +80,22 @@ def test_answers_with_spans(conversation: Any, masks: Any, expected: list[Annota
 def test_conversations_that_cannot_be_read(conversation: Any, masks: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_spans(conversation, masks, SIZE_HW)
+
+
+@pytest.mark.parametrize(
+    ('annotation', 'message'),
+    [
+        (
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('cup'),)),
+            "names as they are read back, got .'cup'",
+        ),
+        (
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(Annotation('phrase', 'Pot', 'Pot'),)),
+            "got .'cup', 'Pot'",
+        ),
+        (Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('pot', (RLE,), weak=True),)), 'got filled boxes'),
+    ],
+)
+def test_answers_that_would_read_back_differently_are_not_written(annotation: Annotation, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_spans([annotation])

@@ -7,8 +7,9 @@
        {"type": "phrase", "text": "purple elephant", "category": null, "ann_type": "mask", "ann": null}]}
 
 Arrow needs one type a column, so published files keep what varies as JSON text, and absent fields come back as None;
-here every field may be either. `id`, `depth`, `scene`, `ignore` and an annotation's `box` are additions of
-`write_published`, absent where there is nothing to say; other readers of the format pass over them.
+here every field may be either. `id`, `depth`, `scene`, `ignore`, an annotation's `box` and the type `caption`, whose
+`category` is the answer in words, are additions of `write_published`, absent where there is nothing to say; other
+readers of the format pass over the fields.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from instructsam_training.datasets.files import checked_size, picture_size, text
 from instructsam_training.datasets.records import RawRecord, iter_records
 from instructsam_training.datasets.segmentation import box_rle, clip_box, instance_rle
 from instructsam_training.datasets.spans import read_spans
-from instructsam_training.sample import Annotation, Kind, Sample, SampleError, SkipReport, clean_phrase
+from instructsam_training.sample import ANSWERED, Annotation, Kind, Sample, SampleError, SkipReport, clean_phrase
 
 
 def read_published(file: Path, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
@@ -123,7 +124,7 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
         raise ValueError(f'type: expected {", ".join(get_args(Kind))}, got {entry.get("type")!r}')
     kind: Kind = entry['type']
     text = text_of(entry, 'text')
-    phrase = clean_phrase(text_of(entry, 'category') if kind == 'sentence' else text)
+    phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED else text)
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
     return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)
 

@@ -14,7 +14,8 @@ from pycocotools import mask as coco_mask
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.sample import Annotation, Sample, clean_phrase
+from instructsam_training.datasets.spans import write_spans
+from instructsam_training.sample import ANSWERED, Annotation, Sample, clean_phrase
 
 SUFFIXES = ('.json', '.jsonl')
 
@@ -35,7 +36,7 @@ def write_published(samples: Iterable[Sample], file: Path, images: Path | None =
 
     Raises:
         ConfigError: the name ends in something else, or there is less than one shard.
-        ValueError: the phrase of a name is not what reading it back would make of it.
+        ValueError: a phrase is not what reading it back would make of it.
     """
     if file.suffix not in SUFFIXES:
         raise ConfigError(f'{file}: expected a name that ends in {" or ".join(SUFFIXES)}')
@@ -58,17 +59,20 @@ def shard_names(file: Path, shards: int) -> list[Path]:
 
 
 def record_of(sample: Sample, images: Path) -> dict[str, Any]:
-    """A sample as a record of the published format."""
+    """A sample as a record of the published format; questions for several things come last when it is read back."""
     record: dict[str, Any] = {
         'id': sample.id,
         'image': _relative(sample.image, images),
         'height': sample.size_hw[0],
         'width': sample.size_hw[1],
         'type': 'instseg' if sample.several_at_once else 'seg',
-        'annotation': [_entry(annotation) for annotation in sample.annotations],
+        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.more],
         'mask': None,
         'conversations': None,
     }
+    several = [annotation for annotation in sample.annotations if annotation.more]
+    if several:
+        record['conversations'], record['mask'] = write_spans(several)
     if sample.depth is not None:
         record['depth'] = _relative(sample.depth, images)
     if sample.scene:
@@ -86,7 +90,7 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         'ann_type': 'bbox' if annotation.weak else 'mask',
         'ann': [json.dumps(_target(rle, weak=annotation.weak)) for rle in annotation.masks] or None,
     }
-    if annotation.kind == 'sentence':
+    if annotation.kind in ANSWERED:
         # Reading drops one final full stop, which may be the phrase's own.
         is_stable = clean_phrase(annotation.phrase) == annotation.phrase
         entry['category'] = annotation.phrase if is_stable else f'{annotation.phrase}.'

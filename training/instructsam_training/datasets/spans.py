@@ -1,12 +1,13 @@
 """Published records that are whole conversations: their answers hold spans, and each span has a mask.
 
 An answer such as `It is the <|object_ref_start|>kettle<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>.` has one span.
+It is the form of questions that ask for several things at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from instructsam_model.masks import Rle
@@ -16,14 +17,14 @@ from instructsam_training.sample import Annotation, clean_phrase, named
 SPAN = re.compile(
     r'(?:<\|object_ref_start\|>(?P<phrase>[^<]*)<\|object_ref_end\|>\s*)?(?:<\|mask_start\|>\s*)?(?:\[SEG\])+'
 )
+WRITTEN_SPAN = '<|object_ref_start|>{}<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>'
 MARKERS = re.compile(r'<(?:image|video)>\s*')
 
 
 def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tuple[Annotation, ...]:
     """The questions of a conversation and the masks that answer them.
 
-    An answer that names one thing, in one span or in several, answers its question. An answer that names several things
-    has no form of its own here: each name becomes a question, and the question about all of them is left out.
+    Spans of one name in an answer are its instances; further names are in `more` of the first one's annotation.
 
     Args:
         conversations: questions and answers in turn, `{'from': ..., 'value': text}`; who speaks is told by the order.
@@ -66,11 +67,32 @@ def _phrase(span: re.Match[str]) -> str:
     return phrase
 
 
+def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]], list[Rle | None]]:
+    """Conversations and masks that `read_spans` reads back as these annotations.
+
+    Raises:
+        ValueError: it would not, because two names of an answer are the same, one is not clean, or masks are boxes.
+    """
+    turns: list[dict[str, str]] = []
+    masks: list[Rle | None] = []
+    for annotation in annotations:
+        phrases = [part.phrase for part in annotation.parts]
+        if len(set(phrases)) < len(phrases) or any(clean_phrase(each) != each or '<' in each for each in phrases):
+            raise ValueError(f'{annotation.text!r}: expected different names as they are read back, got {phrases}')
+        if any(part.weak for part in annotation.parts):
+            raise ValueError(f'{annotation.text!r}: expected masks for several names, got filled boxes')
+        spans = [(part.phrase, mask) for part in annotation.parts for mask in part.masks or (None,)]
+        answer = ', '.join(WRITTEN_SPAN.format(phrase) for phrase, _ in spans)
+        turns += [{'from': 'human', 'value': annotation.text}, {'from': 'gpt', 'value': answer}]
+        masks += [mask for _, mask in spans]
+    return turns, masks
+
+
 def _answered(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[Annotation]:
     masks: dict[str, tuple[Rle, ...]] = {}
     for phrase, rle in spans:
         masks[phrase] = (*masks.get(phrase, ()), *([] if rle is None else [rle]))
-    if len(masks) == 1:
-        phrase, found = next(iter(masks.items()))
-        return [Annotation('sentence', question, phrase, found)]
-    return [named(phrase, found) for phrase, found in masks.items()]
+    if not masks:
+        return []
+    first, *more = (named(phrase, found) for phrase, found in masks.items())
+    return [Annotation('sentence', question, first.phrase, first.masks, more=tuple(more))]
