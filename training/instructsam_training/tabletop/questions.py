@@ -122,7 +122,7 @@ def _ask(kind: Kind, layout: Layout, rng: Random, split: Split) -> Question | No
         if kind == 'several':
             question = _several(layout, rng, split)
         else:
-            found = _settled(kind, layout, rng)
+            found = settled(kind, layout, rng)
             question = found and _single(kind, *found, rng, split)
         if question is not None:
             return question
@@ -131,7 +131,7 @@ def _ask(kind: Kind, layout: Layout, rng: Random, split: Split) -> Question | No
 
 def _single(kind: Kind, request: Request, targets: tuple[Thing, ...], rng: Random, split: Split) -> Question:
     labels = tuple(thing.label for thing in targets)
-    is_plural = _is_plural(request, targets, rng)
+    is_plural = is_plural_of(request, targets, rng)
     part = Part(phrase_of(request, is_plural=is_plural), labels)
     return Question(kind, text_of(request, split, rng, is_plural=is_plural), (part,))
 
@@ -139,11 +139,11 @@ def _single(kind: Kind, request: Request, targets: tuple[Thing, ...], rng: Rando
 def _several(layout: Layout, rng: Random, split: Split) -> Question | None:
     parts: list[Part] = []
     for _ in range(rng.choice((2, 2, 2, 3))):
-        found = _settled(rng.choice(SEVERAL_KINDS), layout, rng)
+        found = settled(rng.choice(SEVERAL_KINDS), layout, rng)
         if found is None or found[0].construction not in SEVERAL_CONSTRUCTIONS:
             return None
         request, targets = found
-        phrase = phrase_of(request, is_plural=_is_plural(request, targets, rng))
+        phrase = phrase_of(request, is_plural=is_plural_of(request, targets, rng))
         parts.append(Part(phrase, tuple(thing.label for thing in targets)))
     labels = [label for part in parts for label in part.targets]
     if len(set(labels)) < len(labels):
@@ -151,7 +151,7 @@ def _several(layout: Layout, rng: Random, split: Split) -> Question | None:
     return Question('several', several_text([part.phrase for part in parts], split, rng), tuple(parts))
 
 
-def _settled(kind: Kind, layout: Layout, rng: Random) -> tuple[Request, tuple[Thing, ...]] | None:
+def settled(kind: Kind, layout: Layout, rng: Random) -> tuple[Request, tuple[Thing, ...]] | None:
     """Draw a request, and its answer if that is beyond doubt and as the kind wants it."""
     request = rng.choice(DRAWS[kind])(layout, rng)
     targets = None if request is None else answer(request.meaning, layout)
@@ -165,7 +165,8 @@ def _settled(kind: Kind, layout: Layout, rng: Random) -> tuple[Request, tuple[Th
     return None if is_trivial and rng.random() > TRIVIAL_SHARE else (request, targets)
 
 
-def _is_plural(request: Request, targets: Sequence[Thing], rng: Random) -> bool:
+def is_plural_of(request: Request, targets: Sequence[Thing], rng: Random) -> bool:
+    """Whether to speak of several things; where there are none, either will do."""
     if request.is_plural or len(targets) > 1:
         return True
     return not targets and request.count is None and rng.random() < 0.2
