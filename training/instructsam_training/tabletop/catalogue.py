@@ -1,4 +1,4 @@
-"""`Category`: what lies on the table, in which sizes, colours and materials, and what it is good for."""
+"""`Category`: what lies on the table, in which sizes, colours and materials."""
 
 from __future__ import annotations
 
@@ -40,63 +40,6 @@ class Material:
     pattern: str = ''
 
 
-@dataclass(frozen=True)
-class Cavity:
-    """The room inside a container, widening from its floor to its rim, as shares of the box around the container.
-
-    Attributes:
-        floor_radius: at the floor, in depths of the box.
-        rim_radius: at the rim, in depths of the box.
-        floor_height: of the floor above the bottom, in heights of the box.
-        axis_x: where its axis stands, in lengths of the box from the middle.
-    """
-
-    floor_radius: float
-    rim_radius: float
-    floor_height: float
-    axis_x: float = 0.0
-
-
-@dataclass(frozen=True)
-class Category:
-    """A kind of thing.
-
-    Attributes:
-        name: singular.
-        plural: of the name.
-        affordances: what it is good for, each fitting after "something to".
-        size_m: length, depth and height of the box around a middling one that stands as it is used.
-        scale: smallest and largest factor on that.
-        stretch: height alone varies by up to this factor and one over it.
-        colors: names of its usual colours.
-        materials: names.
-        cavity: what a container holds; None for other things.
-        flat_top: others can stand on it.
-        lies: rests on its side as well.
-        elongated: long and thin; leans in a mug.
-        round: rolls; rests only on the table, on a plate, or in a container.
-    """
-
-    name: str
-    plural: str
-    affordances: tuple[str, ...]
-    size_m: tuple[float, float, float]
-    scale: tuple[float, float] = (0.75, 1.35)
-    stretch: float = 1.12
-    colors: tuple[str, ...] = ()
-    materials: tuple[str, ...] = ('plastic',)
-    cavity: Cavity | None = None
-    flat_top: bool = False
-    lies: bool = False
-    elongated: bool = False
-    round: bool = False
-
-    @property
-    def is_container(self) -> bool:
-        """Whether things are inside of it rather than on it; a plate is none."""
-        return self.cavity is not None and not self.flat_top
-
-
 COLORS = {
     color.name: color
     for color in (
@@ -123,71 +66,104 @@ MATERIALS = {
     )
 }
 
-ALL_COLORS = tuple(COLORS)
+
+@dataclass(frozen=True)
+class Cavity:
+    """The room inside a container, widening from its floor to its rim, as shares of the box around the container.
+
+    Attributes:
+        floor_radius: at the floor, in depths of the box.
+        rim_radius: at the rim, in depths of the box.
+        floor_height: of the floor above the bottom, in heights of the box.
+        axis_x: where its axis stands, in lengths of the box from the middle.
+    """
+
+    floor_radius: float
+    rim_radius: float
+    floor_height: float
+    axis_x: float = 0.0
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of thing.
+
+    Attributes:
+        name: singular.
+        plural: of the name.
+        size_m: length, depth and height of the box around a middling one that stands as it is used.
+        scale: smallest and largest factor on that.
+        stretch: height alone varies by up to this factor and one over it.
+        colors: names of its usual colours.
+        materials: names.
+        cavity: what a container holds; None for other things.
+        flat_top: others can stand on it.
+        lies: rests on its side as well.
+        elongated: long and thin; leans in a mug.
+        round: rolls; rests only on the table, on a plate, or in a container.
+    """
+
+    name: str
+    plural: str
+    size_m: tuple[float, float, float]
+    scale: tuple[float, float]
+    stretch: float
+    colors: tuple[str, ...] = tuple(COLORS)
+    materials: tuple[str, ...] = ('plastic',)
+    cavity: Cavity | None = None
+    flat_top: bool = False
+    lies: bool = False
+    elongated: bool = False
+    round: bool = False
+
+    @property
+    def is_container(self) -> bool:
+        """Whether things are inside of it rather than on it; a plate is none."""
+        return self.cavity is not None and not self.flat_top
+
+
 BRIGHT = ('red', 'orange', 'yellow', 'green', 'blue', 'purple', 'pink')
-DRINK, HOLD, EAT = 'drink from', 'put things in', 'eat'
 CATALOGUE = {
     category.name: category
     for category in (
         Category(
-            'box', 'boxes', ('build a tower with', 'stack'), (0.07, 0.07, 0.06), (0.6, 1.45), 1.25, ALL_COLORS,
-            ('plastic', 'wood', 'metal'), flat_top=True,
+            'box', 'boxes', (0.07, 0.07, 0.06), (0.6, 1.45), 1.25, materials=('plastic', 'wood', 'metal'), flat_top=True
         ),
-        Category('book', 'books', ('read',), (0.20, 0.14, 0.03), (0.75, 1.2), 1.4, ALL_COLORS, flat_top=True),
+        Category('book', 'books', (0.20, 0.14, 0.03), (0.75, 1.2), 1.4, flat_top=True),
+        Category('ball', 'balls', (0.07, 0.07, 0.07), (0.6, 1.4), 1.0, (*BRIGHT, 'white', 'black'), round=True),
+        Category('can', 'cans', (0.066, 0.066, 0.12), (0.75, 1.25), 1.15, materials=('metal',), lies=True),
         Category(
-            'ball', 'balls', ('throw and catch', 'roll', 'play with'), (0.07, 0.07, 0.07), (0.6, 1.4), 1.0,
-            (*BRIGHT, 'white', 'black'), round=True,
-        ),
-        Category(
-            'can', 'cans', ('drink from', 'recycle'), (0.066, 0.066, 0.12), (0.75, 1.25), 1.15, ALL_COLORS, ('metal',),
-            lies=True,
+            'mug', 'mugs', (0.120, 0.085, 0.095), (0.75, 1.35), 1.15, cavity=Cavity(0.43, 0.45, 0.085, axis_x=-0.144)
         ),
         Category(
-            'mug', 'mugs', (DRINK, 'drink hot coffee from', 'hold by a handle'), (0.120, 0.085, 0.095), (0.75, 1.35),
-            1.15, ALL_COLORS, cavity=Cavity(0.43, 0.45, 0.08, -0.1458),
+            'cup', 'cups', (0.080, 0.080, 0.115), (0.75, 1.3), 1.15, materials=('plastic', 'metal'),
+            cavity=Cavity(0.33, 0.46, 0.053),
         ),
         Category(
-            'cup', 'cups', (DRINK,), (0.080, 0.080, 0.115), (0.75, 1.3), 1.15, ALL_COLORS, ('plastic', 'metal'),
-            cavity=Cavity(0.33, 0.46, 0.05),
+            'bowl', 'bowls', (0.16, 0.16, 0.065), (0.7, 1.3), 1.15, materials=('plastic', 'wood', 'metal'),
+            cavity=Cavity(0.22, 0.46, 0.106),
         ),
         Category(
-            'bowl', 'bowls', (HOLD, 'serve soup in', 'mix a salad in'), (0.16, 0.16, 0.065), (0.7, 1.3), 1.15,
-            ALL_COLORS, ('plastic', 'wood', 'metal'), cavity=Cavity(0.24, 0.46, 0.10),
+            'plate', 'plates', (0.22, 0.22, 0.022), (0.7, 1.2), 1.1, cavity=Cavity(0.30, 0.48, 0.301), flat_top=True
+        ),
+        Category('bottle', 'bottles', (0.07, 0.07, 0.23), (0.75, 1.25), 1.12, lies=True),
+        Category('hammer', 'hammers', (0.24, 0.10, 0.032), (0.75, 1.2), 1.0, (*BRIGHT, 'brown', 'black')),
+        Category(
+            'screwdriver', 'screwdrivers', (0.20, 0.032, 0.032), (0.75, 1.3), 1.0, (*BRIGHT, 'black'), elongated=True
         ),
         Category(
-            'plate', 'plates', ('serve food on', 'put a sandwich on'), (0.22, 0.22, 0.022), (0.7, 1.2), 1.1, ALL_COLORS,
-            cavity=Cavity(0.30, 0.48, 0.30), flat_top=True,
+            'wrench', 'wrenches', (0.20, 0.052, 0.012), (0.75, 1.35), 1.0, ('gray', 'red', 'blue', 'black'), ('metal',)
         ),
         Category(
-            'bottle', 'bottles', (DRINK, 'pour from'), (0.07, 0.07, 0.23), (0.75, 1.25), 1.12, ALL_COLORS, lies=True
+            'spoon', 'spoons', (0.17, 0.042, 0.016), (0.8, 1.35), 1.0, materials=('plastic', 'wood', 'metal'),
+            elongated=True,
         ),
         Category(
-            'hammer', 'hammers', ('hit with', 'drive a nail with'), (0.24, 0.10, 0.032), (0.75, 1.2), 1.0,
-            (*BRIGHT, 'brown', 'black'),
+            'knife', 'knives', (0.23, 0.028, 0.016), (0.75, 1.2), 1.0, (*BRIGHT, 'brown', 'black', 'white'),
+            elongated=True,
         ),
-        Category(
-            'screwdriver', 'screwdrivers', ('turn a screw with',), (0.20, 0.032, 0.032), (0.75, 1.3), 1.0,
-            (*BRIGHT, 'black'), elongated=True,
-        ),
-        Category(
-            'wrench', 'wrenches', ('tighten a bolt with', 'loosen a nut with'), (0.20, 0.052, 0.012), (0.75, 1.35), 1.0,
-            ('gray', 'red', 'blue', 'black'), ('metal',),
-        ),
-        Category(
-            'spoon', 'spoons', ('eat soup with', 'stir with'), (0.17, 0.042, 0.016), (0.8, 1.35), 1.0, ALL_COLORS,
-            ('plastic', 'wood', 'metal'), elongated=True,
-        ),
-        Category(
-            'knife', 'knives', ('cut with', 'slice bread with'), (0.23, 0.028, 0.016), (0.75, 1.2), 1.0,
-            (*BRIGHT, 'brown', 'black', 'white'), elongated=True,
-        ),
-        Category(
-            'apple', 'apples', (EAT, 'bite into', 'snack on'), (0.075, 0.075, 0.080), (0.8, 1.25), 1.0,
-            ('red', 'green', 'yellow'), round=True,
-        ),
-        Category(
-            'banana', 'bananas', (EAT, 'peel', 'snack on'), (0.17, 0.065, 0.034), (0.8, 1.2), 1.0, ('yellow', 'green'),
-        ),
+        Category('apple', 'apples', (0.075, 0.075, 0.080), (0.8, 1.25), 1.0, ('red', 'green', 'yellow'), round=True),
+        Category('banana', 'bananas', (0.17, 0.065, 0.034), (0.8, 1.2), 1.0, ('yellow', 'green')),
     )
 }  # fmt: skip
 """All categories by name."""

@@ -7,7 +7,7 @@ are apart, or one is all above the other.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import asin, atan2, cos, hypot, pi, sin, sqrt
+from math import atan2, cos, hypot, pi, sin, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ class Place:
     """Where a thing may stand.
 
     Attributes:
-        radius_m: things on the table are put in a circle of this radius around its middle.
+        radius_m: things on the table are put in a circle of this radius around its middle; wider where it is full.
         table_m: length and depth of the table.
     """
 
@@ -41,8 +41,8 @@ class Place:
 
     def on_table(self, rng: np.random.Generator, body: Body, others: tuple[Body, ...]) -> Body | None:
         """The thing somewhere free on the table; None where there is no room."""
-        for _ in range(TRIES):
-            angle, distance = rng.uniform(0, 2 * pi), self.radius_m * sqrt(rng.uniform())
+        for radius in self.radius_m * np.linspace(1, 2, TRIES):
+            angle, distance = rng.uniform(0, 2 * pi), radius * sqrt(rng.uniform())
             x, y = distance * cos(angle), 0.8 * distance * sin(angle)
             placed = stand(replace(body, yaw=float(rng.uniform(-pi, pi))), (x, y), 0.0)
             if self.is_free(placed, others):
@@ -50,7 +50,7 @@ class Place:
         return None
 
     def is_free(self, body: Body, others: tuple[Body, ...]) -> bool:
-        """Whether a thing is all above the table and apart from the others, but for what it stands on or is inside of."""
+        """Whether a thing is all above the table and apart from the others, but for its bearer."""
         own = rectangle(body, CLEARANCE_M)
         inside = np.all(np.abs(own) < np.array(self.table_m) / 2)
         bearers = (body.on, body.inside)
@@ -69,7 +69,7 @@ def rectangle(body: Body, margin_m: float = 0.0) -> Rectangle:
     length, depth = across / 2 + margin_m, body.size_m[1] / 2 + margin_m
     corners = np.array([(-length, -depth), (length, -depth), (length, depth), (-length, depth)])
     turn = np.array([[cos(body.yaw), sin(body.yaw)], [-sin(body.yaw), cos(body.yaw)]])
-    return corners @ turn + body.position_m[:2]
+    return np.asarray(corners @ turn + body.position_m[:2])
 
 
 def meet(first: Body, second: Body) -> bool:
@@ -147,9 +147,7 @@ def _lift(category: Category, body: Body, floor: float, rim: float, high: float)
         slope = rim - floor
         centre = (radius * hypot(high, slope) - high * floor) / slope
         return max(0.0, centre - radius) if radius < 0.95 * rim else None
-    upright_round = body.size_m[0] == body.size_m[1] and category.name != 'box'
-    radius = body.size_m[0] / 2 if upright_round else hypot(*body.size_m[:2]) / 2
-    return 0.0 if radius < floor else None
+    return 0.0 if hypot(*body.size_m[:2]) / 2 < floor else None
 
 
 def _leaning(rng: np.random.Generator, body: Body, container: Body, cavity: Cavity) -> Body | None:
@@ -160,12 +158,13 @@ def _leaning(rng: np.random.Generator, body: Body, container: Body, cavity: Cavi
     if body.size_m[0] < 1.35 * high or half_width > 0.8 * floor or high < floor:
         return None
     half_thick = body.size_m[2] / 2 + WALL_M
-    low, top = (sqrt(radius**2 - half_width**2) - half_thick for radius in (floor, rim))
+    low, top = (sqrt(radius**2 - half_width**2) for radius in (floor, rim))
+    low -= half_thick
     if low <= 0:
         return None
-    # From upright. The slanted thing is thicker when cut across, by at most its cosine, hence the second step.
-    lean = atan2(low + top, high)
-    lean = max(0.0, lean - asin(min(1.0, half_thick * (1 / cos(lean) - 1) / high)))
+    lean = 0.0
+    for _ in range(3):  # the more it leans, the thicker it is where the rim cuts it
+        lean = atan2(low + top - half_thick / cos(lean), high)
     yaw = float(rng.uniform(-pi, pi))
     x, y = _axis(container, cavity)
     bottom = container.position_m[2] - height / 2 + cavity.floor_height * height + half_thick * sin(lean)

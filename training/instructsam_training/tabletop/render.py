@@ -46,12 +46,10 @@ class Renderer:
         world.fill(scene)
         self._load_textures(scene)
         world.look(scene.camera, size_wh, (0, 0, *size_wh))
-        image, _ = self._draw(world, size_wh)
-        colors, depth = self._draw(world, size_wh, labels=True)
-        labels = _labels(colors)
-        return View(
-            image, depth, labels, scene.camera.intrinsics(size_wh), scene.camera.pose, self._things(scene, labels)
-        )
+        image = self._draw_image()
+        labels, depth = self._draw_labels(world, size_wh)
+        things = self._things(scene, labels)
+        return View(image, depth, labels, scene.camera.intrinsics(size_wh), scene.camera.pose, things)
 
     def close(self) -> None:
         """Give back what OpenGL holds."""
@@ -71,17 +69,25 @@ class Renderer:
                 mujoco.mjr_uploadTexture(model, self._context, target)
                 self._textures[name] = key
 
-    def _draw(self, world: World, size_wh: tuple[int, int], labels: bool = False) -> tuple[Picture, Depth]:
-        width, height = size_wh
+    def _draw_image(self) -> Picture:
+        image = np.empty((*self.size_wh[::-1], 3), np.uint8)
+        self._draw(self._world, image, None)
+        return np.ascontiguousarray(image[::-1])
+
+    def _draw_labels(self, world: World, size_wh: tuple[int, int]) -> tuple[Labels, Depth]:
+        colors, depth = np.empty((*size_wh[::-1], 3), np.uint8), np.empty(size_wh[::-1], np.float32)
+        self._draw(world, colors, depth)
+        return _labels(colors[::-1]), _metres(depth[::-1])
+
+    def _draw(self, world: World, pixels: Picture, depth: Depth | None) -> None:
+        """Fill `pixels` with colours or, where a depth is wanted, both with labels and depth; the last row is first."""
         flags, flag = world.drawn.flags, mujoco.mjtRndFlag
         flags[:] = 0
-        flags[flag.mjRND_SHADOW] = not labels
-        flags[flag.mjRND_SEGMENT] = flags[flag.mjRND_IDCOLOR] = labels
-        image, depth = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
-        rect = mujoco.MjrRect(0, 0, width, height)
-        mujoco.mjr_render(rect, world.drawn, self._context)
-        mujoco.mjr_readPixels(image, depth if labels else None, rect, self._context)
-        return np.ascontiguousarray(image[::-1]), _metres(depth[::-1]) if labels else depth
+        flags[flag.mjRND_SHADOW] = depth is None
+        flags[flag.mjRND_SEGMENT] = flags[flag.mjRND_IDCOLOR] = depth is not None
+        window = mujoco.MjrRect(0, 0, pixels.shape[1], pixels.shape[0])
+        mujoco.mjr_render(window, world.drawn, self._context)
+        mujoco.mjr_readPixels(pixels, depth, window, self._context)
 
     def _things(self, scene: Scene, labels: Labels) -> tuple[Thing, ...]:
         pose = scene.camera.pose
@@ -92,8 +98,9 @@ class Renderer:
             if not len(rows):
                 continue
             box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-            share = min(1.0, len(rows) / max(1, self._whole_area(scene, body)))
-            things.append(_thing(body, inverse, box, len(rows), share))
+            # A pixel on its edge may fall to either side in the two drawings.
+            visible = min(1.0, len(rows) / max(1, self._whole_area(scene, body)))
+            things.append(_thing(body, inverse, box, len(rows), visible))
         return tuple(things)
 
     def _whole_area(self, scene: Scene, body: Body) -> int:
@@ -105,8 +112,8 @@ class Renderer:
         self._alone.clear()
         self._alone.add_body(body)
         self._alone.look(scene.camera, self.size_wh, window)
-        colors, _ = self._draw(self._alone, (ceil(wide / coarse), ceil(high / coarse)), labels=True)
-        return coarse**2 * int((_labels(colors) != BACKGROUND).sum())
+        labels, _ = self._draw_labels(self._alone, (ceil(wide / coarse), ceil(high / coarse)))
+        return coarse**2 * int((labels != BACKGROUND).sum())
 
 
 def _window(scene: Scene, body: Body, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ COMMON = 4.0
 """How much more often categories are drawn that can be stacked, filled or sorted by size than the others."""
 THEMED, SAME_CATEGORY, SAME_COLOR = 0.8, 0.45, 0.25
 """Share of the scenes with a theme, and of their things those of its category, and of its colour."""
-PUT_TOGETHER = 0.4
+PUT_TOGETHER = 0.5
 """Share of things that are put on or into another one where one fits."""
 LIES = 0.3
 """Share of things that lie, of those that can."""

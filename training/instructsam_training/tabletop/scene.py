@@ -6,6 +6,7 @@ Frames are those of `facts`. Lengths are metres, angles radians unless a name sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import cos, pi, sin, tan
 
 import numpy as np
@@ -47,14 +48,14 @@ class Body:
     on: int | None = None
     inside: int | None = None
 
-    @property
+    @cached_property
     def rotation(self) -> Matrix:
         """[3, 3], from its own frame into the table's."""
         turn = np.array([[cos(self.yaw), -sin(self.yaw), 0], [sin(self.yaw), cos(self.yaw), 0], [0, 0, 1]])
         lean = np.array([[cos(self.tilt), 0, sin(self.tilt)], [0, 1, 0], [-sin(self.tilt), 0, cos(self.tilt)]])
         return np.asarray(turn @ lean)
 
-    @property
+    @cached_property
     def corners_m(self) -> Matrix:
         """[8, 3], those of the box around it, in the table's frame."""
         return np.asarray(CORNERS * self.size_m @ self.rotation.T + self.position_m)
@@ -68,13 +69,11 @@ class Surface:
         rgb: 0..1, of its lightest spots.
         pattern: name of a texture.
         seed: of that texture.
-        repeat: tiles of the texture a metre.
     """
 
     rgb: Rgb
     pattern: str
     seed: int
-    repeat: float
 
 
 @dataclass(frozen=True)

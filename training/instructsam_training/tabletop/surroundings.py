@@ -9,23 +9,25 @@ import numpy as np
 from instructsam_training.tabletop.catalogue import Hsv, rgb_of
 from instructsam_training.tabletop.scene import Body, Camera, Light, Room, Surface, Vector
 
-TABLES: tuple[tuple[str, tuple[Hsv, Hsv]], ...] = (
+Kinds = tuple[tuple[str, tuple[Hsv, Hsv]], ...]
+
+TABLES: Kinds = (
     ('planks', ((18, 0.25, 0.45), (38, 0.6, 0.9))),
-    ('grain', ((18, 0.25, 0.40), (38, 0.6, 0.95))),
-    ('speckle', ((0, 0.0, 0.35), (360, 0.12, 1.0))),
-    ('marble', ((0, 0.0, 0.65), (360, 0.10, 1.0))),
-    ('cloth', ((0, 0.05, 0.45), (360, 0.40, 0.95))),
-    ('tiles', ((0, 0.0, 0.55), (360, 0.20, 1.0))),
-    ('plain', ((0, 0.0, 0.30), (360, 0.25, 1.0))),
+    ('grain', ((18, 0.25, 0.40), (38, 0.6, 0.9))),
+    ('speckle', ((0, 0.0, 0.35), (360, 0.12, 0.9))),
+    ('marble', ((0, 0.0, 0.65), (360, 0.10, 0.9))),
+    ('cloth', ((0, 0.05, 0.45), (360, 0.40, 0.9))),
+    ('tiles', ((0, 0.0, 0.55), (360, 0.20, 0.9))),
+    ('plain', ((0, 0.0, 0.30), (360, 0.25, 0.9))),
 )
 """Patterns of tables, each with the lowest and the highest hue, saturation and value that go with it."""
-FLOORS = (
+FLOORS: Kinds = (
     ('tiles', ((0, 0.0, 0.3), (360, 0.2, 0.8))),
     ('planks', ((18, 0.2, 0.3), (38, 0.5, 0.8))),
     TABLES[2],
     TABLES[6],
 )
-WALLS = (('plain', ((0, 0.0, 0.5), (360, 0.25, 1.0))), ('speckle', ((0, 0.0, 0.5), (360, 0.15, 1.0))))
+WALLS: Kinds = (('plain', ((0, 0.0, 0.5), (360, 0.25, 0.9))), ('speckle', ((0, 0.0, 0.5), (360, 0.15, 0.9))))
 ELEVATION_DEG = (25, 75)
 FIELD_OF_VIEW_DEG = (38, 56)
 """From the top to the bottom of the picture."""
@@ -38,27 +40,25 @@ def sample_room(rng: np.random.Generator) -> Room:
     """A table in a room."""
     length, depth, thick = rng.uniform((0.9, 0.7, 0.02), (1.6, 1.0, 0.06)).tolist()
     return Room(
-        table=_sample_surface(rng, TABLES, (0.6, 2.0)),
-        floor=_sample_surface(rng, FLOORS, (0.4, 1.0)),
-        wall=_sample_surface(rng, WALLS, (0.3, 0.8)),
+        table=_sample_surface(rng, TABLES),
+        floor=_sample_surface(rng, FLOORS),
+        wall=_sample_surface(rng, WALLS),
         table_m=(length, depth, thick),
         table_height_m=float(rng.uniform(0.6, 0.9)),
-        walls_m=float(rng.uniform(1.6, 3.0)),
+        walls_m=float(rng.uniform(2.0, 3.2)),
     )
 
 
-def _sample_surface(
-    rng: np.random.Generator, kinds: tuple[tuple[str, tuple[Hsv, Hsv]], ...], repeat: tuple[float, float]
-) -> Surface:
+def _sample_surface(rng: np.random.Generator, kinds: Kinds) -> Surface:
     pattern, (low, high) = kinds[int(rng.integers(len(kinds)))]
     hue, saturation, value = rng.uniform(low, high).tolist()
-    return Surface(rgb_of((hue, saturation, value)), pattern, int(rng.integers(2**31)), float(rng.uniform(*repeat)))
+    return Surface(rgb_of((hue, saturation, value)), pattern, int(rng.integers(2**31)))
 
 
 def sample_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Light from everywhere, and one or two lamps; all together neither too dark nor too bright."""
     count = int(rng.integers(1, 3))
-    ambient, total = rng.uniform((0.35, 0.85), (0.50, 1.08)).tolist()
+    ambient, total = rng.uniform((0.38, 0.92), (0.50, 1.12)).tolist()
     lamps = (total - ambient - FILL) * rng.dirichlet(np.full(count, 4.0))
     shadows = rng.random() < 0.85
     lights = [_sample_light(rng, (0.0, 0.0), ambient, FILL, False)]

@@ -44,13 +44,14 @@ def _grain(rng: np.random.Generator) -> Gray:
     """Wood: rings, cut along the trunk and bent by noise."""
     rows = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None]
     rings = np.sin(2 * np.pi * (int(rng.integers(4, 10)) * rows + 0.5 * noise(rng, (2, 8))))
-    return 0.82 + 0.10 * rings + 0.10 * noise(rng, (4, 64)) + 0.06 * noise(rng, (8, 128))
+    return np.asarray(0.82 + 0.10 * rings + 0.10 * noise(rng, (4, 64)) + 0.06 * noise(rng, (8, 128)), np.float32)
 
 
 def _planks(rng: np.random.Generator) -> Gray:
     count = int(rng.choice([4, 8]))
     wide = SIDE // count
-    gray = _grain(rng) + np.repeat(rng.uniform(-0.12, 0.06, count), wide)[:, None].astype(np.float32)
+    shades = np.repeat(rng.uniform(-0.12, 0.06, count), wide)[:, None]
+    gray = np.asarray(_grain(rng) + shades, np.float32)
     gray[::wide] *= 0.55
     return gray
 
@@ -62,8 +63,7 @@ def _speckle(rng: np.random.Generator) -> Gray:
 
 def _marble(rng: np.random.Generator) -> Gray:
     bent = 2 * noise(rng, (4, 4)) + 0.8 * noise(rng, (8, 8)) + 0.4 * noise(rng, (32, 32))
-    veins = np.abs(np.sin(np.pi * bent))
-    return 0.70 + 0.27 * np.sqrt(veins)
+    return np.asarray(0.70 + 0.27 * np.sqrt(np.abs(np.sin(np.pi * bent))), np.float32)
 
 
 def _cloth(rng: np.random.Generator) -> Gray:

@@ -16,8 +16,8 @@ from instructsam_training.tabletop.scene import Body, Camera, Light, Matrix, Rgb
 from instructsam_training.tabletop.shapes import Part, shape
 from instructsam_training.tabletop.textures import SIDE, texture
 
-SURFACES = ('table', 'floor', 'wall')
-"""Materials of the model whose textures change with the scene; those of things follow."""
+SURFACES = {'table': (2, 2), 'floor': (4, 4), 'wall': (6, 3)}
+"""What has textures that change with the scene, and how often they repeat along its sides."""
 PATTERNS = tuple(material.pattern for material in MATERIALS.values() if material.pattern)
 SHADOW_PX = 1024
 SHADOW_M = 0.8
@@ -36,7 +36,6 @@ class Look:
     specular: float = 0.0
     shininess: float = 0.0
     material: int = -1
-    repeat: tuple[float, float] = (1.0, 1.0)
 
 
 def build_model(size_wh: tuple[int, int]) -> mujoco.MjModel:
@@ -63,6 +62,7 @@ def _add_texture(spec: mujoco.MjSpec, name: str) -> None:
     added = spec.add_texture(name=name, type=kind, width=SIDE, height=len(pixels), nchannel=3)
     added.data = pixels.tobytes()
     material = spec.add_material(name=name)
+    material.texrepeat = SURFACES.get(name, (1, 1))
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
 
@@ -147,12 +147,10 @@ class World:
             self._add_slab(half, (x * side, y * side, floor + 1.5), 'wall', room.wall)
 
     def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: Surface) -> None:
-        # Textures repeat over the whole box, whichever its size.
-        repeat = 2 * surface.repeat * max(half_m[0], half_m[1]), 2 * surface.repeat * max(half_m[1], half_m[2])
-        look = Look(surface.rgb, 0.1, 0.3, self._materials[name], repeat)
+        look = Look(surface.rgb, 0.1, 0.3, self._materials[name])
         geom = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array(position_m), look)
-        # A room without shadows of its own needs no margin against false ones, which would part things from theirs.
-        geom.size, geom.segid, geom.castshadow = half_m, BACKGROUND, 0
+        # What is decoration to MuJoCo throws no shadow. A room's own would take most of the shadow map's resolution.
+        geom.size, geom.segid, geom.category = half_m, BACKGROUND, mujoco.mjtCatBit.mjCAT_DECOR
 
     def _add(self, kind: mujoco.mjtGeom, position_m: Matrix, look: Look) -> mujoco.MjvGeom:
         geom = self.drawn.geoms[self.drawn.ngeom]
@@ -160,7 +158,7 @@ class World:
         mujoco.mjv_initGeom(geom, kind, np.ones(3), position_m, np.eye(3).ravel(), rgba)
         geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
         geom.specular, geom.shininess = look.specular, look.shininess
-        geom.matid, geom.texrepeat = look.material, look.repeat
+        geom.matid = look.material
         self.drawn.ngeom += 1
         return geom
 
