@@ -34,8 +34,8 @@ class LossOptions:
 
     Attributes:
         bce, dice, box, score, text: weights of the terms.
-        corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of its
-            instance, which the paper leaves to the pretraining of SAM3 (DETR, Carion et al., 2020).
+        corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of
+            its instance, which the paper leaves to the pretraining of SAM3 (DETR, Carion et al., 2020).
         score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
             code).
         no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot

@@ -55,6 +55,8 @@ SIDE = 240
 """Of SAM3's input, pixels; 15 patches of 16."""
 WIDTH = 96
 """SAM3's hidden size."""
+HEAD = 32
+"""Of SAM3's attention; the flash attention of CPUs is slow for widths that are no multiple of it."""
 QWEN_PATCH = 10
 """A token of the language model is a square of two patches, 20 pixels: 16 x 12 of them at 320 x 240."""
 INITIALIZER = 0.05
@@ -133,7 +135,7 @@ def small_config(tokenizer: PreTrainedTokenizerFast, num_queries: int) -> ModelC
             'depth': 4,
             'hidden_size': 128,
             'intermediate_size': 384,
-            'num_heads': 4,
+            'num_heads': 2,
             'out_hidden_size': 256,
             'patch_size': QWEN_PATCH,
             'num_position_embeddings': 1024,
@@ -158,7 +160,7 @@ def small_sam3_config(num_queries: int) -> Sam3Config:
     detr = {
         'hidden_size': WIDTH,
         'num_layers': 3,
-        'num_attention_heads': 4,
+        'num_attention_heads': WIDTH // HEAD,
         'intermediate_size': 384,
         'dropout': 0.0,
         'initializer_range': INITIALIZER,
@@ -170,7 +172,7 @@ def small_sam3_config(num_queries: int) -> Sam3Config:
                 'hidden_size': 192,
                 'intermediate_size': 512,
                 'num_hidden_layers': 6,
-                'num_attention_heads': 6,
+                'num_attention_heads': 3,
                 'image_size': SIDE,
                 'pretrain_image_size': SIDE,
                 'patch_size': 16,
@@ -192,7 +194,11 @@ def small_sam3_config(num_queries: int) -> Sam3Config:
         },
         detr_encoder_config=detr,
         detr_decoder_config={**detr, 'num_queries': num_queries},
-        mask_decoder_config={'hidden_size': WIDTH, 'num_attention_heads': 4, 'initializer_range': INITIALIZER},
+        mask_decoder_config={
+            'hidden_size': WIDTH,
+            'num_attention_heads': WIDTH // HEAD,
+            'initializer_range': INITIALIZER,
+        },
         initializer_range=INITIALIZER,
     )
 
