@@ -58,7 +58,8 @@ def _planks(rng: np.random.Generator) -> Gray:
 
 def _speckle(rng: np.random.Generator) -> Gray:
     """Stone: clouds and grains."""
-    return 0.85 + 0.10 * noise(rng, (8, 8)) + 0.16 * noise(rng, (128, 128)) + 0.08 * noise(rng, (32, 32))
+    gray = 0.85 + 0.10 * noise(rng, (8, 8)) + 0.16 * noise(rng, (128, 128)) + 0.08 * noise(rng, (32, 32))
+    return np.asarray(gray, np.float32)
 
 
 def _marble(rng: np.random.Generator) -> Gray:
