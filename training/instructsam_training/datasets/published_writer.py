@@ -45,7 +45,7 @@ def write_published(samples: Iterable[Sample], file: Path, images: Path | None =
     files = shard_names(file, shards)
     folder = images or file.parent
     with ExitStack() as stack:
-        append = [stack.enter_context(_record_file(name)) for name in files]
+        append = [stack.enter_context(record_file(name)) for name in files]
         for number, sample in enumerate(samples):
             append[number % shards](record_of(sample, folder))
     return files
@@ -116,7 +116,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 @contextmanager
-def _record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+def record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that adds a record to a file, which appears when the context ends without an error."""
     part = file.with_name(f'.{file.name}.part')
     file.parent.mkdir(parents=True, exist_ok=True)

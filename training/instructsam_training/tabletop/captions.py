@@ -97,7 +97,8 @@ def _name_them(layout: Layout, view: View, rng: Random) -> Made:
     found = settled(rng.choice(NAMED_KINDS), layout, rng)
     if found is None or len(found[1]) > MOST_LISTED:
         return None
-    return f'Name the {_phrase(*found, rng)}.', _names(found[1])
+    phrase, answered = _phrase(*found, rng), _names(found[1])
+    return None if phrase == answered else (f'Name the {phrase}.', answered)
 
 
 def _count(layout: Layout, view: View, rng: Random) -> Made:

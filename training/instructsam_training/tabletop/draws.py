@@ -16,7 +16,7 @@ from instructsam_training.tabletop.relations import Layout, Relation
 from instructsam_training.tabletop.requests import Kind, Request, contests, fits, rank_below, without
 from instructsam_training.tabletop.verdicts import Verdict, conjunction, negation
 
-NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
+NUMBERS = ('none', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
 ORDINALS = ('', 'first', 'second', 'third')
 MOST_COUNTED = 4
 Draw = Callable[[Layout, Random], Request | None]

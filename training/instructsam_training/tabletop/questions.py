@@ -157,12 +157,13 @@ def settled(kind: Kind, layout: Layout, rng: Random) -> tuple[Request, tuple[Thi
     targets = None if request is None else answer(request.meaning, layout)
     if request is None or targets is None or (kind == 'none') != (not targets):
         return None
+    wider = None if request.wider is None else answer(request.wider, layout)
     if kind == 'none':
-        return request, targets
+        # A bowl on the box is missed where there are bowls elsewhere.
+        return None if request.wider is not None and not wider else (request, targets)
     if request.count not in (None, len(targets)):
         return None
-    is_trivial = request.wider is not None and answer(request.wider, layout) == targets
-    return None if is_trivial and rng.random() > TRIVIAL_SHARE else (request, targets)
+    return None if wider == targets and rng.random() > TRIVIAL_SHARE else (request, targets)
 
 
 def is_plural_of(request: Request, targets: Sequence[Thing], rng: Random) -> bool:

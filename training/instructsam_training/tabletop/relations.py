@@ -31,6 +31,8 @@ LEAST_VISIBLE = 0.4
 LEAST_AREA = 0.0008
 """Share of the picture."""
 SURFACE_POINTS = 200
+FLAT_SHARE = 0.35
+"""Categories less high than this share of their longest side are flat or lie."""
 UPRIGHT_M = 0.01
 """A standing thing's middle is at half its height, give or take so much."""
 
@@ -75,16 +77,18 @@ class Layout:
         return self._is_beside(thing, anchor)
 
     def is_left(self, thing: Thing, other: Thing) -> Verdict:
-        """Whether its visible pixels lie further to the left."""
+        """Whether its visible pixels lie further to the left: their middle clearly, and both of their ends."""
         width = self._view.labels.shape[1]
         (x1, _, x2, _), (other_x1, _, other_x2, _) = thing.box_xyxy, other.box_xyxy
         extents = x2 - x1 + other_x2 - other_x1
-        return exceeds((other_x1 + other_x2 - x1 - x2) / 2, max(SIDE_MARGIN * width, EXTENT_MARGIN * extents))
+        by_middle = exceeds((other_x1 + other_x2 - x1 - x2) / 2, max(SIDE_MARGIN * width, EXTENT_MARGIN * extents))
+        return by_middle if by_middle == (x1 < other_x1) == (x2 < other_x2) else None
 
     def is_nearer(self, thing: Thing, other: Thing) -> Verdict:
-        """Whether it lies nearer to the camera, measured along the table."""
+        """Whether it lies nearer to the camera along the table: its middle clearly, and its nearest point."""
         distance = float(self._away @ np.subtract(other.position_m, thing.position_m)[:2])
-        return exceeds(distance, max(DEPTH_MARGIN_M, EXTENT_MARGIN * (side_m(thing) + side_m(other))))
+        by_middle = exceeds(distance, max(DEPTH_MARGIN_M, EXTENT_MARGIN * (side_m(thing) + side_m(other))))
+        return by_middle if by_middle == (self._nearest_m(thing) < self._nearest_m(other)) else None
 
     def is_larger(self, thing: Thing, other: Thing) -> Verdict:
         """Whether it is larger, both in volume and in length: a knife is neither larger nor smaller than a box."""
@@ -93,10 +97,13 @@ class Layout:
         return by_volume if by_volume == by_length else None
 
     def is_taller(self, thing: Thing, other: Thing) -> Verdict:
-        """Whether it is taller, wherever it stands. What lies or leans has no height to speak of."""
-        if not (_is_upright(thing) and _is_upright(other)):
-            return None
-        return self._compares(thing.height_m, other.height_m, SIZE_RATIO, thing, other)
+        """Whether it is taller, wherever it stands; a hammer never is, but things can be taller than it."""
+        verdict = self._compares(thing.height_m, other.height_m, SIZE_RATIO, thing, other)
+        return verdict if _has_height(thing if verdict else other) else None
+
+    def is_shorter(self, thing: Thing, other: Thing) -> Verdict:
+        """Whether it is less tall, of things that have a height to speak of."""
+        return self.is_taller(other, thing) if _has_height(thing) and _has_height(other) else None
 
     def is_closer(self, thing: Thing, other: Thing, anchor: Thing) -> Verdict:
         """Whether it is closer to the anchor than the other is."""
@@ -136,6 +143,10 @@ class Layout:
         difference = self._surface(thing)[:, None] - self._surface(other)[None]
         return float(np.sqrt((difference**2).sum(-1).min()))
 
+    def _nearest_m(self, thing: Thing) -> float:
+        """How far away from the camera its nearest visible point lies, along the table."""
+        return float((self._surface(thing) @ self._away).min())
+
     def _surface(self, thing: Thing) -> npt.NDArray[np.float64]:
         """Visible points of a thing in the table's plane [N, 2], metres."""
         if thing.label not in self._surfaces:
@@ -150,11 +161,11 @@ class Layout:
         return self._surfaces[thing.label]
 
 
-def _is_upright(thing: Thing) -> bool:
+def _has_height(thing: Thing) -> bool:
+    """Whether people speak of how tall it is, rather than how long."""
     known = CATALOGUE[thing.category]
-    if known.elongated and thing.inside is not None:
-        return False
-    return not known.lies or (thing.on is None and thing.position_m[2] > thing.height_m / 2 - UPRIGHT_M)
+    is_upright = not known.lies or (thing.on is None and thing.position_m[2] > thing.height_m / 2 - UPRIGHT_M)
+    return is_upright and known.size_m[2] > FLAT_SHARE * max(known.size_m)
 
 
 def side_m(thing: Thing) -> float:

@@ -48,7 +48,7 @@ def contests(layout: Layout) -> dict[str, Beats]:
         'largest': layout.is_larger,
         'smallest': lambda thing, other: layout.is_larger(other, thing),
         'tallest': layout.is_taller,
-        'shortest': lambda thing, other: layout.is_taller(other, thing),
+        'shortest': layout.is_shorter,
         'leftmost': layout.is_left,
         'rightmost': lambda thing, other: layout.is_left(other, thing),
         'nearest': layout.is_nearer,

@@ -93,8 +93,8 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'Point at what I can {do}.',
         'Which pixels show a thing to {do}?',
     ),
-    'two': ('{all}',),
-    'several': ('{all}',),
+    'two': ('{all}', 'Mark {all}, each by itself.'),
+    'several': ('{all}', 'Mark {all}, each by itself.'),
 }
 
 TEST: dict[str, tuple[str, ...]] = {
@@ -112,7 +112,7 @@ TEST: dict[str, tuple[str, ...]] = {
         '{the} {s} that {is} right of the {a}',
         'What {s} {is} right of the {a}?',
     ),
-    'front': ('{the} {s} that {is} in front of the {a}', '{the} {s} closer to me than the {a}'),
+    'front': ('{the} {s} that {is} in front of the {a}', '{the} {s} nearer to me than the {a}'),
     'behind': ('{the} {s} that {is} behind the {a}', '{the} {s} further from me than the {a}'),
     'on': ('{the} {s} on top of the {a}', '{the} {s} that {is} on the {a}', 'Which {s} can you see on the {a}?'),
     'inside': ('{the} {s} that {is} inside the {a}', 'Which {s} {is} in the {a}?', 'Which {s} can you see in the {a}?'),
