@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from instructsam_training.tabletop.catalogue import CATALOGUE
+from instructsam_training.tabletop.placing import inside
 from instructsam_training.tabletop.sampling import sample_scene
 from instructsam_training.tabletop.scene import Body, Scene
 from instructsam_training.tabletop.shapes import shape
@@ -66,20 +67,39 @@ def test_things_rest_on_what_they_are_on() -> None:
             assert away < min(below.size_m[:2]) / 2
 
 
+def assert_within_walls(container: Body, body: Body) -> None:
+    cavity, (length, depth, height) = CATALOGUE[container.category].cavity, container.size_m
+    assert cavity is not None
+    x, y, z = ((surface_m(body) - container.position_m) @ container.rotation).T
+    above = (z / height + 0.5 - cavity.floor_height) / (1 - cavity.floor_height)
+    wall = depth * (cavity.floor_radius + np.clip(above, 0, 1) * (cavity.rim_radius - cavity.floor_radius))
+    within = above < 1
+    radius = np.hypot(x - cavity.axis_x * length, y)
+    assert np.all(radius[within] < wall[within] + 1e-3), (container.category, body.category)
+    assert above.min() > -1e-6
+    assert within.any()
+
+
 def test_contents_are_within_the_walls() -> None:
     contained = [(scene.bodies[body.inside - 1], body) for scene, body in BODIES if body.inside]
     assert {CATALOGUE[body.category].elongated for _, body in contained} == {True, False}
     for container, body in contained:
-        cavity, (_, depth, height) = CATALOGUE[container.category].cavity, container.size_m
-        assert cavity is not None
-        x, y, z = ((surface_m(body) - container.position_m) @ container.rotation).T
-        above = (z / height + 0.5 - cavity.floor_height) / (1 - cavity.floor_height)
-        wall = depth * (cavity.floor_radius + np.clip(above, 0, 1) * (cavity.rim_radius - cavity.floor_radius))
-        within = above < 1
-        radius = np.hypot(x - cavity.axis_x * container.size_m[0], y)
-        assert np.all(radius[within] < wall[within] + 1e-3), (container.category, body.category)
-        assert above.min() > -1e-6
-        assert within.any()
+        assert_within_walls(container, body)
+
+
+@pytest.mark.parametrize('category', ['mug', 'cup', 'bowl'])
+def test_ball_stops_where_the_walls_are_too_narrow(category: str) -> None:
+    rng, size = np.random.default_rng(0), CATALOGUE[category].size_m
+    container = Body(1, category, 'red', 'plastic', (1, 0, 0), size, (0, 0, size[2] / 2), yaw=1.0)
+    rests = []
+    for diameter in np.linspace(0.3, 1.0, 15) * size[1]:
+        ball = Body(2, 'ball', 'red', 'plastic', (1, 0, 0), (diameter,) * 3, (0, 0, 0), yaw=0.0)
+        placed = inside(rng, ball, container)
+        rests.append(placed is not None)
+        if placed is not None:
+            assert_within_walls(container, placed)
+    assert rests[0]
+    assert not rests[-1]
 
 
 def test_scenes_let_instructions_matter() -> None:
@@ -93,6 +113,15 @@ def test_scenes_let_instructions_matter() -> None:
     assert np.mean([ratio > 1.19 for ratio in ratios]) > 0.6
     assert {len(scene.bodies) for scene in SCENES} == set(range(3, 13))
     assert {body.category for _, body in BODIES} == set(CATALOGUE)
+
+
+def test_what_slides_carries_nothing_and_is_not_carried() -> None:
+    sliding = [(scene, scene.bodies[scene.motion.label - 1]) for scene in SCENES if scene.motion.label]
+    assert len(sliding) > len(SCENES) / 2
+    for scene, body in sliding:
+        assert body.on is None
+        assert body.inside is None
+        assert all(body.label not in (other.on, other.inside) for other in scene.bodies)
 
 
 def test_scene_moves_and_comes_back() -> None:
