@@ -19,8 +19,9 @@ from rclpy.timer import Timer
 
 from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Segmenter
 from instructsam_ros import convert
+from instructsam_ros.declared import change, declare
 from instructsam_ros.diagnostics import Statistics, diagnostic_array
-from instructsam_ros.parameters import change, declare, standing_instruction
+from instructsam_ros.parameters import NodeParameters, standing_instruction
 from instructsam_ros.publishers import Publishers
 from instructsam_ros.running import run
 from instructsam_ros.segment_service import SegmentService
@@ -78,7 +79,7 @@ class SegmenterNode(LifecycleNode):
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
         self._statistics = Statistics()
         # Where this raises, destroy_node must find all of the above.
-        self._values = declare(self)
+        self._values = declare(self, NodeParameters)
         self._instruction = standing_instruction(self._values.instruction)
         self._outputs = Publishers(self)
         self._service = SegmentService(self, self._ask)
