@@ -31,7 +31,7 @@ WALLS: Kinds = (('plain', ((0, 0.0, 0.5), (360, 0.25, 0.9))), ('speckle', ((0, 0
 ELEVATION_DEG = (25, 75)
 FIELD_OF_VIEW_DEG = (38, 56)
 """From the top to the bottom of the picture."""
-FILL = 0.15
+FILL = 0.10
 """Strength of the light from straight above."""
 DISTANCE_M = (0.50, 1.35)
 
@@ -58,7 +58,7 @@ def _sample_surface(rng: np.random.Generator, kinds: Kinds) -> Surface:
 def sample_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Light from everywhere, and one or two lamps; all together neither too dark nor too bright."""
     count = int(rng.integers(1, 3))
-    ambient, total = rng.uniform((0.38, 0.92), (0.50, 1.12)).tolist()
+    ambient, total = rng.uniform((0.48, 0.95), (0.60, 1.12)).tolist()
     lamps = (total - ambient - FILL) * rng.dirichlet(np.full(count, 4.0))
     shadows = rng.random() < 0.85
     lights = [_sample_light(rng, (0.0, 0.0), ambient, FILL, False)]

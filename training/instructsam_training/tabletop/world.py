@@ -141,16 +141,20 @@ class World:
         length, depth, thick = room.table_m
         floor, side = -room.table_height_m, room.walls_m
         self._add_slab((length / 2, depth / 2, thick / 2), (0, 0, -thick / 2), 'table', room.table)
+        # The frame under the top shades the floor, on which the things' shadows would be seen else.
+        frame = self._add_slab((length / 2 - 0.02, depth / 2 - 0.02, 0.01), (0, 0, -thick - 0.01), 'table', room.table)
+        frame.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
         self._add_slab((side, side, 0.01), (0, 0, floor - 0.01), 'floor', room.floor)
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             half = (0.01 if x else side, 0.01 if y else side, 1.5)
             self._add_slab(half, (x * side, y * side, floor + 1.5), 'wall', room.wall)
 
-    def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: Surface) -> None:
+    def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: Surface) -> mujoco.MjvGeom:
         look = Look(surface.rgb, 0.1, 0.3, self._materials[name])
         geom = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array(position_m), look)
-        # What is decoration to MuJoCo throws no shadow. A room's own would take most of the shadow map's resolution.
+        # What is decoration to MuJoCo throws no shadow, and so none on itself, which would be seen as dark specks.
         geom.size, geom.segid, geom.category = half_m, BACKGROUND, mujoco.mjtCatBit.mjCAT_DECOR
+        return geom
 
     def _add(self, kind: mujoco.mjtGeom, position_m: Matrix, look: Look) -> mujoco.MjvGeom:
         geom = self.drawn.geoms[self.drawn.ngeom]
