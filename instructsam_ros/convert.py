@@ -11,6 +11,7 @@ that calls its compiled part, which crashes beside another NumPy than the one it
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -58,6 +59,7 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     **{f'bayer_gbrg{bits}': (dtype, 1, cv2.COLOR_BayerGR2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
     **{f'bayer_grbg{bits}': (dtype, 1, cv2.COLOR_BayerGB2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
 }
+_LAYOUTS = {encoding: layout[:2] for encoding, layout in _ENCODINGS.items()} | {'32FC1': ('f4', 1)}
 _NATIVE_IS_BIG = sys.byteorder == 'big'
 
 
@@ -80,7 +82,7 @@ def read_image(message: Image) -> NDArray[np.uint8]:
     Raises:
         FrameError: as `read_frame`.
     """
-    pixels = _view(message)
+    pixels = read_pixels(message, _ENCODINGS, 'a picture in colour or grey')
     if pixels.dtype != np.uint8:
         pixels = _to_8_bit(pixels)
     code = _ENCODINGS[message.encoding][2]
@@ -115,13 +117,42 @@ def read_compressed(message: CompressedImage) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
+def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels:
+    """The pixels as they are: (H, W) or (H, W, channels), in the byte order of this machine.
+
+    Args:
+        message: the picture.
+        encodings: those that make sense.
+        what: name of such a picture.
+
+    Raises:
+        FrameError: the message has another encoding, or contradicts itself.
+    """
+    if message.encoding not in encodings:
+        raise FrameError(
+            f"image: encoding '{message.encoding}' is not {what}; "
+            f'expected one of {", ".join(encodings)}; check what the image topic is remapped to'
+        )
+    dtype, channels = _checked_layout(message)
+    row = message.width * channels * dtype.itemsize
+    bridge = _bridge()
+    # It reads padding and the byte order wrong, the latter even of bytes and with NumPy 2.
+    if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
+        return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
+    shape = (message.height, message.width, channels)
+    strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
+    pixels = np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), 0, strides)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    return pixels if dtype.isnative else pixels.astype(dtype.newbyteorder('='))
+
+
 def make_image(pixels: Pixels, encoding: str, header: Header) -> Image:
-    """An Image of rgb8 (H, W, 3), mono8 (H, W) or mono16 (H, W) pixels.
+    """An Image of rgb8 (H, W, 3), mono8, mono16, 16UC1 or 32FC1 (H, W) pixels.
 
     Raises:
         ValueError: the pixels do not have the shape or dtype of the encoding.
     """
-    dtype, channels, _ = _ENCODINGS[encoding]
+    dtype, channels = _LAYOUTS[encoding]
     expected = (*pixels.shape[:2], channels) if channels > 1 else pixels.shape[:2]
     if pixels.dtype != np.dtype(dtype) or pixels.shape != expected:
         raise ValueError(f'{encoding}: expected {dtype} {expected}, got {pixels.dtype} {pixels.shape}')
@@ -192,32 +223,12 @@ def make_stamp(nanoseconds: int) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
-def _view(message: Image) -> Pixels:
-    """The pixels as they are: (H, W) or (H, W, channels), in the byte order of this machine."""
-    dtype, channels = _checked_layout(message)
-    row = message.width * channels * dtype.itemsize
-    bridge = _bridge()
-    # It reads padding and the byte order wrong, the latter even of bytes and with NumPy 2.
-    if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
-        return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
-    shape = (message.height, message.width, channels)
-    strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
-    pixels = np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), 0, strides)
-    pixels = pixels[..., 0] if channels == 1 else pixels
-    return pixels if dtype.isnative else pixels.astype(dtype.newbyteorder('='))
-
-
 def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
     """The dtype of one number and how many make a pixel."""
-    if message.encoding not in _ENCODINGS:
-        raise FrameError(
-            f"image: encoding '{message.encoding}' is not a picture in colour or grey; "
-            f'expected one of {", ".join(_ENCODINGS)}; check what the image topic is remapped to'
-        )
     width, height = message.width, message.height
     if width == 0 or height == 0:
         raise FrameError(f'image: {width}x{height} has no pixels; expected at least 1x1; check the camera driver')
-    code, channels, _ = _ENCODINGS[message.encoding]
+    code, channels = _LAYOUTS[message.encoding]
     dtype = np.dtype(code).newbyteorder('>' if message.is_bigendian else '<')
     row = width * channels * dtype.itemsize
     if message.step < row:
@@ -263,7 +274,7 @@ def _instance(message: Instance, size_hw: tuple[int, int]) -> ModelInstance:
     box = message.box
     x1, y1, x2, y2 = box.x_offset, box.y_offset, box.x_offset + box.width, box.y_offset + box.height
     mask = np.zeros(size_hw, dtype=np.bool_)
-    mask[y1:y2, x1:x2] = _view(message.mask) > 0
+    mask[y1:y2, x1:x2] = read_pixels(message.mask, ('mono8',), 'a mask') > 0
     return ModelInstance(mask, np.array((x1, y1, x2, y2), dtype=np.float32), message.score, message.label)
 
 

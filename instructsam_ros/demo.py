@@ -1,9 +1,10 @@
-"""The whole system on real pictures: a camera process, the node's process, and a task planner that asks and checks.
+"""The whole system on a simulated table: a camera process, the node's process, and a task planner that asks and checks.
 
-python -m instructsam_ros.demo [--checkpoint C] [--truth eval.json] [--images FOLDER] [--out demo]
+python -m instructsam_ros.demo [--checkpoint C] [--scenes 5] [--each 1] [--out demo]
 
-The planner shows each picture of the evaluation file to the node, publishes each of its instructions, waits for the
-answer over DDS and compares its masks with the truth. It prints a table and, as the last line, one JSON document.
+The planner shows moving scenes to the node, publishes instructions, waits for the answers over DDS and compares them
+with the truth at the stamps of their pictures: do the masks agree, and is the target's median point on the right thing?
+It prints a table and, as the last line, one JSON document.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import cv2
 import numpy as np
@@ -26,91 +28,123 @@ from rich.progress import track
 from rich.table import Table
 
 from instructsam_model.draw import overlay
-from instructsam_model.masks import Mask, decode_mask, merge_masks
-from instructsam_model.pictures import read_picture
-from instructsam_ros.planner import Planner, PlannerError, Question, Result
+from instructsam_ros.geometry import project
+from instructsam_ros.judgement import Question, Result
+from instructsam_ros.planner import Planner, PlannerError
 from instructsam_ros.processes import Child, ChildError, use_own_domain
+from instructsam_training.tabletop.headless import RenderError
+from instructsam_training.tabletop.questions import questions
+from instructsam_training.tabletop.sampling import sample_scene
 
-RATE_HZ = 10.0
+SIZE_WH = (320, 240)
+RATE_HZ = 5.0
+CANDIDATES = 12
+"""Instructions about a scene to choose from."""
+GREEN_RGB, RED_RGB = (0, 200, 80), (230, 30, 30)
 
 
-def read_questions(truth: Path, images: Path) -> list[Question]:
-    """The questions of an evaluation file in the Inst2Seg format.
+def choose_questions(scenes: int, each: int, seed: int) -> list[Question]:
+    """Instructions about scenes, in wordings and about scenes that are kept for tests, as many of each kind as can be.
+
+    They are about the beginning of a scene, and hold while it lasts: of 499 answers, 2 were others a second later.
 
     Args:
-        truth: the file, a list of pictures with their instructions and masks.
-        images: the folder that the paths of the pictures are relative to.
+        scenes: how many.
+        each: instructions about each scene.
+        seed: another one has other scenes.
 
     Raises:
-        PlannerError: there is no such file, or it is in another format.
+        PlannerError: MuJoCo is missing, or nothing can be drawn here.
     """
     try:
-        return [
-            Question(images / record['image'], annotation['text'], _union(record, annotation.get('mask', [])))
-            for record in json.loads(truth.read_text())
-            for annotation in record['annotation']
-        ]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PlannerError(f"'{truth}' is not an evaluation file in the Inst2Seg format: {error!r}") from error
+        from instructsam_training.tabletop.render import Renderer
+
+        renderer = Renderer(SIZE_WH)
+    except (ImportError, RenderError) as error:
+        raise PlannerError(f'the scenes cannot be drawn: {error}; pip install mujoco') from error
+    chosen: list[Question] = []
+    asked: Counter[str] = Counter()
+    for number in range(scenes):
+        scene = 2 * (seed + number) + 1
+        left = questions(renderer.view(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES)
+        for _ in range(min(each, len(left))):
+            question = min(left, key=lambda candidate: asked[candidate.kind])
+            left.remove(question)
+            asked[question.kind] += 1
+            chosen.append(Question(scene, question.kind, question.text, question.targets))
+    renderer.close()
+    return chosen
 
 
-def ask_all(arguments: argparse.Namespace, questions: list[Question], console: Console) -> tuple[list[Result], float]:
+def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Console) -> tuple[list[Result], float]:
     """Start the processes and put all questions to them.
 
     Returns:
         The results, and the seconds until the node was ready.
     """
-    camera = {'path': str(questions[0].image), 'rate_hz': RATE_HZ}
+    camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
     node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False}
     started_s = time.monotonic()
     with (
-        Child('-m', 'instructsam_ros.image_player', parameters=camera) as player,
+        Child('-m', 'instructsam_ros.sim_camera', parameters=camera) as sim_camera,
         Child('-m', 'instructsam_ros.node', parameters=node) as segmenter,
     ):
-        planner = Planner(player, segmenter, arguments.timeout)
+        planner = Planner(sim_camera, segmenter, arguments.timeout)
         try:
             planner.bring_up(arguments.start_timeout)
             ready_s = time.monotonic() - started_s
-            progress = track(questions, 'asking', console=console, transient=True)
+            progress = track(asked, 'asking', console=console, transient=True)
             return [planner.ask(question) for question in progress], ready_s
         finally:
             planner.close()
 
 
 def write_overlays(results: Iterable[Result], folder: Path) -> None:
-    """Draw each answer over its picture, one PNG each."""
+    """Draw each answer over its picture, one PNG each, with a cross at the target: green on the right thing, else red."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, result in enumerate(results):
-        picture = overlay(read_picture(result.question.image), result.segmentation)
-        file = folder / f'{number:03d}_{result.question.image.stem}.png'
+        picture = overlay(result.moment.image_rgb, result.segmentation)
+        if result.point_m is not None:
+            x, y = project(result.point_m, result.moment.intrinsics)
+            color = GREEN_RGB if result.is_right else RED_RGB
+            cv2.drawMarker(picture, (round(x), round(y)), color, cv2.MARKER_CROSS, 9, 2)
+        file = folder / f'{number:03d}_{result.question.kind}.png'
         cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 def make_table(results: Iterable[Result]) -> Table:
     """One row for each question."""
-    table = Table('picture', 'instruction', 'phrase', 'instances', 'scores', 'IoU', title='instructsam_ros over DDS')
+    table = Table('scene', 'kind', 'instruction', 'phrase', 'found', 'of', 'IoU', 'target at (m)', 'right')
+    table.title = 'instructsam_ros over DDS'
     for result in results:
-        instances = result.segmentation.instances
+        instances, asked = result.segmentation.instances, result.question
         table.add_row(
-            result.question.image.name,
-            escape(result.question.text),
+            str(asked.seed),
+            asked.kind,
+            escape(asked.text),
             escape(', '.join(dict.fromkeys(instance.label for instance in instances))) or '(no target)',
             str(len(instances)),
-            ' '.join(f'{instance.score:.2f}' for instance in instances),
+            str(len(asked.targets)),
             f'{result.iou:.2f}',
+            '' if result.point_m is None else ' '.join(f'{each:.2f}' for each in result.point_m),
+            'yes' if result.is_right else 'no',
         )
     return table
 
 
-def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
-    """The numbers of the run."""
+def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | None]:
+    """The numbers of the run; shares are None where nothing was asked that they are shares of."""
     latencies_ms = [1e3 * result.latency_s for result in results]
+    with_target = [result.is_right for result in results if result.question.targets]
+    without = [result.is_right for result in results if not result.question.targets]
     return {
         'mean_iou': round(float(np.mean([result.iou for result in results])), 4),
+        'target_point_on_object': _share(with_target),
+        'nothing_found_where_nothing_is': _share(without),
         'questions': len(results),
-        'pictures': len({result.question.image for result in results}),
-        'instances': sum(len(result.segmentation.instances) for result in results),
-        'iou_above_half': sum(result.iou > 0.5 for result in results),
+        'questions_without_target': len(without),
+        'scenes': len({result.question.seed for result in results}),
+        'kinds': len({result.question.kind for result in results}),
         'latency_p50_ms': round(float(np.percentile(latencies_ms, 50)), 1),
         'latency_p95_ms': round(float(np.percentile(latencies_ms, 95)), 1),
         'ready_s': round(ready_s, 1),
@@ -119,15 +153,13 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
 
 
 def parse_arguments(args: list[str] | None) -> argparse.Namespace:
-    """The command line; the defaults are the golden pictures of a checkout."""
-    golden = Path(__file__).resolve().parent.parent / 'tests' / 'golden'
+    """The command line."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_ros.demo', description=__doc__.split('\n\n')[0])
-    parser.add_argument('--checkpoint', default=str(golden / 'checkpoint'), help='folder or hub id')
-    parser.add_argument('--truth', type=Path, default=golden / 'eval_inst2seg.json', help='pictures, questions, masks')
-    parser.add_argument(
-        '--images', type=Path, help="what the pictures' paths are relative to (default: beside --truth)"
-    )
-    parser.add_argument('--out', type=Path, default=Path('demo'), help='folder for the overlays')
+    parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the one of the package)')
+    parser.add_argument('--scenes', type=int, default=5, help='how many (%(default)s)')
+    parser.add_argument('--each', type=int, default=1, help='instructions about each scene (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='another one has other scenes (%(default)s)')
+    parser.add_argument('--out', type=Path, default=Path('demo'), help='folder for the overlays (%(default)s)')
     parser.add_argument('--device', default='auto', help='cpu, cuda, ... (default: a GPU if there is one)')
     parser.add_argument('--timeout', type=float, default=60.0, help='seconds that an answer may take')
     parser.add_argument('--start-timeout', type=float, default=600.0, help='seconds that loading may take')
@@ -142,8 +174,8 @@ def main(args: list[str] | None = None) -> None:
     use_own_domain()
     rclpy.init(args=[])
     try:
-        questions = read_questions(arguments.truth, arguments.images or arguments.truth.parent)
-        results, ready_s = ask_all(arguments, questions, console)
+        asked = choose_questions(arguments.scenes, arguments.each, arguments.seed)
+        results, ready_s = ask_all(arguments, asked, console)
     except (PlannerError, ChildError) as error:
         sys.exit(f'demo: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -155,9 +187,8 @@ def main(args: list[str] | None = None) -> None:
     print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))
 
 
-def _union(record: dict[str, Any], annotations: list[Any]) -> Mask:
-    size_hw = (record['height'], record['width'])
-    return merge_masks((decode_mask(annotation, size_hw) for annotation in annotations), size_hw)
+def _share(hits: list[bool]) -> float | None:
+    return round(sum(hits) / len(hits), 4) if hits else None
 
 
 if __name__ == '__main__':

@@ -1,11 +1,9 @@
-"""A task planner: brings the node up, shows pictures, gives instructions, waits for the answers and judges them."""
+"""A task planner: brings the node up, shows scenes, gives instructions, waits for the answers and judges them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import rclpy
@@ -18,10 +16,10 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
-from instructsam_model import Segmentation
-from instructsam_model.masks import Mask, mask_iou, merge_masks
 from instructsam_ros import convert
-from instructsam_ros.msg import Segmentation as SegmentationMessage
+from instructsam_ros.judgement import Question, Result, judge
+from instructsam_ros.moments import Moments
+from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
 
 T = TypeVar('T')
@@ -31,43 +29,11 @@ class PlannerError(RuntimeError):
     """The system did not do what was asked of it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """One instruction about one picture.
-
-    Attributes:
-        image: the file of the picture.
-        text: the instruction.
-        truth: bool (H, W), everything that answers it.
-    """
-
-    image: Path
-    text: str
-    truth: Mask
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What the system made of a question.
-
-    Attributes:
-        question: what was asked.
-        segmentation: the answer.
-        iou: of the union of the instances with the truth, 0..1; two empty masks agree.
-        latency_s: from the arrival of the picture at the node to the publication of the answer.
-    """
-
-    question: Question
-    segmentation: Segmentation
-    iou: float
-    latency_s: float
-
-
 class Planner:
     """Does what a task planner does: brings the node up, gives it instructions, waits for answers.
 
     Args:
-        camera: the process that shows pictures.
+        camera: the process that shows scenes.
         segmenter: the process that answers.
         timeout_s: how long an answer may take.
     """
@@ -78,12 +44,13 @@ class Planner:
         self._node = rclpy.create_node('planner')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._answers: list[SegmentationMessage] = []
-        self._node.create_subscription(SegmentationMessage, 'segmenter/segmentation', self._answers.append, 5)
+        self._moments = Moments(self._node)
+        self._answers: list[Segmentation] = []
+        self._node.create_subscription(Segmentation, 'segmenter/segmentation', self._answers.append, 5)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._instruction = self._node.create_publisher(String, 'segmenter/instruction', latched)
-        self._set_picture: Client[Any, Any] = self._node.create_client(
-            SetParametersAtomically, 'image_player/set_parameters_atomically'
+        self._set_scene: Client[Any, Any] = self._node.create_client(
+            SetParametersAtomically, 'sim_camera/set_parameters_atomically'
         )
         self._change_state: Client[Any, Any] = self._node.create_client(ChangeState, 'segmenter/change_state')
 
@@ -102,21 +69,24 @@ class Planner:
                 raise PlannerError(f'the node could not {name}; the end of its log:\n{self._children[0].tail()}')
 
     def ask(self, question: Question) -> Result:
-        """Show the picture, give the instruction and wait for the answer about a picture that was taken after that.
+        """Begin the scene, give the instruction and wait for the answer about a picture that was taken after that.
+
+        The scene moves on while the answer is awaited; it is compared with the truth at the stamp of its picture.
 
         Raises:
-            ChildError, PlannerError: a process has ended, the picture is refused, or the answer fails or is late.
+            ChildError, PlannerError: a process has ended, the scene is refused, or the answer fails or is late.
         """
         request = SetParametersAtomically.Request()
-        request.parameters = [Parameter('path', value=str(question.image)).to_parameter_msg()]
-        response = self._call(self._set_picture, request, 'the camera to change its picture', self._timeout_s)
+        request.parameters = [Parameter('seed', value=question.seed).to_parameter_msg()]
+        response = self._call(self._set_scene, request, 'the camera to change its scene', self._timeout_s)
         if not response.result.successful:
-            raise PlannerError(f'the camera refuses the picture: {response.result.reason}')
+            raise PlannerError(f'the camera refuses the scene: {response.result.reason}')
         shown_ns = self._node.get_clock().now().nanoseconds
-        self._instruction.publish(String(data=question.text))
+        self._moments.clear()
         self._answers.clear()
+        self._instruction.publish(String(data=question.text))
 
-        def answer() -> SegmentationMessage | None:
+        def answer() -> Segmentation | None:
             fits = (
                 message
                 for message in self._answers
@@ -124,19 +94,21 @@ class Planner:
             )
             return next(fits, None)
 
-        return self._check(question, self._wait_for(answer, f"an answer to '{question.text}'", self._timeout_s))
+        message = self._wait_for(answer, f"an answer to '{question.text}'", self._timeout_s)
+        self._instruction.publish(String())  # idle, so that the next answer does not wait for another one to this
+        return self._judge(question, message)
 
     def close(self) -> None:
         """Leave the graph."""
         self._node.destroy_node()
         self._executor.shutdown()
 
-    def _check(self, question: Question, message: SegmentationMessage) -> Result:
-        if message.status == SegmentationMessage.FAILED:
+    def _judge(self, question: Question, message: Segmentation) -> Result:
+        if message.status == Segmentation.FAILED:
             raise PlannerError(f"the node could not answer '{question.text}': {message.message}")
-        segmentation = convert.read_segmentation(message)
-        found = merge_masks((instance.mask for instance in segmentation.instances), question.truth.shape)
-        return Result(question, segmentation, mask_iou(found, question.truth), message.latency)
+        stamp_ns = convert.stamp_ns(message.header.stamp)
+        moment = self._wait_for(lambda: self._moments.at(stamp_ns), 'the truth about a picture', self._timeout_s)
+        return judge(question, convert.read_segmentation(message), moment, message.latency)
 
     def _call(self, client: Client[Any, Any], request: Any, what: str, timeout_s: float) -> Any:
         started_s = time.monotonic()
