@@ -62,7 +62,7 @@ def test_results_of_the_public_scripts(read: Callable[..., dict[str, Answer]], r
         {**scored, 'pred_scores': [0.4, 0.8]},
         {'idx': 0, 'mask_rle': [None]},
         {'idx': 2, 'pred_mask_rle': [run(7, 1)]},
-        {**scored, 'pred_rles': [], 'pred_scores': []},
+        {**scored, 'pred_scores': [0.5, 0.6]},
     ])  # fmt: skip
     # The repeat of a distributed sampler does not count, and an empty slot is no mask.
     assert answers['4.1'] == Answer('4.1', (run(1, 1), run(0, 1)), (0.8, 0.4))
