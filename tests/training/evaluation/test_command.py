@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for entry in record['annotation']:
             entry['kind'] = 'attribute' if entry.get('mask') else 'no-target'
     folder = tmp_path_factory.mktemp('data')
-    (folder / 'test.json').write_text(json.dumps(records))
+    (folder / 'inst2seg.json').write_text(json.dumps(records))
     return folder
 
 
@@ -136,14 +136,14 @@ def test_missing_pictures_are_listed_and_asked_about_again(data: Path, whole: Pa
         ('[]', [], 'expected records, found an empty list'),
         ('[{"image": "a.png"}]', [], 'expected questions of tabletop test, found none; the first that was skipped'),
         ('[', [], 'expected JSON, found something else'),
-        ('[]', ['--split', 'dev'], "split: expected one of test, val, train of tabletop, got 'dev'"),
-        ('[]', ['--split', 'val'], 'expected it to hold val.json'),
+        ('[]', ['--split', 'dev'], "split: expected one of test of tabletop, got 'dev'"),
+        ('[]', ['--data', str(GOLDEN)], 'expected it to hold inst2seg.json'),
     ],
 )
 def test_nothing_to_score(
     tmp_path: Path, content: str, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / 'test.json').write_text(content)
+    (tmp_path / 'inst2seg.json').write_text(content)
     assert main(command(tmp_path, tmp_path / 'out', *more)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

@@ -36,13 +36,13 @@ def test_tabletop(save: Save, tmp_path: Path, run: Run) -> None:
         {'text': 'a cat', 'kind': 'no-target'},
     ]
     entries.insert(0, {'text': 'damaged', 'kind': 'damaged', 'mask': [{}]})
-    save('test.json', [{'image': 'a.png', 'height': 1, 'width': 100, 'scene': 's', 'annotation': entries}])
+    save('inst2seg.json', [{'image': 'a.png', 'height': 1, 'width': 100, 'scene': 's', 'annotation': entries}])
     report = SkipReport()
     questions = read('tabletop', tmp_path, 'test', report)
     assert [(question.group, len(question.targets)) for question in questions] == [('attribute', 1), ('no-target', 0)]
     assert asked('tabletop', questions) == ['the red mug', 'a cat']
     assert len(report) == 1
-    assert read('tabletop', tmp_path / 'test.json', 'test') == questions
+    assert read('tabletop', tmp_path / 'inst2seg.json', 'test') == questions
 
 
 def test_inst2seg(save: Save, tmp_path: Path, run: Run) -> None:

@@ -101,7 +101,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark(
             'tabletop',
             sources.read_tabletop,
-            ('test', 'val', 'train'),
+            ('test',),
             prompts.plain,
             ('mAP', 'gIoU', 'accuracy', 'cIoU', 'AP50', 'AP75', 'N-acc', 'T-acc'),
             group='kind',

@@ -26,8 +26,8 @@ def read_inst2seg_questions(root: Path, split: str, report: SkipReport, images: 
 
 
 def read_tabletop(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Question]:
-    """The simulated tabletop: `<split>.json` of Inst2Seg's format, whose annotations also say their `kind`."""
-    file = root if root.is_file() else find(root, f'{split}.json')
+    """The simulated tabletop: Inst2Seg's file and format, whose annotations also say their `kind`."""
+    file = root if root.is_file() else find(root, 'inst2seg.json')
     kinds = {
         (str(index), entry.get('text')): str(entry.get('kind') or '')
         for index, record in enumerate(load_list(file))
