@@ -71,6 +71,7 @@ EXPECTED = {
     'second mug from left': (RED,),
     'second mug from right': (RED,),
     'mug closest to bowl': (RED,),
+    'mug closest to green mug': (RED,),
     'furthest mug': (RED,),
     'two largest mugs': (RED, BLUE),
     'two leftmost mugs': (RED, BLUE),
@@ -134,34 +135,18 @@ def changed(label: int, **changes: object) -> tuple[Put, ...]:
 
 DOUBTS = {
     'sizes are alike': (changed(BLUE, scale=1.15), 'largest mug'),
-    'heights are alike': (changed(BLUE, scale=1.15), 'tallest mug'),
-    'a knife is longer than a box, yet thinner': ((*TABLE, Put('red', 'knife', 0.1, 0.0)), 'things larger than box'),
     'one is as far left as the other': (changed(RED, x=-0.42), 'leftmost mug'),
-    'one is above the other in the picture': (changed(RED, x=0.0), 'mug left of bowl'),
-    'one is as near as the other': (changed(GREEN, y=-0.17), 'nearest mug'),
-    'one is as close as the other': (changed(GREEN, x=0.12, y=0.02), 'mug closest to bowl'),
     'two anchors fit': ((*TABLE, Put('red', 'bowl', 0.1, 0.0)), 'mug left of bowl'),
     'a target is hardly visible': (changed(RED, visible=0.2), 'red mug'),
     'one of many is hardly visible': (changed(RED, visible=0.2), 'mugs'),
     'what is hardly visible may be what is meant': (changed(BLUE, visible=0.2), 'leftmost mug'),
     'what is partly hidden may be of any size': (changed(BLUE, visible=0.5), 'largest mug'),
-    'it lies on what lies on it': ((*TABLE, Put('red', 'ball', 0.38, -0.15, scale=0.6, on=BOX)), 'things on plate'),
-    'neither near nor far': (changed(RED, x=-0.21, y=-0.1), 'mug next to blue mug'),
-    'some call a knife a tool': ((*TABLE, Put('red', 'knife', 0.1, 0.0)), 'tool'),
-    'a lying bottle is not tall': (changed(BOTTLE, on=BOX), 'tallest thing'),
 }
 
 
 @pytest.mark.parametrize(('puts', 'phrase'), DOUBTS.values(), ids=DOUBTS)
 def test_nothing_is_asked_where_people_could_differ(puts: tuple[Put, ...], phrase: str) -> None:
     assert phrase not in meanings(ask(*puts, seeds=40))
-
-
-def test_next_to_is_a_matter_of_the_gap() -> None:
-    near = meanings(ask(*changed(RED, x=-0.24, y=-0.18)))
-    far = meanings(ask(*changed(RED, x=-0.05, y=-0.05)))
-    assert near['mug next to blue mug'] == {(RED,)}
-    assert 'mug next to blue mug' not in far or far['mug next to blue mug'] == {()}
 
 
 def test_same_seed_asks_the_same() -> None:
