@@ -18,7 +18,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo test test-slow check clean
+.PHONY: help venv demo demo-bench test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -26,8 +26,11 @@ help: ## list the targets
 
 venv: .venv/installed ## make .venv and install everything in it, the messages included
 
-demo: .venv/installed ## six pictures through the node, over DDS: overlays and a table in demo/
+demo: .venv/installed ## a simulated camera, the node and five instructions, over DDS: a table, and overlays in demo/
 	$(BIN)/python -m instructsam_ros.demo
+
+demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the target's point on the right thing?
+	$(BIN)/python -m instructsam_ros.demo --instructions 100 --each 4 --out demo/bench
 
 test: .venv/installed ## the tests, a few minutes
 	$(BIN)/python -m pytest
@@ -53,6 +56,6 @@ clean: ## remove .venv and everything that was built
 
 # The installation is editable: Python files need no second one, but what CMake builds or copies does.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
-		$(wildcard cmake/* config/* launch/* msg/* scripts/* srv/*)
-	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[dev,train]'
+		$(wildcard cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[dev,sim,train]'
 	@touch $@

@@ -1,6 +1,6 @@
 """The whole system on a simulated table: a camera process, the node's process, and a task planner that asks and checks.
 
-python -m instructsam_ros.demo [--checkpoint C] [--scenes 5] [--each 1] [--out demo]
+python -m instructsam_ros.demo [--checkpoint C] [--instructions 5] [--each 1] [--out demo]
 
 The planner shows moving scenes to the node, publishes instructions, waits for the answers over DDS and compares them
 with the truth at the stamps of their pictures: do the masks agree, and is the target's median point on the right thing?
@@ -10,6 +10,7 @@ It prints a table and, as the last line, one JSON document.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -43,14 +44,14 @@ CANDIDATES = 12
 GREEN_RGB, RED_RGB = (0, 200, 80), (230, 30, 30)
 
 
-def choose_questions(scenes: int, each: int, seed: int) -> list[Question]:
-    """Instructions about scenes, in wordings and about scenes that are kept for tests, as many of each kind as can be.
+def choose_questions(count: int, each: int, seed: int) -> list[Question]:
+    """Instructions in wordings and about scenes that are kept for tests, as evenly of each kind as can be.
 
     They are about the beginning of a scene, and hold while it lasts: of 499 answers, 2 were others a second later.
 
     Args:
-        scenes: how many.
-        each: instructions about each scene.
+        count: how many.
+        each: at most so many about a scene.
         seed: another one has other scenes.
 
     Raises:
@@ -61,17 +62,18 @@ def choose_questions(scenes: int, each: int, seed: int) -> list[Question]:
 
         renderer = Renderer(SIZE_WH)
     except (ImportError, RenderError) as error:
-        raise PlannerError(f'the scenes cannot be drawn: {error}; pip install mujoco') from error
+        raise PlannerError(f'the scenes cannot be drawn ({error}); install the extra sim of this package') from error
     chosen: list[Question] = []
     asked: Counter[str] = Counter()
-    for number in range(scenes):
-        scene = 2 * (seed + number) + 1
+    for scene in itertools.count(2 * seed + 1, 2):
         left = questions(renderer.view(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES)
-        for _ in range(min(each, len(left))):
+        for _ in range(min(each, len(left), count - len(chosen))):
             question = min(left, key=lambda candidate: asked[candidate.kind])
             left.remove(question)
             asked[question.kind] += 1
             chosen.append(Question(scene, question.kind, question.text, question.targets))
+        if len(chosen) == count:
+            break
     renderer.close()
     return chosen
 
@@ -100,7 +102,7 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
 
 
 def write_overlays(results: Iterable[Result], folder: Path) -> None:
-    """Draw each answer over its picture, one PNG each, with a cross at the target: green on the right thing, else red."""
+    """Draw each answer over its picture, one PNG each, with a cross at the target: green if it is right, else red."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, result in enumerate(results):
         picture = overlay(result.moment.image_rgb, result.segmentation)
@@ -108,25 +110,21 @@ def write_overlays(results: Iterable[Result], folder: Path) -> None:
             x, y = project(result.point_m, result.moment.intrinsics)
             color = GREEN_RGB if result.is_right else RED_RGB
             cv2.drawMarker(picture, (round(x), round(y)), color, cv2.MARKER_CROSS, 9, 2)
-        file = folder / f'{number:03d}_{result.question.kind}.png'
-        cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(folder / f'{number:03d}.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 def make_table(results: Iterable[Result]) -> Table:
-    """One row for each question."""
-    table = Table('scene', 'kind', 'instruction', 'phrase', 'found', 'of', 'IoU', 'target at (m)', 'right')
-    table.title = 'instructsam_ros over DDS'
-    for result in results:
+    """One row for each question; the numbers are those of the overlays."""
+    table = Table('', 'kind', 'instruction', 'phrase', 'found', 'IoU', 'right', title='instructsam_ros over DDS')
+    for number, result in enumerate(results):
         instances, asked = result.segmentation.instances, result.question
         table.add_row(
-            str(asked.seed),
+            f'{number:03d}',
             asked.kind,
             escape(asked.text),
             escape(', '.join(dict.fromkeys(instance.label for instance in instances))) or '(no target)',
-            str(len(instances)),
-            str(len(asked.targets)),
+            f'{len(instances)} of {len(asked.targets)}',
             f'{result.iou:.2f}',
-            '' if result.point_m is None else ' '.join(f'{each:.2f}' for each in result.point_m),
             'yes' if result.is_right else 'no',
         )
     return table
@@ -156,8 +154,8 @@ def parse_arguments(args: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_ros.demo', description=__doc__.split('\n\n')[0])
     parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the one of the package)')
-    parser.add_argument('--scenes', type=int, default=5, help='how many (%(default)s)')
-    parser.add_argument('--each', type=int, default=1, help='instructions about each scene (%(default)s)')
+    parser.add_argument('--instructions', type=_count, default=5, help='how many (%(default)s)')
+    parser.add_argument('--each', type=_count, default=1, help='at most so many about a scene (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='another one has other scenes (%(default)s)')
     parser.add_argument('--out', type=Path, default=Path('demo'), help='folder for the overlays (%(default)s)')
     parser.add_argument('--device', default='auto', help='cpu, cuda, ... (default: a GPU if there is one)')
@@ -174,7 +172,7 @@ def main(args: list[str] | None = None) -> None:
     use_own_domain()
     rclpy.init(args=[])
     try:
-        asked = choose_questions(arguments.scenes, arguments.each, arguments.seed)
+        asked = choose_questions(arguments.instructions, arguments.each, arguments.seed)
         results, ready_s = ask_all(arguments, asked, console)
     except (PlannerError, ChildError) as error:
         sys.exit(f'demo: {error}')
@@ -185,6 +183,12 @@ def main(args: list[str] | None = None) -> None:
     write_overlays(results, arguments.out)
     Console().print(make_table(results))
     print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'expected at least 1, got {count}')
+    return count
 
 
 def _share(hits: list[bool]) -> float | None:

@@ -20,18 +20,25 @@ FORBIDDEN = {
     'instructsam_ros': f'{LEARNING}|{TRAINING}',
     'launch': f'{LEARNING}|{TRAINING}',
 }
+SIMULATION = ('instructsam_ros/demo.py', 'instructsam_ros/sim_camera.py')
+"""Files that may use the simulated tabletop, and nothing else of the training package."""
 MAX_LINES = 300
 
 
-def imported(source: str) -> set[str]:
-    """Return the top-level names that a file imports, inside functions and for type checking too."""
+def imported_modules(source: str) -> set[str]:
+    """Return the modules that a file imports, inside functions and for type checking too."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition('.')[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition('.')[0])
+            names.add(node.module)
     return names
+
+
+def imported(source: str) -> set[str]:
+    """Return the top-level names of `imported_modules`."""
+    return {name.partition('.')[0] for name in imported_modules(source)}
 
 
 def matching(pattern: str, names: set[str]) -> set[str]:
@@ -46,8 +53,17 @@ def python_files(folder: str) -> list[Path]:
 def test_imports_point_one_way(folder: str) -> None:
     files = python_files(folder)
     wrong = {str(file.relative_to(ROOT)): matching(FORBIDDEN[folder], imported(file.read_text())) for file in files}
+    for file in SIMULATION:
+        wrong.get(file, set()).discard(TRAINING)
     assert files
     assert {file: names for file, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize('file', SIMULATION)
+def test_simulation_uses_the_tabletop_alone(file: str) -> None:
+    modules = {name for name in imported_modules((ROOT / file).read_text()) if name.startswith(TRAINING)}
+    assert modules
+    assert {name for name in modules if not name.startswith(f'{TRAINING}.tabletop.')} == set()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +83,17 @@ def test_every_form_of_import_is_seen(source: str, names: set[str]) -> None:
 def test_ros_shell_runs_without_torch(module: str) -> None:
     pytest.importorskip('rclpy', reason='rclpy is not installed')
     assert matching(FORBIDDEN['instructsam_ros'], modules_after_import(f'instructsam_ros.{module}')) == set()
+
+
+@pytest.mark.parametrize('module', ['demo', 'sim_camera'])
+def test_simulation_loads_neither_torch_nor_mujoco_before_it_draws(module: str) -> None:
+    pytest.importorskip('instructsam_ros.msg', reason='the messages of instructsam_ros are not built')
+    assert matching(f'{LEARNING}|mujoco', modules_after_import(f'instructsam_ros.{module}')) == set()
+
+
+def test_drawing_needs_no_torch() -> None:
+    pytest.importorskip('mujoco', reason='the extra sim is not installed')
+    assert matching(f'{LEARNING}|{ROS}', modules_after_import('instructsam_training.tabletop.render')) == set()
 
 
 def test_types_of_the_model_load_without_torch() -> None:

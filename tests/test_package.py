@@ -19,7 +19,7 @@ SETUP = (ROOT / 'setup.py').read_text()
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
 VERSION = PACKAGE.findtext('version') or ''
 SCRIPTS = sorted((ROOT / 'scripts').iterdir())
-SHARED = sorted(path for name in ('config', 'launch') for path in (ROOT / name).iterdir() if path.is_file())
+SHARED = sorted(path for name in ('config', 'launch', 'rviz') for path in (ROOT / name).iterdir() if path.is_file())
 INTERFACES = sorted(path for name in ('msg', 'srv') for path in (ROOT / name).iterdir())
 
 
