@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hand_made import Put, look_at
 
@@ -10,7 +12,7 @@ from instructsam_training.tabletop.relations import Layout
 from instructsam_training.tabletop.verdicts import Verdict, conjunction, fewer_than
 
 MUG = Put('red', 'mug', 0.0, 0.0)
-BALL = Put('red', 'ball', 0.1, 0.0)
+BALL = Put('red', 'ball', 0.1, 0.0, 0.4)
 
 
 @pytest.mark.parametrize(('x', 'is_left'), [(0.2, True), (0.06, True), (0.04, None), (0.0, None), (-0.06, False)])
@@ -20,10 +22,17 @@ def test_left_needs_a_distance_in_the_picture(x: float, is_left: Verdict) -> Non
     assert layout.holds('right', one, other) is (None if is_left is None else not is_left)
 
 
+def test_small_things_need_a_distance_too() -> None:
+    ball, aside, behind = (layout := Layout(look_at(BALL, replace(BALL, x=0.14), replace(BALL, y=0.03)))).things
+    assert layout.holds('left', ball, aside) is None
+    assert layout.holds('front', ball, behind) is None
+
+
 def test_left_of_what_reaches_further_left_is_doubtful() -> None:
-    plate = Put('white', 'plate', 0.07, -0.2, scale=1.5)
+    plate = Put('white', 'plate', 0.1, -0.2, scale=1.6)
     one, other = (layout := Layout(look_at(MUG, plate))).things
     assert one.box_xyxy[0] > other.box_xyxy[0]
+    assert one.box_xyxy[0] + one.box_xyxy[2] + 50 < other.box_xyxy[0] + other.box_xyxy[2]
     assert layout.holds('left', one, other) is None
 
 
