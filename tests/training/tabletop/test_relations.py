@@ -42,6 +42,11 @@ def test_front_needs_a_distance_along_the_table(y: float, is_front: Verdict) -> 
     assert layout.holds('front', one, other) is layout.holds('behind', other, one) is is_front
 
 
+def test_in_front_of_what_reaches_nearer_is_doubtful() -> None:
+    ball, plate = (layout := Layout(look_at(BALL, Put('white', 'plate', -0.2, 0.08, 1.5)))).things
+    assert layout.holds('front', ball, plate) is None
+
+
 def test_a_tall_thing_is_no_nearer_for_it() -> None:
     bottle, plate = (layout := Layout(look_at(Put('red', 'bottle', -0.2, 0.1), Put('red', 'plate', 0.2, 0.0)))).things
     assert bottle.position_camera_m[2] < plate.position_camera_m[2]
