@@ -1,7 +1,8 @@
-"""The demo: two processes and a planner, on the golden pictures."""
+"""The demo: a simulated camera, the node and a planner."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,55 +12,80 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
+
+pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.demo import read_questions, summarise
-from instructsam_ros.planner import PlannerError, Question, Result
+from instructsam_ros.demo import choose_questions, make_table, summarise, write_overlays
+from instructsam_ros.judgement import Question, Result, judge
+from instructsam_ros.moments import Moment
+from instructsam_ros.planner import PlannerError
+from instructsam_training.tabletop.headless import RenderError
+from instructsam_training.tabletop.render import Renderer
+from instructsam_training.tabletop.sampling import sample_scene
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / 'tests' / 'golden'
+CHECKPOINT = ROOT / 'tests' / 'golden' / 'checkpoint'
+MASK = np.ones((40, 60), dtype=np.bool_)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _picture_can_be_drawn() -> None:
+    try:
+        Renderer((32, 32)).close()
+    except RenderError as error:
+        pytest.skip(str(error))
 
 
 def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    paths = [str(ROOT / folder) for folder in ('.', 'model', 'training')]
     return subprocess.run(
         [sys.executable, '-m', 'instructsam_ros.demo', *arguments],
         cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'model')])},
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         timeout=300,
     )
 
 
-@pytest.fixture
-def truth(tmp_path: Path) -> Path:
-    """The first of the golden pictures, with two of its questions: one with an object and one without."""
-    [first, *_] = json.loads((GOLDEN / 'eval_inst2seg.json').read_text())
-    first['annotation'] = [first['annotation'][0], first['annotation'][-1]]
-    file = tmp_path / 'truth.json'
-    file.write_text(json.dumps([first]))
-    return file
+def result(*targets: int, found: bool, latency_s: float = 0.1) -> Result:
+    """An answer about a picture in which thing 1 is all there is to see."""
+    moment = Moment(
+        np.zeros((*MASK.shape, 3), dtype=np.uint8),
+        np.ones(MASK.shape, dtype=np.float32),
+        np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]]),
+        MASK.astype(np.uint16),
+    )
+    instance = Instance(MASK, np.array((0, 0, 60, 40), dtype=np.float32), 0.9, 'the [red] mug')
+    segmentation = Segmentation((instance,) if found else (), Instruction('a'), '', MASK.shape[::-1])
+    return judge(Question(7, 'category', 'the [red] mug', targets), segmentation, moment, latency_s)
 
 
-def test_asks_the_real_model_over_dds(truth: Path, tmp_path: Path):
-    finished = run_demo('--truth', str(truth), '--images', str(GOLDEN), '--out', str(tmp_path / 'out'))
+def test_asks_the_real_model_about_a_simulated_table_over_dds(tmp_path: Path):
+    finished = run_demo('--checkpoint', str(CHECKPOINT), '--instructions', '2', '--out', str(tmp_path))
     assert finished.returncode == 0, finished.stderr
     summary = json.loads(finished.stdout.splitlines()[-1])
-    assert (summary['questions'], summary['pictures'], summary['instances']) == (2, 1, 1)
-    assert summary['mean_iou'] > 0.8  # of 000.png: 0.71 for the red ball, 1 for the cone that is not there
-    assert 'red ball' in finished.stdout
-    for number in range(2):
-        assert cv2.imread(str(tmp_path / 'out' / f'{number:03d}_000.png')).shape == (240, 320, 3)
+    assert (summary['questions'], summary['scenes'], summary['kinds']) == (2, 2, 2)
+    assert 0 <= summary['mean_iou'] <= 1  # these weights know another world
+    assert summary['latency_p95_ms'] >= summary['latency_p50_ms'] > 0
+    pictures = [cv2.cvtColor(cv2.imread(str(tmp_path / f'{number:03d}.png')), cv2.COLOR_BGR2RGB) for number in range(2)]
+    renderer = Renderer((320, 240))
+    scene = renderer.view(sample_scene(3)).image_rgb
+    renderer.close()
+    # The second is of the second scene, which has hardly moved yet.
+    first, second = (np.median(np.abs(picture[:180].astype(int) - scene[:180])) for picture in pictures)
+    assert second < first
 
 
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
         (['--checkpoint', 'nowhere/at/all'], 'the node could not configure'),
-        (['--truth', 'nowhere.json'], "'nowhere.json' is not an evaluation file"),
         (['--start-timeout', '0.2'], 'waited 0.2 s for the node to configure'),
     ],
-    ids=['checkpoint', 'truth', 'timeout'],
+    ids=['checkpoint', 'timeout'],
 )
 def test_says_what_went_wrong(arguments: list[str], said: str):
     finished = run_demo(*arguments)
@@ -68,31 +94,48 @@ def test_says_what_went_wrong(arguments: list[str], said: str):
     assert 'Traceback' not in finished.stderr
 
 
-def test_reads_the_questions_and_unites_the_masks():
-    questions = read_questions(GOLDEN / 'eval_inst2seg.json', GOLDEN)
-    assert len(questions) == 25
-    assert all(question.image.is_file() for question in questions)
-    assert [question.truth.any() for question in questions[:4]] == [True, True, True, False]
-    green_balls = next(question for question in questions if question.text == "Please segment 'green ball'.")
-    count, _ = cv2.connectedComponents(green_balls.truth.astype(np.uint8))
-    assert count - 1 == 2
+def test_instructions_are_of_many_kinds_about_scenes_that_training_has_not():
+    chosen = choose_questions(12, 3, seed=0)
+    assert len(chosen) == 12
+    assert len({question.kind for question in chosen}) >= 9
+    assert [question.seed for question in chosen] == [1, 1, 1, 3, 3, 3, 5, 5, 5, 7, 7, 7]
+    assert len({(question.seed, question.text) for question in chosen}) == 12
+    assert chosen == choose_questions(12, 3, seed=0)
+    assert choose_questions(1, 1, seed=4)[0].seed == 9
 
 
-@pytest.mark.parametrize('text', ['', '[]]', '{"a": 1}', '[{"image": "a.png"}]'])
-def test_another_file_is_refused(tmp_path: Path, text: str):
-    file = tmp_path / 'truth.json'
-    file.write_text(text)
-    with pytest.raises(PlannerError, match='not an evaluation file in the Inst2Seg format'):
-        read_questions(file, tmp_path)
+def test_says_what_to_install_where_mujoco_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, 'instructsam_training.tabletop.render')
+    monkeypatch.setitem(sys.modules, 'mujoco', None)
+    with pytest.raises(PlannerError, match=r'cannot be drawn .* extra sim'):
+        choose_questions(1, 1, seed=0)
+
+
+def test_the_table_shows_what_was_asked_and_found():
+    text = io.StringIO()
+    Console(file=text, width=120).print(make_table([result(1, found=True), result(1, found=False)]))
+    hit, miss = (line.split('│') for line in text.getvalue().splitlines() if '│' in line)
+    assert [cell.strip() for cell in hit[1:-1]] == [
+        '000', 'category', 'the [red] mug', 'the [red] mug', '1 of 1', '1.00', 'yes'
+    ]  # fmt: skip
+    assert [cell.strip() for cell in miss[4:-1]] == ['(no target)', '0 of 1', '0.00', 'no']
 
 
 def test_sums_up():
-    mask = np.ones((2, 2), dtype=np.bool_)
-    instance = Instance(mask, np.array((0, 0, 2, 2), dtype=np.float32), 0.9)
-    question = Question(Path('a.png'), 'a', mask)
-    found = Segmentation((instance,), Instruction('a'), '', (2, 2))
-    missed = Segmentation((), Instruction('a'), '', (2, 2))
-    results = [Result(question, found, 1.0, 0.1), Result(question, missed, 0.0, 0.3)]
+    results = [
+        result(1, found=True, latency_s=0.1),
+        result(1, found=False, latency_s=0.3),
+        result(found=False, latency_s=0.2),
+    ]
     summary = summarise(results, ready_s=1.0, total_s=2.0)
-    assert (summary['mean_iou'], summary['instances'], summary['iou_above_half']) == (0.5, 1, 1)
-    assert (summary['latency_p50_ms'], summary['pictures']) == (200.0, 1)
+    assert (summary['mean_iou'], summary['latency_p50_ms']) == (0.6667, 200.0)
+    assert (summary['target_point_on_object'], summary['nothing_found_where_nothing_is']) == (0.5, 1.0)
+    assert (summary['questions'], summary['questions_without_target'], summary['scenes']) == (3, 1, 1)
+    assert summarise(results[:1], 1.0, 2.0)['nothing_found_where_nothing_is'] is None
+
+
+def test_overlays_have_a_cross_at_the_target(tmp_path: Path):
+    write_overlays([result(1, found=True), result(2, found=True), result(1, found=False)], tmp_path)
+    pictures = [cv2.imread(str(tmp_path / f'{number:03d}.png')) for number in range(3)]
+    assert [picture[20, 30].argmax() for picture in pictures[:2]] == [1, 2]  # green, red
+    assert pictures[2][20, 30].tolist() == [0, 0, 0]

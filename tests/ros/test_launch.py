@@ -1,25 +1,32 @@
-"""The launch file, where launch_ros is installed."""
+"""The launch files, where launch_ros is installed."""
 
 from __future__ import annotations
 
 import runpy
 import signal
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
+from sensor_msgs.msg import Image
 
 from instructsam_ros.processes import Child
+from instructsam_ros.sim_camera import CameraParameters
 from tests.ros.graph import Graph
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed; it comes with ROS, not from PyPI')
+DeclareLaunchArgument = pytest.importorskip('launch.actions').DeclareLaunchArgument
 packages = pytest.importorskip('ament_index_python.packages', reason='ament_index_python is not installed')
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / 'launch' / 'perception.launch.py'
+DEMO_FILE = ROOT / 'launch' / 'demo.launch.py'
+RVIZ_FILE = ROOT / 'rviz' / 'demo.rviz'
 LAUNCH = """
 import sys
 from launch import LaunchService
@@ -41,9 +48,14 @@ def installed() -> bool:
         return False
 
 
+def declared(file: Path) -> dict[str, Any]:
+    """Return the arguments that a launch file itself declares."""
+    actions = runpy.run_path(str(file))['generate_launch_description']().entities
+    return {action.name: action for action in actions if isinstance(action, DeclareLaunchArgument)}
+
+
 def test_shows_every_argument_with_a_description():
-    describe = runpy.run_path(str(LAUNCH_FILE))['generate_launch_description']
-    arguments = {argument.name: argument for argument in describe().get_launch_arguments()}
+    arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
         ['image', 'camera_info', 'instruction', 'checkpoint', 'device', 'params_file', 'namespace', 'use_sim_time',
          'log_level', 'autostart']
@@ -51,6 +63,23 @@ def test_shows_every_argument_with_a_description():
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert {'true', 'false'} < set(arguments['use_sim_time'].choices)
     assert 'debug' in arguments['log_level'].choices
+
+
+def test_demo_hands_on_arguments_that_the_other_file_has():
+    arguments = declared(DEMO_FILE)
+    passed_on = set(arguments) & set(declared(LAUNCH_FILE))
+    assert passed_on == {'instruction', 'checkpoint', 'device'}
+    own = set(arguments) - passed_on
+    assert own == {'seed', 'rate_hz', 'moving', 'rviz'}
+    assert own - {'rviz'} <= {field.name for field in fields(CameraParameters)}
+    assert all(len(argument.description) > 10 for argument in arguments.values())
+
+
+def test_rviz_shows_topics_that_there_are():
+    displays = yaml.safe_load(RVIZ_FILE.read_text())['Visualization Manager']['Displays']
+    topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
+    topics |= {display[key] for display in displays for key in display if key.endswith('Image Topic')}
+    assert topics == {'/segmenter/overlay', '/segmenter/target/mask', '/image'}
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
@@ -82,6 +111,26 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
         values = graph.call(client, GetParameters.Request(names=names)).values
         assert [parameter_value_to_python(value) for value in values] == [0.25, 'from the command line', 'cpu', True]
+    finally:
+        status = child.stop(signal.SIGINT)
+    assert status == 0, child.tail()
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+def test_demo_brings_up_a_camera_and_a_node_that_answers(graph: Graph):
+    pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
+    arguments = {
+        'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
+        'device': 'cpu',
+        'seed': 3,
+        'instruction': 'the blue box',
+    }
+    answers, depths = graph.hear(), graph.hear('depth/image', Image)
+    child = Child('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    try:
+        graph.wait_for(lambda: answers, 'an answer about the simulated table', timeout_s=120)
+        assert (answers[0].instruction, answers[0].width, answers[0].height) == ('the blue box', 320, 240)
+        assert answers[0].header in [depth.header for depth in depths]
     finally:
         status = child.stop(signal.SIGINT)
     assert status == 0, child.tail()
