@@ -5,10 +5,10 @@ The middle of the first pixel is at (0, 0). Points are in the optical frame of R
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -45,8 +45,7 @@ def read_intrinsics(message: CameraInfo) -> Matrix:
 def make_transform(pose: Matrix, header: Header, child_frame_id: str) -> TransformStamped:
     """A pose (4, 4) of a frame in that of the header."""
     x, y, z = pose[:3, 3].tolist()
-    qx, qy, qz, qw = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
-    transform = Transform(translation=Vector3(x=x, y=y, z=z), rotation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+    transform = Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(pose[:3, :3]))
     return TransformStamped(header=header, child_frame_id=child_frame_id, transform=transform)
 
 
@@ -61,3 +60,11 @@ def project(point_m: NDArray[np.float64], intrinsics: Matrix) -> tuple[float, fl
     """The pixel x, y in which a point (3,) before the camera is seen."""
     x, y, z = (intrinsics @ point_m).tolist()
     return x / z, y / z
+
+
+def _quaternion(rotation: Matrix) -> Quaternion:
+    """Of a rotation matrix (3, 3), by way of its axis and angle, which are right for half a turn too."""
+    turn = cv2.Rodrigues(rotation)[0].ravel()
+    angle = float(np.linalg.norm(turn))
+    x, y, z = (turn / 2 * np.sinc(angle / (2 * np.pi))).tolist()  # sin(angle / 2) along the axis, also for none
+    return Quaternion(x=x, y=y, z=z, w=float(np.cos(angle / 2)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
+import pytest
 from std_msgs.msg import Header
 
 from instructsam_ros.geometry import back_project, make_camera_info, make_transform, project, read_intrinsics
@@ -32,13 +33,17 @@ def test_points_come_back_to_their_pixels():
     np.testing.assert_allclose([project(point_m, INTRINSICS) for point_m in points_m], [(4, 3), (7, 3)])
 
 
-def test_pose_becomes_a_transform():
-    rotation = Rotation.from_euler('xyz', (0.3, -0.5, 2.0))
+@pytest.mark.parametrize(
+    'turn',
+    [(0.0, 0.0, 0.0), (0.3, -0.5, 2.0), (np.pi, 0.0, 0.0), (0.0, -np.pi, 0.0)],
+    ids=['none', 'some', 'half about x', 'half about -y'],
+)
+def test_pose_becomes_a_transform(turn: tuple[float, float, float]):
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation.as_matrix(), (1.0, -2.0, 0.5)
+    pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(np.array(turn))[0], (1.0, -2.0, 0.5)
     message = make_transform(pose, Header(frame_id='table'), 'camera')
     assert (message.header.frame_id, message.child_frame_id) == ('table', 'camera')
-    turn, shift = message.transform.rotation, message.transform.translation
-    turned = Rotation.from_quat((turn.x, turn.y, turn.z, turn.w)).apply((0.1, 0.2, 0.3))
-    moved = np.add(turned, (shift.x, shift.y, shift.z))
-    np.testing.assert_allclose(moved, (pose @ (0.1, 0.2, 0.3, 1))[:3])
+    q, shift = message.transform.rotation, message.transform.translation
+    point, axis = np.array((0.1, 0.2, 0.3)), np.array((q.x, q.y, q.z))
+    turned = point + 2 * np.cross(axis, np.cross(axis, point) + q.w * point)
+    np.testing.assert_allclose(np.add(turned, (shift.x, shift.y, shift.z)), (pose @ (*point, 1))[:3], atol=1e-12)
