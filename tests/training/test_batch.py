@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ import torch
 import torch.nn.functional as F
 from small_run import GOLDEN
 
+from instructsam_model import ConfigError, Frame
 from instructsam_model.masks import encode_rle, mask_iou
+from instructsam_model.pictures import read_picture
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.config import DataConfig
+from instructsam_training.conversation import ConversationOptions, build_conversation
+from instructsam_training.losses import PRESETS, compute_losses, total_loss
 from instructsam_training.sample import Annotation, Sample
 
 
@@ -70,3 +75,42 @@ def test_same_seed_same_example(segmenter: InstructSAMSegmenter) -> None:
     one = sample(*(Annotation('phrase', name, name) for name in ('a', 'b', 'c', 'd')))
     first, again, other = (builder(segmenter).build(one, seed).encoding for seed in ('0', '0', '1'))
     assert first == again != other
+
+
+def test_independent_questions_are_answered_as_if_each_was_the_first(segmenter: InstructSAMSegmenter) -> None:
+    """What one forward pass over a packed conversation makes of a question is what asking it alone makes of it."""
+    data = DataConfig(max_pixels=65536, conversation=ConversationOptions(independent=True, merge_pairs=False))
+    packing = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data)
+    names = [Annotation('phrase', name, name) for name in ('red ball', 'green box', 'blue thing')]
+    pad_id = segmenter.network.config.tokens.mask_end
+    with torch.inference_mode():
+        together = packing.build(sample(*names), '0')
+        packed = segmenter.network(collate([together, packing.build(sample(names[0]), '1')], pad_id).inputs)
+        for index, turn in enumerate(build_conversation(sample(*names), Random('0'), data.conversation)):
+            alone = packing.encode(Frame(read_picture(sample().image)), [turn], '')
+            single = segmenter.network(collate([alone], pad_id).inputs)
+            torch.testing.assert_close(packed.query_states[index], single.query_states[0], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(packed.mask_logits[index], single.mask_logits[0], rtol=1e-4, atol=1e-3)
+
+
+def test_a_caption_is_learnt_word_for_word_and_needs_no_mask(segmenter: InstructSAMSegmenter) -> None:
+    caption = sample(Annotation('caption', 'How many balls are there?', 'two balls'))
+    batch = collate([builder(segmenter).build(caption, '0')], segmenter.network.config.tokens.mask_end)
+    learnt = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
+    assert learnt == 'two balls<|im_end|>'
+    with torch.inference_mode():
+        prediction = segmenter.network(batch.inputs)
+    terms = compute_losses(prediction, batch.labels, batch.targets, PRESETS['paper'])
+    assert prediction.mask_logits.shape == (0, 4, 64, 64)
+    assert terms.sums['text'] > 0
+    assert total_loss(terms, terms.counts, PRESETS['paper']).isfinite()
+
+
+def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegmenter) -> None:
+    data = DataConfig(conversation=ConversationOptions(kinds=('phrase',)))
+    mixed = sample(Annotation('caption', 'What is it?', 'a ball'), Annotation('phrase', 'ball', 'ball'))
+    example = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data).build(mixed, '0')
+    assert len(example.targets) == 1
+    assert max(example.encoding.turns) == 1
+    with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
+        ConversationOptions(kinds=('poem',))

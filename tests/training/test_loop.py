@@ -26,8 +26,8 @@ from instructsam_training.state import find_states, read_last_state
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
 COMMAND = [sys.executable, '-m', 'instructsam_training.train']
-TWO = ['accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1']
-LAUNCH = [sys.executable, '-m', *TWO, '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', '0']
+# `accelerate launch --num_processes 2` starts only one process on a CPU.
+LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
 
 
 def losses(folder: Path, stage: str = 'one') -> list[float]:
@@ -88,7 +88,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 @pytest.mark.parametrize('setting', ['shard=false', 'shard=true'], ids=['DDP', 'FSDP'])
 def test_two_processes_do_what_one_does(uninterrupted: Path, run_file: Path, tmp_path: Path, setting: str) -> None:
     command = [*LAUNCH, '-m', 'instructsam_training.train', str(run_file), 'stages.0.steps=5', setting]
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    said = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
+    assert 'one: 5 steps, processes: 2' in said
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
     for name, tensor in weights(tmp_path / 'run').items():
         torch.testing.assert_close(tensor, weights(uninterrupted)[name], rtol=0, atol=1e-5)

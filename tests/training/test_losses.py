@@ -17,9 +17,11 @@ from instructsam_training.losses import (
     LossTerms,
     PhraseTarget,
     box_losses,
+    corner_losses,
     count_terms,
     mask_losses,
     phrase_losses,
+    tight_boxes,
     total_loss,
 )
 from instructsam_training.matching import match
@@ -27,6 +29,7 @@ from instructsam_training.points import choose_points, read_points, sample_point
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
 SURE = 20.0
+BOXES = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
 
 
 def square(row: int, column: int, side: int = 4, grid: int = 12) -> Tensor:
@@ -95,11 +98,11 @@ def test_no_target_wants_low_scores_and_no_mask() -> None:
     """With the public code, one slot would be drawn towards an empty mask and a score of 0.1."""
     scores = torch.tensor([2.0, -3.0])
     nothing = PhraseTarget(torch.zeros(0, 12, 12))
-    losses = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, nothing, ALL_PIXELS)
+    losses = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, ALL_PIXELS)
     assert set(losses) == {'score'}
     assert float(losses['score']) == pytest.approx(float(F.softplus(scores).mean()))
     released = replace(PRESETS['released'], points=None)
-    assert {'bce', 'dice'} <= phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, nothing, released).keys()
+    assert {'bce', 'dice'} <= phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, released).keys()
 
 
 @pytest.mark.parametrize(('kind', 'wanted'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
@@ -108,7 +111,7 @@ def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float)
     drawn[2:4] = 0  # half of it
     options = replace(ALL_PIXELS, score_target=kind)  # type: ignore[arg-type]
     score = torch.tensor([0.3])
-    losses = phrase_losses(logits_of(drawn), score, PhraseTarget(square(2, 2).unsqueeze(0)), options)
+    losses = phrase_losses(logits_of(drawn), score, BOXES[:1], PhraseTarget(square(2, 2).unsqueeze(0)), options)
     expected = F.binary_cross_entropy_with_logits(score, torch.tensor([wanted]))
     assert float(losses['score']) == pytest.approx(float(expected), rel=1e-3)
 
@@ -120,13 +123,14 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         PhraseTarget(torch.zeros(0, 4, 4)),
         PhraseTarget(torch.zeros(1, 4, 4), weak=True),
     ]
-    assert count_terms(labels, targets, 2, PRESETS['paper']) == {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3}
+    assert count_terms(labels, targets, 2, PRESETS['paper']) == counts
     assert count_terms(labels, targets, 2, PRESETS['released'])['bce'] == 3
 
 
 def test_total_weighs_each_term_by_its_count() -> None:
-    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0}
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4}
+    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0, 'corners': 1.0, 'giou': 1.0}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4, 'corners': 2, 'giou': 2}
     terms = LossTerms({name: torch.tensor(value) for name, value in sums.items()}, counts)
     assert float(total_loss(terms, counts, LossOptions())) == pytest.approx(2 + 2.0 * 2 + 0.5 * 1 + 0.25)
 
@@ -164,3 +168,24 @@ def test_sampled_loss_is_near_that_of_all_pixels() -> None:
 def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match='expected'):
         LossOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_boxes_around_masks() -> None:
+    masks = torch.stack([square(2, 3), torch.zeros(12, 12), 0.9 * square(8, 8)])
+    expected = [[3 / 12, 2 / 12, 7 / 12, 6 / 12], [0, 0, 0, 0], [8 / 12, 8 / 12, 1, 1]]
+    torch.testing.assert_close(tight_boxes(masks), torch.tensor(expected))
+
+
+def test_corner_losses_by_hand() -> None:
+    """Boxes of 0.5 x 0.5 that overlap by half: IoU 1/3, nothing of their hull is outside of both."""
+    losses = corner_losses(torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([[0.25, 0.0, 0.75, 0.5]]))
+    assert float(losses['corners']) == pytest.approx(0.5)
+    assert float(losses['giou']) == pytest.approx(1 - 1 / 3, abs=1e-5)
+
+
+def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
+    mask = square(2, 2)
+    slots = logits_of(mask), torch.zeros(1), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    assert 'corners' not in phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), ALL_PIXELS)
+    asked = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
+    assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)

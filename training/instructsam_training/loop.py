@@ -117,7 +117,8 @@ def train_stage(
     choose_trainable(network, stage.rates, stage.lora)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
     if accelerator.is_main_process:
-        Console().print(print_modules(report_modules(network, stage.rates), f'{stage.name}: {steps} steps'))
+        title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
+        Console().print(print_modules(report_modules(network, stage.rates), title))
     if stage.gradient_checkpointing:
         checkpoint_activations(network)
     model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
@@ -262,7 +263,8 @@ def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
     tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=WHOLE), **run.ema}
     if run.accelerator.is_main_process:
         merged = build_empty(network.config)
-        on_cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        # Gathered ones may be views of something larger, which safetensors does not write.
+        on_cpu = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
         merged.load_state_dict(merge_adapters(on_cpu, run.stage.lora), assign=True)
         write_checkpoint(run.folder / MERGED, merged, preprocessor)
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')

@@ -26,6 +26,7 @@ from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.datasets.published import read_published
 from instructsam_training.sample import SkipReport
+from instructsam_training.start import spread_references
 from instructsam_training.templates import PHRASE_QUESTIONS, SEVERAL_QUESTIONS
 
 VOCABULARY = 1024
@@ -78,6 +79,7 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     config = small_config(tokenizer, num_queries)
     torch.manual_seed(seed)
     network = InstructSAM(config)
+    nn.init.normal_(network.model.language_model.embed_tokens.weight, std=0.5)  # one word is not like another
     spread_references(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
@@ -201,19 +203,6 @@ def small_sam3_config(num_queries: int) -> Sam3Config:
         },
         initializer_range=INITIALIZER,
     )
-
-
-@torch.no_grad()
-def spread_references(network: InstructSAM) -> None:
-    """Let the slots look at different parts of the picture from the start, as SAM3's reference boxes do."""
-    decoder = network.model.grounding_model.model.detr_decoder
-    count = network.config.num_queries
-    rows = max(round((count / 2) ** 0.5), 1)
-    columns = -(-count // rows)
-    centres = [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.2, 0.25) for i in range(count)]
-    decoder.reference_points.weight.copy_(torch.tensor(centres).logit())
-    nn.init.normal_(decoder.query_embed.weight, std=1.0)
-    nn.init.normal_(network.model.language_model.embed_tokens.weight, std=0.5)
 
 
 def read_texts(files: Sequence[Path]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from instructsam_model.build import build_segmentation_network
 from instructsam_model.checkpoint import build_empty, read_config, read_network, resolve_checkpoint, resolve_sam3
@@ -49,7 +50,22 @@ def random_start(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
     config = read_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
     network = InstructSAM(config)
+    spread_references(network)
     return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+
+
+@torch.no_grad()
+def spread_references(network: InstructSAM) -> None:
+    """Let the slots look at different parts of the picture from the start, as SAM3's learnt reference boxes do.
+
+    Random ones all lie in its middle, and it takes long until slots that start equal answer for different instances.
+    """
+    decoder, count = network.model.grounding_model.model.detr_decoder, network.config.num_queries
+    rows = max(round((count / 2) ** 0.5), 1)
+    columns = -(-count // rows)
+    boxes = [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.2, 0.25) for i in range(count)]
+    decoder.reference_points.weight.copy_(torch.tensor(boxes).logit())
+    nn.init.normal_(decoder.query_embed.weight)
 
 
 def describe_start(start: StartConfig, architecture: Path | None = None) -> InstructSAM:

@@ -57,8 +57,10 @@ class RunState:
 def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
     """The state of a run, gathered on the CPU; every process calls it, the first one gets it."""
     trainable: dict[str, Any] = get_model_state_dict(model, options=LEARNING)
-    state: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=WHOLE)['state']  # type: ignore[assignment]
-    moments = {f'{name}|{key}': value for name, each in state.items() for key, value in each.items()}
+    gathered: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=WHOLE)  # empty but in the first one
+    moments = {
+        f'{name}|{key}': value for name, each in gathered.get('state', {}).items() for key, value in each.items()
+    }
     return RunState(step, trainable, moments, ema)
 
 
@@ -71,7 +73,7 @@ def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Opti
     for key, value in state.moments.items():
         name, _, moment = key.rpartition('|')
         moments.setdefault(name, {})[moment] = value
-    groups = get_optimizer_state_dict(model, optimizer, options=WHOLE)['param_groups']
+    groups = get_optimizer_state_dict(model, optimizer)['param_groups']
     content: dict[str, Any] = {'state': moments, 'param_groups': groups}
     set_optimizer_state_dict(model, optimizer, content, options=StateDictOptions(full_state_dict=True))
 

@@ -1,7 +1,7 @@
 """instructsam-train: run the stages of a configuration.
 
 instructsam-train training/configs/tiny.yaml stages.0.steps=100
-accelerate launch --num_processes 8 -m instructsam_training.train training/configs/stage1.yaml
+torchrun --nproc_per_node 8 -m instructsam_training.train training/configs/stage1.yaml
 """
 
 from __future__ import annotations

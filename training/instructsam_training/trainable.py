@@ -59,12 +59,14 @@ def part_of(name: str, config: ModelConfig) -> str:
 
 
 def uncalled_patterns(config: ModelConfig) -> list[str]:
-    """What the forward pass does not use: what a variant takes away, and a spare layer of SAM3's FPN."""
+    """What the forward pass does not use: what a variant takes away, and the spare ends of SAM3's two FPNs."""
     variant = config.variant
     patterns = [OWN_QUERIES if variant.conditioned_queries else PROJECTED_QUERIES]
     patterns += [] if variant.query_bank else [QUERY_BANK]
     # SAM3's neck has one level more than its detector uses, and one merge fewer than levels.
-    called = len(config.sam3.vision_config.scale_factors) - 2
+    coarsest = len(config.sam3.vision_config.scale_factors) - 1
+    patterns.append(GROUNDING + rf'vision_encoder\.neck\.fpn_layers\.{coarsest}\.')
+    called = coarsest - 1
     spare = range(called, config.sam3.mask_decoder_config.num_upsampling_stages)
     return patterns + [GROUNDING + rf'mask_decoder\.pixel_decoder\.(conv_layers|norms)\.{layer}\.' for layer in spare]
 

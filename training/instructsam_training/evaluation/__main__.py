@@ -1,7 +1,7 @@
 """instructsam-eval: score a checkpoint, or anybody's predictions, on a benchmark.
 
 instructsam-eval roborefit --data DIR --split testA --checkpoint CircleRadon/InstructSAM-2B
-accelerate launch --num_processes 8 -m instructsam_training.evaluation inst2seg --data DIR --checkpoint WEIGHTS
+torchrun --nproc_per_node 8 -m instructsam_training.evaluation inst2seg --data DIR --checkpoint WEIGHTS
 instructsam-eval gseval --data DIR --predictions FILE
 """
 

@@ -46,7 +46,7 @@ class Run:
 
 
 def start_processes(device: str) -> PartialState:
-    """Join the other processes, if `accelerate launch` has started several; each answers its share of the pictures."""
+    """Join the other processes, if `torchrun` has started several; each answers its share of the pictures."""
     return PartialState(cpu=device == 'cpu', timeout=LONGEST_WAIT)
 
 
