@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -26,7 +27,7 @@ from instructsam_model import ConfigError
 from instructsam_ros import convert
 from instructsam_ros.declared import Parameters, change, declare, declared
 from instructsam_ros.depth import UNITS_M, make_depth
-from instructsam_ros.geometry import make_camera_info, make_transform
+from instructsam_ros.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.running import run
 from instructsam_training.tabletop.facts import View
 from instructsam_training.tabletop.headless import RenderError
@@ -79,12 +80,14 @@ class Shot:
 class Outputs:
     """What is published about a view, all with one header.
 
-    Where the camera is stands on /tf_static, or, when it moves, with each picture on /tf; on neither where tf2_msgs is
-    not installed, as it is not on PyPI.
+    Where the camera is stands on /tf_static, once for each scene, or, when it moves, with each picture on /tf; on
+    neither where tf2_msgs is not installed, as it is not on PyPI.
     """
 
     def __init__(self, node: Node, values: CameraParameters) -> None:
         self._table_frame_id = values.table_frame_id
+        self._is_static = not values.moving
+        self._pose = np.zeros((4, 4))
         self._image = _publisher(node, Image, 'image')
         self._depth = _publisher(node, Image, 'depth/image')
         self._camera_info = _publisher(node, CameraInfo, 'camera_info')
@@ -95,15 +98,20 @@ class Outputs:
         """Tell all about a view."""
         header = shot.header
         height, width = view.labels.shape
-        if self._transform is not None:
-            from tf2_msgs.msg import TFMessage
-
-            above = Header(stamp=header.stamp, frame_id=self._table_frame_id)
-            self._transform.publish(TFMessage(transforms=[make_transform(view.camera_pose, above, header.frame_id)]))
+        self._publish_transform(view.camera_pose, header)
         self._camera_info.publish(make_camera_info(view.intrinsics, (width, height), header))
         self._image.publish(convert.make_image(view.image_rgb, 'rgb8', header))
         self._depth.publish(make_depth(view.depth_m, shot.depth_encoding, header))
         self._labels.publish(convert.make_image(view.labels, 'mono16', header))
+
+    def _publish_transform(self, pose: Matrix, header: Header) -> None:
+        if self._transform is None or (self._is_static and np.array_equal(pose, self._pose)):
+            return
+        from tf2_msgs.msg import TFMessage
+
+        self._pose = pose
+        above = Header(stamp=header.stamp, frame_id=self._table_frame_id)
+        self._transform.publish(TFMessage(transforms=[make_transform(pose, above, header.frame_id)]))
 
 
 class SimCamera(Node):

@@ -214,13 +214,23 @@ def test_takes_the_time_of_a_simulation(graph: Graph):
 def test_tells_where_it_is(graph: Graph, moving: bool):
     tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='tf2_msgs is not installed; it comes with ROS, not from PyPI')
     durability = DurabilityPolicy.VOLATILE if moving else DurabilityPolicy.TRANSIENT_LOCAL
+    topic, qos = '/tf' if moving else '/tf_static', QoSProfile(depth=10, durability=durability)
     images, heard = graph.hear('image', Image), []
-    start(graph, moving=moving)
-    graph.wait_for(lambda: images, 'a picture')
-    topic = '/tf' if moving else '/tf_static'
-    graph.peer.create_subscription(tf2_msgs.TFMessage, topic, heard.append, QoSProfile(depth=10, durability=durability))
+    camera = start(graph, moving=moving)
+    graph.wait_for(lambda: len(images) > 2, 'pictures')
+    graph.peer.create_subscription(tf2_msgs.TFMessage, topic, heard.append, qos)
     graph.wait_for(lambda: heard, 'a transform')
-    [transform] = heard[-1].transforms
-    assert (transform.header.frame_id, transform.child_frame_id) == ('table', 'camera_optical_frame')
-    assert transform.transform.translation.z > 0.1  # above the table
-    graph.wait_for(lambda: transform.header.stamp in [image.header.stamp for image in images], 'the picture of it')
+    [first] = heard[0].transforms
+    assert (first.header.frame_id, first.child_frame_id) == ('table', 'camera_optical_frame')
+    graph.wait_for(lambda: first.header.stamp in [image.header.stamp for image in images], 'the picture of it')
+    if not moving:
+        translation = first.transform.translation
+        np.testing.assert_allclose(
+            (translation.x, translation.y, translation.z), sample_scene(SEED).camera.pose[:3, 3], rtol=1e-12
+        )
+        count = len(images)
+        graph.wait_for(lambda: len(images) > count + 1, 'more pictures')
+        assert len(heard) == 1
+    assert graph.set_parameter(camera, 'seed', 9).successful
+    graph.wait_for(lambda: len(heard) > 1, 'another transform')
+    assert heard[1].transforms[0].transform != first.transform
