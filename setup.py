@@ -171,7 +171,9 @@ def packages() -> dict[str, str]:
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
     'instructsam-convert = instructsam_training.convert:main',
+    'instructsam-eval = instructsam_training.evaluation.__main__:main',
     'instructsam-segment = instructsam_model.segment:main',
+    'instructsam-tabletop = instructsam_training.tabletop.write:main',
     'instructsam-train = instructsam_training.train:main',
 ]
 ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main']
@@ -207,6 +209,8 @@ setup(
         # Meta's implementation, to compare with (tests/model/test_meta_parity.py). It needs older packages than
         # constraints.txt has, and Triton, which it does not ask for and torch brings only with CUDA.
         'sam3': ['psutil', 'sam3>=0.1.4', 'triton; sys_platform == "linux"'],
+        # 3.17 is the last that runs on Python 3.10. Debian: libegl1 and libgl1-mesa-dri, or libosmesa6.
+        'sim': ['mujoco>=3.17'],
         'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6', 'tensorboard>=2.16'],
     },
     entry_points={'console_scripts': COMMANDS + (ROS_COMMANDS if PREFIXES else [])},

@@ -21,6 +21,7 @@ from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, 
 from instructsam_ros import convert
 from instructsam_ros.declared import change, declare
 from instructsam_ros.diagnostics import Statistics, diagnostic_array
+from instructsam_ros.logs import forward_logs
 from instructsam_ros.parameters import NodeParameters, standing_instruction
 from instructsam_ros.publishers import Publishers
 from instructsam_ros.running import run
@@ -48,11 +49,6 @@ def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: st
     Raises:
         CheckpointError, ConfigError: as `load_segmenter`.
     """
-    if not checkpoint:
-        raise ConfigError(
-            "parameter checkpoint: expected a folder or a hub id such as 'CircleRadon/InstructSAM-2B', got an empty "
-            'string; pass checkpoint:=... to the launch file or set the parameter, then configure the node'
-        )
     from instructsam_model import load_segmenter
 
     return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol)
@@ -73,6 +69,7 @@ class SegmenterNode(LifecycleNode):
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
         super().__init__('segmenter', **kwargs)
+        forward_logs(self.get_logger())
         self._load = load
         self._worker: Worker | None = None
         self._camera: Camera | None = None

@@ -18,7 +18,9 @@ class NodeParameters(Parameters):
     """
 
     checkpoint: str = declared(
-        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.', change='while unconfigured'
+        '',
+        'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small one of this package.',
+        change='while unconfigured',
     )
     device: str = declared(
         'auto', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.',

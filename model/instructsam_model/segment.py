@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task = plan(arguments)
         outcome = run(task, _load(arguments))
         if arguments.json is not None:
-            write_json(outcome, arguments.checkpoint, arguments.json)
+            write_json(outcome, arguments.checkpoint or 'embedded', arguments.json)
     except (CheckpointError, ConfigError, FrameError, OSError) as error:
         print(f'instructsam-segment: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--checkpoint', required=True, help='folder, or id on the Hugging Face hub')
+    group.add_argument(
+        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
+    )
     group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     group.add_argument(
         '--dtype',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from instructsam_model import embedded
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import ConfigError
@@ -16,6 +18,8 @@ from instructsam_model.generation import Answer, FrameEncoding, encode_frame, ge
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -130,7 +134,7 @@ class InstructSAMSegmenter:
 
 
 def load_segmenter(
-    checkpoint: str | Path,
+    checkpoint: str | Path = '',
     *,
     device: str = 'auto',
     dtype: str = 'auto',
@@ -143,9 +147,10 @@ def load_segmenter(
     """Load a checkpoint in the published layout.
 
     Args:
-        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`.
+        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; when empty, the small
+            network of this package, which knows simulated tabletops and says in the log that it is used.
         device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` (as stored), `float32`, `bfloat16` or `float16`.
+        dtype: `auto` (as stored; the small network in float32), `float32`, `bfloat16` or `float16`.
         protocol: `trained` or `released`, see `InferenceProtocol`.
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
@@ -160,6 +165,9 @@ def load_segmenter(
     get_protocol(protocol)
     if dtype != 'auto' and dtype not in DTYPES:
         raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
+    if not checkpoint:
+        logger.warning(embedded.NOTE)
+        checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
     folder = resolve_checkpoint(checkpoint, revision=revision)
     sam3_folder = resolve_sam3(folder, sam3)
     network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))

@@ -102,7 +102,9 @@ def test_no_target_wants_low_scores_and_no_mask() -> None:
     assert set(losses) == {'score'}
     assert float(losses['score']) == pytest.approx(float(F.softplus(scores).mean()))
     released = replace(PRESETS['released'], points=None)
-    assert {'bce', 'dice'} <= phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, released).keys()
+    assert {'bce', 'dice'} <= phrase_losses(
+        logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, released
+    ).keys()
 
 
 @pytest.mark.parametrize(('kind', 'wanted'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])

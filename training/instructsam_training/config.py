@@ -107,8 +107,7 @@ class StageConfig:
 
     Attributes:
         name: its folder below `out`.
-        sam3_alone: SAM3 learns to find what phrases name with queries of its own, without the language model: its
-            pretraining, where none is at hand.
+        sam3_alone: SAM3 learns to find what phrases name, with queries of its own: its pretraining.
         epochs: how often each sample is seen; `steps` overrides it where it is not 0.
         global_batch: samples an optimizer step, over all processes.
         micro_batch: samples a forward pass.

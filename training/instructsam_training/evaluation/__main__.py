@@ -69,7 +69,7 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
-    who = group.add_mutually_exclusive_group(required=True)
+    who = group.add_mutually_exclusive_group()
     who.add_argument(
         '--predictions',
         type=Path,
@@ -77,7 +77,9 @@ def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
         help="score this: COCO results, GSEval's JSON lines, results of the public scripts, or an answers file",
     )
     who.add_argument('--questions', type=Path, metavar='FILE', help='only write what there is to predict')
-    who.add_argument('--checkpoint', help='folder, or id on the Hugging Face hub')
+    who.add_argument(
+        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
+    )
     group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     group.add_argument('--dtype', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16'))
     group.add_argument(
@@ -134,7 +136,7 @@ def setting_of(arguments: argparse.Namespace, benchmark: Benchmark) -> Setting:
         split=arguments.split or benchmark.splits[0],
         protocol=arguments.protocol,
         min_score=benchmark.min_score if arguments.min_score is None else arguments.min_score,
-        source=str(arguments.checkpoint or arguments.predictions),
+        source=str(arguments.predictions or arguments.checkpoint or 'embedded'),
         prompt=arguments.prompt,
         shuffle=arguments.shuffle_instructions,
     )
@@ -156,18 +158,19 @@ def _answers_of_checkpoint(
 ) -> Mapping[str, Answer] | None:
     """What the checkpoint answers; None in processes other than the first, which have done their share."""
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
-    from instructsam_model import load_segmenter
+    from instructsam_model import embedded, load_segmenter
     from instructsam_model.checkpoint import resolve_checkpoint
     from instructsam_training.evaluation.run import Run, answer_all, begin, start_processes
 
     processes = start_processes(arguments.device)
-    checkpoint = resolve_checkpoint(arguments.checkpoint)
+    checkpoint = resolve_checkpoint(arguments.checkpoint or embedded.FOLDER)
     run = Run(benchmark, setting, questions, folder)
     if processes.is_main_process:
         begin(run, sorted(checkpoint.glob('*.safetensors')), fresh=arguments.fresh)
     processes.wait_for_everyone()
     device = str(processes.device) if arguments.device == 'auto' else arguments.device
-    segmenter = load_segmenter(checkpoint, device=device, dtype=arguments.dtype, protocol=setting.protocol)
+    named = arguments.checkpoint and checkpoint  # downloaded once
+    segmenter = load_segmenter(named, device=device, dtype=arguments.dtype, protocol=setting.protocol)
     answer_all(run, segmenter, processes, console)
     return read_answers(folder) if processes.is_main_process else None
 

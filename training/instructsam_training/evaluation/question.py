@@ -56,7 +56,7 @@ def questions_of(
                 size_hw=sample.size_hw,
                 kind=annotation.kind,
                 text=annotation.text,
-                targets=annotation.masks,
+                targets=tuple(mask for part in annotation.parts for mask in part.masks),
                 ignore=sample.ignore,
                 box_xyxy=annotation.box_xyxy,
                 group=group(sample, annotation),
