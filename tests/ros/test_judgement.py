@@ -77,10 +77,17 @@ def test_a_point_behind_the_target_is_not_on_it(moment: Moment):
     assert not result.is_right
 
 
-def test_a_point_just_beside_the_target_is_on_it_and_one_further_away_is_not(moment: Moment):
+@pytest.mark.parametrize(('row', 'column'), [(14, 21), (14, 3), (8, 12), (21, 12)])
+def test_a_point_just_beside_the_target_is_on_it_and_one_further_away_is_not(moment: Moment, row: int, column: int):
+    def is_right(row: int, column: int) -> bool:
+        pixel = block(slice(row, row + 1), slice(column, column + 1))
+        return judge(asked(1), answer(pixel), moment, 0.0).is_right
+
     moment.depth_m[...] = BOX_M
-    assert judge(asked(1), answer(block(slice(14, 15), slice(21, 22))), moment, 0.0).is_right
-    assert not judge(asked(1), answer(block(slice(14, 15), slice(22, 23))), moment, 0.0).is_right
+    assert is_right(row, column)
+    further_row = row + (row > 20) - (row < 10)
+    further_column = column + (column > 20) - (column < 5)
+    assert not is_right(further_row, further_column)
 
 
 def test_nothing_found(moment: Moment):
