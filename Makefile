@@ -18,7 +18,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-bench test test-slow check clean
+.PHONY: help venv demo demo-bench tabletop-train tabletop-eval test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -31,6 +31,26 @@ demo: .venv/installed ## a simulated camera, the node and five instructions, ove
 
 demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the target's point on the right thing?
 	$(BIN)/python -m instructsam_ros.demo --instructions 100 --each 4 --out demo/bench
+
+tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
+		-m instructsam_training.train training/configs/tabletop.yaml
+	rm -rf runs/tabletop/embedded
+	$(BIN)/python -m instructsam_training.publish runs/tabletop/stage2/merged --out runs/tabletop/embedded
+
+runs/tabletop/start/config.json: data/tabletop/written
+	rm -rf runs/tabletop/start
+	$(BIN)/python -m instructsam_training.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
+
+data/tabletop/written: .venv/installed
+	$(BIN)/instructsam-tabletop data/tabletop --scenes 12000 --questions 10 --names 10 --captions 8 --workers 2
+	@touch $@
+
+tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings it has not seen, and with instructions shuffled
+	$(BIN)/instructsam-tabletop data/tabletop-test --scenes 220 --split test --names 0 --captions 0 --workers 2
+	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop
+	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop-shuffled \
+		--shuffle-instructions 1
 
 test: .venv/installed ## the tests, a few minutes
 	$(BIN)/python -m pytest

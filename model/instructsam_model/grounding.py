@@ -50,11 +50,13 @@ class Detections:
         mask_logits: [P, K, h, w].
         score_logits: [P, K].
         box_xyxy: [P, K, 4], relative to the picture, 0..1.
+        region_logits: [P, h, w], everything that the phrase means, instances not told apart; not used at inference.
     """
 
     mask_logits: Tensor
     score_logits: Tensor
     box_xyxy: Tensor
+    region_logits: Tensor
 
 
 class GroundingModel(nn.Module):
@@ -112,7 +114,8 @@ class GroundingModel(nn.Module):
             prompt_features=phrases,
             prompt_mask=phrase_mask,
         )
-        return Detections(masks.pred_masks, scores[0, ..., 0], box_cxcywh_to_xyxy(box_cxcywh))
+        box_xyxy = box_cxcywh_to_xyxy(box_cxcywh)
+        return Detections(masks.pred_masks, scores[0, ..., 0], box_xyxy, masks.semantic_seg[:, 0])
 
     def _decode(
         self,

@@ -75,6 +75,7 @@ class Prediction:
         query_states: [P, K, D], the language model's output at the queries.
         query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
+        region_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
         phrases: the P phrases, as text.
         answer: the text that the model wrote, empty when it was given.
         answer_logits: of the next token wherever `ModelInputs.writes` asks for it, [N, vocabulary]; else None.
@@ -86,6 +87,7 @@ class Prediction:
     query_states: Tensor
     query_embeds: Tensor
     phrase_embeds: Tensor
+    region_logits: Tensor
     phrases: tuple[str, ...] = ()
     answer: str = ''
     answer_logits: Tensor | None = None
@@ -236,6 +238,7 @@ class InstructSAM(nn.Module):
             query_states=query_states,
             query_embeds=queries,
             phrase_embeds=phrases,
+            region_logits=detections.region_logits,
         )
 
 
@@ -251,4 +254,5 @@ def no_detections(queries: Tensor, mask_grid: tuple[int, int]) -> Detections:
         queries.new_zeros(0, num_queries, *mask_grid),
         queries.new_zeros(0, num_queries),
         queries.new_zeros(0, num_queries, 4),
+        queries.new_zeros(0, *mask_grid),
     )

@@ -147,8 +147,8 @@ def load_segmenter(
     """Load a checkpoint in the published layout.
 
     Args:
-        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; when empty, the small
-            network of this package, which knows simulated tabletops and says in the log that it is used.
+        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; when empty, the
+            small network of this package, which knows simulated tabletops; the log says so.
         device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` (as stored; the small network in float32), `float32`, `bfloat16` or `float16`.
         protocol: `trained` or `released`, see `InferenceProtocol`.

@@ -24,7 +24,7 @@ def prediction(scores: list[list[float]], mask_logits: torch.Tensor | None = Non
     nothing = torch.zeros(0)
     logits = torch.tensor(scores, dtype=torch.float64).logit().float()
     phrases = tuple(f'phrase {index}' for index in range(count))
-    return Prediction(mask_logits, logits, nothing, nothing, nothing, nothing, phrases)
+    return Prediction(mask_logits, logits, *[nothing] * 5, phrases)
 
 
 def test_best_first_with_the_phrase_each_answers() -> None:
@@ -50,7 +50,7 @@ def test_slot_without_a_pixel_is_left_out() -> None:
 
 def test_no_phrase_no_instance() -> None:
     empty = prediction([[0.9]])
-    none = Prediction(*(tensor[:0] for tensor in (empty.mask_logits, empty.score_logits)), *[torch.zeros(0)] * 4)
+    none = Prediction(*(tensor[:0] for tensor in (empty.mask_logits, empty.score_logits)), *[torch.zeros(0)] * 5)
     assert select_instances(none, (8, 8), Selection()) == ()
 
 

@@ -49,8 +49,8 @@ def test_a_second_interrupt_changes_nothing(graph: Graph):
 
 
 def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
-    with Child('-m', 'instructsam_ros.node') as child:
-        wait_for_state(graph, child, 'not configured: parameter checkpoint: expected a folder or a hub id')
+    with Child('-m', 'instructsam_ros.node', parameters={'checkpoint': 'no/such/folder'}) as child:
+        wait_for_state(graph, child, 'not configured: no/such/folder')
         assert child.stop(signal.SIGINT) == 0
         assert 'Traceback' not in child.tail()
 

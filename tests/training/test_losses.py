@@ -21,6 +21,7 @@ from instructsam_training.losses import (
     count_terms,
     mask_losses,
     phrase_losses,
+    region_loss,
     tight_boxes,
     total_loss,
 )
@@ -125,14 +126,14 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         PhraseTarget(torch.zeros(0, 4, 4)),
         PhraseTarget(torch.zeros(1, 4, 4), weak=True),
     ]
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3, 'region': 3}
     assert count_terms(labels, targets, 2, PRESETS['paper']) == counts
     assert count_terms(labels, targets, 2, PRESETS['released'])['bce'] == 3
 
 
 def test_total_weighs_each_term_by_its_count() -> None:
-    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0, 'corners': 1.0, 'giou': 1.0}
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4, 'corners': 2, 'giou': 2}
+    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0, 'corners': 1.0, 'giou': 1.0, 'region': 1.0}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4, 'corners': 2, 'giou': 2, 'region': 4}
     terms = LossTerms({name: torch.tensor(value) for name, value in sums.items()}, counts)
     assert float(total_loss(terms, counts, LossOptions())) == pytest.approx(2 + 2.0 * 2 + 0.5 * 1 + 0.25)
 
@@ -191,3 +192,12 @@ def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     assert 'corners' not in phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), ALL_PIXELS)
     asked = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
     assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
+
+
+def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
+    left, right = square(0, 0), square(0, 8)
+    both = SURE * (2 * (left + right) - 1)
+    assert float(region_loss(both, torch.stack([left, right]))) == pytest.approx(0, abs=1e-4)
+    assert float(region_loss(both, left.unsqueeze(0))) > 1
+    assert float(region_loss(torch.full((12, 12), -SURE), torch.zeros(0, 12, 12))) == pytest.approx(0, abs=1e-4)
+    assert float(region_loss(both, torch.zeros(0, 12, 12))) > 1

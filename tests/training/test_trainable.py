@@ -16,6 +16,7 @@ from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.config import LoraConfig, RatesConfig, read_config
 from instructsam_training.start import load_start
 from instructsam_training.trainable import (
+    SAM3_ALONE,
     choose_trainable,
     group_parameters,
     merge_adapters,
@@ -126,3 +127,16 @@ def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
     with torch.inference_mode():
         without = original.model.language_model(inputs_embeds=embeds).last_hidden_state
     assert float((without - adapted).abs().max()) > 0.01
+
+
+def test_sam3_alone_trains_what_it_uses_and_nothing_else(config: ModelConfig) -> None:
+    """Without the language model its queries and projections get no gradient, which would stop several processes."""
+    alone = replace(config, variant=SAM3_ALONE)
+    decoder = 'model.grounding_model.model.'
+    frozen = ['model.mask_queries', 'model.mask_hidden_fcs.0.0.weight']
+    learning = ['detr_decoder.query_embed.weight', 'mask_decoder.semantic_projection.weight']
+    assert {part_of(name, alone) for name in frozen} == {'frozen'}
+    assert {part_of(decoder + name, alone) for name in learning} == {'decoder'}
+    assert {part_of(decoder + name, config) for name in learning} == {'frozen'}
+    assert part_of(decoder + 'vision_encoder.neck.fpn_layers.3.proj1.weight', config) == 'frozen'
+    assert part_of(decoder + 'vision_encoder.neck.fpn_layers.2.proj1.weight', config) == 'sam3_vision'

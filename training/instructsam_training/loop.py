@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from instructsam_model.checkpoint import build_empty, write_checkpoint
-from instructsam_model.config import Variant
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.batch import Batch, ExampleBuilder
@@ -33,10 +32,15 @@ from instructsam_training.losses import TERMS, compute_losses, count_terms, tota
 from instructsam_training.processes import spread, start_processes
 from instructsam_training.start import build_start, load_start
 from instructsam_training.state import WHOLE, gather_state, read_last_state, restore_state, write_state
-from instructsam_training.trainable import choose_trainable, merge_adapters, print_modules, report_modules
+from instructsam_training.trainable import (
+    SAM3_ALONE,
+    choose_trainable,
+    merge_adapters,
+    print_modules,
+    report_modules,
+)
 
 MERGED = 'merged'
-SAM3_ALONE = Variant(query_bank=False, conditioned_queries=False)
 
 
 @dataclass

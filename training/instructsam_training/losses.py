@@ -25,7 +25,7 @@ from instructsam_training.points import sample_points
 DICE_SMOOTH = 1.0
 SCORE_SMOOTH = 1e-6
 SCORE_FLOOR = 0.1
-TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou')
+TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou', 'region')
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class LossOptions:
         bce, dice, box, score, text: weights of the terms.
         corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of
             its instance, which the paper leaves to the pretraining of SAM3 (DETR, Carion et al., 2020).
+        region: weight of BCE and 1 - Dice of all instances together, as SAM3's semantic head is pretrained.
         score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
             code).
         no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot
@@ -50,6 +51,7 @@ class LossOptions:
     score: float = 1.0
     corners: float = 0.0
     giou: float = 0.0
+    region: float = 0.0
     score_target: Literal['binary', 'dice'] = 'dice'
     no_target: Literal['supervised', 'matched'] = 'supervised'
     points: int | None = 12_544
@@ -113,6 +115,7 @@ def count_terms(
         'score': len(targets),
         'corners': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
+        'region': len(targets),
     }
 
 
@@ -136,7 +139,8 @@ def compute_losses(
         FloatingPointError: the network has diverged.
     """
     # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
-    nothing = 0 * (prediction.mask_logits.float().sum() + prediction.box_xyxy.float().sum())
+    outputs = prediction.mask_logits, prediction.box_xyxy, prediction.region_logits
+    nothing = 0 * sum(output.float().sum() for output in outputs)
     sums = dict.fromkeys(TERMS, nothing)
     if prediction.answer_logits is not None:
         next_tokens = labels[:, 1:]
@@ -146,6 +150,9 @@ def compute_losses(
     for mask_logits, score_logits, box_xyxy, target in slots:
         for name, value in phrase_losses(mask_logits, score_logits, box_xyxy, target, options, generator).items():
             sums[name] = sums[name] + value
+    if options.region:
+        for region_logits, target in zip(prediction.region_logits, targets, strict=True):
+            sums['region'] = sums['region'] + region_loss(region_logits, target.masks)
     return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options))
 
 
@@ -203,6 +210,13 @@ def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tenso
         'corners': distance.sum(),
         'giou': generalized_box_iou_loss(predicted_xyxy, boxes_xyxy, reduction='sum'),
     }
+
+
+def region_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """BCE and 1 - Dice between logits [h, w] and the union of masks [N, h, w]; without masks everything is outside."""
+    union = masks.float().amax(0) if len(masks) else torch.zeros_like(logits, dtype=torch.float32)
+    terms = mask_losses(logits.float().unsqueeze(0), union.unsqueeze(0), points=None)
+    return terms['bce'] + terms['dice']
 
 
 @torch.no_grad()

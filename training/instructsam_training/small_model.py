@@ -79,7 +79,7 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     config = small_config(tokenizer, num_queries)
     torch.manual_seed(seed)
     network = InstructSAM(config)
-    nn.init.normal_(network.model.language_model.embed_tokens.weight, std=0.5)  # one word is not like another
+    let_words_be_heard(network)
     spread_references(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
@@ -92,6 +92,15 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     preprocessor = Preprocessor(tokenizer, qwen_images, sam3_images, config.qwen.image_token_id)
     write_checkpoint(folder, network, preprocessor)
     return network
+
+
+@torch.no_grad()
+def let_words_be_heard(network: InstructSAM) -> None:
+    """Make phrases about as large as the image features that they meet in SAM3; they would be a tenth of that."""
+    nn.init.normal_(network.model.language_model.embed_tokens.weight)
+    for projection in (*network.model.text_hidden_fcs, *network.model.mask_hidden_fcs):
+        for layer in (projection[0], projection[2]):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -11,7 +11,7 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
-from instructsam_model.config import ModelConfig
+from instructsam_model.config import ModelConfig, Variant
 from instructsam_model.network import InstructSAM
 from instructsam_training.config import LoraConfig, RatesConfig
 
@@ -26,12 +26,16 @@ PARTS = (
     (r'model\.visual\.merger\.', 'projector'),
     (r'model\.visual\.', 'vision'),
     (GROUNDING + r'vision_encoder\.', 'sam3_vision'),
-    (GROUNDING + r'(geometry_encoder|text_projection|mask_decoder\.semantic_projection)', 'frozen'),  # not called
+    (GROUNDING + r'(geometry_encoder|text_projection)', 'frozen'),  # not called
 )
 DOWN = '.lora_A.default.weight'
 OWN_QUERIES = GROUNDING + r'detr_decoder\.query_embed\.'
+REGIONS = GROUNDING + r'mask_decoder\.semantic_projection\.'
 PROJECTED_QUERIES = r'model\.mask_hidden_fcs\.'
 QUERY_BANK = r'model\.mask_queries$'
+
+SAM3_ALONE = Variant(query_bank=False, conditioned_queries=False)
+"""What the forward pass uses where SAM3 learns by itself."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def part_of(name: str, config: ModelConfig) -> str:
 def uncalled_patterns(config: ModelConfig) -> list[str]:
     """What the forward pass does not use: what a variant takes away, and the spare ends of SAM3's two FPNs."""
     variant = config.variant
-    patterns = [OWN_QUERIES if variant.conditioned_queries else PROJECTED_QUERIES]
+    # SAM3 alone, which learns whole regions too, is one of those without conditioned queries.
+    patterns = [OWN_QUERIES, REGIONS] if variant.conditioned_queries else [PROJECTED_QUERIES]
     patterns += [] if variant.query_bank else [QUERY_BANK]
     # SAM3's neck has one level more than its detector uses, and one merge fewer than levels.
     coarsest = len(config.sam3.vision_config.scale_factors) - 1
