@@ -16,7 +16,7 @@ from instructsam_training.tabletop.placing import LYING, TRIES, Place, inside, o
 from instructsam_training.tabletop.scene import Body, Motion, Scene, Vector, slid
 from instructsam_training.tabletop.surroundings import sample_camera, sample_lights, sample_room
 
-THINGS = (3, 12)
+THINGS = (3, 10)
 """Fewest and most things of a scene."""
 COMMON = 4.0
 """How much more often categories are drawn that can be stacked, filled or sorted by size than the others."""
@@ -28,15 +28,15 @@ LIES = 0.3
 """Share of things that lie, of those that can."""
 SLIDE_STEPS = 20
 """Places on the way of a sliding thing that are checked, at most a centimetre apart."""
-DISTINCT = 1.2
+DISTINCT = 1.3
 """Factor between the sizes of two things of a category, where the range has room for it."""
 
 
 def sample_scene(seed: int) -> Scene:
-    """A scene of 3 to 12 things; the same seed gives the same scene everywhere."""
+    """A scene of 3 to 10 things; the same seed gives the same scene everywhere."""
     rng = np.random.default_rng([seed, 0x7AB1E])
     room = sample_room(rng)
-    bodies = _sample_bodies(rng, Place(float(rng.uniform(0.16, 0.36)), room.table_m[:2]))
+    bodies = _sample_bodies(rng, Place(float(rng.uniform(0.13, 0.27)), room.table_m[:2]))
     camera = sample_camera(rng, bodies)
     lights = sample_lights(rng)
     return Scene(seed, bodies, room, lights, camera, _sample_motion(rng, bodies, room.table_m))

@@ -90,7 +90,7 @@ def sample_camera(rng: np.random.Generator, bodies: tuple[Body, ...]) -> Camera:
     middle = (places.min(0) + places.max(0)) / 2
     reach = float(np.linalg.norm(places - middle, axis=1).max()) + 0.05
     field = radians(rng.uniform(*FIELD_OF_VIEW_DEG))
-    distance = reach / tan(field / 2) * rng.uniform(0.85, 1.25)
+    distance = reach / tan(field / 2) * rng.uniform(0.75, 1.05)
     x, y, z = (middle + rng.normal(0, 0.15 * reach, 3) * (1, 1, 0)).tolist()
     return Camera(
         target_m=(x, y, max(z, 0.0)),
