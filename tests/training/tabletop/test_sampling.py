@@ -108,10 +108,10 @@ def test_scenes_let_instructions_matter() -> None:
         if first.category == second.category
     ]  # fmt: skip
     ratios = [max(a.size_m[0], b.size_m[0]) / min(a.size_m[0], b.size_m[0]) for a, b in rivals]
-    assert len(rivals) > 3 * len(SCENES)
+    assert len(rivals) > 2 * len(SCENES)
     assert np.mean([a.color != b.color for a, b in rivals]) > 0.4
     assert np.mean([ratio > 1.19 for ratio in ratios]) > 0.6
-    assert {len(scene.bodies) for scene in SCENES} == set(range(3, 13))
+    assert {len(scene.bodies) for scene in SCENES} == set(range(3, 11))
     assert {body.category for _, body in BODIES} == set(CATALOGUE)
 
 
