@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class Batch:
 
         pixels = Pixels(**{name: move(getattr(self.inputs.pixels, name)) for name in PIXELS})
         tensors = {field.name: getattr(self.inputs, field.name) for field in fields(ModelInputs)}
-        moved = {name: move(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {name: move(value) for name, value in tensors.items() if isinstance(value, Tensor)}
         inputs = replace(self.inputs, pixels=pixels, **moved)
         targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
         return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)

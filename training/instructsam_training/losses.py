@@ -140,7 +140,7 @@ def compute_losses(
     """
     # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
     outputs = prediction.mask_logits, prediction.box_xyxy, prediction.region_logits
-    nothing = 0 * sum(output.float().sum() for output in outputs)
+    nothing = 0 * torch.stack([output.float().sum() for output in outputs]).sum()
     sums = dict.fromkeys(TERMS, nothing)
     if prediction.answer_logits is not None:
         next_tokens = labels[:, 1:]

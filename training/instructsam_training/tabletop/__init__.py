@@ -1,1 +1,1 @@
-"""A simulated robot tabletop: scenes with ground truth, pictures of them, and instructions about them. No torch, no ROS."""
+"""A simulated robot tabletop: scenes, pictures of them, and instructions with their truth. No torch, no ROS."""
