@@ -1,8 +1,8 @@
 """`View` and `Thing`: what the simulator knows of one picture, and all that the grammar of instructions sees of it.
 
 Frames: `table` has its origin in the middle of the table's top, x to the right and y away from the camera at azimuth
-0, z up; `camera` is the optical frame of REP 103: x right, y down, z forward. Left, right, front and behind in instructions
-are the camera's, as a person beside the robot would say them.
+0, z up; `camera` is the optical frame of REP 103: x right, y down, z forward. Left, right, front and behind in
+instructions are the camera's, as a person beside the robot would say them.
 """
 
 from __future__ import annotations
