@@ -25,7 +25,7 @@ from instructsam_training.losses import (
     tight_boxes,
     total_loss,
 )
-from instructsam_training.matching import match
+from instructsam_training.matching import box_cost, match
 from instructsam_training.points import choose_points, read_points, sample_points
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
@@ -59,6 +59,16 @@ def test_more_instances_than_slots_leaves_some_without() -> None:
     masks = torch.stack([square(0, 0), square(0, 8), square(8, 0)])
     slots, instances = match(logits_of(masks[2], masks[1]), torch.zeros(2), masks)
     assert dict(zip(slots.tolist(), instances.tolist(), strict=True)) == {0: 2, 1: 1}
+
+
+def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
+    """Slots that draw alike, as all do at first, would else be dealt out at random."""
+    masks = torch.stack([square(0, 0), square(8, 8)])
+    alike, scores = torch.zeros(2, 12, 12), torch.zeros(2)
+    boxes = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.0, 0.1, 0.4, 0.4]])
+    cost = box_cost(boxes, tight_boxes(masks), corners=1.0, giou=1.0)
+    slots, instances = match(alike, scores, masks, place_cost=cost)
+    assert dict(zip(slots.tolist(), instances.tolist(), strict=True)) == {0: 1, 1: 0}
 
 
 def test_boxes_are_matched_by_their_extent_alone() -> None:

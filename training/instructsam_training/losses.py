@@ -19,7 +19,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.network import Prediction
-from instructsam_training.matching import match
+from instructsam_training.matching import box_cost, match
 from instructsam_training.points import sample_points
 
 DICE_SMOOTH = 1.0
@@ -177,11 +177,15 @@ def phrase_losses(
     losses: dict[str, Tensor] = {}
     wanted = torch.zeros_like(score_logits, dtype=torch.float32)
     if len(masks):
-        slots, instances = match(mask_logits, score_logits, masks, weak=target.weak)
+        boxes = place_cost = None
+        if options.corners or options.giou:
+            boxes = tight_boxes(masks.float())
+            place_cost = box_cost(box_xyxy.detach().float(), boxes, options.corners, options.giou)
+        slots, instances = match(mask_logits, score_logits, masks, weak=target.weak, place_cost=place_cost)
         logits, masks = mask_logits[slots].float(), masks[instances].float()
         losses = box_losses(logits, masks) if target.weak else mask_losses(logits, masks, options.points, generator)
-        if options.corners or options.giou:
-            losses |= corner_losses(box_xyxy[slots].float(), tight_boxes(masks))
+        if boxes is not None:
+            losses |= corner_losses(box_xyxy[slots].float(), boxes[instances])
         wanted[slots] = wanted_scores(logits, masks, target.weak, options)
     losses['score'] = F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
     return losses

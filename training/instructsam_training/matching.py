@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torchvision.ops import generalized_box_iou
 
 BCE_COST = 2.0
 DICE_COST = 0.5
@@ -17,7 +18,14 @@ SMOOTH = 1e-3
 
 
 @torch.no_grad()
-def match(mask_logits: Tensor, score_logits: Tensor, targets: Tensor, *, weak: bool = False) -> tuple[Tensor, Tensor]:
+def match(
+    mask_logits: Tensor,
+    score_logits: Tensor,
+    targets: Tensor,
+    *,
+    weak: bool = False,
+    place_cost: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Assign instances to slots, min(K, N) pairs.
 
     Args:
@@ -25,6 +33,7 @@ def match(mask_logits: Tensor, score_logits: Tensor, targets: Tensor, *, weak: b
         score_logits: [K].
         targets: [N, h, w], 0 or 1.
         weak: the targets are filled boxes; what lies inside them is not known, so only their extent is compared.
+        place_cost: [K, N], how far the slots' boxes are from the instances', where boxes are learnt.
 
     Returns:
         int64 slots and instances, of the same length.
@@ -38,6 +47,8 @@ def match(mask_logits: Tensor, score_logits: Tensor, targets: Tensor, *, weak: b
     else:
         mask_cost = DICE_COST * dice_cost(logits.sigmoid(), targets) + BCE_COST * bce_cost(logits, targets)
     cost = mask_cost + SCORE_COST * F.softplus(-score_logits.float()).unsqueeze(1)
+    if place_cost is not None:
+        cost = cost + place_cost
     if not cost.isfinite().all():
         raise FloatingPointError('matching: a cost is NaN or infinite; the network has diverged')
     slots, instances = linear_sum_assignment(cost.cpu().numpy())
@@ -56,6 +67,21 @@ def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
     logits, targets = logits.flatten(1), targets.flatten(1)
     # softplus(-x) on the object and softplus(x) elsewhere; softplus(x) - softplus(-x) = x
     return (F.softplus(logits).sum(1, keepdim=True) - logits @ targets.T) / logits.shape[1]
+
+
+def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, corners: float, giou: float) -> Tensor:
+    """Weighted L1 distance and 1 - generalised IoU of every slot's box with every instance's (DETR).
+
+    Args:
+        predicted_xyxy: [K, 4], 0..1.
+        boxes_xyxy: [N, 4], 0..1.
+        corners, giou: the weights, those of the losses.
+
+    Returns:
+        [K, N].
+    """
+    distance = torch.cdist(predicted_xyxy, boxes_xyxy, p=1)
+    return corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
 
 
 def _projected_dice_cost(probabilities: Tensor, targets: Tensor) -> Tensor:
