@@ -65,6 +65,7 @@ def test_the_checkpoint_answers_what_it_has_learnt(whole: Path) -> None:
     assert 0 < speed['seconds']['p50'] <= speed['seconds']['p95']
     assert speed['stages'].keys() == {'encode', 'answer', 'ground', 'postprocess'}
     assert speed['peak_memory_gib'] > 0.1
+    assert (whole / 'report.html').read_text().count('<img') == COUNT
 
 
 def test_killed_and_resumed(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_training.evaluation.answer import Answer, read_answers
 from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
+from instructsam_training.evaluation.page import write_page
 from instructsam_training.evaluation.predictions import read_predictions, write_questions
 from instructsam_training.evaluation.prompts import plain
 from instructsam_training.evaluation.question import Question, phrased, with_others_texts
@@ -125,8 +126,11 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         answers = _answers_of_checkpoint(arguments, benchmark, setting, questions, folder, console)
     if answers is None:
         return DONE
-    report, _ = make_report(benchmark, setting, questions, answers, [str(error) for error in skipped.errors])
-    _publish(report, speed_of([*answers.values()]), folder, console)
+    report, judged = make_report(benchmark, setting, questions, answers, [str(error) for error in skipped.errors])
+    speed = speed_of([*answers.values()])
+    _publish(report, speed, folder, console)
+    write_page(folder / 'report.html', report, judged, answers, speed)
+    console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return _outcome(report['skipped'], console)
 
 
@@ -183,7 +187,6 @@ def _publish(report: Mapping[str, Any], speed: Mapping[str, Any], folder: Path, 
     if speed:
         write_json(folder / 'speed.json', speed)
         console.print(speed_line(speed))
-    console.print(f'report: {folder / "report.json"}', soft_wrap=True)
 
 
 def _outcome(skipped: Sequence[str], console: Console) -> int:

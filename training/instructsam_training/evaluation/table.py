@@ -1,4 +1,4 @@
-"""The report for the terminal: percent, beside the paper's own numbers."""
+"""The tables of a report: percent, beside the paper's own numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from instructsam_training.evaluation.grid import Grid, as_rich, percent
 from instructsam_training.evaluation.paper import ALL
 
 SHOWN_OF_PARTS = 4
@@ -14,8 +15,13 @@ SHOWN_OF_PARTS = 4
 
 
 def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
-    """A heading; all questions together, metric by metric; then the parts of the benchmark, if it has any."""
-    yield _heading(report)
+    """For the terminal: a heading, and all tables."""
+    yield heading(report)
+    yield from map(as_rich, report_grids(report))
+
+
+def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
+    """All questions together, metric by metric; then the parts of the benchmark, if it has any."""
     yield _overall(report)
     names = [name for name in report['overall'] if name != 'questions'][:SHOWN_OF_PARTS]
     for dimension, strata in report['strata'].items():
@@ -31,45 +37,37 @@ def speed_line(speed: Mapping[str, Any]) -> str:
     )
 
 
-def _heading(report: Mapping[str, Any]) -> str:
+def heading(report: Mapping[str, Any]) -> str:
+    """What was asked, and how much of it was answered."""
     setting = report['setting']
     shuffled = '' if setting['shuffle'] is None else ', each with the instruction of another'
     answered = f'{report["answered"]} of {report["questions"]} questions about {report["pictures"]} pictures'
     return f'{report["benchmark"]} {setting["split"]}: {answered}{shuffled}'
 
 
-def _overall(report: Mapping[str, Any]) -> Table:
+def _overall(report: Mapping[str, Any]) -> Grid:
     paper = report['paper'].get(ALL, {})
-    table = Table()
-    table.add_column('')
-    for heading in ('%', '95 % interval', *(['paper, InstructSAM-2B'] if paper else [])):
-        table.add_column(heading, justify='right')
-    for name, value in report['overall'].items():
-        if name != 'questions':
-            published = f'{paper[name]:.1f}' if name in paper else ''
-            cells = [_percent(value), _interval(report['intervals'].get(name)), *([published] if paper else [])]
-            table.add_row(name, *cells)
-    return table
+    rows = [
+        (name, percent(value), _interval(report['intervals'].get(name)), f'{paper[name]:.1f}' if name in paper else '')
+        for name, value in report['overall'].items()
+        if name != 'questions'
+    ]
+    headings = ('', '%', '95 % interval', 'paper, InstructSAM-2B')
+    columns = len(headings) if paper else len(headings) - 1
+    return Grid(headings[:columns], tuple(row[:columns] for row in rows))
 
 
 def _parts(
     dimension: str, strata: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Any], names: Sequence[str]
-) -> Table:
-    is_in_paper = any(label in paper for label in strata)
-    table = Table(caption='in brackets the paper' if is_in_paper else None)
-    table.add_column(dimension)
-    for heading in ('questions', *names):
-        table.add_column(heading, justify='right')
+) -> Grid:
+    rows = []
     for label, row in strata.items():
         published = paper.get(label, {})
         brackets = [f' ({published[name]:.1f})' if name in published else '' for name in names]
-        cells = (f'{_percent(row[name])}{bracket}' for name, bracket in zip(names, brackets, strict=True))
-        table.add_row(label, str(row['questions']), *cells)
-    return table
-
-
-def _percent(value: float | None) -> str:
-    return '' if value is None else f'{100 * value:.1f}'
+        cells = (f'{percent(row[name])}{bracket}' for name, bracket in zip(names, brackets, strict=True))
+        rows.append((label, str(row['questions']), *cells))
+    is_in_paper = any(label in paper for label in strata)
+    return Grid((dimension, 'questions', *names), tuple(rows), 'in brackets the paper' if is_in_paper else '')
 
 
 def _interval(ends: list[float] | None) -> str:
