@@ -18,7 +18,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-bench tabletop-train tabletop-eval test test-slow check clean
+.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -26,11 +26,14 @@ help: ## list the targets
 
 venv: .venv/installed ## make .venv and install everything in it, the messages included
 
-demo: .venv/installed ## a simulated camera, the node and five instructions, over DDS: a table, and overlays in demo/
-	$(BIN)/python -m instructsam_ros.demo
+demo: .venv/installed ## six pictures through the node, over DDS: a table, and overlays in demo/
+	$(BIN)/python -m instructsam_ros.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
 
-demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the target's point on the right thing?
-	$(BIN)/python -m instructsam_ros.demo --instructions 100 --each 4 --out demo/bench
+demo-sim: .venv/installed ## a simulated camera, the node and five instructions; CHECKPOINT=... chooses the weights
+	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)"
+
+demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the point of the target on the right thing?
+	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \

@@ -29,8 +29,10 @@ from rich.progress import track
 from rich.table import Table
 
 from instructsam_model.draw import overlay
+from instructsam_ros import convert
 from instructsam_ros.geometry import project
-from instructsam_ros.judgement import Question, Result
+from instructsam_ros.judgement import Question, Result, judge
+from instructsam_ros.moments import Moments
 from instructsam_ros.planner import Planner, PlannerError
 from instructsam_ros.processes import Child, ChildError, use_own_domain
 from instructsam_training.tabletop.headless import RenderError
@@ -91,14 +93,29 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
         Child('-m', 'instructsam_ros.sim_camera', parameters=camera) as sim_camera,
         Child('-m', 'instructsam_ros.node', parameters=node) as segmenter,
     ):
-        planner = Planner(sim_camera, segmenter, arguments.timeout)
+        planner = Planner('sim_camera', sim_camera, segmenter, arguments.timeout)
+        moments = Moments(planner.node)
         try:
             planner.bring_up(arguments.start_timeout)
             ready_s = time.monotonic() - started_s
             progress = track(asked, 'asking', console=console, transient=True)
-            return [planner.ask(question) for question in progress], ready_s
+            return [ask(planner, moments, question) for question in progress], ready_s
         finally:
             planner.close()
+
+
+def ask(planner: Planner, moments: Moments, question: Question) -> Result:
+    """Begin a scene, ask, and compare the answer with the truth at the stamp of its picture: the scene moves on.
+
+    Raises:
+        ChildError, PlannerError: as `Planner`.
+    """
+    planner.show('seed', question.seed)
+    moments.clear()
+    message = planner.ask(question.text)
+    stamp_ns = convert.stamp_ns(message.header.stamp)
+    moment = planner.wait_for(lambda: moments.at(stamp_ns), 'the truth about a picture')
+    return judge(question, convert.read_segmentation(message), moment, message.latency)
 
 
 def write_overlays(results: Iterable[Result], folder: Path) -> None:

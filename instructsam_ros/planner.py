@@ -1,4 +1,4 @@
-"""A task planner: brings the node up, shows scenes, gives instructions, waits for the answers and judges them."""
+"""A task planner: brings the node up, shows it things, gives instructions and waits for the answers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
 from instructsam_ros import convert
-from instructsam_ros.judgement import Question, Result, judge
-from instructsam_ros.moments import Moments
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
 
@@ -33,26 +31,29 @@ class Planner:
     """Does what a task planner does: brings the node up, gives it instructions, waits for answers.
 
     Args:
-        camera: the process that shows scenes.
+        camera_name: of the camera's node, whose parameters say what it shows.
+        camera: its process.
         segmenter: the process that answers.
         timeout_s: how long an answer may take.
+
+    Attributes:
+        node: of the planner, for what else it shall listen to.
     """
 
-    def __init__(self, camera: Child, segmenter: Child, timeout_s: float) -> None:
+    def __init__(self, camera_name: str, camera: Child, segmenter: Child, timeout_s: float) -> None:
         self._children = (segmenter, camera)
         self._timeout_s = timeout_s
-        self._node = rclpy.create_node('planner')
+        self.node = rclpy.create_node('planner')
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._moments = Moments(self._node)
+        self._executor.add_node(self.node)
         self._answers: list[Segmentation] = []
-        self._node.create_subscription(Segmentation, 'segmenter/segmentation', self._answers.append, 5)
+        self.node.create_subscription(Segmentation, 'segmenter/segmentation', self._answers.append, 5)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._instruction = self._node.create_publisher(String, 'segmenter/instruction', latched)
-        self._set_scene: Client[Any, Any] = self._node.create_client(
-            SetParametersAtomically, 'sim_camera/set_parameters_atomically'
+        self._instruction = self.node.create_publisher(String, 'segmenter/instruction', latched)
+        self._set_camera: Client[Any, Any] = self.node.create_client(
+            SetParametersAtomically, f'{camera_name}/set_parameters_atomically'
         )
-        self._change_state: Client[Any, Any] = self._node.create_client(ChangeState, 'segmenter/change_state')
+        self._change_state: Client[Any, Any] = self.node.create_client(ChangeState, 'segmenter/change_state')
 
     def bring_up(self, timeout_s: float) -> None:
         """Load the weights and start listening.
@@ -68,47 +69,54 @@ class Planner:
             if not self._call(self._change_state, request, f'the node to {name}', timeout_s).success:
                 raise PlannerError(f'the node could not {name}; the end of its log:\n{self._children[0].tail()}')
 
-    def ask(self, question: Question) -> Result:
-        """Begin the scene, give the instruction and wait for the answer about a picture that was taken after that.
-
-        The scene moves on while the answer is awaited; it is compared with the truth at the stamp of its picture.
+    def show(self, parameter: str, value: int | str) -> None:
+        """Let the camera show something else.
 
         Raises:
-            ChildError, PlannerError: a process has ended, the scene is refused, or the answer fails or is late.
+            ChildError, PlannerError: a process has ended, or the camera refuses.
         """
         request = SetParametersAtomically.Request()
-        request.parameters = [Parameter('seed', value=question.seed).to_parameter_msg()]
-        response = self._call(self._set_scene, request, 'the camera to change its scene', self._timeout_s)
+        request.parameters = [Parameter(parameter, value=value).to_parameter_msg()]
+        response = self._call(self._set_camera, request, f'the camera to change its {parameter}', self._timeout_s)
         if not response.result.successful:
-            raise PlannerError(f'the camera refuses the scene: {response.result.reason}')
-        shown_ns = self._node.get_clock().now().nanoseconds
-        self._moments.clear()
+            raise PlannerError(f'the camera refuses the {parameter} {value}: {response.result.reason}')
+
+    def ask(self, text: str) -> Segmentation:
+        """Give an instruction and wait for the answer about a picture that is taken after that.
+
+        Raises:
+            ChildError, PlannerError: a process has ended, or the answer fails or is late.
+        """
+        asked_ns = self.node.get_clock().now().nanoseconds
         self._answers.clear()
-        self._instruction.publish(String(data=question.text))
+        self._instruction.publish(String(data=text))
 
         def answer() -> Segmentation | None:
             fits = (
                 message
                 for message in self._answers
-                if message.instruction == question.text and convert.stamp_ns(message.header.stamp) > shown_ns
+                if message.instruction == text and convert.stamp_ns(message.header.stamp) > asked_ns
             )
             return next(fits, None)
 
-        message = self._wait_for(answer, f"an answer to '{question.text}'", self._timeout_s)
+        message = self.wait_for(answer, f"an answer to '{text}'")
         self._instruction.publish(String())  # idle, so that the next answer does not wait for another one to this
-        return self._judge(question, message)
+        if message.status == Segmentation.FAILED:
+            raise PlannerError(f"the node could not answer '{text}': {message.message}")
+        return message
+
+    def wait_for(self, result: Callable[[], T | None], what: str) -> T:
+        """Spin until there is a result, as long as an answer may take.
+
+        Raises:
+            ChildError, PlannerError: a process has ended, or there is none in time.
+        """
+        return self._wait_for(result, what, self._timeout_s)
 
     def close(self) -> None:
         """Leave the graph."""
-        self._node.destroy_node()
+        self.node.destroy_node()
         self._executor.shutdown()
-
-    def _judge(self, question: Question, message: Segmentation) -> Result:
-        if message.status == Segmentation.FAILED:
-            raise PlannerError(f"the node could not answer '{question.text}': {message.message}")
-        stamp_ns = convert.stamp_ns(message.header.stamp)
-        moment = self._wait_for(lambda: self._moments.at(stamp_ns), 'the truth about a picture', self._timeout_s)
-        return judge(question, convert.read_segmentation(message), moment, message.latency)
 
     def _call(self, client: Client[Any, Any], request: Any, what: str, timeout_s: float) -> Any:
         started_s = time.monotonic()

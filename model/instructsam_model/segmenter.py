@@ -13,7 +13,7 @@ import torch
 from instructsam_model import embedded
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
-from instructsam_model.errors import ConfigError
+from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, FrameEncoding, encode_frame, get_protocol, write_answer
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
@@ -166,6 +166,8 @@ def load_segmenter(
     if dtype != 'auto' and dtype not in DTYPES:
         raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
     if not checkpoint:
+        if not embedded.FOLDER.is_dir():
+            raise CheckpointError(embedded.MISSING)
         logger.warning(embedded.NOTE)
         checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
     folder = resolve_checkpoint(checkpoint, revision=revision)

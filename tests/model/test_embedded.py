@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
-from instructsam_model import load_segmenter
-from instructsam_model.embedded import FOLDER, NOTE
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model import CheckpointError, embedded, load_segmenter
 
 
-@pytest.fixture(scope='module')
-def segmenter() -> InstructSAMSegmenter:
-    return load_segmenter(device='cpu')
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
+    """Another checkpoint in the place of the embedded one."""
+    monkeypatch.setattr(embedded, 'FOLDER', checkpoint)
+    return checkpoint
 
 
-def test_it_is_used_where_none_is_named_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, 'instructsam_model'):
         segmenter = load_segmenter(device='cpu')
-    assert caplog.messages == [NOTE]
+        assert caplog.messages == [embedded.NOTE]
+        load_segmenter(folder, device='cpu')
+        assert len(caplog.messages) == 1
     assert segmenter.network.dtype == torch.float32
+    assert load_segmenter(device='cpu', dtype='bfloat16').network.dtype == torch.bfloat16
 
 
-def test_a_named_one_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, 'instructsam_model'):
-        assert load_segmenter(FOLDER, device='cpu').network.dtype == torch.bfloat16  # as it is stored
-    assert not caplog.messages
-
-
-def test_it_is_small() -> None:
-    assert sum(file.stat().st_size for file in FOLDER.rglob('*')) < 40e6
+def test_without_one_a_checkpoint_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
+    with pytest.raises(CheckpointError, match='none inside: expected a folder or a hub id'):
+        load_segmenter(device='cpu')

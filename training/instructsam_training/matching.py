@@ -75,13 +75,15 @@ def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, corners: float, giou: f
     Args:
         predicted_xyxy: [K, 4], 0..1.
         boxes_xyxy: [N, 4], 0..1.
-        corners, giou: the weights, those of the losses.
+        corners: weight of the distance, that of the loss.
+        giou: weight of 1 - generalised IoU, likewise.
 
     Returns:
         [K, N].
     """
     distance = torch.cdist(predicted_xyxy, boxes_xyxy, p=1)
-    return corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
+    cost: Tensor = corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
+    return cost
 
 
 def _projected_dice_cost(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen3VLConfig, Sam3Config, Sam3ImageProcessor
 
 from instructsam_model.build import TOKENS
@@ -61,6 +61,10 @@ HEAD = 32
 QWEN_PATCH = 10
 """A token of the language model is a square of two patches, 20 pixels: 16 x 12 of them at 320 x 240."""
 INITIALIZER = 0.05
+WAVE_BASE = 30.0
+"""Between the frequencies of the shortest and of the longest wave of a position embedding."""
+SHORTEST_GRID = 15
+"""On a grid of this side the shortest wave has 2 pi patches."""
 
 
 def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10, seed: int = 0) -> InstructSAM:
@@ -80,6 +84,7 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     torch.manual_seed(seed)
     network = InstructSAM(config)
     let_words_be_heard(network)
+    let_places_be_seen(network)
     spread_references(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
@@ -101,6 +106,24 @@ def let_words_be_heard(network: InstructSAM) -> None:
     for projection in (*network.model.text_hidden_fcs, *network.model.mask_hidden_fcs):
         for layer in (projection[0], projection[2]):
             nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
+
+
+@torch.no_grad()
+def let_places_be_seen(network: InstructSAM) -> None:
+    """Start the learnt position embeddings as waves, which neighbours share; random ones tell places late."""
+    backbone = network.model.grounding_model.model.vision_encoder.backbone
+    for embedding in (backbone.embeddings.position_embeddings, network.model.visual.pos_embed.weight):
+        side = round(embedding.shape[-2] ** 0.5)
+        embedding.copy_(waves(side, embedding.shape[-1]).view_as(embedding))
+
+
+def waves(side: int, width: int) -> Tensor:
+    """Sines and cosines of the rows and columns of a square grid, [side * side, width]."""
+    frequencies = WAVE_BASE ** -torch.linspace(0, 1, width // 4)
+    angles = torch.arange(side).unsqueeze(1) * frequencies * (SHORTEST_GRID / side)
+    along = torch.cat([angles.sin(), angles.cos()], dim=1)  # [side, width / 2]
+    rows, columns = along.repeat_interleave(side, dim=0), along.repeat(side, 1)
+    return torch.cat([rows, columns], dim=1)
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

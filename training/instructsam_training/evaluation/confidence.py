@@ -7,11 +7,11 @@ Bootstrap", 1993, chapter 13).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from instructsam_training.evaluation.judged import Judged
+from instructsam_training.evaluation.judged import Judged, Numbers
 from instructsam_training.evaluation.metric import Metric
 
 LEVEL = 0.95
@@ -24,18 +24,38 @@ def intervals(
 
     Metrics that are undefined in some draw, for want of questions they are about, take the others.
     """
+    values: dict[str, list[float]] = {name: [] for name in metrics}
+    for weights in _draws(judged, draws, seed):
+        for name, metric in metrics.items():
+            values[name].append(metric(judged, weights))
+    return {name: _middle(drawn) for name, drawn in values.items() if not np.isnan(drawn).all()}
+
+
+def gain(judged: Judged, other: Judged, metric: Metric, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of how much higher a metric is than for other answers to the same questions.
+
+    Both are judged on the same sets of pictures, so that what is hard for both cancels out.
+
+    Raises:
+        ValueError: they are not about the same questions, or there are none.
+    """
+    if [question.id for question in judged.questions] != [question.id for question in other.questions]:
+        raise ValueError('expected answers to the same questions, in the same order')
+    if not judged.questions:
+        raise ValueError('expected answers, got none')
+    return _middle([metric(judged, weights) - metric(other, weights) for weights in _draws(judged, draws, seed)])
+
+
+def _draws(judged: Judged, draws: int, seed: int) -> Iterator[Numbers]:
+    """How often each question is drawn, with its picture."""
     pictures: dict[str, int] = {}
     picture_of = np.array([pictures.setdefault(str(question.image), len(pictures)) for question in judged.questions])
     generator = np.random.default_rng(seed)
-    values: dict[str, list[float]] = {name: [] for name in metrics}
     for _ in range(draws):
         counts = np.bincount(generator.integers(len(pictures), size=len(pictures)), minlength=len(pictures))
-        weights = counts[picture_of].astype(np.float64)
-        for name, metric in metrics.items():
-            values[name].append(metric(judged, weights))
+        yield counts[picture_of].astype(np.float64)
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
-    return {
-        name: (float(np.nanquantile(drawn, tail)), float(np.nanquantile(drawn, 1 - tail)))
-        for name, drawn in values.items()
-        if not np.isnan(drawn).all()
-    }
+    return float(np.nanquantile(values, tail)), float(np.nanquantile(values, 1 - tail))
