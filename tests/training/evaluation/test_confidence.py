@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from instructsam_model.masks import Rle
 from instructsam_training.evaluation.answer import Answer
-from instructsam_training.evaluation.confidence import intervals
+from instructsam_training.evaluation.confidence import gain, intervals
 from instructsam_training.evaluation.judged import IouRule, Judged, judge
 from instructsam_training.evaluation.metric import METRICS
 from instructsam_training.evaluation.question import Question
@@ -54,3 +55,15 @@ def test_the_seed_decides(half_right: Callable[[int], Judged]) -> None:
 
 def test_what_is_undefined_has_no_interval(half_right: Callable[[int], Judged]) -> None:
     assert 'N-acc' not in intervals(half_right(8), NAMES, draws=10)
+
+
+def test_the_gain_over_other_answers_leaves_out_what_is_hard_for_both(half_right: Callable[[int], Judged]) -> None:
+    judged = half_right(4)
+    worse = replace(judged, iou=judged.iou * 0.9)
+    low, high = gain(judged, worse, METRICS['gIoU'])
+    alone = intervals(judged, NAMES)['gIoU']
+    assert 0 < low < 0.05 < high < 0.1
+    assert high - low < 0.2 * (alone[1] - alone[0])
+    assert gain(judged, judged, METRICS['gIoU']) == (0, 0)
+    with pytest.raises(ValueError, match='same questions'):
+        gain(judged, replace(judged, questions=judged.questions[1:]), METRICS['gIoU'])

@@ -63,5 +63,10 @@ def percent(value: float | None) -> str:
     return '' if value is None else f'{100 * value:.1f}'
 
 
+def interval(ends: Sequence[float] | None) -> str:
+    """An interval of shares as it is shown; nothing where there is none."""
+    return '' if ends is None else f'{percent(ends[0])} to {percent(ends[1])}'
+
+
 def _cells(row: Sequence[str]) -> str:
     return ''.join(f'<td>{escape(cell)}</td>' for cell in row)

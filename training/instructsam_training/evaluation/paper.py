@@ -1,4 +1,4 @@
-"""What the paper (arXiv 2605.26102) reports for InstructSAM-2B, in percent: Tables 2 to 4.
+"""What the paper (arXiv 2605.26102) reports for InstructSAM-2B, shares in percent: Tables 2 to 4, 6 and 10.
 
 RoboRefIt's number has no name there; the public evaluation computes the mean IoU of masks.
 """
@@ -32,3 +32,11 @@ PAPER: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] = {
     ('roborefit', 'testB'): {ALL: {'mIoU': 74.4}},
 }
 """By benchmark and split, by stratum, by metric."""
+
+SECONDS: Mapping[str, float] = {
+    'InstructSAM-2B': 1.1,
+    'with 50 queries': 1.4,
+    'with 200 queries': 2.1,
+    'SAM3-Agent with Qwen3-VL-2B': 29.6,
+}
+"""An instruction, of Tables 6 and 10. InstructSAM-2B has 10 queries."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from instructsam_training.evaluation.grid import Grid, as_rich, percent
+from instructsam_training.evaluation.grid import Grid, as_rich, interval, percent
 from instructsam_training.evaluation.paper import ALL
 
 SHOWN_OF_PARTS = 4
@@ -48,7 +48,7 @@ def heading(report: Mapping[str, Any]) -> str:
 def _overall(report: Mapping[str, Any]) -> Grid:
     paper = report['paper'].get(ALL, {})
     rows = [
-        (name, percent(value), _interval(report['intervals'].get(name)), f'{paper[name]:.1f}' if name in paper else '')
+        (name, percent(value), interval(report['intervals'].get(name)), f'{paper[name]:.1f}' if name in paper else '')
         for name, value in report['overall'].items()
         if name != 'questions'
     ]
@@ -68,7 +68,3 @@ def _parts(
         rows.append((label, str(row['questions']), *cells))
     is_in_paper = any(label in paper for label in strata)
     return Grid((dimension, 'questions', *names), tuple(rows), 'in brackets the paper' if is_in_paper else '')
-
-
-def _interval(ends: list[float] | None) -> str:
-    return '' if ends is None else f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'
