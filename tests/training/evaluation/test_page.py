@@ -43,8 +43,8 @@ CHECK = """<script>
   result.up = column(8);
   button('IoU, %').click();
   result.down = column(8);
-  button('kind').click();
-  result.kinds = column(3);
+  button('group').click();
+  result.groups = column(3);
   const filter = document.getElementById('filter');
   filter.value = 'SIZE best';
   filter.dispatchEvent(new Event('input'));
@@ -151,6 +151,6 @@ def test_in_a_browser(page: str, tmp_path: Path) -> None:
     assert check['errors'] == []
     assert check['up'] == ['0.0', '50.0', '100.0']
     assert check['down'] == ['100.0', '50.0', '0.0']
-    assert check['kinds'] == ['color', 'size', 'size']
+    assert check['groups'] == ['color', 'size', 'size']
     assert check['count'] == '2 of 3'
     assert len(check['filtered']) == 2
