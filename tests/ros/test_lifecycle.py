@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import Transition
@@ -109,12 +110,17 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
     assert manager.change(CONFIGURE), 'the second attempt succeeds'
 
 
-def test_without_a_checkpoint_it_says_what_to_do(graph: Graph, log: Callable[[], str]):
+def test_without_a_checkpoint_it_says_what_to_do(
+    graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    from instructsam_model import embedded
     from instructsam_ros.node import load_checkpoint
+
+    monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
 
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)
-    graph.wait_for(lambda: 'parameter checkpoint' in log(), 'a word about the checkpoint')
+    graph.wait_for(lambda: 'no checkpoint is named' in log(), 'a word about the checkpoint')
     assert node.state == 'unconfigured'
 
 

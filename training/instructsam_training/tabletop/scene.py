@@ -156,7 +156,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Motion:
-    """How a scene moves, to and fro for ever; at time 0 it is where it was sampled.
+    """How a scene moves, back and forth for ever; at time 0 it is where it was sampled.
 
     Attributes:
         orbit: largest turn of the camera around its target.
