@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -21,8 +20,6 @@ from random import Random
 
 import cv2
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -34,7 +31,7 @@ from instructsam_ros.geometry import project
 from instructsam_ros.judgement import Question, Result, judge
 from instructsam_ros.moments import Moments
 from instructsam_ros.planner import Planner, PlannerError
-from instructsam_ros.processes import Child, ChildError, use_own_domain
+from instructsam_ros.session import add_arguments, open_session, run_session, summarise_times
 from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.questions import questions
 from instructsam_training.tabletop.sampling import sample_scene
@@ -87,21 +84,10 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
         The results, and the seconds until the node was ready.
     """
     camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
-    node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False}
-    started_s = time.monotonic()
-    with (
-        Child('-m', 'instructsam_ros.sim_camera', parameters=camera) as sim_camera,
-        Child('-m', 'instructsam_ros.node', parameters=node) as segmenter,
-    ):
-        planner = Planner('sim_camera', sim_camera, segmenter, arguments.timeout)
+    with open_session('sim_camera', camera, arguments) as (planner, ready_s):
         moments = Moments(planner.node)
-        try:
-            planner.bring_up(arguments.start_timeout)
-            ready_s = time.monotonic() - started_s
-            progress = track(asked, 'asking', console=console, transient=True)
-            return [ask(planner, moments, question) for question in progress], ready_s
-        finally:
-            planner.close()
+        progress = track(asked, 'asking', console=console, transient=True)
+        return [ask(planner, moments, question) for question in progress], ready_s
 
 
 def ask(planner: Planner, moments: Moments, question: Question) -> Result:
@@ -149,7 +135,6 @@ def make_table(results: Iterable[Result]) -> Table:
 
 def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | None]:
     """The numbers of the run; shares are None where nothing was asked that they are shares of."""
-    latencies_ms = [1e3 * result.latency_s for result in results]
     with_target = [result.is_right for result in results if result.question.targets]
     without = [result.is_right for result in results if not result.question.targets]
     return {
@@ -160,24 +145,18 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
         'questions_without_target': len(without),
         'scenes': len({result.question.seed for result in results}),
         'kinds': len({result.question.kind for result in results}),
-        'latency_p50_ms': round(float(np.percentile(latencies_ms, 50)), 1),
-        'latency_p95_ms': round(float(np.percentile(latencies_ms, 95)), 1),
-        'ready_s': round(ready_s, 1),
-        'total_s': round(total_s, 1),
+        **summarise_times([result.latency_s for result in results], ready_s, total_s),
     }
 
 
 def parse_arguments(args: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_ros.demo', description=__doc__.split('\n\n')[0])
-    parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the one of the package)')
     parser.add_argument('--instructions', type=_count, default=5, help='how many (%(default)s)')
     parser.add_argument('--each', type=_count, default=1, help='at most so many about a scene (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='another one has other scenes (%(default)s)')
     parser.add_argument('--out', type=Path, default=Path('demo'), help='folder for the overlays (%(default)s)')
-    parser.add_argument('--device', default='auto', help='cpu, cuda, ... (default: a GPU if there is one)')
-    parser.add_argument('--timeout', type=float, default=60.0, help='seconds that an answer may take')
-    parser.add_argument('--start-timeout', type=float, default=600.0, help='seconds that loading may take')
+    add_arguments(parser)
     return parser.parse_args(args)
 
 
@@ -186,17 +165,12 @@ def main(args: list[str] | None = None) -> None:
     arguments = parse_arguments(args)
     console = Console(stderr=True)
     started_s = time.monotonic()
-    use_own_domain()
-    rclpy.init(args=[])
-    try:
+
+    def work() -> tuple[list[Result], float]:
         asked = choose_questions(arguments.instructions, arguments.each, arguments.seed)
-        results, ready_s = ask_all(arguments, asked, console)
-    except (PlannerError, ChildError) as error:
-        sys.exit(f'demo: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(130)
-    finally:
-        rclpy.try_shutdown()
+        return ask_all(arguments, asked, console)
+
+    results, ready_s = run_session('demo', work)
     write_overlays(results, arguments.out)
     Console().print(make_table(results))
     print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -32,7 +29,7 @@ from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
 from instructsam_model.pictures import read_picture
 from instructsam_ros import convert
 from instructsam_ros.planner import Planner, PlannerError
-from instructsam_ros.processes import Child, ChildError, use_own_domain
+from instructsam_ros.session import add_arguments, open_session, run_session, summarise_times
 
 RATE_HZ = 10.0
 
@@ -96,20 +93,9 @@ def ask_all(arguments: argparse.Namespace, questions: list[Question], console: C
         The results, and the seconds until the node was ready.
     """
     camera = {'path': str(questions[0].image), 'rate_hz': RATE_HZ}
-    node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False}
-    started_s = time.monotonic()
-    with (
-        Child('-m', 'instructsam_ros.image_player', parameters=camera) as player,
-        Child('-m', 'instructsam_ros.node', parameters=node) as segmenter,
-    ):
-        planner = Planner('image_player', player, segmenter, arguments.timeout)
-        try:
-            planner.bring_up(arguments.start_timeout)
-            ready_s = time.monotonic() - started_s
-            progress = track(questions, 'asking', console=console, transient=True)
-            return [ask(planner, question) for question in progress], ready_s
-        finally:
-            planner.close()
+    with open_session('image_player', camera, arguments) as (planner, ready_s):
+        progress = track(questions, 'asking', console=console, transient=True)
+        return [ask(planner, question) for question in progress], ready_s
 
 
 def ask(planner: Planner, question: Question) -> Result:
@@ -152,32 +138,25 @@ def make_table(results: Iterable[Result]) -> Table:
 
 def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
     """The numbers of the run."""
-    latencies_ms = [1e3 * result.latency_s for result in results]
     return {
         'mean_iou': round(float(np.mean([result.iou for result in results])), 4),
         'questions': len(results),
         'pictures': len({result.question.image for result in results}),
         'instances': sum(len(result.segmentation.instances) for result in results),
         'iou_above_half': sum(result.iou > 0.5 for result in results),
-        'latency_p50_ms': round(float(np.percentile(latencies_ms, 50)), 1),
-        'latency_p95_ms': round(float(np.percentile(latencies_ms, 95)), 1),
-        'ready_s': round(ready_s, 1),
-        'total_s': round(total_s, 1),
+        **summarise_times([result.latency_s for result in results], ready_s, total_s),
     }
 
 
 def parse_arguments(args: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_ros.replay', description=__doc__.split('\n\n')[0])
-    parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the one of the package)')
     parser.add_argument('--truth', type=Path, required=True, help="pictures, instructions and masks, Inst2Seg's format")
     parser.add_argument(
         '--images', type=Path, help="what the pictures' paths are relative to (default: beside --truth)"
     )
     parser.add_argument('--out', type=Path, default=Path('replay'), help='folder for the overlays (%(default)s)')
-    parser.add_argument('--device', default='auto', help='cpu, cuda, ... (default: a GPU if there is one)')
-    parser.add_argument('--timeout', type=float, default=60.0, help='seconds that an answer may take')
-    parser.add_argument('--start-timeout', type=float, default=600.0, help='seconds that loading may take')
+    add_arguments(parser)
     return parser.parse_args(args)
 
 
@@ -186,17 +165,12 @@ def main(args: list[str] | None = None) -> None:
     arguments = parse_arguments(args)
     console = Console(stderr=True)
     started_s = time.monotonic()
-    use_own_domain()
-    rclpy.init(args=[])
-    try:
+
+    def work() -> tuple[list[Result], float]:
         questions = read_questions(arguments.truth, arguments.images or arguments.truth.parent)
-        results, ready_s = ask_all(arguments, questions, console)
-    except (PlannerError, ChildError) as error:
-        sys.exit(f'replay: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(130)
-    finally:
-        rclpy.try_shutdown()
+        return ask_all(arguments, questions, console)
+
+    results, ready_s = run_session('replay', work)
     write_overlays(results, arguments.out)
     Console().print(make_table(results))
     print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))

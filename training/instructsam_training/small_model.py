@@ -110,7 +110,7 @@ def let_words_be_heard(network: InstructSAM) -> None:
 
 @torch.no_grad()
 def let_places_be_seen(network: InstructSAM) -> None:
-    """Start the learnt position embeddings as waves, which neighbours share; random ones tell places late."""
+    """Start the learnt position embeddings as waves: places that are near each other look alike."""
     backbone = network.model.grounding_model.model.vision_encoder.backbone
     for embedding in (backbone.embeddings.position_embeddings, network.model.visual.pos_embed.weight):
         side = round(embedding.shape[-2] ** 0.5)
