@@ -71,7 +71,7 @@ class Prediction:
     Attributes:
         mask_logits: [P, K, h, w].
         score_logits: [P, K].
-        box_xyxy: [P, K, 4], relative to the picture, 0..1.
+        refined_xyxy: boxes after each layer of SAM3's decoder, [layers, P, K, 4], relative to the picture, 0..1.
         query_states: [P, K, D], the language model's output at the queries.
         query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
@@ -83,7 +83,7 @@ class Prediction:
 
     mask_logits: Tensor
     score_logits: Tensor
-    box_xyxy: Tensor
+    refined_xyxy: Tensor
     query_states: Tensor
     query_embeds: Tensor
     phrase_embeds: Tensor
@@ -96,6 +96,11 @@ class Prediction:
     def scores(self) -> Tensor:
         """Confidence of each slot, [P, K], 0..1."""
         return self.score_logits.sigmoid()
+
+    @property
+    def box_xyxy(self) -> Tensor:
+        """Box of each slot, [P, K, 4], relative to the picture, 0..1."""
+        return self.refined_xyxy[-1]
 
 
 class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is untyped for us
@@ -234,7 +239,7 @@ class InstructSAM(nn.Module):
         return Prediction(
             mask_logits=detections.mask_logits,
             score_logits=detections.score_logits,
-            box_xyxy=detections.box_xyxy,
+            refined_xyxy=detections.refined_xyxy,
             query_states=query_states,
             query_embeds=queries,
             phrase_embeds=phrases,
@@ -253,6 +258,6 @@ def no_detections(queries: Tensor, mask_grid: tuple[int, int]) -> Detections:
     return Detections(
         queries.new_zeros(0, num_queries, *mask_grid),
         queries.new_zeros(0, num_queries),
-        queries.new_zeros(0, num_queries, 4),
+        queries.new_zeros(1, 0, num_queries, 4),
         queries.new_zeros(0, *mask_grid),
     )

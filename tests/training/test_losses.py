@@ -30,7 +30,7 @@ from instructsam_training.points import choose_points, read_points, sample_point
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
 SURE = 20.0
-BOXES = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]])
 
 
 def square(row: int, column: int, side: int = 4, grid: int = 12) -> Tensor:
@@ -124,7 +124,7 @@ def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float)
     drawn[2:4] = 0  # half of it
     options = replace(ALL_PIXELS, score_target=kind)  # type: ignore[arg-type]
     score = torch.tensor([0.3])
-    losses = phrase_losses(logits_of(drawn), score, BOXES[:1], PhraseTarget(square(2, 2).unsqueeze(0)), options)
+    losses = phrase_losses(logits_of(drawn), score, BOXES[:, :1], PhraseTarget(square(2, 2).unsqueeze(0)), options)
     expected = F.binary_cross_entropy_with_logits(score, torch.tensor([wanted]))
     assert float(losses['score']) == pytest.approx(float(expected), rel=1e-3)
 
@@ -190,15 +190,20 @@ def test_boxes_around_masks() -> None:
 
 
 def test_corner_losses_by_hand() -> None:
-    """Boxes of 0.5 x 0.5 that overlap by half: IoU 1/3, nothing of their hull is outside of both."""
-    losses = corner_losses(torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([[0.25, 0.0, 0.75, 0.5]]))
-    assert float(losses['corners']) == pytest.approx(0.5)
-    assert float(losses['giou']) == pytest.approx(1 - 1 / 3, abs=1e-5)
+    """Boxes of 0.5 x 0.5 that overlap by half: IoU 1/3, nothing of their hull is outside of both; then the right one."""
+    wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
+    layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
+    losses = corner_losses(layers, wanted)
+    assert float(losses['corners']) == pytest.approx(0.5 / 2)
+    assert float(losses['giou']) == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
+    losses['corners'].backward()
+    assert layers.grad is not None
+    assert layers.grad[0].any()  # the first layer is taught as well
 
 
 def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     mask = square(2, 2)
-    slots = logits_of(mask), torch.zeros(1), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    slots = logits_of(mask), torch.zeros(1), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
     assert 'corners' not in phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), ALL_PIXELS)
     asked = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
     assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)

@@ -35,7 +35,8 @@ class LossOptions:
     Attributes:
         bce, dice, box, score, text: weights of the terms.
         corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of
-            its instance, which the paper leaves to the pretraining of SAM3 (DETR, Carion et al., 2020).
+            its instance, averaged over the layers of the decoder, each of which has to be taught since none gets a
+            gradient from those behind it. The paper leaves them to the pretraining of SAM3 (DETR, Carion et al., 2020).
         region: weight of BCE and 1 - Dice of all instances together, as SAM3's semantic head is pretrained.
         score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
             code).
@@ -139,16 +140,17 @@ def compute_losses(
         FloatingPointError: the network has diverged.
     """
     # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
-    outputs = prediction.mask_logits, prediction.box_xyxy, prediction.region_logits
+    outputs = prediction.mask_logits, prediction.refined_xyxy, prediction.region_logits
     nothing = 0 * torch.stack([output.float().sum() for output in outputs]).sum()
     sums = dict.fromkeys(TERMS, nothing)
     if prediction.answer_logits is not None:
         next_tokens = labels[:, 1:]
         text = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
         sums['text'] = nothing + text
-    slots = zip(prediction.mask_logits, prediction.score_logits, prediction.box_xyxy, targets, strict=True)
-    for mask_logits, score_logits, box_xyxy, target in slots:
-        for name, value in phrase_losses(mask_logits, score_logits, box_xyxy, target, options, generator).items():
+    refined_xyxy = prediction.refined_xyxy.unbind(1)
+    slots = zip(prediction.mask_logits, prediction.score_logits, refined_xyxy, targets, strict=True)
+    for mask_logits, score_logits, boxes_xyxy, target in slots:
+        for name, value in phrase_losses(mask_logits, score_logits, boxes_xyxy, target, options, generator).items():
             sums[name] = sums[name] + value
     if options.region:
         for region_logits, target in zip(prediction.region_logits, targets, strict=True):
@@ -165,12 +167,12 @@ def total_loss(terms: LossTerms, counts: dict[str, int], options: LossOptions) -
 def phrase_losses(
     mask_logits: Tensor,
     score_logits: Tensor,
-    box_xyxy: Tensor,
+    refined_xyxy: Tensor,
     target: PhraseTarget,
     options: LossOptions,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The sums of one phrase: mask_logits [K, h, w], score_logits [K], box_xyxy [K, 4]."""
+    """The sums of one phrase: mask_logits [K, h, w], score_logits [K], refined_xyxy [layers, K, 4]."""
     masks = target.masks.to(mask_logits.device)
     if not len(masks) and options.no_target == 'matched':
         masks = masks.new_zeros(1, *mask_logits.shape[1:])
@@ -180,12 +182,12 @@ def phrase_losses(
         boxes = place_cost = None
         if options.corners or options.giou:
             boxes = tight_boxes(masks.float())
-            place_cost = box_cost(box_xyxy.detach().float(), boxes, options.corners, options.giou)
+            place_cost = box_cost(refined_xyxy[-1].detach().float(), boxes, options.corners, options.giou)
         slots, instances = match(mask_logits, score_logits, masks, weak=target.weak, place_cost=place_cost)
         logits, masks = mask_logits[slots].float(), masks[instances].float()
         losses = box_losses(logits, masks) if target.weak else mask_losses(logits, masks, options.points, generator)
         if boxes is not None:
-            losses |= corner_losses(box_xyxy[slots].float(), boxes[instances])
+            losses |= corner_losses(refined_xyxy[:, slots].float(), boxes[instances])
         wanted[slots] = wanted_scores(logits, masks, target.weak, options)
     losses['score'] = F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
     return losses
@@ -208,12 +210,10 @@ def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
 
 
 def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
-    """How far boxes of matched pairs are from each other, [M, 4] each, 0..1, summed over the pairs."""
-    distance = (predicted_xyxy - boxes_xyxy).abs().sum(1)
-    return {
-        'corners': distance.sum(),
-        'giou': generalized_box_iou_loss(predicted_xyxy, boxes_xyxy, reduction='sum'),
-    }
+    """How far boxes of layers [layers, M, 4] are from those of instances [M, 4], summed over pairs, averaged over layers."""
+    layers = len(predicted_xyxy)
+    overlap = generalized_box_iou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy), reduction='sum')
+    return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
 
 
 def region_loss(logits: Tensor, masks: Tensor) -> Tensor:

@@ -53,13 +53,15 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SIDE = 240
-"""Of SAM3's input, pixels; 15 patches of 16."""
-WIDTH = 96
+"""Of SAM3's input, pixels."""
+SAM3_PATCH = 20
+"""12 patches a side, and a mask grid of 48."""
+WIDTH = 64
 """SAM3's hidden size."""
 HEAD = 32
 """Of SAM3's attention; the flash attention of CPUs is slow for widths that are no multiple of it."""
-QWEN_PATCH = 10
-"""A token of the language model is a square of two patches, 20 pixels: 16 x 12 of them at 320 x 240."""
+QWEN_PATCH = 12
+"""A token of the language model is a square of two patches, 24 pixels: 13 x 10 of them at 320 x 240."""
 INITIALIZER = 0.05
 WAVE_BASE = 30.0
 """Between the frequencies of the shortest and of the longest wave of a position embedding."""
@@ -85,6 +87,7 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     network = InstructSAM(config)
     let_words_be_heard(network)
     let_places_be_seen(network)
+    nn.init.normal_(network.model.mask_queries)  # the published start, equal rows, takes long to come apart
     spread_references(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
@@ -144,16 +147,16 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def small_config(tokenizer: PreTrainedTokenizerFast, num_queries: int) -> ModelConfig:
-    """The architecture: 11 million parameters."""
+    """The architecture: 8 million parameters."""
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
     qwen = Qwen3VLConfig(
         text_config={
             'vocab_size': VOCABULARY,
-            'hidden_size': 256,
-            'intermediate_size': 640,
+            'hidden_size': 192,
+            'intermediate_size': 512,
             'num_hidden_layers': 6,
-            'num_attention_heads': 4,
-            'num_key_value_heads': 2,
+            'num_attention_heads': 3,
+            'num_key_value_heads': 3,
             'head_dim': 64,
             'max_position_embeddings': 4096,
             'initializer_range': INITIALIZER,
@@ -170,7 +173,7 @@ def small_config(tokenizer: PreTrainedTokenizerFast, num_queries: int) -> ModelC
             'hidden_size': 128,
             'intermediate_size': 384,
             'num_heads': 2,
-            'out_hidden_size': 256,
+            'out_hidden_size': 192,
             'patch_size': QWEN_PATCH,
             'num_position_embeddings': 1024,
             'deepstack_visual_indexes': [1, 2],
@@ -189,13 +192,13 @@ def small_config(tokenizer: PreTrainedTokenizerFast, num_queries: int) -> ModelC
 
 
 def small_sam3_config(num_queries: int) -> Sam3Config:
-    """SAM3 for pictures of 240 x 240 pixels: masks of 60 x 60."""
-    patches = SIDE // 16
+    """SAM3 for pictures of 240 x 240 pixels: masks of 48 x 48."""
+    patches = SIDE // SAM3_PATCH
     detr = {
         'hidden_size': WIDTH,
         'num_layers': 3,
         'num_attention_heads': WIDTH // HEAD,
-        'intermediate_size': 384,
+        'intermediate_size': 256,
         'dropout': 0.0,
         'initializer_range': INITIALIZER,
     }
@@ -209,8 +212,8 @@ def small_sam3_config(num_queries: int) -> Sam3Config:
                 'num_attention_heads': 3,
                 'image_size': SIDE,
                 'pretrain_image_size': SIDE,
-                'patch_size': 16,
-                'window_size': 5,
+                'patch_size': SAM3_PATCH,
+                'window_size': patches // 2,
                 'global_attn_indexes': [1, 3, 5],
                 'initializer_range': INITIALIZER,
             },

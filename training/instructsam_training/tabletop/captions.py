@@ -20,7 +20,7 @@ from instructsam_training.tabletop.questions import answer, is_plural_of, settle
 from instructsam_training.tabletop.relations import Layout
 from instructsam_training.tabletop.requests import Kind, Request, fits
 
-CaptionKind = Literal['list', 'order', 'name', 'count', 'exists', 'color', 'material', 'side']
+CaptionKind = Literal['place', 'list', 'order', 'name', 'count', 'exists', 'color', 'material', 'side']
 NAMED_KINDS: tuple[Kind, ...] = (
     'category',
     'attribute',
@@ -32,8 +32,10 @@ NAMED_KINDS: tuple[Kind, ...] = (
     'function',
 )
 """Requests whose answer can be named."""
+NOWHERE = 'nowhere'
 TRIES = 10
 MOST_LISTED = 6
+MOST_PLACED = 4
 MIDDLE = (0.4, 0.6)
 SIDES = (0.33, 0.67)
 """Shares of the picture's width: between the first it is the middle, beyond the second it is left or right."""
@@ -55,15 +57,18 @@ class Caption:
 
 
 def captions(view: View, rng: Random, count: int) -> list[Caption]:
-    """Up to `count` questions about a view, kinds in turn and none twice; all are answered beyond doubt."""
+    """Up to `count` questions about a view, none twice; all are answered beyond doubt.
+
+    Every other one asks for places, as Qwen3-VL has learnt to tell them: it is what the queries will have to know.
+    """
     layout = Layout(view)
     if not layout.clear:
         return []
-    kinds: list[CaptionKind] = list(get_args(CaptionKind))
+    kinds: list[CaptionKind] = [kind for kind in get_args(CaptionKind) if kind != 'place']
     rng.shuffle(kinds)
     made: dict[str, Caption] = {}
     for turn in range(2 * count):
-        kind = kinds[turn % len(kinds)]
+        kind: CaptionKind = kinds[turn // 2 % len(kinds)] if turn % 2 else 'place'
         tried = (_MAKERS[kind](layout, view, rng) for _ in range(TRIES))
         found = next((each for each in tried if each is not None), None)
         if found is not None and len(made) < count:
@@ -72,6 +77,14 @@ def captions(view: View, rng: Random, count: int) -> list[Caption]:
 
 
 Made = tuple[str, str] | None
+
+
+def _place(layout: Layout, view: View, rng: Random) -> Made:
+    found = settled(rng.choice((*NAMED_KINDS, 'none')), layout, rng)
+    if found is None or len(found[1]) > MOST_PLACED:
+        return None
+    places = ', '.join(_middle(thing, view) for thing in sorted(found[1], key=_middle_x))
+    return f'Locate the {_phrase(*found, rng)}.', places or NOWHERE
 
 
 def _list(layout: Layout, view: View, rng: Random) -> Made:
@@ -146,6 +159,7 @@ def _side(layout: Layout, view: View, rng: Random) -> Made:
 
 
 _MAKERS: dict[CaptionKind, Callable[[Layout, View, Random], Made]] = {
+    'place': _place,
     'list': _list,
     'order': _order,
     'name': _name_them,
@@ -180,3 +194,10 @@ def _name(thing: Thing) -> str:
 
 def _middle_x(thing: Thing) -> float:
     return (thing.box_xyxy[0] + thing.box_xyxy[2]) / 2
+
+
+def _middle(thing: Thing, view: View) -> str:
+    """Where the middle of its box is, in hundredths of the picture's width and height."""
+    x1, y1, x2, y2 = thing.box_xyxy
+    height, width = view.labels.shape
+    return f'{50 * (x1 + x2) // width} {50 * (y1 + y2) // height}'
