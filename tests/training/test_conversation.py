@@ -52,6 +52,12 @@ def test_each_annotation_is_asked_once_with_what_answers_it() -> None:
             assert turn.spans[0].phrase in turn.question or turn.spans[0].phrase == 'knife'
 
 
+def test_only_chosen_phrases_are_asked_about() -> None:
+    chosen = ConversationOptions(merge_pairs=False, phrases=('mug', 'elephant'))
+    for turns in conversations(sample(MUG, BOWL, KNIFE, GHOST), chosen, 5):
+        assert sorted(turn.spans[0].phrase for turn in turns) == ['elephant', 'mug']
+
+
 def test_order_and_wording_change_with_the_seed_and_only_with_it() -> None:
     one = sample(MUG, BOWL, KNIFE)
     assert len({turns[0].question for turns in conversations(one, SINGLE)}) > 6

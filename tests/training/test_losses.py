@@ -190,12 +190,12 @@ def test_boxes_around_masks() -> None:
 
 
 def test_corner_losses_by_hand() -> None:
-    """Boxes of 0.5 x 0.5 that overlap by half: IoU 1/3, nothing of their hull is outside of both; then the right one."""
+    """Boxes of 0.5 x 0.5 that overlap by half, IoU 1/3 without a gap in their hull; then the right one."""
     wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
     layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
     losses = corner_losses(layers, wanted)
-    assert float(losses['corners']) == pytest.approx(0.5 / 2)
-    assert float(losses['giou']) == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
+    assert losses['corners'].item() == pytest.approx(0.5 / 2)
+    assert losses['giou'].item() == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
     losses['corners'].backward()
     assert layers.grad is not None
     assert layers.grad[0].any()  # the first layer is taught as well

@@ -55,6 +55,7 @@ class ConversationOptions:
         merge_pairs: ask for two names that do not overlap in one question, once a conversation.
         independent: each question is asked as if it was the first: they share the picture and do not see each other.
         kinds: annotations of these kinds are asked about.
+        phrases: annotations with these answers alone; empty for any.
     """
 
     max_phrases: int = 10
@@ -63,6 +64,7 @@ class ConversationOptions:
     merge_pairs: bool = True
     independent: bool = False
     kinds: tuple[str, ...] = get_args(Kind)
+    phrases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.kinds} - {*get_args(Kind)})
@@ -72,7 +74,7 @@ class ConversationOptions:
 
 def build_conversation(sample: Sample, rng: Random, options: ConversationOptions) -> tuple[Turn, ...]:
     """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
-    annotations = [annotation for annotation in sample.annotations if annotation.kind in options.kinds]
+    annotations = [annotation for annotation in sample.annotations if _is_wanted(annotation, options)]
     rng.shuffle(annotations)
     annotations = _within_limits(annotations, options)
     names = [annotation for annotation in annotations if annotation.kind == 'phrase']
@@ -87,6 +89,10 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
         for annotation in annotations
         if annotation is not partner
     )
+
+
+def _is_wanted(annotation: Annotation, options: ConversationOptions) -> bool:
+    return annotation.kind in options.kinds and (not options.phrases or annotation.phrase in options.phrases)
 
 
 def _within_limits(annotations: Sequence[Annotation], options: ConversationOptions) -> list[Annotation]:

@@ -210,7 +210,7 @@ def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
 
 
 def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
-    """How far boxes of layers [layers, M, 4] are from those of instances [M, 4], summed over pairs, averaged over layers."""
+    """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
     layers = len(predicted_xyxy)
     overlap = generalized_box_iou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy), reduction='sum')
     return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}

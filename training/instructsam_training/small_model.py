@@ -16,12 +16,20 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen3VLConfig, Sam3Config, Sam3ImageProcessor
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2VLImageProcessor,
+    Qwen3VLConfig,
+    Sam3Config,
+    Sam3ImageProcessor,
+    Sam3Model,
+)
 
 from instructsam_model.build import TOKENS
 from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.config import ModelConfig, SpecialTokens
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.grounding import GroundingModel
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.datasets.published import read_published
@@ -63,6 +71,10 @@ HEAD = 32
 QWEN_PATCH = 12
 """A token of the language model is a square of two patches, 24 pixels: 13 x 10 of them at 320 x 240."""
 INITIALIZER = 0.05
+OUTSIDE = 6.0
+"""How steeply the attention of slots falls, at first, outside of their boxes."""
+QUIET = 0.35
+"""What a slot sees is much the same for all slots at first, and shall not drown what tells them apart."""
 WAVE_BASE = 30.0
 """Between the frequencies of the shortest and of the longest wave of a position embedding."""
 SHORTEST_GRID = 15
@@ -89,6 +101,8 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     let_places_be_seen(network)
     nn.init.normal_(network.model.mask_queries)  # the published start, equal rows, takes long to come apart
     spread_references(network)
+    let_features_be_alike(network.model.grounding_model)
+    let_slots_look_into_their_boxes(network.model.grounding_model.model)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
         merge_size=2,
@@ -118,6 +132,40 @@ def let_places_be_seen(network: InstructSAM) -> None:
     for embedding in (backbone.embeddings.position_embeddings, network.model.visual.pos_embed.weight):
         side = round(embedding.shape[-2] ** 0.5)
         embedding.copy_(waves(side, embedding.shape[-1]).view_as(embedding))
+
+
+@torch.no_grad()
+def let_features_be_alike(grounding: GroundingModel) -> None:
+    """Start all levels of SAM3's features with a variance of 1, seen on noise (LSUV, Mishkin and Matas, 2016).
+
+    Where the coarsest is larger, attention to it drowns what tells the slots apart; where it is smaller, masks are.
+    """
+    noise = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    for level, features in zip(
+        grounding.model.vision_encoder.neck.fpn_layers, grounding.encode(noise).maps, strict=False
+    ):
+        level.proj2.weight /= features.std()
+        level.proj2.bias /= features.std()
+
+
+@torch.no_grad()
+def let_slots_look_into_their_boxes(sam3: Sam3Model) -> None:
+    """Start SAM3's decoder as DETR's is started, its attention inside the slots' boxes, and the boxes where they are.
+
+    With small random weights all slots see the mean of the whole picture, and it takes long until they come apart.
+    """
+    decoder = sam3.detr_decoder
+    for part in (decoder, sam3.mask_decoder.mask_embedder, sam3.dot_product_scoring):
+        for module in part.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+    for layer in decoder.layers:
+        layer.vision_cross_attn.o_proj.weight *= QUIET
+    for bias in (decoder.box_rpb_embed_x, decoder.box_rpb_embed_y):
+        # The inputs are signed distances from both edges of a box; the first two units measure how far outside.
+        bias.layer1.weight[:2] = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
+        bias.layer2.weight[:, :2] = -OUTSIDE
+    nn.init.zeros_(decoder.box_head.layer3.weight)
 
 
 def waves(side: int, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""`names`: what a view can be asked for by name alone, as SAM3 is pretrained: "red mug", "gray thing", "spoons"."""
+"""`names`: what a view can be asked for by name alone, as SAM3 is pretrained: "things", "red mug", "gray thing"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABSENT_SHARE = 0.25
 
 
 def names(view: View, rng: Random, count: int) -> list[Part]:
-    """Up to `count` different names with the things that have them, or with none.
+    """Up to `count` different names with the things that have them, or with none; the first is that of all things.
 
     Args:
         view: the picture and its facts.
@@ -27,7 +27,7 @@ def names(view: View, rng: Random, count: int) -> list[Part]:
     absent = [_absent(layout, rng) for _ in range(round(ABSENT_SHARE * count))] if present else []
     rng.shuffle(present)
     kept: dict[Noun, Part] = {}
-    for noun in [*absent, *present]:
+    for noun in [Noun(ANYTHING), *absent, *present]:
         targets = answer(lambda thing, _: noun.fits(thing), layout)  # noqa: B023  (called before the next noun)
         if targets is not None and len(kept) < count:
             phrase = noun.words(plural=len(targets) > 1)
