@@ -90,7 +90,7 @@ def test_ros_shell_runs_without_torch(module: str) -> None:
 
 
 @pytest.mark.parametrize('module', ['demo', 'evaluate', 'sim_camera'])
-def test_commands_load_neither_torch_nor_mujoco_before_it_draws(module: str) -> None:
+def test_commands_load_neither_torch_nor_mujoco_before_they_need_them(module: str) -> None:
     pytest.importorskip('instructsam_ros.msg', reason='the messages of instructsam_ros are not built')
     assert matching(f'{LEARNING}|mujoco', modules_after_import(f'instructsam_ros.{module}')) == set()
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from instructsam_model.errors import ConfigError
 from instructsam_training.evaluation.answer import FILES, Answer, read_answers
 
-
 AGREE, DIFFER, IMPOSSIBLE = 0, 1, 2
 COMPARED = ('masks', 'scores', 'text', 'error')
 """Fields of an answer that do not depend on the machine's load."""
