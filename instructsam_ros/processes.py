@@ -66,7 +66,11 @@ class Child:
 
     def peak_memory_gib(self) -> float:
         """The most main memory that it has used so far; 0 once it has ended."""
-        peak_kib = re.search(r'^VmHWM:\s*(\d+) kB$', Path(f'/proc/{self.pid}/status').read_text(), re.MULTILINE)
+        try:
+            status = Path(f'/proc/{self.pid}/status').read_text()
+        except FileNotFoundError:
+            return 0.0
+        peak_kib = re.search(r'^VmHWM:\s*(\d+) kB$', status, re.MULTILINE)  # not there until its end is noticed
         return int(peak_kib[1]) / 2**20 if peak_kib else 0.0
 
     def check(self) -> None:

@@ -61,9 +61,7 @@ def test_imports_point_one_way(folder: str) -> None:
     assert {file: names for file, names in wrong.items() if names} == {}
 
 
-@pytest.mark.parametrize(
-    ('file', 'part'), [*((file, 'tabletop') for file in SIMULATION), (EVALUATION, 'evaluation')]
-)
+@pytest.mark.parametrize(('file', 'part'), [*((file, 'tabletop') for file in SIMULATION), (EVALUATION, 'evaluation')])
 def test_one_part_of_the_training_package_is_used_alone(file: str, part: str) -> None:
     modules = {name for name in imported_modules((ROOT / file).read_text()) if name.startswith(TRAINING)}
     assert modules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,21 @@ def test_roborefit(score: Callable[..., Any], save: Save, paint: Paint, tmp_path
     assert [overall[f'Pr@{threshold}'] for threshold in (0.5, 0.7, 0.9)] == [1.0, 1 / 3, 1 / 3]
     assert overall['box Acc@0.5'] == 2 / 3
     assert overall['box mIoU'] == pytest.approx((0.5 + 0.9 + 0.6) / 3)
+
+
+def test_what_is_damaged_is_counted_and_listed(score: Callable[..., Any], save: Save) -> None:
+    damaged = {'size': [10, 20], 'counts': 'PPPP~'}
+    entries = [{'text': 'good', 'mask': [columns(0, 10)]}, {'text': 'damaged', 'mask': [damaged]}]
+    save('inst2seg.json', [{'image': 'a.png', 'height': 10, 'width': 20, 'annotation': entries}])
+    wrong_size = encode_rle(np.ones((20, 10), dtype=np.bool_))
+    report, status = score(
+        'inst2seg', 'test', [predicted(0, (columns(0, 10), 0.9), (wrong_size, 0.8), (damaged, 0.7)), predicted(9)]
+    )
+    assert (status, report['questions'], report['overall']['gIoU']) == (1, 1, 1.0)
+    reasons = [
+        'inst2seg.json[0]: .*RLE counts: expected the characters', r'RLE size: expected the size of the picture',
+        'question 0.0: RLE counts: expected the characters', 'expected the id of a question, or its number below 1',
+    ]  # fmt: skip
+    assert len(report['skipped']) == len(reasons)
+    for line, reason in zip(report['skipped'], reasons, strict=True):
+        assert re.search(reason, line)
