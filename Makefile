@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+REPORT ?= evaluation/tabletop/report.html
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome google-chrome-stable) chromium)
+
 # ROS 2 is on PyPI for Linux on x86-64 alone. Elsewhere the model and training packages are installed without the node, and the
 # tests that need ROS are skipped; a robot of another kind builds and tests the node with colcon.
 ifeq ($(shell uname -sm),Linux x86_64)
@@ -18,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval test test-slow check clean
+.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval report-picture test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -54,6 +57,10 @@ tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings
 	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop
 	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop-shuffled \
 		--shuffle-instructions 1
+
+report-picture: ## REPORT=.../report.html, or that of tabletop-eval, as report.png beside it; needs Chromium or Chrome
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \
+		--screenshot="$(abspath $(REPORT:.html=.png))" "file://$(abspath $(REPORT))"
 
 test: .venv/installed ## the tests, a few minutes
 	$(BIN)/python -m pytest

@@ -30,7 +30,8 @@ from instructsam_ros import convert
 from instructsam_ros.geometry import project
 from instructsam_ros.judgement import Question, Result, judge
 from instructsam_ros.moments import Moments
-from instructsam_ros.planner import Planner, PlannerError
+from instructsam_ros.peer import PeerError
+from instructsam_ros.planner import Planner
 from instructsam_ros.session import add_arguments, open_session, run_session, summarise_times
 from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.questions import questions
@@ -54,14 +55,14 @@ def choose_questions(count: int, each: int, seed: int) -> list[Question]:
         seed: another one has other scenes.
 
     Raises:
-        PlannerError: MuJoCo is missing, or nothing can be drawn here.
+        PeerError: MuJoCo is missing, or nothing can be drawn here.
     """
     try:
         from instructsam_training.tabletop.render import Renderer
 
         renderer = Renderer(SIZE_WH)
     except (ImportError, RenderError) as error:
-        raise PlannerError(f'the scenes cannot be drawn ({error}); install the extra sim of this package') from error
+        raise PeerError(f'the scenes cannot be drawn ({error}); install the extra sim of this package') from error
     chosen: list[Question] = []
     asked: Counter[str] = Counter()
     for scene in itertools.count(2 * seed + 1, 2):
@@ -94,7 +95,7 @@ def ask(planner: Planner, moments: Moments, question: Question) -> Result:
     """Begin a scene, ask, and compare the answer with the truth at the stamp of its picture: the scene moves on.
 
     Raises:
-        ChildError, PlannerError: as `Planner`.
+        ChildError, PeerError: as `Planner`.
     """
     planner.show('seed', question.seed)
     moments.clear()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 
 from instructsam_ros.transport import transport_environment
@@ -61,6 +63,15 @@ class Child:
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
+
+    def peak_memory_gib(self) -> float:
+        """The most main memory that it has used so far; 0 once it has ended."""
+        try:
+            status = Path(f'/proc/{self.pid}/status').read_text()
+        except FileNotFoundError:
+            return 0.0
+        peak_kib = re.search(r'^VmHWM:\s*(\d+) kB$', status, re.MULTILINE)  # not there until its end is noticed
+        return int(peak_kib[1]) / 2**20 if peak_kib else 0.0
 
     def check(self) -> None:
         """Make sure that it runs.

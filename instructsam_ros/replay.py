@@ -28,7 +28,8 @@ from instructsam_model.draw import overlay
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
 from instructsam_model.pictures import read_picture
 from instructsam_ros import convert
-from instructsam_ros.planner import Planner, PlannerError
+from instructsam_ros.peer import PeerError
+from instructsam_ros.planner import Planner
 from instructsam_ros.session import add_arguments, open_session, run_session, summarise_times
 
 RATE_HZ = 10.0
@@ -74,7 +75,7 @@ def read_questions(truth: Path, images: Path) -> list[Question]:
         images: the folder that the paths of the pictures are relative to.
 
     Raises:
-        PlannerError: there is no such file, or it is in another format.
+        PeerError: there is no such file, or it is in another format.
     """
     try:
         return [
@@ -83,7 +84,7 @@ def read_questions(truth: Path, images: Path) -> list[Question]:
             for annotation in record['annotation']
         ]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PlannerError(f"'{truth}' is not an evaluation file in the Inst2Seg format: {error!r}") from error
+        raise PeerError(f"'{truth}' is not an evaluation file in the Inst2Seg format: {error!r}") from error
 
 
 def ask_all(arguments: argparse.Namespace, questions: list[Question], console: Console) -> tuple[list[Result], float]:
@@ -102,7 +103,7 @@ def ask(planner: Planner, question: Question) -> Result:
     """Show the picture, ask, and compare the answer with the truth.
 
     Raises:
-        ChildError, PlannerError: as `Planner`.
+        ChildError, PeerError: as `Planner`.
     """
     planner.show('path', str(question.image))
     message = planner.ask(question.text)

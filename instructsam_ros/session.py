@@ -13,7 +13,8 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 
-from instructsam_ros.planner import Planner, PlannerError
+from instructsam_ros.peer import PeerError
+from instructsam_ros.planner import Planner
 from instructsam_ros.processes import Child, ChildError, use_own_domain
 
 T = TypeVar('T')
@@ -23,8 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a session: which weights, where, and how long things may take."""
     parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the one of the package)')
     parser.add_argument('--device', default='auto', help='cpu, cuda, ... (default: a GPU if there is one)')
-    parser.add_argument('--timeout', type=float, default=60.0, help='seconds that an answer may take')
-    parser.add_argument('--start-timeout', type=float, default=600.0, help='seconds that loading may take')
+    add_timeouts(parser)
+
+
+def add_timeouts(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """How long things may take."""
+    parser.add_argument('--timeout', type=float, default=60.0, help='seconds that an answer may take (%(default)g)')
+    parser.add_argument(
+        '--start-timeout', type=float, default=600.0, help='seconds that loading may take (%(default)g)'
+    )
 
 
 def run_session(command: str, work: Callable[[], T]) -> T:
@@ -37,7 +45,7 @@ def run_session(command: str, work: Callable[[], T]) -> T:
     rclpy.init(args=[])
     try:
         return work()
-    except (PlannerError, ChildError) as error:
+    except (PeerError, ChildError) as error:
         sys.exit(f'{command}: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
         sys.exit(130)
@@ -55,7 +63,7 @@ def open_session(
         A planner of both, brought up, and the seconds until they were ready.
 
     Raises:
-        ChildError, PlannerError: a process has ended, or the node cannot be configured.
+        ChildError, PeerError: a process has ended, or the node cannot be configured.
     """
     node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False}
     started_s = time.monotonic()

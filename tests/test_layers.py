@@ -22,6 +22,8 @@ FORBIDDEN = {
 }
 SIMULATION = ('instructsam_ros/demo.py', 'instructsam_ros/sim_camera.py')
 """Files that may use the simulated tabletop, and nothing else of the training package."""
+EVALUATION = 'instructsam_ros/evaluate.py'
+"""May use the evaluation, so that the node and the network are judged by the same lines of code."""
 MAX_LINES = 300
 
 
@@ -53,17 +55,17 @@ def python_files(folder: str) -> list[Path]:
 def test_imports_point_one_way(folder: str) -> None:
     files = python_files(folder)
     wrong = {str(file.relative_to(ROOT)): matching(FORBIDDEN[folder], imported(file.read_text())) for file in files}
-    for file in SIMULATION:
+    for file in (*SIMULATION, EVALUATION):
         wrong.get(file, set()).discard(TRAINING)
     assert files
     assert {file: names for file, names in wrong.items() if names} == {}
 
 
-@pytest.mark.parametrize('file', SIMULATION)
-def test_simulation_uses_the_tabletop_alone(file: str) -> None:
+@pytest.mark.parametrize(('file', 'part'), [*((file, 'tabletop') for file in SIMULATION), (EVALUATION, 'evaluation')])
+def test_one_part_of_the_training_package_is_used_alone(file: str, part: str) -> None:
     modules = {name for name in imported_modules((ROOT / file).read_text()) if name.startswith(TRAINING)}
     assert modules
-    assert {name for name in modules if not name.startswith(f'{TRAINING}.tabletop.')} == set()
+    assert {name for name in modules if not f'{name}.'.startswith(f'{TRAINING}.{part}.')} == set()
 
 
 @pytest.mark.parametrize(
@@ -85,8 +87,8 @@ def test_ros_shell_runs_without_torch(module: str) -> None:
     assert matching(FORBIDDEN['instructsam_ros'], modules_after_import(f'instructsam_ros.{module}')) == set()
 
 
-@pytest.mark.parametrize('module', ['demo', 'sim_camera'])
-def test_simulation_loads_neither_torch_nor_mujoco_before_it_draws(module: str) -> None:
+@pytest.mark.parametrize('module', ['demo', 'evaluate', 'sim_camera'])
+def test_commands_load_neither_torch_nor_mujoco_before_they_need_them(module: str) -> None:
     pytest.importorskip('instructsam_ros.msg', reason='the messages of instructsam_ros are not built')
     assert matching(f'{LEARNING}|mujoco', modules_after_import(f'instructsam_ros.{module}')) == set()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.planner import PlannerError
+from instructsam_ros.peer import PeerError
 from instructsam_ros.replay import Question, Result, read_questions, summarise
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +73,7 @@ def test_reads_the_questions_and_unites_the_masks():
 def test_another_file_is_refused(tmp_path: Path, text: str):
     file = tmp_path / 'truth.json'
     file.write_text(text)
-    with pytest.raises(PlannerError, match='not an evaluation file in the Inst2Seg format'):
+    with pytest.raises(PeerError, match='not an evaluation file in the Inst2Seg format'):
         read_questions(file, tmp_path)
 
 

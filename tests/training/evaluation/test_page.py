@@ -28,6 +28,7 @@ from instructsam_training.evaluation.report import Setting, make_report
 Ask, Reply, Run = Callable[..., Question], Callable[..., Answer], Callable[[int, int], Rle]
 SPEED = {'answers': 3, 'seconds': {'p50': 0.1, 'p95': 0.2}, 'peak_memory_gib': 1.5}
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+ROOT = Path(__file__).parents[3]
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 WATCH = """<script>
 const errors = [];
@@ -139,7 +140,12 @@ def test_nothing_to_draw(tmp_path: Path, question: Ask, run: Run) -> None:
     assert '0 of 1 questions' in written(tmp_path / 'report.html', [question('a', run(0, 10))], {})
 
 
-@pytest.mark.skipif(BROWSER is None, reason=f'none of {", ".join(NAMES)} is installed')
+in_a_browser = pytest.mark.skipif(
+    BROWSER is None, reason=f'none of {", ".join(NAMES)} is installed; Debian has chromium: apt install chromium'
+)
+
+
+@in_a_browser
 def test_in_a_browser(page: str, tmp_path: Path) -> None:
     file = tmp_path / 'checked.html'
     file.write_text(page.replace('<head>', f'<head>{WATCH}').replace('</body>', f'{CHECK}</body>'))
@@ -154,3 +160,14 @@ def test_in_a_browser(page: str, tmp_path: Path) -> None:
     assert check['groups'] == ['color', 'size', 'size']
     assert check['count'] == '2 of 3'
     assert len(check['filtered']) == 2
+
+
+@in_a_browser
+@pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
+def test_a_picture_of_it(page: str, tmp_path: Path) -> None:
+    command = ['make', '--no-print-directory', 'report-picture', f'REPORT={tmp_path / "report.html"}']
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    with Image.open(tmp_path / 'report.png') as picture:
+        assert picture.size == (1280, 1600)
+        colors = {color for _, color in picture.convert('RGB').getcolors(1 << 20)}
+    assert {(255, 255, 255), (0, 114, 178)} < colors  # the page, and the bars of its plots

@@ -32,7 +32,10 @@ def accuracy(judged: Judged, weights: Numbers) -> float:
 
 
 def precision(judged: Judged, weights: Numbers, *, threshold: float) -> float:
-    """Pr@: share of the questions with a target whose IoU is at least the threshold (ReLA, `refer_evaluation`)."""
+    """Pr@: share of the questions with a target whose IoU is at least the threshold.
+
+    At least, not above, as `refer_evaluation.py` of ReLA and `test.py` of LAVT compare it; boxes are another matter.
+    """
     return _mean(judged.iou >= threshold, weights * (judged.target_count > 0))
 
 
@@ -47,7 +50,7 @@ def target_accuracy(judged: Judged, weights: Numbers) -> float:
 
 
 def box_accuracy(judged: Judged, weights: Numbers) -> float:
-    """Share of boxes with an IoU above 0.5 (RefTR, `accuracy_iou0.5`)."""
+    """Share of boxes with an IoU above 0.5, not of 0.5 itself (RefTR's `engine_vg.evaluate`, `accuracy_iou0.5`)."""
     return _mean(judged.box_iou > 0.5, weights * (judged.target_count > 0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,6 @@ from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.judged import judge_one
 from instructsam_training.evaluation.question import Question, by_picture
 from instructsam_training.evaluation.report import Setting, write_json
-from instructsam_training.journal import peak_memory_gib
 
 LONGEST_WAIT = timedelta(days=7)
 """How long a process that is done waits for the others."""
@@ -37,12 +36,16 @@ class Run:
         setting: how.
         questions: all of them, in the words in which they are put.
         folder: where the answers go.
+        command: who asks.
+        dtype: of the weights, as `load_segmenter` has it.
     """
 
     benchmark: Benchmark
     setting: Setting
     questions: Sequence[Question]
     folder: Path
+    command: str
+    dtype: str
 
 
 def start_processes(device: str) -> PartialState:
@@ -78,8 +81,18 @@ def begin(run: Run, weights: Sequence[Path], *, fresh: bool) -> None:
     write_json(file, description)
 
 
-def answer_all(run: Run, segmenter: Segmenter, processes: PartialState, console: Console) -> None:
-    """Ask this process's share of the questions that have no answer yet."""
+def answer_all(
+    run: Run, segmenter: Segmenter, memory_gib: Callable[[], float], processes: PartialState, console: Console
+) -> None:
+    """Ask this process's share of the questions that have no answer yet.
+
+    Args:
+        run: what is to be answered.
+        segmenter: who answers.
+        memory_gib: tells the most memory that it has used so far.
+        processes: this one and the others.
+        console: for the progress.
+    """
     answered = {answer.id for answer in read_answers(run.folder).values() if not answer.error}
     # Every process must have read the same answers before any adds to them.
     processes.wait_for_everyone()
@@ -87,7 +100,7 @@ def answer_all(run: Run, segmenter: Segmenter, processes: PartialState, console:
     mine = groups[processes.process_index :: processes.num_processes]
     log = AnswerLog(log_of(run.folder, processes.process_index))
     with log, _Bar(run, mine, console, shown=processes.is_main_process) as bar:
-        for question, answer in ask(segmenter, mine, log, peak_memory_gib):
+        for question, answer in ask(segmenter, mine, log, memory_gib):
             bar.advance(question, answer)
     processes.wait_for_everyone()
 
@@ -132,8 +145,10 @@ def _describe(run: Run, weights: Sequence[Path]) -> dict[str, Any]:
         asked.update(json.dumps([question.id, str(question.image), question.text]).encode())
     setting = {key: value for key, value in vars(run.setting).items() if key != 'min_score'}
     return {
+        'command': run.command,
         'benchmark': run.benchmark.name,
         **setting,
+        'dtype': run.dtype,
         'questions': asked.hexdigest(),
         'weights': {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in weights},
     }
