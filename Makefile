@@ -18,7 +18,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval test test-slow check clean
+.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval test test-slow pictures check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -60,6 +60,10 @@ test: .venv/installed ## the tests, a few minutes
 
 test-slow: .venv/installed ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+pictures: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
+	INSTRUCTSAM_PICTURES=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
+		tests/model/test_demo.py tests/ros/test_view.py
 
 check: .venv/installed ## formatting, lint, types and spelling, as continuous integration does
 	$(BIN)/ruff format --check

@@ -12,6 +12,7 @@ All of it lies on the timeline `capture`, at the stamp of the picture that it is
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from instructsam_model import ConfigError
-from instructsam_model.draw import color_rgb
+from instructsam_model.draw import SPECIAL_TOKENS, color_rgb
 from instructsam_ros import convert
 from instructsam_ros.msg import Instance, Segmentation
 from instructsam_ros.point_cloud import read_points
@@ -99,8 +100,10 @@ class Recording:
         Raises:
             ConfigError: the viewer cannot be started.
         """
+        installed = Path(sys.executable).with_name('rerun')  # in an environment that need not be activated
+        executable = str(installed) if installed.is_file() else None
         try:
-            self._stream.spawn(default_blueprint=self._layout())
+            self._rerun.spawn(executable_path=executable, recording=self._stream, default_blueprint=self._layout())
         except RuntimeError as error:
             raise ConfigError(f'cannot open a window ({error}); without a desktop use --web or --save') from error
 
@@ -268,7 +271,8 @@ def _text(answer: Segmentation) -> str:
     """Instruction, answer and outcome, a paragraph each."""
     outcome = STATUS.get(answer.status, '') or f'{len(answer.instances)} found'
     reason = f': {answer.message}' if answer.message else ''
-    return '\n\n'.join(filter(None, (answer.instruction, answer.answer, outcome + reason)))
+    words = SPECIAL_TOKENS.sub('', answer.answer)
+    return '\n\n'.join(filter(None, (answer.instruction, words, outcome + reason)))
 
 
 def _vector(message: Any) -> NDArray[np.float64]:

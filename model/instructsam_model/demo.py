@@ -121,7 +121,8 @@ def build_page(answerer: Answerer, title: str, examples: Sequence[Path]) -> grad
             raise gr.Error(str(error), title='Not answered') from error
 
     defaults = Selection()
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=CACHE_S) as page:
+    page: gradio.Blocks = gr.Blocks(title=title, analytics_enabled=False, delete_cache=CACHE_S)
+    with page:
         gr.Markdown(f'# {title}')
         with gr.Row():
             with gr.Column():
@@ -137,7 +138,7 @@ def build_page(answerer: Answerer, title: str, examples: Sequence[Path]) -> grad
                     gr.Examples([str(file) for file in examples], picture, label='pictures')
                 gr.Examples(INSTRUCTIONS, text, label='instructions')
             with gr.Column():
-                drawn = gr.Image(label='answer', format='png', interactive=False)
+                drawn = gr.Image(label='answer', format='png', interactive=False, buttons=['download', 'fullscreen'])
                 said = gr.Textbox(label='found', interactive=False)
                 table = gr.Dataframe(headers=HEADINGS, datatype=['html', 'str', 'number', 'str', 'number'], wrap=True)
                 file = gr.DownloadButton('JSON, masks as COCO RLE')
@@ -206,8 +207,13 @@ def serve(arguments: argparse.Namespace) -> None:
     fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}  # none from the network
     with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:
         page = build_page(Answerer(segmenter, name, Path(folder)), f'InstructSAM \u00b7 {Path(name).name}', examples)
+        print(f'open http://{arguments.host}:{arguments.port}', flush=True)
         page.launch(
-            server_name=arguments.host, server_port=arguments.port, theme=gr.themes.Default(**fonts), footer_links=[]
+            server_name=arguments.host,
+            server_port=arguments.port,
+            theme=gr.themes.Default(**fonts),
+            footer_links=[],
+            quiet=True,
         )
 
 

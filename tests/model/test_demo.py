@@ -187,7 +187,8 @@ def answers(url: str, server: subprocess.Popen[bytes], log: Path) -> bool:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
     webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is not installed')
-    chromium, driver = shutil.which('chromium'), shutil.which('chromedriver')
+    chromium = shutil.which('chromium') or shutil.which('google-chrome')
+    driver = shutil.which('chromedriver')
     if not chromium or not driver:
         pytest.skip('chromium and chromedriver are not installed (Debian: chromium, chromium-driver)')
     options = webdriver.ChromeOptions()
@@ -212,45 +213,46 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 def table(browser: Chrome) -> list[list[str]]:
     """The texts in the table, row by row; read in one go, since the page may draw it anew at any time."""
-    script = """return [...document.querySelectorAll('table tbody tr')]
-        .map(row => [...row.cells].map(cell => cell.innerText.trim()));"""
-    rows = browser.execute_script(script)
-    return [[cell for cell in row if cell] for row in rows]
+    script = """return [...document.querySelectorAll('[role=row][data-index]')]
+        .map(row => [...row.querySelectorAll('[data-testid^=cell]')].map(cell => cell.innerText.trim()));"""
+    return list(browser.execute_script(script))
+
+
+def press(browser: Chrome, text: str) -> None:
+    """Click the button with this text once it is there."""
+    script = """const button = [...document.querySelectorAll('button')].find(
+            each => each.innerText.includes(arguments[0]));
+        button?.click();
+        return Boolean(button);"""
+    wait_for(lambda: browser.execute_script(script, text), f'the button {text!r}')
 
 
 def test_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
-    from selenium.webdriver.common.by import By
-
     def find(selector: str) -> Any:
-        return wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, selector), selector)[0]
-
-    def press_button() -> None:
-        wait_for(lambda: browser.execute_script(
-            "const button = [...document.querySelectorAll('button')].find(each => each.innerText === 'Segment');"
-            "button?.click(); return Boolean(button);"
-        ), 'the button')  # fmt: skip
+        return wait_for(lambda: browser.find_elements('css selector', selector), selector)[0]
 
     browser.get(address)
-    instruction = find('textarea')
-    instruction.send_keys("Please segment 'red ball'.")
-    press_button()
+    find('textarea').send_keys("Please segment 'red ball'.")
+    press(browser, 'Segment')
     wait_for(lambda: 'picture: expected one, got none' in browser.page_source, 'a message about what is missing')
+    find('button[aria-label*="lose"]').click()
     find('input[type=file]').send_keys(str(PICTURE))
-    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, 'img[src*="000.png"]'), 'the picture')
-    press_button()
+    find('[data-testid=image] img[src$="000.png"]')
+    press(browser, 'Segment')
     [row] = wait_for(lambda: [row for row in table(browser) if 'red ball' in row], 'the table')
-    assert row[0] == '\u25a0'
-    score, pixels = float(row[2]), int(row[4])
-    assert score > 0.5
-    overlay = browser.find_elements(By.CSS_SELECTOR, 'img[src*="image.png"]')
-    assert overlay
+    mark, _, score, _, pixels = row
+    assert mark == '\u25a0'
+    assert float(score) > 0.5
+    with urllib.request.urlopen(find('img[src$="image.png"]').get_attribute('src'), timeout=TIMEOUT_S) as response:
+        overlay = np.asarray(Image.open(response).convert('RGB')).astype(int)
+    assert (overlay != np.asarray(Image.open(PICTURE).convert('RGB'))).any(axis=2).sum() > int(pixels)
     browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'gradio.png')))
-    link = find('a[download$=".json"]').get_attribute('href')
-    with urllib.request.urlopen(link, timeout=TIMEOUT_S) as response:
-        [entry] = json.load(response)['pictures']
+    press(browser, 'JSON')
+    [file] = wait_for(lambda: list((tmp_path / 'downloads').glob('*.json')), 'the download')
+    [entry] = json.loads(file.read_text())['pictures']
     [instance] = entry['answers'][0]['instances']
     mask = decode_mask(instance['mask'], (240, 320))
-    assert mask.sum() == pixels
+    assert mask.sum() == int(pixels)
     questions = json.loads((GOLDEN / 'eval_inst2seg.json').read_text())[0]['annotation']
     [truth] = [question['mask'][0] for question in questions if 'red ball' in question['text']]
     assert mask_iou(mask, decode_mask(truth)) > 0.5

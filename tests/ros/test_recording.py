@@ -47,6 +47,7 @@ def scene(number: int, *colours: str) -> Image:
 def answer(picture: Image, text: str) -> Segmentation:
     segmentation = FakeSegmenter().segment(Frame(convert.read_image(picture)), Instruction(text))
     message = convert.make_segmentation(segmentation, picture.header)
+    message.answer = f'<|object_ref_start|>{message.answer}<|object_ref_end|>[SEG]'
     message.latency = 0.25
     return message
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 
 from instructsam_model import Frame, Instruction
+from instructsam_model.draw import color_rgb
 from instructsam_ros import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
@@ -24,6 +28,8 @@ pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.ros.rrd import Rows, read_recording
 
 START_S = 60.0
+SHOT_S = 180.0
+GOLDEN = Path(__file__).parents[1] / 'golden'
 
 
 class Scene:
@@ -117,17 +123,20 @@ def test_bad_messages_are_left_out_and_the_viewer_lives_on(scene: Scene, tmp_pat
     assert set(stamps(read_recording(file), '/camera')) == {convert.stamp_ns(picture.header.stamp)}
 
 
-def test_a_page_for_browsers(graph: Graph):
+def free_port() -> int:
+    """A port of which the next one is probably free too."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    if port % 2:
-        port -= 1
+        return int(probe.getsockname()[1])
+
+
+def test_a_page_for_browsers(graph: Graph):
+    port = free_port()
     with Child(*arguments('--web', str(port))) as viewer:
 
         def served() -> bool:
             viewer.check()
-            return f'open http://127.0.0.1:{port}?url=' in viewer.tail()
+            return f'open http://127.0.0.1:{port}?url=rerun+http://127.0.0.1:{port + 1}/proxy' in viewer.tail()
 
         graph.wait_for(served, 'the page', timeout_s=START_S)
         with urllib.request.urlopen(f'http://127.0.0.1:{port}', timeout=30) as page:
@@ -145,3 +154,44 @@ def test_only_one_place_at_a_time(capsys: pytest.CaptureFixture[str]):
         build_parser().parse_args(['--save', 'a.rrd', '--web'])
     assert 'not allowed with argument' in capsys.readouterr().err
     assert build_parser().parse_args(['--web']).web == 9090
+
+
+@pytest.mark.slow
+def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_path: Path):
+    """A camera, the node with the golden checkpoint, and a viewer without a window; the picture is docs/view.png."""
+    from rerun.experimental import ViewerClient
+
+    port, shot = free_port(), Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'view.png').resolve()
+    try:
+        client = ViewerClient.spawn(
+            headless=True, port=port, executable_path=str(Path(sys.executable).with_name('rerun'))
+        )
+    except (ConnectionError, RuntimeError, TimeoutError) as error:
+        pytest.skip(f'Rerun cannot draw here (Debian: mesa-vulkan-drivers): {error}')
+    player = {'path': str(GOLDEN / 'images'), 'rate_hz': 0.5}
+    node = {'checkpoint': str(GOLDEN / 'checkpoint'), 'device': 'cpu', 'instruction': "Please segment 'green ball'."}
+    answers = graph.hear()
+    with (
+        Child('-m', 'instructsam_ros.image_player', parameters=player),
+        Child('-m', 'instructsam_ros.node', parameters=node) as segmenter,
+        Child('-m', 'instructsam_ros.view', '--connect', f'127.0.0.1:{port}') as viewer,
+    ):
+
+        def answered() -> bool:
+            segmenter.check()
+            viewer.check()
+            return sum(len(answer.instances) for answer in answers) >= 4
+
+        graph.wait_for(answered, 'answers', timeout_s=SHOT_S)
+        graph.wait_for(lambda: drawn(client, shot), 'a picture of the viewer', timeout_s=SHOT_S)
+        assert viewer.stop() == 0, viewer.tail()
+    client.quit()
+
+
+def drawn(client: Any, shot: Path) -> bool:
+    """Draw the viewer; tell whether the colour of the first instance is in it."""
+    try:
+        client.save_screenshot(str(shot))
+    except TimeoutError:  # it gives a processor 15 s to draw
+        return False
+    return bool((cv2.imread(str(shot))[..., ::-1] == color_rgb(0)).all(axis=2).any())
