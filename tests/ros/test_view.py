@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from instructsam_model import Frame, Instruction
 from instructsam_model.draw import color_rgb
-from instructsam_ros import convert
+from instructsam_ros import convert, processes
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
 from instructsam_ros.view import build_parser
@@ -27,7 +27,7 @@ from tests.ros.test_point_cloud import cloud, organised
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.ros.rrd import Rows, read_recording
 
-START_S = 60.0
+START_S = 120.0
 SHOT_S = 180.0
 GOLDEN = Path(__file__).parents[1] / 'golden'
 
@@ -53,6 +53,12 @@ class Scene:
         message = convert.make_segmentation(FakeSegmenter().segment(frame, Instruction(text)), picture.header)
         self.answers.publish(message)
         return message
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rerun's own threads take their time to end on a busy machine."""
+    monkeypatch.setattr(processes, 'TERMINATE_S', 2 * START_S)
 
 
 @pytest.fixture
