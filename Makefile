@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval report-picture test test-slow check clean
+.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -68,6 +68,10 @@ test: .venv/installed ## the tests, a few minutes
 test-slow: .venv/installed ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
+pictures: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
+	INSTRUCTSAM_PICTURES=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
+		tests/model/test_demo.py tests/ros/test_view.py
+
 check: .venv/installed ## formatting, lint, types and spelling, as continuous integration does
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -87,5 +91,5 @@ clean: ## remove .venv and everything that was built
 # The installation is editable: Python files need no second one, but what CMake builds or copies does.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
 		$(wildcard cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
-	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[dev,sim,train]'
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,sim,train,view]'
 	@touch $@

@@ -171,12 +171,13 @@ def packages() -> dict[str, str]:
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
     'instructsam-convert = instructsam_training.convert:main',
+    'instructsam-demo = instructsam_model.demo:main',
     'instructsam-eval = instructsam_training.evaluation.__main__:main',
     'instructsam-segment = instructsam_model.segment:main',
     'instructsam-tabletop = instructsam_training.tabletop.write:main',
     'instructsam-train = instructsam_training.train:main',
 ]
-ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main']
+ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main', 'instructsam-view = instructsam_ros.view:main']
 
 setup(
     name=NAME,
@@ -202,7 +203,8 @@ setup(
         'scipy>=1.11',
     ],
     extras_require={
-        'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'ruff'],
+        'demo': ['gradio>=6.31'],
+        'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'ruff', 'selenium'],
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
@@ -212,6 +214,8 @@ setup(
         # 3.17 is the last that runs on Python 3.10. Debian: libegl1 and libgl1-mesa-dri, or libosmesa6.
         'sim': ['mujoco>=3.17'],
         'train': ['datasets>=4.4', 'matplotlib>=3.8', 'peft>=0.18', 'pyyaml>=6', 'tensorboard>=2.16'],
+        # Needs Python 3.11; what it had before could not be read back (rerun.chunk), which the tests do.
+        'view': ['rerun-sdk>=0.41; python_version >= "3.11"'],
     },
     entry_points={'console_scripts': COMMANDS + (ROS_COMMANDS if PREFIXES else [])},
     cmdclass={'build': Build, 'build_interfaces': BuildInterfaces},

@@ -8,6 +8,7 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import MessageInfo, Subscription
@@ -21,7 +22,7 @@ class Camera:
     Best effort and keep last 1 (REP-2003): connects to every camera, and an old image is worth nothing.
     """
 
-    def __init__(self, node: LifecycleNode, transport: str, on_image: Callable[[Any], None]) -> None:
+    def __init__(self, node: Node, transport: str, on_image: Callable[[Any], None]) -> None:
         compressed = transport == 'compressed'
         self._node = node
         self._on_image = on_image
