@@ -114,7 +114,7 @@ def test_without_a_checkpoint_it_says_what_to_do(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     from instructsam_model import embedded
-    from instructsam_ros.node import load_checkpoint
+    from instructsam_ros.loading import load_checkpoint
 
     monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
 
@@ -154,4 +154,4 @@ def test_shuts_down_from_every_state(graph: Graph, steps: tuple[int, ...]):
     }
     assert manager.change(shutdown[node.state])
     assert manager.state == 'finalized'
-    assert node._worker is None
+    assert node._supervisor is None
