@@ -79,7 +79,7 @@ class NodeParameters(Parameters):
     max_failures: int = declared(
         0,
         'After so many failures of the model in a row the node deactivates itself. 0 means never.',
-        range_=(0, 1000000),
+        range_=(0, 100000),
     )
     tracking: bool = declared(
         True, 'Give instances of standing instructions ids that stay with the object.', name='tracking.enabled'

@@ -9,6 +9,7 @@ from sensor_msgs.msg import Image
 from instructsam_ros.srv import Segment
 from tests.ros.fake_segmenter import FakeSegmenter
 from tests.ros.graph import Graph
+from tests.ros.test_faults import check_documented
 
 
 def ids(message) -> list[str]:
@@ -90,6 +91,7 @@ def test_a_request_names_its_camera(graph: Graph, camera: str, said: str):
     future = client.call_async(Segment.Request(instruction='red', camera=camera, request_id='7'))
     graph.play(publisher, until=future.done)
     assert said in future.result().message
+    check_documented(future.result().message)
     assert future.result().success == (not said)
     assert future.result().segmentation.request_id == '7'
 

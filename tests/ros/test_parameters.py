@@ -86,7 +86,7 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
         ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
-        ('max_failures', -1, 'Min: 0, Max: 1000000, value: -1'),
+        ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),
         ('tracking.min_iou', 1.5, 'Parameter tracking.min_iou out of range'),
         ('autostart', False, 'read-only parameter: autostart'),
         ('cameras', ['left'], 'read-only parameter: cameras'),

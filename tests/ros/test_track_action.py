@@ -43,7 +43,7 @@ class Follower:
         return future.result().status, future.result().result
 
     def close(self) -> None:
-        self._client.destroy()
+        self._graph.do(self._client.destroy)  # the executor must not be waiting for it
 
 
 @pytest.fixture
