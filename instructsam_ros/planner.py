@@ -38,9 +38,11 @@ class Planner:
 
     Attributes:
         node: of the planner, for what else it shall listen to.
+        segmenter: the process that answers.
     """
 
     def __init__(self, camera_name: str, camera: Child, segmenter: Child, timeout_s: float) -> None:
+        self.segmenter = segmenter
         self._children = (segmenter, camera)
         self._timeout_s = timeout_s
         self.node = rclpy.create_node('planner')
