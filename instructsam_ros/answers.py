@@ -42,7 +42,8 @@ class Answers:
 
     def forget_all_but(self, texts: Collection[str]) -> None:
         """Forget the objects of instructions that no longer stand; what comes back gets new ids."""
-        self._trackers = {key: tracker for key, tracker in self._trackers.items() if key[1] in texts}
+        trackers = self._trackers.copy()  # the worker's thread may be adding one
+        self._trackers = {key: tracker for key, tracker in trackers.items() if key[1] in texts}
 
     def make_tracker(self) -> Tracker:
         """A tracker whose ids no other one gives."""

@@ -11,10 +11,12 @@ import itertools
 import json
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
-from rclpy.qos import QoSProfile
+from rclpy.client import Client
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
@@ -55,8 +57,9 @@ class Soak:
         self._latencies_s: list[float] = []
         self._memory_mb: list[float] = []
         self._failed = self._wrong_instructions = self._wrong_replies = self._requests = 0
-        self._instruction = self._node.create_publisher(String, 'segmenter/instruction', 1)
-        self._client = self._node.create_client(Segment, 'segmenter/segment')
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._instruction = self._node.create_publisher(String, 'segmenter/instruction', latched)
+        self._client: Client[Any, Any] = self._node.create_client(Segment, 'segmenter/segment')
         self._node.create_subscription(CameraInfo, 'camera_info', self._on_camera_info, QoSProfile(depth=100))
         self._node.create_subscription(Segmentation, 'segmenter/segmentation', self._on_answer, QoSProfile(depth=100))
         self._timers = [
@@ -159,11 +162,15 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
         account = Soak(planner)
         end_s = time.monotonic() + 60.0 * arguments.minutes
         while (left_s := end_s - time.monotonic()) > 0:
-            until_s = time.monotonic() + min(left_s, 1.0)
-            planner.wait_for(lambda until_s=until_s: time.monotonic() >= until_s or None, 'time to pass')
+            planner.wait_for(partial(_is_past, time.monotonic() + min(left_s, 1.0)), 'time to pass')
         account.finish()
         planner.wait_for(lambda: account.waiting == 0 or None, 'the last replies')
         return account.report()
+
+
+def _is_past(time_s: float) -> bool | None:
+    """Whether the steady clock has passed a time; None for no."""
+    return time.monotonic() >= time_s or None
 
 
 def main(args: list[str] | None = None) -> None:

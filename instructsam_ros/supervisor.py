@@ -81,7 +81,7 @@ class Supervisor:
         """Start the worker and wait until the segmenter is loaded.
 
         Raises:
-            BaseException: whatever `load` raised.
+            Exception: whatever `load` raised.
         """
         self._worker.start()
         self._worker.ready.result()

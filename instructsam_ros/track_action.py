@@ -124,7 +124,7 @@ class TrackAction:
 
     def end_all(self, reason: str) -> None:
         """Abort every goal."""
-        for goal in self._goals:
+        for goal in tuple(self._goals):
             goal.end(Outcome(reason))
 
     def destroy(self) -> None:

@@ -79,7 +79,9 @@ class Worker:
         try:
             self.segmenter = self._load()
         except BaseException as error:
-            self.ready.set_exception(error)
+            # Whoever waits for it shall not take the SystemExit of a library for one of its own.
+            wrapped = RuntimeError(f'{type(error).__name__}: {error}')
+            self.ready.set_exception(error if isinstance(error, Exception) else wrapped)
             return
         self.ready.set_result(None)
         try:
