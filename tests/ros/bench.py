@@ -31,13 +31,13 @@ class Gate:
         self.asked: list[tuple[str, int]] = []
         self.frames: list[Frame] = []
         self.selections: list[Selection | None] = []
-        self.threads: list[int] = []
+        self.threads: list[threading.Thread] = []
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         self.asked.append((instruction.text, frame.stamp_ns))
         self.frames.append(frame)
         self.selections.append(selection)
-        self.threads.append(threading.get_ident())
+        self.threads.append(threading.current_thread())
         self.busy.set()
         assert self.permits.acquire(timeout=TIMEOUT_S)
         self.busy.clear()
