@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-sim demo-bench tabletop-train tabletop-eval report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-sim demo-bench soak tabletop-train tabletop-eval report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -37,6 +37,9 @@ demo-sim: .venv/installed ## a simulated camera, the node and five instructions;
 
 demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the point of the target on the right thing?
 	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
+
+soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
+	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
@@ -90,6 +93,6 @@ clean: ## remove .venv and everything that was built
 
 # The installation is editable: Python files need no second one, but what CMake builds or copies does.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
-		$(wildcard cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
+		$(wildcard action/* cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
 	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,sim,train,view]'
 	@touch $@

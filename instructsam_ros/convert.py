@@ -171,6 +171,7 @@ def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmen
     return Segmentation(
         header=header,
         instruction=segmentation.instruction.text,
+        request_id=segmentation.instruction.id,
         answer=segmentation.answer,
         status=Segmentation.OK if segmentation.instances else Segmentation.NO_TARGET,
         height=height,
@@ -187,7 +188,7 @@ def read_segmentation(message: Segmentation) -> ModelSegmentation:
     """
     return ModelSegmentation(
         instances=tuple(_instance(instance, (message.height, message.width)) for instance in message.instances),
-        instruction=Instruction(message.instruction),
+        instruction=Instruction(message.instruction, message.request_id),
         answer=message.answer,
         size_wh=(message.width, message.height),
         stamp_ns=stamp_ns(message.header.stamp),
@@ -264,7 +265,7 @@ def _instance_message(instance: ModelInstance, header: Header) -> Instance:
     # The box of the mask, because a model's box that is a pixel too small would cut the mask.
     box = tight_box(instance.mask)
     x1, y1, x2, y2 = (int(side) for side in (instance.box_xyxy if box is None else box))
-    message = Instance(label=instance.label, score=instance.score)
+    message = Instance(id=instance.id, label=instance.label, score=instance.score)
     message.box = RegionOfInterest(x_offset=x1, y_offset=y1, width=x2 - x1, height=y2 - y1)
     message.mask = make_image(_mono8(instance.mask[y1:y2, x1:x2]), 'mono8', header)
     return message
@@ -275,7 +276,8 @@ def _instance(message: Instance, size_hw: tuple[int, int]) -> ModelInstance:
     x1, y1, x2, y2 = box.x_offset, box.y_offset, box.x_offset + box.width, box.y_offset + box.height
     mask = np.zeros(size_hw, dtype=np.bool_)
     mask[y1:y2, x1:x2] = read_pixels(message.mask, ('mono8',), 'a mask') > 0
-    return ModelInstance(mask, np.array((x1, y1, x2, y2), dtype=np.float32), message.score, message.label)
+    box_xyxy = np.array((x1, y1, x2, y2), dtype=np.float32)
+    return ModelInstance(mask, box_xyxy, message.score, message.label, message.id)
 
 
 def _mono8(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -76,6 +78,45 @@ class Statistics:
             'answers failed': str(self.failed),
             'last error': self.last_error,
         }
+
+
+class Health:
+    """What is wrong, as one level and one sentence.
+
+    Attributes:
+        given_up: why the node deactivated itself; empty when it did not.
+    """
+
+    def __init__(self) -> None:
+        self.given_up = ''
+        self._complained = False
+
+    def complain_once(self, complaint: str) -> str:
+        """The complaint, when there was none the last time."""
+        is_new, self._complained = bool(complaint) and not self._complained, bool(complaint)
+        return complaint if is_new else ''
+
+    def judge(self, state: str, trouble: str, warning: str, statistics: Statistics) -> tuple[bytes, str]:
+        """The worst there is to say; the state when all is well."""
+        recent_error = statistics.last_error if statistics.errors.values() else ''
+        if error := self.given_up or trouble or recent_error:
+            return DiagnosticStatus.ERROR, error
+        return (DiagnosticStatus.WARN, warning) if warning else (DiagnosticStatus.OK, state)
+
+    def memory(self, segmenter: object) -> dict[str, str]:
+        """Memory of the process, and of the GPU where the segmenter tells it by a method `device_memory_bytes`."""
+        tell = getattr(segmenter, 'device_memory_bytes', lambda: None)
+        sizes = {'memory (MB)': resident_bytes(), 'GPU memory (MB)': tell()}
+        return {name: f'{size / 1e6:.0f}' for name, size in sizes.items() if size is not None}
+
+
+def resident_bytes(pid: int | str = 'self') -> int | None:
+    """Memory of a process that is in RAM; None where /proc does not tell."""
+    try:
+        pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 def diagnostic_array(name: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticArray:

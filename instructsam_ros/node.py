@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from concurrent.futures import Future as ThreadFuture
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -17,45 +17,28 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
-from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Segmenter
+from instructsam_model import CheckpointError, ConfigError, Instruction, Selection
 from instructsam_ros import convert
+from instructsam_ros.action import Track
+from instructsam_ros.answers import LOG_PERIOD_S, Answers
 from instructsam_ros.declared import change, declare
-from instructsam_ros.diagnostics import Statistics, diagnostic_array
+from instructsam_ros.diagnostics import Health, Statistics, diagnostic_array
+from instructsam_ros.jobs import Answer, Capture, Job, Question
+from instructsam_ros.loading import Load, load_checkpoint, load_warm
 from instructsam_ros.logs import forward_logs
-from instructsam_ros.parameters import NodeParameters, standing_instruction
-from instructsam_ros.publishers import Publishers
+from instructsam_ros.parameters import NodeParameters, standing_instruction, standing_instructions
 from instructsam_ros.running import run
+from instructsam_ros.scheduler import Scheduler
 from instructsam_ros.segment_service import SegmentService
 from instructsam_ros.srv import Segment
+from instructsam_ros.standing import StandingQuestions
 from instructsam_ros.subscriptions import Camera, InstructionTopic
-from instructsam_ros.worker import Answer, Capture, Worker
-
-WARMUP_SIZE_HW = (480, 640)
-LOG_PERIOD_S = 5.0
-"""What goes wrong with every image is logged this often."""
-
-
-class Load(Protocol):
-    """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
-
-    def __call__(self, checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
-        """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
-        ...
-
-
-def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
-    """Load InstructSAM, and with it torch, which takes seconds: not before there is something to load.
-
-    Raises:
-        CheckpointError, ConfigError: as `load_segmenter`.
-    """
-    from instructsam_model import load_segmenter
-
-    return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol)
+from instructsam_ros.supervisor import Supervisor
+from instructsam_ros.track_action import TrackAction
 
 
 class SegmenterNode(LifecycleNode):
-    """Answers a standing instruction about the newest image, and single requests.
+    """Answers standing instructions about the newest images, single requests, and goals.
 
     Configuring loads the weights, activating subscribes; deactivating keeps the weights, cleaning up frees them.
 
@@ -71,15 +54,22 @@ class SegmenterNode(LifecycleNode):
         super().__init__('segmenter', **kwargs)
         forward_logs(self.get_logger())
         self._load = load
-        self._worker: Worker | None = None
-        self._camera: Camera | None = None
+        self._supervisor: Supervisor | None = None
+        self._track: TrackAction | None = None
+        self._cameras: list[Camera] = []
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
         self._statistics = Statistics()
+        self._health = Health()
         # Where this raises, destroy_node must find all of the above.
         self._values = declare(self, NodeParameters)
-        self._instruction = standing_instruction(self._values.instruction)
-        self._outputs = Publishers(self)
+        self._scheduler = Scheduler(self._values.camera_names)
+        self._answers = Answers(self, self._values, self._statistics)
+        self._standing = StandingQuestions(self._scheduler, self._answers.deliver)
+        self._standing.instruct(standing_instruction(self._values.instruction))
+        self._standing.instruct_further(standing_instructions(self._values.instructions))
+        self._scheduler.tune(self._values.tuning)
         self._service = SegmentService(self, self._ask)
+        self._track = TrackAction(self, self._answers, self._follow, self._standing.unfollow)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
@@ -92,16 +82,16 @@ class SegmenterNode(LifecycleNode):
     @property
     def state(self) -> str:
         """`unconfigured`, `inactive` or `active`."""
-        if self._worker is None:
+        if self._supervisor is None:
             return 'unconfigured'
-        return 'inactive' if self._camera is None else 'active'
+        return 'active' if self._cameras else 'inactive'
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights; on failure say why and stay unconfigured."""
-        worker = Worker(self._load_and_warm_up, convert.read_frame, self._on_answer)
+        supervisor = Supervisor(lambda: load_warm(self._load, self._values), convert.read_frame, self._scheduler)
         started_s = time.monotonic()
         try:
-            worker.start()
+            supervisor.start()
         except (CheckpointError, ConfigError) as error:
             self.get_logger().error(f'not configured: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -109,17 +99,21 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().error(f'not configured:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f'configured in {time.monotonic() - started_s:.1f} s')
-        worker.tune(self._values.tuning)
-        worker.stand(self._instruction)
-        self._worker = worker
+        supervisor.limits = self._values.limits
+        self._supervisor = supervisor
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera and the instructions."""
+        """Subscribe to the cameras and the instructions."""
         result = super().on_activate(state)
-        self._camera = Camera(self, self._values.image_transport, self._on_image)
+        assert self._supervisor is not None
+        self._supervisor.forgive()
+        self._health.given_up = ''
+        names, transport = self._values.camera_names, self._values.image_transport
+        self._cameras = [Camera(self, transport, partial(self._on_image, name), name) for name in names]
         self._instruction_topic.subscribe()
-        self.get_logger().info(f"active, listening to '{self._camera.topic}'")
+        topics = ', '.join(f"'{camera.topic}'" for camera in self._cameras)
+        self.get_logger().info(f'active, listening to {topics}')
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -145,29 +139,26 @@ class SegmenterNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker, then end the node."""
         self._release()
+        if self._track is not None:
+            self._track.destroy()
         super().destroy_node()
-
-    def _load_and_warm_up(self) -> Segmenter:
-        values = self._values
-        segmenter = self._load(values.checkpoint, device=values.device, dtype=values.dtype, protocol=values.protocol)
-        if values.warmup:
-            blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))
-            segmenter.segment(blank, Instruction('warm up'), values.selection)
-        return segmenter
 
     def _stop_listening(self, reason: str) -> None:
         self._instruction_topic.unsubscribe()
-        if self._camera is not None:
-            self._camera.destroy()
-            self._camera = None
-        if self._worker is not None:
-            self._worker.clear(reason)
+        for camera in self._cameras:
+            camera.destroy()
+        self._cameras = []
+        if self._track is not None:
+            self._track.end_all(reason)
+        if self._supervisor is not None:
+            self._scheduler.clear(reason)
 
     def _release(self) -> None:
-        self._stop_listening('the node was shut down')
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        reason = 'the node was shut down'
+        self._stop_listening(reason)
+        if self._supervisor is not None:
+            self._supervisor.stop(reason)
+            self._supervisor = None
 
     def _on_autostart(self) -> None:
         assert self._autostart is not None
@@ -175,12 +166,11 @@ class SegmenterNode(LifecycleNode):
         if self.state == 'unconfigured' and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, camera: str, message: Any) -> None:
         self._statistics.received += 1
         self._statistics.images.add()
-        if self._worker is not None:
-            age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
-            self._worker.offer(Capture(message, age_s=age_ns / 1e9))
+        age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
+        self._scheduler.offer(Capture(message, camera, age_ns / 1e9))
 
     def _on_instruction(self, text: str) -> None:
         try:
@@ -188,82 +178,93 @@ class SegmenterNode(LifecycleNode):
         except ConfigError as error:
             self.get_logger().warning(f'{error}; the former one stays', throttle_duration_sec=LOG_PERIOD_S)
             return
-        if instruction == self._instruction:
+        if instruction == self._standing.single:
             return
-        self._instruction = instruction
-        if self._worker is not None:
-            self._worker.stand(instruction)
+        self._standing.instruct(instruction)
+        self._answers.forget_all_but(self._standing.texts)
         self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
-    def _ask(self, request: Segment.Request) -> ThreadFuture[Answer]:
-        if self._worker is None or self._camera is None:
-            raise ConfigError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
-        instruction = Instruction(request.instruction)
-        selection = self._values.selection
-        if request.min_score != 0.0:
-            selection = replace(selection, min_score=request.min_score)
+    def _ask(self, request: Segment.Request) -> Job:
+        selection, camera = self._prepare(request.min_score, request.camera)
+        instruction = Instruction(request.instruction, request.request_id)
         image = request.image
-        capture = Capture(image) if image.data or image.width or image.height else None
-        return self._worker.ask(instruction, self._values.request_timeout, capture=capture, selection=selection)
+        capture = Capture(image, camera) if image.data or image.width or image.height else None
+        timeout_s = self._values.request_timeout
+        return self._scheduler.ask(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
 
-    def _on_answer(self, answer: Answer) -> None:
-        """Publish; runs in the worker thread, which must survive whatever happens here."""
-        try:
-            self._note(answer)
-            if answer.frame is not None:
-                self._statistics.latencies_s.add(self._outputs.publish(answer))
-        except Exception:
-            if self.context.ok():  # at shutdown the middleware goes before the thread does
-                self.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+    def _follow(self, goal: Track.Goal, deliver: Callable[[Answer], None]) -> Question:
+        selection, camera = self._prepare(goal.min_score, goal.camera)
+        question = Question(Instruction(goal.instruction), deliver, selection, camera)
+        self._standing.follow(question)
+        return question
 
-    def _note(self, answer: Answer) -> None:
-        if answer.segmentation is not None:
-            self._statistics.inferences_s.add(answer.inference_s)
-            return
-        self._statistics.note_error(answer.error)
-        if answer.frame is None:
-            self._statistics.dropped += 1
-            self.get_logger().warning(f'dropped: {answer.error}', throttle_duration_sec=LOG_PERIOD_S)
-        else:
-            self._statistics.failed += 1
-            trace = ''.join(traceback.format_exception(answer.cause))
-            self.get_logger().error(f'no answer: {trace}', throttle_duration_sec=LOG_PERIOD_S)
+    def _prepare(self, min_score: float, camera: str) -> tuple[Selection, str]:
+        """The selection and the camera of a request or goal; raises ConfigError when it cannot be answered."""
+        if self.state != 'active':
+            raise ConfigError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
+        selection, names = self._values.selection, self._values.camera_names
+        if camera and camera not in names:
+            raise ConfigError(f"camera: expected one of {', '.join(names) or 'none'}, got '{camera}'")
+        return replace(selection, min_score=min_score) if min_score != 0.0 else selection, camera or names[0]
 
     def _check_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         try:
-            change(self._values, parameters, unconfigured=self._worker is None)
+            change(self._values, parameters, unconfigured=self._supervisor is None)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Parameter[Any]]) -> None:
-        self._values = change(self._values, parameters, unconfigured=self._worker is None)
-        if self._worker is not None:
-            self._worker.tune(self._values.tuning)
-        if any(parameter.name == 'instruction' for parameter in parameters):
+        values = self._values = change(self._values, parameters, unconfigured=self._supervisor is None)
+        self._scheduler.tune(values.tuning)
+        self._answers.tune(values)
+        if self._supervisor is not None:
+            self._supervisor.limits = values.limits
+        names = {parameter.name for parameter in parameters}
+        if 'instructions' in names:
+            self._standing.instruct_further(standing_instructions(values.instructions))
+            self._answers.forget_all_but(self._standing.texts)
+        if 'instruction' in names:
             self._instruction_topic.heard_now()
-            self._on_instruction(self._values.instruction)
+            self._on_instruction(values.instruction)
 
     def _on_heartbeat(self) -> None:
-        if self._camera is not None:
-            self._camera.warn_once(self._values.image_timeout)
+        for camera in self._cameras:
+            camera.warn_once(self._values.image_timeout)
+        supervisor = self._supervisor
+        if supervisor is not None and (trouble := supervisor.check()):
+            self._statistics.note_error(trouble)
+            self.get_logger().error(trouble)
+        if supervisor is not None and self._cameras and supervisor.is_exhausted:
+            self._give_up(supervisor)
+        if complaint := self._health.complain_once(self._scheduler.complaint):
+            self.get_logger().warning(complaint)
         self._diagnostics.publish(self._diagnose())
 
+    def _give_up(self, supervisor: Supervisor) -> None:
+        last = self._statistics.last_error
+        self._health.given_up = (
+            f'deactivated after {supervisor.failures} failures of the model in a row, the last: {last}'
+        )
+        self.get_logger().error(f'{self._health.given_up}; activate the node to try again')
+        self.trigger_deactivate()
+
     def _diagnose(self) -> DiagnosticArray:
-        complaint = self._camera.complaint(self._values.image_timeout) if self._camera is not None else ''
+        silences = (camera.complaint(self._values.image_timeout) for camera in self._cameras)
+        warning = next(filter(None, silences), self._scheduler.complaint)
+        trouble = self._supervisor.trouble if self._supervisor is not None else ''
+        level, message = self._health.judge(self.state, trouble, warning, self._statistics)
         values = {
             'state': self.state,
-            'instruction': self._instruction.text if self._instruction is not None else '',
+            'instruction': '; '.join(self._standing.texts),
             'checkpoint': self._values.checkpoint,
-            'images replaced': str(self._worker.replaced if self._worker is not None else 0),
-            'images too old': str(self._worker.too_old if self._worker is not None else 0),
+            'images replaced': str(self._scheduler.replaced),
+            'images too old': str(self._scheduler.too_old),
+            'requests waiting': str(self._scheduler.waiting),
+            'segmenter restarts': str(self._supervisor.restarts if self._supervisor is not None else 0),
             **self._statistics.report(),
+            **self._health.memory(self._supervisor.segmenter if self._supervisor is not None else None),
         }
-        level, message = DiagnosticStatus.OK, self.state
-        if complaint:
-            level, message = DiagnosticStatus.WARN, complaint
-        if self._statistics.errors.values():
-            level, message = DiagnosticStatus.ERROR, self._statistics.last_error
         array = diagnostic_array(self.get_fully_qualified_name(), level, message, values)
         array.header.stamp = self.get_clock().now().to_msg()
         return array

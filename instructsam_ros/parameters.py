@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from instructsam_model import Instruction, Selection
+from instructsam_model import ConfigError, Instruction, Selection
 from instructsam_ros.declared import Parameters, declared
-from instructsam_ros.worker import Tuning
+from instructsam_ros.jobs import Tuning
+from instructsam_ros.supervisor import Limits
+
+CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class NodeParameters(Parameters):
     instruction: str = declared(
         '', 'Standing instruction to start with, same as a message on ~/instruction. Empty means idle.'
     )
+    instructions: tuple[str, ...] = declared(
+        ('',),
+        'Further standing instructions, answered about the same images one after another. Empty ones do not count.',
+    )
     score_threshold: float = declared(0.5, 'Instances must score above this.', range_=(0.0, 1.0))
     mask_threshold: float = declared(
         0.5, 'A pixel belongs to an object when its probability is above this.', range_=(0.0, 1.0)
@@ -51,6 +60,10 @@ class NodeParameters(Parameters):
     max_age: float = declared(
         0.0, 's; leave out images whose stamp is older when their turn comes. 0 means never.', range_=(0.0, 3600.0)
     )
+    cameras: tuple[str, ...] = declared(
+        ('',), 'Names of the cameras that share the model: <name>/image comes in, ~/<name>/segmentation goes out. '
+        'Empty ones do not count, and without any name there is one camera, on image.', change='at start',
+    )  # fmt: skip
     image_transport: str = declared(
         'raw', 'Subscribe to image (raw) or to image/compressed.', choices=('raw', 'compressed'),
         change='while unconfigured',
@@ -59,10 +72,37 @@ class NodeParameters(Parameters):
     request_timeout: float = declared(
         5.0, 's; ~/segment answers that it failed when there is no answer after so long.', range_=(0.01, 3600.0)
     )
+    stuck_timeout: float = declared(
+        120.0, 's; report a model that is busy with one image for so long, and after twice as long load another. '
+        '0 means never.', range_=(0.0, 86400.0),
+    )  # fmt: skip
+    max_failures: int = declared(
+        0,
+        'After so many failures of the model in a row the node deactivates itself. 0 means never.',
+        range_=(0, 100000),
+    )
+    tracking: bool = declared(
+        True, 'Give instances of standing instructions ids that stay with the object.', name='tracking.enabled'
+    )
+    tracking_min_iou: float = declared(
+        0.3, 'Masks of one object in two images overlap at least so much (intersection over union).',
+        range_=(0.0, 1.0), name='tracking.min_iou',
+    )  # fmt: skip
+    tracking_max_missed: int = declared(
+        15, 'An object that is absent from more images than this gets a new id.', range_=(0, 10000),
+        name='tracking.max_missed',
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         standing_instruction(self.instruction)
+        standing_instructions(self.instructions)
+        check_cameras(self.cameras)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """The names of the cameras; one empty name where there is a single camera without."""
+        return tuple(name for name in self.cameras if name) or ('',)
 
     @property
     def selection(self) -> Selection:
@@ -74,6 +114,11 @@ class NodeParameters(Parameters):
         """How the worker answers the standing instruction."""
         return Tuning(self.selection, self.max_rate, self.max_age)
 
+    @property
+    def limits(self) -> Limits:
+        """How much of the model is put up with."""
+        return Limits(self.stuck_timeout, self.max_failures)
+
 
 def standing_instruction(text: str) -> Instruction | None:
     """The instruction of a text; None, which means idle, when the text is empty.
@@ -82,3 +127,26 @@ def standing_instruction(text: str) -> Instruction | None:
         ConfigError: the text is too long.
     """
     return Instruction(text) if text.strip() else None
+
+
+def standing_instructions(texts: Sequence[str]) -> tuple[Instruction, ...]:
+    """The instructions of several texts, each once; empty texts do not count.
+
+    Raises:
+        ConfigError: a text is too long.
+    """
+    return tuple(Instruction(text) for text in dict.fromkeys(texts) if text.strip())
+
+
+def check_cameras(names: Sequence[str]) -> None:
+    """Check the names of cameras, which become parts of the names of topics.
+
+    Raises:
+        ConfigError: a name cannot be part of one, or stands there twice.
+    """
+    given = [name for name in names if name]
+    for name in given:
+        if not CAMERA_NAME.fullmatch(name) or '__' in name:
+            raise ConfigError(f"cameras: expected names of topics such as 'left' or 'arm/wrist', got '{name}'")
+    if len(set(given)) < len(given):
+        raise ConfigError(f'cameras: expected each name once, got {", ".join(given)}')

@@ -34,9 +34,11 @@ class Peer:
 
     Attributes:
         node: for what else it shall say and hear.
+        segmenter: the process that answers.
     """
 
     def __init__(self, name: str, timeout_s: float, segmenter: Child, *others: Child) -> None:
+        self.segmenter = segmenter
         self._children = (segmenter, *others)
         self._timeout_s = timeout_s
         self.node = rclpy.create_node(name)
@@ -56,7 +58,7 @@ class Peer:
         ):
             request = ChangeState.Request(transition=Transition(id=transition))
             if not self.call(self._change_state, request, f'the node to {name}', timeout_s).success:
-                raise PeerError(f'the node could not {name}; the end of its log:\n{self._children[0].tail()}')
+                raise PeerError(f'the node could not {name}; the end of its log:\n{self.segmenter.tail()}')
 
     def set_parameters(self, client: Client[Any, Any], name: str, **values: float | str) -> None:
         """Set parameters of a node, all or none.
@@ -112,7 +114,7 @@ class Peer:
             for child in self._children:
                 child.check()
             if time.monotonic() - started_s > timeout_s:
-                log = self._children[0].tail()
+                log = self.segmenter.tail()
                 raise PeerError(f'waited {timeout_s:g} s for {what}; the end of the log of the node:\n{log}')
             self._executor.spin_once(timeout_sec=0.1)
         return value

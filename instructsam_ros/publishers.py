@@ -19,20 +19,25 @@ from instructsam_ros.msg import Segmentation
 if TYPE_CHECKING:
     from std_msgs.msg import Header
 
-    from instructsam_ros.worker import Answer
+    from instructsam_ros.jobs import Answer
 
 
 class Publishers:
     """The outputs of one node: the whole answer always, pictures of it only while somebody subscribes.
 
     Every header is that of the source image, bit for bit, so that consumers can match by stamp.
+
+    Args:
+        node: the node that publishes.
+        camera: name of the camera; the topics of one that has none are right below the node.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
-        self._segmentation = _publisher(node, Segmentation, '~/segmentation', depth=5)
-        self._labels = _publisher(node, Image, '~/labels')
-        self._target = _publisher(node, Image, '~/target/mask')
-        self._overlay = _publisher(node, Image, '~/overlay')
+    def __init__(self, node: LifecycleNode, camera: str = '') -> None:
+        base = f'~/{camera}' if camera else '~'
+        self._segmentation = _publisher(node, Segmentation, f'{base}/segmentation', depth=5)
+        self._labels = _publisher(node, Image, f'{base}/labels')
+        self._target = _publisher(node, Image, f'{base}/target/mask')
+        self._overlay = _publisher(node, Image, f'{base}/overlay')
 
     def publish(self, answer: Answer) -> float:
         """Publish an answer whose picture could be decoded.
@@ -63,6 +68,7 @@ def make_answer(answer: Answer, header: Header) -> Segmentation:
     return Segmentation(
         header=header,
         instruction=answer.instruction.text,
+        request_id=answer.instruction.id,
         status=Segmentation.FAILED,
         message=answer.error,
         height=height,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
+from typing import TypeVar
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor
@@ -13,9 +14,11 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
+from instructsam_ros.jobs import Answer, Job
 from instructsam_ros.publishers import make_answer
 from instructsam_ros.srv import Segment
-from instructsam_ros.worker import Answer
+
+T = TypeVar('T')
 
 
 class SegmentService:
@@ -23,10 +26,10 @@ class SegmentService:
 
     Args:
         node: the node that serves.
-        ask: puts the question of a request to the worker; raises ConfigError when that cannot be done.
+        ask: puts the question of a request to the scheduler; raises ConfigError when that cannot be done.
     """
 
-    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], ThreadFuture[Answer]]) -> None:
+    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], Job]) -> None:
         self._node = node
         self._ask = ask
         # While it awaits, a callback keeps a mutually exclusive group to itself, and the images share the default one.
@@ -35,10 +38,11 @@ class SegmentService:
 
     async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
         try:
-            pending = self._ask(request)
+            pending = self._ask(request).answer
         except ConfigError as error:
             response.message = str(error)
             response.segmentation.status = response.segmentation.FAILED
+            response.segmentation.request_id = request.request_id
             response.segmentation.message = str(error)
             return response
         executor = self._node.executor
@@ -47,14 +51,14 @@ class SegmentService:
         return _fill(response, pending.result())
 
 
-def awaitable(pending: ThreadFuture[Answer], executor: Executor) -> Future[None]:
+def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[None]:
     """What a coroutine that the executor runs can await until another thread has set the result of `pending`.
 
     The executor looks at awaiting coroutines each time it wakes, and a result alone does not wake it.
     """
     future: Future[None] = Future(executor=executor)
 
-    def resume(_: ThreadFuture[Answer]) -> None:
+    def resume(_: ThreadFuture[T]) -> None:
         future.set_result(None)
         executor.wake()
 

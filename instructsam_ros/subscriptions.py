@@ -20,17 +20,25 @@ class Camera:
     """The subscription to the images, and what there is to say when none arrive.
 
     Best effort and keep last 1 (REP-2003): connects to every camera, and an old image is worth nothing.
+
+    Args:
+        node: the node that listens.
+        transport: `raw` or `compressed`.
+        on_image: takes each message.
+        name: of the camera; the topic of one that has none is `image`.
     """
 
-    def __init__(self, node: Node, transport: str, on_image: Callable[[Any], None]) -> None:
+    def __init__(self, node: Node, transport: str, on_image: Callable[[Any], None], name: str = '') -> None:
         compressed = transport == 'compressed'
+        topic = f'{name}/image' if name else 'image'
         self._node = node
+        self._name = topic
         self._on_image = on_image
         self._silent_since_s = time.monotonic()
         self._warned = False
         self._subscription = node.create_subscription(
             CompressedImage if compressed else Image,
-            'image/compressed' if compressed else 'image',
+            f'{topic}/compressed' if compressed else topic,
             self._take,
             QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -48,7 +56,8 @@ class Camera:
             return ''
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return f"no image for {silent_s:.0f} s: nobody publishes on '{self.topic}'; check the remapping of 'image'"
+            check = f"check the remapping of '{self._name}'"
+            return f"no image for {silent_s:.0f} s: nobody publishes on '{self.topic}'; {check}"
         offered = '; '.join(f'{info.node_name} offers {_describe(info.qos_profile)}' for info in publishers)
         return (
             f"no image for {silent_s:.0f} s on '{self.topic}' although somebody publishes: {offered}; this node asks "

@@ -20,7 +20,7 @@ PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
 VERSION = PACKAGE.findtext('version') or ''
 SCRIPTS = sorted((ROOT / 'scripts').iterdir())
 SHARED = sorted(path for name in ('config', 'launch', 'rviz') for path in (ROOT / name).iterdir() if path.is_file())
-INTERFACES = sorted(path for name in ('msg', 'srv') for path in (ROOT / name).iterdir())
+INTERFACES = sorted(path for name in ('action', 'msg', 'srv') for path in (ROOT / name).iterdir())
 
 
 def relative(path: Path) -> str:
@@ -88,7 +88,9 @@ def test_interface_is_generated_and_in_the_sdist(path: Path) -> None:
 
 
 def test_every_interface_that_is_generated_exists() -> None:
-    assert sorted(re.findall(r'\b(?:msg|srv)/\w+\.(?:msg|srv)', CMAKE)) == [relative(path) for path in INTERFACES]
+    assert sorted(re.findall(r'\b(?:action|msg|srv)/\w+\.(?:action|msg|srv)', CMAKE)) == [
+        relative(path) for path in INTERFACES
+    ]
 
 
 @pytest.mark.parametrize('path', SHARED, ids=relative)
@@ -116,7 +118,9 @@ def test_sdist_can_be_built_from(name: str) -> None:
 
 def test_messages_depend_on_what_package_xml_declares() -> None:
     declared = {tag.text for tag in PACKAGE.findall('depend')}
-    used = {match for path in INTERFACES for match in re.findall(r'^(\w+_msgs)/', path.read_text(), re.MULTILINE)}
+    types = re.compile(r'^(\w+_(?:msgs|interfaces))/', re.MULTILINE)
+    used = {match for path in INTERFACES for match in types.findall(path.read_text())}
+    used |= {'action_msgs' for path in INTERFACES if path.suffix == '.action'}  # rosidl asks for it
     generated = set(re.findall(r'DEPENDENCIES ([\w\s]+)\)', CMAKE)[0].split())
     assert declared == generated == used
 

@@ -115,6 +115,7 @@ class Instance:
         box_xyxy: float32 (4,), pixels; x2 and y2 are exclusive, so that x2 - x1 is the width.
         score: confidence that this object answers the instruction, 0..1.
         label: the phrase it answers, as the model wrote it.
+        id: the same for the same object from frame to frame; empty when nothing tracks it.
 
     Raises:
         ValueError: a shape, dtype or range is not as above.
@@ -124,6 +125,7 @@ class Instance:
     box_xyxy: NDArray[np.float32]
     score: float
     label: str = ''
+    id: str = ''
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 2 or self.mask.dtype != np.bool_:

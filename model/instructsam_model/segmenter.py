@@ -73,6 +73,11 @@ class InstructSAMSegmenter:
         """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
         return self._predict(frame, instruction)[0]
 
+    def device_memory_bytes(self) -> int | None:
+        """GPU memory that this process has taken for tensors; None where the network runs without one."""
+        device = self.network.device
+        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else None
+
     @torch.inference_mode()
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
         """The prediction, and the seconds each stage took."""

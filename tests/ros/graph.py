@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -174,3 +176,20 @@ class Graph:
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
             self._executor.spin_until_future_complete(self._closed)
+
+
+class Manager:
+    """Drives the node through its services, as `ros2 lifecycle` does."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._change = graph.peer.create_client(ChangeState, 'segmenter/change_state')
+        self._get = graph.peer.create_client(GetState, 'segmenter/get_state')
+
+    def change(self, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self._graph.call(self._change, request).success)
+
+    @property
+    def state(self) -> str:
+        return str(self._graph.call(self._get, GetState.Request()).current_state.label)

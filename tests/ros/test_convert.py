@@ -247,12 +247,12 @@ def instance(top: int, left: int, score: float, label: str = '') -> Instance:
     mask = np.zeros((12, 16), dtype=np.bool_)
     mask[top : top + 4, left : left + 4] = True
     mask[top + 1 : top + 3, left + 1 : left + 3] = False
-    return Instance(mask, np.array((left, top, left + 4, top + 4), dtype=np.float32), score, label)
+    return Instance(mask, np.array((left, top, left + 4, top + 4), dtype=np.float32), score, label, f'id of {label}')
 
 
 SEGMENTATION = Segmentation(
     instances=(instance(2, 3, 0.9, 'mug'), instance(4, 5, 0.6, 'cup')),
-    instruction=Instruction('the mugs'),
+    instruction=Instruction('the mugs', 'request 7'),
     answer='mug and cup',
     size_wh=(16, 12),
     stamp_ns=1_700_000_000_123_456_789,
@@ -269,11 +269,11 @@ def test_a_segmentation_survives_the_message():
     assert set(first.mask.data) == {0, 255}
     assert first.mask.header == message.header == HEADER
     back = convert.read_segmentation(message)
-    assert (back.instruction, back.answer, back.size_wh) == (Instruction('the mugs'), 'mug and cup', (16, 12))
+    assert (back.instruction, back.answer, back.size_wh) == (SEGMENTATION.instruction, 'mug and cup', (16, 12))
     assert (back.stamp_ns, back.frame_id) == (SEGMENTATION.stamp_ns, SEGMENTATION.frame_id)
     for was, is_ in zip(SEGMENTATION.instances, back.instances, strict=True):
         np.testing.assert_array_equal(is_.mask, was.mask)
-        assert (is_.label, is_.score) == (was.label, pytest.approx(was.score))
+        assert (is_.id, is_.label, is_.score) == (was.id, was.label, pytest.approx(was.score))
 
 
 def test_a_box_that_is_too_small_does_not_cut_the_mask():

@@ -31,6 +31,22 @@ def test_reports_rates_latencies_and_counts(graph: Graph):
     assert heard[-1].header.stamp.sec > 0
 
 
+class WithGpu(FakeSegmenter):
+    def device_memory_bytes(self) -> int:
+        return 2_500_000_000
+
+
+@pytest.mark.parametrize(('fake', 'gpu'), [(FakeSegmenter(), None), (WithGpu(), '2500')], ids=['CPU', 'GPU'])
+def test_reports_memory(graph: Graph, fake: FakeSegmenter, gpu: str | None):
+    graph.segmenter(fake)
+    heard = graph.hear('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: heard, 'diagnostics')
+    report = values(heard[-1])
+    assert 20 < int(report['memory (MB)']) < 100_000
+    assert report.get('GPU memory (MB)') == gpu
+    assert report['segmenter restarts'] == report['requests waiting'] == '0'
+
+
 def test_reports_while_it_is_not_active(graph: Graph):
     graph.segmenter(autostart=False)
     heard = graph.hear('/diagnostics', DiagnosticArray)
@@ -47,9 +63,8 @@ def test_reports_while_simulated_time_stands_still(graph: Graph):
 def test_warns_while_no_image_arrives(graph: Graph):
     graph.segmenter(image_timeout=0.1)
     heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: heard, 'diagnostics')
-    assert heard[0].status[0].level == DiagnosticStatus.WARN
-    assert "nobody publishes on '/image'" in heard[0].status[0].message
+    graph.wait_for(lambda: heard and heard[-1].status[0].level == DiagnosticStatus.WARN, 'a warning')
+    assert "nobody publishes on '/image'" in heard[-1].status[0].message
 
 
 @pytest.mark.parametrize(

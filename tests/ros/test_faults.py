@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
-from instructsam_ros.node import load_checkpoint
+from instructsam_ros.loading import load_checkpoint
 from instructsam_ros.srv import Segment
 from tests.ros.graph import Graph
 

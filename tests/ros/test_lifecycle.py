@@ -9,31 +9,13 @@ from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 
 from instructsam_model import CheckpointError
 from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
+from tests.ros.graph import Graph, Manager
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-
-
-class Manager:
-    """Drives the node through its services, as `ros2 lifecycle` does."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._change = graph.peer.create_client(ChangeState, 'segmenter/change_state')
-        self._get = graph.peer.create_client(GetState, 'segmenter/get_state')
-
-    def change(self, transition: int) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return bool(self._graph.call(self._change, request).success)
-
-    @property
-    def state(self) -> str:
-        return str(self._graph.call(self._get, GetState.Request()).current_state.label)
 
 
 def test_round_trip(graph: Graph):
@@ -114,7 +96,7 @@ def test_without_a_checkpoint_it_says_what_to_do(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     from instructsam_model import embedded
-    from instructsam_ros.node import load_checkpoint
+    from instructsam_ros.loading import load_checkpoint
 
     monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
 
@@ -154,4 +136,4 @@ def test_shuts_down_from_every_state(graph: Graph, steps: tuple[int, ...]):
     }
     assert manager.change(shutdown[node.state])
     assert manager.state == 'finalized'
-    assert node._worker is None
+    assert node._supervisor is None

@@ -185,7 +185,7 @@ def test_max_rate_holds(graph: Graph):
     started_s, before = time.monotonic(), len(answers)
     graph.play(camera, until=lambda: time.monotonic() > started_s + 1.0)
     assert 3 <= len(answers) - before <= 7
-    assert node._worker.replaced > 10
+    assert node._scheduler.replaced > 10
 
 
 def test_max_age_leaves_old_images_out(graph: Graph):
@@ -197,7 +197,7 @@ def test_max_age_leaves_old_images_out(graph: Graph):
         image.header.stamp = convert.make_stamp(time.time_ns() - 3_000_000_000)
         return image
 
-    graph.play(camera, until=lambda: node._worker.too_old >= 3, make=old)
+    graph.play(camera, until=lambda: node._scheduler.too_old >= 3, make=old)
     assert not answers
     graph.play(camera, until=lambda: answers)
 

@@ -13,15 +13,28 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.declared import parameter_name
 from instructsam_ros.parameters import NodeParameters, standing_instruction
 from tests.ros.graph import Graph
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
+FIELDS = {parameter_name(field): field for field in fields(NodeParameters)}
+
+
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Dotted names, as the node has them, and tuples for arrays."""
+    values = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            values.update({f'{name}.{inner}': each for inner, each in flat(value).items()})
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
 def test_the_file_lists_every_parameter_with_its_default():
-    listed = yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters']
-    declared = {field.name: field.default for field in fields(NodeParameters)}
+    listed = flat(yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters'])
+    declared = {name: field.default for name, field in FIELDS.items()}
     assert list(listed) == list(declared)
     assert listed == declared
     assert {name: type(value) for name, value in listed.items()} == {
@@ -30,12 +43,14 @@ def test_the_file_lists_every_parameter_with_its_default():
 
 
 def test_the_file_says_about_each_parameter_what_the_node_says():
-    comment = ''
+    comment = group = ''
     for line in CONFIG.read_text().splitlines():
         if line.strip().startswith('#'):
             comment += line.strip().lstrip('# ') + ' '
         elif ':' in line:
-            field = next((field for field in fields(NodeParameters) if field.name == line.split(':')[0].strip()), None)
+            key = line.split(':')[0]
+            group = key.strip() + '.' if line.endswith(':') else group if key.startswith(6 * ' ') else ''
+            field = FIELDS.get(key.strip()) or FIELDS.get(group + key.strip())
             if field is not None:
                 assert comment.strip(), f'{field.name} has no comment'
                 assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
@@ -48,8 +63,7 @@ def test_the_file_says_about_each_parameter_what_the_node_says():
 def test_the_node_describes_every_parameter(graph: Graph):
     graph.segmenter(autostart=False)
     client = graph.peer.create_client(DescribeParameters, 'segmenter/describe_parameters')
-    names = [field.name for field in fields(NodeParameters)]
-    descriptors = graph.call(client, DescribeParameters.Request(names=names)).descriptors
+    descriptors = graph.call(client, DescribeParameters.Request(names=list(FIELDS))).descriptors
     for field, descriptor in zip(fields(NodeParameters), descriptors, strict=True):
         assert descriptor.description == field.metadata['description']
         limits = [*descriptor.floating_point_range, *descriptor.integer_range]
@@ -71,7 +85,11 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('image_transport', 'theora', "image_transport: expected one of raw, compressed, got 'theora'"),
         ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
+        ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
+        ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),
+        ('tracking.min_iou', 1.5, 'Parameter tracking.min_iou out of range'),
         ('autostart', False, 'read-only parameter: autostart'),
+        ('cameras', ['left'], 'read-only parameter: cameras'),
         ('no_such_parameter', 1, 'undeclared'),
     ],
 )
@@ -92,6 +110,8 @@ def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name
         ('score_threshold', 2.0, 'out of range'),
         ('score_threshold', 'high', "of type 'STRING'"),
         ('protocol', 'secret', 'protocol: expected one of trained, released'),
+        ('cameras', ['left eye'], "cameras: expected names of topics such as 'left' or 'arm/wrist', got 'left eye'"),
+        ('cameras', ['left', 'left'], 'cameras: expected each name once, got left, left'),
     ],
 )
 def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, name: str, value: Any, said: str):
@@ -100,7 +120,7 @@ def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, nam
     assert said in str(caught.value)
 
 
-CHANGEABLE = [field.name for field in fields(NodeParameters) if field.metadata['change'] != 'at start']
+CHANGEABLE = [name for name, field in FIELDS.items() if field.metadata['change'] != 'at start']
 
 
 @pytest.mark.parametrize('name', CHANGEABLE)
@@ -108,7 +128,7 @@ def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: 
     node = graph.segmenter()
     value = node.get_parameter(name).value
     result = graph.set_parameter(node, name, value)
-    live = NodeParameters.__dataclass_fields__[name].metadata['change'] == 'any time'
+    live = FIELDS[name].metadata['change'] == 'any time'
     assert result.successful == live
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
 

@@ -64,7 +64,7 @@ def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client:
     before = graph.play(camera, until=lambda: node._statistics.received >= 3)
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._worker._requests, 'the request to arrive')
+    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
     after = graph.play(camera, until=future.done)
     header = future.result().segmentation.header
     assert header not in [image.header for image in before]
@@ -122,7 +122,7 @@ def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
     node = graph.segmenter()
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._worker._requests, 'the request to arrive')
+    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
     graph.do(node.trigger_deactivate)
     graph.wait_for(future.done, 'the answer')
     assert future.result().message == 'the node was deactivated'

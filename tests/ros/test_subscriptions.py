@@ -19,7 +19,7 @@ from tests.ros.graph import Graph
 
 
 def standing(node: SegmenterNode) -> str | None:
-    instruction = node._worker.standing
+    instruction = node._standing.single
     return None if instruction is None else instruction.text
 
 
@@ -55,7 +55,7 @@ def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
     planner.publish(String(data='warm up'))
     graph.wait_for(lambda: standing(node) == 'warm up', 'the first')
     changes = []
-    node._worker.stand = changes.append
+    node._standing.instruct = changes.append
     texts = [str(number) for number in range(20)]
     for text in texts:
         planner.publish(String(data=text))

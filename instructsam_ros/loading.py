@@ -1,0 +1,44 @@
+"""How the node gets its segmenter."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from instructsam_model import Frame, Instruction, Segmenter
+from instructsam_ros.parameters import NodeParameters
+
+WARMUP_SIZE_HW = (480, 640)
+
+
+class Load(Protocol):
+    """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
+
+    def __call__(self, checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
+        """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
+        ...
+
+
+def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
+    """Load InstructSAM, and with it torch, which takes seconds: not before there is something to load.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_segmenter`.
+    """
+    from instructsam_model import load_segmenter
+
+    return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol)
+
+
+def load_warm(load: Load, values: NodeParameters) -> Segmenter:
+    """Load what the parameters name and, if they say so, let it answer once, so that the first answer is not slow.
+
+    Raises:
+        CheckpointError, ConfigError: as `load`.
+    """
+    segmenter = load(values.checkpoint, device=values.device, dtype=values.dtype, protocol=values.protocol)
+    if values.warmup:
+        blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))
+        segmenter.segment(blank, Instruction('warm up'), values.selection)
+    return segmenter

@@ -1,0 +1,27 @@
+"""A segmenter that goes wrong in the way that the instruction names."""
+
+from __future__ import annotations
+
+import threading
+
+from instructsam_model import Frame, Instruction, Segmentation, Selection
+from tests.ros.bench import TIMEOUT_S, OutOfMemoryError
+from tests.ros.fake_segmenter import FakeSegmenter
+
+
+class Saboteur(FakeSegmenter):
+    """As FakeSegmenter; 'too much' runs out of memory, 'exit' ends its thread and 'stuck' waits for `released`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+        """Answer, or not."""
+        if 'too much' in instruction.text:
+            raise OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB')
+        if 'exit' in instruction.text:
+            raise SystemExit('a library had enough')
+        if 'stuck' in instruction.text:
+            self.released.wait(2 * TIMEOUT_S)
+        return super().segment(frame, instruction, selection)
