@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -154,13 +155,12 @@ def load_gradio() -> ModuleType:
         ConfigError: it is not installed.
     """
     try:
-        import gradio
+        return import_module('gradio')
     except ImportError as error:
         raise ConfigError(
             f"Gradio cannot be imported ({error}); install it with pip install 'gradio>=6.31', "
             'the extra demo of this package'
         ) from error
-    return gradio
 
 
 def build_parser() -> argparse.ArgumentParser:
