@@ -52,7 +52,7 @@ runs/tabletop/start/config.json: data/tabletop/written
 	$(BIN)/python -m instructsam_training.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
 
 data/tabletop/written: .venv/installed
-	$(BIN)/instructsam-tabletop data/tabletop --scenes 8000 --questions 10 --names 10 --captions 8 --shard 500 --workers 2
+	$(BIN)/instructsam-tabletop data/tabletop --scenes 8000 --questions 12 --names 10 --captions 14 --shard 500 --workers 2
 	@touch $@
 
 tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings it has not seen, and with instructions shuffled
