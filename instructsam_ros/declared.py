@@ -22,6 +22,7 @@ def declared(
     range_: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
     change: Change = 'any time',
+    name: str = '',
 ) -> Any:
     """A field that is a parameter.
 
@@ -31,9 +32,15 @@ def declared(
         range_: smallest and largest value.
         choices: all values that it may have; empty for any.
         change: when it may be changed.
+        name: of the parameter, with dots for groups; empty for that of the field.
     """
-    metadata = {'description': description, 'range': range_, 'choices': choices, 'change': change}
+    metadata = {'description': description, 'range': range_, 'choices': choices, 'change': change, 'name': name}
     return field(default=default, metadata=metadata)
+
+
+def parameter_name(each: Field[Any]) -> str:
+    """The name of the parameter that a field made with `declared` is."""
+    return str(each.metadata['name'] or each.name)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Parameters:
         for each in fields(self):
             choices, value = each.metadata['choices'], getattr(self, each.name)
             if choices and value not in choices:
-                raise ConfigError(f"{each.name}: expected one of {', '.join(choices)}, got '{value}'")
+                raise ConfigError(f"{parameter_name(each)}: expected one of {', '.join(choices)}, got '{value}'")
 
 
 P = TypeVar('P', bound=Parameters)
@@ -62,10 +69,10 @@ def declare(node: Node, kind: type[P]) -> P:
     """
     for each in fields(kind):
         try:
-            node.declare_parameter(each.name, each.default, _descriptor(each))
+            node.declare_parameter(parameter_name(each), each.default, _descriptor(each))
         except (InvalidParameterValueException, InvalidParameterTypeException) as error:
-            raise ConfigError(f'parameter {each.name}: {error}') from error
-    return kind(**{each.name: node.get_parameter(each.name).value for each in fields(kind)})
+            raise ConfigError(f'parameter {parameter_name(each)}: {error}') from error
+    return kind(**{each.name: node.get_parameter(parameter_name(each)).value for each in fields(kind)})
 
 
 def change(current: P, parameters: list[Parameter[Any]], *, unconfigured: bool = False) -> P:
@@ -74,7 +81,7 @@ def change(current: P, parameters: list[Parameter[Any]], *, unconfigured: bool =
     Raises:
         ConfigError: a value is not allowed, or cannot be changed now.
     """
-    known = {each.name: each for each in fields(current)}
+    known = {parameter_name(each): each for each in fields(current)}
     values = {parameter.name: parameter.value for parameter in parameters if parameter.name in known}
     for name in values:
         if known[name].metadata['change'] == 'while unconfigured' and not unconfigured:
@@ -82,7 +89,7 @@ def change(current: P, parameters: list[Parameter[Any]], *, unconfigured: bool =
                 f'{name}: can be changed only while the node is unconfigured; '
                 f'run ros2 lifecycle set with deactivate and cleanup first, then configure and activate again'
             )
-    return replace(current, **values)
+    return replace(current, **{known[name].name: value for name, value in values.items()})
 
 
 def _descriptor(each: Field[Any]) -> ParameterDescriptor:

@@ -20,6 +20,7 @@ from rclpy.timer import Timer
 from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Segmenter
 from instructsam_ros import convert
 from instructsam_ros.declared import change, declare
+from instructsam_ros.depth_sense import DepthSense
 from instructsam_ros.diagnostics import Statistics, diagnostic_array
 from instructsam_ros.logs import forward_logs
 from instructsam_ros.parameters import NodeParameters, standing_instruction
@@ -75,6 +76,7 @@ class SegmenterNode(LifecycleNode):
         self._camera: Camera | None = None
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
         self._statistics = Statistics()
+        self._depth = DepthSense(self, lambda: self._values.depth, lambda: self._outputs.wants_scene)
         # Where this raises, destroy_node must find all of the above.
         self._values = declare(self, NodeParameters)
         self._instruction = standing_instruction(self._values.instruction)
@@ -98,9 +100,10 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights; on failure say why and stay unconfigured."""
-        worker = Worker(self._load_and_warm_up, convert.read_frame, self._on_answer)
+        worker = Worker(self._load_and_warm_up, convert.read_frame, self._on_answer, self._depth.complete)
         started_s = time.monotonic()
         try:
+            self._depth.check()
             worker.start()
         except (CheckpointError, ConfigError) as error:
             self.get_logger().error(f'not configured: {error}')
@@ -118,6 +121,7 @@ class SegmenterNode(LifecycleNode):
         """Subscribe to the camera and the instructions."""
         result = super().on_activate(state)
         self._camera = Camera(self, self._values.image_transport, self._on_image)
+        self._depth.subscribe()
         self._instruction_topic.subscribe()
         self.get_logger().info(f"active, listening to '{self._camera.topic}'")
         return result
@@ -157,6 +161,7 @@ class SegmenterNode(LifecycleNode):
 
     def _stop_listening(self, reason: str) -> None:
         self._instruction_topic.unsubscribe()
+        self._depth.unsubscribe()
         if self._camera is not None:
             self._camera.destroy()
             self._camera = None
@@ -180,7 +185,7 @@ class SegmenterNode(LifecycleNode):
         self._statistics.images.add()
         if self._worker is not None:
             age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
-            self._worker.offer(Capture(message, age_s=age_ns / 1e9))
+            self._worker.offer(Capture(message, age_s=age_ns / 1e9, depth=self._depth.follow(message.header)))
 
     def _on_instruction(self, text: str) -> None:
         try:
@@ -203,7 +208,8 @@ class SegmenterNode(LifecycleNode):
         if request.min_score != 0.0:
             selection = replace(selection, min_score=request.min_score)
         image = request.image
-        capture = Capture(image) if image.data or image.width or image.height else None
+        is_given = image.data or image.width or image.height
+        capture = Capture(image, depth=self._depth.follow(image.header)) if is_given else None
         return self._worker.ask(instruction, self._values.request_timeout, capture=capture, selection=selection)
 
     def _on_answer(self, answer: Answer) -> None:
@@ -257,6 +263,7 @@ class SegmenterNode(LifecycleNode):
             'checkpoint': self._values.checkpoint,
             'images replaced': str(self._worker.replaced if self._worker is not None else 0),
             'images too old': str(self._worker.too_old if self._worker is not None else 0),
+            'answers without depth': str(self._depth.missed),
             **self._statistics.report(),
         }
         level, message = DiagnosticStatus.OK, self.state

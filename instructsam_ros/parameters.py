@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from instructsam_model import Instruction, Selection
+from instructsam_model import ConfigError, Instruction, Selection
 from instructsam_ros.declared import Parameters, declared
+from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.worker import Tuning
 
 
@@ -59,10 +60,26 @@ class NodeParameters(Parameters):
     request_timeout: float = declared(
         5.0, 's; ~/segment answers that it failed when there is no answer after so long.', range_=(0.01, 3600.0)
     )
+    depth_enabled: bool = declared(
+        False, 'Listen to depth/image and camera_info, and say where things are in 3D.',
+        name='depth.enabled', change='while unconfigured',
+    )  # fmt: skip
+    depth_max_offset: float = declared(
+        0.02, 's; depth belongs to an image when their stamps are at most so far apart.',
+        name='depth.max_offset', range_=(0.0, 1.0),
+    )  # fmt: skip
+    depth_min: float = declared(0.1, 'm; nearer depth is left out.', name='depth.min', range_=(0.0, 1000.0))
+    depth_max: float = declared(3.0, 'm; farther depth is left out.', name='depth.max', range_=(0.0, 1000.0))
+    depth_box_frame: str = declared(
+        '', 'Frame in which 3D boxes stand upright, its z up, such as base_link; needs tf2_ros. Empty: boxes lie along '
+        'the principal axes of their points.', name='depth.box_frame', change='while unconfigured',
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         standing_instruction(self.instruction)
+        if self.depth_min >= self.depth_max:
+            raise ConfigError(f'depth.min: expected less than depth.max, {self.depth_max:g}, got {self.depth_min:g}')
 
     @property
     def selection(self) -> Selection:
@@ -73,6 +90,13 @@ class NodeParameters(Parameters):
     def tuning(self) -> Tuning:
         """How the worker answers the standing instruction."""
         return Tuning(self.selection, self.max_rate, self.max_age)
+
+    @property
+    def depth(self) -> DepthOptions:
+        """How 3D is made of depth."""
+        return DepthOptions(
+            self.depth_enabled, self.depth_max_offset, (self.depth_min, self.depth_max), self.depth_box_frame
+        )
 
 
 def standing_instruction(text: str) -> Instruction | None:

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Segmenter, Selection
+
+if TYPE_CHECKING:
+    from instructsam_ros.measuring import Measurement
+    from instructsam_ros.surfaces import Surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +29,13 @@ class Capture:
     Attributes:
         message: what `decode` reads.
         age_s: seconds from its stamp to its arrival, on the camera's clock; 0 when nobody needs to know.
+        depth: whatever leads to the depth of the picture; None when nobody measures.
         arrived_s: when it came in, on the clock of `time.monotonic`.
     """
 
     message: Any
     age_s: float = 0.0
+    depth: Any = None
     arrived_s: float = field(default_factory=time.monotonic)
 
 
@@ -45,6 +51,7 @@ class Answer:
         error: why there is no answer; empty otherwise.
         cause: the exception behind `error`, if one was raised.
         inference_s: seconds that the model took.
+        measurement: where the instances are in 3D; None without depth.
     """
 
     instruction: Instruction
@@ -54,6 +61,12 @@ class Answer:
     error: str = ''
     cause: Exception | None = None
     inference_s: float = 0.0
+    measurement: Measurement | None = None
+
+    @property
+    def target(self) -> Surface | None:
+        """What depth shows of the best instance; None without one, or without depth."""
+        return self.measurement.surfaces[0] if self.measurement is not None and self.measurement.surfaces else None
 
 
 @dataclass(eq=False)
@@ -88,6 +101,7 @@ class Worker:
         load: makes the segmenter; runs in the thread that will use it, which CUDA graphs and compiled models ask for.
         decode: reads the message of a capture; raises FrameError when it is broken.
         deliver: takes the answers to the standing instruction, in the worker thread; must not raise.
+        complete: adds to every answer what is not the model's business, in the worker thread; must not raise.
 
     Attributes:
         replaced: how many pictures gave way to a newer one before the model had time for them.
@@ -99,10 +113,12 @@ class Worker:
         load: Callable[[], Segmenter],
         decode: Callable[[Any], Frame],
         deliver: Callable[[Answer], None],
+        complete: Callable[[Answer], Answer] = lambda answer: answer,
     ) -> None:
         self._load = load
         self._decode = decode
         self._deliver = deliver
+        self._complete = complete
         self._changed = threading.Condition()
         self._requests: deque[_Request] = deque()
         self._newest: Capture | None = None
@@ -221,7 +237,7 @@ class Worker:
             return
         self._ready.set_result(None)
         while (job := self._next_job()) is not None:
-            job.settle(self._answer(segmenter, job))
+            job.settle(self._complete(self._answer(segmenter, job)))
 
     def _next_job(self) -> _Request | None:
         """Wait for the next question; None when it is time to stop."""

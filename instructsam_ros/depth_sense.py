@@ -1,0 +1,106 @@
+"""`DepthSense`: adds to an answer where its instances are in 3D."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from instructsam_ros import convert
+from instructsam_ros.box_frame import BoxFrame, UnknownPoseError, check_tf2
+from instructsam_ros.boxes3d import fit_principal, fit_upright
+from instructsam_ros.depth_input import DepthInput, DepthOptions, NoDepthError
+from instructsam_ros.depth_ring import Match
+from instructsam_ros.measuring import Fit, measure, no_box
+from instructsam_ros.worker import Answer
+
+LOG_PERIOD_S = 5.0
+
+
+class DepthSense:
+    """Listens to depth while the node is active, and measures in the worker's thread.
+
+    Args:
+        node: that listens.
+        options: those of now.
+        is_wanted: whether somebody wants depth even where there is no instance.
+
+    Attributes:
+        missed: how many answers had to do without depth.
+    """
+
+    def __init__(self, node: Node, options: Callable[[], DepthOptions], is_wanted: Callable[[], bool]) -> None:
+        self._node = node
+        self._options = options
+        self._is_wanted = is_wanted
+        self._input: DepthInput | None = None
+        self._box_frame: BoxFrame | None = None
+        self._warned: set[str] = set()
+        self.missed = 0
+
+    def check(self) -> None:
+        """Make sure that the options can be met here.
+
+        Raises:
+            ConfigError: boxes shall stand upright, and tf2_ros is not installed.
+        """
+        if self._options().enabled and self._options().box_frame:
+            check_tf2()
+
+    def subscribe(self) -> None:
+        """Start listening, if depth is enabled."""
+        options = self._options()
+        self._warned.clear()
+        if options.enabled:
+            self._input = DepthInput(self._node)
+            self._box_frame = BoxFrame(self._node, options.box_frame) if options.box_frame else None
+
+    def unsubscribe(self) -> None:
+        """Stop listening."""
+        for each in (self._input, self._box_frame):
+            if each is not None:
+                each.destroy()
+        self._input = self._box_frame = None
+
+    def follow(self, header: Header) -> Match | None:
+        """Begin to look for the depth of an image; None while not listening."""
+        return self._input.follow(convert.stamp_ns(header.stamp)) if self._input is not None else None
+
+    def complete(self, answer: Answer) -> Answer:
+        """Add the measurement to an answer, if there is one; runs in the worker's thread and raises nothing."""
+        source, capture, segmentation = self._input, answer.capture, answer.segmentation
+        if source is None or capture is None or capture.depth is None or segmentation is None:
+            return answer
+        if not segmentation.instances and not self._is_wanted():
+            return answer
+        header = capture.message.header
+        try:
+            depth_m, intrinsics = source.read(capture.depth, header, segmentation.size_wh, self._options())
+            return replace(answer, measurement=measure(segmentation, depth_m, intrinsics, self._fit(header)))
+        except NoDepthError as error:
+            self._miss(error)
+        except Exception:
+            self.missed += 1
+            if self._node.context.ok():  # at shutdown the middleware goes before the thread does
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+        return answer
+
+    def _fit(self, header: Header) -> Fit:
+        box_frame = self._box_frame
+        if box_frame is None:
+            return fit_principal
+        try:
+            return partial(fit_upright, pose=box_frame.camera_pose(header))
+        except UnknownPoseError as error:
+            self._node.get_logger().warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
+            return no_box
+
+    def _miss(self, error: NoDepthError) -> None:
+        self.missed += 1
+        if error.kind not in self._warned:
+            self._warned.add(error.kind)
+            self._node.get_logger().warning(f'no 3D: {error}')
