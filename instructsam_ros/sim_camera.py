@@ -191,7 +191,7 @@ def main(args: list[str] | None = None) -> None:
 
 def make_truth(view: View, scene: Scene, header: Header) -> MarkerArray:
     """The box around each thing of which something is seen, in the optical frame; its id is its label."""
-    from_table = np.linalg.inv(view.camera_pose)
+    from_table = np.asarray(np.linalg.inv(view.camera_pose), dtype=np.float64)
     bodies = {body.label: body for body in scene.bodies}
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for body in (bodies[thing.label] for thing in view.things):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from instructsam_ros.geometry import Pixels, points_at
 
 STEEPEST = 8.0
-"""Metres in depth for each metre sideways of a surface that is still measured; it is 83 degrees off facing the camera."""
+"""Metres in depth for each metre sideways of a surface that is still measured: 83 degrees off facing the camera."""
 NOISE = 0.01
 """Jumps of less than this share of the distance are noise: at 2 m, stereo cameras step so far."""
 SECOND_PATCH = 0.25
@@ -51,6 +51,8 @@ class Surface:
         window = _window(self.mask, 0)
         depth_m = self.depth_m[window]
         known = self.mask[window] & np.isfinite(depth_m)
+        if not known.any():
+            return _in_picture(known, window)
         inner = cv2.erode(known.view(np.uint8), _square(1), borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
         if 2 * np.count_nonzero(inner) >= np.count_nonzero(known):
             known = inner

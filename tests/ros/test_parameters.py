@@ -13,15 +13,24 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.declared import parameter_name
 from instructsam_ros.parameters import NodeParameters, standing_instruction
 from tests.ros.graph import Graph
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
 
 
+def flattened(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """The parameters of a file by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flattened(value, f'{prefix}{name}.') if isinstance(value, dict) else {f'{prefix}{name}': value}
+    return flat
+
+
 def test_the_file_lists_every_parameter_with_its_default():
-    listed = yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters']
-    declared = {field.name: field.default for field in fields(NodeParameters)}
+    listed = flattened(yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters'])
+    declared = {parameter_name(field): field.default for field in fields(NodeParameters)}
     assert list(listed) == list(declared)
     assert listed == declared
     assert {name: type(value) for name, value in listed.items()} == {
@@ -30,25 +39,30 @@ def test_the_file_lists_every_parameter_with_its_default():
 
 
 def test_the_file_says_about_each_parameter_what_the_node_says():
-    comment = ''
+    comment = group = ''
+    documented = 0
     for line in CONFIG.read_text().splitlines():
         if line.strip().startswith('#'):
             comment += line.strip().lstrip('# ') + ' '
         elif ':' in line:
-            field = next((field for field in fields(NodeParameters) if field.name == line.split(':')[0].strip()), None)
+            key, value = (part.strip() for part in line.split(':', 1))
+            group = f'{group if line.startswith(" " * 6) else ""}' if value else f'{key}.'
+            field = next((field for field in fields(NodeParameters) if parameter_name(field) == group + key), None)
             if field is not None:
+                documented += 1
                 assert comment.strip(), f'{field.name} has no comment'
                 assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
                 for word in (*field.metadata['choices'], *(f'{limit:g}' for limit in field.metadata['range'] or ())):
                     assert word in comment, f'{field.name}: {word}'
         if not line.strip():
             comment = ''
+    assert documented == len(fields(NodeParameters))
 
 
 def test_the_node_describes_every_parameter(graph: Graph):
     graph.segmenter(autostart=False)
     client = graph.peer.create_client(DescribeParameters, 'segmenter/describe_parameters')
-    names = [field.name for field in fields(NodeParameters)]
+    names = [parameter_name(field) for field in fields(NodeParameters)]
     descriptors = graph.call(client, DescribeParameters.Request(names=names)).descriptors
     for field, descriptor in zip(fields(NodeParameters), descriptors, strict=True):
         assert descriptor.description == field.metadata['description']
@@ -73,6 +87,9 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
         ('autostart', False, 'read-only parameter: autostart'),
         ('no_such_parameter', 1, 'undeclared'),
+        ('depth.max', 0.05, 'depth.min: expected less than depth.max, 0.05, got 0.1'),
+        ('depth.max_offset', 2.0, 'out of range'),
+        ('depth.enabled', 'yes', 'Wrong parameter type'),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
@@ -100,15 +117,18 @@ def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, nam
     assert said in str(caught.value)
 
 
-CHANGEABLE = [field.name for field in fields(NodeParameters) if field.metadata['change'] != 'at start']
+CHANGEABLE = {
+    parameter_name(field): field.metadata['change'] == 'any time'
+    for field in fields(NodeParameters)
+    if field.metadata['change'] != 'at start'
+}
 
 
-@pytest.mark.parametrize('name', CHANGEABLE)
-def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str):
+@pytest.mark.parametrize(('name', 'live'), CHANGEABLE.items())
+def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str, live: bool):
     node = graph.segmenter()
     value = node.get_parameter(name).value
     result = graph.set_parameter(node, name, value)
-    live = NodeParameters.__dataclass_fields__[name].metadata['change'] == 'any time'
     assert result.successful == live
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
 
