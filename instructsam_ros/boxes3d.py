@@ -24,8 +24,10 @@ RING_PX = 3
 LEVEL_M = 0.005
 """Points whose heights differ by less may belong to one level surface."""
 SUPPORT = 0.2
-"""Share of the points beside a thing that are on what it stands on, at least."""
-FEWEST_SUPPORT_POINTS = 20
+"""Share of the points at the foot of a thing that are on what it stands on, at least."""
+FEWEST_SUPPORT_POINTS = 10
+FOOT_M = 0.03
+"""Points so far around a thing, seen from above, are at its foot."""
 LOWEST = 0.02
 """Share of a thing's points that may be lower than what counts as its lowest point."""
 
@@ -91,8 +93,8 @@ def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
     """The box that stands upright in a frame whose z is up, in the optical frame; None of too few points.
 
     z of the box is that of the frame, x is along the longer of the two level sides, at most a quarter turn from the x
-    of the frame. Where a level surface is seen around the thing, no deeper under its lowest point than the thing is
-    high, the thing is taken to stand on it: the box reaches down to there, and points of the mask on it are left out.
+    of the frame. Where a level surface is seen at the foot of the thing, the thing is taken to stand on it: the box
+    reaches down to there, and points of the mask on it are left out.
 
     Args:
         surface: what is seen of the thing.
@@ -101,7 +103,7 @@ def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
     if len(surface.points_m) < FEWEST_POINTS:
         return None
     points_m = _in_frame(surface.points_m, pose)
-    bottom_m = support_height(points_m, _in_frame(surface.beside_m, pose)[:, 2])
+    bottom_m = support_height(points_m, _in_frame(surface.beside_m, pose))
     if bottom_m is None:
         bottom_m = float(points_m[:, 2].min())
     else:
@@ -121,23 +123,29 @@ def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
 
 
 def support_height(points_m: NDArray[np.float64], beside_m: NDArray[np.float64]) -> float | None:
-    """The height of the level surface on which a thing stands; None if none is seen, or it is too far below.
+    """The height of the level surface on which a thing stands; None if none is seen at its foot.
+
+    What hangs in the air has nothing at its foot: seen at an angle, what is below it in the picture is far behind it.
+    Seen straight from above nobody can tell, and it is taken to stand.
 
     Args:
         points_m: (N, 3), of the thing, z up.
-        beside_m: (M,), heights of what is around it in the picture.
+        beside_m: (M, 3), of what is around it in the picture.
     """
-    lowest_m, top_m = np.quantile(points_m[:, 2], LOWEST), points_m[:, 2].max()
-    heights_m = np.sort(beside_m[beside_m < lowest_m + 2 * LEVEL_M])
+    (x, y), sides_m, degrees = cv2.minAreaRect(points_m[:, :2].astype(np.float32))
+    turn = np.radians(degrees)
+    along_m = (beside_m[:, :2] - (x, y)) @ ((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn)))
+    at_foot_m = beside_m[(np.abs(along_m) <= np.array(sides_m) / 2 + FOOT_M).all(axis=1), 2]
+    lowest_m = np.quantile(points_m[:, 2], LOWEST)
+    heights_m = np.sort(at_foot_m[at_foot_m < lowest_m + 2 * LEVEL_M])
     if len(heights_m) < FEWEST_SUPPORT_POINTS:
         return None
     ends = np.searchsorted(heights_m, heights_m + LEVEL_M, side='right')
     counts = ends - np.arange(len(heights_m))
     start = int(counts.argmax())
-    if counts[start] < SUPPORT * len(beside_m):
+    if counts[start] < SUPPORT * len(at_foot_m):
         return None
-    support_m = float(np.median(heights_m[start : ends[start]]))
-    return support_m if lowest_m - support_m <= top_m - lowest_m + 2 * LEVEL_M else None
+    return float(np.median(heights_m[start : ends[start]]))
 
 
 def _in_frame(points_m: Points, pose: Matrix) -> NDArray[np.float64]:

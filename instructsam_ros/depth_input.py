@@ -21,6 +21,10 @@ Depth = tuple[NDArray[np.float32], Matrix]
 """Metres (H, W), NaN where unknown or out of range, and the intrinsics (3, 3)."""
 
 
+NOT_ARRIVED = ('no depth', 'no calibration')
+"""Kinds of `NoDepthError` that time may cure."""
+
+
 class NoDepthError(FrameError):
     """An image has no depth that fits it.
 
@@ -90,12 +94,12 @@ class DepthInput:
         Raises:
             NoDepthError: nothing fits.
         """
-        intrinsics = self._intrinsics(size_wh)
         message = self._ring.settle(match)
         if message is None:
             raise NoDepthError(
-                'none', f"no depth has arrived on '{self._topic(0)}'; check the remapping of depth/image"
+                NOT_ARRIVED[0], f"no depth has arrived on '{self._topic(0)}'; check the remapping of depth/image"
             )
+        intrinsics = self._intrinsics(size_wh)
         if match.offset_ns > options.max_offset_s * 1e9:
             raise NoDepthError(
                 'offset',
@@ -128,7 +132,7 @@ class DepthInput:
         info = self._camera_info
         if info is None:
             raise NoDepthError(
-                'no calibration',
+                NOT_ARRIVED[1],
                 f"no camera_info has arrived on '{self._topic(1)}'; check the remapping of camera_info",
             )
         if (info.width, info.height) != size_wh:

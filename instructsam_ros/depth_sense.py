@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +14,14 @@ from std_msgs.msg import Header
 from instructsam_ros import convert
 from instructsam_ros.box_frame import BoxFrame, UnknownPoseError, check_tf2
 from instructsam_ros.boxes3d import fit_principal, fit_upright
-from instructsam_ros.depth_input import DepthInput, DepthOptions, NoDepthError
+from instructsam_ros.depth_input import NOT_ARRIVED, DepthInput, DepthOptions, NoDepthError
 from instructsam_ros.depth_ring import Match
 from instructsam_ros.measuring import Fit, measure, no_box
 from instructsam_ros.worker import Answer
 
 LOG_PERIOD_S = 5.0
+PATIENCE_S = 2.0
+"""Of what has not arrived at all nothing is said before; discovery takes a while."""
 
 
 class DepthSense:
@@ -40,6 +43,7 @@ class DepthSense:
         self._input: DepthInput | None = None
         self._box_frame: BoxFrame | None = None
         self._warned: set[str] = set()
+        self._since_s = 0.0
         self.missed = 0
 
     def check(self) -> None:
@@ -55,6 +59,7 @@ class DepthSense:
         """Start listening, if depth is enabled."""
         options = self._options()
         self._warned.clear()
+        self._since_s = time.monotonic()
         if options.enabled:
             self._input = DepthInput(self._node)
             self._box_frame = BoxFrame(self._node, options.box_frame) if options.box_frame else None
@@ -101,6 +106,7 @@ class DepthSense:
 
     def _miss(self, error: NoDepthError) -> None:
         self.missed += 1
-        if error.kind not in self._warned:
+        is_early = error.kind in NOT_ARRIVED and time.monotonic() - self._since_s < PATIENCE_S
+        if error.kind not in self._warned and not is_early:
             self._warned.add(error.kind)
             self._node.get_logger().warning(f'no 3D: {error}')

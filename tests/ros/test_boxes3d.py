@@ -114,12 +114,14 @@ def test_of_a_few_points_there_is_no_box(kind):
 
 def test_support_is_the_level_that_most_of_what_is_around_has():
     rng = np.random.default_rng(0)
-    points_m = rng.uniform(0.02, 0.1, (500, 3))
-    table_m, others_m = rng.normal(0.0, 0.001, 300), rng.uniform(0.03, 0.3, 200)
+    points_m = rng.uniform((-0.05, -0.03, 0.02), (0.05, 0.03, 0.1), (500, 3))
+    foot_m, reach = rng.uniform(-0.05, 0.05, (300, 2)), np.array((0.02, 0.0))
+    table_m = np.column_stack([foot_m + reach, rng.normal(0.0, 0.001, 300)])
+    others_m = np.column_stack([foot_m, rng.uniform(0.04, 0.3, 300)])
     assert support_height(points_m, np.concatenate([table_m, others_m])) == pytest.approx(0.0, abs=0.001)
     assert support_height(points_m, others_m) is None
     assert support_height(points_m, table_m[:5]) is None
-    assert support_height(points_m, table_m - 0.2) is None, 'too far below to stand on'
+    assert support_height(points_m, table_m + np.array((0.2, 0, 0))) is None, 'not at its foot'
 
 
 @pytest.fixture(scope='module')
