@@ -26,8 +26,10 @@ LEVEL_M = 0.005
 SUPPORT = 0.2
 """Share of the points at the foot of a thing that are on what it stands on, at least."""
 FEWEST_SUPPORT_POINTS = 10
-FOOT_M = 0.03
+FOOT_M = 0.02
 """Points so far around a thing, seen from above, are at its foot."""
+FOOT_PX = 5
+"""And so many pixels more: between the points of a thing and what is beside it `Surface` leaves a gap."""
 LOWEST = 0.02
 """Share of a thing's points that may be lower than what counts as its lowest point."""
 
@@ -103,7 +105,7 @@ def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
     if len(surface.points_m) < FEWEST_POINTS:
         return None
     points_m = _in_frame(surface.points_m, pose)
-    bottom_m = support_height(points_m, _in_frame(surface.beside_m, pose))
+    bottom_m = support_height(points_m, _in_frame(surface.beside_m, pose), FOOT_M + FOOT_PX * surface.step_m)
     if bottom_m is None:
         bottom_m = float(points_m[:, 2].min())
     else:
@@ -122,7 +124,7 @@ def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
     return box.moved(np.asarray(np.linalg.inv(pose), dtype=np.float64))
 
 
-def support_height(points_m: NDArray[np.float64], beside_m: NDArray[np.float64]) -> float | None:
+def support_height(points_m: NDArray[np.float64], beside_m: NDArray[np.float64], reach_m: float) -> float | None:
     """The height of the level surface on which a thing stands; None if none is seen at its foot.
 
     What hangs in the air has nothing at its foot: seen at an angle, what is below it in the picture is far behind it.
@@ -131,11 +133,12 @@ def support_height(points_m: NDArray[np.float64], beside_m: NDArray[np.float64])
     Args:
         points_m: (N, 3), of the thing, z up.
         beside_m: (M, 3), of what is around it in the picture.
+        reach_m: how far around it is its foot, seen from above.
     """
     (x, y), sides_m, degrees = cv2.minAreaRect(points_m[:, :2].astype(np.float32))
     turn = np.radians(degrees)
     along_m = (beside_m[:, :2] - (x, y)) @ ((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn)))
-    at_foot_m = beside_m[(np.abs(along_m) <= np.array(sides_m) / 2 + FOOT_M).all(axis=1), 2]
+    at_foot_m = beside_m[(np.abs(along_m) <= np.array(sides_m) / 2 + reach_m).all(axis=1), 2]
     lowest_m = np.quantile(points_m[:, 2], LOWEST)
     heights_m = np.sort(at_foot_m[at_foot_m < lowest_m + 2 * LEVEL_M])
     if len(heights_m) < FEWEST_SUPPORT_POINTS:

@@ -118,10 +118,10 @@ def test_support_is_the_level_that_most_of_what_is_around_has():
     foot_m, reach = rng.uniform(-0.05, 0.05, (300, 2)), np.array((0.02, 0.0))
     table_m = np.column_stack([foot_m + reach, rng.normal(0.0, 0.001, 300)])
     others_m = np.column_stack([foot_m, rng.uniform(0.04, 0.3, 300)])
-    assert support_height(points_m, np.concatenate([table_m, others_m])) == pytest.approx(0.0, abs=0.001)
-    assert support_height(points_m, others_m) is None
-    assert support_height(points_m, table_m[:5]) is None
-    assert support_height(points_m, table_m + np.array((0.2, 0, 0))) is None, 'not at its foot'
+    assert support_height(points_m, np.concatenate([table_m, others_m]), 0.03) == pytest.approx(0.0, abs=0.001)
+    assert support_height(points_m, others_m, 0.03) is None
+    assert support_height(points_m, table_m[:5], 0.03) is None
+    assert support_height(points_m, table_m + np.array((0.2, 0, 0)), 0.03) is None, 'not at its foot'
 
 
 @pytest.fixture(scope='module')

@@ -21,6 +21,7 @@ from instructsam_ros.geometry import make_camera_info
 from instructsam_ros.srv import Segment
 from tests.ros.fake_segmenter import COLOURS_RGB
 from tests.ros.graph import Graph
+from tests.ros.test_faults import check_documented, logged
 
 SIZE_WH = (64, 48)
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
@@ -163,6 +164,7 @@ def test_what_does_not_fit_is_said_once_and_answered_without_3d(
     camera.encoding = spoilt.get('encoding', '32FC1')
     graph.play(images, until=lambda: said in log() and node._depth.missed >= 5, make=camera.image)
     assert log().count(said) == 1
+    check_documented(logged(graph, log, said))
     assert answers[-1].instances[0].size.x == 0
     assert answers[-1].instances[0].box.width == 20
     for name, value in {'encoding': '32FC1', 'intrinsics': INTRINSICS, 'offset_ns': 0}.items():
@@ -183,7 +185,7 @@ def test_without_depth_it_answers_and_counts(graph: Graph, log: Callable[[], str
         return int(values.get('answers without depth', 0))
 
     graph.play(graph.camera(), until=lambda: missed() >= 3)
-    assert "no depth has arrived on '/depth/image'; check the remapping of depth/image" in log()
+    check_documented(logged(graph, log, 'no 3D'))
     assert answers[-1].instances[0].size.x == 0
     assert [marker.action for marker in markers[-1].markers] == [Marker.DELETEALL]
 
@@ -199,8 +201,9 @@ def test_broken_depth_does_not_end_the_node(graph: Graph, log: Callable[[], str]
 
     camera.depth.publish = publish_half
     graph.play(images, until=lambda: 'no 3D: depth image: data is 100 bytes' in log(), make=camera.image)
+    check_documented(logged(graph, log, 'no 3D'))
     camera.depth.publish = publish
-    graph.play(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
+    graph.play(images, until=lambda: answers and answers[-1].instances[0].size.x > 0, make=camera.image)
 
 
 def test_listens_to_depth_only_when_told_and_while_active(graph: Graph):
