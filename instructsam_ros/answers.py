@@ -70,6 +70,10 @@ class Answers:
         except Exception:
             self.survive()
 
+    def wants_scene(self, camera: str) -> bool:
+        """Whether somebody wants depth of the images of a camera even where there is no instance in them."""
+        return self._outputs[camera].wants_scene
+
     def note(self, answer: Answer) -> None:
         """Count an answer, and log why there is none."""
         if answer.segmentation is not None:

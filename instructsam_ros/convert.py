@@ -196,13 +196,18 @@ def read_segmentation(message: Segmentation) -> ModelSegmentation:
     )
 
 
-def make_labels(segmentation: ModelSegmentation, header: Header) -> Image:
-    """mono16 label image: 0 is background, k is instance k counted from 1; the better score wins an overlap."""
+def label_pixels(segmentation: ModelSegmentation) -> NDArray[np.uint16]:
+    """uint16 (H, W): 0 is background, k is instance k counted from 1; the better score wins an overlap."""
     width, height = segmentation.size_wh
     labels = np.zeros((height, width), dtype=np.uint16)
     for number, instance in reversed(list(enumerate(segmentation.instances, start=1))):
         labels[instance.mask] = number
-    return make_image(labels, 'mono16', header)
+    return labels
+
+
+def make_labels(segmentation: ModelSegmentation, header: Header) -> Image:
+    """mono16 label image: the `label_pixels`."""
+    return make_image(label_pixels(segmentation), 'mono16', header)
 
 
 def make_target(segmentation: ModelSegmentation, header: Header) -> Image:

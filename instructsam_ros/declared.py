@@ -32,7 +32,7 @@ def declared(
         range_: smallest and largest value.
         choices: all values that it may have; empty for any.
         change: when it may be changed.
-        name: of the parameter, where it is not that of the field: with a dot for the group.
+        name: of the parameter, with dots for groups; empty for that of the field.
     """
     metadata = {'description': description, 'range': range_, 'choices': choices, 'change': change, 'name': name}
     return field(default=default, metadata=metadata)

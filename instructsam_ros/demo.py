@@ -3,7 +3,8 @@
 python -m instructsam_ros.demo [--checkpoint C] [--instructions 5] [--each 1] [--out demo]
 
 The planner shows moving scenes to the node, publishes instructions, waits for the answers over DDS and compares them
-with the truth at the stamps of their pictures: do the masks agree, and is the target's median point on the right thing?
+with the truth at the stamps of their pictures: do the masks agree, is the target's median point on the right thing, and
+how far is its 3D box from the true one? The boxes stand upright on the table where tf2_ros and tf2_msgs are installed.
 It prints a table and, as the last line, one JSON document.
 """
 
@@ -15,6 +16,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -27,6 +29,7 @@ from rich.table import Table
 
 from instructsam_model.draw import overlay
 from instructsam_ros import convert
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.geometry import project
 from instructsam_ros.judgement import Question, Result, judge
 from instructsam_ros.moments import Moments
@@ -41,6 +44,8 @@ SIZE_WH = (320, 240)
 RATE_HZ = 5.0
 CANDIDATES = 12
 """Instructions about a scene to choose from."""
+BOX_FRAME = 'table' if find_spec('tf2_ros') and find_spec('tf2_msgs') else ''
+"""Nobody is told where the camera is without these."""
 GREEN_RGB, RED_RGB = (0, 200, 80), (230, 30, 30)
 
 
@@ -85,7 +90,8 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
         The results, and the seconds until the node was ready.
     """
     camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
-    with open_session('sim_camera', camera, arguments) as (planner, ready_s):
+    depth = {'depth.enabled': True, 'depth.box_frame': BOX_FRAME}
+    with open_session('sim_camera', camera, arguments, **depth) as (planner, ready_s):
         moments = Moments(planner.node)
         progress = track(asked, 'asking', console=console, transient=True)
         return [ask(planner, moments, question) for question in progress], ready_s
@@ -102,7 +108,9 @@ def ask(planner: Planner, moments: Moments, question: Question) -> Result:
     message = planner.ask(question.text)
     stamp_ns = convert.stamp_ns(message.header.stamp)
     moment = planner.wait_for(lambda: moments.at(stamp_ns), 'the truth about a picture')
-    return judge(question, convert.read_segmentation(message), moment, message.latency)
+    best = message.instances[0] if message.instances else None
+    box = OrientedBox.read(best.pose, best.size) if best is not None and best.size.x > 0 else None
+    return judge(question, convert.read_segmentation(message), moment, message.latency, box)
 
 
 def write_overlays(results: Iterable[Result], folder: Path) -> None:
@@ -134,14 +142,19 @@ def make_table(results: Iterable[Result]) -> Table:
     return table
 
 
-def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | None]:
+def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | str | None]:
     """The numbers of the run; shares are None where nothing was asked that they are shares of."""
     with_target = [result.is_right for result in results if result.question.targets]
     without = [result.is_right for result in results if not result.question.targets]
+    boxes = [result.box_error for result in results if result.box_error is not None]
     return {
         'mean_iou': round(float(np.mean([result.iou for result in results])), 4),
         'target_point_on_object': _share(with_target),
         'nothing_found_where_nothing_is': _share(without),
+        'box_centre_error_p50_m': _median([each.centre_m for each in boxes]),
+        'box_size_error_p50_m': _median([each.size_m for each in boxes]),
+        'boxes': len(boxes),
+        'box_frame': BOX_FRAME,
         'questions': len(results),
         'questions_without_target': len(without),
         'scenes': len({result.question.seed for result in results}),
@@ -181,6 +194,10 @@ def _count(text: str) -> int:
     if (count := int(text)) < 1:
         raise argparse.ArgumentTypeError(f'expected at least 1, got {count}')
     return count
+
+
+def _median(values: list[float]) -> float | None:
+    return round(float(np.median(values)), 4) if values else None
 
 
 def _share(hits: list[bool]) -> float | None:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
+
+if TYPE_CHECKING:
+    from instructsam_ros.measuring import Measurement
+    from instructsam_ros.surfaces import Surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +24,14 @@ class Capture:
         message: what the worker's `decode` reads.
         camera: name of the camera that it is from; empty where there is only one.
         age_s: seconds from its stamp to its arrival, on the camera's clock; 0 when nobody needs to know.
+        depth: whatever leads to the depth of the picture; None when nobody measures.
         arrived_s: when it came in, on the clock of `time.monotonic`.
     """
 
     message: Any
     camera: str = ''
     age_s: float = 0.0
+    depth: Any = None
     arrived_s: float = field(default_factory=time.monotonic)
 
 
@@ -41,6 +47,7 @@ class Answer:
         error: why there is no answer; empty otherwise.
         cause: the exception behind `error`, if one was raised.
         inference_s: seconds that the model took.
+        measurement: where the instances are in 3D; None without depth.
     """
 
     instruction: Instruction
@@ -50,6 +57,12 @@ class Answer:
     error: str = ''
     cause: BaseException | None = None
     inference_s: float = 0.0
+    measurement: Measurement | None = None
+
+    @property
+    def target(self) -> Surface | None:
+        """What depth shows of the best instance; None without one, or without depth."""
+        return self.measurement.surfaces[0] if self.measurement is not None and self.measurement.surfaces else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_model.masks import mask_iou, merge_masks
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.geometry import back_project, project
 from instructsam_ros.moments import Moment
 
@@ -35,6 +36,19 @@ class Question:
     targets: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class BoxError:
+    """How far a 3D box is from the true one.
+
+    Attributes:
+        centre_m: distance of the centres.
+        size_m: mean difference of the edge lengths, each in the order of their lengths, as axes may be named otherwise.
+    """
+
+    centre_m: float
+    size_m: float
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What the system made of a question.
@@ -47,6 +61,7 @@ class Result:
         point_m: (3,), median point of the best instance in the optical frame; None without one.
         is_right: that point is on a thing that was meant; where none was meant, nothing was found.
         latency_s: from the arrival of the picture at the node to the publication of the answer.
+        box_error: of the 3D box of the best instance; None where it has none, or is no target.
     """
 
     question: Question
@@ -56,10 +71,17 @@ class Result:
     point_m: NDArray[np.float64] | None
     is_right: bool
     latency_s: float
+    box_error: BoxError | None = None
 
 
-def judge(question: Question, segmentation: Segmentation, moment: Moment, latency_s: float) -> Result:
-    """Compare an answer with the truth."""
+def judge(
+    question: Question,
+    segmentation: Segmentation,
+    moment: Moment,
+    latency_s: float,
+    box: OrientedBox | None = None,
+) -> Result:
+    """Compare an answer, and the 3D box of its best instance, with the truth."""
     truth = np.isin(moment.labels, question.targets)
     found = merge_masks((instance.mask for instance in segmentation.instances), truth.shape)
     point_m = target_point(segmentation, moment)
@@ -67,7 +89,18 @@ def judge(question: Question, segmentation: Segmentation, moment: Moment, latenc
         is_right = point_m is not None and is_on(point_m, question.targets, moment)
     else:
         is_right = not segmentation.instances
-    return Result(question, segmentation, moment, mask_iou(found, truth), point_m, is_right, latency_s)
+    box_error = find_box_error(box, question.targets, moment) if box is not None and is_right else None
+    return Result(question, segmentation, moment, mask_iou(found, truth), point_m, is_right, latency_s, box_error)
+
+
+def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: Moment) -> BoxError | None:
+    """How far a box is from that of the nearest target; None where the truth is not known."""
+    true_boxes = [moment.boxes[label] for label in targets if label in moment.boxes]
+    if not true_boxes:
+        return None
+    true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.centre_m - each.centre_m)))
+    lengths_m = np.abs(np.sort(box.size_m) - np.sort(true_box.size_m))
+    return BoxError(float(np.linalg.norm(box.centre_m - true_box.centre_m)), float(lengths_m.mean()))
 
 
 def target_point(segmentation: Segmentation, moment: Moment) -> NDArray[np.float64] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,20 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
+from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros import convert
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.depth import read_depth
 from instructsam_ros.geometry import read_intrinsics
 
-TOPICS = {'image': Image, 'depth/image': Image, 'camera_info': CameraInfo, 'sim_camera/truth/labels': Image}
+TOPICS = {
+    'image': Image,
+    'depth/image': Image,
+    'camera_info': CameraInfo,
+    'sim_camera/truth/labels': Image,
+    'sim_camera/truth/boxes': MarkerArray,
+}
 KEPT = 300
 """Moments; half a minute of a camera of 10 Hz."""
 
@@ -30,12 +39,14 @@ class Moment:
         depth_m: float32 (H, W), along the optical axis; NaN or 0 where unknown.
         intrinsics: float64 (3, 3).
         labels: uint16 (H, W), the truth: which thing each pixel shows, 0 for none.
+        boxes: the truth: the box around each thing in the optical frame, by label.
     """
 
     image_rgb: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
     intrinsics: NDArray[np.float64]
     labels: NDArray[np.uint16]
+    boxes: Mapping[int, OrientedBox] = field(default_factory=dict)
 
 
 class Moments:
@@ -59,12 +70,13 @@ class Moments:
         heard = self._heard.get(stamp_ns, {})
         if len(heard) < len(TOPICS):
             return None
-        image, depth, camera_info, labels = (heard[topic] for topic in TOPICS)
+        image, depth, camera_info, labels, boxes = (heard[topic] for topic in TOPICS)
         return Moment(
             convert.read_image(image),
             read_depth(depth),
             read_intrinsics(camera_info),
             convert.read_pixels(labels, ('mono16',), 'a picture of labels'),
+            {each.id: OrientedBox.read(each.pose, each.scale) for each in boxes.markers if each.action == Marker.ADD},
         )
 
     def clear(self) -> None:
@@ -72,6 +84,7 @@ class Moments:
         self._heard.clear()
 
     def _hear(self, topic: str, message: Any) -> None:
-        self._heard.setdefault(convert.stamp_ns(message.header.stamp), {})[topic] = message
+        header = message.markers[0].header if isinstance(message, MarkerArray) else message.header
+        self._heard.setdefault(convert.stamp_ns(header.stamp), {})[topic] = message
         if len(self._heard) > KEPT:
             del self._heard[min(self._heard)]

@@ -22,6 +22,7 @@ from instructsam_ros import convert
 from instructsam_ros.action import Track
 from instructsam_ros.answers import LOG_PERIOD_S, Answers
 from instructsam_ros.declared import change, declare
+from instructsam_ros.depth_sense import DepthSense
 from instructsam_ros.diagnostics import Health, Statistics, diagnostic_array
 from instructsam_ros.jobs import Answer, Capture, Job, Question
 from instructsam_ros.loading import Load, load_checkpoint, load_warm
@@ -60,6 +61,7 @@ class SegmenterNode(LifecycleNode):
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
         self._statistics = Statistics()
         self._health = Health()
+        self._depth = DepthSense(self, lambda: self._values.depth, lambda camera: self._answers.wants_scene(camera))
         # Where this raises, destroy_node must find all of the above.
         self._values = declare(self, NodeParameters)
         self._scheduler = Scheduler(self._values.camera_names)
@@ -88,9 +90,12 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights; on failure say why and stay unconfigured."""
-        supervisor = Supervisor(lambda: load_warm(self._load, self._values), convert.read_frame, self._scheduler)
+        supervisor = Supervisor(
+            lambda: load_warm(self._load, self._values), convert.read_frame, self._scheduler, self._depth.complete
+        )
         started_s = time.monotonic()
         try:
+            self._depth.check()
             supervisor.start()
         except (CheckpointError, ConfigError) as error:
             self.get_logger().error(f'not configured: {error}')
@@ -111,6 +116,7 @@ class SegmenterNode(LifecycleNode):
         self._health.given_up = ''
         names, transport = self._values.camera_names, self._values.image_transport
         self._cameras = [Camera(self, transport, partial(self._on_image, name), name) for name in names]
+        self._depth.subscribe(names)
         self._instruction_topic.subscribe()
         topics = ', '.join(f"'{camera.topic}'" for camera in self._cameras)
         self.get_logger().info(f'active, listening to {topics}')
@@ -145,6 +151,7 @@ class SegmenterNode(LifecycleNode):
 
     def _stop_listening(self, reason: str) -> None:
         self._instruction_topic.unsubscribe()
+        self._depth.unsubscribe()
         for camera in self._cameras:
             camera.destroy()
         self._cameras = []
@@ -170,7 +177,7 @@ class SegmenterNode(LifecycleNode):
         self._statistics.received += 1
         self._statistics.images.add()
         age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
-        self._scheduler.offer(Capture(message, camera, age_ns / 1e9))
+        self._scheduler.offer(Capture(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
 
     def _on_instruction(self, text: str) -> None:
         try:
@@ -188,7 +195,8 @@ class SegmenterNode(LifecycleNode):
         selection, camera = self._prepare(request.min_score, request.camera)
         instruction = Instruction(request.instruction, request.request_id)
         image = request.image
-        capture = Capture(image, camera) if image.data or image.width or image.height else None
+        is_given = image.data or image.width or image.height
+        capture = Capture(image, camera, depth=self._depth.follow(camera, image.header)) if is_given else None
         timeout_s = self._values.request_timeout
         return self._scheduler.ask(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
 
@@ -261,6 +269,7 @@ class SegmenterNode(LifecycleNode):
             'images replaced': str(self._scheduler.replaced),
             'images too old': str(self._scheduler.too_old),
             'requests waiting': str(self._scheduler.waiting),
+            'answers without depth': str(self._depth.missed),
             'segmenter restarts': str(self._supervisor.restarts if self._supervisor is not None else 0),
             **self._statistics.report(),
             **self._health.memory(self._supervisor.segmenter if self._supervisor is not None else None),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
 from instructsam_ros.declared import Parameters, declared
+from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.jobs import Tuning
 from instructsam_ros.supervisor import Limits
 
@@ -92,12 +93,28 @@ class NodeParameters(Parameters):
         15, 'An object that is absent from more images than this gets a new id.', range_=(0, 10000),
         name='tracking.max_missed',
     )  # fmt: skip
+    depth_enabled: bool = declared(
+        False, 'Listen to depth/image and camera_info of each camera, and say where things are in 3D.',
+        name='depth.enabled', change='while unconfigured',
+    )  # fmt: skip
+    depth_max_offset: float = declared(
+        0.02, 's; depth belongs to an image when their stamps are at most so far apart.',
+        range_=(0.0, 1.0), name='depth.max_offset',
+    )  # fmt: skip
+    depth_min: float = declared(0.1, 'm; nearer depth is left out.', range_=(0.0, 1000.0), name='depth.min')
+    depth_max: float = declared(3.0, 'm; farther depth is left out.', range_=(0.0, 1000.0), name='depth.max')
+    depth_box_frame: str = declared(
+        '', 'Frame in which 3D boxes stand upright, its z up, such as base_link; needs tf2_ros. Empty: boxes lie along '
+        'the principal axes of their points.', name='depth.box_frame', change='while unconfigured',
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         standing_instruction(self.instruction)
         standing_instructions(self.instructions)
         check_cameras(self.cameras)
+        if self.depth_min >= self.depth_max:
+            raise ConfigError(f'depth.min: expected less than depth.max, {self.depth_max:g}, got {self.depth_min:g}')
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -118,6 +135,13 @@ class NodeParameters(Parameters):
     def limits(self) -> Limits:
         """How much of the model is put up with."""
         return Limits(self.stuck_timeout, self.max_failures)
+
+    @property
+    def depth(self) -> DepthOptions:
+        """How 3D is made of depth."""
+        return DepthOptions(
+            self.depth_enabled, self.depth_max_offset, (self.depth_min, self.depth_max), self.depth_box_frame
+        )
 
 
 def standing_instruction(text: str) -> Instruction | None:

@@ -13,7 +13,7 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
-from instructsam_ros import convert
+from instructsam_ros import clouds, convert
 from instructsam_ros.jobs import Answer, Job
 from instructsam_ros.publishers import make_answer
 from instructsam_ros.srv import Segment
@@ -73,4 +73,6 @@ def _fill(response: Segment.Response, answer: Answer) -> Segment.Response:
     response.segmentation = make_answer(answer, header)
     if answer.segmentation is not None:
         response.mask = convert.make_target(answer.segmentation, header)
+        if answer.frame is not None:
+            response.points = clouds.make_target(answer.target, answer.frame.image_rgb, header)
     return response

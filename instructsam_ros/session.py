@@ -55,9 +55,15 @@ def run_session(command: str, work: Callable[[], T]) -> T:
 
 @contextmanager
 def open_session(
-    camera: str, parameters: Mapping[str, Any], arguments: argparse.Namespace
+    camera: str, parameters: Mapping[str, Any], arguments: argparse.Namespace, **node_parameters: Any
 ) -> Iterator[tuple[Planner, float]]:
     """Start a camera, which is a module and a node of this name, and the node; end them with the context.
+
+    Args:
+        camera: its name.
+        parameters: of the camera.
+        arguments: those of `add_arguments`.
+        **node_parameters: of the node, beside what the arguments say.
 
     Yields:
         A planner of both, brought up, and the seconds until they were ready.
@@ -65,7 +71,7 @@ def open_session(
     Raises:
         ChildError, PeerError: a process has ended, or the node cannot be configured.
     """
-    node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False}
+    node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False, **node_parameters}
     started_s = time.monotonic()
     with (
         Child('-m', f'instructsam_ros.{camera}', parameters=dict(parameters)) as camera_process,

@@ -21,13 +21,16 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
 from instructsam_ros import convert
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.declared import Parameters, change, declare, declared
 from instructsam_ros.depth import UNITS_M, make_depth
 from instructsam_ros.geometry import Matrix, make_camera_info, make_transform
+from instructsam_ros.markers import make_box_marker
 from instructsam_ros.running import run
 from instructsam_training.tabletop.facts import View
 from instructsam_training.tabletop.headless import RenderError
@@ -35,6 +38,7 @@ from instructsam_training.tabletop.sampling import sample_scene
 
 if TYPE_CHECKING:
     from instructsam_training.tabletop.render import Renderer
+    from instructsam_training.tabletop.scene import Scene
 
 LOG_PERIOD_S = 5.0
 
@@ -92,10 +96,11 @@ class Outputs:
         self._depth = _publisher(node, Image, 'depth/image')
         self._camera_info = _publisher(node, CameraInfo, 'camera_info')
         self._labels = _publisher(node, Image, '~/truth/labels')
+        self._boxes = _publisher(node, MarkerArray, '~/truth/boxes')
         self._transform = _transform_publisher(node, moving=values.moving)
 
-    def publish(self, view: View, shot: Shot) -> None:
-        """Tell all about a view."""
+    def publish(self, view: View, scene: Scene, shot: Shot) -> None:
+        """Tell all about a view of a scene."""
         header = shot.header
         height, width = view.labels.shape
         self._publish_transform(view.camera_pose, header)
@@ -103,6 +108,7 @@ class Outputs:
         self._image.publish(convert.make_image(view.image_rgb, 'rgb8', header))
         self._depth.publish(make_depth(view.depth_m, shot.depth_encoding, header))
         self._labels.publish(convert.make_image(view.labels, 'mono16', header))
+        self._boxes.publish(make_truth(view, scene, header))
 
     def _publish_transform(self, pose: Matrix, header: Header) -> None:
         if self._transform is None or (self._is_static and np.array_equal(pose, self._pose)):
@@ -159,7 +165,8 @@ class SimCamera(Node):
         """Draw and publish; runs in the drawer's thread."""
         assert self._renderer is not None
         try:
-            self._outputs.publish(self._renderer.view(_scene(shot.seed).moved(shot.time_s)), shot)
+            scene = _scene(shot.seed).moved(shot.time_s)
+            self._outputs.publish(self._renderer.view(scene), scene, shot)
         except Exception:
             if self.context.ok():  # at shutdown the middleware goes before the thread does
                 self.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
@@ -180,6 +187,18 @@ class SimCamera(Node):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     run(SimCamera, args)
+
+
+def make_truth(view: View, scene: Scene, header: Header) -> MarkerArray:
+    """The box around each thing of which something is seen, in the optical frame; its id is its label."""
+    from_table = np.asarray(np.linalg.inv(view.camera_pose), dtype=np.float64)
+    bodies = {body.label: body for body in scene.bodies}
+    markers = [Marker(header=header, action=Marker.DELETEALL)]
+    for body in (bodies[thing.label] for thing in view.things):
+        box = OrientedBox(np.array(body.position_m), body.rotation, np.array(body.size_m)).moved(from_table)
+        red, green, blue = body.rgb
+        markers.append(make_box_marker(box, body.label, ColorRGBA(r=red, g=green, b=blue, a=0.3), header))
+    return MarkerArray(markers=markers)
 
 
 _scene = lru_cache(maxsize=1)(sample_scene)

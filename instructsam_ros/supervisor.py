@@ -44,6 +44,7 @@ class Supervisor:
         load: makes the segmenter, in the worker's thread.
         decode: reads the message of a capture.
         scheduler: gives the jobs.
+        complete: adds to an answer what is not the model's business, in the worker's thread; must not raise.
 
     Attributes:
         limits: may be changed at any time.
@@ -52,10 +53,17 @@ class Supervisor:
         trouble: what is wrong with the model at present; empty when nothing is.
     """
 
-    def __init__(self, load: Callable[[], Segmenter], decode: Callable[[Any], Frame], scheduler: Scheduler) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Segmenter],
+        decode: Callable[[Any], Frame],
+        scheduler: Scheduler,
+        complete: Callable[[Answer], Answer] = lambda answer: answer,
+    ) -> None:
         self._load = load
         self._decode = decode
         self._scheduler = scheduler
+        self._complete = complete
         self._worker = self._make_worker()
         self._abandoned: Worker | None = None
         self._stuck: Job | None = None
@@ -111,7 +119,7 @@ class Supervisor:
         return ''
 
     def _make_worker(self) -> Worker:
-        return Worker(self._load_anew, self._decode, self._scheduler, self._report)
+        return Worker(self._load_anew, self._decode, self._scheduler, self._report, self._complete)
 
     def _load_anew(self) -> Segmenter:
         gc.collect()  # what ran out of memory may be held by the cycles of its exception

@@ -23,6 +23,7 @@ class Worker:
         decode: reads the message of a capture; raises FrameError when it is broken.
         scheduler: gives the jobs.
         report: is told every answer of the segmenter, before whoever asked; must not raise.
+        complete: adds to an answer what is not the model's business, in the worker's thread; must not raise.
 
     Attributes:
         ready: done once the segmenter is loaded; holds what loading raised.
@@ -35,11 +36,13 @@ class Worker:
         decode: Callable[[Any], Frame],
         scheduler: Scheduler,
         report: Callable[[Answer], None],
+        complete: Callable[[Answer], Answer],
     ) -> None:
         self._load = load
         self._decode = decode
         self._scheduler = scheduler
         self._report = report
+        self._complete = complete
         self._retired = threading.Event()
         self._decoded: tuple[Capture, Frame] | None = None
         self._at_work: tuple[Job, float] | None = None
@@ -90,7 +93,7 @@ class Worker:
                 answer = self._answer(self.segmenter, job)
                 if not job.answer.done():  # else somebody has given up waiting and has said so
                     self._report(answer)
-                    job.settle(answer)
+                    job.settle(self._complete(answer))
                 self._at_work = None
                 if answer.cause is not None and (is_out_of_memory(answer.cause) or is_fatal(answer.cause)):
                     return

@@ -18,7 +18,10 @@ PASSED_ON = {
     'instruction': 'Standing instruction to start with; ~/instruction of the segmenter replaces it.',
     'checkpoint': 'Folder or hub id of the checkpoint. Empty: the small one of this package, which knows such tables.',
     'device': 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.',
+    'depth.enabled': 'Say where things are in 3D.',
+    'depth.box_frame': 'Frame in which 3D boxes stand upright. Empty: boxes lie along their principal axes.',
 }
+DEFAULTS = {'depth.enabled': 'true', 'depth.box_frame': 'table'}
 CAMERA = {'seed': int, 'rate_hz': float, 'moving': bool}
 RVIZ_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'rviz', 'demo.rviz'])
 
@@ -30,7 +33,10 @@ def generate_launch_description() -> LaunchDescription:
     perception = PythonLaunchDescriptionSource([ThisLaunchFileDir(), '/perception.launch.py'])
     parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in CAMERA.items()}
     return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value='', description=text) for name, text in PASSED_ON.items()),
+        *(
+            DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ''), description=text)
+            for name, text in PASSED_ON.items()
+        ),
         DeclareLaunchArgument('seed', default_value='1', description='Which scene is on the table.'),
         DeclareLaunchArgument('rate_hz', default_value='5.0', description='Pictures per second.'),
         DeclareLaunchArgument(

@@ -1,6 +1,11 @@
-"""Starts the segmenter node, by default configured and active.
+r"""Starts the segmenter node, by default configured and active.
 
 ros2 launch instructsam_ros perception.launch.py checkpoint:=CircleRadon/InstructSAM-2B image:=/camera/image_raw
+
+and with depth, registered to the images:
+
+ros2 launch instructsam_ros perception.launch.py ... depth.enabled:=true depth:=/camera/aligned_depth/image_raw \
+    camera_info:=/camera/camera_info depth.box_frame:=base_link
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -15,7 +20,15 @@ from instructsam_ros.transport import transport_environment
 PARAMS_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config', 'perception.yaml'])
 
 # Left empty, these say nothing and params_file decides.
-PARAMETERS = {'checkpoint': str, 'device': str, 'instruction': str, 'use_sim_time': bool, 'autostart': bool}
+PARAMETERS = {
+    'checkpoint': str,
+    'device': str,
+    'instruction': str,
+    'depth.enabled': bool,
+    'depth.box_frame': str,
+    'use_sim_time': bool,
+    'autostart': bool,
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -24,7 +37,10 @@ def generate_launch_description() -> LaunchDescription:
     levels = ('debug', 'info', 'warn', 'error', 'fatal')
     return LaunchDescription([
         _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
+        _argument('depth', 'depth/image', 'Topic of the depth images, registered to the camera images.'),
         _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
+        _argument('depth.enabled', '', 'Listen to depth and camera_info, and say where things are in 3D.', flag),
+        _argument('depth.box_frame', '', 'Frame in which 3D boxes stand upright, its z up, such as base_link.'),
         _argument('instruction', '', 'Standing instruction to start with; ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
         _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
@@ -58,6 +74,7 @@ def _start(context: LaunchContext) -> list[SetEnvironmentVariable | LifecycleNod
         remappings=[
             ('image', image),
             ('image/compressed', [image, '/compressed']),
+            ('depth/image', LaunchConfiguration('depth')),
             ('camera_info', LaunchConfiguration('camera_info')),
         ],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.demo import choose_questions, make_table, summarise, write_overlays
-from instructsam_ros.judgement import Question, Result, judge
+from instructsam_ros.judgement import BoxError, Question, Result, judge
 from instructsam_ros.moments import Moment
 from instructsam_ros.peer import PeerError
 from instructsam_training.tabletop.headless import RenderError
@@ -69,6 +70,7 @@ def test_asks_the_real_model_about_a_simulated_table_over_dds(tmp_path: Path):
     summary = json.loads(finished.stdout.splitlines()[-1])
     assert (summary['questions'], summary['scenes'], summary['kinds']) == (2, 2, 2)
     assert 0 <= summary['mean_iou'] <= 1  # these weights know another world
+    assert summary['boxes'] in (0, 1, 2)
     assert summary['latency_p95_ms'] >= summary['latency_p50_ms'] > 0
     pictures = [cv2.cvtColor(cv2.imread(str(tmp_path / f'{number:03d}.png')), cv2.COLOR_BGR2RGB) for number in range(2)]
     renderer = Renderer((320, 240))
@@ -131,6 +133,10 @@ def test_sums_up():
     assert (summary['mean_iou'], summary['latency_p50_ms']) == (0.6667, 200.0)
     assert (summary['target_point_on_object'], summary['nothing_found_where_nothing_is']) == (0.5, 1.0)
     assert (summary['questions'], summary['questions_without_target'], summary['scenes']) == (3, 1, 1)
+    assert (summary['boxes'], summary['box_centre_error_p50_m'], summary['box_size_error_p50_m']) == (0, None, None)
+    errors = [BoxError(0.01, 0.002), BoxError(0.02, 0.003), BoxError(0.09, 0.007)]
+    measured = summarise([replace(results[0], box_error=error) for error in errors], 1.0, 2.0)
+    assert (measured['boxes'], measured['box_centre_error_p50_m'], measured['box_size_error_p50_m']) == (3, 0.02, 0.003)
     assert summarise(results[:1], 1.0, 2.0)['nothing_found_where_nothing_is'] is None
 
 

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from instructsam_ros.geometry import back_project, make_camera_info, make_transform, project, read_intrinsics
+from instructsam_ros.geometry import (
+    back_project,
+    make_camera_info,
+    make_transform,
+    points_at,
+    points_of_all,
+    project,
+    read_intrinsics,
+    read_pose,
+)
 
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 
@@ -33,6 +42,15 @@ def test_points_come_back_to_their_pixels():
     np.testing.assert_allclose([project(point_m, INTRINSICS) for point_m in points_m], [(4, 3), (7, 3)])
 
 
+def test_points_of_some_and_of_all_pixels_are_the_same():
+    depth_m = np.random.default_rng(0).uniform(0.5, 2.0, (12, 16)).astype(np.float32)
+    mask = depth_m > 1.0
+    some_m = points_at(depth_m, np.nonzero(mask), INTRINSICS)
+    assert some_m.dtype == np.float32
+    np.testing.assert_allclose(some_m, back_project(depth_m, mask, INTRINSICS), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(points_of_all(depth_m, INTRINSICS)[mask], some_m)
+
+
 @pytest.mark.parametrize(
     'turn',
     [(0.0, 0.0, 0.0), (0.3, -0.5, 2.0), (np.pi, 0.0, 0.0), (0.0, -np.pi, 0.0)],
@@ -47,3 +65,4 @@ def test_pose_becomes_a_transform(turn: tuple[float, float, float]):
     point, axis = np.array((0.1, 0.2, 0.3)), np.array((q.x, q.y, q.z))
     turned = point + 2 * np.cross(axis, np.cross(axis, point) + q.w * point)
     np.testing.assert_allclose(np.add(turned, (shift.x, shift.y, shift.z)), (pose @ (*point, 1))[:3], atol=1e-12)
+    np.testing.assert_allclose(read_pose(shift, q), pose, atol=1e-12)

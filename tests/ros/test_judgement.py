@@ -7,6 +7,7 @@ import pytest
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.masks import Mask, tight_box
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.judgement import Question, judge
 from instructsam_ros.moments import Moment
 
@@ -31,7 +32,11 @@ def moment() -> Moment:
     labels = np.zeros(SIZE_HW, dtype=np.uint16)
     labels[BOX], labels[BALL] = 1, 2
     intrinsics = np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]])
-    return Moment(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels)
+    boxes = {
+        label: OrientedBox(np.array(centre_m), np.eye(3), np.array((0.3, 0.2, 0.1)))
+        for label, centre_m in ((1, (0.0, 0.0, BOX_M)), (2, (0.1, 0.0, BALL_M)))
+    }
+    return Moment(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels, boxes)
 
 
 def answer(*masks: Mask) -> Segmentation:
@@ -97,6 +102,16 @@ def test_nothing_found(moment: Moment):
     assert (nothing_there.iou, nothing_there.is_right) == (1.0, True)
     false_alarm = judge(asked(), answer(BOX), moment, 0.0)
     assert (false_alarm.iou, false_alarm.is_right) == (0.0, False)
+
+
+def test_the_box_is_compared_with_that_of_the_target(moment: Moment):
+    turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    box = OrientedBox(np.array((0.0, 0.03, BOX_M - 0.04)), turned, np.array((0.17, 0.3, 0.1)))
+    error = judge(asked(1, 2), answer(BOX), moment, 0.0, box).box_error
+    assert error is not None
+    assert (error.centre_m, error.size_m) == pytest.approx((0.05, 0.01))
+    assert judge(asked(1), answer(BALL), moment, 0.0, box).box_error is None, 'of another thing'
+    assert judge(asked(1), answer(BOX), moment, 0.0).box_error is None, 'there is none'
 
 
 def test_a_mask_without_depth_has_no_point(moment: Moment):

@@ -57,8 +57,8 @@ def declared(file: Path) -> dict[str, Any]:
 def test_shows_every_argument_with_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
-        ['image', 'camera_info', 'instruction', 'checkpoint', 'device', 'params_file', 'namespace', 'use_sim_time',
-         'log_level', 'autostart']
+        ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'instruction', 'checkpoint', 'device',
+         'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
     )  # fmt: skip
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert {'true', 'false'} < set(arguments['use_sim_time'].choices)
@@ -68,7 +68,7 @@ def test_shows_every_argument_with_a_description():
 def test_demo_hands_on_arguments_that_the_other_file_has():
     arguments = declared(DEMO_FILE)
     passed_on = set(arguments) & set(declared(LAUNCH_FILE))
-    assert passed_on == {'instruction', 'checkpoint', 'device'}
+    assert passed_on == {'instruction', 'checkpoint', 'device', 'depth.enabled', 'depth.box_frame'}
     own = set(arguments) - passed_on
     assert own == {'seed', 'rate_hz', 'moving', 'rviz'}
     assert own - {'rviz'} <= {field.name for field in fields(CameraParameters)}
@@ -79,7 +79,11 @@ def test_rviz_shows_topics_that_there_are():
     displays = yaml.safe_load(RVIZ_FILE.read_text())['Visualization Manager']['Displays']
     topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
     topics |= {display[key] for display in displays for key in display if key.endswith('Image Topic')}
-    assert topics == {'/segmenter/overlay', '/segmenter/target/mask', '/image'}
+    assert topics == {
+        *(f'/segmenter/{name}' for name in ('overlay', 'target/mask', 'points', 'target/points', 'markers')),
+        '/image',
+        '/sim_camera/truth/boxes',
+    }
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
@@ -90,6 +94,8 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
     arguments = {
         'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
         'image': '/camera/image_raw',
+        'depth': '/camera/depth_registered',
+        'depth.enabled': 'true',
         'namespace': 'robot',
         'instruction': 'from the command line',
         'params_file': params_file,
@@ -107,6 +113,8 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         )
         [info] = graph.peer.get_subscriptions_info_by_topic('/camera/image_raw')
         assert (info.node_name, info.node_namespace) == ('segmenter', '/robot')
+        [info] = graph.peer.get_subscriptions_info_by_topic('/camera/depth_registered')
+        assert info.node_name == 'segmenter'
         client = graph.peer.create_client(GetParameters, '/robot/segmenter/get_parameters')
         names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
         values = graph.call(client, GetParameters.Request(names=names)).values

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.publisher import Publisher
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros import convert, moments
+from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.depth import make_depth
 from instructsam_ros.geometry import make_camera_info
+from instructsam_ros.markers import make_box_marker
 from instructsam_ros.moments import TOPICS, Moments
 from tests.ros.graph import Graph
 
@@ -21,11 +24,18 @@ SIZE_WH = (8, 6)
 def messages(value: int, header: Header) -> dict[str, Any]:
     """All that a camera says, with a value in it that tells moments apart."""
     flat = np.full(SIZE_WH[::-1], value)
+    box = OrientedBox(np.zeros(3), np.eye(3), np.full(3, float(value)))
     return {
         'image': convert.make_image(np.stack([flat.astype(np.uint8)] * 3, axis=2), 'rgb8', header),
         'depth/image': make_depth(flat.astype(np.float32), '32FC1', header),
         'camera_info': make_camera_info(np.diag((value, value, 1.0)), SIZE_WH, header),
         'sim_camera/truth/labels': convert.make_image(flat.astype(np.uint16), 'mono16', header),
+        'sim_camera/truth/boxes': MarkerArray(
+            markers=[
+                Marker(header=header, action=Marker.DELETEALL),
+                make_box_marker(box, 3, ColorRGBA(), header),
+            ]
+        ),
     }
 
 
@@ -53,6 +63,8 @@ def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict
         assert moment is not None
         for pixels in (moment.image_rgb, moment.depth_m, moment.labels, moment.intrinsics.diagonal()[:2]):
             assert (pixels == value).all()
+        assert list(moment.boxes) == [3]
+        assert moment.boxes[3].size_m.tolist() == [value] * 3
     heard.clear()
     assert heard.at(stamps_ns[0]) is None
 

@@ -44,20 +44,23 @@ def test_the_file_lists_every_parameter_with_its_default():
 
 def test_the_file_says_about_each_parameter_what_the_node_says():
     comment = group = ''
+    documented = 0
     for line in CONFIG.read_text().splitlines():
         if line.strip().startswith('#'):
             comment += line.strip().lstrip('# ') + ' '
         elif ':' in line:
-            key = line.split(':')[0]
-            group = key.strip() + '.' if line.endswith(':') else group if key.startswith(6 * ' ') else ''
-            field = FIELDS.get(key.strip()) or FIELDS.get(group + key.strip())
+            key, value = (part.strip() for part in line.split(':', 1))
+            group = (group if line.startswith(6 * ' ') else '') if value else f'{key}.'
+            field = FIELDS.get(group + key)
             if field is not None:
+                documented += 1
                 assert comment.strip(), f'{field.name} has no comment'
                 assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
                 for word in (*field.metadata['choices'], *(f'{limit:g}' for limit in field.metadata['range'] or ())):
                     assert word in comment, f'{field.name}: {word}'
         if not line.strip():
             comment = ''
+    assert documented == len(FIELDS)
 
 
 def test_the_node_describes_every_parameter(graph: Graph):
@@ -91,6 +94,9 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('autostart', False, 'read-only parameter: autostart'),
         ('cameras', ['left'], 'read-only parameter: cameras'),
         ('no_such_parameter', 1, 'undeclared'),
+        ('depth.max', 0.05, 'depth.min: expected less than depth.max, 0.05, got 0.1'),
+        ('depth.max_offset', 2.0, 'out of range'),
+        ('depth.enabled', 'yes', 'Wrong parameter type'),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
@@ -120,15 +126,18 @@ def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, nam
     assert said in str(caught.value)
 
 
-CHANGEABLE = [name for name, field in FIELDS.items() if field.metadata['change'] != 'at start']
+CHANGEABLE = {
+    name: field.metadata['change'] == 'any time'
+    for name, field in FIELDS.items()
+    if field.metadata['change'] != 'at start'
+}
 
 
-@pytest.mark.parametrize('name', CHANGEABLE)
-def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str):
+@pytest.mark.parametrize(('name', 'live'), CHANGEABLE.items())
+def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str, live: bool):
     node = graph.segmenter()
     value = node.get_parameter(name).value
     result = graph.set_parameter(node, name, value)
-    live = FIELDS[name].metadata['change'] == 'any time'
     assert result.successful == live
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
 

@@ -20,7 +20,7 @@ def allowed(node: str, kind: str, verb: str) -> set[str]:
 
 
 def test_the_policy_lists_what_the_node_has(graph: Graph):
-    node = graph.segmenter()
+    node = graph.segmenter(**{'depth.enabled': True})
     names = node.get_name(), node.get_namespace()
     graph.wait_for(lambda: node.get_service_names_and_types_by_node(*names), 'the node to find itself')
     hidden = '/segmenter/track/_action'
@@ -28,9 +28,17 @@ def test_the_policy_lists_what_the_node_has(graph: Graph):
     def found(pairs: list[tuple[str, list[str]]]) -> set[str]:
         return {name for name, _ in pairs if not name.startswith(hidden)}
 
-    assert found(node.get_publisher_names_and_types_by_node(*names)) == allowed('segmenter', 'topic', 'publish')
+    said = found(node.get_publisher_names_and_types_by_node(*names))
+    with_vision_msgs = {'/segmenter/detections', '/segmenter/detections_3d'}
+    assert said | with_vision_msgs == allowed('segmenter', 'topic', 'publish')
     heard = found(node.get_subscriber_names_and_types_by_node(*names))
-    elsewhere = {'/image/compressed', '/clock', '/parameter_events'}  # with other parameters, or to come
+    elsewhere = {
+        '/image/compressed',
+        '/clock',
+        '/parameter_events',
+        '/tf',
+        '/tf_static',
+    }  # with other parameters, or to come
     assert heard | elsewhere == allowed('segmenter', 'topic', 'subscribe')
     assert found(node.get_service_names_and_types_by_node(*names)) == allowed('segmenter', 'service', 'reply')
     assert allowed('segmenter', 'action', 'execute') == {'/segmenter/track'}

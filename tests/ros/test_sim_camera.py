@@ -86,8 +86,12 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
     assert images[0].header == next(depth.header for depth in depths if depth.header.stamp == images[0].header.stamp)
     assert images[0].header.frame_id == 'camera_optical_frame'
     assert len(view.things) > 2
+    assert sorted(moment.boxes) == [thing.label for thing in view.things]
     for thing in view.things:
         x, y = project(np.array(thing.position_camera_m), moment.intrinsics)
+        box = moment.boxes[thing.label]
+        np.testing.assert_allclose(box.centre_m, thing.position_camera_m, atol=1e-9)
+        assert np.prod(box.size_m) == pytest.approx(thing.volume_m3)
         x1, y1, x2, y2 = thing.box_xyxy
         if thing.visible > 0.95:
             assert x1 < x < x2
