@@ -52,23 +52,6 @@ def test_slots_look_at_different_places_from_the_start(checkpoint: Path) -> None
     assert torch.pdist(centres).min() > 0.15
 
 
-def test_slots_are_told_apart_by_the_decoder_from_the_start(checkpoint: Path) -> None:
-    """Where features drown what is a slot's own, all slots answer alike, and it takes long until they come apart."""
-    grounding = load_segmenter(checkpoint, device='cpu').network.model.grounding_model
-    vision = grounding.encode(torch.rand(1, 3, 240, 240) * 2 - 1)
-    assert [0.5 < float(level.std()) < 2 for level in vision.maps] == [True] * 3
-    queries = grounding.model.detr_decoder.query_embed.weight.unsqueeze(0)
-    phrases, is_token = torch.randn(1, 3, queries.shape[-1]), torch.ones(1, 3, dtype=torch.bool)
-    states: list[torch.Tensor] = []
-    grounding.model.detr_decoder.output_layer_norm.register_forward_hook(lambda *args: states.append(args[2]))
-    with torch.no_grad():
-        detections = grounding(vision, queries, phrases, is_token)
-    assert states[-1].std(1).mean() > 0.3
-    references = grounding.model.detr_decoder.reference_points.weight.sigmoid()[:, :2]
-    centres = (detections.refined_xyxy[..., :2] + detections.refined_xyxy[..., 2:]) / 2
-    torch.testing.assert_close(centres, references.expand_as(centres), atol=1e-5, rtol=0)
-
-
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / 'train.json'
     annotation = {'type': 'phrase', 'text': 'red mug', 'category': None, 'ann_type': 'mask', 'ann': None}

@@ -15,24 +15,22 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor, nn
 from transformers import (
     PreTrainedTokenizerFast,
     Qwen2VLImageProcessor,
     Qwen3VLConfig,
     Sam3Config,
     Sam3ImageProcessor,
-    Sam3Model,
 )
 
 from instructsam_model.build import TOKENS
 from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.config import ModelConfig, SpecialTokens
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.grounding import GroundingModel
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.datasets.published import read_published
+from instructsam_training.first_weights import choose_first_weights
 from instructsam_training.sample import SkipReport
 from instructsam_training.start import spread_references
 from instructsam_training.templates import PHRASE_QUESTIONS, SEVERAL_QUESTIONS
@@ -71,14 +69,6 @@ HEAD = 32
 QWEN_PATCH = 12
 """A token of the language model is a square of two patches, 24 pixels: 13 x 10 of them at 320 x 240."""
 INITIALIZER = 0.05
-OUTSIDE = 6.0
-"""How steeply the attention of slots falls, at first, outside of their boxes."""
-QUIET = 0.35
-"""What a slot sees is much the same for all slots at first, and shall not drown what tells them apart."""
-WAVE_BASE = 30.0
-"""Between the frequencies of the shortest and of the longest wave of a position embedding."""
-SHORTEST_GRID = 15
-"""On a grid of this side the shortest wave has 2 pi patches."""
 
 
 def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10, seed: int = 0) -> InstructSAM:
@@ -97,12 +87,8 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     config = small_config(tokenizer, num_queries)
     torch.manual_seed(seed)
     network = InstructSAM(config)
-    let_words_be_heard(network)
-    let_places_be_seen(network)
-    nn.init.normal_(network.model.mask_queries)  # the published start, equal rows, takes long to come apart
     spread_references(network)
-    let_features_be_alike(network.model.grounding_model)
-    let_slots_look_into_their_boxes(network.model.grounding_model.model)
+    choose_first_weights(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
         merge_size=2,
@@ -114,67 +100,6 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     preprocessor = Preprocessor(tokenizer, qwen_images, sam3_images, config.qwen.image_token_id)
     write_checkpoint(folder, network, preprocessor)
     return network
-
-
-@torch.no_grad()
-def let_words_be_heard(network: InstructSAM) -> None:
-    """Make phrases about as large as the image features that they meet in SAM3; they would be a tenth of that."""
-    nn.init.normal_(network.model.language_model.embed_tokens.weight)
-    for projection in (*network.model.text_hidden_fcs, *network.model.mask_hidden_fcs):
-        for layer in (projection[0], projection[2]):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
-
-
-@torch.no_grad()
-def let_places_be_seen(network: InstructSAM) -> None:
-    """Start the learnt position embeddings as waves: places that are near each other look alike."""
-    backbone = network.model.grounding_model.model.vision_encoder.backbone
-    for embedding in (backbone.embeddings.position_embeddings, network.model.visual.pos_embed.weight):
-        side = round(embedding.shape[-2] ** 0.5)
-        embedding.copy_(waves(side, embedding.shape[-1]).view_as(embedding))
-
-
-@torch.no_grad()
-def let_features_be_alike(grounding: GroundingModel) -> None:
-    """Start all levels of SAM3's features with a variance of 1, seen on noise (LSUV, Mishkin and Matas, 2016).
-
-    Where the coarsest is larger, attention to it drowns what tells the slots apart; where it is smaller, masks are.
-    """
-    noise = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    for level, features in zip(
-        grounding.model.vision_encoder.neck.fpn_layers, grounding.encode(noise).maps, strict=False
-    ):
-        level.proj2.weight /= features.std()
-        level.proj2.bias /= features.std()
-
-
-@torch.no_grad()
-def let_slots_look_into_their_boxes(sam3: Sam3Model) -> None:
-    """Start SAM3's decoder as DETR's is started, its attention inside the slots' boxes, and the boxes where they are.
-
-    With small random weights all slots see the mean of the whole picture, and it takes long until they come apart.
-    """
-    decoder = sam3.detr_decoder
-    for part in (decoder, sam3.mask_decoder.mask_embedder, sam3.dot_product_scoring):
-        for module in part.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-    for layer in decoder.layers:
-        layer.vision_cross_attn.o_proj.weight *= QUIET
-    for bias in (decoder.box_rpb_embed_x, decoder.box_rpb_embed_y):
-        # The inputs are signed distances from both edges of a box; the first two units measure how far outside.
-        bias.layer1.weight[:2] = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
-        bias.layer2.weight[:, :2] = -OUTSIDE
-    nn.init.zeros_(decoder.box_head.layer3.weight)
-
-
-def waves(side: int, width: int) -> Tensor:
-    """Sines and cosines of the rows and columns of a square grid, [side * side, width]."""
-    frequencies = WAVE_BASE ** -torch.linspace(0, 1, width // 4)
-    angles = torch.arange(side).unsqueeze(1) * frequencies * (SHORTEST_GRID / side)
-    along = torch.cat([angles.sin(), angles.cos()], dim=1)  # [side, width / 2]
-    rows, columns = along.repeat_interleave(side, dim=0), along.repeat(side, 1)
-    return torch.cat([rows, columns], dim=1)
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
