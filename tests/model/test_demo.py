@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 PICTURE = GOLDEN / 'images' / '000.png'
-TIMEOUT_S = 180.0
+TIMEOUT_S = 600.0
 
 
 class BusySegmenter:
