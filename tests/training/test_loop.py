@@ -92,7 +92,11 @@ def test_two_processes_do_what_one_does(uninterrupted: Path, run_file: Path, tmp
     assert 'one: 5 steps, processes: 2' in said
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
     for name, tensor in weights(tmp_path / 'run').items():
-        torch.testing.assert_close(tensor, weights(uninterrupted)[name], rtol=0, atol=1e-5)
+        # AdamW divides a gradient by its own size: of one that is rounding alone, as of a key's bias, it makes steps.
+        atol = 1e-4 if name.endswith('k_proj.bias') else 1e-5
+        torch.testing.assert_close(
+            tensor, weights(uninterrupted)[name], rtol=0, atol=atol, msg=lambda text, name=name: f'{name}: {text}'
+        )
 
 
 def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path: Path) -> None:
