@@ -70,7 +70,7 @@ class PointwiseConv(nn.Module):
         """Project maps [P, C, h, w]."""
         assert self.bias is not None
         projected = self.weight.flatten(1) @ maps.flatten(2) + self.bias.unsqueeze(1)
-        return projected.view(len(maps), -1, *maps.shape[2:])
+        return projected.view(len(maps), len(self.weight), *maps.shape[2:])
 
 
 class GroundingModel(nn.Module):
