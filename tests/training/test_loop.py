@@ -21,6 +21,7 @@ from instructsam_training import state
 from instructsam_training.config import RatesConfig, read_config
 from instructsam_training.journal import read_lines
 from instructsam_training.loop import schedule, train
+from instructsam_training.start import build_start
 from instructsam_training.state import find_states, read_last_state
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +113,22 @@ def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path
     written = (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns
     train(config)
     assert (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns == written
+
+
+def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path, 'words', 'whole')
+    parts = ['stages.0.part=llm', 'stages.0.steps=2', 'stages.1.hand_over=true', 'stages.1.steps=1']
+    config = read_config(run, parts)
+    before, _ = build_start(config.start, config.seed)
+    train(config)
+    words = weights(tmp_path / 'run', 'words')
+    changed = {name for name, tensor in before.state_dict().items() if not torch.equal(tensor, words[name])}
+    assert changed and not [name for name in changed if 'grounding_model' in name or '_fcs' in name]
+    steps = read_lines(tmp_path / 'run' / 'words' / 'metrics.jsonl')
+    assert all(line['loss'] == pytest.approx(line['text']) and line['text'] > 0 for line in steps)
+    handed_over = weights(tmp_path / 'run', 'whole')['model.mask_hidden_fcs.0.2.weight']
+    rate = config.stages[1].rates.decoder
+    assert float((handed_over - words['model.mask_hidden_fcs.0.2.weight']).abs().max()) > 10 * rate
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,15 @@ class Batch:
         targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
         return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
 
+    def for_part(self, part: str) -> Batch:
+        """What `StageConfig.part` learns from: the language model alone has nothing to find, SAM3 alone nothing to read."""
+        if part == 'sam3':
+            return replace(self, inputs=replace(self.inputs, reads=False))
+        if part == 'llm':
+            nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
+            return replace(self, inputs=replace(self.inputs, **nothing), targets=())
+        return self
+
 
 class ExampleBuilder:
     """Makes examples of samples; the same sample and seed give the same example.

@@ -32,7 +32,7 @@ class StartConfig:
         qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
         sam3: folder or hub id of a pretrained SAM3, likewise, or Meta's own `sam3.pt`.
         num_queries: K, of a network put together.
-        variant: parts of the method taken away (ablations); None keeps those of the checkpoint.
+        variant: parts of the method taken away; None keeps the checkpoint's.
     """
 
     checkpoint: str = ''
@@ -54,9 +54,9 @@ class DataConfig:
         images: folder that the pictures' names are relative to; `folder` when empty.
         workers: processes that read ahead, for each training process.
         max_pixels: pictures are shrunk to so many pixels for the language model; 0 leaves the checkpoint's limit.
-        mask_targets: a cell of the mask grid wants the share of it that the object covers (`coverage`), or, as in the
-            public code, what its upper left corner shows (`nearest`), which moves every mask by half a cell.
-        group_by_length: put conversations of about the same length into one micro-batch.
+        mask_targets: what a cell of the mask grid is to show: the share of it that the object covers (`coverage`), or
+            its upper left corner (`nearest`, the public code), which moves every mask by half a cell.
+        group_by_length: put conversations of like length into one micro-batch.
         conversation: how samples become conversations.
     """
 
@@ -107,7 +107,8 @@ class StageConfig:
 
     Attributes:
         name: its folder below `out`.
-        sam3_alone: SAM3 learns to find what phrases name, with queries of its own: its pretraining.
+        part: what learns: the `whole` network, `llm` alone to answer in words, or `sam3` alone with its own queries.
+        hand_over: fit the projection of the queries, before the first step, to SAM3's own queries.
         epochs: how often each sample is seen; `steps` overrides it where it is not 0.
         global_batch: samples an optimizer step, over all processes.
         micro_batch: samples a forward pass.
@@ -116,12 +117,12 @@ class StageConfig:
         clip: largest norm of the gradient.
         ema: decay of the averaged weights that the stage ends with; 0 for none.
         gradient_checkpointing: compute activations again in the backward pass, to save memory.
-        save_every: steps between checkpoints.
-        keep: so many checkpoints are kept.
+        save_every: steps between checkpoints, of which the last `keep` stay.
     """
 
     name: str
-    sam3_alone: bool = False
+    part: Literal['whole', 'llm', 'sam3'] = 'whole'
+    hand_over: bool = False
     data: DataConfig = DataConfig()
     epochs: float = 1.0
     steps: int = 0
@@ -150,8 +151,7 @@ class TrainConfig:
         precision: of the forward pass; parameters are float32.
         device: auto, cpu or cuda.
         shard: spread parameters, gradients and moments over the processes (FSDP2) instead of copying them (DDP).
-        trackers: tensorboard, wandb.
-        log_every: steps between lines of the log.
+        trackers: tensorboard, wandb; told every `log_every` steps.
     """
 
     out: str

@@ -26,6 +26,7 @@ from instructsam_model.preprocess import Preprocessor
 from instructsam_training.batch import Batch, ExampleBuilder
 from instructsam_training.config import StageConfig, TrainConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
+from instructsam_training.handover import hand_over_queries
 from instructsam_training.interrupt import InterruptedRunError, StopFlag
 from instructsam_training.journal import Journal, draw_curves, peak_memory_gib
 from instructsam_training.losses import TERMS, compute_losses, count_terms, total_loss
@@ -41,6 +42,7 @@ from instructsam_training.trainable import (
 )
 
 MERGED = 'merged'
+HAND_OVER_STEPS = 4
 
 
 @dataclass
@@ -110,7 +112,7 @@ def train_stage(
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
     whole = network.config
-    if stage.sam3_alone:
+    if stage.part == 'sam3':
         network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
@@ -120,6 +122,9 @@ def train_stage(
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
+    if stage.hand_over and read_last_state(folder / 'states') is None:
+        left = hand_over(network.to(accelerator.device), batches, plan)
+        accelerator.print(f'{stage.name}: queries handed over, relative error {left:.3f}')
     if accelerator.is_main_process:
         title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
         Console().print(print_modules(report_modules(network, stage.rates), title))
@@ -134,6 +139,13 @@ def train_stage(
     run_steps(run, batches, plan, config.log_every)
     network.config = whole
     finish(run, network, preprocessor)
+
+
+def hand_over(network: InstructSAM, batches: MicroBatches, plan: Plan) -> float:
+    """Fit the projection of the queries on the first pictures, in every process alike."""
+    read = load_batches(batches, plan, range(HAND_OVER_STEPS), rank=0, processes=1, workers=0)
+    inputs = (batch.to(network.device).inputs for step in read for batch in step if batch.counts)
+    return hand_over_queries(network, inputs)
 
 
 def resume(run: Run) -> None:
@@ -176,6 +188,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     factor = schedule(step, run.steps, run.stage.warmup)
     for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         group['lr'] = rate * factor
+    micro_batches = [batch.for_part(run.stage.part) for batch in micro_batches]
     counts, stopping = count_step(run, micro_batches)
 
     run.optimizer.zero_grad(set_to_none=True)
@@ -221,9 +234,8 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
         FloatingPointError: its loss is not finite.
     """
     names = ', '.join(batch.sources)
-    inputs = replace(batch.inputs, reads=not run.stage.sam3_alone)
     try:
-        terms = compute_losses(run.model(inputs), batch.labels, batch.targets, run.stage.losses)
+        terms = compute_losses(run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses)
     except FloatingPointError as error:
         raise FloatingPointError(f'{names}: {error}') from error
     loss = total_loss(terms, counts, run.stage.losses) * batch.counts
