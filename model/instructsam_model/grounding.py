@@ -51,12 +51,24 @@ class Detections:
         score_logits: [P, K].
         refined_xyxy: boxes after each layer of the decoder, [layers, P, K, 4], relative to the picture, 0..1.
         region_logits: [P, h, w], everything that the phrase means, instances not told apart; not used at inference.
+        states: of the slots after the decoder's last layer, [P, K, C]: what is scored.
     """
 
     mask_logits: Tensor
     score_logits: Tensor
     refined_xyxy: Tensor
     region_logits: Tensor
+    states: Tensor
+
+    def select(self, index: Tensor, score_logits: Tensor) -> Detections:
+        """The slots of phrase `index[p]` for each phrase p, with scores [P, K] of its own; index int64 [P]."""
+        return Detections(
+            self.mask_logits[index],
+            score_logits,
+            self.refined_xyxy[:, index],
+            self.region_logits[index],
+            self.states[index],
+        )
 
 
 class PointwiseConv(nn.Module):
@@ -123,7 +135,6 @@ class GroundingModel(nn.Module):
         states, refined_xyxy = self._decode(
             queries, encoded.last_hidden_state, encoded.pos_embeds_flattened, vision.maps[-1], phrases, phrase_mask
         )
-        scores = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)  # [1, P, K, 1]
         masks = self.model.mask_decoder(
             decoder_queries=states,
             backbone_features=list(vision.maps),
@@ -131,7 +142,13 @@ class GroundingModel(nn.Module):
             prompt_features=phrases,
             prompt_mask=phrase_mask,
         )
-        return Detections(masks.pred_masks, scores[0, ..., 0], refined_xyxy, masks.semantic_seg[:, 0])
+        scores = self.score(states, phrases, phrase_mask)
+        return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states)
+
+    def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
+        """How well slots [P, K, C] fit the phrases [P, L, C], as logits [P, K]."""
+        logits: Tensor = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)
+        return logits[0, ..., 0]
 
     def _decode(
         self,

@@ -51,6 +51,8 @@ class ModelInputs:
         turns: int64 [B, T], 0 on the picture and 1, 2, ... on the questions about it, which then know nothing of each
             other, as if each was the first; None for conversations.
         reads: False leaves the language model out: SAM3 alone, with its own queries, as it is pretrained.
+        shared: the slots that answer the first phrase about a picture are scored for the others too: many names for one
+            pass of SAM3, where the first means everything.
     """
 
     input_ids: Tensor
@@ -62,6 +64,7 @@ class ModelInputs:
     writes: Tensor | None = None
     turns: Tensor | None = None
     reads: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ class InstructSAM(nn.Module):
         features = None
         if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
             features = self.model.grounding_model.encode(inputs.pixels.sam3).select(inputs.phrase_owner)
-        prediction = self.ground(features, query_states, inputs.phrase_ids, inputs.phrase_mask)
+        owner = inputs.phrase_owner if inputs.shared else None
+        prediction = self.ground(features, query_states, inputs.phrase_ids, inputs.phrase_mask, owner)
         if not inputs.reads or inputs.writes is None:
             return prediction
         return replace(prediction, answer_logits=self.lm_head(states[inputs.writes]))
@@ -212,7 +216,12 @@ class InstructSAM(nn.Module):
         return output.pooler_output, output.deepstack_features
 
     def ground(
-        self, vision: VisionFeatures | None, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
+        self,
+        vision: VisionFeatures | None,
+        query_states: Tensor,
+        phrase_ids: Tensor,
+        phrase_mask: Tensor,
+        shared_by: Tensor | None = None,
     ) -> Prediction:
         """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
 
@@ -221,6 +230,7 @@ class InstructSAM(nn.Module):
             query_states: [P, K, D].
             phrase_ids: int64 [P, L].
             phrase_mask: bool [P, L].
+            shared_by: int64 [P], ascending; phrases with the same number share the slots of the first of them.
         """
         variant = self.config.variant
         queries = self.model.mask_hidden_fcs[0](query_states)
@@ -233,7 +243,7 @@ class InstructSAM(nn.Module):
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)
         if vision is not None and query_states.shape[0]:
-            detections = self.model.grounding_model(vision, queries, phrases, phrase_mask)
+            detections = self._detect(vision, queries, phrases, phrase_mask, shared_by)
         else:
             detections = no_detections(queries, self.mask_grid)
         return Prediction(
@@ -245,6 +255,18 @@ class InstructSAM(nn.Module):
             phrase_embeds=phrases,
             region_logits=detections.region_logits,
         )
+
+    def _detect(
+        self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, shared_by: Tensor | None
+    ) -> Detections:
+        grounding = self.model.grounding_model
+        if shared_by is None:
+            detections: Detections = grounding(vision, queries, phrases, phrase_mask)
+            return detections
+        is_first = shared_by.diff(prepend=shared_by.new_tensor([-1])) != 0
+        first, index = is_first.nonzero()[:, 0], is_first.cumsum(0) - 1
+        seen = grounding(vision.select(first), queries[first], phrases[first], phrase_mask[first])
+        return seen.select(index, grounding.score(seen.states[index], phrases, phrase_mask))
 
 
 def projection(hidden: int, out_dim: int) -> nn.Sequential:
@@ -260,4 +282,5 @@ def no_detections(queries: Tensor, mask_grid: tuple[int, int]) -> Detections:
         queries.new_zeros(0, num_queries),
         queries.new_zeros(1, 0, num_queries, 4),
         queries.new_zeros(0, *mask_grid),
+        queries[:0],
     )

@@ -86,6 +86,31 @@ def test_batch_with_padding_equals_each_picture_alone(segmenter: InstructSAMSegm
         assert_close(replace(together, **ours, refined_xyxy=together.refined_xyxy[:, rows]), alone)
 
 
+@torch.inference_mode()
+def test_shared_slots_are_those_of_the_first_phrase_scored_for_each(
+    segmenter: InstructSAMSegmenter, frames: list[Frame]
+) -> None:
+    network = segmenter.network
+    first, other = (
+        conversation(segmenter, frame, "Please segment 'ball'.", ['ball', 'red box']) for frame in frames[:2]
+    )
+    inputs = replace(
+        first,
+        reads=False,
+        shared=True,
+        pixels=Pixels(*(torch.cat([getattr(each.pixels, name) for each in (first, other)]) for name in PIXELS)),
+        phrase_ids=torch.cat([first.phrase_ids, other.phrase_ids]),
+        phrase_mask=torch.cat([first.phrase_mask, other.phrase_mask]),
+        phrase_owner=torch.tensor([0, 0, 1, 1]),
+    )
+    shared, apart = network(inputs), network(replace(inputs, shared=False))
+    for row, source in enumerate([0, 0, 2, 2]):
+        torch.testing.assert_close(shared.mask_logits[row], apart.mask_logits[source], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(shared.refined_xyxy[:, row], apart.refined_xyxy[:, source], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(shared.score_logits[[0, 2]], apart.score_logits[[0, 2]], rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(shared.score_logits[1], shared.score_logits[0])
+
+
 def test_full_size_has_exactly_the_published_tensors() -> None:
     published = json.loads((GOLDEN / 'published_tensors.json').read_text())
     shapes = parameter_shapes(build_empty(published_config()))

@@ -58,6 +58,13 @@ def test_only_chosen_phrases_are_asked_about() -> None:
         assert sorted(turn.spans[0].phrase for turn in turns) == ['elephant', 'mug']
 
 
+def test_what_leads_is_asked_first_and_always() -> None:
+    options = ConversationOptions(merge_pairs=False, max_phrases=2, lead=('bowl',))
+    asked = [[turn.spans[0].phrase for turn in turns] for turns in conversations(sample(MUG, BOWL, GHOST), options)]
+    assert {phrases[0] for phrases in asked} == {'bowl'}
+    assert {phrases[1] for phrases in asked} == {'mug', 'elephant'}
+
+
 def test_order_and_wording_change_with_the_seed_and_only_with_it() -> None:
     one = sample(MUG, BOWL, KNIFE)
     assert len({turns[0].question for turns in conversations(one, SINGLE)}) > 6

@@ -76,9 +76,15 @@ class Batch:
         return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
 
     def for_part(self, part: str) -> Batch:
-        """What `StageConfig.part` learns from: the language model alone has nothing to find, SAM3 alone nothing to read."""
-        if part == 'sam3':
-            return replace(self, inputs=replace(self.inputs, reads=False))
+        """What a part of the network learns from.
+
+        Args:
+            part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
+                its own queries, which has nothing to read; or its `names`: likewise, but the phrases about a picture
+                share the slots of the first.
+        """
+        if part in ('sam3', 'names'):
+            return replace(self, inputs=replace(self.inputs, reads=False, shared=part == 'names'))
         if part == 'llm':
             nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
             return replace(self, inputs=replace(self.inputs, **nothing), targets=())

@@ -52,10 +52,10 @@ class DataConfig:
         files: names of data sets, where there is no weights file.
         folder: of the data sets, in the published format.
         images: folder that the pictures' names are relative to; `folder` when empty.
-        workers: processes that read ahead, for each training process.
-        max_pixels: pictures are shrunk to so many pixels for the language model; 0 leaves the checkpoint's limit.
-        mask_targets: what a cell of the mask grid is to show: the share of it that the object covers (`coverage`), or
-            its upper left corner (`nearest`, the public code), which moves every mask by half a cell.
+        workers: reading ahead, for each training process.
+        max_pixels: pictures are shrunk to it for the language model; 0 leaves the checkpoint's limit.
+        mask_targets: a cell of the mask grid is to show the share of it that the object covers (`coverage`), or its
+            corner (`nearest`, the public code, which moves every mask by half a cell).
         group_by_length: put conversations of like length into one micro-batch.
         conversation: how samples become conversations.
     """
@@ -107,21 +107,21 @@ class StageConfig:
 
     Attributes:
         name: its folder below `out`.
-        part: what learns: the `whole` network, `llm` alone to answer in words, or `sam3` alone with its own queries.
+        part: of the network that learns, and how: see `Batch.for_part`.
         hand_over: fit the projection of the queries, before the first step, to SAM3's own queries.
-        epochs: how often each sample is seen; `steps` overrides it where it is not 0.
+        epochs, steps: how often each sample is seen, unless `steps` says how many batches.
         global_batch: samples an optimizer step, over all processes.
         micro_batch: samples a forward pass.
         losses: the weights, or the name of a preset: paper or released.
-        warmup: share of the steps in which the rates rise; then they fall along a cosine.
+        warmup: share of the steps in which the rates rise; then they fall as a cosine.
         clip: largest norm of the gradient.
-        ema: decay of the averaged weights that the stage ends with; 0 for none.
+        ema: decay of the averaged weights that it ends with; 0: none.
         gradient_checkpointing: compute activations again in the backward pass, to save memory.
         save_every: steps between checkpoints, of which the last `keep` stay.
     """
 
     name: str
-    part: Literal['whole', 'llm', 'sam3'] = 'whole'
+    part: Literal['whole', 'llm', 'sam3', 'names'] = 'whole'
     hand_over: bool = False
     data: DataConfig = DataConfig()
     epochs: float = 1.0

@@ -56,6 +56,7 @@ class ConversationOptions:
         independent: each question is asked as if it was the first: they share the picture and do not see each other.
         kinds: annotations of these kinds are asked about.
         phrases: annotations with these answers alone; empty for any.
+        lead: annotations with these answers are asked about first, and always.
     """
 
     max_phrases: int = 10
@@ -65,6 +66,7 @@ class ConversationOptions:
     independent: bool = False
     kinds: tuple[str, ...] = get_args(Kind)
     phrases: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.kinds} - {*get_args(Kind)})
@@ -76,6 +78,7 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
     """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
     annotations = [annotation for annotation in sample.annotations if _is_wanted(annotation, options)]
     rng.shuffle(annotations)
+    annotations.sort(key=lambda annotation: annotation.phrase not in options.lead)
     annotations = _within_limits(annotations, options)
     names = [annotation for annotation in annotations if annotation.kind == 'phrase']
     if sample.several_at_once and len(names) > 1 and rng.random() < options.several_probability:

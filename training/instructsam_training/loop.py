@@ -112,7 +112,7 @@ def train_stage(
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
     whole = network.config
-    if stage.part == 'sam3':
+    if stage.part in ('sam3', 'names'):
         network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
