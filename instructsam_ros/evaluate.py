@@ -77,6 +77,7 @@ def open_node(
         'device': device,
         'dtype': dtype,
         'protocol': protocol,
+        'reuse_answers': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,
     }

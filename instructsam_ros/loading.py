@@ -15,12 +15,12 @@ WARMUP_SIZE_HW = (480, 640)
 class Load(Protocol):
     """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
 
-    def __call__(self, checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
+    def __call__(self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool) -> Segmenter:
         """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
         ...
 
 
-def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: str) -> Segmenter:
+def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool) -> Segmenter:
     """Load InstructSAM, and with it torch, which takes seconds: not before there is something to load.
 
     Raises:
@@ -28,7 +28,7 @@ def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: st
     """
     from instructsam_model import load_segmenter
 
-    return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol)
+    return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol, reuse_answers=reuse_answers)
 
 
 def load_warm(load: Load, values: NodeParameters) -> Segmenter:
@@ -37,7 +37,13 @@ def load_warm(load: Load, values: NodeParameters) -> Segmenter:
     Raises:
         CheckpointError, ConfigError: as `load`.
     """
-    segmenter = load(values.checkpoint, device=values.device, dtype=values.dtype, protocol=values.protocol)
+    segmenter = load(
+        values.checkpoint,
+        device=values.device,
+        dtype=values.dtype,
+        protocol=values.protocol,
+        reuse_answers=values.reuse_answers,
+    )
     if values.warmup:
         blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))
         segmenter.segment(blank, Instruction('warm up'), values.selection)

@@ -40,6 +40,10 @@ class NodeParameters(Parameters):
         'trained', 'Positions and visibility of the queries: as in training, or as in the released inference code.',
         choices=('trained', 'released'), change='while unconfigured',
     )  # fmt: skip
+    reuse_answers: bool = declared(
+        True, 'Try the last answer to an instruction on the next image before writing a new one: faster, and the same '
+        'but for rounding.', change='while unconfigured',
+    )  # fmt: skip
     warmup: bool = declared(
         True, 'Answer a blank picture while configuring, so that the first real answer is not slow.',
         change='while unconfigured',

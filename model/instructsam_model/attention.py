@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -47,24 +49,32 @@ def turn_positions(positions: Tensor, turns: Tensor) -> Tensor:
     return positions - torch.where(turns > 0, late, 0)
 
 
-def block_attention_mask(
-    cached: int, num_queries: int, *, hybrid: bool = True, mask_end_visible: bool = False, device: torch.device
+def draft_attention_mask(
+    cached: int,
+    length: int,
+    blocks: Sequence[int],
+    num_queries: int,
+    *,
+    hybrid: bool = True,
+    mask_end_visible: bool = False,
+    device: torch.device,
 ) -> Tensor:
-    """Visibility of the injected block `ref_end mask_start query*K mask_end` over a cache of `cached` tokens.
+    """Visibility of text with injected blocks `ref_end mask_start query*K mask_end` over a cache and itself.
 
     Args:
         cached: tokens already in the cache; every row sees all of them.
+        length: T new tokens.
+        blocks: which of them are the `ref_end` of a block.
         num_queries: K.
-        hybrid: the queries see each other; otherwise every token sees only those before it.
+        hybrid: the queries of a block see each other; otherwise every token sees only those before it.
         mask_end_visible: the queries also see `mask_end`, as in the public implementation's inference.
         device: of the result.
 
     Returns:
-        bool [1, 1, K + 3, cached + K + 3].
+        bool [1, 1, T, cached + T].
     """
-    length = num_queries + 3
-    visible = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    if hybrid:
-        visible[2 : 2 + num_queries, 2 : 2 + num_queries + mask_end_visible] = True
-    before = torch.ones(length, cached, dtype=torch.bool, device=device)
-    return torch.cat([before, visible], dim=1)[None, None]
+    visible = torch.ones(length, cached + length, dtype=torch.bool, device=device).tril(cached)
+    for start in blocks if hybrid else ():
+        first, end = start + 2, start + 2 + num_queries
+        visible[first:end, cached + first : cached + end + mask_end_visible] = True
+    return visible[None, None]

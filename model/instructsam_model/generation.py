@@ -16,61 +16,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from instructsam_model.attention import block_attention_mask
-from instructsam_model.errors import ConfigError
-from instructsam_model.grounding import VisionFeatures
+from instructsam_model.config import SpecialTokens
 from instructsam_model.network import InstructSAM, Pixels
-
-
-@dataclass(frozen=True)
-class InferenceProtocol:
-    """In which details inference may differ from training, as the public implementation's does.
-
-    Attributes:
-        mrope: positions of image tokens are three-dimensional; otherwise every token is one further than the last.
-        mask_end_visible: the queries also see `mask_end`.
-        phrase_delimiters: the text condition includes the two tokens around the phrase.
-        block_shift: how many positions are left out before an injected block.
-    """
-
-    mrope: bool = True
-    mask_end_visible: bool = False
-    phrase_delimiters: bool = False
-    block_shift: int = 0
-
-
-PROTOCOLS = {
-    'trained': InferenceProtocol(),
-    'released': InferenceProtocol(mrope=False, mask_end_visible=True, phrase_delimiters=True, block_shift=1),
-}
-
-
-def get_protocol(name: str) -> InferenceProtocol:
-    """`trained` does at inference what training does; `released` does what the public implementation does.
-
-    Raises:
-        ConfigError: there is no such protocol.
-    """
-    if name not in PROTOCOLS:
-        raise ConfigError(f'protocol: expected one of {", ".join(PROTOCOLS)}, got {name!r}')
-    return PROTOCOLS[name]
-
-
-@dataclass(frozen=True)
-class FrameEncoding:
-    """Everything about a picture that no instruction changes.
-
-    Attributes:
-        vision: SAM3's features, of one picture.
-        cache: the language model's keys and values of the prompt up to the instruction.
-        length: how many tokens that is; what `cache` holds beyond belongs to the last instruction.
-        next_position: position of the first token behind.
-    """
-
-    vision: VisionFeatures
-    cache: DynamicCache
-    length: int
-    next_position: int
+from instructsam_model.protocol import InferenceProtocol
+from instructsam_model.reader import FrameEncoding, Reader
 
 
 @dataclass(frozen=True)
@@ -131,8 +80,14 @@ def write_answer(
     stop_ids: Collection[int],
     max_new_tokens: int,
     protocol: InferenceProtocol,
+    draft: Sequence[int] = (),
 ) -> Answer:
     """Answer greedily until a stop token or `max_new_tokens`, injecting the queries after every phrase.
+
+    A draft costs one pass instead of one for each of its tokens, and changes nothing: as far as the model would have
+    written it, it stands, and from there on the model writes (speculative decoding, Leviathan et al., 2023). Where one
+    instruction stands over many frames the last answer is such a draft, and it is written anew only when the picture
+    asks for another.
 
     Args:
         network: on the device of `encoding`.
@@ -141,81 +96,58 @@ def write_answer(
         stop_ids: tokens that end the answer.
         max_new_tokens: at most so many are written, injected ones not counted.
         protocol: decides positions and visibility of the injected blocks.
+        draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea.
     """
-    reader = _Reader(network, encoding, protocol)
-    state = reader.read(instruction_ids)
-    written: list[int] = []
-    spans: list[tuple[int, int]] = []
-    query_states: list[Tensor] = []
-    start = 0
-    while len(written) < max_new_tokens:
-        token = int(network.lm_head(state).argmax())
-        written.append(token)
+    reader = Reader(network, encoding, protocol)
+    page = _Page(network.config.tokens, stop_ids, max_new_tokens)
+    draft = draft[:max_new_tokens]
+    states, ends = reader.follow(instruction_ids, draft)
+    written = network.lm_head(states).argmax(-1).tolist()
+    accepted = next((n for n, token in enumerate(draft) if token != written[n]), len(draft))
+    for token, end in zip(draft[:accepted], ends[1:], strict=False):
+        page.write(token, end.queries)
+    reader.rewind(ends[accepted])
+    token = written[accepted]
+    while not page.is_full:
         if token in stop_ids:
+            page.write(token, None)
             break
-        if token == network.config.tokens.ref_end:
-            queries, state = reader.inject()
-            if start < len(written) - 1:  # a phrase without a word cannot condition SAM3
-                spans.append((start, len(written) - 1))
-                query_states.append(queries)
-            start = len(written)
-        else:
-            if token == network.config.tokens.ref_start:
-                start = len(written)
-            state = reader.read([token])
+        queries, state = reader.inject() if token == network.config.tokens.ref_end else (None, reader.read(token))
+        page.write(token, queries)
+        token = int(network.lm_head(state).argmax())
     bank = network.model.mask_queries
-    return Answer(
-        tuple(written), tuple(spans), torch.stack(query_states) if query_states else bank.new_zeros(0, *bank.shape)
-    )
+    return page.answer(bank.new_zeros(0, *bank.shape))
 
 
-class _Reader:
-    """Feeds tokens to the language model behind a picture's prefix and keeps count of their positions."""
+class _Page:
+    """The answer while it is written: its tokens, and where its phrases are."""
 
-    def __init__(self, network: InstructSAM, encoding: FrameEncoding, protocol: InferenceProtocol) -> None:
-        self._network = network
-        self._protocol = protocol
-        self._cache = encoding.cache
-        behind = self._cache.get_seq_length() - encoding.length
-        if behind:
-            self._cache.crop(-behind)
-        self._position = encoding.next_position
+    def __init__(self, tokens: SpecialTokens, stop_ids: Collection[int], max_new_tokens: int) -> None:
+        self._tokens = tokens
+        self._stop_ids = stop_ids
+        self._max_new_tokens = max_new_tokens
+        self._written: list[int] = []
+        self._spans: list[tuple[int, int]] = []
+        self._query_states: list[Tensor] = []
+        self._start = 0
 
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """Read tokens causally and return the last one's state, [D]."""
-        return self._feed(self._embed(ids), self._position, None)[-1]
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be written."""
+        written = self._written
+        return len(written) >= self._max_new_tokens or (bool(written) and written[-1] in self._stop_ids)
 
-    def inject(self) -> tuple[Tensor, Tensor]:
-        """Read `ref_end mask_start query*K mask_end`: the states of the queries [K, D] and of `mask_end` [D]."""
-        tokens = self._network.config.tokens
-        variant, count = self._network.config.variant, self._network.config.num_queries
-        queries = self._network.model.mask_queries if variant.query_bank else self._embed([tokens.query] * count)
-        embeds = torch.cat([self._embed([tokens.ref_end, tokens.mask_start]), queries, self._embed([tokens.mask_end])])
-        mask = block_attention_mask(
-            self._cache.get_seq_length(),
-            count,
-            hybrid=variant.hybrid_attention,
-            mask_end_visible=self._protocol.mask_end_visible,
-            device=embeds.device,
-        )
-        states = self._feed(embeds, self._position + self._protocol.block_shift, mask)
-        return states[2:-1], states[-1]
+    def write(self, token: int, queries: Tensor | None) -> None:
+        """Add a token, with the states [K, D] of the queries that are injected behind it if it ends a phrase."""
+        end = len(self._written)
+        self._written.append(token)
+        if queries is not None and self._start < end:  # a phrase without a word cannot condition SAM3
+            self._spans.append((self._start, end))
+            self._query_states.append(queries)
+        if token in (self._tokens.ref_start, self._tokens.ref_end):
+            self._start = end + 1
 
-    def _embed(self, ids: Sequence[int]) -> Tensor:
-        """Token embeddings, [T, D]."""
-        embeds: Tensor = self._network.model.language_model.embed_tokens(torch.tensor(ids, device=self._network.device))
-        return embeds
-
-    def _feed(self, embeds: Tensor, position: int, attention_mask: Tensor | None) -> Tensor:
-        """Read embeddings [T, D] from `position` on and return their states [T, D]."""
-        count = len(embeds)
-        positions = torch.arange(position, position + count, device=embeds.device).expand(3, 1, -1)
-        self._position += count
-        states: Tensor = self._network.model.language_model(
-            inputs_embeds=embeds.unsqueeze(0),
-            attention_mask=attention_mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
-        return states[0]
+    def answer(self, no_states: Tensor) -> Answer:
+        """What was written; `no_states` [0, K, D] stands in where there is no phrase."""
+        states = torch.stack(self._query_states) if self._query_states else no_states
+        return Answer(tuple(self._written), tuple(self._spans), states)

@@ -14,13 +14,17 @@ from instructsam_model import embedded
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.generation import Answer, FrameEncoding, encode_frame, get_protocol, write_answer
+from instructsam_model.generation import Answer, encode_frame, write_answer
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
+from instructsam_model.protocol import get_protocol
+from instructsam_model.reader import FrameEncoding
 
 logger = logging.getLogger(__name__)
 
+DRAFTS = 64
+"""Answers that are kept as drafts."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
@@ -28,6 +32,16 @@ class InstructSAMSegmenter:
     """Runs the network on one device. Not for several threads at once: whoever owns it calls it.
 
     The last frame's encoding is kept: further instructions on the same `Frame` object cost no vision encoder.
+
+    Args:
+        network: in evaluation mode.
+        preprocessor: of its checkpoint.
+        protocol: see `InferenceProtocol`.
+        selection: default thresholds.
+        max_new_tokens: longest answer.
+        reuse_answers: keep the last answers as drafts, see `write_answer`: an instruction that stands over many frames
+            costs the language model one pass a frame. The answers are the same but for rounding, which depends on what
+            was asked before.
     """
 
     def __init__(
@@ -38,6 +52,7 @@ class InstructSAMSegmenter:
         protocol: str = 'trained',
         selection: Selection | None = None,
         max_new_tokens: int = 256,
+        reuse_answers: bool = False,
     ) -> None:
         self.network = network
         self.preprocessor = preprocessor
@@ -45,6 +60,8 @@ class InstructSAMSegmenter:
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
         self._encoded: tuple[Frame, FrameEncoding] | None = None
+        self._reuse_answers = reuse_answers
+        self._drafts: dict[str, tuple[int, ...]] = {}
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the default given when loading.
@@ -91,7 +108,10 @@ class InstructSAMSegmenter:
             stop_ids=self.network.config.stop_tokens,
             max_new_tokens=self.max_new_tokens,
             protocol=self._protocol,
+            draft=self._drafts.pop(instruction.text, ()),
         )
+        if self._reuse_answers:
+            self._remember(instruction, answer)
         marks.append(time.perf_counter())
         prediction = self._ground(encoding, answer)
         marks.append(time.perf_counter())
@@ -108,6 +128,12 @@ class InstructSAMSegmenter:
         encoding = encode_frame(self.network, pixels, prefix_ids, self._protocol)
         self._encoded = (frame, encoding)
         return encoding
+
+    def _remember(self, instruction: Instruction, answer: Answer) -> None:
+        """Keep an answer as a draft for the next frame, and so many others, the latest."""
+        self._drafts[instruction.text] = answer.token_ids
+        while len(self._drafts) > DRAFTS:
+            del self._drafts[next(iter(self._drafts))]
 
     def _ground(self, encoding: FrameEncoding, answer: Answer) -> Prediction:
         """Decode the slots of an answer's phrases, all in one pass of SAM3."""
@@ -146,6 +172,7 @@ def load_segmenter(
     protocol: str = 'trained',
     selection: Selection | None = None,
     max_new_tokens: int = 256,
+    reuse_answers: bool = False,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -159,6 +186,7 @@ def load_segmenter(
         protocol: `trained` or `released`, see `InferenceProtocol`.
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
+        reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -185,6 +213,7 @@ def load_segmenter(
         protocol=protocol,
         selection=selection,
         max_new_tokens=max_new_tokens,
+        reuse_answers=reuse_answers,
     )
 
 

@@ -56,8 +56,10 @@ class ScriptedHead(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         logits = self.head(states)
-        logits[..., self.script[self.step % len(self.script)]] = torch.inf
-        self.step += 1
+        for row in logits.view(-1, logits.shape[-1]):
+            row[self.script[self.step % len(self.script)]] = torch.inf
+            self.step += 1
+        self.step = self.step if self.step < len(self.script) else 0
         return logits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from instructsam_model.attention import block_attention_mask, hybrid_attention_mask, turn_positions
+from instructsam_model.attention import draft_attention_mask, hybrid_attention_mask, turn_positions
 
 # Two phrases of two queries each:  t t q q e t q q e
 SEQUENCE = 'ttqqetqqe'
@@ -41,11 +41,18 @@ def test_padding_is_seen_by_nobody() -> None:
 
 @pytest.mark.parametrize('mask_end_visible', [False, True])
 def test_injected_block_is_the_end_of_the_packed_mask(mask_end_visible: bool) -> None:
-    mask = block_attention_mask(4, 3, mask_end_visible=mask_end_visible, device=torch.device('cpu'))
+    mask = draft_attention_mask(4, 6, [0], 3, mask_end_visible=mask_end_visible, device=torch.device('cpu'))
     packed = hybrid_attention_mask(flags('ttttrmqqqe', 'q'), torch.ones(1, 10, dtype=torch.bool))[0, 0, 4:]
     packed[2:5, 9] = mask_end_visible  # the released inference lets the queries see mask_end
     assert mask.shape == (1, 1, 6, 10)
     assert torch.equal(mask[0, 0], packed)
+
+
+def test_a_draft_is_seen_as_it_would_have_been_written() -> None:
+    draft = 'tttrmqqetrmqqe'
+    mask = draft_attention_mask(2, len(draft) - 2, [1, 7], 2, device=torch.device('cpu'))[0, 0]
+    packed = hybrid_attention_mask(flags(draft, 'q'), torch.ones(1, len(draft), dtype=torch.bool))[0, 0]
+    assert torch.equal(mask, packed[2:])
 
 
 def test_questions_that_do_not_know_of_each_other() -> None:

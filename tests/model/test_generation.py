@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from full_size import ScriptedHead
 
-from instructsam_model import ConfigError, Frame, Instruction
-from instructsam_model.generation import get_protocol
+from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
+from instructsam_model.protocol import get_protocol
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 QUESTION = "Please segment 'red box'."
@@ -99,6 +100,34 @@ def test_instructions_on_one_frame_share_its_encoding(
         alone = segmenter.predict(Frame(frames[1].image_rgb), Instruction(text))
         assert alone.answer == prediction.answer
         assert torch.equal(alone.mask_logits, prediction.mask_logits)
+
+
+@pytest.mark.parametrize('protocol', ['trained', 'released'])
+def test_a_draft_saves_passes_and_changes_nothing(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
+) -> None:
+    """The drafts are the answers to another picture: some stand, some stand in part."""
+    fresh = load_segmenter(checkpoint, device='cpu', protocol=protocol)
+    reusing = load_segmenter(checkpoint, device='cpu', protocol=protocol, reuse_answers=True)
+    passes: list[int] = []
+    reusing.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
+    stood = fell = 0
+    for entry in golden['generate']:
+        instruction = Instruction(entry['instruction'])
+        for frame in frames[:4]:
+            passes.clear()
+            draft = reusing._drafts.get(instruction.text)
+            ours, theirs = reusing.predict(frame, instruction), fresh.predict(frame, instruction)
+            assert (ours.answer, ours.phrases) == (theirs.answer, theirs.phrases)
+            torch.testing.assert_close(ours.mask_logits, theirs.mask_logits, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(ours.score_logits, theirs.score_logits, rtol=1e-4, atol=1e-3)
+            if draft == reusing._drafts[instruction.text]:
+                assert len(passes) == 2  # one for the picture, one for instruction and answer
+                stood += 1
+            elif draft is not None:
+                fell += 1
+    assert stood
+    assert fell
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:

@@ -71,7 +71,10 @@ def test_a_model_that_is_stuck(
     assert (answers[0].status, answers[0].message) == (Segmentation.FAILED, reason)
     assert (waiting.result().success, waiting.result().message) == (False, reason)
     check_documented(logged(graph, log, reason))
-    graph.wait_for(lambda: diagnostics[-1].status[0].level == DiagnosticStatus.ERROR, 'an error in the diagnostics')
+    graph.wait_for(
+        lambda: diagnostics and diagnostics[-1].status[0].level == DiagnosticStatus.ERROR,
+        'an error in the diagnostics',
+    )
 
     check_documented(logged(graph, log, 'was left behind'))
     graph.instruct(node, 'red')
@@ -96,7 +99,10 @@ def test_after_too_many_failures_the_node_deactivates_itself(
     graph.play(camera, until=lambda: node.state == 'inactive')
     said = logged(graph, log, 'deactivated after')
     check_documented(said.replace(str(node._supervisor.failures), '3'))
-    graph.wait_for(lambda: diagnostics[-1].status[0].message.startswith('deactivated after'), 'a word in diagnostics')
+    graph.wait_for(
+        lambda: diagnostics and diagnostics[-1].status[0].message.startswith('deactivated after'),
+        'a word in diagnostics',
+    )
     assert diagnostics[-1].status[0].level == DiagnosticStatus.ERROR
     manager = Manager(graph)
     assert manager.state == 'inactive'

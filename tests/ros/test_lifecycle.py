@@ -117,7 +117,7 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     manager = Manager(graph)
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
-    assert loaded == [('here', {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained'})]
+    assert loaded == [('here', {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained', 'reuse_answers': True})]
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful
     assert 'cleanup' in result.reason

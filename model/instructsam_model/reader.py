@@ -1,0 +1,148 @@
+"""Feeding the language model: a picture's prefix is in its cache, words and injected queries come behind.
+
+Notation: T tokens, K queries, D the language model's hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from instructsam_model.attention import draft_attention_mask
+from instructsam_model.grounding import VisionFeatures
+from instructsam_model.network import InstructSAM
+from instructsam_model.protocol import InferenceProtocol
+
+
+@dataclass(frozen=True)
+class FrameEncoding:
+    """Everything about a picture that no instruction changes.
+
+    Attributes:
+        vision: SAM3's features, of one picture.
+        cache: the language model's keys and values of the prompt up to the instruction.
+        length: how many tokens that is; what `cache` holds beyond belongs to the last instruction.
+        next_position: position of the first token behind.
+    """
+
+    vision: VisionFeatures
+    cache: DynamicCache
+    length: int
+    next_position: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the reader was behind a token.
+
+    Attributes:
+        cached: tokens in the cache.
+        position: of the next token.
+        queries: states [K, D] of the queries injected behind the token, if any were.
+    """
+
+    cached: int
+    position: int
+    queries: Tensor | None = None
+
+
+class Reader:
+    """Feeds tokens to the language model behind a picture's prefix and keeps count of their positions."""
+
+    def __init__(self, network: InstructSAM, encoding: FrameEncoding, protocol: InferenceProtocol) -> None:
+        self._network = network
+        self._protocol = protocol
+        self._cache = encoding.cache
+        self._position = encoding.next_position
+        self.rewind(Mark(encoding.length, encoding.next_position))
+
+    def rewind(self, mark: Mark) -> None:
+        """Forget what was read behind a mark."""
+        behind = self._cache.get_seq_length() - mark.cached
+        if behind:
+            self._cache.crop(-behind)
+        self._position = mark.position
+
+    def read(self, token: int) -> Tensor:
+        """Read a token and return its state, [D]."""
+        return self._feed(self._embed([token]), self._count(1), None)[-1]
+
+    def inject(self) -> tuple[Tensor, Tensor]:
+        """Read `ref_end mask_start query*K mask_end`: the states of the queries [K, D] and of `mask_end` [D]."""
+        block = self._block()
+        positions = self._count(len(block), self._protocol.block_shift)
+        states = self._feed(block, positions, self._mask(len(block), [0]))
+        return states[2:-1], states[-1]
+
+    def follow(self, instruction_ids: Sequence[int], draft: Sequence[int]) -> tuple[Tensor, list[Mark]]:
+        """Read an instruction and a draft of its answer in one pass, the queries injected as in `inject`.
+
+        Returns:
+            The states that say how the text goes on, behind the instruction and behind each token of the draft,
+            [1 + len(draft), D]; and the mark of each.
+        """
+        cached = self._cache.get_seq_length()
+        embeds, positions = [self._embed(instruction_ids)], self._count(len(instruction_ids))
+        marks = [Mark(cached + len(positions), self._position)]
+        blocks: list[int] = []
+        for token in draft:
+            if token == self._network.config.tokens.ref_end:
+                blocks.append(len(positions))
+                embeds.append(self._block())
+                positions += self._count(len(embeds[-1]), self._protocol.block_shift)
+            else:
+                embeds.append(self._embed([token]))
+                positions += self._count(1)
+            marks.append(Mark(cached + len(positions), self._position))
+        mask = self._mask(len(positions), blocks) if blocks else None
+        states = self._feed(torch.cat(embeds), positions, mask)
+        ends = [mark.cached - cached for mark in marks]
+        count = self._network.config.num_queries
+        queries = {start + count + 3: states[start + 2 : start + 2 + count] for start in blocks}
+        marks = [replace(mark, queries=queries.get(end)) for mark, end in zip(marks, ends, strict=True)]
+        return states[[end - 1 for end in ends]], marks
+
+    def _mask(self, length: int, blocks: Sequence[int]) -> Tensor:
+        """Visibility of `length` tokens behind the cache, with blocks injected at these."""
+        return draft_attention_mask(
+            self._cache.get_seq_length(),
+            length,
+            blocks,
+            self._network.config.num_queries,
+            hybrid=self._network.config.variant.hybrid_attention,
+            mask_end_visible=self._protocol.mask_end_visible,
+            device=self._network.device,
+        )
+
+    def _block(self) -> Tensor:
+        """The embeddings of `ref_end mask_start query*K mask_end`, [K + 3, D]."""
+        tokens = self._network.config.tokens
+        count, has_bank = self._network.config.num_queries, self._network.config.variant.query_bank
+        queries = self._network.model.mask_queries if has_bank else self._embed([tokens.query] * count)
+        return torch.cat([self._embed([tokens.ref_end, tokens.mask_start]), queries, self._embed([tokens.mask_end])])
+
+    def _count(self, length: int, shift: int = 0) -> list[int]:
+        """The positions of the next tokens; a shift moves these and not those behind them."""
+        start = self._position + shift
+        self._position += length
+        return list(range(start, start + length))
+
+    def _embed(self, ids: Sequence[int]) -> Tensor:
+        """Token embeddings, [T, D]."""
+        embeds: Tensor = self._network.model.language_model.embed_tokens(torch.tensor(ids, device=self._network.device))
+        return embeds
+
+    def _feed(self, embeds: Tensor, positions: Sequence[int], attention_mask: Tensor | None) -> Tensor:
+        """Read embeddings [T, D] at their positions and return their states [T, D]."""
+        states: Tensor = self._network.model.language_model(
+            inputs_embeds=embeds.unsqueeze(0),
+            attention_mask=attention_mask,
+            position_ids=torch.tensor(positions, device=embeds.device).expand(3, 1, -1),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        return states[0]
