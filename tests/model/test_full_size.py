@@ -16,13 +16,13 @@ import pytest
 import torch
 from full_size import full_size_segmenter
 
-from instructsam_model import Frame, Instruction, Selection
+from instructsam_model import Frame, Instruction
 
 
 def run(device: str) -> dict[str, float]:
     """Seconds for loading, a first instruction and a second one on the same frame; phrase of six tokens, K = 10."""
     start = time.perf_counter()
-    segmenter = full_size_segmenter(device, torch.bfloat16, selection=Selection(min_score=0))
+    segmenter = full_size_segmenter(device, torch.bfloat16)
     seconds = {'fill_weights': time.perf_counter() - start}
     frame = Frame(np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8))
     for name in ('new_frame', 'same_frame'):

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from full_size import ScriptedHead
 
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
 from instructsam_model.protocol import get_protocol
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stand_in import ScriptedHead
 
 QUESTION = "Please segment 'red box'."
 

@@ -11,12 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import ConfigError
+from instructsam_model.network import Prediction
 from instructsam_training.losses import (
     PRESETS,
+    TERMS,
     LossOptions,
     LossTerms,
     PhraseTarget,
     box_losses,
+    compute_losses,
     corner_losses,
     count_terms,
     mask_losses,
@@ -109,13 +112,12 @@ def test_no_target_wants_low_scores_and_no_mask() -> None:
     """With the public code, one slot would be drawn towards an empty mask and a score of 0.1."""
     scores = torch.tensor([2.0, -3.0])
     nothing = PhraseTarget(torch.zeros(0, 12, 12))
-    losses = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, ALL_PIXELS)
+    losses, _ = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, ALL_PIXELS)
     assert set(losses) == {'score'}
     assert float(losses['score']) == pytest.approx(float(F.softplus(scores).mean()))
     released = replace(PRESETS['released'], points=None)
-    assert {'bce', 'dice'} <= phrase_losses(
-        logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, released
-    ).keys()
+    matched, _ = phrase_losses(logits_of(square(0, 0), square(4, 4)), scores, BOXES, nothing, released)
+    assert {'bce', 'dice'} <= matched.keys()
 
 
 @pytest.mark.parametrize(('kind', 'wanted'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
@@ -124,7 +126,7 @@ def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float)
     drawn[2:4] = 0  # half of it
     options = replace(ALL_PIXELS, score_target=kind)  # type: ignore[arg-type]
     score = torch.tensor([0.3])
-    losses = phrase_losses(logits_of(drawn), score, BOXES[:, :1], PhraseTarget(square(2, 2).unsqueeze(0)), options)
+    losses, _ = phrase_losses(logits_of(drawn), score, BOXES[:, :1], PhraseTarget(square(2, 2).unsqueeze(0)), options)
     expected = F.binary_cross_entropy_with_logits(score, torch.tensor([wanted]))
     assert float(losses['score']) == pytest.approx(float(expected), rel=1e-3)
 
@@ -204,8 +206,9 @@ def test_corner_losses_by_hand() -> None:
 def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     mask = square(2, 2)
     slots = logits_of(mask), torch.zeros(1), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
-    assert 'corners' not in phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), ALL_PIXELS)
-    asked = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
+    unasked, _ = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), ALL_PIXELS)
+    assert 'corners' not in unasked
+    asked, _ = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
     assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
 
 
@@ -216,3 +219,35 @@ def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
     assert float(region_loss(both, left.unsqueeze(0))) > 1
     assert float(region_loss(torch.full((12, 12), -SURE), torch.zeros(0, 12, 12))) == pytest.approx(0, abs=1e-4)
     assert float(region_loss(both, torch.zeros(0, 12, 12))) > 1
+
+
+def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks() -> None:
+    """Slot 0 draws the left square, slot 1 the right one; 'left thing' means the first, 'ghost' neither."""
+    left, right = square(0, 0), square(8, 8)
+    logits = logits_of(left, right).expand(3, 2, 12, 12)
+    scores = torch.zeros(3, 2, requires_grad=True)
+    prediction = Prediction(
+        mask_logits=logits,
+        score_logits=scores,
+        refined_xyxy=torch.zeros(1, 3, 2, 4),
+        query_states=torch.zeros(3, 2, 4),
+        query_embeds=torch.zeros(3, 2, 4),
+        phrase_embeds=torch.zeros(3, 1, 4),
+        region_logits=torch.zeros(3, 12, 12),
+    )
+    both, ghost = torch.stack([left, right]), torch.zeros(0, 12, 12)
+    targets = [PhraseTarget(both), PhraseTarget(left.unsqueeze(0)), PhraseTarget(ghost)]
+    labels = torch.full((1, 3), -100)
+    terms = compute_losses(prediction, labels, targets, replace(ALL_PIXELS, score_target='binary'), leads=[0, 0, 0])
+    assert terms.counts == {
+        **dict.fromkeys(TERMS, 0),
+        'bce': 2,
+        'dice': 2,
+        'score': 3,
+        'corners': 2,
+        'giou': 2,
+        'region': 1,
+    }
+    terms.sums['score'].backward()
+    assert scores.grad is not None
+    assert (scores.grad < 0).tolist() == [[True, True], [True, False], [False, False]]

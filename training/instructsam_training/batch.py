@@ -75,6 +75,14 @@ class Batch:
         targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
         return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
 
+    @property
+    def leads(self) -> list[int] | None:
+        """For each phrase the first one about its picture, where they share its slots."""
+        if not self.inputs.shared:
+            return None
+        owners = self.inputs.phrase_owner.tolist()
+        return [owners.index(owner) for owner in owners]
+
     def for_part(self, part: str) -> Batch:
         """What a part of the network learns from.
 

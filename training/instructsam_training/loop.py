@@ -214,7 +214,7 @@ def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int]
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64, device=run.accelerator.device)
     for batch in micro_batches:
         if batch.counts:
-            counts = count_terms(batch.labels, batch.targets, run.num_queries, run.stage.losses)
+            counts = count_terms(batch.labels, batch.targets, run.num_queries, run.stage.losses, batch.leads)
             counted[:-1] += torch.tensor([counts[name] for name in TERMS], device=counted.device)
     counted[-1] = run.stop.raised
     *totals, stopping = add_up(run.accelerator, counted)
@@ -235,7 +235,9 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
     """
     names = ', '.join(batch.sources)
     try:
-        terms = compute_losses(run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses)
+        terms = compute_losses(
+            run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses, leads=batch.leads
+        )
     except FloatingPointError as error:
         raise FloatingPointError(f'{names}: {error}') from error
     loss = total_loss(terms, counts, run.stage.losses) * batch.counts

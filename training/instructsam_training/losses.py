@@ -19,7 +19,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.network import Prediction
-from instructsam_training.matching import box_cost, match
+from instructsam_training.matching import Match, box_cost, match
 from instructsam_training.points import sample_points
 
 DICE_SMOOTH = 1.0
@@ -97,7 +97,11 @@ class LossTerms:
 
 
 def count_terms(
-    labels: Tensor, targets: Sequence[PhraseTarget], num_queries: int, options: LossOptions
+    labels: Tensor,
+    targets: Sequence[PhraseTarget],
+    num_queries: int,
+    options: LossOptions,
+    leads: Sequence[int] | None = None,
 ) -> dict[str, int]:
     """What the sums of a batch will be divided by, before it is run.
 
@@ -106,8 +110,10 @@ def count_terms(
         targets: of the P phrases.
         num_queries: K.
         options: decide what is matched.
+        leads: as for `compute_losses`.
     """
-    pairs = [(min(_instances(target, options), num_queries), target.weak) for target in targets]
+    matched = targets if leads is None else [targets[lead] for lead in sorted({*leads})]
+    pairs = [(min(_instances(target, options), num_queries), target.weak) for target in matched]
     return {
         'text': int((labels[:, 1:] >= 0).sum()),
         'bce': sum(count for count, weak in pairs if not weak),
@@ -116,7 +122,7 @@ def count_terms(
         'score': len(targets),
         'corners': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
-        'region': len(targets),
+        'region': len(matched),
     }
 
 
@@ -126,6 +132,7 @@ def compute_losses(
     targets: Sequence[PhraseTarget],
     options: LossOptions,
     generator: torch.Generator | None = None,
+    leads: Sequence[int] | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -135,6 +142,8 @@ def compute_losses(
         targets: of the P phrases, in their order.
         options: as in the run's configuration.
         generator: for the sampled points; on the device of the prediction.
+        leads: where phrases share slots (`ModelInputs.shared`), the one that each shares those of, [P]: its instances
+            are matched and drawn, and the others are scored for those of them that are theirs too.
 
     Raises:
         FloatingPointError: the network has diverged.
@@ -148,14 +157,20 @@ def compute_losses(
         text = F.cross_entropy(prediction.answer_logits.float(), next_tokens[next_tokens >= 0], reduction='sum')
         sums['text'] = nothing + text
     refined_xyxy = prediction.refined_xyxy.unbind(1)
-    slots = zip(prediction.mask_logits, prediction.score_logits, refined_xyxy, targets, strict=True)
-    for mask_logits, score_logits, boxes_xyxy, target in slots:
-        for name, value in phrase_losses(mask_logits, score_logits, boxes_xyxy, target, options, generator).items():
+    matches: dict[int, Match] = {}
+    for row, target in enumerate(targets):
+        score_logits, lead = prediction.score_logits[row], row if leads is None else leads[row]
+        if row == lead:
+            losses, matches[row] = phrase_losses(
+                prediction.mask_logits[row], score_logits, refined_xyxy[row], target, options, generator
+            )
+            if options.region:
+                losses['region'] = region_loss(prediction.region_logits[row], target.masks)
+        else:
+            losses = {'score': score_loss(score_logits, matches[lead].belonging_to(target.masks))}
+        for name, value in losses.items():
             sums[name] = sums[name] + value
-    if options.region:
-        for region_logits, target in zip(prediction.region_logits, targets, strict=True):
-            sums['region'] = sums['region'] + region_loss(region_logits, target.masks)
-    return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options))
+    return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options, leads))
 
 
 def total_loss(terms: LossTerms, counts: dict[str, int], options: LossOptions) -> Tensor:
@@ -171,13 +186,14 @@ def phrase_losses(
     target: PhraseTarget,
     options: LossOptions,
     generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """The sums of one phrase: mask_logits [K, h, w], score_logits [K], refined_xyxy [layers, K, 4]."""
+) -> tuple[dict[str, Tensor], Match]:
+    """The sums of one phrase: mask_logits [K, h, w], score_logits [K], refined_xyxy [layers, K, 4]; and its match."""
     masks = target.masks.to(mask_logits.device)
     if not len(masks) and options.no_target == 'matched':
         masks = masks.new_zeros(1, *mask_logits.shape[1:])
     losses: dict[str, Tensor] = {}
     wanted = torch.zeros_like(score_logits, dtype=torch.float32)
+    found = Match(masks, wanted.new_zeros(0, dtype=torch.long), wanted)
     if len(masks):
         boxes = place_cost = None
         if options.corners or options.giou:
@@ -189,8 +205,14 @@ def phrase_losses(
         if boxes is not None:
             losses |= corner_losses(refined_xyxy[:, slots].float(), boxes[instances])
         wanted[slots] = wanted_scores(logits, masks, target.weak, options)
-    losses['score'] = F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
-    return losses
+        found = Match(masks, slots, wanted)
+    losses['score'] = score_loss(score_logits, wanted)
+    return losses, found
+
+
+def score_loss(score_logits: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross entropy of the slots of a phrase, [K] each, averaged over them."""
+    return F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
 
 
 def mask_losses(

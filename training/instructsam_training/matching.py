@@ -5,6 +5,8 @@ Notation: K slots, N instances of one phrase, h w the mask grid.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -15,6 +17,34 @@ BCE_COST = 2.0
 DICE_COST = 0.5
 SCORE_COST = 1.0
 SMOOTH = 1e-3
+SAME_IOU = 0.9
+"""Masks that overlap more are of one instance."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which slots answer for which instances of a phrase.
+
+    Attributes:
+        masks: of the M matched instances, [M, h, w].
+        slots: int64 [M].
+        wanted: what all slots are to score, [K].
+    """
+
+    masks: Tensor
+    slots: Tensor
+    wanted: Tensor
+
+    def belonging_to(self, masks: Tensor) -> Tensor:
+        """What the slots are to score for another phrase, [K], whose instances [N, h, w] are some of these."""
+        wanted = torch.zeros_like(self.wanted)
+        if len(self.slots) and len(masks):
+            ours, theirs = self.masks.flatten(1).float(), masks.to(self.masks.device).flatten(1).float()
+            overlap = ours @ theirs.T
+            union = ours.square().sum(1, keepdim=True) + theirs.square().sum(1) - overlap
+            slots = self.slots[(overlap / union.clamp(min=SMOOTH)).amax(1) > SAME_IOU]
+            wanted[slots] = self.wanted[slots]
+        return wanted
 
 
 @torch.no_grad()

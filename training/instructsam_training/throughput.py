@@ -12,13 +12,11 @@ of the peak is what they would take at `--peak-tflops`.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from instructsam_model import Frame
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
-from instructsam_model.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json
+from instructsam_model.config import ModelConfig
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.segmenter import parse_device
+from instructsam_model.stand_in import fill_randomly, with_tokens_of
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import StageConfig
 from instructsam_training.config import read_config as read_run
@@ -126,27 +125,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | str | None]:
     }
 
 
-def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:
-    """The architecture with the token ids of another checkpoint, so that a small tokenizer can stand in."""
-    published = read_json(folder / 'config.json')
-    qwen = copy.deepcopy(config.qwen)
-    qwen.image_token_id = published['image_token_id']
-    tokens = SpecialTokens(**{role: published[key] for role, key in TOKEN_KEYS.items()})
-    return replace(config, qwen=qwen, tokens=tokens)
-
-
 def random_network(config: ModelConfig, stage: StageConfig, device: torch.device) -> InstructSAM:
     """The stage's network with plausible random weights, adapters in place."""
     network = build_empty(config)
-    weights = {
-        name: torch.empty(parameter.shape, device=device).normal_(0, 0.02)
-        if parameter.ndim > 1
-        else torch.full(parameter.shape, float(name.endswith('weight')), device=device)
-        for name, parameter in network.state_dict().items()
-    }
-    network.load_state_dict(weights, assign=True)
-    network.tie_weights()
-    network.to(device).train()
+    fill_randomly(network, device, torch.float32)
+    network.train()
     choose_trainable(network, stage.rates, stage.lora)
     if stage.gradient_checkpointing:
         checkpoint_activations(network)

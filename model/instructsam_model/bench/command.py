@@ -1,0 +1,167 @@
+"""instructsam-bench: how long an answer takes, in each situation, and where the time goes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from instructsam_model import embedded
+from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
+from instructsam_model.bench.stages import STAGES
+from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
+from instructsam_model.stand_in import stand_in
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command: 0 when it was measured, 2 when it cannot be."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        result = measure(arguments)
+    except (CheckpointError, ConfigError) as error:
+        print(f'instructsam-bench: error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    console = Console()
+    console.print(scenario_table(result))
+    console.print(stage_table(result))
+    print(json.dumps(result))
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog='instructsam-bench', description=__doc__)
+    parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the small one of the package)')
+    parser.add_argument(
+        '--architecture', type=Path, help='folder with a config.json: random weights that write one phrase instead'
+    )
+    parser.add_argument(
+        '--tokenizer', type=Path, default=embedded.FOLDER, help='checkpoint that an architecture takes its words from'
+    )
+    parser.add_argument('--device', default='auto')
+    parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
+    parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
+    parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
+    parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
+    parser.add_argument('--phrases', type=int, default=1, help='likewise: so many in an answer (default: %(default)s)')
+    parser.add_argument('--queries', type=int, help='likewise: K')
+    parser.add_argument('--repeats', type=int, default=10, help='rounds (default: %(default)s)')
+    parser.add_argument('--compare-naive', action='store_true', help='also answer the straightforward way')
+    return parser
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time what the command line asks for.
+
+    Raises:
+        CheckpointError: the checkpoint or the architecture cannot be read.
+        ConfigError: an argument is out of range.
+    """
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    size_wh = parse_size(arguments.size)
+    if arguments.repeats < 1:
+        raise ConfigError(f'--repeats: expected at least 1, got {arguments.repeats}')
+    segmenter = open_segmenter(arguments)
+    bench = Bench(segmenter, size_wh, compare_naive=arguments.compare_naive)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task('answering', total=None)
+        timings = bench.run(arguments.repeats, lambda: progress.advance(task))
+    device = segmenter.network.device
+    return {
+        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or 'cpu',
+        'threads': torch.get_num_threads(),
+        'model': str(arguments.architecture or arguments.checkpoint or 'embedded'),
+        'parameters': sum(parameter.numel() for parameter in segmenter.network.parameters()),
+        'dtype': str(segmenter.network.dtype).removeprefix('torch.'),
+        'size': arguments.size,
+        'phrases': arguments.phrases,
+        'phrase_tokens': arguments.phrase_tokens,
+        'queries': segmenter.network.config.num_queries,
+        'repeats': arguments.repeats,
+        'peak_memory_gib': round(peak_memory_gib(device), 3),
+        'scenarios': {name: describe(timing, timings.get(NAIVE)) for name, timing in timings.items()},
+    }
+
+
+def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
+    """The segmenter to measure, which reuses its answers."""
+    if arguments.architecture is None:
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, reuse_answers=True)
+    return stand_in(
+        arguments.architecture,
+        arguments.tokenizer,
+        device=parse_device(arguments.device),
+        dtype=DTYPES[arguments.dtype],
+        phrase_tokens=arguments.phrase_tokens,
+        phrases=arguments.phrases,
+        num_queries=arguments.queries,
+        reuse_answers=True,
+    )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of `640x480`.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    width, _, height = text.partition('x')
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ConfigError(f'--size: expected width x height such as 640x480, got {text!r}')
+    return int(width), int(height)
+
+
+def describe(timing: Timing, naive: Timing | None) -> dict[str, Any]:
+    """Milliseconds, arithmetic, and how many times as fast as the straightforward way, of one scenario."""
+    p50 = timing.percentile(50)
+    return {
+        'p50_ms': round(1e3 * p50, 2),
+        'p95_ms': round(1e3 * timing.percentile(95), 2),
+        'p99_ms': round(1e3 * timing.percentile(99), 2),
+        'tflop': round(timing.tflop, 5),
+        'tflop_per_s': round(timing.tflop / p50, 4),
+        'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
+        'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
+    }
+
+
+def scenario_table(result: dict[str, Any]) -> Table:
+    """The scenarios, one a row."""
+    title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
+    table = Table(title=title)
+    table.add_column('answer')
+    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'naive / ours'):
+        table.add_column(heading, justify='right')
+    for name, row in result['scenarios'].items():
+        ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
+        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s'))
+        table.add_row(f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio)
+    return table
+
+
+def stage_table(result: dict[str, Any]) -> Table:
+    """Where the time of one watched answer goes."""
+    table = Table(title='stages, ms of one answer')
+    table.add_column('answer')
+    for stage in STAGES:
+        table.add_column(stage, justify='right')
+    for name, row in result['scenarios'].items():
+        table.add_row(name, *(f'{row["stages_ms"][stage]:.1f}' for stage in STAGES))
+    return table
+
+
+if __name__ == '__main__':
+    sys.exit(main())

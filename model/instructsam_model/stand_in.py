@@ -1,0 +1,126 @@
+"""Any architecture with random weights, made to answer: for speed and memory where the real weights are not at hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
+
+from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
+from instructsam_model.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
+from instructsam_model.datatypes import Selection
+from instructsam_model.network import InstructSAM
+from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.segmenter import InstructSAMSegmenter
+
+QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
+"""Of the processor of Qwen3-VL-2B-Instruct."""
+
+
+class ScriptedHead(nn.Module):
+    """Computes its logits for real, then says what the script says: random weights never write a phrase."""
+
+    def __init__(self, head: nn.Module, script: Sequence[int]) -> None:
+        super().__init__()
+        self.head = head
+        self.script = script
+        self.step = 0
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits of states [D] or [T, D]; the script goes on by a token for each, and begins again after its end."""
+        logits: Tensor = self.head(states)
+        for row in logits.view(-1, logits.shape[-1]):
+            row[self.script[self.step % len(self.script)]] = torch.inf
+            self.step += 1
+        self.step = self.step if self.step < len(self.script) else 0
+        return logits
+
+
+def stand_in(
+    architecture: Path,
+    tokenizer: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    phrase_tokens: int = 6,
+    phrases: int = 1,
+    num_queries: int | None = None,
+    reuse_answers: bool = False,
+) -> InstructSAMSegmenter:
+    """A segmenter that answers every instruction with so many phrases of so many tokens, keeping every slot.
+
+    Args:
+        architecture: folder with `config.json`, and SAM3's in `sam3/` if it is not the published one.
+        tokenizer: folder of a checkpoint; its words and special tokens are used, few as they may be.
+        device: of the network.
+        dtype: of its parameters.
+        phrase_tokens: of each phrase.
+        phrases: of each answer.
+        num_queries: K; None for that of the architecture.
+        reuse_answers: as of `load_segmenter`.
+
+    Raises:
+        CheckpointError: a file of one of the folders is missing or not what it should be.
+    """
+    folder, words = resolve_checkpoint(architecture), resolve_checkpoint(tokenizer)
+    config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
+    if num_queries is not None:
+        config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
+    small = read_preprocessor(words, resolve_sam3(words), config.qwen.image_token_id)
+    stop = read_json(words / 'config.json')['text_config']['eos_token_id']
+    network = build_empty(replace(config, stop_tokens=(stop,)))
+    fill_randomly(network, device, dtype)
+    tokens = network.config.tokens
+    # Written token by token, whatever they are: some that stand for text alone.
+    phrase = [tokens.ref_start, *small.text('the red box left of the green ball ' * 8)[:phrase_tokens], tokens.ref_end]
+    comma = small.text(', ')
+    script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
+    network.lm_head = ScriptedHead(network.lm_head, [*script, stop])
+    preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
+    return InstructSAMSegmenter(network, preprocessor, selection=Selection(min_score=0.0), reuse_answers=reuse_answers)
+
+
+def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:
+    """The architecture with the token ids of another checkpoint, so that a small tokenizer can stand in."""
+    published = read_json(folder / 'config.json')
+    qwen = copy.deepcopy(config.qwen)
+    qwen.image_token_id = published['image_token_id']
+    tokens = SpecialTokens(**{role: published[key] for role, key in TOKEN_KEYS.items()})
+    return replace(config, qwen=qwen, tokens=tokens)
+
+
+def image_processors(config: ModelConfig) -> tuple[Qwen2VLImageProcessor, Sam3ImageProcessor]:
+    """The two image processors that fit an architecture."""
+    vision = config.qwen.vision_config
+    side = config.sam3.vision_config.backbone_config.image_size
+    qwen = Qwen2VLImageProcessor(
+        patch_size=vision.patch_size,
+        temporal_patch_size=vision.temporal_patch_size,
+        merge_size=vision.spatial_merge_size,
+        size=QWEN_PIXELS,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    return qwen, Sam3ImageProcessor(size={'height': side, 'width': side})
+
+
+def fill_randomly(network: InstructSAM, device: torch.device, dtype: torch.dtype, seed: int = 0) -> None:
+    """Give every parameter a plausible size: matrices N(0, 0.02), gains 1, offsets 0."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    tensors = {}
+    for name, parameter in network.state_dict().items():
+        tensor = torch.zeros(parameter.shape, device=device, dtype=dtype)
+        if parameter.ndim >= 2:
+            tensor.normal_(0, 0.02, generator=generator)
+        elif name.endswith('weight'):
+            tensor.fill_(1)
+        tensors[name] = tensor
+    network.load_state_dict(tensors, strict=True, assign=True)
+    network.tie_weights()
+    network.to(device).requires_grad_(False)
+    network.eval()

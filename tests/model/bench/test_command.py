@@ -1,0 +1,54 @@
+"""instructsam-bench: its table, its last line, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from instructsam_model.bench.command import main
+from instructsam_model.bench.stages import STAGES
+
+
+def test_every_scenario_is_measured_and_the_last_line_is_json(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['--checkpoint', str(checkpoint), '--device', 'cpu', '--size', '160x120', '--repeats', '2']
+    assert main([*command, '--compare-naive']) == 0
+    printed = capsys.readouterr().out
+    result = json.loads(printed.splitlines()[-1])
+    scenarios = result['scenarios']
+    assert list(scenarios) == ['cold', 'same both', 'same frame', 'warm', 'naive']
+    encoders = ('preprocess', 'sam3 vision', 'qwen vision', 'prefill')
+    for name, row in scenarios.items():
+        assert 0 < row['p50_ms'] <= row['p95_ms'] <= row['p99_ms']
+        assert list(row['stages_ms']) == list(STAGES)
+        if name.startswith('same'):
+            assert not any(row['stages_ms'][stage] for stage in encoders)
+        else:
+            assert all(row['stages_ms'][stage] > 0 for stage in encoders[1:])
+    assert scenarios['same frame']['tflop'] < scenarios['cold']['tflop'] / 2
+    assert 'naive / ours' in printed
+
+
+def test_an_architecture_is_measured_with_random_weights(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ['--architecture', str(checkpoint), '--tokenizer', str(checkpoint), '--device', 'cpu', '--size', '96x96']
+    assert main([*command, '--repeats', '1', '--phrases', '2', '--phrase-tokens', '4', '--queries', '3']) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result['phrases'], result['queries']) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--size', '640'], '--size: expected width x height'),
+        (['--repeats', '0'], '--repeats: expected at least 1'),
+        (['--checkpoint', '/nowhere'], '/nowhere'),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, '--device', 'cpu']) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""The straightforward pipeline: slower, and otherwise the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from instructsam_model import Frame, Instruction, Selection
+from instructsam_model.bench.naive import NaivePipeline
+from instructsam_model.masks import mask_iou
+from instructsam_model.segmenter import InstructSAMSegmenter
+
+
+def test_both_ways_give_the_same_masks(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], golden: dict[str, Any]
+) -> None:
+    """Pillow resizes with another rounding than torch, hence not the last bit; everything else is the same network."""
+    naive = NaivePipeline(segmenter)
+    compared = 0
+    for entry, frame in zip(golden['generate'], frames, strict=True):
+        instruction = Instruction(entry['instruction'])
+        masks, scores = naive.answer(frame, instruction)
+        ours = segmenter.segment(frame, instruction, Selection(min_score=0.3))
+        kept = [slot for slot in np.argsort(-scores) if scores[slot] > 0.3 and masks[slot].any()]
+        assert len(kept) == len(ours.instances)
+        for slot, instance in zip(kept, ours.instances, strict=True):
+            assert abs(scores[slot] - instance.score) < 0.02
+            assert mask_iou(masks[slot], instance.mask) > 0.98
+            compared += 1
+    assert compared > 3
+
+
+def test_an_answer_without_a_phrase_has_no_masks(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    naive = NaivePipeline(segmenter)
+    naive._max_new_tokens = 1
+    masks, scores = naive.answer(frames[0], Instruction('Where is the box?'))
+    assert (len(masks), len(scores)) == (0, 0)
