@@ -19,7 +19,7 @@ from transformers import DynamicCache
 from instructsam_model.config import SpecialTokens
 from instructsam_model.network import InstructSAM, Pixels
 from instructsam_model.protocol import InferenceProtocol
-from instructsam_model.reader import FrameEncoding, Reader
+from instructsam_model.reader import Prefix, Reader
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Answer:
     query_states: Tensor
 
 
-def encode_frame(
+def read_picture(
     network: InstructSAM, pixels: Pixels, prefix_ids: Sequence[int], protocol: InferenceProtocol
-) -> FrameEncoding:
-    """Run both vision encoders and prefill the language model with the picture.
+) -> Prefix:
+    """Run Qwen3-VL's vision encoder and prefill the language model with the picture.
 
     Args:
         network: on the device of `pixels`.
@@ -48,7 +48,6 @@ def encode_frame(
         prefix_ids: the prompt up to the instruction, image placeholders in place.
         protocol: decides the positions.
     """
-    vision = network.model.grounding_model.encode(pixels.sam3.to(network.dtype))
     image_embeds, deepstack = network.encode_image(pixels)
     ids = torch.tensor([prefix_ids])
     is_image = ids == network.config.qwen.image_token_id
@@ -69,12 +68,12 @@ def encode_frame(
         deepstack_visual_embeds=deepstack,
         use_cache=True,
     )
-    return FrameEncoding(vision, cache, ids.shape[1], int(positions.max()) + 1)
+    return Prefix(cache, ids.shape[1], int(positions.max()) + 1)
 
 
 def write_answer(
     network: InstructSAM,
-    encoding: FrameEncoding,
+    prefix: Prefix,
     instruction_ids: Sequence[int],
     *,
     stop_ids: Collection[int],
@@ -90,15 +89,15 @@ def write_answer(
     asks for another.
 
     Args:
-        network: on the device of `encoding`.
-        encoding: of the picture; its cache is extended, and cut back by the next call.
+        network: on the device of `prefix`.
+        prefix: of the picture; its cache is extended, and cut back by the next call.
         instruction_ids: the prompt from the instruction on.
         stop_ids: tokens that end the answer.
         max_new_tokens: at most so many are written, injected ones not counted.
         protocol: decides positions and visibility of the injected blocks.
         draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea.
     """
-    reader = Reader(network, encoding, protocol)
+    reader = Reader(network, prefix, protocol)
     page = _Page(network.config.tokens, stop_ids, max_new_tokens)
     draft = draft[:max_new_tokens]
     states, ends = reader.follow(instruction_ids, draft)

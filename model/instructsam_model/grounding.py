@@ -52,6 +52,7 @@ class Detections:
         refined_xyxy: boxes after each layer of the decoder, [layers, P, K, 4], relative to the picture, 0..1.
         region_logits: [P, h, w], everything that the phrase means, instances not told apart; not used at inference.
         states: of the slots after the decoder's last layer, [P, K, C]: what is scored.
+        memory: what the slots look at, the encoder's output, [P, S, C].
     """
 
     mask_logits: Tensor
@@ -59,6 +60,7 @@ class Detections:
     refined_xyxy: Tensor
     region_logits: Tensor
     states: Tensor
+    memory: Tensor
 
     def select(self, index: Tensor, score_logits: Tensor) -> Detections:
         """The slots of phrase `index[p]` for each phrase p, with scores [P, K] of its own; index int64 [P]."""
@@ -68,6 +70,7 @@ class Detections:
             self.refined_xyxy[:, index],
             self.region_logits[index],
             self.states[index],
+            self.memory[index],
         )
 
 
@@ -143,10 +146,12 @@ class GroundingModel(nn.Module):
             prompt_mask=phrase_mask,
         )
         scores = self.score(states, phrases, phrase_mask)
-        return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states)
+        return Detections(
+            masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, encoded.last_hidden_state
+        )
 
     def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
-        """How well slots [P, K, C] fit the phrases [P, L, C], as logits [P, K]."""
+        """How well slots [P, K, C], or places [P, S, C], fit the phrases [P, L, C]: logits [P, K or S]."""
         logits: Tensor = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)
         return logits[0, ..., 0]
 
@@ -204,3 +209,16 @@ def decode_layer(
 
     decoded: Tensor = layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))
     return decoded
+
+
+def no_detections(queries: Tensor, memory: Tensor, mask_grid: tuple[int, int]) -> Detections:
+    """What there is where the detector is not asked: queries [P, K, C] of which P or K is 0, memory [P, S, C]."""
+    phrases, slots, _ = queries.shape
+    return Detections(
+        queries.new_zeros(phrases, slots, *mask_grid),
+        queries.new_zeros(phrases, slots),
+        queries.new_zeros(1, phrases, slots, 4),
+        queries.new_zeros(phrases, *mask_grid),
+        queries,
+        memory,
+    )

@@ -8,6 +8,7 @@ size, C SAM3's hidden size, S side of SAM3's input, h w the mask grid.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +19,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmb
 
 from instructsam_model.attention import hybrid_attention_mask, turn_positions
 from instructsam_model.config import ModelConfig
-from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures
+from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures, no_detections
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class ModelInputs:
         reads: False leaves the language model out: SAM3 alone, with its own queries, as it is pretrained.
         shared: the slots that answer the first phrase about a picture are scored for the others too: many names for one
             pass of SAM3, where the first means everything.
+        detects: False leaves SAM3's detector out: what its image encoder sees is scored for the phrases, no more.
     """
 
     input_ids: Tensor
@@ -65,6 +67,7 @@ class ModelInputs:
     turns: Tensor | None = None
     reads: bool = True
     shared: bool = False
+    detects: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Prediction:
         query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
         region_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
+        place_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
+            else None.
         phrases: the P phrases, as text.
         answer: the text that the model wrote, empty when it was given.
         answer_logits: of the next token wherever `ModelInputs.writes` asks for it, [N, vocabulary]; else None.
@@ -91,6 +96,7 @@ class Prediction:
     query_embeds: Tensor
     phrase_embeds: Tensor
     region_logits: Tensor
+    place_logits: Tensor | None = None
     phrases: tuple[str, ...] = ()
     answer: str = ''
     answer_logits: Tensor | None = None
@@ -174,7 +180,9 @@ class InstructSAM(nn.Module):
         if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
             features = self.model.grounding_model.encode(inputs.pixels.sam3).select(inputs.phrase_owner)
         owner = inputs.phrase_owner if inputs.shared else None
-        prediction = self.ground(features, query_states, inputs.phrase_ids, inputs.phrase_mask, owner)
+        prediction = self.ground(
+            features, query_states, inputs.phrase_ids, inputs.phrase_mask, owner, detects=inputs.detects, places=True
+        )
         if not inputs.reads or inputs.writes is None:
             return prediction
         return replace(prediction, answer_logits=self.lm_head(states[inputs.writes]))
@@ -222,6 +230,9 @@ class InstructSAM(nn.Module):
         phrase_ids: Tensor,
         phrase_mask: Tensor,
         shared_by: Tensor | None = None,
+        *,
+        detects: bool = True,
+        places: bool = False,
     ) -> Prediction:
         """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
 
@@ -231,6 +242,8 @@ class InstructSAM(nn.Module):
             phrase_ids: int64 [P, L].
             phrase_mask: bool [P, L].
             shared_by: int64 [P], ascending; phrases with the same number share the slots of the first of them.
+            detects: False for no slots.
+            places: score the places of the feature map too.
         """
         variant = self.config.variant
         queries = self.model.mask_hidden_fcs[0](query_states)
@@ -242,10 +255,12 @@ class InstructSAM(nn.Module):
         # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)
-        if vision is not None and query_states.shape[0]:
+        if vision is None or not query_states.shape[0]:
+            detections = no_detections(queries[:0], queries[:0, :0], self.mask_grid)
+        elif detects:
             detections = self._detect(vision, queries, phrases, phrase_mask, shared_by)
         else:
-            detections = no_detections(queries, self.mask_grid)
+            detections = no_detections(queries[:, :0], vision.maps[-1].flatten(2).mT, self.mask_grid)
         return Prediction(
             mask_logits=detections.mask_logits,
             score_logits=detections.score_logits,
@@ -254,33 +269,28 @@ class InstructSAM(nn.Module):
             query_embeds=queries,
             phrase_embeds=phrases,
             region_logits=detections.region_logits,
+            place_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
         )
 
     def _detect(
         self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, shared_by: Tensor | None
     ) -> Detections:
-        grounding = self.model.grounding_model
+        grounding: GroundingModel = self.model.grounding_model
+        detections: Detections
         if shared_by is None:
-            detections: Detections = grounding(vision, queries, phrases, phrase_mask)
+            detections = grounding(vision, queries, phrases, phrase_mask)
             return detections
         is_first = shared_by.diff(prepend=shared_by.new_tensor([-1])) != 0
         first, index = is_first.nonzero()[:, 0], is_first.cumsum(0) - 1
-        seen = grounding(vision.select(first), queries[first], phrases[first], phrase_mask[first])
-        return seen.select(index, grounding.score(seen.states[index], phrases, phrase_mask))
+        detections = grounding(vision.select(first), queries[first], phrases[first], phrase_mask[first])
+        return detections.select(index, grounding.score(detections.states[index], phrases, phrase_mask))
+
+    def _score_places(self, memory: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
+        grounding: GroundingModel = self.model.grounding_model
+        side = math.isqrt(memory.shape[1])
+        return grounding.score(memory, phrases, phrase_mask).view(len(memory), side, side)
 
 
 def projection(hidden: int, out_dim: int) -> nn.Sequential:
     """From the language model's width to SAM3's; the indices 0 and 2 are part of the published names."""
     return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_dim))
-
-
-def no_detections(queries: Tensor, mask_grid: tuple[int, int]) -> Detections:
-    """What SAM3 would answer for no phrases at all: queries [0, K, C]."""
-    num_queries = queries.shape[1]
-    return Detections(
-        queries.new_zeros(0, num_queries, *mask_grid),
-        queries.new_zeros(0, num_queries),
-        queries.new_zeros(1, 0, num_queries, 4),
-        queries.new_zeros(0, *mask_grid),
-        queries[:0],
-    )

@@ -13,23 +13,20 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from instructsam_model.attention import draft_attention_mask
-from instructsam_model.grounding import VisionFeatures
 from instructsam_model.network import InstructSAM
 from instructsam_model.protocol import InferenceProtocol
 
 
 @dataclass(frozen=True)
-class FrameEncoding:
-    """Everything about a picture that no instruction changes.
+class Prefix:
+    """A picture as the language model has read it, which no instruction changes.
 
     Attributes:
-        vision: SAM3's features, of one picture.
         cache: the language model's keys and values of the prompt up to the instruction.
         length: how many tokens that is; what `cache` holds beyond belongs to the last instruction.
         next_position: position of the first token behind.
     """
 
-    vision: VisionFeatures
     cache: DynamicCache
     length: int
     next_position: int
@@ -53,12 +50,12 @@ class Mark:
 class Reader:
     """Feeds tokens to the language model behind a picture's prefix and keeps count of their positions."""
 
-    def __init__(self, network: InstructSAM, encoding: FrameEncoding, protocol: InferenceProtocol) -> None:
+    def __init__(self, network: InstructSAM, prefix: Prefix, protocol: InferenceProtocol) -> None:
         self._network = network
         self._protocol = protocol
-        self._cache = encoding.cache
-        self._position = encoding.next_position
-        self.rewind(Mark(encoding.length, encoding.next_position))
+        self._cache = prefix.cache
+        self._position = prefix.next_position
+        self.rewind(Mark(prefix.length, prefix.next_position))
 
     def rewind(self, mark: Mark) -> None:
         """Forget what was read behind a mark."""

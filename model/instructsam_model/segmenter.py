@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,18 +15,39 @@ from instructsam_model import embedded
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.generation import Answer, encode_frame, write_answer
-from instructsam_model.network import InstructSAM, Prediction
+from instructsam_model.generation import Answer, read_picture, write_answer
+from instructsam_model.grounding import VisionFeatures
+from instructsam_model.network import InstructSAM, Pixels, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
 from instructsam_model.protocol import get_protocol
-from instructsam_model.reader import FrameEncoding
+from instructsam_model.reader import Prefix
+from instructsam_model.steadiness import Thumbnail, changes_little
 
 logger = logging.getLogger(__name__)
 
-DRAFTS = 64
-"""Answers that are kept as drafts."""
+REMEMBERED = 64
+"""Instructions whose last answers are kept."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+@dataclass
+class _Seen:
+    """A frame, and what has been made of it: the language model reads it only when it is asked."""
+
+    frame: Frame
+    pixels: Pixels
+    vision: VisionFeatures
+    prefix: Prefix | None = None
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The last answer to an instruction, the picture that it was about, and how many frames it was reused for."""
+
+    answer: Answer
+    thumbnail: Thumbnail | None
+    frames: int = 0
 
 
 class InstructSAMSegmenter:
@@ -42,6 +64,9 @@ class InstructSAMSegmenter:
         reuse_answers: keep the last answers as drafts, see `write_answer`: an instruction that stands over many frames
             costs the language model one pass a frame. The answers are the same but for rounding, which depends on what
             was asked before.
+        steady_frames: while the picture hardly changes, so many frames may be answered with what the language model
+            said about an earlier one, words and queries, so that SAM3 alone looks at them; see `changes_little`.
+            0 for none.
     """
 
     def __init__(
@@ -53,21 +78,24 @@ class InstructSAMSegmenter:
         selection: Selection | None = None,
         max_new_tokens: int = 256,
         reuse_answers: bool = False,
+        steady_frames: int = 0,
     ) -> None:
         self.network = network
         self.preprocessor = preprocessor
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
-        self._encoded: tuple[Frame, FrameEncoding] | None = None
         self._reuse_answers = reuse_answers
-        self._drafts: dict[str, tuple[int, ...]] = {}
+        self._steady_frames = steady_frames
+        self._seen: _Seen | None = None
+        self._said: dict[str, _Said] = {}
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the default given when loading.
 
-        `timings` are host times of `encode` (0 when the frame was known), `answer`, `ground` and `postprocess`. On a
-        GPU the work of a stage may end in a later one; their sum is right.
+        `timings` are host times of `encode` (SAM3's; 0 when the frame was known), `answer` (the language model's, its
+        look at the frame included), `ground` and `postprocess`. On a GPU the work of a stage may end in a later one;
+        their sum is right.
 
         Raises:
             FrameError: the frame's shape is not one that the network can see.
@@ -99,43 +127,55 @@ class InstructSAMSegmenter:
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
         """The prediction, and the seconds each stage took."""
         marks = [time.perf_counter()]
-        encoding = self._encode(frame)
+        seen = self._see(frame)
         marks.append(time.perf_counter())
-        answer = write_answer(
-            self.network,
-            encoding,
-            self.preprocessor.instruction(instruction.text),
-            stop_ids=self.network.config.stop_tokens,
-            max_new_tokens=self.max_new_tokens,
-            protocol=self._protocol,
-            draft=self._drafts.pop(instruction.text, ()),
-        )
-        if self._reuse_answers:
-            self._remember(instruction, answer)
+        answer = self._answer(seen, instruction)
         marks.append(time.perf_counter())
-        prediction = self._ground(encoding, answer)
+        prediction = self._ground(seen.vision, answer)
         marks.append(time.perf_counter())
         seconds = (after - before for before, after in pairwise(marks))
         return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
 
-    def _encode(self, frame: Frame) -> FrameEncoding:
-        """Encode a frame, unless it is the one encoded last."""
-        if self._encoded is not None and self._encoded[0] is frame:
-            return self._encoded[1]
-        self._encoded = None  # lets go of the last frame's memory before the next one's is needed
-        pixels = self.preprocessor.pixels(frame, self.network.device)
-        prefix_ids = self.preprocessor.image_prefix(pixels.grid_thw)
-        encoding = encode_frame(self.network, pixels, prefix_ids, self._protocol)
-        self._encoded = (frame, encoding)
-        return encoding
+    def _see(self, frame: Frame) -> _Seen:
+        """Let SAM3 encode a frame, unless it is the one encoded last."""
+        if self._seen is None or self._seen.frame is not frame:
+            self._seen = None  # lets go of the last frame's memory before the next one's is needed
+            pixels = self.preprocessor.pixels(frame, self.network.device)
+            vision = self.network.model.grounding_model.encode(pixels.sam3.to(self.network.dtype))
+            self._seen = _Seen(frame, pixels, vision)
+        return self._seen
 
-    def _remember(self, instruction: Instruction, answer: Answer) -> None:
-        """Keep an answer as a draft for the next frame, and so many others, the latest."""
-        self._drafts[instruction.text] = answer.token_ids
-        while len(self._drafts) > DRAFTS:
-            del self._drafts[next(iter(self._drafts))]
+    def _answer(self, seen: _Seen, instruction: Instruction) -> Answer:
+        """Let the language model answer, or take what it has said about a picture like this."""
+        said = self._said.pop(instruction.text, None)
+        thumbnail = Thumbnail.of(seen.frame) if self._steady_frames else None
+        if said is not None and said.frames < self._steady_frames and changes_little(said.thumbnail, thumbnail):
+            said = replace(said, frames=said.frames + 1)
+        else:
+            draft = said.answer.token_ids if said is not None else ()
+            said = _Said(self._write(seen, instruction, draft), thumbnail)
+        if self._reuse_answers or self._steady_frames:
+            self._said[instruction.text] = said
+            while len(self._said) > REMEMBERED:
+                del self._said[next(iter(self._said))]
+        return said.answer
 
-    def _ground(self, encoding: FrameEncoding, answer: Answer) -> Prediction:
+    def _write(self, seen: _Seen, instruction: Instruction, draft: Sequence[int]) -> Answer:
+        """Let the language model read the picture, unless it has, and answer."""
+        if seen.prefix is None:
+            prefix_ids = self.preprocessor.image_prefix(seen.pixels.grid_thw)
+            seen.prefix = read_picture(self.network, seen.pixels, prefix_ids, self._protocol)
+        return write_answer(
+            self.network,
+            seen.prefix,
+            self.preprocessor.instruction(instruction.text),
+            stop_ids=self.network.config.stop_tokens,
+            max_new_tokens=self.max_new_tokens,
+            protocol=self._protocol,
+            draft=draft,
+        )
+
+    def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
         """Decode the slots of an answer's phrases, all in one pass of SAM3."""
         delimiter = int(self._protocol.phrase_delimiters)
         count = len(answer.phrase_spans)
@@ -148,7 +188,7 @@ class InstructSAMSegmenter:
         device = self.network.device
         owner = torch.zeros(count, dtype=torch.long, device=device)
         prediction = self.network.ground(
-            encoding.vision.select(owner), answer.query_states, phrase_ids.to(device), phrase_mask.to(device)
+            vision.select(owner), answer.query_states, phrase_ids.to(device), phrase_mask.to(device)
         )
         phrases = tuple(
             self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans
@@ -173,6 +213,7 @@ def load_segmenter(
     selection: Selection | None = None,
     max_new_tokens: int = 256,
     reuse_answers: bool = False,
+    steady_frames: int = 0,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -187,6 +228,7 @@ def load_segmenter(
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
         reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
+        steady_frames: faster still where the picture hardly changes, and no longer exact, likewise.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -214,6 +256,7 @@ def load_segmenter(
         selection=selection,
         max_new_tokens=max_new_tokens,
         reuse_answers=reuse_answers,
+        steady_frames=steady_frames,
     )
 
 

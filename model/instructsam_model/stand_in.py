@@ -51,6 +51,7 @@ def stand_in(
     phrases: int = 1,
     num_queries: int | None = None,
     reuse_answers: bool = False,
+    steady_frames: int = 0,
 ) -> InstructSAMSegmenter:
     """A segmenter that answers every instruction with so many phrases of so many tokens, keeping every slot.
 
@@ -63,6 +64,7 @@ def stand_in(
         phrases: of each answer.
         num_queries: K; None for that of the architecture.
         reuse_answers: as of `load_segmenter`.
+        steady_frames: likewise.
 
     Raises:
         CheckpointError: a file of one of the folders is missing or not what it should be.
@@ -80,9 +82,15 @@ def stand_in(
     phrase = [tokens.ref_start, *small.text('the red box left of the green ball ' * 8)[:phrase_tokens], tokens.ref_end]
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
-    network.lm_head = ScriptedHead(network.lm_head, [*script, stop])
+    network.lm_head = ScriptedHead(network.lm_head, [*script, stop])  # type: ignore[assignment]
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
-    return InstructSAMSegmenter(network, preprocessor, selection=Selection(min_score=0.0), reuse_answers=reuse_answers)
+    return InstructSAMSegmenter(
+        network,
+        preprocessor,
+        selection=Selection(min_score=0.0),
+        reuse_answers=reuse_answers,
+        steady_frames=steady_frames,
+    )
 
 
 def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
+from instructsam_model.masks import mask_iou
 from instructsam_model.protocol import get_protocol
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import ScriptedHead
@@ -116,18 +118,41 @@ def test_a_draft_saves_passes_and_changes_nothing(
         instruction = Instruction(entry['instruction'])
         for frame in frames[:4]:
             passes.clear()
-            draft = reusing._drafts.get(instruction.text)
+            draft = reusing._said.get(instruction.text)
             ours, theirs = reusing.predict(frame, instruction), fresh.predict(frame, instruction)
             assert (ours.answer, ours.phrases) == (theirs.answer, theirs.phrases)
             torch.testing.assert_close(ours.mask_logits, theirs.mask_logits, rtol=1e-4, atol=1e-3)
             torch.testing.assert_close(ours.score_logits, theirs.score_logits, rtol=1e-4, atol=1e-3)
-            if draft == reusing._drafts[instruction.text]:
+            if draft is None:
+                continue
+            if draft.answer.token_ids == reusing._said[instruction.text].answer.token_ids:
                 assert len(passes) == 2  # one for the picture, one for instruction and answer
                 stood += 1
-            elif draft is not None:
+            else:
                 fell += 1
     assert stood
     assert fell
+
+
+def test_while_the_picture_is_steady_the_language_model_rests(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any]
+) -> None:
+    segmenter = load_segmenter(checkpoint, device='cpu', steady_frames=2)
+    passes: list[int] = []
+    segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
+    instruction = Instruction(golden['generate'][0]['instruction'])
+    noise = np.random.default_rng(0).integers(-4, 5, (5, *frames[0].image_rgb.shape))
+    noisy = [Frame((frames[0].image_rgb + each).clip(0, 255).astype(np.uint8)) for each in noise]
+    read = []
+    for frame in [*noisy, frames[1]]:
+        passes.clear()
+        segmenter.segment(frame, instruction)
+        read.append(bool(passes))
+    assert read == [True, False, False, True, False, True]
+    first, reused = (segmenter.predict(frame, instruction) for frame in noisy[:2])
+    assert reused.phrases == first.phrases
+    exact = load_segmenter(checkpoint, device='cpu').predict(noisy[1], instruction)
+    assert mask_iou(reused.mask_logits[0, 0].numpy() > 0, exact.mask_logits[0, 0].numpy() > 0) > 0.9
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:

@@ -111,6 +111,22 @@ def test_shared_slots_are_those_of_the_first_phrase_scored_for_each(
     assert not torch.allclose(shared.score_logits[1], shared.score_logits[0])
 
 
+@torch.inference_mode()
+def test_places_are_scored_with_and_without_slots(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    network = segmenter.network
+    inputs = conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box'])
+    inputs = replace(inputs, reads=False)
+    whole, alone = network(inputs), network(replace(inputs, detects=False))
+    assert whole.place_logits.shape == alone.place_logits.shape
+    assert alone.mask_logits.shape[:2] == (2, 0)
+    assert not torch.allclose(alone.place_logits[0], alone.place_logits[1])
+    # The image encoder alone does not know of the phrase, so what it sees is scored for another one alike.
+    swapped = replace(
+        inputs, detects=False, phrase_ids=inputs.phrase_ids.flip(0), phrase_mask=inputs.phrase_mask.flip(0)
+    )
+    torch.testing.assert_close(network(swapped).place_logits, alone.place_logits.flip(0), rtol=1e-4, atol=1e-3)
+
+
 def test_full_size_has_exactly_the_published_tensors() -> None:
     published = json.loads((GOLDEN / 'published_tensors.json').read_text())
     shapes = parameter_shapes(build_empty(published_config()))

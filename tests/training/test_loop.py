@@ -18,7 +18,8 @@ from small_run import write_run
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.pictures import read_picture
 from instructsam_training import state
-from instructsam_training.config import RatesConfig, read_config
+from instructsam_training.config import RatesConfig
+from instructsam_training.config_file import read_config
 from instructsam_training.journal import read_lines
 from instructsam_training.loop import schedule, train
 from instructsam_training.start import build_start

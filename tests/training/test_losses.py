@@ -18,18 +18,13 @@ from instructsam_training.losses import (
     LossOptions,
     LossTerms,
     PhraseTarget,
-    box_losses,
     compute_losses,
-    corner_losses,
     count_terms,
-    mask_losses,
     phrase_losses,
-    region_loss,
-    tight_boxes,
     total_loss,
 )
 from instructsam_training.matching import box_cost, match
-from instructsam_training.points import choose_points, read_points, sample_points
+from instructsam_training.terms import tight_boxes
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
 SURE = 20.0
@@ -91,23 +86,6 @@ def test_diverged_network_is_an_error() -> None:
         match(torch.full((1, 4, 4), math.nan), torch.zeros(1), torch.ones(1, 4, 4))
 
 
-def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
-    mask = square(2, 2)
-    right = mask_losses(logits_of(mask), mask.unsqueeze(0), None)
-    wrong = mask_losses(logits_of(1 - mask), mask.unsqueeze(0), None)
-    assert float(right['bce']) == pytest.approx(0, abs=1e-6)
-    assert float(right['dice']) == pytest.approx(0, abs=1e-5)
-    assert float(wrong['bce']) == pytest.approx(SURE, rel=1e-4)
-    assert float(wrong['dice']) > 0.9
-
-
-def test_box_loss_wants_the_extent_and_not_the_filling() -> None:
-    box = square(2, 2, side=8)
-    diagonal = torch.eye(12) * box
-    assert float(box_losses(logits_of(diagonal), box.unsqueeze(0))['box']) == pytest.approx(0, abs=1e-4)
-    assert float(box_losses(logits_of(square(2, 2, side=4)), box.unsqueeze(0))['box']) > 0.2
-
-
 def test_no_target_wants_low_scores_and_no_mask() -> None:
     """With the public code, one slot would be drawn towards an empty mask and a score of 0.1."""
     scores = torch.tensor([2.0, -3.0])
@@ -138,14 +116,14 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         PhraseTarget(torch.zeros(0, 4, 4)),
         PhraseTarget(torch.zeros(1, 4, 4), weak=True),
     ]
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3, 'region': 3}
+    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3, 'region': 3, 'place': 3}
     assert count_terms(labels, targets, 2, PRESETS['paper']) == counts
     assert count_terms(labels, targets, 2, PRESETS['released'])['bce'] == 3
 
 
 def test_total_weighs_each_term_by_its_count() -> None:
-    sums = {'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0, 'score': 1.0, 'corners': 1.0, 'giou': 1.0, 'region': 1.0}
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 0, 'score': 4, 'corners': 2, 'giou': 2, 'region': 4}
+    sums = {**dict.fromkeys(TERMS, 1.0), 'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0}
+    counts = {**dict.fromkeys(TERMS, 2), 'text': 3, 'box': 0, 'score': 4}
     terms = LossTerms({name: torch.tensor(value) for name, value in sums.items()}, counts)
     assert float(total_loss(terms, counts, LossOptions())) == pytest.approx(2 + 2.0 * 2 + 0.5 * 1 + 0.25)
 
@@ -155,52 +133,10 @@ def test_released_preset_has_the_weights_of_the_public_code() -> None:
     assert (PRESETS['paper'].bce, PRESETS['paper'].dice) == (2.0, 0.5)
 
 
-def test_points_gather_where_the_network_is_unsure() -> None:
-    logits = torch.linspace(-8, 8, 64).expand(1, 64, 64)  # unsure in the middle columns
-    points = choose_points(logits, 400, torch.Generator().manual_seed(0))
-    assert points.shape == (1, 400, 2)
-    assert float((points[0, :300, 0] - 0.5).abs().max()) < 0.2
-    assert float((points[0, 300:, 0] - 0.5).abs().max()) > 0.4
-
-
-def test_points_are_read_bilinearly_at_pixel_centres() -> None:
-    maps = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
-    points = torch.tensor([[[0.25, 0.25], [0.5, 0.5], [0.75, 0.25]]])
-    assert read_points(maps, points)[0].tolist() == pytest.approx([0.0, 1.5, 1.0])
-
-
-def test_sampled_loss_is_near_that_of_all_pixels() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 0.2 * torch.randn(1, 32, 32, generator=generator)
-    masks = (torch.rand(1, 32, 32, generator=generator) > 0.5).float()
-    sampled, targets = sample_points(logits, masks, 4000, generator)
-    assert sampled.shape == targets.shape == (1, 4000)
-    everywhere = float(mask_losses(logits, masks, None)['bce'])
-    assert float(mask_losses(logits, masks, 4000, generator)['bce']) == pytest.approx(everywhere, rel=0.1)
-
-
 @pytest.mark.parametrize('wrong', [{'score_target': 'iou'}, {'no_target': 'ignored'}])
 def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match='expected'):
         LossOptions(**wrong)  # type: ignore[arg-type]
-
-
-def test_boxes_around_masks() -> None:
-    masks = torch.stack([square(2, 3), torch.zeros(12, 12), 0.9 * square(8, 8)])
-    expected = [[3 / 12, 2 / 12, 7 / 12, 6 / 12], [0, 0, 0, 0], [8 / 12, 8 / 12, 1, 1]]
-    torch.testing.assert_close(tight_boxes(masks), torch.tensor(expected))
-
-
-def test_corner_losses_by_hand() -> None:
-    """Boxes of 0.5 x 0.5 that overlap by half, IoU 1/3 without a gap in their hull; then the right one."""
-    wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
-    layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
-    losses = corner_losses(layers, wanted)
-    assert losses['corners'].item() == pytest.approx(0.5 / 2)
-    assert losses['giou'].item() == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
-    losses['corners'].backward()
-    assert layers.grad is not None
-    assert layers.grad[0].any()  # the first layer is taught as well
 
 
 def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
@@ -210,15 +146,6 @@ def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     assert 'corners' not in unasked
     asked, _ = phrase_losses(*slots, PhraseTarget(mask.unsqueeze(0)), replace(ALL_PIXELS, corners=1.0))
     assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
-
-
-def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
-    left, right = square(0, 0), square(0, 8)
-    both = SURE * (2 * (left + right) - 1)
-    assert float(region_loss(both, torch.stack([left, right]))) == pytest.approx(0, abs=1e-4)
-    assert float(region_loss(both, left.unsqueeze(0))) > 1
-    assert float(region_loss(torch.full((12, 12), -SURE), torch.zeros(0, 12, 12))) == pytest.approx(0, abs=1e-4)
-    assert float(region_loss(both, torch.zeros(0, 12, 12))) > 1
 
 
 def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks() -> None:
@@ -247,7 +174,28 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
         'corners': 2,
         'giou': 2,
         'region': 1,
+        'place': 3,
     }
     terms.sums['score'].backward()
     assert scores.grad is not None
     assert (scores.grad < 0).tolist() == [[True, True], [True, False], [False, False]]
+
+
+def test_without_slots_there_are_places_alone() -> None:
+    places = torch.zeros(2, 3, 3, requires_grad=True)
+    prediction = Prediction(
+        mask_logits=torch.zeros(2, 0, 12, 12),
+        score_logits=torch.zeros(2, 0),
+        refined_xyxy=torch.zeros(1, 2, 0, 4),
+        query_states=torch.zeros(2, 5, 4),
+        query_embeds=torch.zeros(2, 5, 4),
+        phrase_embeds=torch.zeros(2, 1, 4),
+        region_logits=torch.zeros(2, 12, 12),
+        place_logits=places,
+    )
+    targets = [PhraseTarget(square(0, 0).unsqueeze(0)), PhraseTarget(torch.zeros(0, 12, 12))]
+    terms = compute_losses(prediction, torch.full((1, 3), -100), targets, LossOptions(place=1.0))
+    assert {name for name, value in terms.sums.items() if float(value.detach())} == {'place'}
+    terms.sums['place'].backward()
+    assert places.grad is not None
+    assert places.grad[0, 0, 0] < 0 < places.grad[1, 0, 0]

@@ -13,11 +13,15 @@ from small_run import GOLDEN
 from instructsam_model.checkpoint import build_empty
 from instructsam_model.config import ModelConfig, Variant
 from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_training.config import LoraConfig, RatesConfig, read_config
+from instructsam_training.batch import ExampleBuilder, collate
+from instructsam_training.config import LoraConfig, RatesConfig
+from instructsam_training.config_file import read_config
+from instructsam_training.conversation import ConversationOptions
 from instructsam_training.start import load_start
 from instructsam_training.trainable import (
     SAM3_ALONE,
     choose_trainable,
+    freeze_detector,
     group_parameters,
     merge_adapters,
     part_of,
@@ -140,3 +144,19 @@ def test_sam3_alone_trains_what_it_uses_and_nothing_else(config: ModelConfig) ->
     assert {part_of(decoder + name, config) for name in learning} == {'frozen'}
     assert part_of(decoder + 'vision_encoder.neck.fpn_layers.3.proj1.weight', config) == 'frozen'
     assert part_of(decoder + 'vision_encoder.neck.fpn_layers.2.proj1.weight', config) == 'sam3_vision'
+
+
+def test_where_places_are_scored_all_that_learns_gets_a_gradient() -> None:
+    network, preprocessor = load_start(GOLDEN / 'checkpoint')
+    network.config = replace(network.config, variant=SAM3_ALONE)
+    choose_trainable(network, RatesConfig(llm=0, decoder=1e-3, sam3_vision=1e-3), LoraConfig(rank=0))
+    freeze_detector(network)
+    builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
+    inputs = collate([builder.blank()], network.config.tokens.mask_end).inputs
+    places = network(replace(inputs, reads=False, detects=False)).place_logits
+    assert places is not None
+    places.square().sum().backward()
+    learns = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert learns == reached
+    assert any('vision_encoder.backbone' in name for name in learns)

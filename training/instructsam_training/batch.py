@@ -19,7 +19,7 @@ from instructsam_model.masks import decode_rle
 from instructsam_model.network import InstructSAM, ModelInputs, Pixels
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import Preprocessor
-from instructsam_training.config import DataConfig
+from instructsam_training.config import SAM3_PARTS, DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.losses import PhraseTarget
@@ -88,11 +88,12 @@ class Batch:
 
         Args:
             part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
-                its own queries, which has nothing to read; or its `names`: likewise, but the phrases about a picture
-                share the slots of the first.
+                its own queries, which has nothing to read; its `names`: likewise, but the phrases about a picture
+                share the slots of the first; or its `places`: its image encoder alone, and no slots.
         """
-        if part in ('sam3', 'names'):
-            return replace(self, inputs=replace(self.inputs, reads=False, shared=part == 'names'))
+        if part in SAM3_PARTS:
+            alone = replace(self.inputs, reads=False, shared=part == 'names', detects=part != 'places')
+            return replace(self, inputs=alone)
         if part == 'llm':
             nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
             return replace(self, inputs=replace(self.inputs, **nothing), targets=())
@@ -154,11 +155,11 @@ class ExampleBuilder:
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
         )
-        targets = tuple(
-            PhraseTarget(self._on_grid([decode_rle(rle) for rle in span.masks]), span.weak)
-            for turn in turns
-            for span in turn.spans
-        )
+        spans = [span for turn in turns for span in turn.spans]
+        # Many phrases mean the same thing, whose mask is decoded once.
+        rles = {rle['counts']: rle for span in spans for rle in span.masks}
+        masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
+        targets = tuple(PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.weak) for span in spans)
         return Example(pixels, encoding, targets, source, self._options.independent)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:

@@ -10,9 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model.network import InstructSAM, ModelInputs
+from instructsam_training.data import MicroBatches, Plan, load_batches
 
+PICTURE_STEPS = 4
+"""Of the run, whose pictures are read."""
 STEPS = 400
 RATE = 3e-3
+
+
+def hand_over(network: InstructSAM, batches: MicroBatches, plan: Plan) -> float:
+    """Hand over on the first pictures of a run, in every process alike; returns as `hand_over_queries`."""
+    read = load_batches(batches, plan, range(PICTURE_STEPS), rank=0, processes=1, workers=0)
+    return hand_over_queries(
+        network, (batch.to(network.device).inputs for step in read for batch in step if batch.counts)
+    )
 
 
 def hand_over_queries(network: InstructSAM, batches: Iterable[ModelInputs]) -> float:

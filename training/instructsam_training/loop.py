@@ -24,9 +24,9 @@ from instructsam_model.checkpoint import build_empty, write_checkpoint
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.batch import Batch, ExampleBuilder
-from instructsam_training.config import StageConfig, TrainConfig
+from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
-from instructsam_training.handover import hand_over_queries
+from instructsam_training.handover import hand_over
 from instructsam_training.interrupt import InterruptedRunError, StopFlag
 from instructsam_training.journal import Journal, draw_curves, peak_memory_gib
 from instructsam_training.losses import TERMS, compute_losses, count_terms, total_loss
@@ -36,13 +36,13 @@ from instructsam_training.state import WHOLE, gather_state, read_last_state, res
 from instructsam_training.trainable import (
     SAM3_ALONE,
     choose_trainable,
+    freeze_detector,
     merge_adapters,
     print_modules,
     report_modules,
 )
 
 MERGED = 'merged'
-HAND_OVER_STEPS = 4
 
 
 @dataclass
@@ -112,7 +112,7 @@ def train_stage(
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
     whole = network.config
-    if stage.part in ('sam3', 'names'):
+    if stage.part in SAM3_PARTS:
         network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
@@ -121,6 +121,8 @@ def train_stage(
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
+    if stage.part == 'places':
+        freeze_detector(network)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
     if stage.hand_over and read_last_state(folder / 'states') is None:
         left = hand_over(network.to(accelerator.device), batches, plan)
@@ -139,13 +141,6 @@ def train_stage(
     run_steps(run, batches, plan, config.log_every)
     network.config = whole
     finish(run, network, preprocessor)
-
-
-def hand_over(network: InstructSAM, batches: MicroBatches, plan: Plan) -> float:
-    """Fit the projection of the queries on the first pictures, in every process alike."""
-    read = load_batches(batches, plan, range(HAND_OVER_STEPS), rank=0, processes=1, workers=0)
-    inputs = (batch.to(network.device).inputs for step in read for batch in step if batch.counts)
-    return hand_over_queries(network, inputs)
 
 
 def resume(run: Run) -> None:

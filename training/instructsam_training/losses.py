@@ -10,22 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.network import Prediction
 from instructsam_training.matching import Match, box_cost, match
-from instructsam_training.points import sample_points
+from instructsam_training.terms import (
+    box_losses,
+    corner_losses,
+    dice,
+    extent_dice,
+    mask_losses,
+    place_loss,
+    region_loss,
+    score_loss,
+    tight_boxes,
+)
 
-DICE_SMOOTH = 1.0
 SCORE_SMOOTH = 1e-6
 SCORE_FLOOR = 0.1
-TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou', 'region')
+TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou', 'region', 'place')
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class LossOptions:
             its instance, averaged over the layers of the decoder, each of which has to be taught since none gets a
             gradient from those behind it. The paper leaves them to the pretraining of SAM3 (DETR, Carion et al., 2020).
         region: weight of BCE and 1 - Dice of all instances together, as SAM3's semantic head is pretrained.
+        place: weight of BCE between what the places of SAM3's feature map score and how far instances cover them, for
+            pretraining SAM3: features that fit the names are learnt sooner than slots that collect them; Grounding DINO
+            (Liu et al., 2023) likewise scores places by phrases.
         score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
             code).
         no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot
@@ -53,6 +65,7 @@ class LossOptions:
     corners: float = 0.0
     giou: float = 0.0
     region: float = 0.0
+    place: float = 0.0
     score_target: Literal['binary', 'dice'] = 'dice'
     no_target: Literal['supervised', 'matched'] = 'supervised'
     points: int | None = 12_544
@@ -81,6 +94,10 @@ class PhraseTarget:
 
     masks: Tensor
     weak: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # From a reading process by value: sharing memory for each of hundreds of small tensors takes longer.
+        return _rebuild, (self.masks.numpy(), self.weak)
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,7 @@ def count_terms(
         'corners': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
         'region': len(matched),
+        'place': len(targets),
     }
 
 
@@ -160,7 +178,10 @@ def compute_losses(
     matches: dict[int, Match] = {}
     for row, target in enumerate(targets):
         score_logits, lead = prediction.score_logits[row], row if leads is None else leads[row]
-        if row == lead:
+        losses: dict[str, Tensor] = {}
+        if not len(score_logits):
+            pass  # nothing but places was asked for
+        elif row == lead:
             losses, matches[row] = phrase_losses(
                 prediction.mask_logits[row], score_logits, refined_xyxy[row], target, options, generator
             )
@@ -168,6 +189,8 @@ def compute_losses(
                 losses['region'] = region_loss(prediction.region_logits[row], target.masks)
         else:
             losses = {'score': score_loss(score_logits, matches[lead].belonging_to(target.masks))}
+        if options.place and prediction.place_logits is not None:
+            losses['place'] = place_loss(prediction.place_logits[row], target.masks)
         for name, value in losses.items():
             sums[name] = sums[name] + value
     return LossTerms(sums, count_terms(labels, targets, prediction.score_logits.shape[1], options, leads))
@@ -210,77 +233,18 @@ def phrase_losses(
     return losses, found
 
 
-def score_loss(score_logits: Tensor, wanted: Tensor) -> Tensor:
-    """Binary cross entropy of the slots of a phrase, [K] each, averaged over them."""
-    return F.binary_cross_entropy_with_logits(score_logits.float(), wanted)
-
-
-def mask_losses(
-    logits: Tensor, masks: Tensor, points: int | None, generator: torch.Generator | None = None
-) -> dict[str, Tensor]:
-    """Binary cross entropy and 1 - Dice of matched pairs, [M, h, w] each, summed over the pairs."""
-    logits, masks = (
-        (logits.flatten(1), masks.flatten(1)) if points is None else sample_points(logits, masks, points, generator)
-    )
-    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction='none').mean(1)
-    return {'bce': bce.sum(), 'dice': (1 - dice(logits.sigmoid(), masks, DICE_SMOOTH)).sum()}
-
-
-def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-    """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
-    return {'box': (1 - _extent_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
-
-
-def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
-    """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
-    layers = len(predicted_xyxy)
-    overlap = generalized_box_iou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy), reduction='sum')
-    return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
-
-
-def region_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """BCE and 1 - Dice between logits [h, w] and the union of masks [N, h, w]; without masks everything is outside."""
-    union = masks.float().amax(0) if len(masks) else torch.zeros_like(logits, dtype=torch.float32)
-    terms = mask_losses(logits.float().unsqueeze(0), union.unsqueeze(0), points=None)
-    return terms['bce'] + terms['dice']
-
-
-@torch.no_grad()
-def tight_boxes(masks: Tensor) -> Tensor:
-    """Boxes around masks [M, h, w], relative to the picture: [M, 4], 0..1; all 0 where a mask is empty."""
-    height, width = masks.shape[1:]
-    covered = masks > 0.5 * masks.amax((1, 2), keepdim=True)
-    edges: list[Tensor] = []
-    for axis, size in ((1, width), (2, height)):
-        along = covered.any(axis)
-        numbers = torch.arange(size, device=masks.device)
-        first = torch.where(along, numbers, size).amin(1)
-        edges += [torch.minimum(first, along.any(1) * first), torch.where(along, numbers + 1, 0).amax(1)]
-    x1, x2, y1, y2 = edges
-    scale = torch.tensor([width, height, width, height], device=masks.device)
-    return torch.stack([x1, y1, x2, y2], dim=1) / scale
-
-
 @torch.no_grad()
 def wanted_scores(logits: Tensor, masks: Tensor, weak: bool, options: LossOptions) -> Tensor:
     """What matched slots are to score, [M]."""
     if options.score_target == 'binary':
         return torch.ones(len(logits), device=logits.device)
-    measure = _extent_dice if weak else dice
+    measure = extent_dice if weak else dice
     return measure(logits.sigmoid(), masks, SCORE_SMOOTH).clamp(min=SCORE_FLOOR)
-
-
-def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
-    """Dice of pairs, [M, ...] -> [M]."""
-    probabilities, targets = probabilities.flatten(1), targets.flatten(1)
-    overlap = 2 * (probabilities * targets).sum(1)
-    return (overlap + smooth) / (probabilities.sum(1) + targets.sum(1) + smooth)
-
-
-def _extent_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
-    along = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
-    return torch.stack(along).mean(0)
 
 
 def _instances(target: PhraseTarget, options: LossOptions) -> int:
     return max(len(target.masks), int(options.no_target == 'matched'))
+
+
+def _rebuild(masks: np.ndarray, weak: bool) -> PhraseTarget:
+    return PhraseTarget(torch.from_numpy(masks), weak)

@@ -36,7 +36,7 @@ from instructsam_model.segmenter import parse_device
 from instructsam_model.stand_in import fill_randomly, with_tokens_of
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import StageConfig
-from instructsam_training.config import read_config as read_run
+from instructsam_training.config_file import read_config as read_run
 from instructsam_training.conversation import Span, Turn
 from instructsam_training.journal import peak_memory_gib
 from instructsam_training.loop import checkpoint_activations

@@ -14,7 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_training.config import TrainConfig, read_config
+from instructsam_training.config import TrainConfig
+from instructsam_training.config_file import read_config
 
 TERMINATED = 143
 

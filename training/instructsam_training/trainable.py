@@ -94,6 +94,19 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig)
         parameter.requires_grad_(part != 'frozen' and getattr(rates, part) > 0)
 
 
+def freeze_detector(network: InstructSAM) -> None:
+    """Leave to learn what scores places: SAM3's image encoder up to its coarsest map, and the phrases' way to it."""
+    level = len(network.config.sam3.vision_config.scale_factors) - 2
+    called = (
+        rf'{GROUNDING}vision_encoder\.(backbone|neck\.fpn_layers\.{level})\.',
+        rf'{GROUNDING}dot_product_scoring\.',
+        r'model\.(text_hidden_fcs|language_model\.embed_tokens)\.',
+    )
+    for name, parameter in network.named_parameters():
+        if not any(re.match(pattern, name) for pattern in called):
+            parameter.requires_grad_(False)
+
+
 def group_parameters(network: InstructSAM, rates: RatesConfig) -> list[dict[str, Any]]:
     """The optimizer's parameter groups, one for each part that learns, after `choose_trainable`."""
     groups: dict[str, list[nn.Parameter]] = {}

@@ -22,6 +22,8 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import stand_in
 
+REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when it was measured, 2 when it cannot be."""
@@ -99,7 +101,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers."""
     if arguments.architecture is None:
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, reuse_answers=True)
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **REUSE)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
@@ -108,7 +110,7 @@ def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
-        reuse_answers=True,
+        **REUSE,
     )
 
 

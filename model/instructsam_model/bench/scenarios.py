@@ -18,10 +18,13 @@ from instructsam_model.segmenter import InstructSAMSegmenter
 SCENARIOS = {
     'cold': 'new frame, new instruction',
     'warm': 'new frame, the instruction of the frame before',
+    'steady': 'likewise, and nothing has moved',
     'same frame': 'another instruction about the same frame',
     'same both': 'the same instruction about the same frame',
 }
 NAIVE = 'naive'
+CELL = 32
+"""Pixels of the squares that frames consist of."""
 WARM_UP = 2
 
 
@@ -45,10 +48,10 @@ class Timing:
 
 
 class Bench:
-    """Asks a segmenter, which reuses answers, about frames of noise.
+    """Asks a segmenter, which reuses answers, about frames of coloured squares.
 
     Args:
-        segmenter: with `reuse_answers`.
+        segmenter: with `reuse_answers` and `steady_frames`.
         size_wh: of the frames, pixels.
         compare_naive: also answer the straightforward way.
     """
@@ -64,7 +67,13 @@ class Bench:
     def new_frame(self) -> Frame:
         """A frame that nobody has seen."""
         width, height = self._size_wh
-        return Frame(self._generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        cells = self._generator.integers(32, 224, (height // CELL + 1, width // CELL + 1, 3), dtype=np.uint8)
+        return Frame(np.ascontiguousarray(cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width]))
+
+    def with_noise(self, frame: Frame) -> Frame:
+        """What a camera that sees the same thing again delivers."""
+        noise = self._generator.integers(-8, 9, frame.image_rgb.shape, dtype=np.int8)
+        return Frame((frame.image_rgb + noise).astype(np.uint8))
 
     def new_instruction(self) -> Instruction:
         """An instruction that nobody has given, of always the same length."""
@@ -80,6 +89,8 @@ class Bench:
         yield 'same frame', lambda: self._segmenter.segment(self._frame, second)
         self._frame = self.new_frame()
         yield 'warm', lambda: self._segmenter.segment(self._frame, second)
+        noisy = self.with_noise(self._frame)
+        yield 'steady', lambda: self._segmenter.segment(noisy, second)
         if self._naive is not None:
             naive, frame = self._naive, self.new_frame()
             yield NAIVE, lambda: naive.answer(frame, first)

@@ -67,7 +67,7 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
         seconds['preprocess'] += time.perf_counter() - start
         return result
 
-    segmenter.preprocessor.pixels = timed_pixels  # type: ignore[method-assign]
+    segmenter.preprocessor.pixels = timed_pixels  # type: ignore[method-assign, assignment]
     try:
         yield seconds
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from instructsam_model import ConfigError
-from instructsam_training.config import read_config
+from instructsam_training.config_file import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'training' / 'configs'
 
