@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,12 +15,14 @@ WARMUP_SIZE_HW = (480, 640)
 class Load(Protocol):
     """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
 
-    def __call__(self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool) -> Segmenter:
+    def __call__(
+        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool, steady_frames: int
+    ) -> Segmenter:
         """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
         ...
 
 
-def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool) -> Segmenter:
+def load_checkpoint(checkpoint: str, /, **options: Any) -> Segmenter:
     """Load InstructSAM, and with it torch, which takes seconds: not before there is something to load.
 
     Raises:
@@ -28,7 +30,7 @@ def load_checkpoint(checkpoint: str, /, *, device: str, dtype: str, protocol: st
     """
     from instructsam_model import load_segmenter
 
-    return load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol, reuse_answers=reuse_answers)
+    return load_segmenter(checkpoint, **options)
 
 
 def load_warm(load: Load, values: NodeParameters) -> Segmenter:
@@ -43,6 +45,7 @@ def load_warm(load: Load, values: NodeParameters) -> Segmenter:
         dtype=values.dtype,
         protocol=values.protocol,
         reuse_answers=values.reuse_answers,
+        steady_frames=values.steady_frames,
     )
     if values.warmup:
         blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))

@@ -44,6 +44,11 @@ class NodeParameters(Parameters):
         True, 'Try the last answer to an instruction on the next image before writing a new one: faster, and the same '
         'but for rounding.', change='while unconfigured',
     )  # fmt: skip
+    steady_frames: int = declared(
+        0, 'While the image hardly changes, what the language model said about one may serve so many more, and SAM3 '
+        'alone looks at them: much faster, no longer exact. 0 for none.',
+        range_=(0, 1000), change='while unconfigured',
+    )  # fmt: skip
     warmup: bool = declared(
         True, 'Answer a blank picture while configuring, so that the first real answer is not slow.',
         change='while unconfigured',

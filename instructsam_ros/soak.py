@@ -162,13 +162,13 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
         account = Soak(planner)
         end_s = time.monotonic() + 60.0 * arguments.minutes
         while (left_s := end_s - time.monotonic()) > 0:
-            planner.wait_for(partial(_is_past, time.monotonic() + min(left_s, 1.0)), 'time to pass')
+            planner.wait_for(partial(is_past, time.monotonic() + min(left_s, 1.0)), 'time to pass')
         account.finish()
         planner.wait_for(lambda: account.waiting == 0 or None, 'the last replies')
         return account.report()
 
 
-def _is_past(time_s: float) -> bool | None:
+def is_past(time_s: float) -> bool | None:
     """Whether the steady clock has passed a time; None for no."""
     return time.monotonic() >= time_s or None
 

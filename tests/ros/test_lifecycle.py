@@ -117,7 +117,8 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     manager = Manager(graph)
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
-    assert loaded == [('here', {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained', 'reuse_answers': True})]
+    options = {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained', 'reuse_answers': True, 'steady_frames': 0}
+    assert loaded == [('here', options)]
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful
     assert 'cleanup' in result.reason
