@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-sim demo-bench soak tabletop-train tabletop-eval report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-gpu tabletop-train tabletop-eval report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -29,11 +29,11 @@ help: ## list the targets
 
 venv: .venv/installed ## make .venv and install everything in it, the messages included
 
-demo: .venv/installed ## six pictures through the node, over DDS: a table, and overlays in demo/
-	$(BIN)/python -m instructsam_ros.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
-
-demo-sim: .venv/installed ## a simulated camera, the node and five instructions; CHECKPOINT=... chooses the weights
+demo: .venv/installed ## a simulated camera, the node and five instructions: a table, overlays in demo/; CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)"
+
+demo-pictures: .venv/installed ## six pictures and the tiny weights of the tests through the node, without a simulator
+	$(BIN)/python -m instructsam_ros.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
 
 demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the point of the target on the right thing?
 	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
@@ -41,18 +41,30 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
+bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; a quarter of an hour
+	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
+		--repeats 5 --out benchmark/1-model.json
+	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
+	$(BIN)/python -m instructsam_ros.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
+	$(BIN)/python -m instructsam_ros.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
+	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md
+
+bench-gpu: .venv/installed ## the same at full size on a GPU, random weights: benchmark/gpu.json
+	$(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device cuda --dtype bfloat16 --size 1280x720 \
+		--compare-naive --sweep --trials --repeats 20 --out benchmark/gpu.json
+
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
 		-m instructsam_training.train training/configs/tabletop.yaml
 	rm -rf runs/tabletop/embedded
-	$(BIN)/python -m instructsam_training.publish runs/tabletop/stage2/merged --out runs/tabletop/embedded
+	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole/merged --out runs/tabletop/embedded
 
 runs/tabletop/start/config.json: data/tabletop/written
 	rm -rf runs/tabletop/start
 	$(BIN)/python -m instructsam_training.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
 
 data/tabletop/written: .venv/installed
-	$(BIN)/instructsam-tabletop data/tabletop --scenes 8000 --questions 12 --names 10 --captions 14 --shard 500 --workers 2
+	$(BIN)/instructsam-tabletop data/tabletop --scenes 5000 --questions 12 --names 10 --captions 14 --shard 500 --workers 2
 	@touch $@
 
 tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings it has not seen, and with instructions shuffled

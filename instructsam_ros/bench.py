@@ -2,7 +2,8 @@
 
 A camera of noise publishes at a rate; the figures are the node's own: `latency` is from the arrival of the picture at
 the node to the publication of the answer, `inference` is the model's part of it. What is left, the overhead, is
-decoding, hand-over between threads, making the message and publishing it. Ask for a rate that the model keeps up with
+decoding, hand-over between threads, making the message and publishing it. `capture` is from the stamp of the picture to
+the receipt of the answer by this process: both ways over DDS are in it. Ask for a rate that the model keeps up with
 to measure the overhead, and for a higher one to measure throughput: then pictures also wait for the one before.
 
 The last line is JSON.
@@ -21,6 +22,8 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from PIL import Image as Picture
+from rclpy.clock import Clock
+from rclpy.time import Time
 from rich.console import Console
 from rich.table import Table
 
@@ -37,17 +40,23 @@ class Account:
     """What the node says while it is measured.
 
     Attributes:
+        clock: what pictures are stamped by.
         latencies_ms: of each answer.
+        captures_ms: from its picture's stamp to its receipt, of each answer.
         inference_ms: medians of the last seconds, as they are reported.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.latencies_ms: list[float] = []
+        self.captures_ms: list[float] = []
         self.inference_ms: list[float] = []
 
     def on_answer(self, answer: Segmentation) -> None:
         """Note an answer."""
         self.latencies_ms.append(1e3 * answer.latency)
+        age = self.clock.now() - Time.from_msg(answer.header.stamp, self.clock.clock_type)
+        self.captures_ms.append(age.nanoseconds / 1e6)
 
     def on_diagnostics(self, array: DiagnosticArray) -> None:
         """Note what the model took."""
@@ -63,6 +72,7 @@ class Account:
             'answers_per_s': round(len(self.latencies_ms) / seconds, 2),
             'latency_p50_ms': round(float(latency_ms), 2),
             'latency_p95_ms': round(float(np.percentile(self.latencies_ms, 95)), 2),
+            'capture_p95_ms': round(float(np.percentile(self.captures_ms, 95)), 2),
             'inference_p50_ms': round(float(inference_ms), 2),
             'overhead_p50_ms': round(float(latency_ms - inference_ms), 2),
         }
@@ -81,11 +91,12 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
         Picture.fromarray(noise).resize((width, height)).save(path)
         camera = {'path': str(path), 'rate_hz': arguments.rate}
         with open_session('image_player', camera, arguments, instruction=arguments.instruction) as (planner, _):
-            account = Account()
+            account = Account(planner.node.get_clock())
             planner.node.create_subscription(Segmentation, 'segmenter/segmentation', account.on_answer, 10)
             planner.wait_for(partial(is_past, time.monotonic() + DISCARDED_S), 'the first answers')
             planner.node.create_subscription(DiagnosticArray, '/diagnostics', account.on_diagnostics, 10)
             account.latencies_ms.clear()
+            account.captures_ms.clear()
             started_s = time.monotonic()
             planner.wait_for(partial(is_past, started_s + arguments.seconds), 'the answers')
             figures = account.summarise(time.monotonic() - started_s)
@@ -99,6 +110,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument('--rate', type=float, default=2.0, help='pictures per second (%(default)g)')
     parser.add_argument('--seconds', type=float, default=20.0, help='how long (%(default)g)')
     parser.add_argument('--instruction', default='the red box', help='the standing one (%(default)s)')
+    parser.add_argument('--out', type=Path, help='file for the last line, for instructsam_model.bench.report')
     add_arguments(parser)
     arguments = parser.parse_args(args)
     result = run_session('bench', lambda: bench(arguments))
@@ -108,7 +120,11 @@ def main(args: list[str] | None = None) -> None:
     for name, value in result.items():
         table.add_row(name, str(value))
     Console().print(table)
-    print(json.dumps(result))
+    line = json.dumps(result)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(line + '\n')
+    print(line)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Write a checkpoint in the precision in which it is to be shipped.
 
-python -m instructsam_training.publish runs/tabletop/stage2/merged --out FOLDER --dtype bfloat16
+python -m instructsam_training.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
 """
 
 from __future__ import annotations

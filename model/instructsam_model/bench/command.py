@@ -18,6 +18,8 @@ from rich.table import Table
 from instructsam_model import embedded
 from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.stages import STAGES
+from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
+from instructsam_model.bench.trials import TRIALS, try_all
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import stand_in
@@ -38,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     console.print(scenario_table(result))
     console.print(stage_table(result))
-    print(json.dumps(result))
+    line = json.dumps(result)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(line + '\n')
+    print(line)
     return 0
 
 
@@ -61,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--queries', type=int, help='likewise: K')
     parser.add_argument('--repeats', type=int, default=10, help='rounds (default: %(default)s)')
     parser.add_argument('--compare-naive', action='store_true', help='also answer the straightforward way')
+    parser.add_argument('--sweep', action='store_true', help='also: how the time grows, and what is compiled meanwhile')
+    parser.add_argument('--trials', action='store_true', help='also: what else might be faster, tried beside it')
+    parser.add_argument('--out', type=Path, help='file for the last line, for instructsam_model.bench.report')
     return parser
 
 
@@ -74,13 +83,22 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     size_wh = parse_size(arguments.size)
+    if arguments.sweep and arguments.architecture is None:
+        raise ConfigError('--sweep: expected --architecture too; a checkpoint decides its phrases and queries itself')
     if arguments.repeats < 1:
         raise ConfigError(f'--repeats: expected at least 1, got {arguments.repeats}')
     segmenter = open_segmenter(arguments)
     bench = Bench(segmenter, size_wh, compare_naive=arguments.compare_naive)
+    more: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('answering', total=None)
         timings = bench.run(arguments.repeats, lambda: progress.advance(task))
+        if arguments.sweep:
+            more['compilations'] = count_compilations(bench, segmenter)
+            more['sweep'] = list(progress.track(sweep(arguments, open_bench), len(VALUES), description='sweep'))
+        if arguments.trials:
+            tried = try_all(segmenter, bench, arguments.repeats)
+            more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
     device = segmenter.network.device
     return {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or 'cpu',
@@ -95,7 +113,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'repeats': arguments.repeats,
         'peak_memory_gib': round(peak_memory_gib(device), 3),
         'scenarios': {name: describe(timing, timings.get(NAIVE)) for name, timing in timings.items()},
+        **more,
     }
+
+
+def open_bench(arguments: argparse.Namespace) -> Bench:
+    """What a sweep measures."""
+    return Bench(open_segmenter(arguments), parse_size(arguments.size), compare_naive=False)
 
 
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:

@@ -1,0 +1,90 @@
+"""What might make the network faster, tried beside it: how much it brings here, and what it costs in accuracy."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from instructsam_model.bench.scenarios import Bench
+from instructsam_model.bench.stages import synchronise
+from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.masks import mask_iou
+from instructsam_model.network import InstructSAM
+from instructsam_model.segmenter import InstructSAMSegmenter
+
+INSTRUCTION = Instruction('Segment the red box.')
+
+
+def channels_last(network: InstructSAM) -> None:
+    """Let SAM3's convolutions work on maps whose channels lie together."""
+    network.model.grounding_model.to(memory_format=torch.channels_last)
+
+
+def half_precision(network: InstructSAM) -> None:
+    """Compute in bfloat16."""
+    network.to(torch.bfloat16)
+
+
+def compiled(network: InstructSAM) -> None:
+    """Compile both vision encoders."""
+    network.model.grounding_model.model.vision_encoder.compile()
+    network.model.visual.compile()
+
+
+def int8_weights(network: InstructSAM) -> None:
+    """Quantise the linear layers of both vision encoders and of the language model, activations as they come."""
+    from torch.ao.quantization import quantize_dynamic
+
+    for parent, name in (
+        (network.model, 'visual'),
+        (network.model, 'language_model'),
+        (network.model.grounding_model.model, 'vision_encoder'),
+    ):
+        setattr(parent, name, quantize_dynamic(getattr(parent, name), {nn.Linear}, dtype=torch.qint8))
+
+
+TRIALS: dict[str, Callable[[InstructSAM], None]] = {
+    'channels last': channels_last,
+    'bfloat16': half_precision,
+    'torch.compile': compiled,
+    'int8 weights': int8_weights,
+}
+
+
+def try_all(segmenter: InstructSAMSegmenter, bench: Bench, repeats: int) -> Iterator[dict[str, Any]]:
+    """Yield for each trial how many times as fast a new frame is answered, or why it cannot be."""
+    reference = InstructSAMSegmenter(segmenter.network, segmenter.preprocessor)  # one that does not reuse answers
+    for name, change in TRIALS.items():
+        try:
+            network = copy.deepcopy(segmenter.network)
+            change(network)
+            changed = InstructSAMSegmenter(network, segmenter.preprocessor)
+            ratio, iou = compare(reference, changed, [bench.new_frame() for _ in range(repeats + 1)])
+        except (RuntimeError, NotImplementedError, ImportError, AttributeError) as error:
+            yield {'trial': name, 'failed': str(error).strip().splitlines()[0][:120]}
+        else:
+            yield {'trial': name, 'ratio': round(ratio, 3), 'mask_iou': round(iou, 4)}
+
+
+def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, frames: list[Frame]) -> tuple[float, float]:
+    """How many times as fast the changed one is, by medians, and the mean IoU of its masks; the first is warm-up."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    overlaps = []
+    for frame in frames:
+        masks = []
+        for segmenter, taken in zip((reference, changed), seconds, strict=True):
+            synchronise(segmenter.network.device)
+            start = time.perf_counter()
+            prediction = segmenter.predict(frame, INSTRUCTION)
+            synchronise(segmenter.network.device)
+            taken.append(time.perf_counter() - start)
+            masks.append(prediction.mask_logits[0].float().cpu().numpy() > 0)
+        overlaps += [mask_iou(ours, theirs) for ours, theirs in zip(*masks, strict=True) if ours.any() or theirs.any()]
+    before, after = (float(np.median(taken[1:])) for taken in seconds)
+    return before / after, float(np.mean(overlaps)) if overlaps else 1.0
