@@ -82,11 +82,11 @@ class Prediction:
         query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
         region_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
-        place_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
-            else None.
         phrases: the P phrases, as text.
         answer: the text that the model wrote, empty when it was given.
         answer_logits: of the next token wherever `ModelInputs.writes` asks for it, [N, vocabulary]; else None.
+        place_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
+            else None.
     """
 
     mask_logits: Tensor
@@ -96,10 +96,10 @@ class Prediction:
     query_embeds: Tensor
     phrase_embeds: Tensor
     region_logits: Tensor
-    place_logits: Tensor | None = None
     phrases: tuple[str, ...] = ()
     answer: str = ''
     answer_logits: Tensor | None = None
+    place_logits: Tensor | None = None
 
     @property
     def scores(self) -> Tensor:
