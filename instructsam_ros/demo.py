@@ -42,6 +42,8 @@ from instructsam_training.tabletop.sampling import sample_scene
 
 SIZE_WH = (320, 240)
 RATE_HZ = 5.0
+MIN_SCORE = 0.3
+"""As in the paper's evaluation."""
 CANDIDATES = 12
 """Instructions about a scene to choose from."""
 BOX_FRAME = 'table' if find_spec('tf2_ros') and find_spec('tf2_msgs') else ''
@@ -91,7 +93,7 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
     """
     camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
     depth = {'depth.enabled': True, 'depth.box_frame': BOX_FRAME}
-    with open_session('sim_camera', camera, arguments, **depth) as (planner, ready_s):
+    with open_session('sim_camera', camera, arguments, score_threshold=MIN_SCORE, **depth) as (planner, ready_s):
         moments = Moments(planner.node)
         progress = track(asked, 'asking', console=console, transient=True)
         return [ask(planner, moments, question) for question in progress], ready_s
