@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from instructsam_model import CheckpointError, embedded, load_segmenter
+from instructsam_model import CheckpointError, Frame, Instruction, Selection, embedded, load_segmenter
+from instructsam_model.masks import decode_rle, mask_iou
+from instructsam_model.pictures import read_picture
+
+TABLES = Path(__file__).parents[1] / 'golden' / 'tabletop'
 
 
 @pytest.fixture
@@ -32,3 +38,17 @@ def test_without_one_a_checkpoint_must_be_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
     with pytest.raises(CheckpointError, match='none inside: expected a folder or a hub id'):
         load_segmenter(device='cpu')
+
+
+@pytest.mark.skipif(not embedded.FOLDER.is_dir(), reason='this package was made without a checkpoint inside')
+def test_it_finds_what_instructions_mean_on_tables() -> None:
+    """Two scenes of the simulator's test split, in wordings of that split, and questions that it answers well."""
+    assert sum(file.stat().st_size for file in embedded.FOLDER.rglob('*')) < 40e6
+    segmenter = load_segmenter(device='cpu')
+    for question in json.loads((TABLES / 'questions.json').read_text()):
+        frame = Frame(read_picture(TABLES / question['image']))
+        found = segmenter.segment(frame, Instruction(question['instruction']), Selection(min_score=0.3)).instances
+        assert found, question['instruction']
+        truth = np.any([decode_rle(rle) for rle in question['masks']], axis=0)
+        ours = np.any([instance.mask for instance in found], axis=0)
+        assert mask_iou(ours, truth) > 0.6, question['instruction']
