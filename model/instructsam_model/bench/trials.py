@@ -23,7 +23,7 @@ INSTRUCTION = Instruction('Segment the red box.')
 
 def channels_last(network: InstructSAM) -> None:
     """Let SAM3's convolutions work on maps whose channels lie together."""
-    network.model.grounding_model.to(memory_format=torch.channels_last)
+    network.model.grounding_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def half_precision(network: InstructSAM) -> None:
@@ -46,7 +46,8 @@ def int8_weights(network: InstructSAM) -> None:
         (network.model, 'language_model'),
         (network.model.grounding_model.model, 'vision_encoder'),
     ):
-        setattr(parent, name, quantize_dynamic(getattr(parent, name), {nn.Linear}, dtype=torch.qint8))
+        quantised = quantize_dynamic(getattr(parent, name), {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+        setattr(parent, name, quantised)
 
 
 TRIALS: dict[str, Callable[[InstructSAM], None]] = {
