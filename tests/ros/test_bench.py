@@ -38,4 +38,5 @@ def test_the_node_is_measured(tmp_path: Path) -> None:
     result = json.loads(process.stdout.splitlines()[-1])
     assert result == json.loads((tmp_path / 'line.json').read_text())
     assert result['answers'] >= 3
-    assert 0 < result['inference_p50_ms'] <= result['latency_p50_ms'] <= result['latency_p95_ms']
+    assert result['inference_p50_ms'] > 0
+    assert 0 < result['latency_p50_ms'] <= result['latency_p95_ms']
