@@ -19,7 +19,8 @@ from instructsam_model.bench.scenarios import SCENARIOS
 
 TITLE = """# Performance
 
-Written by `python -m instructsam_model.bench.report`; every ratio is of two things measured in turn in one run. `naive` answers everything again for
+Written by `python -m instructsam_model.bench.report`; every ratio is of two things measured in turn in one run.
+`naive` answers everything again for
 every instruction: Pillow resizes, both encoders run, the prompt is read behind an explicit mask, the answer is written
 token by token, and the masks of all slots are enlarged on the CPU (`instructsam_model/bench/naive.py`). Times are from
 the frame in memory to masks in memory.
