@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from squares import logits_of, square
 
 from instructsam_model import ConfigError
 from instructsam_model.network import Prediction
@@ -27,18 +27,7 @@ from instructsam_training.matching import box_cost, match
 from instructsam_training.terms import tight_boxes
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
-SURE = 20.0
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]])
-
-
-def square(row: int, column: int, side: int = 4, grid: int = 12) -> Tensor:
-    mask = torch.zeros(grid, grid)
-    mask[row : row + side, column : column + side] = 1
-    return mask
-
-
-def logits_of(*masks: Tensor) -> Tensor:
-    return torch.stack([SURE * (2 * mask - 1) for mask in masks])
 
 
 def test_slots_are_matched_to_the_instances_they_draw_whatever_their_order() -> None:

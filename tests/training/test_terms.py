@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from squares import SURE, logits_of, square
 
 from instructsam_training.points import choose_points, read_points, sample_points
 from instructsam_training.terms import box_losses, corner_losses, mask_losses, place_loss, region_loss, tight_boxes
-
-SURE = 20.0
-
-
-def square(row: int, column: int, side: int = 4, grid: int = 12) -> Tensor:
-    mask = torch.zeros(grid, grid)
-    mask[row : row + side, column : column + side] = 1
-    return mask
-
-
-def logits_of(*masks: Tensor) -> Tensor:
-    return torch.stack([SURE * (2 * mask - 1) for mask in masks])
 
 
 def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
