@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-pictures demo-bench soak bench bench-gpu tabletop-train tabletop-eval report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -72,6 +72,21 @@ tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings
 	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop
 	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop-shuffled \
 		--shuffle-instructions 1
+
+ABLATIONS := full no_query_bank no_hybrid_attention queries_5 queries_20 no_phrase unconditioned_queries no_stage1
+ABLATED := runs/tabletop-ablations
+
+tabletop-ablations: .venv/installed ## the paper's ablations in small, after tabletop-train: an hour, goes on where it was stopped
+	set -e; for name in $(ABLATIONS); do \
+		OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
+			-m instructsam_training.train training/configs/tabletop-ablations/$$name.yaml; \
+		$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --limit 600 \
+			--checkpoint $(ABLATED)/$$name/whole/merged --out $(ABLATED)/$$name/evaluation; \
+	done
+
+tabletop-report: .venv/installed ## docs/tabletop.md, from what tabletop-eval and tabletop-ablations found
+	$(BIN)/python -m instructsam_training.tabletop_report --shuffled evaluation/tabletop-shuffled --machine '$(MACHINE)' \
+		$(foreach name,$(ABLATIONS),$(addprefix --ablation=$(name)=,$(wildcard $(ABLATED)/$(name)/evaluation)))
 
 report-picture: ## REPORT=.../report.html, or that of tabletop-eval, as report.png beside it; needs Chromium or Chrome
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \

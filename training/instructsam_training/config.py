@@ -26,7 +26,7 @@ class StartConfig:
         random: take only its architecture, and random weights; for tests.
         qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
         sam3: folder or hub id of a pretrained SAM3, likewise, or Meta's own `sam3.pt`.
-        num_queries: K, of a network put together.
+        num_queries: K; None keeps the checkpoint's, and makes it 10 for a network put together.
         variant: parts of the method taken away; None keeps the checkpoint's.
     """
 
@@ -34,7 +34,7 @@ class StartConfig:
     random: bool = False
     qwen: str = ''
     sam3: str = ''
-    num_queries: int = 10
+    num_queries: int | None = None
     variant: Variant | None = None
 
 

@@ -10,11 +10,19 @@ from torch import nn
 
 from instructsam_model.build import build_segmentation_network
 from instructsam_model.checkpoint import build_empty, read_config, read_network, resolve_checkpoint, resolve_sam3
+from instructsam_model.config import with_queries
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
 from instructsam_training.config import StartConfig
 
 CPU = torch.device('cpu')
+NUM_QUERIES = 10
+"""K in the paper."""
+DECODER = 'model.grounding_model.model.detr_decoder'
+SLOTS = ('model.mask_queries', f'{DECODER}.query_embed.weight', f'{DECODER}.reference_points.weight')
+"""Parameters with one row for each of the K queries."""
+APART = 0.1
+"""Standard deviation of what tells a copied slot from its original, relative to that of the slots."""
 
 
 def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocessor]:
@@ -25,12 +33,14 @@ def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocesso
     """
     if not start.checkpoint:
         network, preprocessor = build_segmentation_network(
-            start.qwen, start.sam3, num_queries=start.num_queries, dtype=torch.float32, seed=seed
+            start.qwen, start.sam3, num_queries=start.num_queries or NUM_QUERIES, dtype=torch.float32, seed=seed
         )
     elif start.random:
         network, preprocessor = random_start(resolve_checkpoint(start.checkpoint), seed)
     else:
         network, preprocessor = load_start(start.checkpoint)
+    if start.num_queries not in (None, network.config.num_queries):
+        network = resize_slots(network, start.num_queries, seed)
     if start.variant is not None:
         network.config = replace(network.config, variant=start.variant)
     return network, preprocessor
@@ -52,6 +62,23 @@ def random_start(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
     network = InstructSAM(config)
     spread_references(network)
     return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+
+
+@torch.no_grad()
+def resize_slots(network: InstructSAM, count: int, seed: int) -> InstructSAM:
+    """The network with another K: the first of its slots, or all of them and then copies that differ a little."""
+    config = network.config
+    resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
+    tensors = network.state_dict()
+    generator = torch.Generator().manual_seed(seed)
+    for name in SLOTS:
+        rows = tensors[name]
+        copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
+        noise = torch.randn(copies.shape, generator=generator) * rows.std() * APART
+        tensors[name] = torch.cat([rows[:count], copies + noise])
+    resized.load_state_dict(tensors, assign=True)
+    resized.tie_weights()
+    return resized
 
 
 @torch.no_grad()
