@@ -4,50 +4,43 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from instructsam_model import embedded
+from instructsam_model.aside import Aside
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, read_picture, write_answer
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.memory import Memory
 from instructsam_model.network import InstructSAM, Pixels, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
 from instructsam_model.protocol import get_protocol
 from instructsam_model.reader import Prefix
-from instructsam_model.steadiness import Thumbnail, changes_little
+from instructsam_model.steadiness import Thumbnail
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = 64
-"""Instructions whose last answers are kept."""
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
 @dataclass
 class _Seen:
-    """A frame, and what has been made of it: the language model reads it only when it is asked."""
+    """A frame, and what has been made of it: the networks look at it only when they are asked."""
 
     frame: Frame
     pixels: Pixels
-    vision: VisionFeatures
-    prefix: Prefix | None = None
-
-
-@dataclass(frozen=True)
-class _Said:
-    """The last answer to an instruction, the picture that it was about, and how many frames it was reused for."""
-
-    answer: Answer
     thumbnail: Thumbnail | None
-    frames: int = 0
+    vision: VisionFeatures | None = None
+    prefix: Prefix | None = None
 
 
 class InstructSAMSegmenter:
@@ -67,6 +60,9 @@ class InstructSAMSegmenter:
         steady_frames: while the picture hardly changes, so many frames may be answered with what the language model
             said about an earlier one, words and queries, so that SAM3 alone looks at them; see `changes_little`.
             0 for none.
+
+    Attributes:
+        aside: SAM3 encodes a frame there while the language model reads it; None for one after the other.
     """
 
     def __init__(
@@ -85,17 +81,17 @@ class InstructSAMSegmenter:
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
-        self._reuse_answers = reuse_answers
-        self._steady_frames = steady_frames
+        self._memory = Memory(reuse_answers=reuse_answers, steady_frames=steady_frames)
+        has_threads = network.device.type == 'cpu' and torch.get_num_threads() > 1
+        self.aside = Aside() if has_threads else None  # a GPU has its hands full with one of the two
         self._seen: _Seen | None = None
-        self._said: dict[str, _Said] = {}
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the default given when loading.
 
-        `timings` are host times of `encode` (SAM3's; 0 when the frame was known), `answer` (the language model's, its
-        look at the frame included), `ground` and `postprocess`. On a GPU the work of a stage may end in a later one;
-        their sum is right.
+        `timings` are host times of `encode` (SAM3's; 0 when the frame was known, and what goes on while the language
+        model answers does not count), `answer` (the language model's, its look at the frame included), `ground` and
+        `postprocess`. On a GPU the work of a stage may end in a later one; their sum is right.
 
         Raises:
             FrameError: the frame's shape is not one that the network can see.
@@ -126,54 +122,59 @@ class InstructSAMSegmenter:
     @torch.inference_mode()
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
         """The prediction, and the seconds each stage took."""
-        marks = [time.perf_counter()]
+        started = time.perf_counter()
         seen = self._see(frame)
-        marks.append(time.perf_counter())
-        answer = self._answer(seen, instruction)
-        marks.append(time.perf_counter())
+        answer = self._memory.standing(instruction.text, seen.thumbnail)
+        with self._encoding(seen, beside=answer is None):
+            asked = time.perf_counter()
+            if answer is None:
+                answer = self._write(seen, instruction)
+            answered = time.perf_counter()
+        encoded = time.perf_counter()
+        assert seen.vision is not None
         prediction = self._ground(seen.vision, answer)
-        marks.append(time.perf_counter())
-        seconds = (after - before for before, after in pairwise(marks))
-        return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
+        grounded = time.perf_counter()
+        encoding = (asked - started) + (encoded - answered)
+        return prediction, {'encode': encoding, 'answer': answered - asked, 'ground': grounded - encoded}
 
     def _see(self, frame: Frame) -> _Seen:
-        """Let SAM3 encode a frame, unless it is the one encoded last."""
+        """The frame as it is known, or as the networks want to see it."""
         if self._seen is None or self._seen.frame is not frame:
             self._seen = None  # lets go of the last frame's memory before the next one's is needed
             pixels = self.preprocessor.pixels(frame, self.network.device)
-            vision = self.network.model.grounding_model.encode(pixels.sam3.to(self.network.dtype))
-            self._seen = _Seen(frame, pixels, vision)
+            self._seen = _Seen(frame, pixels, self._memory.look(frame))
         return self._seen
 
-    def _answer(self, seen: _Seen, instruction: Instruction) -> Answer:
-        """Let the language model answer, or take what it has said about a picture like this."""
-        said = self._said.pop(instruction.text, None)
-        thumbnail = Thumbnail.of(seen.frame) if self._steady_frames else None
-        if said is not None and said.frames < self._steady_frames and changes_little(said.thumbnail, thumbnail):
-            said = replace(said, frames=said.frames + 1)
+    @contextmanager
+    def _encoding(self, seen: _Seen, *, beside: bool) -> Iterator[None]:
+        """Let SAM3 encode a frame, unless it has: `beside` what is done in the context, or before."""
+        encode = partial(self.network.model.grounding_model.encode, seen.pixels.sam3.to(self.network.dtype))
+        if seen.vision is not None:
+            yield
+        elif beside and self.aside is not None:
+            with self.aside.doing(encode) as encoded:
+                yield
+                seen.vision = encoded()
         else:
-            draft = said.answer.token_ids if said is not None else ()
-            said = _Said(self._write(seen, instruction, draft), thumbnail)
-        if self._reuse_answers or self._steady_frames:
-            self._said[instruction.text] = said
-            while len(self._said) > REMEMBERED:
-                del self._said[next(iter(self._said))]
-        return said.answer
+            seen.vision = encode()
+            yield
 
-    def _write(self, seen: _Seen, instruction: Instruction, draft: Sequence[int]) -> Answer:
+    def _write(self, seen: _Seen, instruction: Instruction) -> Answer:
         """Let the language model read the picture, unless it has, and answer."""
         if seen.prefix is None:
             prefix_ids = self.preprocessor.image_prefix(seen.pixels.grid_thw)
             seen.prefix = read_picture(self.network, seen.pixels, prefix_ids, self._protocol)
-        return write_answer(
+        answer = write_answer(
             self.network,
             seen.prefix,
             self.preprocessor.instruction(instruction.text),
             stop_ids=self.network.config.stop_tokens,
             max_new_tokens=self.max_new_tokens,
             protocol=self._protocol,
-            draft=draft,
+            draft=self._memory.draft(instruction.text),
         )
+        self._memory.keep(instruction.text, answer, seen.thumbnail)
+        return answer
 
     def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
         """Decode the slots of an answer's phrases, all in one pass of SAM3."""
