@@ -1,7 +1,8 @@
 """Which question about which picture is next.
 
-Pictures are replaced, never queued: of each camera the newest one waits. Requests go first. Then the cameras take
-turns, and all standing questions are asked about the same picture, one after another, so that it is encoded once.
+Pictures are replaced, never queued: of each camera the newest one waits. Requests go first, but of two in a row the
+second lets a standing question pass, so that a storm of requests does not stop the stream. The cameras take turns, and
+all standing questions are asked about the same picture, one after another, so that it is encoded once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._requests: deque[Job] = deque()
         self._turns: deque[Job] = deque()
+        self._after_request = False
         self._questions: tuple[Question, ...] = ()
         self._tuning = Tuning()
         self._newest: dict[str, Capture] = {}
@@ -156,7 +158,7 @@ class Scheduler:
         """Wait for the next job; None as soon as `stopped` says so, for which `wake` has to be called."""
         with self._changed:
             while not stopped():
-                job = self._take_request() or self._take_turn()
+                job = self._take_job()
                 if job is not None:
                     return job
                 self._changed.wait(self._due_in_s())
@@ -168,6 +170,12 @@ class Scheduler:
         with self._changed:
             if job in self._requests:
                 self._requests.remove(job)
+
+    def _take_job(self) -> Job | None:
+        request = None if self._after_request else self._take_request()
+        job = request or self._take_turn() or self._take_request()
+        self._after_request = job is not None and job.question is None
+        return job
 
     def _take_request(self) -> Job | None:
         for request in self._requests:

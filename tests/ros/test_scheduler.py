@@ -67,6 +67,18 @@ def test_a_picture_from_before_the_pause_is_forgotten(bench: Bench):
     wait_for(lambda: bench.stamps == [1, 3])
 
 
+def test_requests_do_not_stop_the_stream(bench: Bench):
+    bench.stand(RED)
+    bench.offer(1)
+    bench.wait_until_busy()
+    requests = [bench.scheduler.ask(BLUE, TIMEOUT_S, capture=Capture(stamp)) for stamp in (11, 12, 13)]
+    bench.offer(2)
+    bench.answer(5)
+    for request in requests:
+        request.answer.result(TIMEOUT_S)
+    assert bench.gate.asked == [('red', 1), ('blue', 11), ('red', 2), ('blue', 12), ('blue', 13)]
+
+
 def test_several_instructions_are_answered_about_the_same_picture(bench: Bench):
     bench.stand(RED, BLUE, GREEN)
     bench.offer(1)
@@ -99,7 +111,7 @@ def test_requests_go_first_and_in_order(bench: Bench):
     bench.answer(4)
     assert [job.answer.result(TIMEOUT_S).instruction.text for job in jobs] == ['first', 'second']
     wait_for(lambda: len(bench.gate.asked) == 4)
-    assert bench.gate.asked == [('red', 1), ('first', 9), ('second', 9), ('blue', 1)]
+    assert bench.gate.asked == [('red', 1), ('first', 9), ('blue', 1), ('second', 9)]
 
 
 def test_a_request_without_picture_takes_the_first_that_arrives_after_it(bench: Bench):
