@@ -28,6 +28,7 @@ from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 from tests.ros.graph import Graph
+from tests.ros.policy import allowed
 
 SEED = 5
 RATE_HZ = 5.0
@@ -120,6 +121,16 @@ def test_moves_in_steps_of_its_rate_and_from_the_start_when_told(graph: Graph, r
     graph.wait_for(lambda: camera._ticks > 10, 'the scene to have lasted')
     assert graph.set_parameter(camera, 'seed', SEED).successful
     assert step(next_moment(graph, moments, images)) <= 1
+
+
+def test_the_policy_lists_what_it_publishes(graph: Graph):
+    camera = start(graph)
+    names = camera.get_name(), camera.get_namespace()
+    graph.wait_for(lambda: camera.get_publisher_names_and_types_by_node(*names), 'the camera to find itself')
+    found = {name for name, _ in camera.get_publisher_names_and_types_by_node(*names)}
+    as_camera = {name.replace('/sim_camera/', '/camera/') for name in found}
+    elsewhere = {'/tf', '/tf_static', '/image/compressed'}  # with tf2_msgs, and of other cameras
+    assert as_camera | elsewhere == allowed('camera', 'topic', 'publish')
 
 
 def test_depth_in_millimetres_when_told(graph: Graph, renderer: Renderer):

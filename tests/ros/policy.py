@@ -1,0 +1,15 @@
+"""What config/sros2_policy.xml allows."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+POLICY = Path(__file__).resolve().parents[2] / 'config' / 'sros2_policy.xml'
+
+
+def allowed(node: str, kind: str, verb: str) -> set[str]:
+    """Full names of what a node may publish, subscribe to, reply to or execute."""
+    [profile] = ElementTree.parse(POLICY).findall(f".//profile[@node='{node}']")
+    names = {each.text or '' for group in profile.findall(f'{kind}s[@{verb}="ALLOW"]') for each in group}
+    return {name.replace('~', f'/{node}') if name[0] in '~/' else f'/{name}' for name in names}
