@@ -76,11 +76,11 @@ tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings
 ABLATIONS := full no_query_bank no_hybrid_attention queries_5 queries_20 no_phrase unconditioned_queries no_stage1
 ABLATED := runs/tabletop-ablations
 
-tabletop-ablations: .venv/installed ## the paper's ablations in small, after tabletop-train: an hour, goes on where it was stopped
+tabletop-ablations: .venv/installed ## the paper's ablations in small, after tabletop-train: half an hour, goes on where it was stopped
 	set -e; for name in $(ABLATIONS); do \
 		OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
 			-m instructsam_training.train training/configs/tabletop-ablations/$$name.yaml; \
-		$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --limit 600 \
+		$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --limit 400 \
 			--checkpoint $(ABLATED)/$$name/whole/merged --out $(ABLATED)/$$name/evaluation; \
 	done
 
