@@ -205,7 +205,7 @@ setup(
     ],
     extras_require={
         'demo': ['gradio>=6.31'],
-        'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'ruff', 'selenium'],
+        'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'pytest-xdist>=3.6', 'ruff', 'selenium'],
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
