@@ -2,7 +2,8 @@
 
 A mask is compared with that of each track, moved on as fast as it was moving, and the best pairing of all is kept
 (Kuhn 1955, as SORT does with boxes: Bewley et al. 2016). Masks, because boxes of things on a table overlap when the
-things do not.
+things do not. What is left is compared once more, with tracks as they were seen last (as OC-SORT does: Cao et al.,
+2023): a thing may stop at once, and the speed of one with a ragged mask is a guess.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ class Shape:
 
     @property
     def centre_xy(self) -> NDArray[np.float64]:
-        """float64 (2,), middle of the box."""
-        height, width = self.pixels.shape
-        return self.corner_xy + np.array((width, height)) / 2
+        """float64 (2,), the column and the row that cut it in half: stray pixels far away do not move them."""
+        halves = [np.searchsorted(self.pixels.sum(axis).cumsum(), self.area / 2) for axis in (0, 1)]
+        return np.asarray(self.corner_xy + np.array(halves), dtype=np.float64)
 
     def iou(self, other: Shape, shift_xy: NDArray[np.int64]) -> float:
         """Intersection over union with `other` moved by `shift_xy` pixels."""
@@ -67,7 +68,7 @@ class Track:
         id: its name.
         shape: where it was seen last.
         velocity_xy: pixels from one picture to the next.
-        missed: pictures since then.
+        missed: pictures since then, the one that is looked at included.
     """
 
     id: str
@@ -77,8 +78,8 @@ class Track:
 
     @property
     def shift_xy(self) -> NDArray[np.int64]:
-        """How far it should have come by the next picture."""
-        return np.rint(self.velocity_xy * (self.missed + 1)).astype(np.int64)
+        """How far it should have come since it was seen last."""
+        return np.rint(self.velocity_xy * self.missed).astype(np.int64)
 
     def move_to(self, shape: Shape) -> None:
         """It has been seen again, in the last of the `missed` pictures."""
@@ -106,28 +107,29 @@ class Tracker:
         """The instances of the next picture, with ids; one with an empty mask has none."""
         shapes = {place: shape for place, each in enumerate(instances) if (shape := cut(each.mask)) is not None}
         ids = dict.fromkeys(range(len(instances)), '')
-        pairs = self._pairs(shapes)
         for track in self._tracks:
             track.missed += 1
-        for track, place in pairs:
-            track.move_to(shapes.pop(place))
-            ids[place] = track.id
+        for moving in (True, False):
+            lost = [track for track in self._tracks if track.missed]
+            for track, place in self._pairs(lost, shapes, moving=moving):
+                track.move_to(shapes.pop(place))
+                ids[place] = track.id
         self._tracks = [track for track in self._tracks if track.missed <= self.max_missed]
         for place, shape in shapes.items():
             ids[place] = self._next_id()
             self._tracks.append(Track(ids[place], shape))
         return tuple(replace(each, id=ids[place]) for place, each in enumerate(instances))
 
-    def _pairs(self, shapes: dict[int, Shape]) -> list[tuple[Track, int]]:
+    def _pairs(self, tracks: list[Track], shapes: dict[int, Shape], *, moving: bool) -> list[tuple[Track, int]]:
         """The tracks that are seen again, and the place of the instance that each is."""
         places = list(shapes)
-        ious = np.zeros((len(self._tracks), len(places)))
-        for row, track in enumerate(self._tracks):
-            shift_xy = track.shift_xy
+        ious = np.zeros((len(tracks), len(places)))
+        for row, track in enumerate(tracks):
+            shift_xy = track.shift_xy if moving else np.zeros(2, dtype=np.int64)
             ious[row] = [shapes[place].iou(track.shape, shift_xy) for place in places]
         ious[ious < self.min_iou] = 0.0
         best = zip(*linear_sum_assignment(ious, maximize=True), strict=True)
-        return [(self._tracks[row], places[column]) for row, column in best if ious[row, column] > 0]
+        return [(tracks[row], places[column]) for row, column in best if ious[row, column] > 0]
 
 
 def cut(mask: NDArray[np.bool_]) -> Shape | None:
