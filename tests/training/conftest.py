@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from small_run import GOLDEN, write_run
 
 from instructsam_model import load_segmenter
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_training.config_file import read_config
+from instructsam_training.loop import train
 
 
 @pytest.fixture(scope='session')
@@ -20,3 +23,12 @@ def segmenter() -> InstructSAMSegmenter:
 def run_file(tmp_path: Path) -> Path:
     """The configuration of a run below the test's folder."""
     return write_run(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of five steps in this process, to compare with."""
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    torch.set_num_threads(1)
+    train(read_config(write_run(folder), ['stages.0.steps=5']))
+    return folder / 'run'

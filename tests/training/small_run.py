@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
+import torch
 import yaml
+from safetensors.torch import load_file
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from instructsam_training.journal import read_lines
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / 'tests' / 'golden'
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
+COMMAND = [sys.executable, '-m', 'instructsam_training.train']
 STAGE = {
     'name': 'one',
     'data': {'files': ['train'], 'folder': str(GOLDEN), 'max_pixels': 65536, 'workers': 0},
@@ -34,3 +43,13 @@ def write_run(folder: Path, *stages: str) -> Path:
     file = folder / 'run.yaml'
     file.write_text(yaml.safe_dump(content))
     return file
+
+
+def losses(folder: Path, stage: str = 'one') -> list[float]:
+    """The loss of each step of a run."""
+    return [line['loss'] for line in read_lines(folder / stage / 'metrics.jsonl')]
+
+
+def weights(folder: Path, stage: str = 'one') -> dict[str, torch.Tensor]:
+    """What a stage of a run ended with."""
+    return load_file(folder / stage / 'merged' / 'model.safetensors')

@@ -16,7 +16,7 @@ def test_slots_are_told_apart_by_the_decoder_from_the_start(tmp_path: Path) -> N
     grounding = write_small_model(['red mug'], tmp_path, num_queries=5).model.grounding_model
     torch.manual_seed(0)
     vision = grounding.encode(torch.rand(1, 3, 240, 240) * 2 - 1)
-    assert [0.5 < level.std().item() < 2 for level in vision.maps] == [True] * 3
+    assert all(0.5 < level.std().item() < 2 for level in vision.maps)
     queries = grounding.model.detr_decoder.query_embed.weight.unsqueeze(0)
     phrases, is_token = torch.randn(1, 3, queries.shape[-1]), torch.ones(1, 3, dtype=torch.bool)
     states: list[torch.Tensor] = []

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from small_run import write_run
+from small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.pictures import read_picture
@@ -25,20 +22,6 @@ from instructsam_training.loop import schedule, train
 from instructsam_training.start import build_start
 from instructsam_training.state import find_states, read_last_state
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
-COMMAND = [sys.executable, '-m', 'instructsam_training.train']
-# `accelerate launch --num_processes 2` starts only one process on a CPU.
-LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-
-
-def losses(folder: Path, stage: str = 'one') -> list[float]:
-    return [line['loss'] for line in read_lines(folder / stage / 'metrics.jsonl')]
-
-
-def weights(folder: Path, stage: str = 'one') -> dict[str, torch.Tensor]:
-    return load_file(folder / stage / 'merged' / 'model.safetensors')
-
 
 def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
@@ -46,15 +29,6 @@ def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -
         assert process.poll() is None, 'the run ended before it could be interrupted'
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-@pytest.fixture(scope='module')
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of five steps in this process, to compare with."""
-    folder = tmp_path_factory.mktemp('uninterrupted')
-    torch.set_num_threads(1)
-    train(read_config(write_run(folder), ['stages.0.steps=5']))
-    return folder / 'run'
 
 
 def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path) -> None:
@@ -65,7 +39,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     names = weights(uninterrupted).keys()
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
     segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu')
-    frame = Frame(read_picture(ROOT / 'tests' / 'golden' / 'images' / '000.png'))
+    frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
     assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
 
 
@@ -85,20 +59,6 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
     assert losses(tmp_path / 'run') == losses(uninterrupted)
     assert all(torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(tmp_path / 'run').items())
-
-
-@pytest.mark.parametrize('setting', ['shard=false', 'shard=true'], ids=['DDP', 'FSDP'])
-def test_two_processes_do_what_one_does(uninterrupted: Path, run_file: Path, tmp_path: Path, setting: str) -> None:
-    command = [*LAUNCH, '-m', 'instructsam_training.train', str(run_file), 'stages.0.steps=5', setting]
-    said = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
-    assert 'one: 5 steps, processes: 2' in said
-    assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
-    for name, tensor in weights(tmp_path / 'run').items():
-        # AdamW divides a gradient by its own size: of one that is rounding alone, as of a key's bias, it makes steps.
-        atol = 1e-4 if name.endswith('k_proj.bias') else 1e-5
-        torch.testing.assert_close(
-            tensor, weights(uninterrupted)[name], rtol=0, atol=atol, msg=lambda text, name=name: f'{name}: {text}'
-        )
 
 
 def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path: Path) -> None:

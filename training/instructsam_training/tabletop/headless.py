@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import suppress
 from ctypes.util import find_library
 from typing import Any
 
@@ -22,6 +23,10 @@ def open_context(size_wh: tuple[int, int]) -> Any:
         RenderError: no backend's library is installed, or it refuses.
     """
     backend = _choose()
+    with suppress(ImportError):
+        # Mesa and Triton, which torch imports when transformers does, each bring an LLVM, and the process ends with a
+        # segmentation fault when Triton's comes second.
+        importlib.import_module('triton')
     try:
         context = importlib.import_module(f'mujoco.{backend}').GLContext(*size_wh)
         context.make_current()
