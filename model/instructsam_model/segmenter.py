@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 from instructsam_model import embedded
-from instructsam_model.aside import Aside
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
@@ -34,12 +31,12 @@ DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch
 
 @dataclass
 class _Seen:
-    """A frame, and what has been made of it: the networks look at it only when they are asked."""
+    """A frame, and what has been made of it: the language model reads it only when it is asked."""
 
     frame: Frame
     pixels: Pixels
     thumbnail: Thumbnail | None
-    vision: VisionFeatures | None = None
+    vision: VisionFeatures
     prefix: Prefix | None = None
 
 
@@ -60,9 +57,6 @@ class InstructSAMSegmenter:
         steady_frames: while the picture hardly changes, so many frames may be answered with what the language model
             said about an earlier one, words and queries, so that SAM3 alone looks at them; see `changes_little`.
             0 for none.
-
-    Attributes:
-        aside: SAM3 encodes a frame there while the language model reads it; None for one after the other.
     """
 
     def __init__(
@@ -82,16 +76,14 @@ class InstructSAMSegmenter:
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
         self._memory = Memory(reuse_answers=reuse_answers, steady_frames=steady_frames)
-        has_threads = network.device.type == 'cpu' and torch.get_num_threads() > 1
-        self.aside = Aside() if has_threads else None  # a GPU has its hands full with one of the two
         self._seen: _Seen | None = None
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the default given when loading.
 
-        `timings` are host times of `encode` (SAM3's; 0 when the frame was known, and what goes on while the language
-        model answers does not count), `answer` (the language model's, its look at the frame included), `ground` and
-        `postprocess`. On a GPU the work of a stage may end in a later one; their sum is right.
+        `timings` are host times of `encode` (SAM3's; 0 when the frame was known), `answer` (the language model's, its
+        look at the frame included), `ground` and `postprocess`. On a GPU the work of a stage may end in a later one;
+        their sum is right.
 
         Raises:
             FrameError: the frame's shape is not one that the network can see.
@@ -122,42 +114,24 @@ class InstructSAMSegmenter:
     @torch.inference_mode()
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
         """The prediction, and the seconds each stage took."""
-        started = time.perf_counter()
+        marks = [time.perf_counter()]
         seen = self._see(frame)
-        answer = self._memory.standing(instruction.text, seen.thumbnail)
-        with self._encoding(seen, beside=answer is None):
-            asked = time.perf_counter()
-            if answer is None:
-                answer = self._write(seen, instruction)
-            answered = time.perf_counter()
-        encoded = time.perf_counter()
-        assert seen.vision is not None
+        marks.append(time.perf_counter())
+        answer = self._memory.standing(instruction.text, seen.thumbnail) or self._write(seen, instruction)
+        marks.append(time.perf_counter())
         prediction = self._ground(seen.vision, answer)
-        grounded = time.perf_counter()
-        encoding = (asked - started) + (encoded - answered)
-        return prediction, {'encode': encoding, 'answer': answered - asked, 'ground': grounded - encoded}
+        marks.append(time.perf_counter())
+        seconds = (after - before for before, after in pairwise(marks))
+        return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
 
     def _see(self, frame: Frame) -> _Seen:
-        """The frame as it is known, or as the networks want to see it."""
+        """Let SAM3 encode a frame, unless it is the one encoded last."""
         if self._seen is None or self._seen.frame is not frame:
             self._seen = None  # lets go of the last frame's memory before the next one's is needed
             pixels = self.preprocessor.pixels(frame, self.network.device)
-            self._seen = _Seen(frame, pixels, self._memory.look(frame))
+            vision = self.network.model.grounding_model.encode(pixels.sam3.to(self.network.dtype))
+            self._seen = _Seen(frame, pixels, self._memory.look(frame), vision)
         return self._seen
-
-    @contextmanager
-    def _encoding(self, seen: _Seen, *, beside: bool) -> Iterator[None]:
-        """Let SAM3 encode a frame, unless it has: `beside` what is done in the context, or before."""
-        encode = partial(self.network.model.grounding_model.encode, seen.pixels.sam3.to(self.network.dtype))
-        if seen.vision is not None:
-            yield
-        elif beside and self.aside is not None:
-            with self.aside.doing(encode) as encoded:
-                yield
-                seen.vision = encoded()
-        else:
-            seen.vision = encode()
-            yield
 
     def _write(self, seen: _Seen, instruction: Instruction) -> Answer:
         """Let the language model read the picture, unless it has, and answer."""

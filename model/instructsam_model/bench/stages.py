@@ -24,7 +24,7 @@ def synchronise(device: torch.device) -> None:
 
 @contextmanager
 def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
-    """Measure the stages of what is answered in the context; it is slower, for each waits for the one before.
+    """Measure the stages of what is answered in the context; it is slower, for a GPU waits after each.
 
     Yields:
         Seconds by stage, added up. `prefill` reads the picture and the prompt before the instruction, `text` the
@@ -68,11 +68,9 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
         return result
 
     segmenter.preprocessor.pixels = timed_pixels  # type: ignore[method-assign, assignment]
-    aside, segmenter.aside = segmenter.aside, None
     try:
         yield seconds
     finally:
-        segmenter.aside = aside
         del segmenter.preprocessor.pixels  # the class's own again
         for handle in handles:
             handle.remove()
