@@ -24,9 +24,9 @@ from instructsam_ros.geometry import project
 from instructsam_ros.moments import Moment, Moments
 from instructsam_ros.sim_camera import SimCamera
 from instructsam_training.tabletop.facts import View
-from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
+from tests.rendering import open_renderer
 from tests.ros.graph import Graph
 from tests.ros.policy import allowed
 
@@ -36,12 +36,8 @@ RATE_HZ = 5.0
 
 @pytest.fixture(scope='module')
 def renderer() -> Iterator[Renderer]:
-    try:
-        made = Renderer((160, 120))
-    except RenderError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
+    with open_renderer((160, 120)) as made:
+        yield made
 
 
 def start(graph: Graph, **parameters: Any) -> SimCamera:

@@ -13,10 +13,10 @@ pytest.importorskip('mujoco')
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
 from instructsam_ros.tracking import Tracker
-from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 from instructsam_training.tabletop.scene import Scene
+from tests.rendering import open_renderer
 
 FRAMES, RATE_HZ = 60, 5.0
 UNSEEN, ROUGH = 0.05, 1
@@ -29,12 +29,8 @@ KEPT = 0.95
 
 @pytest.fixture(scope='module')
 def renderer() -> Iterator[Renderer]:
-    try:
-        made = Renderer()
-    except RenderError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
+    with open_renderer() as made:
+        yield made
 
 
 def look_alikes(scene: Scene) -> list[int]:

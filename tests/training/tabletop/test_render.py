@@ -23,16 +23,13 @@ from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 from instructsam_training.tabletop.scene import Body, Camera, Scene
+from tests.rendering import open_renderer
 
 
 @pytest.fixture(scope='module')
 def renderer() -> Iterator[Renderer]:
-    try:
-        made = Renderer()
-    except RenderError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
+    with open_renderer() as made:
+        yield made
 
 
 def digest(view: View) -> str:
