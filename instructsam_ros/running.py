@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from instructsam_model import ConfigError, FrameError
@@ -30,6 +31,10 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
         sys.exit(f'not started: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except rclpy_implementation.RCLError:
+        # A signal may end the context between rclpy's look at it and its use (ros2/ros2cli#854).
+        if rclpy.ok():
+            raise
     finally:
         # One interrupt is enough: a second one, from the terminal or a launch file, would break off what ends cleanly.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

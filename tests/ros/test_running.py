@@ -13,6 +13,7 @@ from instructsam_ros.processes import Child, ChildError
 from tests.ros.graph import Graph
 
 SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
+ENDED_CONTEXT = str(Path(__file__).with_name('ended_context.py'))
 
 
 def wait_for_state(graph: Graph, child: Child, said: str) -> None:
@@ -53,6 +54,12 @@ def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
         wait_for_state(graph, child, 'not configured: no/such/folder')
         assert child.stop(signal.SIGINT) == 0
         assert 'Traceback' not in child.tail()
+
+
+def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
+    with Child(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
+        wait_until_ended(child)
+    assert 'Traceback' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
