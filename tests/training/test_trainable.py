@@ -110,6 +110,26 @@ def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
     assert grouped == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
 
 
+def test_matrices_that_muon_moves_have_groups_of_their_own(segmenter: InstructSAMSegmenter) -> None:
+    network, _ = load_start(GOLDEN / 'checkpoint')
+    rates = RatesConfig(llm=1.0, llm_body=1.0, projector=0.0, decoder=3.0)
+    choose_trainable(network, rates, LoraConfig(rank=0))
+    groups = {group['name']: group for group in group_parameters(network, rates, muon=5.0)}
+    assert {name: group['lr'] for name, group in groups.items() if 'matrices' in name} == {
+        'llm, matrices': 5.0,
+        'llm_body, matrices': 5.0,
+        'decoder, matrices': 15.0,
+    }
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    moved = {
+        names[id(parameter)] for group in groups.values() if group.get('matrices') for parameter in group['params']
+    }
+    assert 'model.language_model.layers.0.self_attn.q_proj.weight' in moved
+    assert not [name for name in moved if 'embed' in name or 'norm' in name or name == 'model.mask_queries']
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert {names[id(parameter)] for group in groups.values() for parameter in group['params']} == learning
+
+
 def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
     network, _ = load_start(GOLDEN / 'checkpoint')
     names = list(network.state_dict())

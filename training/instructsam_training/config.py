@@ -107,6 +107,8 @@ class StageConfig:
         epochs, steps: how often each sample is seen, unless `steps` says how many batches.
         global_batch: samples an optimizer step, over all processes.
         micro_batch: samples a forward pass.
+        muon: factor on the rates of the matrices between embeddings and heads, which Muon then moves; 0: AdamW moves
+            everything, as in the paper.
         losses: the weights, or the name of a preset: paper or released.
         warmup: share of the steps in which the rates rise; then they fall as a cosine.
         clip: largest norm of the gradient.
@@ -125,6 +127,7 @@ class StageConfig:
     micro_batch: int = 1
     rates: RatesConfig = RatesConfig()
     lora: LoraConfig = LoraConfig()
+    muon: float = 0.0
     losses: LossOptions = field(default_factory=LossOptions)
     warmup: float = 0.03
     weight_decay: float = 0.0

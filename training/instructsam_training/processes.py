@@ -12,6 +12,7 @@ from torch.distributed.fsdp import fully_shard
 from instructsam_model.errors import ConfigError
 from instructsam_model.network import InstructSAM
 from instructsam_training.config import StageConfig, TrainConfig
+from instructsam_training.muon import MuonAdamW
 from instructsam_training.trainable import group_parameters
 
 SHARDED_LAYERS = ('Qwen3VLTextDecoderLayer', 'Qwen3VLVisionBlock', 'Sam3ViTLayer')
@@ -26,6 +27,8 @@ def start_processes(config: TrainConfig) -> Accelerator:
     """
     if config.shard and any(stage.ema for stage in config.stages):
         raise ConfigError('ema: expected 0 with shard; the averaged weights are not sharded')
+    if config.shard and any(stage.muon for stage in config.stages):
+        raise ConfigError('muon: expected 0 with shard; a step needs whole matrices')
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy='transformer_based_wrap',
@@ -51,8 +54,11 @@ def spread(
 
 
 def make_optimizer(network: InstructSAM, stage: StageConfig) -> torch.optim.Optimizer:
-    """AdamW with a group for each part that learns."""
-    return torch.optim.AdamW(group_parameters(network, stage.rates), weight_decay=stage.weight_decay)
+    """AdamW with a group for each part that learns, or Muon beside it."""
+    groups = group_parameters(network, stage.rates, stage.muon)
+    if stage.muon:
+        return MuonAdamW(groups, weight_decay=stage.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=stage.weight_decay)
 
 
 def _shard_on_cpus(

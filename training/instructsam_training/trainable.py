@@ -33,6 +33,8 @@ OWN_QUERIES = GROUNDING + r'detr_decoder\.query_embed\.'
 REGIONS = GROUNDING + r'mask_decoder\.semantic_projection\.'
 PROJECTED_QUERIES = r'model\.mask_hidden_fcs\.'
 QUERY_BANK = r'model\.mask_queries$'
+ROWS = r'embed|reference_points|mask_queries|lm_head|\.lora_'
+"""In the names of two-dimensional parameters that are rows side by side, or a factor of a matrix."""
 
 SAM3_ALONE = Variant(query_bank=False, conditioned_queries=False)
 """What the forward pass uses where SAM3 learns by itself."""
@@ -107,13 +109,28 @@ def freeze_detector(network: InstructSAM) -> None:
             parameter.requires_grad_(False)
 
 
-def group_parameters(network: InstructSAM, rates: RatesConfig) -> list[dict[str, Any]]:
-    """The optimizer's parameter groups, one for each part that learns, after `choose_trainable`."""
-    groups: dict[str, list[nn.Parameter]] = {}
+def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0) -> list[dict[str, Any]]:
+    """The optimizer's parameter groups, one for each part that learns, after `choose_trainable`.
+
+    Args:
+        network: whose parameters.
+        rates: of its parts.
+        muon: factor on the rates of matrices, which then have groups of their own; 0: they have not.
+    """
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(part_of(name, network.config), []).append(parameter)
-    return [{'params': parameters, 'lr': getattr(rates, part), 'name': part} for part, parameters in groups.items()]
+            matrix = bool(muon) and parameter.ndim == 2 and not re.search(ROWS, name)
+            groups.setdefault((part_of(name, network.config), matrix), []).append(parameter)
+    return [
+        {
+            'params': parameters,
+            'lr': getattr(rates, part) * (muon if matrices else 1),
+            'name': f'{part}, matrices' if matrices else part,
+            **({'matrices': True} if matrices else {}),
+        }
+        for (part, matrices), parameters in groups.items()
+    ]
 
 
 def merge_adapters(tensors: Mapping[str, Tensor], lora: LoraConfig) -> dict[str, Tensor]:
