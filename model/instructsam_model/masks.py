@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypedDict
 
 import numpy as np
@@ -142,7 +143,7 @@ def _rle_from_dict(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> Rle:
         counts = counts.decode('ascii', errors='replace')
     if not isinstance(counts, str):
         raise ValueError(f'RLE counts: expected text, bytes or a list of run lengths, got {_brief(counts)}')
-    _check_runs(_run_lengths(counts), height, width)
+    _check_counts(counts, height, width)
     return Rle(size=[height, width], counts=counts)
 
 
@@ -183,6 +184,11 @@ def _checked_polygon(polygon: Any) -> list[float]:
     if np.abs(points).max() > FARTHEST_POINT:
         raise ValueError(f'polygon: expected points within {FARTHEST_POINT} pixels, got {_brief(polygon)}')
     return list(points.tolist())
+
+
+@lru_cache(maxsize=1024)  # the questions about a picture often mean the same things
+def _check_counts(counts: str, height: int, width: int) -> None:
+    _check_runs(_run_lengths(counts), height, width)
 
 
 def _check_runs(runs: Sequence[Any], height: int, width: int) -> None:
