@@ -95,11 +95,12 @@ def write_answer(
         stop_ids: tokens that end the answer.
         max_new_tokens: at most so many are written, injected ones not counted.
         protocol: decides positions and visibility of the injected blocks.
-        draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea.
+        draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea but that it starts
+            with a phrase.
     """
     reader = Reader(network, prefix, protocol)
     page = _Page(network.config.tokens, stop_ids, max_new_tokens)
-    draft = draft[:max_new_tokens]
+    draft = (draft or (network.config.tokens.ref_start,))[:max_new_tokens]
     states, ends = reader.follow(instruction_ids, draft)
     written = network.lm_head(states).argmax(-1).tolist()
     accepted = next((n for n, token in enumerate(draft) if token != written[n]), len(draft))

@@ -43,7 +43,9 @@ def test_several_phrases_get_slots_each(segmenter: InstructSAMSegmenter, frames:
 def test_answer_without_a_phrase_is_no_target(
     segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
 ) -> None:
-    answer_with([*segmenter.preprocessor.text('red'), 431])
+    first, *rest = segmenter.preprocessor.text('red')
+    unheard = 0  # said behind the draft of a phrase's start, which the first token has refuted
+    answer_with([first, unheard, *rest, 431])
     prediction = segmenter.predict(frames[0], Instruction(QUESTION))
     assert prediction.phrases == ()
     assert prediction.mask_logits.shape == (0, 4, 64, 64)
@@ -102,6 +104,16 @@ def test_instructions_on_one_frame_share_its_encoding(
         alone = segmenter.predict(Frame(frames[1].image_rgb), Instruction(text))
         assert alone.answer == prediction.answer
         assert torch.equal(alone.mask_logits, prediction.mask_logits)
+
+
+def test_an_answer_is_expected_to_start_with_a_phrase(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    passes: list[int] = []
+    handle = segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
+    prediction = segmenter.predict(Frame(frames[0].image_rgb), Instruction("Please segment 'red ball'."))
+    handle.remove()
+    (phrase,) = prediction.phrases
+    words = len(segmenter.preprocessor.text(phrase))
+    assert len(passes) == 2 + words + 1  # the picture, the instruction with `ref_start`, the words, and the queries
 
 
 @pytest.mark.parametrize('protocol', ['trained', 'released'])
