@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from instructsam_model.config import SpecialTokens
 from instructsam_model.network import InstructSAM, Pixels
@@ -40,7 +39,7 @@ class Answer:
 def read_picture(
     network: InstructSAM, pixels: Pixels, prefix_ids: Sequence[int], protocol: InferenceProtocol
 ) -> Prefix:
-    """Run Qwen3-VL's vision encoder and prefill the language model with the picture.
+    """Run Qwen3-VL's vision encoder and lay out what the language model is to read of the picture.
 
     Args:
         network: on the device of `pixels`.
@@ -57,18 +56,15 @@ def read_picture(
         )  # [3, 1, T]
     else:
         positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
-    is_image_on_device = is_image.to(network.device)
-    embeds = network.model.language_model.embed_tokens(ids.to(network.device))
-    cache = DynamicCache(config=network.config.qwen.text_config)
-    network.model.language_model(
-        inputs_embeds=embeds.masked_scatter(is_image_on_device.unsqueeze(-1), image_embeds.to(embeds.dtype)),
-        position_ids=positions.to(network.device),
-        past_key_values=cache,
-        visual_pos_masks=is_image_on_device,
-        deepstack_visual_embeds=deepstack,
-        use_cache=True,
+    embeds = network.model.language_model.embed_tokens(ids.to(network.device))[0]
+    is_image_on_device = is_image[0].to(network.device)
+    return Prefix(
+        embeds=embeds.masked_scatter(is_image_on_device.unsqueeze(-1), image_embeds.to(embeds.dtype)),
+        positions=positions[:, 0].to(network.device),
+        next_position=int(positions.max()) + 1,
+        is_image=is_image_on_device,
+        deepstack=deepstack,
     )
-    return Prefix(cache, ids.shape[1], int(positions.max()) + 1)
 
 
 def write_answer(
@@ -90,7 +86,7 @@ def write_answer(
 
     Args:
         network: on the device of `prefix`.
-        prefix: of the picture; its cache is extended, and cut back by the next call.
+        prefix: of the picture; read if it has not been; its cache is extended, and cut back by the next call.
         instruction_ids: the prompt from the instruction on.
         stop_ids: tokens that end the answer.
         max_new_tokens: at most so many are written, injected ones not counted.
