@@ -4,7 +4,7 @@ python -m instructsam_ros.demo [--checkpoint C] [--instructions 5] [--each 1] [-
 
 The planner shows moving scenes to the node, publishes instructions, waits for the answers over DDS and compares them
 with the truth at the stamps of their pictures: do the masks agree, is the target's median point on the right thing, and
-how far is its 3D box from the true one? The boxes stand upright on the table where tf2_ros and tf2_msgs are installed.
+how far is its 3D box from the true one? The boxes stand upright on the plane that depth shows, the table.
 It prints a table and, as the last line, one JSON document.
 """
 
@@ -16,7 +16,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -46,8 +45,7 @@ MIN_SCORE = 0.3
 """As in the paper's evaluation."""
 CANDIDATES = 12
 """Instructions about a scene to choose from."""
-BOX_FRAME = 'table' if find_spec('tf2_ros') and find_spec('tf2_msgs') else ''
-"""Nobody is told where the camera is without these."""
+SIZE_TOLERANCE = 0.2
 GREEN_RGB, RED_RGB = (0, 200, 80), (230, 30, 30)
 
 
@@ -92,7 +90,7 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
         The results, and the seconds until the node was ready.
     """
     camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
-    depth = {'depth.enabled': True, 'depth.box_frame': BOX_FRAME}
+    depth = {'depth.enabled': True, 'depth.box_plane': True}
     with open_session('sim_camera', camera, arguments, score_threshold=MIN_SCORE, **depth) as (planner, ready_s):
         moments = Moments(planner.node)
         progress = track(asked, 'asking', console=console, transient=True)
@@ -155,8 +153,8 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
         'nothing_found_where_nothing_is': _share(without),
         'box_centre_error_p50_m': _median([each.centre_m for each in boxes]),
         'box_size_error_p50_m': _median([each.size_m for each in boxes]),
+        'box_size_within_20_percent': _share([each.size_share <= SIZE_TOLERANCE for each in boxes]),
         'boxes': len(boxes),
-        'box_frame': BOX_FRAME,
         'questions': len(results),
         'questions_without_target': len(without),
         'scenes': len({result.question.seed for result in results}),

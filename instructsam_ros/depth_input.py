@@ -46,12 +46,14 @@ class DepthOptions:
         max_offset_s: between the stamps of an image and its depth.
         range_m: nearer and farther depth is left out.
         box_frame: frame in which boxes stand upright; empty for none.
+        box_plane: they stand upright on the largest plane that is seen.
     """
 
     enabled: bool = False
     max_offset_s: float = 0.02
     range_m: tuple[float, float] = (0.1, 3.0)
     box_frame: str = ''
+    box_plane: bool = False
 
 
 class DepthInput:

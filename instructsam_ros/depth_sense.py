@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -16,8 +18,10 @@ from instructsam_ros.box_frame import BoxFrame, UnknownPoseError, check_tf2
 from instructsam_ros.boxes3d import fit_principal, fit_upright
 from instructsam_ros.depth_input import NOT_ARRIVED, DepthInput, DepthOptions, NoDepthError
 from instructsam_ros.depth_ring import Match
+from instructsam_ros.geometry import Matrix
 from instructsam_ros.jobs import Answer
 from instructsam_ros.measuring import Fit, measure, no_box
+from instructsam_ros.plane import find_plane
 
 LOG_PERIOD_S = 5.0
 PATIENCE_S = 2.0
@@ -88,7 +92,8 @@ class DepthSense:
         header = capture.message.header
         try:
             depth_m, intrinsics = source.read(capture.depth, header, segmentation.size_wh, self._options())
-            return replace(answer, measurement=measure(segmentation, depth_m, intrinsics, self._fit(header)))
+            fit = self._fit_on_plane(depth_m, intrinsics) if self._options().box_plane else self._fit(header)
+            return replace(answer, measurement=measure(segmentation, depth_m, intrinsics, fit))
         except NoDepthError as error:
             self._miss(error, capture.camera)
         except Exception:
@@ -106,6 +111,17 @@ class DepthSense:
         except UnknownPoseError as error:
             self._node.get_logger().warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
             return no_box
+
+    def _fit_on_plane(self, depth_m: NDArray[np.float32], intrinsics: Matrix) -> Fit:
+        pose = find_plane(depth_m, intrinsics)
+        if pose is not None:
+            return partial(fit_upright, pose=pose)
+        self._node.get_logger().warning(
+            'no 3D boxes: depth shows no plane, which depth.box_plane needs; let the camera see more of the table or '
+            'floor, widen depth.min to depth.max, or name a depth.box_frame',
+            throttle_duration_sec=LOG_PERIOD_S,
+        )
+        return no_box
 
     def _miss(self, error: NoDepthError, camera: str) -> None:
         self.missed += 1

@@ -43,10 +43,12 @@ class BoxError:
     Attributes:
         centre_m: distance of the centres.
         size_m: mean difference of the edge lengths, each in the order of their lengths, as axes may be named otherwise.
+        size_share: likewise, of their shares of the true lengths.
     """
 
     centre_m: float
     size_m: float
+    size_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +101,10 @@ def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: Moment) -
     if not true_boxes:
         return None
     true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.centre_m - each.centre_m)))
-    lengths_m = np.abs(np.sort(box.size_m) - np.sort(true_box.size_m))
-    return BoxError(float(np.linalg.norm(box.centre_m - true_box.centre_m)), float(lengths_m.mean()))
+    true_m = np.sort(true_box.size_m)
+    off_m = np.abs(np.sort(box.size_m) - true_m)
+    centre_m = float(np.linalg.norm(box.centre_m - true_box.centre_m))
+    return BoxError(centre_m, float(off_m.mean()), float((off_m / true_m).mean()))
 
 
 def target_point(segmentation: Segmentation, moment: Moment) -> NDArray[np.float64] | None:

@@ -116,6 +116,10 @@ class NodeParameters(Parameters):
         '', 'Frame in which 3D boxes stand upright, its z up, such as base_link; needs tf2_ros. Empty: boxes lie along '
         'the principal axes of their points.', name='depth.box_frame', change='while unconfigured',
     )  # fmt: skip
+    depth_box_plane: bool = declared(
+        False, '3D boxes stand upright on the largest plane that depth shows, a table or a floor; needs no transform.',
+        name='depth.box_plane',
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,6 +128,10 @@ class NodeParameters(Parameters):
         check_cameras(self.cameras)
         if self.depth_min >= self.depth_max:
             raise ConfigError(f'depth.min: expected less than depth.max, {self.depth_max:g}, got {self.depth_min:g}')
+        if self.depth_box_frame and self.depth_box_plane:
+            raise ConfigError(
+                f"depth.box_plane: expected false with depth.box_frame '{self.depth_box_frame}'; one says what is up"
+            )
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -149,7 +157,11 @@ class NodeParameters(Parameters):
     def depth(self) -> DepthOptions:
         """How 3D is made of depth."""
         return DepthOptions(
-            self.depth_enabled, self.depth_max_offset, (self.depth_min, self.depth_max), self.depth_box_frame
+            self.depth_enabled,
+            self.depth_max_offset,
+            (self.depth_min, self.depth_max),
+            self.depth_box_frame,
+            self.depth_box_plane,
         )
 
 

@@ -26,6 +26,7 @@ PARAMETERS = {
     'instruction': str,
     'depth.enabled': bool,
     'depth.box_frame': str,
+    'depth.box_plane': bool,
     'use_sim_time': bool,
     'autostart': bool,
 }
@@ -41,6 +42,7 @@ def generate_launch_description() -> LaunchDescription:
         _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
         _argument('depth.enabled', '', 'Listen to depth and camera_info, and say where things are in 3D.', flag),
         _argument('depth.box_frame', '', 'Frame in which 3D boxes stand upright, its z up, such as base_link.'),
+        _argument('depth.box_plane', '', 'Stand 3D boxes on the largest plane that depth shows instead.', flag),
         _argument('instruction', '', 'Standing instruction to start with; ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
         _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),

@@ -134,8 +134,9 @@ def test_sums_up():
     assert (summary['target_point_on_object'], summary['nothing_found_where_nothing_is']) == (0.5, 1.0)
     assert (summary['questions'], summary['questions_without_target'], summary['scenes']) == (3, 1, 1)
     assert (summary['boxes'], summary['box_centre_error_p50_m'], summary['box_size_error_p50_m']) == (0, None, None)
-    errors = [BoxError(0.01, 0.002), BoxError(0.02, 0.003), BoxError(0.09, 0.007)]
+    errors = [BoxError(0.01, 0.002, 0.1), BoxError(0.02, 0.003, 0.15), BoxError(0.09, 0.007, 0.4)]
     measured = summarise([replace(results[0], box_error=error) for error in errors], 1.0, 2.0)
+    assert measured['box_size_within_20_percent'] == pytest.approx(2 / 3, abs=1e-4)
     assert (measured['boxes'], measured['box_centre_error_p50_m'], measured['box_size_error_p50_m']) == (3, 0.02, 0.003)
     assert summarise(results[:1], 1.0, 2.0)['nothing_found_where_nothing_is'] is None
 

@@ -42,6 +42,7 @@ class RgbdCamera:
     info_size_wh: tuple[int, int] = SIZE_WH
     near_m: float = NEAR_M
     base: str = ''
+    spoil: Callable[[np.ndarray], np.ndarray] = lambda depth_m: depth_m
 
     def __post_init__(self) -> None:
         self.depth = self.graph.peer.create_publisher(Image, f'{self.base}depth/image', 5)
@@ -54,6 +55,7 @@ class RgbdCamera:
         pixels[16:32, 20:40] = COLOURS_RGB['red']
         depth_m = np.full(self.size_wh[::-1], FAR_M, dtype=np.float32)
         depth_m[16:32, 20:40] = self.near_m
+        depth_m = self.spoil(depth_m)
         at = Header(
             stamp=convert.make_stamp(convert.stamp_ns(header.stamp) + self.offset_ns), frame_id=self.depth_frame
         )
@@ -282,6 +284,18 @@ def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.Monkey
     graph.play(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0 and clouds, make=camera.image)
     assert 'no 3D boxes: nobody knows where the camera is' in log()
     graph.play(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
+
+
+def test_boxes_stand_upright_on_the_plane_that_is_seen(graph: Graph, log: Callable[[], str]):
+    start(graph, **{'depth.box_plane': True})
+    answers, camera = graph.hear(), RgbdCamera(graph, near_m=0.92)
+    instance = depth_answer(graph, camera, answers).instances[0]
+    assert instance.size.z == pytest.approx(0.08, abs=0.005)  # down to the wall, which is the plane
+    assert instance.pose.position.z == pytest.approx(0.96, abs=0.005)
+
+    camera.spoil = lambda depth_m: np.random.default_rng(0).uniform(0.3, 2, depth_m.shape).astype(np.float32)
+    graph.play(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
+    assert 'no 3D boxes: depth shows no plane' in log()
 
 
 def test_requests_get_points_too(graph: Graph):

@@ -110,6 +110,7 @@ def test_the_box_is_compared_with_that_of_the_target(moment: Moment):
     error = judge(asked(1, 2), answer(BOX), moment, 0.0, box).box_error
     assert error is not None
     assert (error.centre_m, error.size_m) == pytest.approx((0.05, 0.01))
+    assert error.size_share == pytest.approx(0.05)
     assert judge(asked(1), answer(BALL), moment, 0.0, box).box_error is None, 'of another thing'
     assert judge(asked(1), answer(BOX), moment, 0.0).box_error is None, 'there is none'
 

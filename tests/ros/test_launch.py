@@ -57,8 +57,8 @@ def declared(file: Path) -> dict[str, Any]:
 def test_shows_every_argument_with_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
-        ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'instruction', 'checkpoint', 'device',
-         'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
+        ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'depth.box_plane', 'instruction',
+         'checkpoint', 'device', 'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
     )  # fmt: skip
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert {'true', 'false'} < set(arguments['use_sim_time'].choices)

@@ -97,6 +97,7 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('depth.max', 0.05, 'depth.min: expected less than depth.max, 0.05, got 0.1'),
         ('depth.max_offset', 2.0, 'out of range'),
         ('depth.enabled', 'yes', 'Wrong parameter type'),
+        ('depth.box_plane', 1, 'Wrong parameter type'),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
@@ -124,6 +125,11 @@ def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, nam
     with pytest.raises(ConfigError, match=name) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
+
+
+def test_one_parameter_says_what_is_up(graph: Graph):
+    with pytest.raises(ConfigError, match="depth.box_plane: expected false with depth.box_frame 'base_link'"):
+        graph.segmenter(**{'depth.box_frame': 'base_link', 'depth.box_plane': True})
 
 
 CHANGEABLE = {

@@ -1,8 +1,8 @@
 """Muon (Jordan et al., 2024): steps of a matrix in which all its directions weigh alike.
 
-From random weights a small network learns about four times as much from a picture as with AdamW; `docs/tabletop.md`
-names the figures. torch has Muon too, which computes in bfloat16 whatever the device: on a CPU that computes it slowly
-this takes longer than the forward and backward passes.
+From random weights a small network learns from a picture what takes AdamW several (training/README.md has figures).
+torch has Muon too, which computes in bfloat16 whatever the device: on a CPU without instructions for it such a step
+took longer than the forward and backward passes.
 """
 
 from __future__ import annotations
