@@ -128,7 +128,7 @@ def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, nam
 
 
 def test_one_parameter_says_what_is_up(graph: Graph):
-    with pytest.raises(ConfigError, match="depth.box_plane: expected false with depth.box_frame 'base_link'"):
+    with pytest.raises(ConfigError, match=r"depth\.box_plane: expected false with depth\.box_frame 'base_link'"):
         graph.segmenter(**{'depth.box_frame': 'base_link', 'depth.box_plane': True})
 
 
