@@ -27,8 +27,8 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
     """Measure the stages of what is answered in the context; it is slower, for a GPU waits after each.
 
     Yields:
-        Seconds by stage, added up. `prefill` reads the picture and the prompt before the instruction, `text` the
-        instruction and everything behind it.
+        Seconds by stage, added up. `prefill` is the pass that reads the picture, with what is known of the text by
+        then: the instruction and a draft of the answer. `text` is all passes behind it, or about a known picture.
     """
     seconds: dict[str, float] = defaultdict(float)
     device = segmenter.network.device
