@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,7 @@ from instructsam_model import FrameError
 from instructsam_ros.depth import UNITS_M, read_depth
 from instructsam_ros.depth_ring import DepthRing, Match
 from instructsam_ros.geometry import Matrix, read_intrinsics
-
-Depth = tuple[NDArray[np.float32], Matrix]
-"""Metres (H, W), NaN where unknown or out of range, and the intrinsics (3, 3)."""
-
+from instructsam_ros.plane import find_plane
 
 NOT_ARRIVED = ('no depth', 'no calibration')
 """Kinds of `NoDepthError` that time may cure."""
@@ -35,6 +33,24 @@ class NoDepthError(FrameError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """The depth of an image.
+
+    Attributes:
+        depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
+        intrinsics: (3, 3), pixels.
+    """
+
+    depth_m: NDArray[np.float32]
+    intrinsics: Matrix
+
+    @cached_property
+    def plane(self) -> Matrix | None:
+        """As of `find_plane`."""
+        return find_plane(self.depth_m, self.intrinsics)
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,7 @@ class DepthInput:
         self._node = node
         self._ring = DepthRing()
         self._camera_info: CameraInfo | None = None
+        self._last: tuple[Image, tuple[float, float], Depth] | None = None
         self._names = f'{base}depth/image', f'{base}camera_info'
         self._subscriptions = [
             node.create_subscription(
@@ -93,6 +110,8 @@ class DepthInput:
     def read(self, match: Match, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
         """Decode the depth of an image; may wait a little, so not for the executor's thread.
 
+        What was decoded last is kept for further questions about the image.
+
         Args:
             match: of the image.
             header: of the image.
@@ -113,15 +132,14 @@ class DepthInput:
                 f'{options.max_offset_s * 1e3:.0f} ms; let the camera take both at once, or raise depth.max_offset',
             )
         _check(message, header, size_wh)
-        try:
-            depth_m = read_depth(message)
-        except FrameError as error:
-            raise NoDepthError('broken', f'depth {error}') from error
-        low_m, high_m = options.range_m
-        with np.errstate(invalid='ignore'):  # NaN is in no range
-            return np.where(
-                (depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m), depth_m, np.float32(np.nan)
-            ), intrinsics
+        if self._last is not None:
+            last_message, last_range_m, depth = self._last
+            is_same = last_message is message and last_range_m == options.range_m
+            if is_same and np.array_equal(depth.intrinsics, intrinsics):
+                return depth
+        depth = Depth(_decode(message, options.range_m), intrinsics)
+        self._last = message, options.range_m, depth
+        return depth
 
     def destroy(self) -> None:
         """Stop listening."""
@@ -174,3 +192,14 @@ def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
             f"depth is in the frame '{message.header.frame_id}', the image in '{header.frame_id}'; expected depth that "
             'is registered to the image, as drivers and depth_image_proc publish it',
         )
+
+
+def _decode(message: Image, range_m: tuple[float, float]) -> NDArray[np.float32]:
+    """Metres, NaN where unknown or out of range."""
+    try:
+        depth_m = read_depth(message)
+    except FrameError as error:
+        raise NoDepthError('broken', f'depth {error}') from error
+    low_m, high_m = range_m
+    with np.errstate(invalid='ignore'):  # NaN is in no range
+        return np.where((depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m), depth_m, np.float32(np.nan))

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -21,7 +19,6 @@ from instructsam_ros.depth_ring import Match
 from instructsam_ros.geometry import Matrix
 from instructsam_ros.jobs import Answer
 from instructsam_ros.measuring import Fit, measure, no_box
-from instructsam_ros.plane import find_plane
 
 LOG_PERIOD_S = 5.0
 PATIENCE_S = 2.0
@@ -91,9 +88,10 @@ class DepthSense:
             return answer
         header = capture.message.header
         try:
-            depth_m, intrinsics = source.read(capture.depth, header, segmentation.size_wh, self._options())
-            fit = self._fit_on_plane(depth_m, intrinsics) if self._options().box_plane else self._fit(header)
-            return replace(answer, measurement=measure(segmentation, depth_m, intrinsics, fit))
+            options = self._options()
+            depth = source.read(capture.depth, header, segmentation.size_wh, options)
+            fit = self._fit_on(depth.plane) if options.box_plane else self._fit(header)
+            return replace(answer, measurement=measure(segmentation, depth.depth_m, depth.intrinsics, fit))
         except NoDepthError as error:
             self._miss(error, capture.camera)
         except Exception:
@@ -112,10 +110,9 @@ class DepthSense:
             self._node.get_logger().warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
             return no_box
 
-    def _fit_on_plane(self, depth_m: NDArray[np.float32], intrinsics: Matrix) -> Fit:
-        pose = find_plane(depth_m, intrinsics)
-        if pose is not None:
-            return partial(fit_upright, pose=pose)
+    def _fit_on(self, plane: Matrix | None) -> Fit:
+        if plane is not None:
+            return partial(fit_upright, pose=plane)
         self._node.get_logger().warning(
             'no 3D boxes: depth shows no plane, which depth.box_plane needs; let the camera see more of the table or '
             'floor, widen depth.min to depth.max, or name a depth.box_frame',

@@ -154,6 +154,18 @@ def test_points_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatc
     assert decoded
 
 
+def test_depth_is_decoded_once_for_all_questions_about_an_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    decoded, read_depth = [], depth_input.read_depth
+    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    start(graph, instruction='', instructions=['red', 'red one', 'the red'])
+    answers, camera = graph.hear(), RgbdCamera(graph)
+    graph.play(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
+    graph.play(
+        graph.camera(), until=lambda: len({convert.stamp_ns(a.header.stamp) for a in answers}) >= 4, make=camera.image
+    )
+    assert len(decoded) <= len({convert.stamp_ns(answer.header.stamp) for answer in answers}) + 1
+
+
 def test_depth_out_of_range_is_left_out(graph: Graph):
     node = start(graph, **{'depth.max': 0.7})
     answers, points = graph.hear(), graph.hear('segmenter/points', PointCloud2)
