@@ -46,6 +46,7 @@ MIN_SCORE = 0.3
 CANDIDATES = 12
 """Instructions about a scene to choose from."""
 SIZE_TOLERANCE = 0.2
+"""A box is counted as of the right size up to this share of its lengths, in the mean."""
 GREEN_RGB, RED_RGB = (0, 200, 80), (230, 30, 30)
 
 

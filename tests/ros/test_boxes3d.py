@@ -103,16 +103,11 @@ def test_support_is_the_level_that_most_of_what_is_around_has():
 def views() -> Iterator[list]:
     """Simulated tables, and what is known about them."""
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
-    from instructsam_training.tabletop.headless import RenderError
-    from instructsam_training.tabletop.render import Renderer
     from instructsam_training.tabletop.sampling import sample_scene
+    from tests.rendering import open_renderer
 
-    try:
-        renderer = Renderer((320, 240))
-    except RenderError as error:
-        pytest.skip(str(error))
-    yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]
-    renderer.close()
+    with open_renderer() as renderer:
+        yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]
 
 
 def test_boxes_of_simulated_things_are_right_to_centimetres(views: list):

@@ -127,7 +127,7 @@ def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0
             'params': parameters,
             'lr': getattr(rates, part) * (muon if matrices else 1),
             'name': f'{part}, matrices' if matrices else part,
-            **({'matrices': True} if matrices else {}),
+            'matrices': matrices,
         }
         for (part, matrices), parameters in groups.items()
     ]
