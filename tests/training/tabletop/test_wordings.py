@@ -38,6 +38,13 @@ def test_every_construction_has_wordings_and_a_phrase() -> None:
     assert TRAIN.keys() - {'two', 'several'} == PHRASES.keys()
 
 
+def test_training_says_everything_in_several_ways() -> None:
+    # With two or three wordings of each the language model wrote 96 % of the phrases of training, and 50 % of tests'.
+    assert {
+        construction: len(set(wordings)) for construction, wordings in TRAIN.items() if len(set(wordings)) < 3
+    } == {}
+
+
 def test_tests_have_no_word_that_training_has_not() -> None:
     train = words(whole('train')) | words({verb for use in USES for verb in use.train})
     named = words(

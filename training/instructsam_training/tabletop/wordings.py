@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from instructsam_training.tabletop.train_wordings import TRAIN
+
 Split = Literal['train', 'test']
 
 FRAMES: dict[Split, tuple[str, ...]] = {
@@ -29,6 +31,16 @@ FRAMES: dict[Split, tuple[str, ...]] = {
         'I want {it}.',
         'Look for {it}.',
         'Can you see {it}?',
+        'Please mark {it}.',
+        'Take {it}.',
+        'Please bring me {it}.',
+        'Could you hand me {it}?',
+        'I need to have {it}.',
+        'Point at {it}.',
+        'Which pixels are {it}?',
+        'Please segment {it} for me.',
+        'Could you show me {it}?',
+        'Look for {it} and pick it up.',
     ),
     'test': (
         'I need {it}.',
@@ -38,63 +50,6 @@ FRAMES: dict[Split, tuple[str, ...]] = {
         'Which pixels show {it}?',
         'Bring me {it}.',
     ),
-}
-
-TRAIN: dict[str, tuple[str, ...]] = {
-    'one': ('the {s}',),
-    'all': ('the {s}', 'all {s}', 'every {one}', 'Which things are {s}?'),
-    'such': ('{the} {s}', 'Which {bare} {is} {x}?'),
-    'anything such': ('everything that is {x}', 'all {s}', 'What is {x}?'),
-    'left': ('{the} {s} left of the {a}', '{the} {s} to the left of the {a}', 'Which {s} {is} left of the {a}?'),
-    'right': ('{the} {s} right of the {a}', '{the} {s} to the right of the {a}', 'Which {s} {is} right of the {a}?'),
-    'front': ('{the} {s} in front of the {a}', 'Which {s} {is} in front of the {a}?', '{the} {s} nearer than the {a}'),
-    'behind': (
-        '{the} {s} behind the {a}',
-        'Which {s} {is} behind the {a}?',
-        '{the} {s} further away than the {a}',
-    ),
-    'on': ('{the} {s} on the {a}', 'Which {s} {is} on top of the {a}?', 'Look at the {a}. Which {s} {is} on it?'),
-    'inside': ('{the} {s} in the {a}', '{the} {s} inside the {a}', 'Look at the {a}. Which {s} {is} in it?'),
-    'beside': ('{the} {s} next to the {a}', '{the} {s} beside the {a}', 'Which {s} {is} next to the {a}?'),
-    'larger': (
-        '{the} {s} larger than the {a}',
-        'Which {s} {is} larger than the {a}?',
-        'Look at the {a}. Which {s} {is} bigger?',
-    ),
-    'smaller': ('{the} {s} smaller than the {a}', 'Which {s} {is} smaller than the {a}?'),
-    'taller': ('{the} {s} taller than the {a}', 'Which {s} {is} taller than the {a}?'),
-    'shorter': ('{the} {s} shorter than the {a}', 'Which {s} {is} shorter than the {a}?'),
-    'largest': ('the largest {s}', 'Which {s} is the largest?'),
-    'smallest': ('the smallest {s}', 'Which {s} is the smallest?'),
-    'tallest': ('the tallest {s}', 'Which {s} is the tallest?'),
-    'shortest': ('the shortest {s}', 'Which {s} is the shortest?'),
-    'leftmost': ('the leftmost {s}', 'the first {s} from the left', 'Which {s} is the leftmost?'),
-    'rightmost': ('the rightmost {s}', 'the first {s} from the right', 'Which {s} is the rightmost?'),
-    'nearest': ('the nearest {s}', 'the {s} nearest to me', 'Which {s} is nearest to the camera?'),
-    'furthest': ('the furthest {s}', 'the {s} furthest from me', 'Which {s} is furthest away?'),
-    'nth': ('the {nth} {s} from the {side}', 'Which {s} is {nth} from the {side}?'),
-    'closest': ('the {s} closest to the {a}', 'Which {s} is closest to the {a}?'),
-    'n largest': ('the {n} biggest {s}', 'Which {n} {s} are the biggest?'),
-    'n smallest': ('the {n} smallest {s}', 'Which {n} {s} are the smallest?'),
-    'n leftmost': ('the {n} leftmost {s}', 'the first {n} {s} from the left'),
-    'n rightmost': ('the {n} rightmost {s}', 'the first {n} {s} from the right'),
-    'n nearest': ('the {n} nearest {s}', 'the {n} {s} nearest to me'),
-    'pair': ('both {s}', 'the two {s}'),
-    'n': ('the {n} {s}', 'all {n} {s}'),
-    'but such': ('all {many} but the {x} {ones}', 'all {many} except the {x} {ones}', 'Which {many} are not {x}?'),
-    'but most': ('all {many} but the {x} one', 'all {many} except the {x} one'),
-    'all but': ('everything except the {not}', 'everything but the {not}', 'Leave the {not}. Mark all other things.'),
-    'use': (
-        'I need something to {do}.',
-        'Hand me something to {do}.',
-        'What can I {do}?',
-        'Please bring me a thing to {do}.',
-        'Could you take something to {do}?',
-        'Point at what I can {do}.',
-        'Which pixels show a thing to {do}?',
-    ),
-    'two': ('{all}', 'Mark {all}, each by itself.'),
-    'several': ('{all}', 'Mark {all}, each by itself.'),
 }
 
 TEST: dict[str, tuple[str, ...]] = {
