@@ -8,8 +8,10 @@ from instructsam_model.datatypes import Frame
 from instructsam_model.generation import Answer
 from instructsam_model.steadiness import Thumbnail, changes_little
 
+Asked = tuple[str, str]
+"""Optical frame of the camera, and the instruction: another camera sees something else."""
 REMEMBERED = 64
-"""Instructions whose last answers are kept."""
+"""Of what was asked, the last answers that are kept."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class _Said:
 
 
 class Memory:
-    """The last answer to each of the last instructions.
+    """The last answer to each of the last instructions, camera by camera.
 
     Args:
         reuse_answers, steady_frames: as of `InstructSAMSegmenter`.
@@ -31,32 +33,32 @@ class Memory:
     def __init__(self, *, reuse_answers: bool, steady_frames: int) -> None:
         self._reuse_answers = reuse_answers
         self._steady_frames = steady_frames
-        self._said: dict[str, _Said] = {}
+        self._said: dict[Asked, _Said] = {}
 
     def look(self, frame: Frame) -> Thumbnail | None:
         """What has to be kept of a frame to know later whether another looks like it; None where nobody will ask."""
         return Thumbnail.of(frame) if self._steady_frames else None
 
-    def standing(self, instruction: str, thumbnail: Thumbnail | None) -> Answer | None:
-        """The last answer to an instruction if it may stand for one more frame, which it then does."""
-        said = self._said.get(instruction)
+    def standing(self, asked: Asked, thumbnail: Thumbnail | None) -> Answer | None:
+        """The last answer if it may stand for one more frame, which it then does."""
+        said = self._said.get(asked)
         if said is None or said.frames >= self._steady_frames or not changes_little(said.thumbnail, thumbnail):
             return None
-        self._put(instruction, replace(said, frames=said.frames + 1))
+        self._put(asked, replace(said, frames=said.frames + 1))
         return said.answer
 
-    def draft(self, instruction: str) -> tuple[int, ...]:
-        """The tokens of the last answer to an instruction; empty where there was none."""
-        said = self._said.get(instruction)
+    def draft(self, asked: Asked) -> tuple[int, ...]:
+        """The tokens of the last answer; empty where there was none."""
+        said = self._said.get(asked)
         return said.answer.token_ids if said is not None else ()
 
-    def keep(self, instruction: str, answer: Answer, thumbnail: Thumbnail | None) -> None:
+    def keep(self, asked: Asked, answer: Answer, thumbnail: Thumbnail | None) -> None:
         """Remember an answer, and forget those that are asked for least recently."""
         if self._reuse_answers or self._steady_frames:
-            self._put(instruction, _Said(answer, thumbnail))
+            self._put(asked, _Said(answer, thumbnail))
 
-    def _put(self, instruction: str, said: _Said) -> None:
-        self._said.pop(instruction, None)
-        self._said[instruction] = said
+    def _put(self, asked: Asked, said: _Said) -> None:
+        self._said.pop(asked, None)
+        self._said[asked] = said
         while len(self._said) > REMEMBERED:
             del self._said[next(iter(self._said))]

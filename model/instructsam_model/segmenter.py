@@ -16,7 +16,7 @@ from instructsam_model.datatypes import Frame, Instruction, Segmentation, Select
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, read_picture, write_answer
 from instructsam_model.grounding import VisionFeatures
-from instructsam_model.memory import Memory
+from instructsam_model.memory import Asked, Memory
 from instructsam_model.network import InstructSAM, Pixels, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
@@ -54,9 +54,9 @@ class InstructSAMSegmenter:
         reuse_answers: keep the last answers as drafts, see `write_answer`: an instruction that stands over many frames
             costs the language model one pass a frame. The answers are the same but for rounding, which depends on what
             was asked before.
-        steady_frames: while the picture hardly changes, so many frames may be answered with what the language model
-            said about an earlier one, words and queries, so that SAM3 alone looks at them; see `changes_little`.
-            0 for none.
+        steady_frames: while the picture of a camera hardly changes, so many frames may be answered with what the
+            language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
+            `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class InstructSAMSegmenter:
         marks = [time.perf_counter()]
         seen = self._see(frame)
         marks.append(time.perf_counter())
-        answer = self._memory.standing(instruction.text, seen.thumbnail) or self._write(seen, instruction)
+        answer = self._memory.standing(_asked(frame, instruction), seen.thumbnail) or self._write(seen, instruction)
         marks.append(time.perf_counter())
         prediction = self._ground(seen.vision, answer)
         marks.append(time.perf_counter())
@@ -138,6 +138,7 @@ class InstructSAMSegmenter:
         if seen.prefix is None:
             prefix_ids = self.preprocessor.image_prefix(seen.pixels.grid_thw)
             seen.prefix = read_picture(self.network, seen.pixels, prefix_ids, self._protocol)
+        asked = _asked(seen.frame, instruction)
         answer = write_answer(
             self.network,
             seen.prefix,
@@ -145,9 +146,9 @@ class InstructSAMSegmenter:
             stop_ids=self.network.config.stop_tokens,
             max_new_tokens=self.max_new_tokens,
             protocol=self._protocol,
-            draft=self._memory.draft(instruction.text),
+            draft=self._memory.draft(asked),
         )
-        self._memory.keep(instruction.text, answer, seen.thumbnail)
+        self._memory.keep(asked, answer, seen.thumbnail)
         return answer
 
     def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
@@ -177,6 +178,11 @@ class InstructSAMSegmenter:
         for token in answer.token_ids:
             shown += [token, tokens.mask_start, tokens.query, tokens.mask_end] if token == tokens.ref_end else [token]
         return self.preprocessor.decode(shown)
+
+
+def _asked(frame: Frame, instruction: Instruction) -> Asked:
+    """What an answer is remembered under."""
+    return frame.frame_id, instruction.text
 
 
 def load_segmenter(

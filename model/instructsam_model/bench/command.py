@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
     parser.add_argument('--phrases', type=int, default=1, help='likewise: so many in an answer (default: %(default)s)')
     parser.add_argument('--queries', type=int, help='likewise: K')
+    parser.add_argument('--cameras', type=int, default=1, help='that take turns; an answer is one about each (1)')
     parser.add_argument('--repeats', type=int, default=10, help='rounds (default: %(default)s)')
     parser.add_argument('--compare-naive', action='store_true', help='also answer the straightforward way')
     parser.add_argument('--sweep', action='store_true', help='also: how the time grows, and what is compiled meanwhile')
@@ -85,10 +86,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     size_wh = parse_size(arguments.size)
     if arguments.sweep and arguments.architecture is None:
         raise ConfigError('--sweep: expected --architecture too; a checkpoint decides its phrases and queries itself')
-    if arguments.repeats < 1:
-        raise ConfigError(f'--repeats: expected at least 1, got {arguments.repeats}')
+    for option in ('repeats', 'cameras'):
+        if (number := getattr(arguments, option)) < 1:
+            raise ConfigError(f'--{option}: expected at least 1, got {number}')
     segmenter = open_segmenter(arguments)
-    bench = Bench(segmenter, size_wh, compare_naive=arguments.compare_naive)
+    bench = Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=arguments.compare_naive)
     more: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('answering', total=None)
@@ -110,6 +112,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': segmenter.network.config.num_queries,
+        'cameras': arguments.cameras,
         'repeats': arguments.repeats,
         'peak_memory_gib': round(peak_memory_gib(device), 3),
         'scenarios': {name: describe(timing, timings.get(NAIVE)) for name, timing in timings.items()},
@@ -119,7 +122,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def open_bench(arguments: argparse.Namespace) -> Bench:
     """What a sweep measures."""
-    return Bench(open_segmenter(arguments), parse_size(arguments.size), compare_naive=False)
+    size_wh = parse_size(arguments.size)
+    return Bench(open_segmenter(arguments), size_wh, cameras=arguments.cameras, compare_naive=False)
 
 
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:

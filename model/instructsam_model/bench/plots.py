@@ -44,9 +44,9 @@ def draw_growth(rows: Sequence[dict[str, Any]], file: Path) -> None:
     for axes, setting in zip(all_axes, settings, strict=True):
         mine = [row for row in rows if row['setting'] == setting]
         for scenario in mine[0]['p50_ms']:
-            axes.plot(
-                [str(row['value']) for row in mine], [row['p50_ms'][scenario] for row in mine], 'o-', label=scenario
-            )
+            measured = [row for row in mine if scenario in row['p50_ms']]
+            values = [str(row['value']) for row in measured]
+            axes.plot(values, [row['p50_ms'][scenario] for row in measured], 'o-', label=scenario)
         axes.set(title=setting, ylim=(0, None))
     all_axes[0].set_ylabel('p50 ms')
     all_axes[0].legend(fontsize='small')

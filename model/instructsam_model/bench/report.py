@@ -84,6 +84,7 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         yield f'Graphs compiled while instructions were of 1 to 60 words: {result["compilations"]}.\n'
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
         yield f'![How the time grows]({growth.name})\n'
+        yield 'Cameras take turns: the time is that of one answer about each.\n'
         yield _table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
@@ -91,7 +92,9 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     """A table in Markdown; the columns are the keys of the first row."""
     columns = list(rows[0])
     lines = ['| ' + ' | '.join(columns) + ' |', '| ' + ' | '.join('---' for _ in columns) + ' |']
-    lines += ['| ' + ' | '.join(str('' if row[key] is None else row[key]) for key in columns) + ' |' for row in rows]
+    lines += [
+        '| ' + ' | '.join(str('' if row.get(key) is None else row[key]) for key in columns) + ' |' for row in rows
+    ]
     return '\n'.join(lines) + '\n'
 
 

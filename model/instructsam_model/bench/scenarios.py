@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.stages import STAGES, synchronise, watched
-from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.datatypes import Frame, Instruction, Segmentation
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 SCENARIOS = {
@@ -53,47 +53,65 @@ class Bench:
     Args:
         segmenter: with `reuse_answers` and `steady_frames`.
         size_wh: of the frames, pixels.
+        cameras: take turns. An answer is then one about each camera's frame; with more than one, nothing is asked
+            twice about a frame, for the segmenter keeps the last one alone.
         compare_naive: also answer the straightforward way.
     """
 
-    def __init__(self, segmenter: InstructSAMSegmenter, size_wh: tuple[int, int], *, compare_naive: bool) -> None:
+    def __init__(
+        self, segmenter: InstructSAMSegmenter, size_wh: tuple[int, int], *, cameras: int = 1, compare_naive: bool
+    ) -> None:
         self._segmenter = segmenter
+        self._cameras = [f'camera {number}' for number in range(cameras)]
         self._size_wh = size_wh
         self._generator = np.random.default_rng(0)
         self._naive = NaivePipeline(segmenter) if compare_naive else None
         self._asked = 0
-        self._frame = self.new_frame()
 
-    def new_frame(self) -> Frame:
+    def new_frame(self, camera: str = '') -> Frame:
         """A frame that nobody has seen."""
         width, height = self._size_wh
         cells = self._generator.integers(32, 224, (height // CELL + 1, width // CELL + 1, 3), dtype=np.uint8)
-        return Frame(np.ascontiguousarray(cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width]))
+        image_rgb = np.ascontiguousarray(cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width])
+        return Frame(image_rgb, frame_id=camera)
 
     def with_noise(self, frame: Frame) -> Frame:
         """What a camera that sees the same thing again delivers."""
         noise = self._generator.integers(-8, 9, frame.image_rgb.shape, dtype=np.int8)
-        return Frame((frame.image_rgb + noise).astype(np.uint8))
+        return replace(frame, image_rgb=(frame.image_rgb + noise).astype(np.uint8))
 
     def new_instruction(self) -> Instruction:
         """An instruction that nobody has given, of always the same length."""
         self._asked += 1
         return Instruction(f'Segment the red box number {10_000 + self._asked}.')
 
-    def asks(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """One round: each scenario and what answers it; they follow on each other."""
+    def asks(self) -> Iterator[tuple[str, Callable[[], Sequence[Segmentation]]]]:
+        """One round: each scenario and what answers it, ours with the answers; they follow on each other."""
         first, second = self.new_instruction(), self.new_instruction()
-        self._frame = self.new_frame()
-        yield 'cold', lambda: self._segmenter.segment(self._frame, first)
-        yield 'same both', lambda: self._segmenter.segment(self._frame, first)
-        yield 'same frame', lambda: self._segmenter.segment(self._frame, second)
-        self._frame = self.new_frame()
-        yield 'warm', lambda: self._segmenter.segment(self._frame, second)
-        noisy = self.with_noise(self._frame)
-        yield 'steady', lambda: self._segmenter.segment(noisy, second)
+        frames = [self.new_frame(camera) for camera in self._cameras]
+        yield 'cold', lambda: self._answer(frames, first)
+        if len(frames) == 1:
+            yield 'same both', lambda: self._answer(frames, first)
+            yield 'same frame', lambda: self._answer(frames, second)
+        else:
+            self._answer(frames, second)
+        later = [self.new_frame(camera) for camera in self._cameras]
+        yield 'warm', lambda: self._answer(later, second)
+        noisy = [self.with_noise(frame) for frame in later]
+        yield 'steady', lambda: self._answer(noisy, second)
         if self._naive is not None:
-            naive, frame = self._naive, self.new_frame()
-            yield NAIVE, lambda: naive.answer(frame, first)
+            naive, strange = self._naive, [self.new_frame(camera) for camera in self._cameras]
+
+            def answer_naively() -> list[Segmentation]:
+                for frame in strange:
+                    naive.answer(frame, first)
+                return []
+
+            yield NAIVE, answer_naively
+
+    def _answer(self, frames: Sequence[Frame], instruction: Instruction) -> list[Segmentation]:
+        """The answers about a frame of each camera."""
+        return [self._segmenter.segment(frame, instruction) for frame in frames]
 
     def run(self, repeats: int, on_round: Callable[[], object] = lambda: None) -> dict[str, Timing]:
         """Time so many rounds, the scenarios in turn so that what slows the machine slows all of them."""
@@ -111,10 +129,9 @@ class Bench:
         for name, ask in self.asks():
             with watched(self._segmenter) as seconds:
                 start = time.perf_counter()
-                answer = ask()
+                answers = ask()
                 total = time.perf_counter() - start
-            if name != NAIVE:
-                seconds['postprocess'] = answer.timings['postprocess']  # type: ignore[attr-defined]
+            seconds['postprocess'] = sum(answer.timings['postprocess'] for answer in answers)
             seconds['rest'] = total - sum(seconds.values())
             timings[name].stages = {stage: seconds.get(stage, 0.0) for stage in STAGES}
         for name, ask in self.asks():

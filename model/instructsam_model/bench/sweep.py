@@ -17,6 +17,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     'phrases': (1, 2, 4),
     'phrase_tokens': (3, 6, 12),
     'queries': (5, 10, 20),
+    'cameras': (1, 2, 4),
 }
 VALUES = tuple((setting, value) for setting, values in SETTINGS.items() for value in values)
 SCENARIOS = ('cold', 'warm', 'steady', 'same frame')
@@ -33,7 +34,7 @@ def sweep(arguments: argparse.Namespace, open_bench: Callable[[argparse.Namespac
     for setting, value in VALUES:
         changed = argparse.Namespace(**{**vars(arguments), setting: value})
         timings = open_bench(changed).run(arguments.repeats)
-        medians = {name: round(1e3 * timings[name].percentile(50), 2) for name in SCENARIOS}
+        medians = {name: round(1e3 * timings[name].percentile(50), 2) for name in SCENARIOS if name in timings}
         yield {'setting': setting, 'value': value, 'p50_ms': medians}
 
 

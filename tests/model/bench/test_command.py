@@ -12,8 +12,9 @@ from instructsam_model.bench.stages import STAGES
 
 
 def test_every_scenario_is_measured_and_the_last_line_is_json(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv('COLUMNS', '200')  # no heading is folded
     command = ['--checkpoint', str(checkpoint), '--device', 'cpu', '--size', '160x120', '--repeats', '2']
     assert main([*command, '--compare-naive']) == 0
     printed = capsys.readouterr().out
@@ -43,11 +44,24 @@ def test_an_architecture_is_measured_with_random_weights(checkpoint: Path, capsy
     assert (result['phrases'], result['queries']) == (2, 3)
 
 
+def test_cameras_that_take_turns_do_not_cost_each_other_what_is_reused(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['--checkpoint', str(checkpoint), '--device', 'cpu', '--size', '96x96', '--repeats', '1']
+    assert main([*command, '--cameras', '2', '--compare-naive']) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result['cameras'] == 2
+    assert list(result['scenarios']) == ['cold', 'warm', 'steady', 'naive']
+    steady = result['scenarios']['steady']
+    assert not any(steady['stages_ms'][stage] for stage in ('qwen vision', 'prefill', 'text'))
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['--size', '640'], '--size: expected width x height'),
         (['--repeats', '0'], '--repeats: expected at least 1'),
+        (['--cameras', '0'], '--cameras: expected at least 1'),
         (['--checkpoint', '/nowhere'], '/nowhere'),
     ],
 )

@@ -29,7 +29,10 @@ MODEL = {
     'peak_memory_gib': 1.5,
     'scenarios': {**dict.fromkeys(('cold', 'warm', 'steady', 'same frame'), ROW), 'naive': {**ROW, 'p50_ms': 25.0}},
     'compilations': 0,
-    'sweep': [{'setting': 'queries', 'value': value, 'p50_ms': {'cold': 3.0, 'warm': 2.0}} for value in (5, 10)],
+    'sweep': [
+        {'setting': 'cameras', 'value': 1, 'p50_ms': {'cold': 3.0, 'same frame': 1.0}},
+        {'setting': 'cameras', 'value': 2, 'p50_ms': {'cold': 6.5}},
+    ],
     'trials': [{'trial': 'int8', 'failed': 'not here'}, {'trial': 'channels last', 'ratio': 0.9, 'mask_iou': 1.0}],
 }
 NODE = {'size': '1280x720', 'rate_hz': 2.0, 'answers_per_s': 2.0, 'overhead_p50_ms': 4.2}
@@ -46,6 +49,7 @@ def test_the_page_shows_ratios_plots_and_what_failed(tmp_path: Path) -> None:
     assert '| cold | naive | 2.50 |' in text
     assert 'not here' in text
     assert 'Graphs compiled while instructions were of 1 to 60 words: 0.' in text
+    assert '| cameras | 2 | 6.5 |  |' in text
     assert '| 1280x720 | 2.0 | 2.0 | 4.2 |' in text
     for picture in ('performance-0-stages.png', 'performance-0-growth.png'):
         assert f'({picture})' in text
