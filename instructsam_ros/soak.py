@@ -1,7 +1,7 @@
 """Does the node stay right for hours, with planners that change their minds and subscribers that come and go?
 
-The camera is the simulated one. The last line is JSON. Exit status 1 when an answer was lost, or was about another
-image or instruction than it should be.
+The camera is the simulated one, with depth. The last line is JSON. Exit status 1 when an answer was lost, or was about
+another image or instruction than it should be.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from rclpy.client import Client
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
 
 from instructsam_ros import convert
 from instructsam_ros.diagnostics import resident_bytes
@@ -32,7 +34,16 @@ INSTRUCTIONS = ('the red thing', 'everything on the table', 'the largest box', '
 INSTRUCTION_PERIOD_S = 2.0
 REQUEST_PERIOD_S = 1.0
 COMING_AND_GOING_S = 3.0
-OPTIONAL_TOPICS = ('segmenter/overlay', 'segmenter/labels', 'segmenter/target/mask')
+OPTIONAL_TOPICS: dict[str, type] = {
+    'segmenter/overlay': Image,
+    'segmenter/labels': Image,
+    'segmenter/target/mask': Image,
+    'segmenter/points': PointCloud2,
+    'segmenter/target/points': PointCloud2,
+    'segmenter/target/pose': PoseStamped,
+    'segmenter/markers': MarkerArray,
+}
+NODE = {'depth.enabled': True, 'depth.box_plane': True}
 GRACE_S = 1.0
 """An instruction may take so long from the planner to the node before answers to the former one count as wrong."""
 
@@ -51,11 +62,12 @@ class Soak:
         self._numbers = itertools.count()
         self._given: list[tuple[float, str]] = []
         self._pending: dict[str, Any] = {}
-        self._optional: list[Subscription[Image]] = []
+        self._optional: list[Subscription[Any]] = []
         self._camera_stamps_ns: set[int] = set()
         self._answer_stamps_ns: list[int] = []
         self._latencies_s: list[float] = []
         self._memory_mb: list[float] = []
+        self._instances = self._boxes = 0
         self._failed = self._wrong_instructions = self._wrong_replies = self._requests = 0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._instruction = self._node.create_publisher(String, 'segmenter/instruction', latched)
@@ -98,6 +110,8 @@ class Soak:
             'lost_answers': self.waiting + self._failed,
             'wrong_stamps': unknown + backwards,
             'wrong_instructions': self._wrong_instructions + self._wrong_replies,
+            'instances': self._instances,
+            'boxes_3d': self._boxes,
             'latency_p95_ms': round(1e3 * float(np.percentile(self._latencies_s, 95)), 1) if stamps_ns else None,
             'memory_mb': after_mb,
             'memory_growth_mb': round(after_mb - before_mb, 2) if after_mb and before_mb else None,
@@ -126,6 +140,8 @@ class Soak:
         self._failed += answer.status == Segmentation.FAILED
         self._answer_stamps_ns.append(convert.stamp_ns(answer.header.stamp))
         self._latencies_s.append(answer.latency)
+        self._instances += len(answer.instances)
+        self._boxes += sum(instance.size.x > 0 for instance in answer.instances)
         began_s = now_s - answer.latency - GRACE_S
         place = next((place for place, (_, text) in enumerate(self._given[::-1]) if text == answer.instruction), None)
         # It was withdrawn when the one after it was given.
@@ -142,7 +158,8 @@ class Soak:
             self._optional = []
         else:
             self._optional = [
-                self._node.create_subscription(Image, topic, lambda _: None, 1) for topic in OPTIONAL_TOPICS
+                self._node.create_subscription(kind, topic, lambda _: None, 1)
+                for topic, kind in OPTIONAL_TOPICS.items()
             ]
 
     def _weigh(self) -> None:
@@ -158,7 +175,7 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
         ChildError, PeerError: a process has ended, or replies do not come.
     """
     camera = {'rate_hz': arguments.rate, 'seed': 1}
-    with open_session('sim_camera', camera, arguments) as (planner, _):
+    with open_session('sim_camera', camera, arguments, **NODE) as (planner, _):
         account = Soak(planner)
         end_s = time.monotonic() + 60.0 * arguments.minutes
         while (left_s := end_s - time.monotonic()) > 0:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import CameraInfo
 
 from instructsam_ros import convert, soak
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.msg import Instance, Segmentation
 from instructsam_ros.soak import Soak
 from instructsam_ros.srv import Segment
 
@@ -48,7 +49,8 @@ def see(account: Soak, *stamps_ns: int) -> None:
 
 
 def hear(account: Soak, text: str, stamp_ns: int, latency_s: float = 0.1, status: int = Segmentation.OK) -> None:
-    message = Segmentation(instruction=text, latency=latency_s, status=status)
+    boxed = Instance(size=Vector3(x=0.1, y=0.1, z=0.1))
+    message = Segmentation(instruction=text, latency=latency_s, status=status, instances=[boxed, Instance()])
     message.header.stamp = convert.make_stamp(stamp_ns)
     account._on_answer(message)
 
@@ -67,6 +69,7 @@ def test_nothing_is_wrong_with_good_answers(account: Soak, clock: Clock):
     report = account.report()
     assert (report['answers'], report['instructions'], report['latency_p95_ms']) == (2, 1, 100.0)
     assert (report['lost_answers'], report['wrong_stamps'], report['wrong_instructions']) == (0, 0, 0)
+    assert (report['instances'], report['boxes_3d']) == (4, 2)
 
 
 @pytest.mark.parametrize('stamps_ns', [(10, 11), (20, 10), (10, 10)], ids=['of no image', 'backwards', 'twice'])
