@@ -54,7 +54,7 @@ def _more(more: str, *others: str) -> tuple[str, ...]:
 
 
 TRAIN: dict[str, tuple[str, ...]] = {
-    'one': ('the {s}', 'only the {s}', 'the only {s}', 'the one {s} that you see'),
+    'one': ('the {s}', 'only the {s}', 'the only {s}', 'the one {s} that you see', 'the {s} here', 'this {s}'),
     'all': (
         'the {s}',
         'all {s}',
@@ -64,6 +64,17 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'all of these {s}',
         'every one of the {s}',
         'all {s} that you see',
+        'each and every {one}',
+        'each {one} that you see',
+        'each one of the {s}',
+        'each of these {s}',
+        'every single {one}',
+        'the {s}, all of them',
+        'Which ones are {s}?',
+        'Which of these are {s}?',
+        'Of the things that you see, which are {s}?',
+        'Which of all the things on the table are {s}?',
+        'all things that are {s}',
     ),
     'such': (
         '{the} {s}',
@@ -71,6 +82,12 @@ TRAIN: dict[str, tuple[str, ...]] = {
         '{the} {bare} which {is} {x}',
         'Of the {bares}, which {is} {x}?',
         'Look at the {bares}. Which {is} {x}?',
+        'Of all the {bares}, which {is} {x}?',
+        'Which of these {bares} {is} {x}?',
+        'What {bare} {is} {x}?',
+        '{the} {bare} that you see and that {is} {x}',
+        'Look for {the} {bare} which {is} {x}.',
+        'Among the {bares}, mark what is {x}.',
     ),
     'anything such': (
         'everything that is {x}',
@@ -78,6 +95,16 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'What is {x}?',
         'all {s} that you see',
         'Look at the things. Which are {x}?',
+        'all things that are {x}',
+        'all that you see that is {x}',
+        'each thing that is {x}',
+        'anything that is {x}',
+        'Which ones are {x}?',
+        'Which of these are {x}?',
+        'Which of all the things on the table are {x}?',
+        'Of the things that you see, which are {x}?',
+        'each of these {s}',
+        'every one of the {s}',
     ),
     'left': _place('left of', '{the} {s} to the left of the {a}', 'Look at the {a}. Which {s} {is} on the left of it?'),
     'right': _place(
@@ -147,8 +174,8 @@ TRAIN: dict[str, tuple[str, ...]] = {
     'n nearest': _n_most(
         'nearest', 'the {n} nearest {s}', 'the {n} {s} nearest to me', 'the {n} {s} that are closest to the camera'
     ),
-    'pair': ('both {s}', 'the two {s}', 'each one of the two {s}', 'both of these {s}'),
-    'n': ('the {n} {s}', 'all {n} {s}', 'every one of the {n} {s}', 'all of these {n} {s}'),
+    'pair': ('both {s}', 'the two {s}', 'each one of the two {s}', 'both of these {s}', 'each of these two {s}'),
+    'n': ('the {n} {s}', 'all {n} {s}', 'every one of the {n} {s}', 'all of these {n} {s}', 'each of these {n} {s}'),
     'but such': (
         'all {many} but the {x} {ones}',
         'all {many} except the {x} {ones}',
