@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -126,7 +127,8 @@ class Scheduler:
             camera: whose picture to wait for.
         """
         job = Job(instruction, selection, camera, capture)
-        timer = threading.Timer(timeout_s, self._expire, (job, timeout_s))
+        # The job holds its timer. Were the timer to hold the job, pictures would wait for the garbage collector.
+        timer = threading.Timer(timeout_s, self._expire, (weakref.ref(job), timeout_s))
         timer.daemon = True
         job.answer.add_done_callback(lambda _: timer.cancel())
         timer.start()
@@ -164,7 +166,9 @@ class Scheduler:
                 self._changed.wait(self._due_in_s())
         return None
 
-    def _expire(self, job: Job, timeout_s: float) -> None:
+    def _expire(self, reference: weakref.ref[Job], timeout_s: float) -> None:
+        if (job := reference()) is None:
+            return
         waited_for = 'no image arrived' if job.capture is None else 'the model was not done'
         job.fail(f'{waited_for} within {timeout_s:g} s')
         with self._changed:

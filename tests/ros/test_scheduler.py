@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
 from instructsam_model import Instruction, Selection
-from instructsam_ros.jobs import Capture, Question, Tuning
+from instructsam_ros.jobs import Answer, Capture, Question, Tuning
+from instructsam_ros.scheduler import Scheduler
 from tests.ros.bench import BLUE, RED, TIMEOUT_S, Bench, wait_for
 
 GREEN = Instruction('green')
@@ -279,3 +282,20 @@ def test_max_rate_is_that_of_each_camera(pair: Bench):
     pair.offer(1, camera='left')
     pair.offer(2, camera='right')
     wait_for(lambda: sorted(pair.stamps) == [1, 2])
+
+
+def test_what_is_answered_is_let_go_of_at_once():
+    """Not when the garbage collector comes: beside the objects of torch it comes rarely, and pictures are large."""
+    scheduler = Scheduler()
+    gc.disable()
+    try:
+        capture = Capture(1)
+        scheduler.offer(capture)
+        job = scheduler.ask(RED, 100.0, capture=capture)
+        assert scheduler.next_job(lambda: False) is job
+        job.settle(Answer(RED, capture))
+        held = weakref.ref(capture)
+        del job, capture
+        wait_for(lambda: held() is None)
+    finally:
+        gc.enable()
