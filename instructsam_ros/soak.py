@@ -43,7 +43,7 @@ OPTIONAL_TOPICS: dict[str, type] = {
     'segmenter/target/pose': PoseStamped,
     'segmenter/markers': MarkerArray,
 }
-NODE = {'depth.enabled': True, 'depth.box_plane': True}
+NODE_PARAMETERS = {'depth.enabled': True, 'depth.box_plane': True}
 GRACE_S = 1.0
 """An instruction may take so long from the planner to the node before answers to the former one count as wrong."""
 
@@ -175,7 +175,7 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
         ChildError, PeerError: a process has ended, or replies do not come.
     """
     camera = {'rate_hz': arguments.rate, 'seed': 1}
-    with open_session('sim_camera', camera, arguments, **NODE) as (planner, _):
+    with open_session('sim_camera', camera, arguments, **NODE_PARAMETERS) as (planner, _):
         account = Soak(planner)
         end_s = time.monotonic() + 60.0 * arguments.minutes
         while (left_s := end_s - time.monotonic()) > 0:

@@ -290,7 +290,6 @@ def test_what_is_answered_is_let_go_of_at_once():
     gc.disable()
     try:
         capture = Capture(1)
-        scheduler.offer(capture)
         job = scheduler.ask(RED, 100.0, capture=capture)
         assert scheduler.next_job(lambda: False) is job
         job.settle(Answer(RED, capture))

@@ -11,6 +11,9 @@ import pytest
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
 from instructsam_ros.tracking import Tracker
+
+pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
+
 from instructsam_training.tabletop.facts import View
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene

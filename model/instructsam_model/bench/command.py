@@ -65,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
     parser.add_argument('--phrases', type=int, default=1, help='likewise: so many in an answer (default: %(default)s)')
     parser.add_argument('--queries', type=int, help='likewise: K')
-    parser.add_argument('--cameras', type=int, default=1, help='that take turns; an answer is one about each (1)')
+    parser.add_argument(
+        '--cameras', type=int, default=1, help='that take turns: an answer is one about each (default: %(default)s)'
+    )
     parser.add_argument('--repeats', type=int, default=10, help='rounds (default: %(default)s)')
     parser.add_argument('--compare-naive', action='store_true', help='also answer the straightforward way')
     parser.add_argument('--sweep', action='store_true', help='also: how the time grows, and what is compiled meanwhile')
