@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 
 import rclpy
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 
 from instructsam_ros.processes import Child
 
 T = TypeVar('T')
+
+ASK_AGAIN_S = 2.0
 
 
 class PeerError(RuntimeError):
@@ -45,6 +48,7 @@ class Peer:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._change_state: Client[Any, Any] = self.node.create_client(ChangeState, 'segmenter/change_state')
+        self._get_state: Client[Any, Any] = self.node.create_client(GetState, 'segmenter/get_state')
 
     def bring_up(self, timeout_s: float) -> None:
         """Load the weights and start listening.
@@ -52,6 +56,8 @@ class Peer:
         Raises:
             ChildError, PeerError: a process has ended, or the node refuses or takes longer than `timeout_s`.
         """
+        # What must not be asked for twice comes later: once this is answered, the node knows this one's clients.
+        self.call(self._get_state, GetState.Request(), 'the node to say its state', timeout_s, again=True)
         for name, transition in (
             ('configure', Transition.TRANSITION_CONFIGURE),
             ('activate', Transition.TRANSITION_ACTIVATE),
@@ -74,26 +80,43 @@ class Peer:
         request = SetParametersAtomically.Request()
         request.parameters = [Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
         wanted = ', '.join(f'{key} {value}' for key, value in values.items())
-        response = self.call(client, request, f'{name} to take {wanted}')
+        response = self.call(client, request, f'{name} to take {wanted}', again=True)
         if not response.result.successful:
             raise PeerError(f'{name} refuses {wanted}: {response.result.reason}')
 
-    def call(self, client: Client[Any, Any], request: Any, what: str, timeout_s: float | None = None) -> Any:
+    def call(
+        self, client: Client[Any, Any], request: Any, what: str, timeout_s: float | None = None, *, again: bool = False
+    ) -> Any:
         """Call a service, once it is there, and wait for its response.
+
+        A client sees a service before the service sees the client, and what is answered in between is lost: "failed to
+        send response (timeout): client will not receive response" (rmw_fastrtps).
 
         Args:
             client: of the service.
             request: to it.
             what: is waited for.
             timeout_s: how long that may take; as long as an answer if not given.
+            again: repeat the request every `ASK_AGAIN_S` until there is a response; for what may be asked twice.
 
         Raises:
             ChildError, PeerError: a process has ended, or there is no response in time.
         """
         started_s = time.monotonic()
         self._wait_for(lambda: client.service_is_ready() or None, what, timeout_s, started_s)
-        future = client.call_async(request)
-        return self._wait_for(future.result, what, timeout_s, started_s)
+        futures: list[Future[Any]] = [client.call_async(request)]
+        asked_s = time.monotonic()
+
+        def response() -> Any:
+            if again and time.monotonic() > asked_s + ASK_AGAIN_S * len(futures):
+                futures.append(client.call_async(request))
+            return next((future.result() for future in futures if future.done()), None)
+
+        try:
+            return self._wait_for(response, what, timeout_s, started_s)
+        finally:
+            for future in futures:
+                client.remove_pending_request(future)
 
     def wait_for(self, result: Callable[[], T | None], what: str) -> T:
         """Spin until there is a result, as long as an answer may take.

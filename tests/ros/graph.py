@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -126,12 +127,27 @@ class Graph:
         self.wait_for(sent_another, 'what the pictures should bring about', period_s=1.0 / rate_hz)
         return sent
 
-    def call(self, client: Any, request: Any, *, period_s: float = 0.01, timeout_s: float = TIMEOUT_S) -> Any:
-        """Call a service and wait for its answer."""
+    def call(
+        self,
+        client: Any,
+        request: Any,
+        *,
+        period_s: float = 0.01,
+        timeout_s: float = TIMEOUT_S,
+        again_s: float = math.inf,
+    ) -> Any:
+        """Call a service and wait for its answer; the first one of another process may be lost in discovery."""
         assert client.wait_for_service(TIMEOUT_S)
-        future = client.call_async(request)
-        self.wait_for(future.done, f'an answer of {client.srv_name}', period_s=period_s, timeout_s=timeout_s)
-        return future.result()
+        futures = [client.call_async(request)]
+        asked_s = time.monotonic()
+
+        def answered() -> bool:
+            if time.monotonic() > asked_s + again_s * len(futures):
+                futures.append(client.call_async(request))
+            return any(future.done() for future in futures)
+
+        self.wait_for(answered, f'an answer of {client.srv_name}', period_s=period_s, timeout_s=timeout_s)
+        return next(future.result() for future in futures if future.done())
 
     def wait_for(
         self, condition: Callable[[], Any], what: str, *, timeout_s: float = TIMEOUT_S, period_s: float = 0.01

@@ -106,7 +106,7 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         state = graph.peer.create_client(GetState, '/robot/segmenter/get_state')
         graph.wait_for(state.service_is_ready, 'the node to appear', timeout_s=60)
         graph.wait_for(
-            lambda: graph.call(state, GetState.Request(), timeout_s=120).current_state.label == 'active',
+            lambda: graph.call(state, GetState.Request(), timeout_s=120, again_s=5).current_state.label == 'active',
             'the node to be active',
             timeout_s=120,
             period_s=0.5,
@@ -117,7 +117,7 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         assert info.node_name == 'segmenter'
         client = graph.peer.create_client(GetParameters, '/robot/segmenter/get_parameters')
         names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
-        values = graph.call(client, GetParameters.Request(names=names)).values
+        values = graph.call(client, GetParameters.Request(names=names), again_s=1).values
         assert [parameter_value_to_python(value) for value in values] == [0.25, 'from the command line', 'cpu', True]
     finally:
         status = child.stop(signal.SIGINT)
