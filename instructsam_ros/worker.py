@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from instructsam_model import Frame, FrameError, Segmenter
+from instructsam_ros.heap import Heap
 from instructsam_ros.jobs import Answer, Capture, Job
 from instructsam_ros.scheduler import Scheduler
 
@@ -43,6 +44,7 @@ class Worker:
         self._scheduler = scheduler
         self._report = report
         self._complete = complete
+        self._heap = Heap()
         self._retired = threading.Event()
         self._decoded: tuple[Capture, Frame] | None = None
         self._at_work: tuple[Job, float] | None = None
@@ -95,6 +97,7 @@ class Worker:
                     self._report(answer)
                     job.settle(self._complete(answer))
                 self._at_work = None
+                self._heap.tidy()
                 if answer.cause is not None and (is_out_of_memory(answer.cause) or is_fatal(answer.cause)):
                     return
         finally:
