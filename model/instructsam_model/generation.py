@@ -9,7 +9,7 @@ Notation: B = 1 picture, T tokens, P phrases, K queries, D the language model's 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,13 +76,14 @@ def write_answer(
     max_new_tokens: int,
     protocol: InferenceProtocol,
     draft: Sequence[int] = (),
+    guess: Callable[[Sequence[int]], Sequence[int]] = lambda _: (),
 ) -> Answer:
     """Answer greedily until a stop token or `max_new_tokens`, injecting the queries after every phrase.
 
-    A draft costs one pass instead of one for each of its tokens, and changes nothing: as far as the model would have
-    written it, it stands, and from there on the model writes (speculative decoding, Leviathan et al., 2023). Where one
-    instruction stands over many frames the last answer is such a draft, and it is written anew only when the picture
-    asks for another.
+    A draft or a guess costs one pass instead of one for each of its tokens, and changes nothing: as far as the model
+    would have written it, it stands, and from there on the model writes (speculative decoding, Leviathan et al., 2023).
+    Where one instruction stands over many frames the last answer is a draft, and is written anew only when the picture
+    asks for another; where the answer copies words of the instruction they can be guessed, see `Lookup`.
 
     Args:
         network: on the device of `prefix`.
@@ -93,24 +94,28 @@ def write_answer(
         protocol: decides positions and visibility of the injected blocks.
         draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea but that it starts
             with a phrase.
+        guess: gives what may come behind the tokens that are written so far; none if it has no idea.
     """
     reader = Reader(network, prefix, protocol)
     page = _Page(network.config.tokens, stop_ids, max_new_tokens)
-    draft = (draft or (network.config.tokens.ref_start,))[:max_new_tokens]
-    states, ends = reader.follow(instruction_ids, draft)
-    written = network.lm_head(states).argmax(-1).tolist()
-    accepted = next((n for n, token in enumerate(draft) if token != written[n]), len(draft))
-    for token, end in zip(draft[:accepted], ends[1:], strict=False):
-        page.write(token, end.queries)
-    reader.rewind(ends[accepted])
-    token = written[accepted]
-    while not page.is_full:
+    known: Sequence[int] = instruction_ids
+    begun: tuple[int, ...] = ()  # what of that belongs to the answer
+    guessed = tuple(draft or (network.config.tokens.ref_start,))[:max_new_tokens]
+    while True:
+        states, ends = reader.follow(known, guessed)
+        said = network.lm_head(states).argmax(-1).tolist()
+        accepted = next((n for n, token in enumerate(guessed) if token != said[n]), len(guessed))
+        for token, end in zip((*begun, *guessed[:accepted]), ends[1 - len(begun) :], strict=False):
+            page.write(token, end.queries)
+        reader.rewind(ends[accepted])
+        if not page.room:
+            break
+        token = said[accepted]
         if token in stop_ids:
             page.write(token, None)
             break
-        queries, state = reader.inject() if token == network.config.tokens.ref_end else (None, reader.read(token))
-        page.write(token, queries)
-        token = int(network.lm_head(state).argmax())
+        known = begun = (token,)
+        guessed = tuple(guess((*page.token_ids, *begun)))[: page.room - 1]
     bank = network.model.mask_queries
     return page.answer(bank.new_zeros(0, *bank.shape))
 
@@ -128,10 +133,15 @@ class _Page:
         self._start = 0
 
     @property
-    def is_full(self) -> bool:
-        """Whether nothing more is to be written."""
-        written = self._written
-        return len(written) >= self._max_new_tokens or (bool(written) and written[-1] in self._stop_ids)
+    def room(self) -> int:
+        """How many more tokens may be written; 0 behind a stop token."""
+        ended = bool(self._written) and self._written[-1] in self._stop_ids
+        return 0 if ended else self._max_new_tokens - len(self._written)
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """What is written so far."""
+        return tuple(self._written)
 
     def write(self, token: int, queries: Tensor | None) -> None:
         """Add a token, with the states [K, D] of the queries that are injected behind it if it ends a phrase."""

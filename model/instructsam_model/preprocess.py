@@ -22,6 +22,7 @@ from transformers import (
 
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, FrameError
+from instructsam_model.lookup import Lookup
 from instructsam_model.network import Pixels
 
 MAX_PHRASE_TOKENS = 32
@@ -93,6 +94,11 @@ class Preprocessor:
         instruction may not rewrite the prompt.
         """
         return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
+
+    def lookup(self, instruction_ids: Sequence[int], phrase_end: int) -> Lookup:
+        """What an answer may copy from what `instruction` gives."""
+        text_ids = instruction_ids[: len(instruction_ids) - len(self.prompt.after_text)]
+        return Lookup(text_ids, phrase_end, lambda token: self.decode([token]))
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
         """Token ids of bare text."""

@@ -84,45 +84,43 @@ class Reader:
             self._cache.crop(-behind)
         self._position = mark.position
 
-    def read(self, token: int) -> Tensor:
-        """Read a token and return its state, [D]."""
-        return self._feed(self._embed([token]), self._count(1))[-1]
+    def follow(self, known_ids: Sequence[int], guess_ids: Sequence[int]) -> tuple[Tensor, list[Mark]]:
+        """Read text that is certain, and a guess of how it goes on, in one pass.
 
-    def inject(self) -> tuple[Tensor, Tensor]:
-        """Read `ref_end mask_start query*K mask_end`: the states of the queries [K, D] and of `mask_end` [D]."""
-        block = self._block()
-        positions = self._count(len(block), self._protocol.block_shift)
-        states = self._feed(block, positions, [0])
-        return states[2:-1], states[-1]
+        A block `ref_end mask_start query*K mask_end` stands for every `ref_end`. The prefix is read with the first text
+        if it has not been.
 
-    def follow(self, instruction_ids: Sequence[int], draft: Sequence[int]) -> tuple[Tensor, list[Mark]]:
-        """Read an instruction and a draft of its answer in one pass, the queries injected as in `inject`.
-
-        It is the first that is read, but for the prefix, which is read with it if it has not been.
+        Args:
+            known_ids: T tokens, at least one.
+            guess_ids: G tokens.
 
         Returns:
-            The states that say how the text goes on, behind the instruction and behind each token of the draft,
-            [1 + len(draft), D]; and the mark of each.
+            The states that say how the text goes on, behind what is certain and behind each token of the guess,
+            [1 + G, D]; and the mark of each.
         """
-        cached = self._prefix.length
-        embeds, positions = [self._embed(instruction_ids)], self._count(len(instruction_ids))
-        marks = [Mark(cached + len(positions), self._position)]
+        cached = self._cache.get_seq_length() or self._prefix.length
+        ref_end, count = self._network.config.tokens.ref_end, self._network.config.num_queries
+        ids = [*known_ids, *guess_ids]
+        words = self._embed(ids)
+        pieces: list[Tensor] = []
         blocks: list[int] = []
-        for token in draft:
-            if token == self._network.config.tokens.ref_end:
+        positions: list[int] = []
+        marks: list[Mark] = []
+        for row, token in enumerate(ids):
+            if token == ref_end:
                 blocks.append(len(positions))
-                embeds.append(self._block())
-                positions += self._count(len(embeds[-1]), self._protocol.block_shift)
+                pieces.append(self._block())
+                positions += self._count(len(pieces[-1]), self._protocol.block_shift)
             else:
-                embeds.append(self._embed([token]))
+                pieces.append(words[row : row + 1])
                 positions += self._count(1)
             marks.append(Mark(cached + len(positions), self._position))
-        states = self._feed(torch.cat(embeds), positions, blocks)
-        ends = [mark.cached - cached for mark in marks]
-        count = self._network.config.num_queries
+        states = self._feed(torch.cat(pieces), positions, blocks)
         queries = {start + count + 3: states[start + 2 : start + 2 + count] for start in blocks}
+        ends = [mark.cached - cached for mark in marks]
         marks = [replace(mark, queries=queries.get(end)) for mark, end in zip(marks, ends, strict=True)]
-        return states[[end - 1 for end in ends]], marks
+        first = len(known_ids) - 1
+        return states[[end - 1 for end in ends[first:]]], marks[first:]
 
     def _block(self) -> Tensor:
         """The embeddings of `ref_end mask_start query*K mask_end`, [K + 3, D]."""

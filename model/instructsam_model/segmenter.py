@@ -139,14 +139,16 @@ class InstructSAMSegmenter:
             prefix_ids = self.preprocessor.image_prefix(seen.pixels.grid_thw)
             seen.prefix = read_picture(self.network, seen.pixels, prefix_ids, self._protocol)
         asked = _asked(seen.frame, instruction)
+        instruction_ids = self.preprocessor.instruction(instruction.text)
         answer = write_answer(
             self.network,
             seen.prefix,
-            self.preprocessor.instruction(instruction.text),
+            instruction_ids,
             stop_ids=self.network.config.stop_tokens,
             max_new_tokens=self.max_new_tokens,
             protocol=self._protocol,
             draft=self._memory.draft(asked),
+            guess=self.preprocessor.lookup(instruction_ids, self.network.config.tokens.ref_end).after,
         )
         self._memory.keep(asked, answer, seen.thumbnail)
         return answer

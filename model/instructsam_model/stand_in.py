@@ -20,25 +20,53 @@ from instructsam_model.segmenter import InstructSAMSegmenter
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
 """Of the processor of Qwen3-VL-2B-Instruct."""
+PHRASE = 'the red box left of the green ball'
+"""What is answered: its first tokens, over and over if it is to be longer."""
 
 
 class ScriptedHead(nn.Module):
-    """Computes its logits for real, then says what the script says: random weights never write a phrase."""
+    """Computes its logits for real, then says what the script says: random weights never write a phrase.
 
-    def __init__(self, head: nn.Module, script: Sequence[int]) -> None:
+    It takes the place of the network's own head, and listens to what the network is given to read, for of a guess only
+    what the script says counts as said.
+    """
+
+    def __init__(self, network: InstructSAM, script: Sequence[int]) -> None:
         super().__init__()
-        self.head = head
+        self.head = network.lm_head
         self.script = script
-        self.step = 0
+        self._injected = {network.config.tokens.mask_start, network.config.tokens.mask_end, network.config.tokens.query}
+        self._step = 0
+        self._heard: list[Tensor] = []
+        self._handle = network.model.language_model.embed_tokens.register_forward_hook(self._hear)
+        network.lm_head = self  # type: ignore[assignment]
 
     def forward(self, states: Tensor) -> Tensor:
-        """Logits of states [D] or [T, D]; the script goes on by a token for each, and begins again after its end."""
+        """Logits of states [D] or [1 + G, D], behind what is certain and behind each of G guessed tokens."""
         logits: Tensor = self.head(states)
-        for row in logits.view(-1, logits.shape[-1]):
-            row[self.script[self.step % len(self.script)]] = torch.inf
-            self.step += 1
-        self.step = self.step if self.step < len(self.script) else 0
+        rows = logits.view(-1, logits.shape[-1])
+        said = [self.script[(self._step + row) % len(self.script)] for row in range(len(rows))]
+        for row, token in zip(rows, said, strict=True):
+            row[token] = torch.inf
+        pairs = enumerate(zip(self._guess(len(rows) - 1), said, strict=False))
+        right = next((row for row, (guessed, token) in pairs if guessed != token), len(rows) - 1)
+        self._step += right + 1
+        if self._step >= len(self.script):  # begin again
+            self._step = 0
         return logits
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._handle.remove()
+
+    def _hear(self, _: nn.Module, arguments: tuple[Tensor, ...], __: Tensor) -> None:
+        self._heard.append(arguments[0])  # not looked at before the next token is asked for: that would stop a GPU
+
+    def _guess(self, count: int) -> list[int]:
+        """The last tokens that were read, but for injected ones."""
+        texts = [heard.flatten().tolist() for heard in self._heard]
+        self._heard.clear()
+        return [ids for ids in texts if ids and ids[-1] not in self._injected][-1][-count:] if count else []
 
 
 def stand_in(
@@ -79,10 +107,10 @@ def stand_in(
     fill_randomly(network, device, dtype)
     tokens = network.config.tokens
     # Written token by token, whatever they are: some that stand for text alone.
-    phrase = [tokens.ref_start, *small.text('the red box left of the green ball ' * 8)[:phrase_tokens], tokens.ref_end]
+    phrase = [tokens.ref_start, *small.text(f'{PHRASE} ' * 8)[:phrase_tokens], tokens.ref_end]
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
-    network.lm_head = ScriptedHead(network.lm_head, [*script, stop])  # type: ignore[assignment]
+    ScriptedHead(network, [*script, stop])
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
     return InstructSAMSegmenter(
         network,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
+from instructsam_model.lookup import Lookup
 from instructsam_model.masks import mask_iou
 from instructsam_model.protocol import get_protocol
 from instructsam_model.segmenter import InstructSAMSegmenter
@@ -26,11 +27,14 @@ Script = Callable[[Sequence[int]], None]
 def answer_with(segmenter: InstructSAMSegmenter) -> Iterator[Script]:
     """Make the model write given tokens."""
     head = segmenter.network.lm_head
+    scripted: list[ScriptedHead] = []
 
     def script(ids: Sequence[int]) -> None:
-        segmenter.network.lm_head = ScriptedHead(head, ids)
+        scripted.append(ScriptedHead(segmenter.network, ids))
 
     yield script
+    for each in scripted:
+        each.close()
     segmenter.network.lm_head = head
 
 
@@ -43,9 +47,7 @@ def test_several_phrases_get_slots_each(segmenter: InstructSAMSegmenter, frames:
 def test_answer_without_a_phrase_is_no_target(
     segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
 ) -> None:
-    first, *rest = segmenter.preprocessor.text('red')
-    unheard = 0  # said behind the draft of a phrase's start, which the first token has refuted
-    answer_with([first, unheard, *rest, 431])
+    answer_with([*segmenter.preprocessor.text('red'), 431])
     prediction = segmenter.predict(frames[0], Instruction(QUESTION))
     assert prediction.phrases == ()
     assert prediction.mask_logits.shape == (0, 4, 64, 64)
@@ -106,14 +108,58 @@ def test_instructions_on_one_frame_share_its_encoding(
         assert torch.equal(alone.mask_logits, prediction.mask_logits)
 
 
-def test_an_answer_is_expected_to_start_with_a_phrase(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
-    passes: list[int] = []
-    handle = segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
-    prediction = segmenter.predict(Frame(frames[0].image_rgb), Instruction("Please segment 'red ball'."))
+@pytest.fixture
+def passes(segmenter: InstructSAMSegmenter) -> Iterator[list[int]]:
+    """One entry for each pass of the language model."""
+    count: list[int] = []
+    handle = segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
+    yield count
     handle.remove()
-    (phrase,) = prediction.phrases
-    words = len(segmenter.preprocessor.text(phrase))
-    assert len(passes) == 1 + words + 1  # the picture with the instruction and `ref_start`, the words, and the queries
+
+
+def test_words_of_the_instruction_are_guessed(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script, passes: list[int]
+) -> None:
+    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text('red box left of the box')
+    answer_with([tokens.ref_start, *words, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction('Please segment the red box left of the box.'))
+    assert prediction.phrases == ('red box left of the box',)
+    assert segmenter.preprocessor.decode(words[:2]) == 'red'
+    assert len(passes) == 3  # the instruction, with the start of a phrase; half a word; the rest, with the queries
+
+
+def test_a_guess_stands_as_far_as_it_is_right(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script, passes: list[int]
+) -> None:
+    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text('red box')
+    answer_with([tokens.ref_start, *words, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction('Please segment the red box left of the box.'))
+    assert prediction.phrases == ('red box',)
+    assert prediction.answer.endswith('red box<|object_ref_end|><|mask_start|>[SEG]<|mask_end|><|im_end|>')
+    assert len(passes) == 4  # as above, but that the queries were not expected so soon
+
+
+@pytest.mark.parametrize('protocol', ['trained', 'released'])
+def test_guesses_save_passes_and_change_nothing(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = load_segmenter(checkpoint, device='cpu', protocol=protocol)
+    count: list[int] = []
+    segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
+    saved = 0
+    for entry in golden['generate']:
+        for frame in frames[:4]:
+            count.clear()
+            guessed, passes = segmenter.predict(frame, Instruction(entry['instruction'])), len(count)
+            with monkeypatch.context() as patch:
+                patch.setattr(Lookup, 'after', lambda *_: ())
+                written = segmenter.predict(frame, Instruction(entry['instruction']))
+            assert (guessed.answer, guessed.phrases) == (written.answer, written.phrases)
+            torch.testing.assert_close(guessed.mask_logits, written.mask_logits, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(guessed.score_logits, written.score_logits, rtol=1e-4, atol=1e-3)
+            assert passes <= len(count) - passes
+            saved += len(count) - 2 * passes
+    assert saved > 0
 
 
 @pytest.mark.parametrize('protocol', ['trained', 'released'])

@@ -14,12 +14,14 @@ from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.stages import STAGES, synchronise, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stand_in import PHRASE
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',
     'warm': 'new frame, the instruction of the frame before',
     'steady': 'likewise, and nothing has moved',
     'same frame': 'another instruction about the same frame',
+    'reworded': 'likewise, and the answer has none of its words',
     'same both': 'the same instruction about the same frame',
 }
 NAIVE = 'naive'
@@ -81,9 +83,14 @@ class Bench:
         return replace(frame, image_rgb=(frame.image_rgb + noise).astype(np.uint8))
 
     def new_instruction(self) -> Instruction:
-        """An instruction that nobody has given, of always the same length."""
+        """An instruction that nobody has given, of always the same length; `stand_in` answers with words of it."""
         self._asked += 1
-        return Instruction(f'Segment the red box number {10_000 + self._asked}.')
+        return Instruction(f'Number {10_000 + self._asked}: segment {PHRASE}.')
+
+    def reworded_instruction(self) -> Instruction:
+        """Likewise, without a word of the answer."""
+        self._asked += 1
+        return Instruction(f'Number {10_000 + self._asked}: which part shows what I am looking for?')
 
     def asks(self) -> Iterator[tuple[str, Callable[[], Sequence[Segmentation]]]]:
         """One round: each scenario and what answers it, ours with the answers; they follow on each other."""
@@ -93,6 +100,8 @@ class Bench:
         if len(frames) == 1:
             yield 'same both', lambda: self._answer(frames, first)
             yield 'same frame', lambda: self._answer(frames, second)
+            reworded = self.reworded_instruction()
+            yield 'reworded', lambda: self._answer(frames, reworded)
         else:
             self._answer(frames, second)
         later = [self.new_frame(camera) for camera in self._cameras]

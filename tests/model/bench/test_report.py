@@ -27,7 +27,10 @@ MODEL = {
     'queries': 10,
     'repeats': 5,
     'peak_memory_gib': 1.5,
-    'scenarios': {**dict.fromkeys(('cold', 'warm', 'steady', 'same frame'), ROW), 'naive': {**ROW, 'p50_ms': 25.0}},
+    'scenarios': {
+        **dict.fromkeys(('cold', 'warm', 'steady', 'same frame', 'reworded'), ROW),
+        'naive': {**ROW, 'p50_ms': 25.0},
+    },
     'compilations': 0,
     'sweep': [
         {'setting': 'cameras', 'value': 1, 'p50_ms': {'cold': 3.0, 'same frame': 1.0}},
