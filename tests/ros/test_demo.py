@@ -85,7 +85,7 @@ def test_asks_the_real_model_about_a_simulated_table_over_dds(tmp_path: Path):
     ('arguments', 'said'),
     [
         (['--checkpoint', 'nowhere/at/all'], 'the node could not configure'),
-        (['--start-timeout', '0.2'], 'waited 0.2 s for the node to configure'),
+        (['--start-timeout', '0.2'], 'waited 0.2 s for the node to say its state'),
     ],
     ids=['checkpoint', 'timeout'],
 )
