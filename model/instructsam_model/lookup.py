@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice, takewhile
 
 LONGEST_GUESS = 8
 """Tokens; one that is wrong costs little more than no guess, but not nothing."""
@@ -26,7 +26,7 @@ class Lookup:
 
     Args:
         text_ids: token ids of the instruction's own text.
-        phrase_end: the token that closes a phrase; where the text ends, so may the phrase.
+        phrase_end: the token that closes a phrase; where the text has a mark or ends, so may the phrase.
         spell: the text of a token.
     """
 
@@ -44,17 +44,27 @@ class Lookup:
         if not places:
             return ()
         best = max(places, key=lambda place: _shared_end(self._texts[place], written))
-        return (*self._text_ids[best + 1 : len(self._texts)], self._phrase_end)[:LONGEST_GUESS]
+        following = islice(zip(self._text_ids, self._spelt, strict=True), best + 1, None)
+        words = [token for token, _ in takewhile(lambda pair: not _is_mark(pair[1]), following)]
+        return (*words, self._phrase_end)[:LONGEST_GUESS]
+
+    @cached_property
+    def _spelt(self) -> list[str]:
+        """Each token, spelt when first asked for, since most drafts stand."""
+        return [self._lower(token) for token in self._text_ids]
 
     @cached_property
     def _texts(self) -> list[str]:
-        """The text up to each token, but for the full stop; spelt when first asked for, since most drafts stand."""
-        texts = list(accumulate(map(self._lower, self._text_ids)))
-        words = re.sub(r'\W*$', '', texts[-1]) if texts else ''
-        return [text for text in texts if len(text) <= len(words)]
+        """The text up to each token."""
+        return list(accumulate(self._spelt))
 
     def _lower(self, token: int) -> str:
         return self._spell(token).lower()
+
+
+def _is_mark(text: str) -> bool:
+    """Whether it is punctuation: neither a word nor a space."""
+    return bool(re.fullmatch(r'\s*[^\w\s]+\s*', text))
 
 
 def _shared_end(one: str, other: str) -> int:

@@ -106,8 +106,7 @@ def stand_in(
     network = build_empty(replace(config, stop_tokens=(stop,)))
     fill_randomly(network, device, dtype)
     tokens = network.config.tokens
-    # Written token by token, whatever they are: some that stand for text alone.
-    phrase = [tokens.ref_start, *small.text(f'{PHRASE} ' * 8)[:phrase_tokens], tokens.ref_end]
+    phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
     ScriptedHead(network, [*script, stop])
@@ -119,6 +118,15 @@ def stand_in(
         reuse_answers=reuse_answers,
         steady_frames=steady_frames,
     )
+
+
+def phrase_of(preprocessor: Preprocessor, phrase_tokens: int) -> str:
+    """The phrase that `stand_in` answers with."""
+    return preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
+
+
+def _phrase_ids(preprocessor: Preprocessor, phrase_tokens: int) -> list[int]:
+    return preprocessor.text(f'{PHRASE} ' * 8)[:phrase_tokens]
 
 
 def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from instructsam_model.lookup import LONGEST_GUESS, Lookup
 
 END = -1
-WORDS = ('Mark', ' the', ' red', ' mug', ' left', ' of', ' blue', '.', 're', 'd', ' Red', ' ', ' cup', 's', ' ug')
-MARK, THE, RED, MUG, LEFT, OF, BLUE, STOP, RE, D, LARGE_RED, SPACE, CUP, S, UG = range(len(WORDS))
+WORDS = ('Mark', ' the', ' red', ' mug', ' left', ' of', ' blue', '.', 're', 'd', ' Red', ' ', ' cup', 's', ' ug', " '")
+MARK, THE, RED, MUG, LEFT, OF, BLUE, STOP, RE, D, LARGE_RED, SPACE, CUP, S, UG, QUOTE = range(len(WORDS))
 TEXT = (MARK, THE, RED, MUG, LEFT, OF, THE, BLUE, MUG, STOP)
 
 
@@ -25,6 +25,11 @@ def test_a_word_is_known_in_other_tokens_and_another_case() -> None:
 
 def test_only_whole_words_count() -> None:
     assert look_up().after([RE]) == look_up().after([D]) == look_up().after([UG]) == look_up().after([MUG, S]) == ()
+
+
+def test_a_phrase_may_end_at_a_mark() -> None:
+    assert look_up((MARK, QUOTE, RED, MUG, QUOTE, OF, BLUE)).after([RED]) == (MUG, END)
+    assert look_up((MARK, THE, RED, SPACE, MUG)).after([RED]) == (SPACE, MUG, END)
 
 
 def test_words_before_it_tell_places_apart() -> None:

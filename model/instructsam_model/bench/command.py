@@ -22,7 +22,7 @@ from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
-from instructsam_model.stand_in import stand_in
+from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
 REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
 
@@ -85,21 +85,22 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    size_wh = parse_size(arguments.size)
     if arguments.sweep and arguments.architecture is None:
         raise ConfigError('--sweep: expected --architecture too; a checkpoint decides its phrases and queries itself')
     for option in ('repeats', 'cameras'):
         if (number := getattr(arguments, option)) < 1:
             raise ConfigError(f'--{option}: expected at least 1, got {number}')
+    parse_size(arguments.size)  # before anything is loaded
     segmenter = open_segmenter(arguments)
-    bench = Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=arguments.compare_naive)
+    bench = open_bench(arguments, segmenter, compare_naive=arguments.compare_naive)
     more: dict[str, Any] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('answering', total=None)
         timings = bench.run(arguments.repeats, lambda: progress.advance(task))
         if arguments.sweep:
             more['compilations'] = count_compilations(bench, segmenter)
-            more['sweep'] = list(progress.track(sweep(arguments, open_bench), len(VALUES), description='sweep'))
+            swept = sweep(arguments, lambda changed: open_bench(changed, open_segmenter(changed)))
+            more['sweep'] = list(progress.track(swept, len(VALUES), description='sweep'))
         if arguments.trials:
             tried = try_all(segmenter, bench, arguments.repeats)
             more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
@@ -122,10 +123,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def open_bench(arguments: argparse.Namespace) -> Bench:
-    """What a sweep measures."""
+def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
+    """What is measured: what an architecture answers is what it is asked for."""
+    phrase = PHRASE if arguments.architecture is None else phrase_of(segmenter.preprocessor, arguments.phrase_tokens)
     size_wh = parse_size(arguments.size)
-    return Bench(open_segmenter(arguments), size_wh, cameras=arguments.cameras, compare_naive=False)
+    return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
 
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:

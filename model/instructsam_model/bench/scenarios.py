@@ -58,16 +58,24 @@ class Bench:
         cameras: take turns. An answer is then one about each camera's frame; with more than one, nothing is asked
             twice about a frame, for the segmenter keeps the last one alone.
         compare_naive: also answer the straightforward way.
+        phrase: what is asked for.
     """
 
     def __init__(
-        self, segmenter: InstructSAMSegmenter, size_wh: tuple[int, int], *, cameras: int = 1, compare_naive: bool
+        self,
+        segmenter: InstructSAMSegmenter,
+        size_wh: tuple[int, int],
+        *,
+        cameras: int = 1,
+        compare_naive: bool,
+        phrase: str = PHRASE,
     ) -> None:
         self._segmenter = segmenter
         self._cameras = [f'camera {number}' for number in range(cameras)]
         self._size_wh = size_wh
         self._generator = np.random.default_rng(0)
         self._naive = NaivePipeline(segmenter) if compare_naive else None
+        self._phrase = phrase
         self._asked = 0
 
     def new_frame(self, camera: str = '') -> Frame:
@@ -83,9 +91,9 @@ class Bench:
         return replace(frame, image_rgb=(frame.image_rgb + noise).astype(np.uint8))
 
     def new_instruction(self) -> Instruction:
-        """An instruction that nobody has given, of always the same length; `stand_in` answers with words of it."""
+        """One that nobody has given, of always the same length, worded as the published training asks for a phrase."""
         self._asked += 1
-        return Instruction(f'Number {10_000 + self._asked}: segment {PHRASE}.')
+        return Instruction(f"Number {10_000 + self._asked}: please segment '{self._phrase}'.")
 
     def reworded_instruction(self) -> Instruction:
         """Likewise, without a word of the answer."""
