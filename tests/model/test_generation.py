@@ -117,26 +117,30 @@ def passes(segmenter: InstructSAMSegmenter) -> Iterator[list[int]]:
     handle.remove()
 
 
+@pytest.mark.parametrize(
+    ('phrase', 'expected'),
+    [
+        # The instruction, with the start of a phrase; half a word; the rest, with the queries.
+        ('red box left of the box', 3),
+        # Likewise, but that the queries were not expected so soon.
+        ('red box', 4),
+    ],
+)
 def test_words_of_the_instruction_are_guessed(
-    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script, passes: list[int]
+    segmenter: InstructSAMSegmenter,
+    frames: list[Frame],
+    answer_with: Script,
+    passes: list[int],
+    phrase: str,
+    expected: int,
 ) -> None:
-    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text('red box left of the box')
-    answer_with([tokens.ref_start, *words, tokens.ref_end, 431])
-    prediction = segmenter.predict(frames[0], Instruction('Please segment the red box left of the box.'))
-    assert prediction.phrases == ('red box left of the box',)
+    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text(phrase)
     assert segmenter.preprocessor.decode(words[:2]) == 'red'
-    assert len(passes) == 3  # the instruction, with the start of a phrase; half a word; the rest, with the queries
-
-
-def test_a_guess_stands_as_far_as_it_is_right(
-    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script, passes: list[int]
-) -> None:
-    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text('red box')
     answer_with([tokens.ref_start, *words, tokens.ref_end, 431])
     prediction = segmenter.predict(frames[0], Instruction('Please segment the red box left of the box.'))
-    assert prediction.phrases == ('red box',)
-    assert prediction.answer.endswith('red box<|object_ref_end|><|mask_start|>[SEG]<|mask_end|><|im_end|>')
-    assert len(passes) == 4  # as above, but that the queries were not expected so soon
+    assert prediction.phrases == (phrase,)
+    assert prediction.answer.endswith(f'{phrase}<|object_ref_end|><|mask_start|>[SEG]<|mask_end|><|im_end|>')
+    assert len(passes) == expected
 
 
 @pytest.mark.parametrize('protocol', ['trained', 'released'])

@@ -28,7 +28,7 @@ class Process:
 
 
 class Server(Node):
-    """The lifecycle services of a node; the first response of each is lost, as it is to a client not discovered yet."""
+    """The lifecycle services of a node; a response can be lost, as it is to a client not discovered yet."""
 
     def __init__(self) -> None:
         super().__init__('segmenter')
