@@ -24,9 +24,9 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from instructsam_model import Frame
+from instructsam_model.bench.arithmetic import count_arithmetic
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
 from instructsam_model.config import ModelConfig
 from instructsam_model.errors import CheckpointError, ConfigError
@@ -105,7 +105,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | str | None]:
     size_wh = tuple(int(side) for side in arguments.picture.split('x'))
     batch = made_batch(network, preprocessor, stage, size_wh, arguments.micro_batch).to(device)
     step = make_step(network, stage, batch, config.precision == 'bfloat16')
-    with FlopCounterMode(display=False) as counter:
+    with count_arithmetic() as counter:
         step()
     seconds = time_steps(step, arguments.steps, device)
     median = statistics.median(seconds)

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from instructsam_model import embedded
+from instructsam_model.bench.arithmetic import peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
@@ -105,6 +106,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             tried = try_all(segmenter, bench, arguments.repeats)
             more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
     device = segmenter.network.device
+    peak = peak_tflop_per_s(device, segmenter.network.dtype)
     return {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or 'cpu',
         'threads': torch.get_num_threads(),
@@ -118,7 +120,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'cameras': arguments.cameras,
         'repeats': arguments.repeats,
         'peak_memory_gib': round(peak_memory_gib(device), 3),
-        'scenarios': {name: describe(timing, timings.get(NAIVE)) for name, timing in timings.items()},
+        'peak_tflop_per_s': round(peak, 4),
+        'scenarios': {name: describe(timing, timings.get(NAIVE), peak) for name, timing in timings.items()},
         **more,
     }
 
@@ -158,8 +161,14 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def describe(timing: Timing, naive: Timing | None) -> dict[str, Any]:
-    """Milliseconds, arithmetic, and how many times as fast as the straightforward way, of one scenario."""
+def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any]:
+    """Milliseconds, arithmetic, and how many times as fast as the straightforward way, of one scenario.
+
+    Args:
+        timing: of the scenario.
+        naive: of the straightforward way, if it was measured.
+        peak: TFLOP/s of the device at its best, for the time that the arithmetic would take then (`floor_ms`).
+    """
     p50 = timing.percentile(50)
     return {
         'p50_ms': round(1e3 * p50, 2),
@@ -167,6 +176,7 @@ def describe(timing: Timing, naive: Timing | None) -> dict[str, Any]:
         'p99_ms': round(1e3 * timing.percentile(99), 2),
         'tflop': round(timing.tflop, 5),
         'tflop_per_s': round(timing.tflop / p50, 4),
+        'floor_ms': round(1e3 * timing.tflop / peak, 2),
         'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
         'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
     }
@@ -177,11 +187,11 @@ def scenario_table(result: dict[str, Any]) -> Table:
     title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
     table = Table(title=title)
     table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'naive / ours'):
+    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours'):
         table.add_column(heading, justify='right')
     for name, row in result['scenarios'].items():
         ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
-        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s'))
+        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
         table.add_row(f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio)
     return table
 

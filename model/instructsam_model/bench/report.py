@@ -60,13 +60,19 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         f'{result["phrases"]} phrase of {result["phrase_tokens"]} tokens, K = {result["queries"]}, '
         f'{result["repeats"]} rounds, at most {result["peak_memory_gib"]:.2f} GiB.\n'
     )
-    keys = ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'naive_ratio')
+    keys = ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio')
     yield _table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}
             for name, row in scenarios.items()
         ]
     )
+    yield (
+        f'A product of large matrices reaches {result["peak_tflop_per_s"]:.4g} TFLOP/s in the same run; `floor_ms` is '
+        'what the arithmetic of an answer alone would take at that speed.\n'
+    )
+    if 'naive' in scenarios:
+        yield _bound(scenarios)
     draw_stages(result, stages := page.with_name(f'{page.stem}-{number}-stages.png'))
     yield f'![Where the time goes]({stages.name})\n'
     yield '### What each part of the engine bought\n'
@@ -87,6 +93,12 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         yield f'![How the time grows]({growth.name})\n'
         yield 'Cameras take turns: the time is that of one answer about each.\n'
         yield _table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
+
+
+def _bound(scenarios: dict[str, Any]) -> str:
+    """How many times as fast as the straightforward way a warm answer could be."""
+    bound = scenarios['naive']['p50_ms'] / scenarios['warm']['floor_ms']
+    return f'At that floor a warm answer would be {bound:.2f} times as fast as the straightforward way.\n'
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

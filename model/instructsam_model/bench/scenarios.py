@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from instructsam_model.bench.arithmetic import count_arithmetic
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.stages import STAGES, synchronise, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
@@ -152,7 +152,7 @@ class Bench:
             seconds['rest'] = total - sum(seconds.values())
             timings[name].stages = {stage: seconds.get(stage, 0.0) for stage in STAGES}
         for name, ask in self.asks():
-            with FlopCounterMode(display=False) as counter:
+            with count_arithmetic() as counter:
                 ask()
             timings[name].tflop = counter.get_total_flops() / 1e12
         return timings

@@ -26,6 +26,7 @@ def test_every_scenario_is_measured_and_the_last_line_is_json(
     for name, row in scenarios.items():
         assert 0 < row['p50_ms'] <= row['p95_ms'] <= row['p99_ms']
         assert list(row['stages_ms']) == list(STAGES)
+        assert row['floor_ms'] == pytest.approx(1e3 * row['tflop'] / result['peak_tflop_per_s'], rel=0.1)
         if name.startswith('same') or name == 'reworded':
             assert not any(row['stages_ms'][stage] for stage in encoders)
         elif name == 'steady':

@@ -12,6 +12,7 @@ from instructsam_model.bench.stages import STAGES
 
 ROW = {
     **dict.fromkeys(('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s'), 10.0),
+    'floor_ms': 5.0,
     'naive_ratio': 2.5,
     'stages_ms': dict.fromkeys(STAGES, 1.0),
 }
@@ -27,6 +28,7 @@ MODEL = {
     'queries': 10,
     'repeats': 5,
     'peak_memory_gib': 1.5,
+    'peak_tflop_per_s': 0.17,
     'scenarios': {
         **dict.fromkeys(('cold', 'warm', 'steady', 'same frame', 'reworded'), ROW),
         'naive': {**ROW, 'p50_ms': 25.0},
@@ -50,6 +52,8 @@ def test_the_page_shows_ratios_plots_and_what_failed(tmp_path: Path) -> None:
     main([*map(str, files), '--out', str(page)])
     text = page.read_text()
     assert '| cold | naive | 2.50 |' in text
+    assert 'reaches 0.17 TFLOP/s' in text
+    assert 'a warm answer would be 5.00 times' in text
     assert 'not here' in text
     assert 'Graphs compiled while instructions were of 1 to 60 words: 0.' in text
     assert '| cameras | 2 | 6.5 |  |' in text
