@@ -57,7 +57,7 @@ tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from 
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
 		-m instructsam_training.train training/configs/tabletop.yaml
 	rm -rf runs/tabletop/embedded
-	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole-last/merged --out runs/tabletop/embedded
+	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole-5/merged --out runs/tabletop/embedded
 
 runs/tabletop/start/config.json: data/tabletop/written
 	rm -rf runs/tabletop/start
