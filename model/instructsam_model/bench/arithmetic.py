@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -18,12 +19,18 @@ def count_arithmetic() -> FlopCounterMode:
     return FlopCounterMode(
         display=False,
         custom_mapping={
-            aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
-            aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *shapes, **_: sdpa_backward_flop_count(
-                *shapes[:4]
-            ),
+            aten._scaled_dot_product_flash_attention_for_cpu: _forward_flop,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward_flop,
         },
     )
+
+
+def _forward_flop(*shapes: Any, **_: Any) -> int:
+    return int(sdpa_flop_count(*shapes[:3]))  # type: ignore[no-untyped-call]
+
+
+def _backward_flop(*shapes: Any, **_: Any) -> int:
+    return int(sdpa_backward_flop_count(*shapes[:4]))  # type: ignore[no-untyped-call]
 
 
 def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
