@@ -41,7 +41,7 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; a quarter of an hour
+bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; half an hour
 	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
 		--repeats 5 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
