@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 from hand_made import Put, look_at
 
+from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.questions import Question, questions
 from instructsam_training.tabletop.requests import Kind
-from instructsam_training.tabletop.wordings import Split
 
 # Seen from above, the camera below:
 #
@@ -48,7 +48,7 @@ def meanings(asked: list[Question]) -> dict[str, set[tuple[int, ...]]]:
 
 @pytest.fixture(scope='module')
 def asked() -> list[Question]:
-    return ask(*TABLE, seeds=300)
+    return ask(*TABLE, seeds=400)
 
 
 EXPECTED = {

@@ -10,8 +10,9 @@ from hand_made import Put, look_at
 
 from instructsam_training.tabletop.captions import captions
 from instructsam_training.tabletop.catalogue import CATALOGUE, COLORS, MATERIALS
+from instructsam_training.tabletop.frames import FRAMES, Split
 from instructsam_training.tabletop.nouns import GROUPS, USES
-from instructsam_training.tabletop.wordings import FRAMES, PHRASES, TEST, TRAIN, WORDINGS, Split
+from instructsam_training.tabletop.wordings import PHRASES, TEST, TRAIN, WORDINGS
 
 
 def whole(split: Split) -> set[str]:

@@ -29,9 +29,9 @@ from instructsam_training.datasets.records import iter_records
 from instructsam_training.sample import Annotation, Sample, named
 from instructsam_training.tabletop.captions import captions
 from instructsam_training.tabletop.facts import View
+from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.names import names
 from instructsam_training.tabletop.questions import Question, questions
-from instructsam_training.tabletop.wordings import Split
 
 MOST_SCENES = 1_000_000
 """Of one seed."""

@@ -88,27 +88,65 @@ USES = (
     _use(
         'thing to drink from',
         'mug cup bottle can',
-        ('drink from', 'drink water from', 'have a drink from'),
+        ('drink from', 'drink water from', 'have a drink from', 'drink my water from', 'have some water from'),
         ('have a drink of water from',),
     ),
     _use(
-        'coffee cup', 'mug cup', ('drink hot coffee from', 'pour coffee into'), ('drink coffee from', 'have coffee in')
+        'coffee cup',
+        'mug cup',
+        ('drink hot coffee from', 'pour coffee into', 'pour hot coffee into', 'have hot coffee from'),
+        ('drink coffee from', 'have coffee in'),
     ),
-    _use('salad bowl', 'bowl', ('mix a salad in', 'serve soup in'), ('serve a salad in', 'mix soup in')),
-    _use('plate for food', 'plate', ('serve food on', 'put bread on'), ('serve bread on', 'put food on')),
+    _use(
+        'salad bowl',
+        'bowl',
+        ('mix a salad in', 'serve soup in', 'eat a salad from', 'have soup in', 'put a salad into'),
+        ('serve a salad in', 'mix soup in'),
+    ),
+    _use(
+        'plate for food',
+        'plate',
+        ('serve food on', 'put bread on', 'have food on', 'cut bread on', 'serve a salad on'),
+        ('serve bread on', 'put food on'),
+    ),
     _use(
         'tool for nails',
         'hammer',
-        ('hit a nail with', 'drive a nail into the wall with'),
+        ('hit a nail with', 'drive a nail into the wall with', 'hit nails with', 'put a nail into the wall with'),
         ('drive a nail with', 'hit a nail into the wall with'),
     ),
-    _use('tool for screws', 'screwdriver', ('turn a screw with', 'tighten a screw with'), ('loosen a screw with',)),
-    _use('tool for bolts', 'wrench', ('tighten a bolt with', 'loosen a nut with'), ('loosen a bolt with',)),
-    _use('thing to cut with', 'knife', ('cut food with', 'slice bread with'), ('cut bread with', 'slice food with')),
-    _use('thing to stir with', 'spoon', ('eat soup with', 'stir coffee with'), ('stir soup with', 'eat a salad with')),
-    _use('thing to eat', 'apple banana', ('eat', 'have as food'), ('eat as food',)),
-    _use('thing to read', 'book', ('read', 'find a story in'), ('read a story in',)),
-    _use('thing to throw', 'ball', ('throw and catch', 'play with'), ('play catch with', 'throw')),
+    _use(
+        'tool for screws',
+        'screwdriver',
+        ('turn a screw with', 'tighten a screw with', 'turn screws with', 'drive a screw into the wall with'),
+        ('loosen a screw with',),
+    ),
+    _use(
+        'tool for bolts',
+        'wrench',
+        ('tighten a bolt with', 'loosen a nut with', 'tighten a nut with', 'turn a bolt with'),
+        ('loosen a bolt with',),
+    ),
+    _use(
+        'thing to cut with',
+        'knife',
+        ('cut food with', 'slice bread with', 'cut an apple with', 'slice a banana with'),
+        ('cut bread with', 'slice food with'),
+    ),
+    _use(
+        'thing to stir with',
+        'spoon',
+        ('eat soup with', 'stir coffee with', 'stir water with', 'mix a salad with', 'mix soup with'),
+        ('stir soup with', 'eat a salad with'),
+    ),
+    _use('thing to eat', 'apple banana', ('eat', 'have as food', 'eat now', 'have for food'), ('eat as food',)),
+    _use('thing to read', 'book', ('read', 'find a story in', 'read now', 'read to me'), ('read a story in',)),
+    _use(
+        'thing to throw',
+        'ball',
+        ('throw and catch', 'play with', 'catch', 'throw to me', 'throw at the wall'),
+        ('play catch with', 'throw'),
+    ),
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from instructsam_training.tabletop.frames import FRAMES, Split
 from instructsam_training.tabletop.nouns import USES
 from instructsam_training.tabletop.requests import Request
-from instructsam_training.tabletop.wordings import FRAMES, PHRASES, WORDINGS, Split
+from instructsam_training.tabletop.wordings import PHRASES, WORDINGS
 
 SINGULAR_STARTS = ('each', 'every', 'everything')
 

@@ -14,10 +14,10 @@ from typing import get_args
 
 from instructsam_training.tabletop.draws import DRAWS
 from instructsam_training.tabletop.facts import Thing, View
+from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.phrasing import phrase_of, several_text, text_of
 from instructsam_training.tabletop.relations import Layout
 from instructsam_training.tabletop.requests import Kind, Meaning, Request
-from instructsam_training.tabletop.wordings import Split
 
 NONE_SHARE = 0.11
 SEVERAL_KINDS: tuple[Kind, ...] = ('category', 'attribute', 'attribute', 'size', 'ordering')

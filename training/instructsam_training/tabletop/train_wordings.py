@@ -6,55 +6,19 @@ none that it has not seen.
 
 from __future__ import annotations
 
-
-def _most(most: str, *others: str) -> tuple[str, ...]:
-    """One of several, by what it is most."""
-    return (
-        f'the {most} {{s}}',
-        f'Which {{s}} is the {most}?',
-        f'the {most} one of all {{many}}',
-        f'the {most} among the {{many}}',
-        f'Of the {{many}}, which one is the {most}?',
-        f'Look at the {{many}}. Mark the {most} one.',
-        *others,
-    )
-
-
-def _n_most(most: str, *others: str) -> tuple[str, ...]:
-    """Some of several, by what they are most."""
-    return (
-        f'the {most} {{n}} {{s}}',
-        f'the {{n}} {most} among the {{many}}',
-        f'the {{n}} {most} ones of all {{many}}',
-        f'Of the {{many}}, mark the {{n}} {most} ones.',
-        *others,
-    )
-
-
-def _place(place: str, *others: str) -> tuple[str, ...]:
-    """Where something is, from another thing."""
-    return (
-        f'{{the}} {{s}} {place} the {{a}}',
-        f'Which {{s}} {{is}} {place} the {{a}}?',
-        f'{{the}} {{s}} that can be seen {place} the {{a}}',
-        f'Look {place} the {{a}}. Mark {{the}} {{s}}.',
-        *others,
-    )
-
-
-def _more(more: str, *others: str) -> tuple[str, ...]:
-    """What something is more than another thing."""
-    return (
-        f'{{the}} {{s}} {more} than the {{a}}',
-        f'Which {{s}} {{is}} {more} than the {{a}}?',
-        f'any {{s}} {more} than the {{a}}',
-        f'Which of the {{many}} {{is}} {more} than the {{a}}?',
-        *others,
-    )
-
+from instructsam_training.tabletop.comparisons import compared, extreme, extremes, first_from, located, on_side
 
 TRAIN: dict[str, tuple[str, ...]] = {
-    'one': ('the {s}', 'only the {s}', 'the only {s}', 'the one {s} that you see', 'the {s} here', 'this {s}'),
+    'one': (
+        'the {s}',
+        'only the {s}',
+        'the only {s}',
+        'the one {s} that you see',
+        'the {s} here',
+        'this {s}',
+        'the {s} that is on the table',
+        'this one {s}',
+    ),
     'all': (
         'the {s}',
         'all {s}',
@@ -106,14 +70,28 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'each of these {s}',
         'every one of the {s}',
     ),
-    'left': _place('left of', '{the} {s} to the left of the {a}', 'Look at the {a}. Which {s} {is} on the left of it?'),
-    'right': _place(
-        'right of', '{the} {s} to the right of the {a}', 'Look at the {a}. Which {s} {is} on the right of it?'
+    'left': on_side('left'),
+    'right': on_side('right'),
+    'front': located(
+        'in front of',
+        '{the} {s} nearer than the {a}',
+        '{the} {s} closer to me than the {a}',
+        'Which {s} {is} nearer to me than the {a}?',
+        'Which {s} {is} closer to the camera than the {a}?',
     ),
-    'front': _place('in front of', '{the} {s} nearer than the {a}', 'Which {s} {is} nearer to me than the {a}?'),
-    'behind': _place('behind', '{the} {s} further away than the {a}', 'Which {s} {is} further from me than the {a}?'),
-    'on': _place(
-        'on', 'Which {s} {is} on top of the {a}?', 'Look at the {a}. Which {s} {is} on it?', 'What {s} {is} on the {a}?'
+    'behind': located(
+        'behind',
+        '{the} {s} further away than the {a}',
+        '{the} {s} further from the camera than the {a}',
+        'Which {s} {is} further from me than the {a}?',
+        'Which {s} {is} further away than the {a}?',
+    ),
+    'on': located(
+        'on',
+        'Which {s} {is} on top of the {a}?',
+        '{the} {s} which {is} on top of the {a}',
+        'Look at the {a}. Which {s} {is} on it?',
+        'What {s} {is} on the {a}?',
     ),
     'inside': (
         '{the} {s} in the {a}',
@@ -123,30 +101,62 @@ TRAIN: dict[str, tuple[str, ...]] = {
         '{the} {s} that can be seen in the {a}',
         'What {s} {is} in the {a}?',
         '{the} {s} which {is} inside the {a}',
+        '{the} {s} that you see in the {a}',
+        'any {s} in the {a}',
+        'Which {s} {is} inside the {a}?',
+        'Which of the {many} {is} in the {a}?',
+        'Of the {many}, mark what is inside the {a}.',
     ),
-    'beside': _place('next to', '{the} {s} beside the {a}', 'Which {s} {is} beside the {a}?'),
-    'larger': _more('larger', 'Look at the {a}. Which {s} {is} bigger?', 'Which {s} {is} bigger than the {a}?'),
-    'smaller': _more('smaller'),
-    'taller': _more('taller'),
-    'shorter': _more('shorter'),
-    'largest': _most('largest', 'Which {s} is the biggest?', 'the biggest one of all {many}'),
-    'smallest': _most('smallest'),
-    'tallest': _most('tallest'),
-    'shortest': _most('shortest'),
-    'leftmost': _most('leftmost', 'the first {s} from the left', 'the {s} that is furthest left'),
-    'rightmost': _most('rightmost', 'the first {s} from the right', 'the {s} that is furthest right'),
-    'nearest': _most(
+    'beside': located(
+        'next to',
+        '{the} {s} beside the {a}',
+        '{the} {s} which {is} beside the {a}',
+        'Which {s} {is} beside the {a}?',
+        'Look at the {a}. Which {s} {is} next to it?',
+    ),
+    'larger': compared('larger', 'Look at the {a}. Which {s} {is} bigger?', 'Which {s} {is} bigger than the {a}?'),
+    'smaller': compared('smaller'),
+    'taller': compared('taller'),
+    'shorter': compared('shorter'),
+    'largest': extreme(
+        'largest',
+        'Which {s} is the biggest?',
+        'the biggest one of all {many}',
+        'the {s} that is the biggest',
+        'Which of these {many} is the biggest?',
+        'Of the {many}, which one is the biggest?',
+    ),
+    'smallest': extreme('smallest'),
+    'tallest': extreme('tallest'),
+    'shortest': extreme('shortest'),
+    'leftmost': extreme('leftmost', *first_from('left')),
+    'rightmost': extreme('rightmost', *first_from('right')),
+    'nearest': extreme(
         'nearest',
         'the {s} nearest to me',
         'Which {s} is nearest to the camera?',
         'the {s} that is closest to me',
         'Which {s} is closest to the camera?',
+        'the {s} that is nearest to the camera',
+        'the {s} nearest to the camera',
+        'the closest one of all {many}',
+        'Which {s} is closest to me?',
+        'Which of these {many} is nearest to me?',
+        'Of the {many}, which one is closest to me?',
+        'the {s} in front of all other {many}',
     ),
-    'furthest': _most(
+    'furthest': extreme(
         'furthest',
         'the {s} furthest from me',
         'Which {s} is furthest away?',
         'the {s} that is furthest from the camera',
+        'the {s} that is furthest away',
+        'the {s} furthest from the camera',
+        'the {s} furthest away from the camera',
+        'Which {s} is furthest from me?',
+        'Which of these {many} is furthest away?',
+        'Of the {many}, which one is furthest away from me?',
+        'the {s} behind all other {many}',
     ),
     'nth': (
         'the {nth} {s} from the {side}',
@@ -155,6 +165,13 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'the {nth} one from the {side} among the {many}',
         'Of the {many}, which one is {nth} from the {side}?',
         'From the {side}, mark the {nth} one of the {many}.',
+        'the {nth} one of the {many} from the {side}',
+        'the {s} that is the {nth} from the {side}',
+        'the {nth} {s} as seen from the {side}',
+        'Which of the {many} is the {nth} from the {side}?',
+        'From the {side}, which of the {many} is {nth}?',
+        'From the {side}, mark the {nth} {s}.',
+        'Look at the {many} from the {side}. Mark the {nth}.',
     ),
     'closest': (
         'the {s} closest to the {a}',
@@ -162,20 +179,58 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'Look at the {a}. Which {s} is closest to it?',
         'the {s} that is nearest to the {a}',
         'Of the {many}, which one is closest to the {a}?',
+        'the {s} which is nearest to the {a}',
+        'the one of the {many} that is closest to the {a}',
+        'Which {s} is nearest to the {a}?',
+        'Which of the {many} is nearest to the {a}?',
+        'Which of these {many} is closest to the {a}?',
+        'Look at the {a}. Which {s} is nearest to it?',
+        'Look at the {a}. Mark the {s} closest to it.',
     ),
-    'n largest': _n_most('largest', 'the {n} biggest {s}', 'Which {n} {s} are the biggest?'),
-    'n smallest': _n_most('smallest', 'the {n} smallest {s}', 'Which {n} {s} are the smallest?'),
-    'n leftmost': _n_most(
-        'leftmost', 'the {n} leftmost {s}', 'the first {n} {s} from the left', 'the {n} {s} that are furthest left'
+    'n largest': extremes('largest', 'the {n} biggest {s}', 'Which {n} {s} are the biggest?'),
+    'n smallest': extremes('smallest', 'the {n} smallest {s}', 'Which {n} {s} are the smallest?'),
+    'n leftmost': extremes(
+        'leftmost',
+        'the {n} leftmost {s}',
+        'the first {n} {s} from the left',
+        'the {n} {s} that are furthest left',
+        'the {n} {s} that are furthest to the left',
     ),
-    'n rightmost': _n_most(
-        'rightmost', 'the {n} rightmost {s}', 'the first {n} {s} from the right', 'the {n} {s} that are furthest right'
+    'n rightmost': extremes(
+        'rightmost',
+        'the {n} rightmost {s}',
+        'the first {n} {s} from the right',
+        'the {n} {s} that are furthest right',
+        'the {n} {s} that are furthest to the right',
     ),
-    'n nearest': _n_most(
-        'nearest', 'the {n} nearest {s}', 'the {n} {s} nearest to me', 'the {n} {s} that are closest to the camera'
+    'n nearest': extremes(
+        'nearest',
+        'the {n} nearest {s}',
+        'the {n} {s} nearest to me',
+        'the {n} {s} that are closest to the camera',
+        'the {n} {s} closest to me',
+        'Which {n} {s} are closest to the camera?',
     ),
-    'pair': ('both {s}', 'the two {s}', 'each one of the two {s}', 'both of these {s}', 'each of these two {s}'),
-    'n': ('the {n} {s}', 'all {n} {s}', 'every one of the {n} {s}', 'all of these {n} {s}', 'each of these {n} {s}'),
+    'pair': (
+        'both {s}',
+        'the two {s}',
+        'each one of the two {s}',
+        'both of these {s}',
+        'each of these two {s}',
+        'these two {s}',
+        'the two {s} that you see',
+        'Which are the two {s}?',
+    ),
+    'n': (
+        'the {n} {s}',
+        'all {n} {s}',
+        'every one of the {n} {s}',
+        'all of these {n} {s}',
+        'each of these {n} {s}',
+        'these {n} {s}',
+        'the {n} {s} that you see',
+        'Which are the {n} {s}?',
+    ),
     'but such': (
         'all {many} but the {x} {ones}',
         'all {many} except the {x} {ones}',
@@ -184,6 +239,12 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'all {many} that are other than {x}',
         'any {one} but the {x} {ones}',
         'Leave the {x} {ones}. Mark the other {many}.',
+        'all of the {many} that are not {x}',
+        'the {many} but not the {x} {ones}',
+        'each {one} that is not {x}',
+        'Which of the {many} are not {x}?',
+        'Look at the {many}. Which are not {x}?',
+        'Mark all {many}, but not the {x} {ones}.',
     ),
     'but most': (
         'all {many} but the {x} one',
@@ -192,6 +253,12 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'all other {many} than the {x} one',
         'any {one} but the {x} one',
         'Leave the {x} one. Mark the other {many}.',
+        'the {many} except the {x} one',
+        'all of the {many} but not the {x} one',
+        'each {one} but the {x} one',
+        'Which {many} are not the {x} one?',
+        'Look at the {many}. Mark all but the {x} one.',
+        'Mark all {many}, but not the {x} one.',
     ),
     'all but': (
         'everything except the {not}',
@@ -201,6 +268,11 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'Mark everything but leave the {not}.',
         'Which things are not the {not}?',
         'all other things than the {not}',
+        'all that is not the {not}',
+        'anything but the {not}',
+        'all things except the {not}',
+        'each thing but the {not}',
+        'Mark everything, but not the {not}.',
     ),
     'use': (
         'I need something to {do}.',
@@ -211,7 +283,16 @@ TRAIN: dict[str, tuple[str, ...]] = {
         'Point at what I can {do}.',
         'Which pixels show a thing to {do}?',
         'I want to have something that I can {do}.',
+        'Give me something to {do}.',
+        'I want something to {do}.',
+        'I am looking for something to {do}.',
+        'Which thing can I {do}?',
+        'Which of these things could I {do}?',
+        'Can you see something to {do}?',
+        'Could you find me a thing to {do}?',
+        'Mark what I can {do}.',
+        'Take a thing that I can {do}.',
     ),
-    'two': ('{all}', 'Mark {all}, each by itself.', 'Mark both: {all}.'),
-    'several': ('{all}', 'Mark {all}, each by itself.', 'Mark all of these: {all}.'),
+    'two': ('{all}', '{all}, each by itself', '{all}, both of them', 'these two: {all}', 'Mark both: {all}.'),
+    'several': ('{all}', '{all}, each by itself', '{all}, all of them', 'these: {all}', 'Mark all of these: {all}.'),
 }

@@ -13,60 +13,8 @@ A wording that ends in a full stop or a question mark is a sentence; any other i
 
 from __future__ import annotations
 
-from typing import Literal
-
+from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.train_wordings import TRAIN
-
-Split = Literal['train', 'test']
-
-FRAMES: dict[Split, tuple[str, ...]] = {
-    'train': (
-        'Segment {it}.',
-        'Show me {it}.',
-        'Find {it}.',
-        'Mark {it}.',
-        'Where {is} {it}?',
-        'Pick up {it}.',
-        'Give me {it}.',
-        'I want {it}.',
-        'Look for {it}.',
-        'Can you see {it}?',
-        'Please mark {it}.',
-        'Take {it}.',
-        'Please bring me {it}.',
-        'Could you hand me {it}?',
-        'I need to have {it}.',
-        'Point at {it}.',
-        'Which pixels are {it}?',
-        'Please segment {it} for me.',
-        'Could you show me {it}?',
-        'Look for {it} and pick it up.',
-        'Can you find {it} in the picture?',
-        'Let me see {it}.',
-        'I would like to have {it}.',
-        'Now segment {it}.',
-        'Which part of the picture shows {it}?',
-        'Go and get {it}.',
-        'Mark the pixels of {it}.',
-        'Could you take {it} for me?',
-        'Hand {it} over.',
-        'I am looking for {it}.',
-        'Please point {it} out to me.',
-        'Put a mask on {it}.',
-        'Pick out {it}, please.',
-        'Bring {it} over to me.',
-        'Please hand me {it}.',
-        'I need you to find {it}.',
-    ),
-    'test': (
-        'I need {it}.',
-        'Hand me {it}.',
-        'Please take {it}.',
-        'Could you point at {it}?',
-        'Which pixels show {it}?',
-        'Bring me {it}.',
-    ),
-}
 
 TEST: dict[str, tuple[str, ...]] = {
     'one': ('the {s}',),

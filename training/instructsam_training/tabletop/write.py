@@ -23,9 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.published_writer import record_file
 from instructsam_training.tabletop.dataset import Plan, claim_folder, record_view, write_evaluation
+from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
-from instructsam_training.tabletop.wordings import Split
 
 Record = dict[str, Any]
 Make = Callable[[Iterable[int]], Iterator[Record | None]]
