@@ -48,7 +48,7 @@ def meanings(asked: list[Question]) -> dict[str, set[tuple[int, ...]]]:
 
 @pytest.fixture(scope='module')
 def asked() -> list[Question]:
-    return ask(*TABLE, seeds=400)
+    return ask(*TABLE, seeds=300)
 
 
 EXPECTED = {
@@ -84,7 +84,7 @@ EXPECTED = {
     'tool for screws': (),
     'red hammer': (),
     'mug in bowl': (),
-    'mug behind hammer': (),
+    'ball on box': (),
     'mug next to red mug': (),
     'banana': (),
 }
