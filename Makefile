@@ -41,7 +41,7 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; half an hour
+bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; twenty minutes
 	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
@@ -57,7 +57,7 @@ tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from 
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
 		-m instructsam_training.train training/configs/tabletop.yaml
 	rm -rf runs/tabletop/embedded
-	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole-5/merged --out runs/tabletop/embedded
+	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole-6/merged --out runs/tabletop/embedded
 
 runs/tabletop/start/config.json: data/tabletop/written
 	rm -rf runs/tabletop/start

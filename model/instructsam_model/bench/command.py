@@ -98,6 +98,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('answering', total=None)
         timings = bench.run(arguments.repeats, lambda: progress.advance(task))
+        device = segmenter.network.device
+        peak = peak_tflop_per_s(device, segmenter.network.dtype)
         if arguments.sweep:
             more['compilations'] = count_compilations(bench, segmenter)
             swept = sweep(arguments, lambda changed: open_bench(changed, open_segmenter(changed)))
@@ -105,8 +107,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.trials:
             tried = try_all(segmenter, bench, arguments.repeats)
             more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
-    device = segmenter.network.device
-    peak = peak_tflop_per_s(device, segmenter.network.dtype)
     return {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or 'cpu',
         'threads': torch.get_num_threads(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.bench.stages import synchronise
@@ -47,11 +48,48 @@ def int8_weights(network: InstructSAM) -> None:
         quantize_dynamic(part, {nn.Linear}, dtype=torch.qint8, inplace=True)  # type: ignore[no-untyped-call]
 
 
+class Pyramid(nn.Module):
+    """SAM3's image encoder with plain tensors for its answer, as a converter wants it: maps, then positions."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        """Encode pictures [B, 3, S, S]."""
+        features = self.encoder(pixel_values)
+        return (*features.fpn_hidden_states, *features.fpn_position_encoding)
+
+
+class Converted(nn.Module):
+    """The same, computed by OpenVINO, for one picture at a time."""
+
+    def __init__(self, encoder: nn.Module, side: int) -> None:
+        super().__init__()
+        import openvino  # not one of our requirements
+
+        example = torch.zeros(1, 3, side, side)
+        self._run = openvino.compile_model(openvino.convert_model(Pyramid(encoder), example_input=(example,)), 'CPU')
+
+    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+        """Encode a picture [1, 3, S, S]."""
+        answer = [torch.from_numpy(each) for each in self._run(pixel_values.numpy()).values()]
+        levels = len(answer) // 2
+        return SimpleNamespace(fpn_hidden_states=answer[:levels], fpn_position_encoding=answer[levels:])
+
+
+def openvino_encoder(network: InstructSAM) -> None:
+    """Let OpenVINO (`pip install openvino`) compute SAM3's image encoder."""
+    sam3 = network.model.grounding_model.model
+    sam3.vision_encoder = Converted(sam3.vision_encoder, network.config.sam3.vision_config.backbone_config.image_size)
+
+
 TRIALS: dict[str, Callable[[InstructSAM], None]] = {
     'channels last': channels_last,
     'bfloat16': half_precision,
     'torch.compile': compiled,
     'int8 weights': int8_weights,
+    "SAM3's image encoder in OpenVINO": openvino_encoder,
 }
 
 
