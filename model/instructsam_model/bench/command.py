@@ -108,7 +108,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             tried = try_all(segmenter, bench, arguments.repeats)
             more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
     return {
-        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or 'cpu',
+        'device': describe_device(device),
         'threads': torch.get_num_threads(),
         'model': str(arguments.architecture or arguments.checkpoint or 'embedded'),
         'parameters': sum(parameter.numel() for parameter in segmenter.network.parameters()),
@@ -159,6 +159,13 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise ConfigError(f'--size: expected width x height such as 640x480, got {text!r}')
     return int(width), int(height)
+
+
+def describe_device(device: torch.device) -> str:
+    """Its name; of a CPU also the widest instructions that torch uses, on which half precision depends."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return f'{platform.processor() or "cpu"} with {torch.backends.cpu.get_cpu_capability()}'
 
 
 def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any]:
