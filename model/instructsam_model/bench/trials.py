@@ -62,7 +62,7 @@ class Pyramid(nn.Module):
 
 
 class Converted(nn.Module):
-    """The same, computed by OpenVINO, for one picture at a time."""
+    """The same, computed by OpenVINO, for one picture at a time; in bfloat16 where the CPU has it, as it chooses."""
 
     def __init__(self, encoder: nn.Module, side: int) -> None:
         super().__init__()
