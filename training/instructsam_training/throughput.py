@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from instructsam_model import Frame
-from instructsam_model.bench.arithmetic import count_arithmetic
+from instructsam_model.bench.arithmetic import count_arithmetic, describe_device
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
 from instructsam_model.config import ModelConfig
 from instructsam_model.errors import CheckpointError, ConfigError
@@ -111,7 +111,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | str | None]:
     median = statistics.median(seconds)
     tflops = counter.get_total_flops() / median / 1e12
     return {
-        'device': torch.cuda.get_device_name() if device.type == 'cuda' else 'cpu',
+        'device': describe_device(device),
         'picture': arguments.picture,
         'micro_batch': arguments.micro_batch,
         'phrases_a_picture': PHRASES,

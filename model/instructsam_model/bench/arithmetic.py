@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from typing import Any
 
@@ -45,3 +46,10 @@ def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
         synchronise(device)
         seconds.append(time.perf_counter() - start)
     return 2 * side**3 / min(seconds) / 1e12
+
+
+def describe_device(device: torch.device) -> str:
+    """Its name; of a CPU also the widest instructions that torch uses, on which half precision depends."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return f'{platform.processor() or "cpu"} with {torch.backends.cpu.get_cpu_capability()}'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from instructsam_model import embedded
-from instructsam_model.bench.arithmetic import peak_tflop_per_s
+from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
@@ -159,13 +158,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise ConfigError(f'--size: expected width x height such as 640x480, got {text!r}')
     return int(width), int(height)
-
-
-def describe_device(device: torch.device) -> str:
-    """Its name; of a CPU also the widest instructions that torch uses, on which half precision depends."""
-    if device.type == 'cuda':
-        return torch.cuda.get_device_name(device)
-    return f'{platform.processor() or "cpu"} with {torch.backends.cpu.get_cpu_capability()}'
 
 
 def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ Written by `python -m instructsam_model.bench.report`; every ratio is of two thi
 `naive` answers everything again for every instruction: Pillow resizes, both encoders run, the prompt is read behind an
 explicit mask, the answer is written token by token, and the masks of all slots are enlarged on the CPU
 (`instructsam_model/bench/naive.py`). Times are from the frame in memory to masks in memory. What half precision brings
-on a CPU depends on its instructions: with AVX512_BF16 it is nearly twice as fast, without them ten times slower.
+on a CPU depends on its instructions: measure it on yours.
 """
 BOUGHT = (
     ('cold', 'naive', 'one pass for a block of queries, causal prefill without a mask, masks of kept slots alone'),
