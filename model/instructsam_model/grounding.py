@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import Sam3Config, Sam3Model
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy, inverse_sigmoid
 
 
@@ -129,26 +128,23 @@ class GroundingModel(nn.Module):
 
     def _detect(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """DETR encoder, DETR decoder, scores and masks."""
-        encoded = self.model.detr_encoder(
-            vision_features=[vision.maps[-1]],
-            text_features=phrases,
-            vision_pos_embeds=[vision.positions],
-            text_mask=phrase_mask,
-        )
-        states, refined_xyxy = self._decode(
-            queries, encoded.last_hidden_state, encoded.pos_embeds_flattened, vision.maps[-1], phrases, phrase_mask
-        )
+        # Given in four dimensions, `transformers` need not look whether anything is masked, for which the host waits.
+        text_visible = phrase_mask[:, None, None]  # [P, 1, 1, L]
+        # Flattened, the coarsest map and its positions are [P, S, C].
+        memory, positions = vision.maps[-1].flatten(2).mT, vision.positions.flatten(2).mT
+        for layer in self.model.detr_encoder.layers:
+            memory = layer(memory, phrases, positions, prompt_cross_attn_mask=text_visible)
+        side_hw = (vision.maps[-1].shape[-2], vision.maps[-1].shape[-1])
+        states, refined_xyxy = self._decode(queries, memory, positions, side_hw, phrases, text_visible)
         masks = self.model.mask_decoder(
             decoder_queries=states,
             backbone_features=list(vision.maps),
-            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_hidden_states=memory,
             prompt_features=phrases,
-            prompt_mask=phrase_mask,
+            prompt_mask=text_visible,
         )
         scores = self.score(states, phrases, phrase_mask)
-        return Detections(
-            masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, encoded.last_hidden_state
-        )
+        return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory)
 
     def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
         """How well slots [P, K, C], or places [P, S, C], fit the phrases [P, L, C]: logits [P, K or S]."""
@@ -160,23 +156,20 @@ class GroundingModel(nn.Module):
         states: Tensor,
         memory: Tensor,
         memory_positions: Tensor,
-        feature_map: Tensor,
+        side_hw: tuple[int, int],
         phrases: Tensor,
-        phrase_mask: Tensor,
+        text_visible: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Run the DETR decoder: states after its last layer [P, K, C], and boxes after each [layers, P, K, 4]."""
         decoder = self.model.detr_decoder
-        shape = tuple(torch.tensor(side, device=states.device) for side in feature_map.shape[-2:])
-        text_bias = create_bidirectional_mask(
-            config=decoder.config, inputs_embeds=states, attention_mask=phrase_mask, encoder_hidden_states=phrases
-        )
+        shape = tuple(torch.tensor(side) for side in side_hw)  # on the CPU: their values are asked for
         boxes = decoder.reference_points.weight.sigmoid().expand(states.shape[0], -1, -1)
         output = states
         refined_xyxy = []
         for layer in decoder.layers:
             positions = decoder.ref_point_head(decoder.position_encoding.encode_boxes(boxes).to(states.dtype))
             box_bias = decoder._get_rpb_matrix(boxes, shape)  # [P, heads, K, S]
-            states = decode_layer(layer, states, positions, memory, memory_positions, box_bias, phrases, text_bias)
+            states = decode_layer(layer, states, positions, memory, memory_positions, box_bias, phrases, text_visible)
             output = decoder.output_layer_norm(states)
             refined = (decoder.box_head(output) + inverse_sigmoid(boxes)).sigmoid()
             refined_xyxy.append(box_cxcywh_to_xyxy(refined))
@@ -192,14 +185,14 @@ def decode_layer(
     memory_positions: Tensor,
     box_bias: Tensor,
     phrases: Tensor,
-    text_bias: Tensor | None,
+    text_visible: Tensor,
 ) -> Tensor:
     """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalise."""
     located = states + positions
     attended, _ = layer.self_attn(located, located, states)
     states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
 
-    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_bias)
+    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_visible)
     states = layer.text_cross_attn_layer_norm(states + layer.text_cross_attn_dropout(attended))
 
     attended, _ = layer.vision_cross_attn(

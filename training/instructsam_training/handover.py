@@ -57,5 +57,5 @@ def hand_over_queries(network: InstructSAM, batches: Iterable[ModelInputs]) -> f
 
 @torch.no_grad()
 def _query_states(network: InstructSAM, inputs: ModelInputs) -> Tensor:
-    is_query = inputs.input_ids == network.config.tokens.query
-    return network.read(inputs)[is_query].view(-1, *network.model.mask_queries.shape)
+    layout = inputs.layout or network.lay_out(inputs)
+    return network.read(inputs, layout).flatten(0, 1)[layout.query_rows].view(-1, *network.model.mask_queries.shape)

@@ -84,8 +84,7 @@ def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[st
     """Compare what the network is given: pixels, M-RoPE positions, and who may look at whom."""
     pixels = inputs.pixels
     sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
-    is_image = inputs.input_ids == network.config.qwen.image_token_id
-    positions, _ = network.model.get_rope_index(inputs.input_ids, is_image.int(), image_grid_thw=pixels.grid_thw)
+    positions = network.lay_out(inputs).positions
     is_query = inputs.input_ids == network.config.tokens.query
     mask = hybrid_attention_mask(is_query, inputs.attention_mask)[0, 0]
     return [
