@@ -15,7 +15,8 @@ from torchvision.transforms.v2.functional import resize
 
 from instructsam_model import Frame, load_segmenter
 from instructsam_model.attention import hybrid_attention_mask
-from instructsam_model.network import InstructSAM, ModelInputs, Pixels
+from instructsam_model.inputs import ModelInputs, Pixels
+from instructsam_model.network import InstructSAM
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_training.parity.report import Difference
