@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from instructsam_model.config import SpecialTokens
-from instructsam_model.network import InstructSAM, Pixels
+from instructsam_model.inputs import Pixels
+from instructsam_model.network import InstructSAM
 from instructsam_model.protocol import InferenceProtocol
 from instructsam_model.reader import Prefix, Reader
 

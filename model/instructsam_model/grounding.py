@@ -145,26 +145,20 @@ class GroundingModel(nn.Module):
         # Additive and made once: a boolean mask would be converted again by every attention. [P, 1, 1, L]
         text_bias = torch.zeros_like(phrase_mask, dtype=phrases.dtype).masked_fill(~phrase_mask, -torch.inf)
         text_bias = text_bias[:, None, None]
-        encoded = self.model.detr_encoder(
-            vision_features=[vision.maps[-1]],
-            text_features=phrases,
-            vision_pos_embeds=[vision.positions],
-            text_mask=text_bias,
-        )
-        states, refined_xyxy = self._decode(
-            queries, encoded.last_hidden_state, encoded.pos_embeds_flattened, phrases, text_bias
-        )
+        # The coarsest map and its positions as rows, [P, S, C].
+        memory, positions = vision.maps[-1].flatten(2).mT, vision.positions.flatten(2).mT
+        for layer in self.model.detr_encoder.layers:
+            memory = layer(memory, phrases, positions, prompt_cross_attn_mask=text_bias)
+        states, refined_xyxy = self._decode(queries, memory, positions, phrases, text_bias)
         masks = self.model.mask_decoder(
             decoder_queries=states,
             backbone_features=list(vision.maps),
-            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_hidden_states=memory,
             prompt_features=phrases,
             prompt_mask=text_bias,
         )
         scores = self.score(states, phrases, phrase_mask)
-        return Detections(
-            masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, encoded.last_hidden_state
-        )
+        return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory)
 
     def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
         """How well slots [P, K, C], or places [P, S, C], fit the phrases [P, L, C]: logits [P, K or S]."""

@@ -22,8 +22,8 @@ from transformers import (
 
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, FrameError
+from instructsam_model.inputs import Pixels
 from instructsam_model.lookup import Lookup
-from instructsam_model.network import Pixels
 
 MAX_PHRASE_TOKENS = 32
 _MARKER = '\N{OBJECT REPLACEMENT CHARACTER}'

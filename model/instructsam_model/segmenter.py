@@ -16,8 +16,9 @@ from instructsam_model.datatypes import Frame, Instruction, Segmentation, Select
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, read_picture, write_answer
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.inputs import Pixels
 from instructsam_model.memory import Asked, Memory
-from instructsam_model.network import InstructSAM, Pixels, Prediction
+from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
 from instructsam_model.protocol import get_protocol
