@@ -83,7 +83,9 @@ class BoxPath:
             along_x = self._decoder.box_rpb_embed_x(logarithmic[0])  # [P, K, side, heads]
             along_y = self._decoder.box_rpb_embed_y(logarithmic[1])
         # Contiguous, so that the sum is: one addition writes the map of each head as the attention kernels want it.
-        along_x, along_y = (along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y))  # [P, heads, K, side]
+        along_x, along_y = (
+            along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y)
+        )  # [P, heads, K, side]
         return (along_y.unsqueeze(-1) + along_x.unsqueeze(-2)).flatten(-2).to(dtype)
 
     def refine(self, normalized_states: Tensor, boxes_cxcywh: Tensor) -> Tensor:
