@@ -12,62 +12,16 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen3VLModel
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionPatchEmbed
 
-from instructsam_model.attention import hybrid_attention_mask, turn_positions
+from instructsam_model.attention import hybrid_attention_mask
 from instructsam_model.config import ModelConfig
 from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures, no_detections
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """B pictures, as the two encoders want them.
-
-    Attributes:
-        qwen: flattened patches of all pictures, [N, patch values].
-        grid_thw: int64 [B, 3], patches of each picture in time (1), height and width.
-        sam3: [B, 3, S, S].
-    """
-
-    qwen: Tensor
-    grid_thw: Tensor
-    sam3: Tensor
-
-
-@dataclass(frozen=True)
-class ModelInputs:
-    """Pictures with whole conversations, answers included: what training and teacher-forced evaluation feed.
-
-    Attributes:
-        input_ids: int64 [B, T], image placeholders and K query tokens per phrase in place.
-        attention_mask: bool [B, T], False on padding.
-        pixels: the B pictures.
-        phrase_ids: int64 [P, L], the phrases in the order of the answers, without delimiters.
-        phrase_mask: bool [P, L], True on tokens.
-        phrase_owner: int64 [P], which picture each phrase is about.
-        writes: bool [B, T], tokens after which the network's own next token is asked for; None where nobody asks.
-        turns: int64 [B, T], 0 on the picture and 1, 2, ... on the questions about it, which then know nothing of each
-            other, as if each was the first; None for conversations.
-        reads: False leaves the language model out: SAM3 alone, with its own queries, as it is pretrained.
-        shared: the slots that answer the first phrase about a picture are scored for the others too: many names for one
-            pass of SAM3, where the first means everything.
-        detects: False leaves SAM3's detector out: what its image encoder sees is scored for the phrases, no more.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    pixels: Pixels
-    phrase_ids: Tensor
-    phrase_mask: Tensor
-    phrase_owner: Tensor
-    writes: Tensor | None = None
-    turns: Tensor | None = None
-    reads: bool = True
-    shared: bool = False
-    detects: bool = True
+from instructsam_model.inputs import ModelInputs, Pixels
+from instructsam_model.layout import Layout, SharedSlots, lay_out, share_slots
+from instructsam_model.qwen3vl import LanguageModel, PatchEmbedding
+from instructsam_model.vision_inputs import compute_vision_inputs
 
 
 @dataclass(frozen=True)
@@ -118,21 +72,13 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.qwen)
         self.visual.patch_embed = PatchEmbedding(config.qwen.vision_config)
+        self.language_model.__class__ = LanguageModel  # only a method differs: nothing to build again
         hidden = config.qwen.text_config.hidden_size
         self.grounding_model = GroundingModel(config.sam3)
         # The rows start equal; only their positions tell them apart at first.
         self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
         self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
         self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
-
-
-class PatchEmbedding(Qwen3VLVisionPatchEmbed):  # type: ignore[misc]
-    """Qwen3-VL's own, as one matrix product: kernel and stride of its convolution are the patch, already cut out."""
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Embed patches [N, patch values]."""
-        weight = self.proj.weight
-        return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 class InstructSAM(nn.Module):
@@ -174,45 +120,48 @@ class InstructSAM(nn.Module):
         bank = self.model.mask_queries
         query_states = bank.expand(len(inputs.phrase_ids), *bank.shape)
         if inputs.reads:
-            states = self.read(inputs)
-            query_states = states[inputs.input_ids == self.config.tokens.query].view(-1, *bank.shape)
+            layout = inputs.layout or self.lay_out(inputs)
+            states = self.read(inputs, layout).flatten(0, 1)
+            query_states = states.index_select(0, layout.query_rows).view(-1, *bank.shape)
         features = None
         if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
             features = self.model.grounding_model.encode(inputs.pixels.sam3).select(inputs.phrase_owner)
-        owner = inputs.phrase_owner if inputs.shared else None
+        slots = (inputs.slots or share_slots(inputs.phrase_owner)) if inputs.shared else None
         prediction = self.ground(
-            features, query_states, inputs.phrase_ids, inputs.phrase_mask, owner, detects=inputs.detects, places=True
+            features, query_states, inputs.phrase_ids, inputs.phrase_mask, slots, detects=inputs.detects, places=True
         )
         if not inputs.reads or inputs.writes is None:
             return prediction
-        return replace(prediction, answer_logits=self.lm_head(states[inputs.writes]))
+        return replace(prediction, answer_logits=self.lm_head(states.index_select(0, layout.written_rows)))
 
-    def read(self, inputs: ModelInputs) -> Tensor:
+    def lay_out(self, inputs: ModelInputs) -> Layout:
+        """Find where what stands in conversations, where nobody has yet."""
+        return lay_out(
+            inputs.input_ids,
+            inputs.attention_mask,
+            inputs.pixels.grid_thw,
+            self.config,
+            writes=inputs.writes,
+            turns=inputs.turns,
+        )
+
+    def read(self, inputs: ModelInputs, layout: Layout) -> Tensor:
         """The language model's states [B, T, D] after its final norm, under hybrid attention and M-RoPE positions."""
         variant = self.config.variant
         is_query = inputs.input_ids == self.config.tokens.query
-        is_image = inputs.input_ids == self.config.qwen.image_token_id
         image_embeds, deepstack = self.encode_image(inputs.pixels)
         embeds = self.model.language_model.embed_tokens(inputs.input_ids)
-        embeds = embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds.to(embeds.dtype))
+        rows = embeds.flatten(0, 1).index_copy(0, layout.image_rows, image_embeds.to(embeds.dtype))
         if variant.query_bank:
-            bank = self.model.mask_queries.repeat(int(is_query.sum()) // self.config.num_queries, 1)
-            embeds = embeds.masked_scatter(is_query.unsqueeze(-1), bank.to(embeds.dtype))
-        positions, _ = self.model.get_rope_index(
-            inputs.input_ids,
-            is_image.int(),
-            image_grid_thw=inputs.pixels.grid_thw,
-            attention_mask=inputs.attention_mask,
-        )
-        if inputs.turns is not None:
-            positions = turn_positions(positions, inputs.turns)
+            bank = self.model.mask_queries.repeat(len(layout.query_rows) // self.config.num_queries, 1)
+            rows = rows.index_copy(0, layout.query_rows, bank.to(embeds.dtype))
         states: Tensor = self.model.language_model(
-            inputs_embeds=embeds,
+            inputs_embeds=rows.view_as(embeds),
             attention_mask=hybrid_attention_mask(
                 is_query & variant.hybrid_attention, inputs.attention_mask, inputs.turns
             ),
-            position_ids=positions,
-            visual_pos_masks=is_image,
+            position_ids=layout.positions,
+            visual_pos_masks=layout.image_rows,
             deepstack_visual_embeds=deepstack,
             use_cache=False,
         ).last_hidden_state
@@ -220,7 +169,10 @@ class InstructSAM(nn.Module):
 
     def encode_image(self, pixels: Pixels) -> tuple[Tensor, list[Tensor]]:
         """Qwen3-VL's image tokens [N, D] and those for its first layers (DeepStack), in the order of the pictures."""
-        output = self.model.visual(pixels.qwen.to(self.dtype), grid_thw=pixels.grid_thw)
+        given = pixels.vision_inputs
+        if given is None:
+            given = compute_vision_inputs(pixels.grid_thw, self.config.qwen.vision_config).to(pixels.qwen.device)
+        output = self.model.visual(pixels.qwen.to(self.dtype), grid_thw=pixels.grid_thw, **vars(given))
         return output.pooler_output, output.deepstack_features
 
     def ground(
@@ -229,7 +181,7 @@ class InstructSAM(nn.Module):
         query_states: Tensor,
         phrase_ids: Tensor,
         phrase_mask: Tensor,
-        shared_by: Tensor | None = None,
+        slots: SharedSlots | None = None,
         *,
         detects: bool = True,
         places: bool = False,
@@ -241,7 +193,7 @@ class InstructSAM(nn.Module):
             query_states: [P, K, D].
             phrase_ids: int64 [P, L].
             phrase_mask: bool [P, L].
-            shared_by: int64 [P], ascending; phrases with the same number share the slots of the first of them.
+            slots: which phrases share theirs; None: none do.
             detects: False for no slots.
             places: score the places of the feature map too.
         """
@@ -251,14 +203,14 @@ class InstructSAM(nn.Module):
             queries = self.model.grounding_model.model.detr_decoder.query_embed.weight.expand_as(queries)
         if not variant.phrase_condition:
             phrase_ids = torch.full_like(phrase_ids, self.config.tokens.query)
-            phrase_mask = torch.zeros_like(phrase_mask).index_fill(1, torch.tensor(0, device=phrase_mask.device), True)
+            phrase_mask = (torch.arange(phrase_mask.shape[1], device=phrase_mask.device) == 0).expand_as(phrase_mask)
         # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         phrases = phrases * phrase_mask.unsqueeze(-1)
         if vision is None or not query_states.shape[0]:
             detections = no_detections(queries[:0], queries[:0, :0], self.mask_grid)
         elif detects:
-            detections = self._detect(vision, queries, phrases, phrase_mask, shared_by)
+            detections = self._detect(vision, queries, phrases, phrase_mask, slots)
         else:
             detections = no_detections(queries[:, :0], vision.maps[-1].flatten(2).mT, self.mask_grid)
         return Prediction(
@@ -272,16 +224,29 @@ class InstructSAM(nn.Module):
             place_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
         )
 
+    def ground_nothing(self) -> Prediction:
+        """What there is to an answer without a phrase: no slots."""
+        bank, width = self.model.mask_queries, self.config.out_dim
+        detections = no_detections(bank.new_zeros(0, len(bank), width), bank.new_zeros(0, 0, width), self.mask_grid)
+        return Prediction(
+            mask_logits=detections.mask_logits,
+            score_logits=detections.score_logits,
+            refined_xyxy=detections.refined_xyxy,
+            query_states=bank.new_zeros(0, *bank.shape),
+            query_embeds=detections.states,
+            phrase_embeds=bank.new_zeros(0, 0, width),
+            region_logits=detections.region_logits,
+        )
+
     def _detect(
-        self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, shared_by: Tensor | None
+        self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, slots: SharedSlots | None
     ) -> Detections:
         grounding: GroundingModel = self.model.grounding_model
         detections: Detections
-        if shared_by is None:
+        if slots is None:
             detections = grounding(vision, queries, phrases, phrase_mask)
             return detections
-        is_first = shared_by.diff(prepend=shared_by.new_tensor([-1])) != 0
-        first, index = is_first.nonzero()[:, 0], is_first.cumsum(0) - 1
+        first, index = slots.first, slots.index
         detections = grounding(vision.select(first), queries[first], phrases[first], phrase_mask[first])
         return detections.select(index, grounding.score(detections.states[index], phrases, phrase_mask))
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.checkpoint import build_empty, parameter_shapes
+from instructsam_model.inputs import ModelInputs, Pixels
 from instructsam_model.masks import mask_iou
-from instructsam_model.network import InstructSAM, ModelInputs, Pixels, Prediction
+from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 GOLDEN = Path(__file__).parents[1] / 'golden'

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from instructsam_model import Frame
 from instructsam_model.config import ModelConfig
+from instructsam_model.inputs import ModelInputs, Pixels
 from instructsam_model.masks import decode_rle
-from instructsam_model.network import InstructSAM, ModelInputs, Pixels
+from instructsam_model.network import InstructSAM
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import Preprocessor
 from instructsam_training.config import SAM3_PARTS, DataConfig

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructsam_model.network import InstructSAM, ModelInputs
+from instructsam_model.inputs import ModelInputs
+from instructsam_model.network import InstructSAM
 from instructsam_training.data import MicroBatches, Plan, load_batches
 
 PICTURE_STEPS = 4
@@ -57,5 +58,5 @@ def hand_over_queries(network: InstructSAM, batches: Iterable[ModelInputs]) -> f
 
 @torch.no_grad()
 def _query_states(network: InstructSAM, inputs: ModelInputs) -> Tensor:
-    is_query = inputs.input_ids == network.config.tokens.query
-    return network.read(inputs)[is_query].view(-1, *network.model.mask_queries.shape)
+    layout = inputs.layout or network.lay_out(inputs)
+    return network.read(inputs, layout).flatten(0, 1)[layout.query_rows].view(-1, *network.model.mask_queries.shape)

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import DynamicCache
 
 from instructsam_model.datatypes import Frame, Instruction
-from instructsam_model.network import Pixels
+from instructsam_model.inputs import Pixels
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.segmenter import InstructSAMSegmenter
 

@@ -15,7 +15,8 @@ from torchvision.transforms.v2.functional import resize
 
 from instructsam_model import Frame, load_segmenter
 from instructsam_model.attention import hybrid_attention_mask
-from instructsam_model.network import InstructSAM, ModelInputs, Pixels
+from instructsam_model.inputs import ModelInputs, Pixels
+from instructsam_model.network import InstructSAM
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_training.parity.report import Difference
@@ -84,8 +85,7 @@ def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[st
     """Compare what the network is given: pixels, M-RoPE positions, and who may look at whom."""
     pixels = inputs.pixels
     sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
-    is_image = inputs.input_ids == network.config.qwen.image_token_id
-    positions, _ = network.model.get_rope_index(inputs.input_ids, is_image.int(), image_grid_thw=pixels.grid_thw)
+    positions = network.lay_out(inputs).positions
     is_query = inputs.input_ids == network.config.tokens.query
     mask = hybrid_attention_mask(is_query, inputs.attention_mask)[0, 0]
     return [

@@ -1,0 +1,61 @@
+"""What Qwen3-VL's vision encoder derives from the size of an image, computed once and on the CPU.
+
+Left to itself the encoder computes it on the device, in every pass, and waits some 80 times for the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import Qwen3VLConfig
+from transformers.vision_utils import (
+    get_vision_cu_seqlens,
+    get_vision_interpolation_indices_and_weights,
+    get_vision_position_ids,
+)
+
+
+@dataclass(frozen=True)
+class VisionInputs:
+    """Where the N patches of B images are; the encoder's own keyword arguments.
+
+    Attributes:
+        interp_indices: int64 [N, 4], rows of the table of position embeddings around each patch.
+        interp_weights: float32 [N, 4], what each of them weighs.
+        position_ids: int64 [N, 2], row and column, for the rotary embedding.
+        cu_seqlens: int32 [B + 1], where each image begins and the last one ends. Stays on the CPU: attention splits the
+            patches by its values.
+    """
+
+    interp_indices: Tensor
+    interp_weights: Tensor
+    position_ids: Tensor
+    cu_seqlens: Tensor
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> VisionInputs:
+        """The same with all but `cu_seqlens` on `device`."""
+        moved = (
+            tensor.to(device, non_blocking=non_blocking)
+            for tensor in (self.interp_indices, self.interp_weights, self.position_ids)
+        )
+        return VisionInputs(*moved, self.cu_seqlens)
+
+
+def compute_vision_inputs(grid_thw: Tensor, vision_config: Qwen3VLConfig) -> VisionInputs:
+    """Compute on the CPU what the encoder would compute from a grid of patches.
+
+    Args:
+        grid_thw: int64 [B, 3], patches of each image in time (1), height and width; on the CPU, or it is waited for.
+        vision_config: of the encoder.
+    """
+    grid_thw, merge = grid_thw.cpu(), vision_config.spatial_merge_size
+    indices, weights = get_vision_interpolation_indices_and_weights(
+        grid_thw,
+        num_grid_per_side=int(vision_config.num_position_embeddings**0.5),
+        mode='bilinear',
+        align_corners=True,
+        spatial_merge_size=merge,
+    )
+    return VisionInputs(indices, weights, get_vision_position_ids(grid_thw, merge), get_vision_cu_seqlens(grid_thw))
