@@ -47,7 +47,7 @@ class FakeGraphs:
         self._cuda = cuda
         self.captured: list[CapturedGraph] = []
 
-    def capture(self, name: str, function: Function, inputs: tuple[Tensor, ...]) -> Callable[[tuple[Tensor, ...]], Any]:
+    def capture(self, name: str, function: Function, inputs: tuple[Tensor, ...]) -> Function:
         """Run a function on static copies of its inputs, and return what replays it.
 
         Args:
@@ -56,7 +56,7 @@ class FakeGraphs:
             inputs: examples; every replay must have the same shapes and types.
 
         Returns:
-            Takes inputs, gives the static outputs: the next replay writes to them again.
+            What takes inputs and gives the static outputs: the next replay writes to them again.
 
         Raises:
             CaptureError: the function lets the host wait for the device.
@@ -67,7 +67,7 @@ class FakeGraphs:
                 outputs = function(*static)
         graph = CapturedGraph(name, function, static, outputs, recording)
         self.captured.append(graph)
-        return lambda given: self._replay(graph, given)
+        return lambda *given: self._replay(graph, given)
 
     def _replay(self, graph: CapturedGraph, given: tuple[Tensor, ...]) -> Any:
         """Copy inputs to where the graph reads them, and launch it.

@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
@@ -69,7 +68,9 @@ def trace(
     from torch._inductor.decomposition import select_decomp_table
 
     with mode, patch.object(F, 'scaled_dot_product_attention', attend):
-        module = make_fx(function, decomposition_table=select_decomp_table(), tracing_mode='real')(*inputs)
+        # As `torch.compile` has it: nothing is written to but the inputs, at the end.
+        functional = torch.func.functionalize(function, remove='mutations')
+        module = make_fx(functional, decomposition_table=select_decomp_table(), tracing_mode='real')(*inputs)
     tensors = list(inputs)
     last = [node for node in module.graph.nodes if node.op == 'placeholder'][-1]
     for node in [node for node in module.graph.nodes if node.op == 'get_attr']:

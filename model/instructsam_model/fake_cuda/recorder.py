@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
@@ -27,8 +28,8 @@ from instructsam_model.stages import observed
 CUDA = torch.device('cuda', 0)
 
 
-class CaptureError(RuntimeError):
-    """Something was asked for while a graph was captured that CUDA cannot capture."""
+class CaptureError(Exception):
+    """A graph asks for something that CUDA cannot capture; no RuntimeError, lest an engine go on without the graph."""
 
 
 class FakeCuda:
@@ -53,6 +54,7 @@ class FakeCuda:
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._stage = REST
         self._graph = ''
+        self._region = 0
         self._recordings = [Recording()]
         self._stack = ExitStack()
 
@@ -116,6 +118,24 @@ class FakeCuda:
         for op in captured.ops:
             self._record(Op(**{**vars(op), 'stage': self._stage, 'graph': name}))
 
+    @contextmanager
+    def region(self, number: int) -> Iterator[list[Op]]:
+        """Mark what is recorded in this context with a number; gives the list that it is added to."""
+        before, self._region = self._region, number
+        ops = self._recordings[-1].ops
+        start = len(ops)
+        found: list[Op] = []
+        try:
+            yield found
+        finally:
+            self._region = before
+            found += ops[start:]
+
+    def stand_in_for(self, tensor: Tensor) -> Tensor:
+        """A tensor like another one, that takes no memory in the recording."""
+        with _disable_current_modes(), self._mode, torch.inference_mode(False):
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+
     def note(self, kind: Kind, name: str, **more: Any) -> None:
         """Record something that the host asks for.
 
@@ -129,7 +149,7 @@ class FakeCuda:
                 'expected values to stay on the device'
             )
         stream = self._streams.current.stream_id
-        self._record(Op(name, kind, self._stage, place, graph=self._graph, stream=stream, **more))
+        self._record(Op(name, kind, self._stage, place, graph=self._graph, region=self._region, stream=stream, **more))
 
     def note_memory(self) -> None:
         """Record how much memory is alive."""
