@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
@@ -209,6 +210,14 @@ class FakeCuda:
             if one.device != other.device or one.dtype != other.dtype:
                 swap_really(one, other)
 
+        tensor_really = torch.tensor
+
+        def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+            """Of a list with CUDA tensors in it, whose numbers torch reads one by one."""
+            read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
+            return tensor_really(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+
+        yield torch, 'tensor', tensor
         yield torch.utils, 'swap_tensors', swap
         with contextlib.suppress(ImportError):
             import transformers.utils.import_utils as imports
