@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def stand_in(
     phrase_tokens: int = 6,
     phrases: int = 1,
     num_queries: int | None = None,
-    engine: str = 'auto',
+    engine: str | Callable[[InstructSAM], Engine] = 'auto',
     reuse_answers: bool = False,
     steady_frames: int = 0,
 ) -> InstructSAMSegmenter:
@@ -84,7 +84,7 @@ def stand_in(
         phrase_tokens: of each phrase.
         phrases: of each answer.
         num_queries: K; None for that of the architecture.
-        engine: see `choose_engine`.
+        engine: see `choose_engine`; or what makes one for the network.
         reuse_answers: as of `load_segmenter`.
         steady_frames: likewise.
 
@@ -104,10 +104,11 @@ def stand_in(
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
+    opened = choose_engine(network, engine) if isinstance(engine, str) else engine(network)
     return InstructSAMSegmenter(
         network,
         preprocessor,
-        engine=ScriptedEngine(choose_engine(network, engine), [*script, stop]),
+        engine=ScriptedEngine(opened, [*script, stop]),
         selection=Selection(min_score=0.0),
         reuse_answers=reuse_answers,
         steady_frames=steady_frames,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,21 @@ from rich.table import Table
 
 from instructsam_model import embedded
 from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
+from instructsam_model.bench.modelled import model_answers
+from instructsam_model.bench.modelled_tables import print_modelled
 from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
+from instructsam_model.engine.choose import ENGINES
+from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.fake_cuda.cards import CARDS
+from instructsam_model.network import InstructSAM
 from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
+FAKE = 'fake-cuda'
 REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
 
 
@@ -31,15 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when it was measured, 2 when it cannot be."""
     arguments = build_parser().parse_args(argv)
     try:
-        result = measure(arguments)
+        result = model(arguments) if arguments.device == FAKE else measure(arguments)
     except (CheckpointError, ConfigError) as error:
         print(f'instructsam-bench: error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     console = Console()
-    console.print(scenario_table(result))
-    console.print(stage_table(result))
+    for part in print_modelled(result) if result.get('modelled') else (scenario_table(result), stage_table(result)):
+        console.print(part)
     line = json.dumps(result)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--tokenizer', type=Path, default=embedded.FOLDER, help='checkpoint that an architecture takes its words from'
     )
-    parser.add_argument('--device', default='auto')
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
+    )
+    parser.add_argument('--gpu', default='h200', choices=list(CARDS), help=f'to model (default: %(default)s)')
+    parser.add_argument('--engine', default='auto', choices=list(ENGINES), help='default: %(default)s')
     parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
@@ -125,6 +138,20 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def model(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Record on fake CUDA what the command line asks for, and model its time.
+
+    Raises:
+        CheckpointError: the architecture cannot be read.
+        ConfigError: an argument is out of range, or asks for something to be measured.
+    """
+    for option in ('sweep', 'trials'):
+        if getattr(arguments, option):
+            raise ConfigError(f'--{option}: expected a device to measure on, got --device {FAKE}')
+    parse_size(arguments.size)
+    return model_answers(arguments, open_segmenter, open_bench)
+
+
 def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
     """What is measured: what an architecture answers is what it is asked for."""
     phrase = PHRASE if arguments.architecture is None else phrase_of(segmenter.preprocessor, arguments.phrase_tokens)
@@ -132,10 +159,14 @@ def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
 
-def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
-    """The segmenter to measure, which reuses its answers."""
+def open_segmenter(
+    arguments: argparse.Namespace, engine: Callable[[InstructSAM], Engine] | None = None
+) -> InstructSAMSegmenter:
+    """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **REUSE)
+        return load_segmenter(
+            arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, engine=arguments.engine, **REUSE
+        )
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
@@ -144,6 +175,7 @@ def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
+        engine=engine or arguments.engine,
         **REUSE,
     )
 

@@ -85,7 +85,12 @@ class Sam3Layer(nn.Module):
     def __init__(self, layer: Sam3ViTLayer, rotation: Rotation) -> None:
         super().__init__()
         attention = layer.attention
-        self._norm1, self._norm2, self._mlp, self._out = layer.layer_norm1, layer.layer_norm2, layer.mlp, attention.o_proj
+        self._norm1, self._norm2, self._mlp, self._out = (
+            layer.layer_norm1,
+            layer.layer_norm2,
+            layer.mlp,
+            attention.o_proj,
+        )
         self._qkv = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
         self._heads, self._scale = attention.num_attention_heads, attention.scaling
         self._is_windowed = layer.window_size > 0

@@ -158,9 +158,7 @@ class StaticEngine:
 
         def encode(patches: Tensor) -> ImageTokens:
             image_embeds, deepstack = self._qwen(patches, grid)
-            return ImageTokens(
-                torch.cat([embeds[:start], image_embeds, embeds[start:]]), deepstack, start, positions
-            )
+            return ImageTokens(torch.cat([embeds[:start], image_embeds, embeds[start:]]), deepstack, start, positions)
 
         return _ImageSize(grid, encode)
 
