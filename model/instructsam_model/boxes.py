@@ -23,8 +23,11 @@ FLOAT32_MODULES = ('reference_points', 'ref_point_head', 'box_rpb_embed_x', 'box
 
 def keep_float32(decoder: nn.Module) -> None:
     """Hold the parameters of the box path in float32, whatever the rest of the decoder is in."""
-    for name in FLOAT32_MODULES:
-        getattr(decoder, name).float()
+    for part in FLOAT32_MODULES:
+        for module in getattr(decoder, part).modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                in_float32 = nn.Parameter(parameter.detach().float(), requires_grad=parameter.requires_grad)
+                setattr(module, name, in_float32)
 
 
 class BoxPath:

@@ -21,6 +21,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import Sam3Config
 
+from instructsam_model.boxes import keep_float32
 from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
 from instructsam_model.network import InstructSAM
@@ -130,6 +131,7 @@ def read_network(
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
     network.load_state_dict(read_tensors(found, device=device, dtype=dtype), strict=False, assign=True)
     network.tie_weights()
+    keep_float32(network.model.grounding_model.model.detr_decoder)
     return network.to(device).requires_grad_(False)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
+from instructsam_model.boxes import keep_float32
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
 from instructsam_model.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
 from instructsam_model.datatypes import Selection
@@ -160,5 +161,6 @@ def fill_randomly(network: InstructSAM, device: torch.device, dtype: torch.dtype
         tensors[name] = tensor
     network.load_state_dict(tensors, strict=True, assign=True)
     network.tie_weights()
+    keep_float32(network.model.grounding_model.model.detr_decoder)
     network.to(device).requires_grad_(False)
     network.eval()

@@ -29,7 +29,7 @@ def channels_last(network: InstructSAM) -> None:
 
 def half_precision(network: InstructSAM) -> None:
     """Compute in bfloat16."""
-    network.to(torch.bfloat16)
+    network.set_dtype(torch.bfloat16)
 
 
 def compiled(network: InstructSAM) -> None:
