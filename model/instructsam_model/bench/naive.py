@@ -17,6 +17,7 @@ from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.inputs import Pixels
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stand_in import ScriptedEngine
 
 
 class NaivePipeline:
@@ -26,6 +27,8 @@ class NaivePipeline:
         self._network = segmenter.network
         self._preprocessor = segmenter.preprocessor
         self._max_new_tokens = segmenter.max_new_tokens
+        # Random weights write no phrase: what they would say is computed, read, and replaced.
+        self._script = segmenter.engine.script if isinstance(segmenter.engine, ScriptedEngine) else ()
 
     @torch.inference_mode()
     def answer(self, frame: Frame, instruction: Instruction) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +81,8 @@ class NaivePipeline:
         phrases: list[list[int]] = []
         while len(written) < self._max_new_tokens:
             token = int(network.lm_head(state).argmax())
+            if self._script:
+                token = self._script[len(written)]
             written.append(token)
             if token in network.config.stop_tokens:
                 break

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer, Qwen3VLTextRotaryEmbedding
 
-from instructsam_model.engine.fused import PackedLinear, Rotation, rms_norm
 from instructsam_model.engine.compilation import Compile
+from instructsam_model.engine.fused import PackedLinear, Rotation, rms_norm
 from instructsam_model.engine.tokens import PADDING
 from instructsam_model.network import InstructSAM
 

@@ -1,8 +1,8 @@
 """Backward passes without a GPU: torch's own engine asks the driver for its streams, so nodes are called from here.
 
-Nodes are called one after the other, those whose results are all there first, as the engine does it in one thread. Saved
-tensors are let go of as soon as their node is done, so that the memory that is alive is that of the engine. Hooks of
-tensors and of nodes are not called, but for those that accumulate gradients (`register_post_accumulate_grad_hook`).
+Nodes are called one after the other, each when all gradients of its results are there, as the engine does it in one
+thread. Saved tensors are let go of as soon as their node is done, so that the memory that is alive is that of the
+engine. Hooks of tensors and of nodes are not called, but for those of `register_post_accumulate_grad_hook`.
 """
 
 from __future__ import annotations

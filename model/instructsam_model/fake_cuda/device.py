@@ -1,4 +1,4 @@
-"""What `torch.cuda` says of a GPU that is not there: one of the Hopper generation, with streams that have nothing to do."""
+"""What `torch.cuda` says of a GPU that is not there: one of the Hopper generation, with streams without work."""
 
 from __future__ import annotations
 
