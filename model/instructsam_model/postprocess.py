@@ -68,9 +68,7 @@ def read_packed(
         return
     scores, order = scores[:count], order[:count]
     mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order)
-    masks = [
-        pack_bits(_resize(chunk, size_wh, selection.mask_threshold)) for chunk in mask_logits.split(MASKS_AT_ONCE)
-    ]
+    masks = [pack_bits(_resize(chunk, size_wh, selection.mask_threshold)) for chunk in mask_logits.split(MASKS_AT_ONCE)]
     parts = [scores.view(torch.uint8), order.int().view(torch.uint8), torch.cat(masks).flatten()]
     content: NDArray[np.uint8] = torch.cat(parts).cpu().numpy()  # the one place where the host waits
     scores_np, slots = content[: 4 * count].view(np.float32), content[4 * count : 8 * count].view(np.int32)
