@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer, Qwen3VLTextRotaryEmbedding
 
+from instructsam_model.engine.fused import PackedLinear, PackedNorm, Rotation, rms_norm
 from instructsam_model.engine.compilation import Compile
-from instructsam_model.engine.fused import PackedLinear, Rotation, rms_norm
 from instructsam_model.engine.tokens import PADDING
 from instructsam_model.network import InstructSAM
 
@@ -183,13 +183,15 @@ class TextLayer(nn.Module):
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
         self._norm1, self._norm2 = layer.input_layernorm, layer.post_attention_layernorm
-        self._query_norm, self._key_norm, self._out = attention.q_norm, attention.k_norm, attention.o_proj
+        self._out = attention.o_proj
         self._qkv = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
         self._gate_up = PackedLinear([mlp.gate_proj, mlp.up_proj])
         self._down, self._activation = mlp.down_proj, mlp.act_fn
         self._head_size, self._scale = attention.head_dim, attention.scaling
         self._key_heads = attention.config.num_key_value_heads
         self._groups = attention.num_key_value_groups
+        heads = (self._key_heads * self._groups, self._key_heads)
+        self._head_norm = PackedNorm([attention.q_norm, attention.k_norm], heads)
 
     def forward(
         self,
@@ -214,9 +216,8 @@ class TextLayer(nn.Module):
         """
         heads = self._key_heads * self._groups
         qkv = self._qkv(rms_norm(self._norm1, states)).unflatten(-1, (-1, self._head_size))  # [T, H + 2 H / G, E]
-        query, key, value = qkv.split([heads, self._key_heads, self._key_heads], dim=1)
-        turned = torch.cat([rms_norm(self._query_norm, query), rms_norm(self._key_norm, key)], dim=1)
-        turned = Rotation(cos, signed_sin, pair_dim=-2)(turned)
+        turned, value = qkv.split([heads + self._key_heads, self._key_heads], dim=1)
+        turned = Rotation(cos, signed_sin, pair_dim=-2)(self._head_norm(turned))
         query, key, value = turned[:, :heads], turned[:, heads:].transpose(0, 1), value.transpose(0, 1)
         keys.index_copy_(1, slots, key)
         values.index_copy_(1, slots, value)
