@@ -17,6 +17,7 @@ from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.inputs import Pixels
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stages import stage
 from instructsam_model.stand_in import ScriptedEngine
 
 
@@ -33,10 +34,12 @@ class NaivePipeline:
     @torch.inference_mode()
     def answer(self, frame: Frame, instruction: Instruction) -> tuple[np.ndarray, np.ndarray]:
         """Masks of all slots, bool [P * K, H, W], and their scores [P * K]."""
-        pixels = self._resize(frame)
+        with stage('preprocess'):
+            pixels = self._resize(frame)
         prompt = [*self._preprocessor.image_prefix(pixels.grid_thw), *self._preprocessor.instruction(instruction.text)]
         query_states, phrases = self._generate(prompt, pixels)
-        vision = self._network.model.grounding_model.encode(pixels.sam3)
+        with stage('sam3 vision'):
+            vision = self._network.model.grounding_model.encode(pixels.sam3)
         masks, scores = [], []
         if phrases:
             ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
@@ -45,9 +48,10 @@ class NaivePipeline:
             lengths = torch.tensor([[len(phrase)] for phrase in phrases])
             is_token = (torch.arange(MAX_PHRASE_TOKENS) < lengths).to(self._network.device)
             owner = torch.zeros(len(phrases), dtype=torch.long, device=self._network.device)
-            prediction = self._network.ground(
-                vision.select(owner), torch.stack(query_states), ids.to(self._network.device), is_token
-            )
+            with stage('sam3 decode'):
+                prediction = self._network.ground(
+                    vision.select(owner), torch.stack(query_states), ids.to(self._network.device), is_token
+                )
             for mask, score in zip(
                 prediction.mask_logits.flatten(0, 1).float().cpu(), prediction.scores.flatten().tolist(), strict=True
             ):
@@ -99,12 +103,14 @@ class NaivePipeline:
             state = states[-1]
         return query_states, phrases
 
+    @stage('prefill')
     def _prefill(self, prompt: list[int], pixels: Pixels, cache: DynamicCache) -> tuple[torch.Tensor, int]:
         """Read picture and instruction: the last token's state [D], and the position of the next one."""
         network = self._network
         ids = torch.tensor([prompt], device=network.device)
         is_image = ids == network.config.qwen.image_token_id
-        image_embeds, deepstack = network.encode_image(pixels)
+        with stage('qwen vision'):
+            image_embeds, deepstack = network.encode_image(pixels)
         embeds = network.model.language_model.embed_tokens(ids)
         positions, _ = network.model.get_rope_index(ids, is_image.int(), image_grid_thw=pixels.grid_thw)
         states = network.model.language_model(
@@ -118,6 +124,7 @@ class NaivePipeline:
         ).last_hidden_state
         return states[0, -1], int(positions.max()) + 1
 
+    @stage('text')
     def _read(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
         """Read a token, or a block of queries, behind what is in the cache: their states [T, D]."""
         count, cached = len(embeds), cache.get_seq_length()

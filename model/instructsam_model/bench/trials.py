@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.bench.stages import synchronise
 from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.engine.choose import choose_engine
 from instructsam_model.masks import mask_iou
 from instructsam_model.network import InstructSAM
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stand_in import ScriptedEngine
 
 INSTRUCTION = Instruction('Segment the red box.')
 
@@ -95,17 +97,25 @@ TRIALS: dict[str, Callable[[InstructSAM], None]] = {
 
 def try_all(segmenter: InstructSAMSegmenter, bench: Bench, repeats: int) -> Iterator[dict[str, Any]]:
     """Yield for each trial how many times as fast a new frame is answered, or why it cannot be."""
-    reference = InstructSAMSegmenter(segmenter.network, segmenter.preprocessor)  # one that does not reuse answers
+    reference = open_changed(segmenter, segmenter.network)  # one that does not reuse answers
     for name, change in TRIALS.items():
         try:
             network = copy.deepcopy(segmenter.network)
             change(network)
-            changed = InstructSAMSegmenter(network, segmenter.preprocessor)
+            changed = open_changed(segmenter, network)
             ratio, iou = compare(reference, changed, [bench.new_frame() for _ in range(repeats + 1)])
         except Exception as error:  # whatever it is: what was measured before must not be lost for it
             yield {'trial': name, 'failed': f'{type(error).__name__}: {error}'.splitlines()[0][:120]}
         else:
             yield {'trial': name, 'ratio': round(ratio, 3), 'mask_iou': round(iou, 4)}
+
+
+def open_changed(segmenter: InstructSAMSegmenter, network: InstructSAM) -> InstructSAMSegmenter:
+    """A segmenter of another network that says what the given one says."""
+    engine = choose_engine(network)
+    if isinstance(segmenter.engine, ScriptedEngine):
+        engine = ScriptedEngine(engine, segmenter.engine.script)
+    return InstructSAMSegmenter(network, segmenter.preprocessor, engine=engine)
 
 
 def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, frames: list[Frame]) -> tuple[float, float]:

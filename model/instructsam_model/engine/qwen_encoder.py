@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionBlock, Qwen3VLVisionModel
 
-from instructsam_model.engine.compilation import Compile
 from instructsam_model.engine.fused import Rotation, attend
+from instructsam_model.engine.compilation import Compile
 from instructsam_model.vision_inputs import compute_vision_inputs
 
 

@@ -208,7 +208,7 @@ class FakeCuda:
         def swap(one: Tensor, other: Tensor) -> None:
             """`Module.to` swaps fake parameters for themselves, which torch refuses: others refer to them."""
             if one.device != other.device or one.dtype != other.dtype:
-                swap_really(one, other)
+                swap_really(one, other)  # type: ignore[no-untyped-call]
 
         tensor_really = torch.tensor
 
