@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         default='auto',
         help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
     )
-    parser.add_argument('--gpu', default='h200', choices=list(CARDS), help=f'to model (default: %(default)s)')
+    parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
     parser.add_argument('--engine', default='auto', choices=list(ENGINES), help='default: %(default)s')
     parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
