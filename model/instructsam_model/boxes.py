@@ -83,7 +83,7 @@ class BoxPath:
             [P, heads, K, S].
         """
         # Both axes in the same operations; contiguous, for the MLPs take them apart again: [axis, P, K, edge]
-        edges = boxes_xyxy.unflatten(-1, (2, 2)).permute(3, 0, 1, 2).contiguous()
+        edges = boxes_xyxy.view(*boxes_xyxy.shape[:-1], 2, 2).permute(3, 0, 1, 2).contiguous()
         distance = (grid.unsqueeze(-1) - edges.unsqueeze(-2)) * 8  # [axis, P, K, side, edge]
         logarithmic = distance.sign() * torch.log2(distance.abs() + 1.0) / math.log2(8)
         with _autocast_off(boxes_xyxy):
@@ -93,13 +93,15 @@ class BoxPath:
         along_x, along_y = (
             along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y)
         )  # [P, heads, K, side]
-        return (along_y.unsqueeze(-1) + along_x.unsqueeze(-2)).flatten(-2).to(dtype)
+        bias: Tensor = along_y.unsqueeze(-1) + along_x.unsqueeze(-2)  # [P, heads, K, side, side]
+        return bias.flatten(-2).to(dtype)
 
     def refine(self, normalized_states: Tensor, boxes_cxcywh: Tensor) -> Tensor:
         """Move the boxes by what the states [P, K, C] say: float32 [P, K, 4]."""
         with _autocast_off(boxes_cxcywh):
             shift: Tensor = self._decoder.box_head(normalized_states.float())
-        return (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
+        refined: Tensor = (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
+        return refined
 
 
 def to_xyxy(boxes_cxcywh: Tensor) -> Tensor:

@@ -115,19 +115,19 @@ class GroundingModel(nn.Module):
         states = encoder.backbone(pixel_values).last_hidden_state  # [B, S, C]
         side = math.isqrt(states.shape[1])
         maps = self.pyramid(states.unflatten(1, (side, side)).permute(0, 3, 1, 2))
-        return VisionFeatures(maps, self.map_positions(maps[-1]))
+        return VisionFeatures(maps, self.map_positions(maps[-1].shape, maps[-1].device, maps[-1].dtype))
 
     def pyramid(self, states: Tensor) -> tuple[Tensor, ...]:
         """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]; finest first."""
         # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
         return tuple(layer(states) for layer in self.model.vision_encoder.neck.fpn_layers[:-1])
 
-    def map_positions(self, feature_map: Tensor) -> Tensor:
-        """Position encoding of a map [B, C, h, w], likewise."""
+    def map_positions(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Position encoding of a feature map of a shape (B, C, h, w), likewise."""
         # Built in float32: in bfloat16 the positions themselves would be rounded, and with them every wave.
         encode = self.model.vision_encoder.neck.position_encoding
-        positions: Tensor = encode(feature_map.shape, feature_map.device, torch.float32)
-        return positions.to(feature_map.dtype)
+        positions: Tensor = encode(shape, device, torch.float32)
+        return positions.to(dtype)
 
     def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """Decode the slots of P phrases in one pass.

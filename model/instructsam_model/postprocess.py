@@ -68,7 +68,10 @@ def read_packed(
         return
     scores, order = scores[:count], order[:count]
     mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order)
-    masks = [pack_bits(_resize(chunk, size_wh, selection.mask_threshold)) for chunk in mask_logits.split(MASKS_AT_ONCE)]
+    masks = [
+        pack_bits(_resize(chunk, size_wh, selection.mask_threshold))
+        for chunk in torch.split(mask_logits, MASKS_AT_ONCE)
+    ]
     parts = [scores.view(torch.uint8), order.int().view(torch.uint8), torch.cat(masks).flatten()]
     content: NDArray[np.uint8] = torch.cat(parts).cpu().numpy()  # the one place where the host waits
     scores_np, slots = content[: 4 * count].view(np.float32), content[4 * count : 8 * count].view(np.int32)
@@ -102,6 +105,7 @@ def pack_bits(masks: Tensor) -> Tensor:
         uint8 [N, ceil(H W / 8)].
     """
     pixels = masks.flatten(1)
-    pixels = F.pad(pixels, (0, -pixels.shape[1] % 8)).unflatten(1, (-1, 8))
+    pixels = F.pad(pixels, (0, -pixels.shape[1] % 8)).view(len(masks), -1, 8)
     bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)
-    return (pixels.to(torch.uint8) << bits).sum(-1, dtype=torch.uint8)
+    weighted: Tensor = pixels.to(torch.uint8) << bits
+    return weighted.sum(-1, dtype=torch.uint8)

@@ -36,11 +36,11 @@ class VisionInputs:
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> VisionInputs:
         """The same with all but `cu_seqlens` on `device`."""
-        moved = (
+        indices, weights, position_ids = (
             tensor.to(device, non_blocking=non_blocking)
             for tensor in (self.interp_indices, self.interp_weights, self.position_ids)
         )
-        return VisionInputs(*moved, self.cu_seqlens)
+        return VisionInputs(indices, weights, position_ids, self.cu_seqlens)
 
 
 def compute_vision_inputs(grid_thw: Tensor, vision_config: Qwen3VLConfig) -> VisionInputs:

@@ -10,6 +10,7 @@ Notation: T tokens, H heads, E features of a head.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ def _pack(layers: Sequence[nn.Linear], name: str) -> Tensor:
     return packed
 
 
-def rms_norm(norm: nn.Module, states: Tensor) -> Tensor:
+def rms_norm(norm: Any, states: Tensor) -> Tensor:
     """Qwen's RMSNorm with float32 inside, as one operation; states [..., D]."""
     weight: Tensor = norm.weight
     return F.rms_norm(states, weight.shape, weight, norm.variance_epsilon)
@@ -65,10 +66,11 @@ class PackedNorm:
         heads: how many there are in each.
     """
 
-    def __init__(self, norms: Sequence[nn.Module], heads: Sequence[int]) -> None:
-        gains = [norm.weight.detach().expand(count, -1) for norm, count in zip(norms, heads, strict=True)]
+    def __init__(self, norms: Sequence[Any], heads: Sequence[int]) -> None:
+        weights: list[Tensor] = [norm.weight for norm in norms]
+        gains = [weight.detach().expand(count, -1) for weight, count in zip(weights, heads, strict=True)]
         self._weight = torch.cat(gains)  # [H, E]
-        self._epsilon: float = norms[0].variance_epsilon
+        self._epsilon = float(norms[0].variance_epsilon)
 
     def __call__(self, states: Tensor) -> Tensor:
         """Normalize [..., H, E]."""
@@ -109,7 +111,12 @@ class Rotation:
 def _pairs(states: Tensor, pair_dim: int) -> Tensor:
     """[..., E] with the two of each pair along a dimension of its own: a view."""
     half = states.shape[-1] // 2
-    return states.unflatten(-1, (half, 2) if pair_dim == -1 else (2, half))
+    return states.view(*states.shape[:-1], *((half, 2) if pair_dim == -1 else (2, half)))
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """[..., H * E] to [..., H, E]: a view."""
+    return states.view(*states.shape[:-1], heads, states.shape[-1] // heads)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, bias: Tensor | None = None, scale: float) -> Tensor:
