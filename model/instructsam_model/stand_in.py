@@ -43,20 +43,20 @@ class ScriptedEngine:
         self.ground = engine.ground
         self.prepare = engine.prepare
         self._engine = engine
-        self._script = script
+        self.script = script
         self._step = 0
 
     def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
         """One pass, whose next tokens are the script's as far as the draft tokens are."""
         computed, states = self._engine.read(tokens, rows)
-        said = [self._script[(self._step + row) % len(self._script)] for row in range(len(computed))]
+        said = [self.script[(self._step + row) % len(self.script)] for row in range(len(computed))]
         special = self.network.config.tokens
         # The last row of a phrase's end is that of the block behind it.
         drafted = [special.ref_end if tokens.ids[row] == special.mask_end else tokens.ids[row] for row in rows[1:]]
         pairs = enumerate(zip(drafted, said, strict=False))
         right = next((number for number, (draft, token) in pairs if draft != token), len(drafted))
         self._step += right + 1
-        if self._step >= len(self._script):
+        if self._step >= len(self.script):
             self._step = 0
         return said, states
 

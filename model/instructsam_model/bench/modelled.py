@@ -67,8 +67,9 @@ class FakeEngines:
 
 
 def plausible(tensor: Tensor) -> Tensor:
-    """What the host reads of a tensor that has no contents: masks with pixels, scores above any threshold."""
-    return torch.ones(tensor.shape, dtype=tensor.dtype)
+    """What the host reads of a tensor that has no contents: whole numbers are 0, all else is 1."""
+    whole = not tensor.dtype.is_floating_point and tensor.dtype != torch.bool
+    return torch.full(tensor.shape, 0 if whole else 1, dtype=tensor.dtype)
 
 
 def model_answers(

@@ -1,4 +1,4 @@
-"""`torch.compile` without a GPU: functions run as they are, and the kernels that inductor would make of them are known."""
+"""`torch.compile` without a GPU: functions run as they are; which kernels inductor would make of them is known."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ ONE_KERNEL = {aten._fused_rms_norm}
 """Have a kernel for CUDA although they could be made of others."""
 
 
-class Dispatch(TorchDispatchMode):
+class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Above a `FakeTensorMode`, which knows what shapes come out."""
 
     def __init__(self, cuda: FakeCuda) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._cuda = cuda
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class CapturedGraph:
 
     Attributes:
         name: as given.
+        where: the line of code that asked for it.
         function: as given.
         inputs: the static tensors that every call copies its inputs to.
         outputs: the static tensors that a replay writes, as the function gave them.
@@ -30,10 +31,14 @@ class CapturedGraph:
     """
 
     name: str
+    where: str
     function: Function
     inputs: tuple[Tensor, ...]
     outputs: Any
     recording: Recording
+
+    def __str__(self) -> str:
+        return f'graph {self.name} of {", ".join(map(_describe, self.inputs))}, captured at {self.where}'
 
 
 class FakeGraphs:
@@ -65,7 +70,7 @@ class FakeGraphs:
             static = tuple(torch.empty_like(each).copy_(each) for each in inputs)
             with self._cuda.graph(name) as recording:
                 outputs = function(*static)
-        graph = CapturedGraph(name, function, static, outputs, recording)
+        graph = CapturedGraph(name, find_place(), function, static, outputs, recording)
         self.captured.append(graph)
         return lambda *given: self._replay(graph, given)
 

@@ -1,12 +1,13 @@
 """The kernels that `torch.compile` would make of a function: inductor's own schedule, without its code generation.
 
-How it is counted. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), its parameters
-made inputs; attention is what torch would choose on a GPU. Inductor's passes over the graph run, the graph is lowered,
-and inductor's scheduler fuses it, all as when it compiles. What is in the schedule then is what would be launched: a
-fused or single node is one Triton kernel, an external one (`addmm`, `convolution`, attention) one library kernel, and
-nodes that only name a part of another's result none. The bytes of a kernel are those of the buffers that it reads and
-writes, as inductor counts them to decide what to fuse; FLOPs are those of the external kernels, by torch's formulas.
-Autotuning, which needs a GPU, is off: products of matrices stay with cuBLAS. Triton itself is not asked for anything.
+How it is counted. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), its writes
+made functional and its parameters made inputs, as `torch.compile` does; attention is what torch would choose on a GPU.
+Inductor's passes over the graph run, the graph is lowered, and inductor's scheduler fuses it. What is in the schedule
+then is what would be launched: a fused or single node is one Triton kernel, an external one (`addmm`, `convolution`,
+attention) one library kernel, and nodes that only name a part of another's result none. The bytes of a kernel are those
+of the buffers that it reads and writes, as inductor counts them to decide what to fuse; FLOPs are those of the external
+kernels, by torch's formulas. Autotuning, which needs a GPU, is off: products of matrices stay with cuBLAS. No code is
+generated, and Triton is not asked for anything.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
@@ -207,8 +208,16 @@ class FakeCuda:
         def swap(one: Tensor, other: Tensor) -> None:
             """`Module.to` swaps fake parameters for themselves, which torch refuses: others refer to them."""
             if one.device != other.device or one.dtype != other.dtype:
-                swap_really(one, other)
+                swap_really(one, other)  # type: ignore[no-untyped-call]
 
+        tensor_really = torch.tensor
+
+        def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+            """Of a list with CUDA tensors in it, whose numbers torch reads one by one."""
+            read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
+            return tensor_really(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+
+        yield torch, 'tensor', tensor
         yield torch.utils, 'swap_tensors', swap
         with contextlib.suppress(ImportError):
             import transformers.utils.import_utils as imports
