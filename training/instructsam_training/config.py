@@ -11,7 +11,7 @@ from typing import Literal
 from instructsam_model.config import Variant
 from instructsam_model.errors import ConfigError
 from instructsam_training.conversation import ConversationOptions
-from instructsam_training.losses import LossOptions
+from instructsam_training.loss_options import LossOptions
 
 Part = Literal['whole', 'llm', 'sam3', 'names', 'places']
 SAM3_PARTS = ('sam3', 'names', 'places')

@@ -117,7 +117,7 @@ def train_stage(
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
-    batches = MicroBatches(table, builder, plan, pad_id=network.config.tokens.mask_end)
+    batches = MicroBatches(table, builder, plan, network.config)
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
@@ -209,7 +209,7 @@ def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int]
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64, device=run.accelerator.device)
     for batch in micro_batches:
         if batch.counts:
-            counts = count_terms(batch.labels, batch.targets, run.num_queries, run.stage.losses, batch.leads)
+            counts = count_terms(len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.leads)
             counted[:-1] += torch.tensor([counts[name] for name in TERMS], device=counted.device)
     counted[-1] = run.stop.raised
     *totals, stopping = add_up(run.accelerator, counted)
@@ -231,7 +231,7 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
     names = ', '.join(batch.sources)
     try:
         terms = compute_losses(
-            run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses, leads=batch.leads
+            run.model(batch.inputs), batch.answers, batch.targets, run.stage.losses, leads=batch.leads
         )
     except FloatingPointError as error:
         raise FloatingPointError(f'{names}: {error}') from error

@@ -40,8 +40,9 @@ from instructsam_training.config_file import read_config as read_run
 from instructsam_training.conversation import Span, Turn
 from instructsam_training.journal import peak_memory_gib
 from instructsam_training.loop import checkpoint_activations
-from instructsam_training.losses import PhraseTarget, compute_losses, total_loss
+from instructsam_training.losses import compute_losses, total_loss
 from instructsam_training.processes import make_optimizer
+from instructsam_training.targets import PhraseTarget
 from instructsam_training.trainable import choose_trainable
 
 PHRASES = 3
@@ -150,9 +151,9 @@ def made_batch(
     for _ in range(count):
         frame = Frame(generator.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8))
         blank = builder.encode(frame, turns, 'made')
-        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * PHRASES, 'made'))
+        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * PHRASES, 'made', grid))
     config: ModelConfig = network.config
-    return collate(examples, config.tokens.mask_end)
+    return collate(examples, config)
 
 
 def make_step(network: InstructSAM, stage: StageConfig, batch: Batch, bfloat16: bool) -> Callable[[], None]:
@@ -164,7 +165,7 @@ def make_step(network: InstructSAM, stage: StageConfig, batch: Batch, bfloat16: 
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             prediction = network(batch.inputs)
-        terms = compute_losses(prediction, batch.labels, batch.targets, stage.losses)
+        terms = compute_losses(prediction, batch.answers, batch.targets, stage.losses)
         total_loss(terms, terms.counts, stage.losses).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
