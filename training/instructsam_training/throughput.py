@@ -158,7 +158,7 @@ def made_batch(
 
 def make_step(network: InstructSAM, stage: StageConfig, batch: Batch, bfloat16: bool) -> Callable[[], None]:
     """One optimizer step."""
-    optimizer = make_optimizer(network, stage)
+    optimizer = make_optimizer(network, stage, network.device)
     device = network.device.type
 
     def step() -> None:
