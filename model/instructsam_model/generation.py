@@ -1,10 +1,10 @@
-"""Reading a picture once, and writing the answer to any number of instructions about it.
+"""Writing the answers to any number of instructions about an image.
 
 The answer is text. Whenever the model closes a phrase with `<|object_ref_end|>`, a block of K + 3 embeddings is
 injected, `ref_end mask_start query*K mask_end`; the states of its queries become the phrase's slots, and `mask_end`
 predicts how the text goes on (paper section 3.2).
 
-Notation: B = 1 picture, T tokens, P phrases, K queries, D the language model's hidden size.
+Notation: P phrases, K queries, D the language model's hidden size.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instructsam_model.config import SpecialTokens
-from instructsam_model.inputs import Pixels
-from instructsam_model.network import InstructSAM
+from instructsam_model.config import ModelConfig, SpecialTokens
+from instructsam_model.engine.tokens import ImagePrompt
+from instructsam_model.incremental_decoder import IncrementalDecoder
+from instructsam_model.layout import mrope_positions
 from instructsam_model.protocol import InferenceProtocol
-from instructsam_model.reader import Prefix, Reader
 
 
 @dataclass(frozen=True)
@@ -29,99 +29,88 @@ class Answer:
     Attributes:
         token_ids: as generated, the end token included, injected tokens not.
         phrase_spans: start (inclusive) and end (exclusive) of each phrase within `token_ids`, without delimiters.
-        query_states: the states of each phrase's queries, [P, K, D].
+        query_states: the states of each phrase's queries, [P, K, D]; None where there is no phrase.
     """
 
     token_ids: tuple[int, ...]
     phrase_spans: tuple[tuple[int, int], ...]
-    query_states: Tensor
+    query_states: Tensor | None
 
 
-def read_picture(
-    network: InstructSAM, pixels: Pixels, prefix_ids: Sequence[int], protocol: InferenceProtocol
-) -> Prefix:
-    """Run Qwen3-VL's vision encoder and lay out what the language model is to read of the picture.
+def lay_out_image(
+    prompt_ids: Sequence[int], grid_thw: Tensor, config: ModelConfig, protocol: InferenceProtocol
+) -> ImagePrompt:
+    """Find the positions of the prompt up to the instruction.
 
     Args:
-        network: on the device of `pixels`.
-        pixels: of one picture.
-        prefix_ids: the prompt up to the instruction, image placeholders in place.
+        prompt_ids: with image placeholders in place.
+        grid_thw: int64 [1, 3] on the CPU, patches of the image.
+        config: of the network.
         protocol: decides the positions.
     """
-    image_embeds, deepstack = network.encode_image(pixels)
-    ids = torch.tensor([prefix_ids])
-    is_image = ids == network.config.qwen.image_token_id
+    ids = torch.tensor([prompt_ids])
     if protocol.mrope:
-        positions, _ = network.model.get_rope_index(
-            ids, is_image.int(), image_grid_thw=pixels.grid_thw.cpu()
-        )  # [3, 1, T]
+        positions = mrope_positions(ids, torch.ones_like(ids, dtype=torch.bool), grid_thw, config)[:, 0]  # [3, T]
     else:
-        positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
-    embeds = network.model.language_model.embed_tokens(ids.to(network.device))[0]
-    is_image_on_device = is_image[0].to(network.device)
-    return Prefix(
-        embeds=embeds.masked_scatter(is_image_on_device.unsqueeze(-1), image_embeds.to(embeds.dtype)),
-        positions=positions[:, 0].to(network.device),
+        positions = torch.arange(ids.shape[1]).expand(3, -1)
+    image_token = config.qwen.image_token_id
+    return ImagePrompt(
+        ids=tuple(prompt_ids),
+        positions=positions,
+        image_start=prompt_ids.index(image_token),
+        image_length=prompt_ids.count(image_token),
         next_position=int(positions.max()) + 1,
-        is_image=is_image_on_device,
-        deepstack=deepstack,
     )
 
 
-def write_answer(
-    network: InstructSAM,
-    prefix: Prefix,
+def generate(
+    decoder: IncrementalDecoder,
     instruction_ids: Sequence[int],
+    special: SpecialTokens,
     *,
     stop_ids: Collection[int],
     max_new_tokens: int,
-    protocol: InferenceProtocol,
-    draft: Sequence[int] = (),
-    guess: Callable[[Sequence[int]], Sequence[int]] = lambda _: (),
+    draft_ids: Sequence[int] = (),
+    propose: Callable[[Sequence[int]], Sequence[int]] = lambda _: (),
 ) -> Answer:
     """Answer greedily until a stop token or `max_new_tokens`, injecting the queries after every phrase.
 
-    A draft or a guess costs one pass instead of one for each of its tokens, and changes nothing: as far as the model
-    would have written it, it stands, and from there on the model writes (speculative decoding, Leviathan et al., 2023).
-    Where one instruction stands over many frames the last answer is a draft, and is written anew only when the picture
-    asks for another; where the answer copies words of the instruction they can be guessed, see `Lookup`.
+    A draft costs one pass instead of one for each of its tokens, and changes nothing: as far as the model would have
+    written it, it stands, and from there on the model writes (speculative decoding, Leviathan et al., 2023). Where one
+    instruction stays over many frames the last answer is the draft; where the answer copies words of the instruction
+    they are proposed, see `PromptLookup`.
 
     Args:
-        network: on the device of `prefix`.
-        prefix: of the picture; read if it has not been; its cache is extended, and cut back by the next call.
+        decoder: behind the image's prompt.
         instruction_ids: the prompt from the instruction on.
+        special: tokens around phrases.
         stop_ids: tokens that end the answer.
         max_new_tokens: at most so many are written, injected ones not counted.
-        protocol: decides positions and visibility of the injected blocks.
-        draft: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea but that it starts
-            with a phrase.
-        guess: gives what may come behind the tokens that are written so far; none if it has no idea.
+        draft_ids: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea.
+        propose: gives what may come behind the tokens that are written so far; none if it has no idea.
     """
-    reader = Reader(network, prefix, protocol)
-    page = _Page(network.config.tokens, stop_ids, max_new_tokens)
+    answer = _GeneratedAnswer(special, stop_ids, max_new_tokens)
     known: Sequence[int] = instruction_ids
     begun: tuple[int, ...] = ()  # what of that belongs to the answer
-    guessed = tuple(draft or (network.config.tokens.ref_start,))[:max_new_tokens]
+    draft = tuple(draft_ids or propose(()))[:max_new_tokens]
     while True:
-        states, ends = reader.follow(known, guessed)
-        said = network.lm_head(states).argmax(-1).tolist()
-        accepted = next((n for n, token in enumerate(guessed) if token != said[n]), len(guessed))
-        for token, end in zip((*begun, *guessed[:accepted]), ends[1 - len(begun) :], strict=False):
-            page.write(token, end.queries)
-        reader.rewind(ends[accepted])
-        if not page.room:
+        next_ids, marks = decoder.forward(known, draft)
+        accepted = next((n for n, token in enumerate(draft) if token != next_ids[n]), len(draft))
+        for token, mark in zip((*begun, *draft[:accepted]), marks[1 - len(begun) :], strict=False):
+            answer.add(token, mark.queries)
+        decoder.rollback(marks[accepted])
+        if not answer.room:
             break
-        token = said[accepted]
+        token = next_ids[accepted]
         if token in stop_ids:
-            page.write(token, None)
+            answer.add(token, None)
             break
         known = begun = (token,)
-        guessed = tuple(guess((*page.token_ids, *begun)))[: page.room - 1]
-    bank = network.model.mask_queries
-    return page.answer(bank.new_zeros(0, *bank.shape))
+        draft = tuple(propose((*answer.token_ids, *begun)))[: answer.room - 1]
+    return answer.finish()
 
 
-class _Page:
+class _GeneratedAnswer:
     """The answer while it is written: its tokens, and where its phrases are."""
 
     def __init__(self, tokens: SpecialTokens, stop_ids: Collection[int], max_new_tokens: int) -> None:
@@ -144,7 +133,7 @@ class _Page:
         """What is written so far."""
         return tuple(self._written)
 
-    def write(self, token: int, queries: Tensor | None) -> None:
+    def add(self, token: int, queries: Tensor | None) -> None:
         """Add a token, with the states [K, D] of the queries that are injected behind it if it ends a phrase."""
         end = len(self._written)
         self._written.append(token)
@@ -154,7 +143,7 @@ class _Page:
         if token in (self._tokens.ref_start, self._tokens.ref_end):
             self._start = end + 1
 
-    def answer(self, no_states: Tensor) -> Answer:
-        """What was written; `no_states` [0, K, D] stands in where there is no phrase."""
-        states = torch.stack(self._query_states) if self._query_states else no_states
+    def finish(self) -> Answer:
+        """What was written."""
+        states = torch.stack(self._query_states) if self._query_states else None
         return Answer(tuple(self._written), tuple(self._spans), states)

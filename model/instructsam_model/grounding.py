@@ -10,13 +10,16 @@ h w the mask grid.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import Sam3Config, Sam3Model
-from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy, inverse_sigmoid
+from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy
+
+from instructsam_model.boxes import BoxPath
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,26 @@ class GroundingModel(nn.Module):
         del self.model.text_encoder
         decoder = self.model.detr_decoder
         del decoder.presence_token, decoder.presence_head, decoder.presence_layer_norm
+        self.boxes = BoxPath(decoder)
         masks = self.model.mask_decoder
         masks.instance_projection = PointwiseConv(masks.instance_projection)
         masks.semantic_projection = PointwiseConv(masks.semantic_projection)
 
     def encode(self, pixel_values: Tensor) -> VisionFeatures:
         """Encode pictures [B, 3, S, S]."""
-        features = self.model.vision_encoder(pixel_values)
+        encoder = self.model.vision_encoder
+        states = encoder.backbone(pixel_values).last_hidden_state  # [B, S, C]
+        side = math.isqrt(states.shape[1])
+        return self.pyramid(states.unflatten(1, (side, side)).permute(0, 3, 1, 2))
+
+    def pyramid(self, states: Tensor) -> VisionFeatures:
+        """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]."""
+        neck = self.model.vision_encoder.neck
         # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
-        return VisionFeatures(tuple(features.fpn_hidden_states[:-1]), features.fpn_position_encoding[:-1][-1])
+        maps = tuple(layer(states) for layer in neck.fpn_layers[:-1])
+        # Built in float32: in bfloat16 the positions themselves would be rounded, and with them every wave.
+        positions = neck.position_encoding(maps[-1].shape, maps[-1].device, torch.float32)
+        return VisionFeatures(maps, positions.to(maps[-1].dtype))
 
     def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """Decode the slots of P phrases in one pass.
@@ -128,20 +142,20 @@ class GroundingModel(nn.Module):
 
     def _detect(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """DETR encoder, DETR decoder, scores and masks."""
-        # Given in four dimensions, `transformers` need not look whether anything is masked, for which the host waits.
-        text_visible = phrase_mask[:, None, None]  # [P, 1, 1, L]
-        # Flattened, the coarsest map and its positions are [P, S, C].
+        # Additive and made once: a boolean mask would be converted again by every attention. [P, 1, 1, L]
+        text_bias = torch.zeros_like(phrase_mask, dtype=phrases.dtype).masked_fill(~phrase_mask, -torch.inf)
+        text_bias = text_bias[:, None, None]
+        # The coarsest map and its positions as rows, [P, S, C].
         memory, positions = vision.maps[-1].flatten(2).mT, vision.positions.flatten(2).mT
         for layer in self.model.detr_encoder.layers:
-            memory = layer(memory, phrases, positions, prompt_cross_attn_mask=text_visible)
-        side_hw = (vision.maps[-1].shape[-2], vision.maps[-1].shape[-1])
-        states, refined_xyxy = self._decode(queries, memory, positions, side_hw, phrases, text_visible)
+            memory = layer(memory, phrases, positions, prompt_cross_attn_mask=text_bias)
+        states, refined_xyxy = self._decode(queries, memory, positions, phrases, text_bias)
         masks = self.model.mask_decoder(
             decoder_queries=states,
             backbone_features=list(vision.maps),
             encoder_hidden_states=memory,
             prompt_features=phrases,
-            prompt_mask=text_visible,
+            prompt_mask=text_bias,
         )
         scores = self.score(states, phrases, phrase_mask)
         return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory)
@@ -152,26 +166,21 @@ class GroundingModel(nn.Module):
         return logits[0, ..., 0]
 
     def _decode(
-        self,
-        states: Tensor,
-        memory: Tensor,
-        memory_positions: Tensor,
-        side_hw: tuple[int, int],
-        phrases: Tensor,
-        text_visible: Tensor,
+        self, states: Tensor, memory: Tensor, memory_positions: Tensor, phrases: Tensor, text_bias: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Run the DETR decoder: states after its last layer [P, K, C], and boxes after each [layers, P, K, 4]."""
         decoder = self.model.detr_decoder
-        shape = tuple(torch.tensor(side) for side in side_hw)  # on the CPU: their values are asked for
-        boxes = decoder.reference_points.weight.sigmoid().expand(states.shape[0], -1, -1)
+        side = math.isqrt(memory.shape[1])
+        located_memory = memory + memory_positions  # the keys of every layer's look at the image
+        boxes = self.boxes.start(states.shape[0])
         output = states
         refined_xyxy = []
         for layer in decoder.layers:
-            positions = decoder.ref_point_head(decoder.position_encoding.encode_boxes(boxes).to(states.dtype))
-            box_bias = decoder._get_rpb_matrix(boxes, shape)  # [P, heads, K, S]
-            states = decode_layer(layer, states, positions, memory, memory_positions, box_bias, phrases, text_visible)
+            positions = self.boxes.embed(boxes, states.dtype)
+            box_bias = self.boxes.attention_bias(boxes, side, states.dtype)  # [P, heads, K, S]
+            states = decode_layer(layer, states, positions, memory, located_memory, box_bias, phrases, text_bias)
             output = decoder.output_layer_norm(states)
-            refined = (decoder.box_head(output) + inverse_sigmoid(boxes)).sigmoid()
+            refined = self.boxes.refine(output, boxes)
             refined_xyxy.append(box_cxcywh_to_xyxy(refined))
             boxes = refined.detach()  # each layer refines on its own: no gradient through the boxes before it
         return output, torch.stack(refined_xyxy)
@@ -182,22 +191,20 @@ def decode_layer(
     states: Tensor,
     positions: Tensor,
     memory: Tensor,
-    memory_positions: Tensor,
+    located_memory: Tensor,
     box_bias: Tensor,
     phrases: Tensor,
-    text_visible: Tensor,
+    text_bias: Tensor,
 ) -> Tensor:
     """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalise."""
     located = states + positions
     attended, _ = layer.self_attn(located, located, states)
     states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
 
-    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_visible)
+    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_bias)
     states = layer.text_cross_attn_layer_norm(states + layer.text_cross_attn_dropout(attended))
 
-    attended, _ = layer.vision_cross_attn(
-        states + positions, memory + memory_positions, memory, attention_mask=box_bias
-    )
+    attended, _ = layer.vision_cross_attn(states + positions, located_memory, memory, attention_mask=box_bias)
     states = layer.vision_cross_attn_layer_norm(states + layer.vision_cross_attn_dropout(attended))
 
     decoded: Tensor = layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))

@@ -224,6 +224,20 @@ class InstructSAM(nn.Module):
             place_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
         )
 
+    def ground_nothing(self) -> Prediction:
+        """What there is to an answer without a phrase: no slots."""
+        bank, width = self.model.mask_queries, self.config.out_dim
+        detections = no_detections(bank.new_zeros(0, len(bank), width), bank.new_zeros(0, 0, width), self.mask_grid)
+        return Prediction(
+            mask_logits=detections.mask_logits,
+            score_logits=detections.score_logits,
+            refined_xyxy=detections.refined_xyxy,
+            query_states=bank.new_zeros(0, *bank.shape),
+            query_embeds=detections.states,
+            phrase_embeds=bank.new_zeros(0, 0, width),
+            region_logits=detections.region_logits,
+        )
+
     def _detect(
         self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, slots: SharedSlots | None
     ) -> Detections:

@@ -24,7 +24,7 @@ from transformers import (
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, FrameError
 from instructsam_model.inputs import Pixels
-from instructsam_model.lookup import Lookup
+from instructsam_model.prompt_lookup import AnswerTokens, PromptLookup
 
 MAX_PHRASE_TOKENS = 32
 _MARKER = '\N{OBJECT REPLACEMENT CHARACTER}'
@@ -104,10 +104,13 @@ class Preprocessor:
         """
         return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
 
-    def lookup(self, instruction_ids: Sequence[int], phrase_end: int) -> Lookup:
-        """What an answer may copy from what `instruction` gives."""
-        text_ids = instruction_ids[: len(instruction_ids) - len(self.prompt.after_text)]
-        return Lookup(text_ids, phrase_end, lambda token: self.decode([token]))
+    def prompt_lookup(self, text: str, special: AnswerTokens) -> PromptLookup:
+        """Proposes what an answer may copy from an instruction."""
+
+        def encode(part: str) -> list[int]:
+            return self.text(part, split_special_tokens=True)
+
+        return PromptLookup(text, special, encode, lambda token: self.decode([token]))
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
         """Token ids of bare text."""

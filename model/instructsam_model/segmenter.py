@@ -8,21 +8,27 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from instructsam_model import embedded
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
+from instructsam_model.engine.choose import check_engine, choose_engine
+from instructsam_model.engine.engine import Engine
+from instructsam_model.engine.tokens import ImagePrompt
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.generation import Answer, read_picture, write_answer
+from instructsam_model.generation import Answer, generate, lay_out_image
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.incremental_decoder import IncrementalDecoder, Mark
 from instructsam_model.inputs import Pixels
 from instructsam_model.memory import Asked, Memory
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
+from instructsam_model.prompt_lookup import AnswerTokens
 from instructsam_model.protocol import get_protocol
-from instructsam_model.reader import Prefix
+from instructsam_model.stages import stage
 from instructsam_model.steadiness import Thumbnail
 
 logger = logging.getLogger(__name__)
@@ -30,15 +36,26 @@ logger = logging.getLogger(__name__)
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
+WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
+
+
 @dataclass
 class _Seen:
-    """A frame, and what has been made of it: the language model reads it only when it is asked."""
+    """A frame, and what has been made of it: the language model sees it only when it is asked.
+
+    Attributes:
+        frame: by its identity further instructions find what is here.
+        pixels: both encoders' inputs.
+        thumbnail: for change detection, where answers may be reused.
+        vision: SAM3's features.
+        prompt: set once the engine has opened the image for the language model.
+    """
 
     frame: Frame
     pixels: Pixels
     thumbnail: Thumbnail | None
     vision: VisionFeatures
-    prefix: Prefix | None = None
+    prompt: ImagePrompt | None = None
 
 
 class InstructSAMSegmenter:
@@ -49,13 +66,14 @@ class InstructSAMSegmenter:
     Args:
         network: in evaluation mode.
         preprocessor: of its checkpoint.
+        engine: that runs it; None for the one that `choose_engine` finds.
         protocol: see `InferenceProtocol`.
         selection: default thresholds.
         max_new_tokens: longest answer.
-        reuse_answers: keep the last answers as drafts, see `write_answer`: an instruction that stands over many frames
+        reuse_answers: keep the last answers as drafts, see `generate`: an instruction that stays over many frames
             costs the language model one pass a frame. The answers are the same but for rounding, which depends on what
             was asked before.
-        steady_frames: while the picture of a camera hardly changes, so many frames may be answered with what the
+        steady_frames: while the image of a camera hardly changes, so many frames may be answered with what the
             language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
             `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
     """
@@ -65,6 +83,7 @@ class InstructSAMSegmenter:
         network: InstructSAM,
         preprocessor: Preprocessor,
         *,
+        engine: Engine | None = None,
         protocol: str = 'trained',
         selection: Selection | None = None,
         max_new_tokens: int = 256,
@@ -73,6 +92,7 @@ class InstructSAMSegmenter:
     ) -> None:
         self.network = network
         self.preprocessor = preprocessor
+        self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
@@ -91,7 +111,8 @@ class InstructSAMSegmenter:
         """
         prediction, timings = self._predict(frame, instruction)
         start = time.perf_counter()
-        instances = select_instances(prediction, frame.size_wh, selection or self.selection)
+        with stage('postprocess'):
+            instances = select_instances(prediction, frame.size_wh, selection or self.selection)
         timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,
@@ -106,6 +127,23 @@ class InstructSAMSegmenter:
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
         """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
         return self._predict(frame, instruction)[0]
+
+    @torch.inference_mode()
+    def warm_up(self, size_wh: tuple[int, int]) -> None:
+        """Compile and capture what frames of a size need; nothing is remembered of it.
+
+        Raises:
+            FrameError: the size is not one that the network can see.
+        """
+        blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
+        pixels = self.preprocessor.pixels(blank, self.network.device)
+        self._seen = None
+        self.engine.prepare(pixels, self._lay_out(pixels))
+        memory, self._memory = self._memory, Memory(reuse_answers=False, steady_frames=0)
+        try:
+            self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
+        finally:
+            self._memory, self._seen = memory, None
 
     def device_memory_bytes(self) -> int | None:
         """GPU memory that this process has taken for tensors; None where the network runs without one."""
@@ -129,30 +167,40 @@ class InstructSAMSegmenter:
         """Let SAM3 encode a frame, unless it is the one encoded last."""
         if self._seen is None or self._seen.frame is not frame:
             self._seen = None  # lets go of the last frame's memory before the next one's is needed
-            pixels = self.preprocessor.pixels(frame, self.network.device)
-            vision = self.network.model.grounding_model.encode(pixels.sam3.to(self.network.dtype))
+            with stage('preprocess'):
+                pixels = self.preprocessor.pixels(frame, self.network.device)
+            with stage('sam3 vision'):
+                vision = self.engine.encode(pixels)
             self._seen = _Seen(frame, pixels, self._memory.look(frame), vision)
         return self._seen
 
     def _write(self, seen: _Seen, instruction: Instruction) -> Answer:
-        """Let the language model read the picture, unless it has, and answer."""
-        if seen.prefix is None:
-            prefix_ids = self.preprocessor.image_prefix(seen.pixels.grid_thw)
-            seen.prefix = read_picture(self.network, seen.pixels, prefix_ids, self._protocol)
+        """Let the language model see the image, unless it has, and answer."""
+        is_known = seen.prompt is not None
+        if seen.prompt is None:
+            prompt = self._lay_out(seen.pixels)
+            with stage('qwen vision'):
+                self.engine.open_image(seen.pixels, prompt)
+            seen.prompt = prompt
+        special, stop_ids = self.network.config.tokens, self.network.config.stop_tokens
+        end_tokens = AnswerTokens(special.ref_start, special.ref_end, stop_ids[0] if stop_ids else -1)
+        start = Mark(len(seen.prompt), seen.prompt.next_position)
         asked = _asked(seen.frame, instruction)
-        instruction_ids = self.preprocessor.instruction(instruction.text)
-        answer = write_answer(
-            self.network,
-            seen.prefix,
-            instruction_ids,
-            stop_ids=self.network.config.stop_tokens,
+        answer = generate(
+            IncrementalDecoder(self.engine, self._protocol, start, image_is_read=is_known),
+            self.preprocessor.instruction(instruction.text),
+            special,
+            stop_ids=stop_ids,
             max_new_tokens=self.max_new_tokens,
-            protocol=self._protocol,
-            draft=self._memory.draft(asked),
-            guess=self.preprocessor.lookup(instruction_ids, self.network.config.tokens.ref_end).after,
+            draft_ids=self._memory.draft(asked),
+            propose=self.preprocessor.prompt_lookup(instruction.text, end_tokens).propose,
         )
         self._memory.keep(asked, answer, seen.thumbnail)
         return answer
+
+    def _lay_out(self, pixels: Pixels) -> ImagePrompt:
+        prompt_ids = self.preprocessor.image_prefix(pixels.grid_thw)
+        return lay_out_image(prompt_ids, pixels.grid_thw, self.network.config, self._protocol)
 
     def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
         """Decode the slots of an answer's phrases, all in one pass of SAM3."""
@@ -164,11 +212,11 @@ class InstructSAMSegmenter:
             ids = answer.token_ids[max(start - delimiter, 0) : end + delimiter][:MAX_PHRASE_TOKENS]
             phrase_ids[row, : len(ids)] = torch.tensor(ids)
             phrase_mask[row, : len(ids)] = True
-        device = self.network.device
-        owner = torch.zeros(count, dtype=torch.long, device=device)
-        prediction = self.network.ground(
-            vision.select(owner), answer.query_states, phrase_ids.to(device), phrase_mask.to(device)
-        )
+        with stage('sam3 decode'):
+            if answer.query_states is None:
+                prediction = self.network.ground_nothing()
+            else:
+                prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
         phrases = tuple(
             self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans
         )
@@ -193,6 +241,7 @@ def load_segmenter(
     *,
     device: str = 'auto',
     dtype: str = 'auto',
+    engine: str = 'auto',
     protocol: str = 'trained',
     selection: Selection | None = None,
     max_new_tokens: int = 256,
@@ -208,6 +257,7 @@ def load_segmenter(
             small network of this package, which knows simulated tabletops; the log says so.
         device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` (as stored; the small network in float32), `float32`, `bfloat16` or `float16`.
+        engine: `auto`, `eager` or `compiled`, see `choose_engine`.
         protocol: `trained` or `released`, see `InferenceProtocol`.
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
@@ -222,6 +272,7 @@ def load_segmenter(
     """
     torch_device = parse_device(device)
     get_protocol(protocol)
+    check_engine(engine)
     if dtype != 'auto' and dtype not in DTYPES:
         raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
     if not checkpoint:
@@ -236,6 +287,7 @@ def load_segmenter(
     return InstructSAMSegmenter(
         network,
         preprocessor,
+        engine=choose_engine(network, engine),
         protocol=protocol,
         selection=selection,
         max_new_tokens=max_new_tokens,

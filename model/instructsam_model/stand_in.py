@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
 from instructsam_model.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
 from instructsam_model.datatypes import Selection
+from instructsam_model.engine.choose import choose_engine
+from instructsam_model.engine.engine import Engine
+from instructsam_model.engine.tokens import Tokens
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.segmenter import InstructSAMSegmenter
@@ -24,49 +27,37 @@ PHRASE = 'the red box left of the green ball'
 """What is answered: its first tokens, over and over if it is to be longer."""
 
 
-class ScriptedHead(nn.Module):
-    """Computes its logits for real, then says what the script says: random weights never write a phrase.
+class ScriptedEngine:
+    """An `Engine` that computes everything for real, then says what the script says: random weights write no phrase.
 
-    It takes the place of the network's own head, and listens to what the network is given to read, for of a guess only
-    what the script says counts as said.
+    Args:
+        engine: that computes.
+        script: token ids of the answer, a stop token at the end; begun again for the next answer.
     """
 
-    def __init__(self, network: InstructSAM, script: Sequence[int]) -> None:
-        super().__init__()
-        self.head = network.lm_head
-        self.script = script
-        self._injected = {network.config.tokens.mask_start, network.config.tokens.mask_end, network.config.tokens.query}
+    def __init__(self, engine: Engine, script: Sequence[int]) -> None:
+        self.network = engine.network
+        self.encode = engine.encode
+        self.open_image = engine.open_image
+        self.ground = engine.ground
+        self.prepare = engine.prepare
+        self._engine = engine
+        self._script = script
         self._step = 0
-        self._heard: list[Tensor] = []
-        self._handle = network.model.language_model.embed_tokens.register_forward_hook(self._hear)
-        network.lm_head = self  # type: ignore[assignment]
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Logits of states [D] or [1 + G, D], behind what is certain and behind each of G guessed tokens."""
-        logits: Tensor = self.head(states)
-        rows = logits.view(-1, logits.shape[-1])
-        said = [self.script[(self._step + row) % len(self.script)] for row in range(len(rows))]
-        for row, token in zip(rows, said, strict=True):
-            row[token] = torch.inf
-        pairs = enumerate(zip(self._guess(len(rows) - 1), said, strict=False))
-        right = next((row for row, (guessed, token) in pairs if guessed != token), len(rows) - 1)
+    def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
+        """One pass, whose next tokens are the script's as far as the draft tokens are."""
+        computed, states = self._engine.read(tokens, rows)
+        said = [self._script[(self._step + row) % len(self._script)] for row in range(len(computed))]
+        special = self.network.config.tokens
+        # The last row of a phrase's end is that of the block behind it.
+        drafted = [special.ref_end if tokens.ids[row] == special.mask_end else tokens.ids[row] for row in rows[1:]]
+        pairs = enumerate(zip(drafted, said, strict=False))
+        right = next((number for number, (draft, token) in pairs if draft != token), len(drafted))
         self._step += right + 1
-        if self._step >= len(self.script):  # begin again
+        if self._step >= len(self._script):
             self._step = 0
-        return logits
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._handle.remove()
-
-    def _hear(self, _: nn.Module, arguments: tuple[Tensor, ...], __: Tensor) -> None:
-        self._heard.append(arguments[0])  # not looked at before the next token is asked for: that would stop a GPU
-
-    def _guess(self, count: int) -> list[int]:
-        """The last tokens that were read, but for injected ones."""
-        texts = [heard.flatten().tolist() for heard in self._heard]
-        self._heard.clear()
-        return [ids for ids in texts if ids and ids[-1] not in self._injected][-1][-count:] if count else []
+        return said, states
 
 
 def stand_in(
@@ -78,6 +69,7 @@ def stand_in(
     phrase_tokens: int = 6,
     phrases: int = 1,
     num_queries: int | None = None,
+    engine: str = 'auto',
     reuse_answers: bool = False,
     steady_frames: int = 0,
 ) -> InstructSAMSegmenter:
@@ -91,6 +83,7 @@ def stand_in(
         phrase_tokens: of each phrase.
         phrases: of each answer.
         num_queries: K; None for that of the architecture.
+        engine: see `choose_engine`.
         reuse_answers: as of `load_segmenter`.
         steady_frames: likewise.
 
@@ -109,11 +102,11 @@ def stand_in(
     phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
-    ScriptedHead(network, [*script, stop])
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
     return InstructSAMSegmenter(
         network,
         preprocessor,
+        engine=ScriptedEngine(choose_engine(network, engine), [*script, stop]),
         selection=Selection(min_score=0.0),
         reuse_answers=reuse_answers,
         steady_frames=steady_frames,

@@ -1,0 +1,99 @@
+"""The boxes of SAM3's DETR decoder: their embedding, the attention bias they cause, and their refinement, in float32.
+
+A box is a few numbers of which the last bits matter: in half precision a coordinate of a 1280 pixel image has steps of
+4 pixels, and every layer of the decoder adds its own rounding. The parameters stay in the decoder under their published
+names; `keep_float32` leaves them in float32 where the rest of the network is in half precision, and autocast is off in
+here. The formulas are SAM3's (DAB-DETR, Liu et al., 2022, for the embedding; box relative position bias, log scaled),
+with the steps that all coordinates share done once.
+
+Notation: P phrases, K queries, C SAM3's hidden size, F = C / 2 features of a coordinate, S = side * side positions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoder, box_cxcywh_to_xyxy, inverse_sigmoid
+
+FLOAT32_MODULES = ('reference_points', 'ref_point_head', 'box_rpb_embed_x', 'box_rpb_embed_y', 'box_head')
+"""Of the decoder: whatever a box passes through."""
+
+
+def keep_float32(decoder: nn.Module) -> None:
+    """Hold the parameters of the box path in float32, whatever the rest of the decoder is in."""
+    for name in FLOAT32_MODULES:
+        getattr(decoder, name).float()
+
+
+class BoxPath:
+    """The way of the boxes through a decoder, whose parameters it uses.
+
+    Args:
+        decoder: SAM3's DETR decoder.
+    """
+
+    def __init__(self, decoder: Sam3DetrDecoder) -> None:
+        self._decoder = decoder
+
+    def start(self, phrases: int) -> Tensor:
+        """The learned reference boxes, [P, K, 4]: center x, center y, width, height, 0..1, float32."""
+        boxes: Tensor = self._decoder.reference_points.weight.float().sigmoid()
+        return boxes.expand(phrases, -1, -1)
+
+    def embed(self, boxes_cxcywh: Tensor, dtype: torch.dtype) -> Tensor:
+        """Position embedding of the queries: sines of each coordinate at F wave lengths, through an MLP.
+
+        Args:
+            boxes_cxcywh: float32 [P, K, 4].
+            dtype: of the result.
+
+        Returns:
+            [P, K, C].
+        """
+        encoding = self._decoder.position_encoding
+        features = encoding.num_position_features
+        step = torch.arange(features, dtype=torch.float32, device=boxes_cxcywh.device)
+        wave_length = encoding.temperature ** (2 * torch.div(step, 2, rounding_mode='floor') / features)  # [F]
+        angles = (boxes_cxcywh * encoding.scale).unsqueeze(-1) / wave_length  # [P, K, 4, F]
+        waves = torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-2)  # [P, K, 4, F]
+        x, y, width, height = waves.unbind(2)
+        with _autocast_off(boxes_cxcywh):
+            embedded: Tensor = self._decoder.ref_point_head(torch.cat((y, x, width, height), dim=-1))
+        return embedded.to(dtype)
+
+    def attention_bias(self, boxes_cxcywh: Tensor, side: int, dtype: torch.dtype) -> Tensor:
+        """How much each position of a square feature map is favored by the head, by its distances to the box's edges.
+
+        Args:
+            boxes_cxcywh: float32 [P, K, 4].
+            side: of the feature map, positions.
+            dtype: of the result.
+
+        Returns:
+            [P, heads, K, S].
+        """
+        # Both axes in the same operations; contiguous, for the MLPs take them apart again: [axis, P, K, edge]
+        edges = box_cxcywh_to_xyxy(boxes_cxcywh).unflatten(-1, (2, 2)).permute(3, 0, 1, 2).contiguous()
+        grid = torch.arange(side, dtype=torch.float32, device=boxes_cxcywh.device) / side
+        distance = (grid.unsqueeze(-1) - edges.unsqueeze(-2)) * 8  # [axis, P, K, side, edge]
+        logarithmic = distance.sign() * torch.log2(distance.abs() + 1.0) / math.log2(8)
+        with _autocast_off(boxes_cxcywh):
+            along_x = self._decoder.box_rpb_embed_x(logarithmic[0])  # [P, K, side, heads]
+            along_y = self._decoder.box_rpb_embed_y(logarithmic[1])
+        # Contiguous, so that the sum is: one addition writes the map of each head as the attention kernels want it.
+        along_x, along_y = (
+            along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y)
+        )  # [P, heads, K, side]
+        return (along_y.unsqueeze(-1) + along_x.unsqueeze(-2)).flatten(-2).to(dtype)
+
+    def refine(self, normalized_states: Tensor, boxes_cxcywh: Tensor) -> Tensor:
+        """Move the boxes by what the states [P, K, C] say: float32 [P, K, 4]."""
+        with _autocast_off(boxes_cxcywh):
+            shift: Tensor = self._decoder.box_head(normalized_states.float())
+        return (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
+
+
+def _autocast_off(tensor: Tensor) -> torch.autocast:
+    return torch.autocast(tensor.device.type, enabled=False)

@@ -1,0 +1,84 @@
+"""Which kernels `scaled_dot_product_attention` takes on an NVIDIA GPU of the Ampere generation or later.
+
+torch asks the driver, which is not there; the rules are those of `aten/src/ATen/native/transformers`: flash attention
+without a mask in half precision, memory-efficient attention otherwise, and products of matrices where neither can.
+cuDNN's attention is left out: it plans anew for every pair of lengths, and the engine does not allow it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+aten = torch.ops.aten
+MOST_WIDE = 256
+"""Of a head, for flash attention."""
+ALIGNED = 16
+"""Elements of a row of the mask, for memory-efficient attention."""
+
+
+def choose_kernel(
+    query: Tensor, key: Tensor, mask: Tensor | None, *, is_causal: bool = False, enable_gqa: bool = False
+) -> str:
+    """`flash`, `efficient` or `math`, for queries [B, heads, T, width] and keys [B, heads, S, width]."""
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    uneven = is_causal and query.shape[-2] != key.shape[-2]
+    flash = half and mask is None and query.shape[-1] <= MOST_WIDE and query.dim() == 4 and not uneven
+    if flash and torch.backends.cuda.flash_sdp_enabled():
+        return 'flash'
+    grouped = enable_gqa and query.shape[-3] != key.shape[-3]
+    aligned = query.shape[-1] % (8 if half else 4) == 0
+    efficient = not grouped and aligned and query.dim() == 4 and not (mask is not None and mask.requires_grad)
+    return 'efficient' if efficient and torch.backends.cuda.mem_efficient_sdp_enabled() else 'math'
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`scaled_dot_product_attention` of CUDA tensors; the same arguments."""
+    kernel = choose_kernel(query, key, attn_mask, is_causal=is_causal, enable_gqa=enable_gqa)
+    if kernel == 'math':
+        return torch._scaled_dot_product_attention_math(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )[0]
+    if kernel == 'flash':
+        return _attend_flash(query, key, value, dropout_p, is_causal, scale)
+    bias = None if attn_mask is None else _as_bias(attn_mask, query, key)
+    lse = torch.is_grad_enabled() and any(each.requires_grad for each in (query, key, value))
+    attended: Tensor = aten._scaled_dot_product_efficient_attention.default(
+        query, key, value, bias, lse, dropout_p, is_causal, scale=scale
+    )[0]
+    return attended
+
+
+def _attend_flash(
+    query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: float | None
+) -> Tensor:
+    """Flash attention, whose heads are a multiple of 8 wide."""
+    width = query.shape[-1]
+    if padding := -width % 8:
+        query, key, value = (F.pad(each, (0, padding)) for each in (query, key, value))
+    scale = 1 / math.sqrt(width) if scale is None else scale
+    attended: Tensor = aten._scaled_dot_product_flash_attention.default(
+        query, key, value, dropout_p, is_causal, False, scale=scale
+    )[0]
+    return attended[..., :width]
+
+
+def _as_bias(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """What is added to the scores, [B, heads, T, S]; a mask of bool is converted, rows are aligned."""
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), -math.inf)
+    if padding := -mask.shape[-1] % ALIGNED:
+        mask = F.pad(mask, (0, padding))[..., :-padding]
+    return mask.expand(*query.shape[:-1], key.shape[-2])

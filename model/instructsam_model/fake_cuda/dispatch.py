@@ -1,0 +1,134 @@
+"""Sees every operation of torch: computes those of the CPU, fakes and records those of CUDA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_map
+
+from instructsam_model.fake_cuda.cost import count_bytes, count_flops, count_launches
+from instructsam_model.fake_cuda.indexing import BY_INDEX, as_integers, fill_where, fills
+from instructsam_model.fake_cuda.known import really
+from instructsam_model.fake_cuda.mixed import check_devices
+from instructsam_model.fake_cuda.place import find_place
+from instructsam_model.fake_cuda.transfers import copy_between, crosses
+
+if TYPE_CHECKING:
+    from instructsam_model.fake_cuda.recorder import FakeCuda
+
+aten = torch.ops.aten
+
+SHAPED_BY_DATA = {
+    aten._unique2,
+    aten.bincount,
+    aten.equal,
+    aten.masked_select,
+    aten.nonzero,
+    aten.unique_consecutive,
+    aten.unique_dim,
+}
+"""The shape of what they give depends on values: the host waits for the device to know it."""
+ONE_KERNEL = {aten._fused_rms_norm}
+"""Have a kernel for CUDA although they could be made of others."""
+
+
+class Dispatch(TorchDispatchMode):
+    """Above a `FakeTensorMode`, which knows what shapes come out."""
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        super().__init__()
+        self._cuda = cuda
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func.namespace in ('prim', 'profiler'):
+            return func(*args, **kwargs)
+        packet = func._overloadpacket
+        flat = tree_flatten((args, kwargs))[0]
+        if not any(isinstance(each, FakeTensor) or _names_cuda(each) for each in flat):
+            return self._on_cpu(func, args, kwargs)
+        if func._can_decompose() and packet not in ONE_KERNEL:  # so that what is counted is what is launched
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        return self._on_cuda(func, args, kwargs, [each for each in flat if isinstance(each, Tensor)])
+
+    def _on_cpu(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute for real."""
+        pinned = kwargs.pop('pin_memory', False)
+        with _disable_current_modes():
+            out = func(*args, **kwargs)
+        if pinned:
+            self._cuda.pinned.mark(out)
+        if count_launches(func, args, out):
+            self._cuda.note('cpu', _name(func))
+        return out
+
+    def _on_cuda(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
+        packet = func._overloadpacket
+        if packet is aten._local_scalar_dense:
+            self._cuda.note('wait', 'item', launches=1)
+            with really():
+                return self._cuda.read(args[0]).item()
+        if crosses(func, args, kwargs):
+            return copy_between(self._cuda, func, args, kwargs)
+        if packet in BY_INDEX:
+            with self:
+                if fills(func, args):
+                    return fill_where(*args[:3])
+                args = (args[0], as_integers(args[0], args[1]), *args[2:])
+        if packet in SHAPED_BY_DATA or (packet is aten.repeat_interleave and kwargs.get('output_size') is None):
+            return self._shaped_by_data(func, args, kwargs)
+        check_devices(func, tensors)
+        try:
+            out = func(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise NotImplementedError(
+                f'{_name(func)} at {find_place()}: what it gives depends on values, and this harness does not know '
+                f'{_name(func)}: add it to SHAPED_BY_DATA in {__name__}'
+            ) from error
+        self._cuda.values.follow(func, args, kwargs, out)
+        self._note(func, args, kwargs, out)
+        return out
+
+    def _shaped_by_data(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute with what is known, and with made-up values of what is not; the host waits for the result."""
+        cuda = self._cuda
+        tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, FakeTensor)]
+        known = all(cuda.values.get(each) is not None for each in tensors)
+        cuda.note('wait', _name(func), launches=2)
+        arguments, options = tree_map(
+            lambda each: cuda.read(each) if isinstance(each, Tensor) else each, (args, kwargs)
+        )
+        with really():
+            out = func(*arguments, **options)
+        return tree_map(lambda each: cuda.wrap(each, known=known) if isinstance(each, Tensor) else each, out)
+
+    def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        cuda = self._cuda
+        results = [each for each in tree_flatten(out)[0] if isinstance(each, Tensor)]
+        for each in results:
+            cuda.memory.track(each, capturing=cuda.is_capturing)
+        cuda.note_memory()
+        launches = count_launches(func, args, out)
+        more: dict[str, Any] = {}
+        if results:
+            more = {'dtype': str(results[0].dtype).removeprefix('torch.'), 'shape': tuple(results[0].shape)}
+        if not launches:
+            cuda.note('view', _name(func), **more)
+            return
+        flops, moved = count_flops(func, args, kwargs, out), count_bytes(func, args, kwargs, out)
+        cuda.note('kernel', _name(func), launches=launches, flops=flops, bytes=moved, **more)
+
+
+def _name(func: Any) -> str:
+    return str(func._overloadpacket.__name__)
+
+
+def _names_cuda(value: Any) -> bool:
+    return isinstance(value, torch.device) and value.type == 'cuda'

@@ -1,0 +1,49 @@
+"""Indexing by tensors as CUDA does it: a mask of bool becomes the integers where it is True, for which the host waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from instructsam_model.fake_cuda.known import really
+
+aten = torch.ops.aten
+
+BY_INDEX = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
+_MASKS = (torch.bool, torch.uint8)
+
+
+def as_integers(tensor: Tensor, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Indices of a tensor on its device, and integers; each step that takes a wait is an operation of its own."""
+    integers: list[Tensor | None] = []
+    for index in indices:
+        if index is None:
+            integers.append(index)
+            continue
+        moved = index.to(tensor.device)
+        integers += moved.nonzero().unbind(1) if moved.dtype in _MASKS else [moved]
+    return integers
+
+
+def fills(func: Any, args: tuple[Any, ...]) -> bool:
+    """Does torch turn it into `masked_fill_`: one mask, and one number that the host knows?"""
+    if func._overloadpacket not in (aten.index_put_, aten._index_put_impl_):
+        return False
+    masks = [each for each in args[1] if each is not None]
+    accumulates = len(args) > 3 and args[3]
+    known = args[2].numel() == 1 and args[2].device.type == 'cpu'
+    return len(masks) == 1 and masks[0].dtype in _MASKS and known and not accumulates
+
+
+def fill_where(tensor: Tensor, indices: Sequence[Tensor | None], value: Tensor) -> Tensor:
+    """Fill where the mask among the indices is True; it stands for as many dimensions as it has."""
+    before = next(number for number, each in enumerate(indices) if each is not None)
+    mask = indices[before]
+    assert mask is not None
+    behind = tensor.dim() - before - mask.dim()
+    with really():
+        number = value.reshape(())
+    return tensor.masked_fill_(mask.reshape(*[1] * before, *mask.shape, *[1] * behind), number)
