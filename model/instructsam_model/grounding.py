@@ -114,16 +114,20 @@ class GroundingModel(nn.Module):
         encoder = self.model.vision_encoder
         states = encoder.backbone(pixel_values).last_hidden_state  # [B, S, C]
         side = math.isqrt(states.shape[1])
-        return self.pyramid(states.unflatten(1, (side, side)).permute(0, 3, 1, 2))
+        maps = self.pyramid(states.unflatten(1, (side, side)).permute(0, 3, 1, 2))
+        return VisionFeatures(maps, self.map_positions(maps[-1]))
 
-    def pyramid(self, states: Tensor) -> VisionFeatures:
-        """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]."""
-        neck = self.model.vision_encoder.neck
+    def pyramid(self, states: Tensor) -> tuple[Tensor, ...]:
+        """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]; finest first."""
         # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
-        maps = tuple(layer(states) for layer in neck.fpn_layers[:-1])
+        return tuple(layer(states) for layer in self.model.vision_encoder.neck.fpn_layers[:-1])
+
+    def map_positions(self, feature_map: Tensor) -> Tensor:
+        """Position encoding of a map [B, C, h, w], likewise."""
         # Built in float32: in bfloat16 the positions themselves would be rounded, and with them every wave.
-        positions = neck.position_encoding(maps[-1].shape, maps[-1].device, torch.float32)
-        return VisionFeatures(maps, positions.to(maps[-1].dtype))
+        encode = self.model.vision_encoder.neck.position_encoding
+        positions: Tensor = encode(feature_map.shape, feature_map.device, torch.float32)
+        return positions.to(feature_map.dtype)
 
     def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """Decode the slots of P phrases in one pass.

@@ -55,6 +55,15 @@ class Prediction:
     answer_logits: Tensor | None = None
     place_logits: Tensor | None = None
 
+    def copy(self, count: int) -> Prediction:
+        """The first so many phrases, in memory of their own."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        kept = {
+            name: (value[:, :count] if name == 'refined_xyxy' else value[:count]).clone()
+            for name, value in tensors.items()
+        }
+        return replace(self, **kept)  # type: ignore[arg-type]  # tensors by name
+
     @property
     def scores(self) -> Tensor:
         """Confidence of each slot, [P, K], 0..1."""
