@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from squares import SURE, logits_of, square
+from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_training.points import choose_points, read_points, sample_points
-from instructsam_training.terms import box_losses, corner_losses, mask_losses, place_loss, region_loss, tight_boxes
+from instructsam_training.terms import (
+    box_losses,
+    corner_losses,
+    giou_loss,
+    mask_losses,
+    place_loss,
+    region_loss,
+    tight_boxes,
+)
 
 
 def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
@@ -67,6 +76,18 @@ def test_corner_losses_by_hand() -> None:
     losses['corners'].backward()
     assert layers.grad is not None
     assert layers.grad[0].any()  # the first layer is taught as well
+
+
+def test_generalised_iou_is_that_of_torchvision_with_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours, boxes = (torch.rand(2, 40, 4, generator=generator) for _ in range(2))  # some overlap, some are inside out
+    ours.requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    loss, expected = giou_loss(ours, boxes), generalized_box_iou_loss(theirs, boxes)
+    torch.testing.assert_close(loss, expected)
+    loss.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_a_region_is_all_instances_together_and_empty_without_any() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_training.points import sample_points
 
 DICE_SMOOTH = 1.0
+GIOU_SMOOTH = 1e-7
 
 
 def score_loss(score_logits: Tensor, wanted: Tensor) -> Tensor:
@@ -39,8 +39,30 @@ def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
 def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
     """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
     layers = len(predicted_xyxy)
-    overlap = generalized_box_iou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy), reduction='sum')
+    overlap = giou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy)).sum()
     return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
+
+
+def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:
+    """1 - generalised IoU of pairs of boxes, [..., 4] -> [...] (Rezatofighi et al., 2019).
+
+    As `torchvision.ops.generalized_box_iou_loss`, which indexes by bool, for which the host waits.
+    """
+    top_left = torch.maximum(predicted_xyxy[..., :2], boxes_xyxy[..., :2])
+    bottom_right = torch.minimum(predicted_xyxy[..., 2:], boxes_xyxy[..., 2:])
+    overlaps = (bottom_right > top_left).all(-1)
+    shared = torch.where(overlaps, _area(top_left, bottom_right), 0)
+    areas = [_area(boxes[..., :2], boxes[..., 2:]) for boxes in (predicted_xyxy, boxes_xyxy)]
+    union = areas[0] + areas[1] - shared
+    hull_start = torch.minimum(predicted_xyxy[..., :2], boxes_xyxy[..., :2])
+    hull = _area(hull_start, torch.maximum(predicted_xyxy[..., 2:], boxes_xyxy[..., 2:]))
+    return 1 - shared / (union + GIOU_SMOOTH) + (hull - union) / (hull + GIOU_SMOOTH)
+
+
+def _area(start_xy: Tensor, end_xy: Tensor) -> Tensor:
+    """Of boxes between two corners, [..., 2] each: [...]."""
+    width, height = (end_xy - start_xy).unbind(-1)
+    return width * height
 
 
 def region_loss(logits: Tensor, unions: Tensor) -> Tensor:
