@@ -30,8 +30,15 @@ from instructsam_training.targets import PhraseTarget
 from instructsam_training.throughput import make_step
 
 ALL_TERMS = LossOptions(corners=1.0, giou=1.0, region=1.0, place=1.0)
-STAGE = StageConfig('one', lora=LoraConfig(rank=2), gradient_checkpointing=False)
-KERNELS = {'whole': 2600, 'checkpointed': 3320, 'llm': 610, 'sam3': 3050, 'names': 3120, 'places': 1140}
+STAGE = StageConfig('one', lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False)
+STAGES = {
+    'whole': replace(STAGE, gradient_checkpointing=True),
+    'llm': replace(STAGE, part='llm'),
+    'sam3': replace(STAGE, part='sam3', losses=replace(PRESETS['released'], points=None, corners=1.0), muon=2.0),
+    'names': replace(STAGE, part='names'),
+    'places': replace(STAGE, part='places', rates=RatesConfig(sam3_vision=1e-5)),
+}
+KERNELS = {'whole': 3350, 'llm': 610, 'sam3': 3050, 'names': 2340, 'places': 1140}
 """Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
 WAITS = {'instructsam_training/matching.py', 'instructsam_training/step.py'}
 """Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
@@ -84,19 +91,9 @@ def waits(recording: Recording) -> list[str]:
     return sorted(re.sub(r':\d+.*', '', op.where) for op in recording.host_waits)
 
 
-@pytest.mark.parametrize(
-    ('name', 'stage'),
-    [
-        ('whole', STAGE),
-        ('checkpointed', replace(STAGE, gradient_checkpointing=True, losses=ALL_TERMS)),
-        ('llm', replace(STAGE, part='llm')),
-        ('sam3', replace(STAGE, part='sam3', losses=replace(PRESETS['released'], points=None, corners=1.0), muon=2.0)),
-        ('names', replace(STAGE, part='names', losses=ALL_TERMS, rates=RatesConfig(sam3_vision=1e-5))),
-        ('places', replace(STAGE, part='places', losses=ALL_TERMS, rates=RatesConfig(sam3_vision=1e-5))),
-    ],
-)
+@pytest.mark.parametrize(('name', 'stage'), STAGES.items())
 def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
-    recording = record(stage, independent=name == 'checkpointed')
+    recording = record(stage, independent=name == 'whole')
     slots = stage.part not in ('llm', 'places')
     allowed = WAITS if slots else {'instructsam_training/step.py'}
     assert waits(recording) == sorted(allowed), '\n'.join(map(str, recording.host_waits))
@@ -105,14 +102,14 @@ def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str,
 
 def test_kernels_an_image_fall_with_the_images_of_a_micro_batch() -> None:
     """So a step is not bound by launches: phrases and images are computed together."""
-    one, two = (record(replace(STAGE, part='sam3'), images).launches for images in (1, 2))
+    one, two = (record(STAGES['names'], images).launches for images in (1, 2))
     assert two < 1.1 * one
 
 
 def test_what_stays_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, 'HOST', (*batching.HOST, 'phrase_mask'))
     with pytest.raises(MixedDevicesError, match=r'instructsam_model/network\.py:\d+'):
-        take_step(replace(STAGE, part='sam3'))
+        take_step(STAGES['names'])
 
 
 def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +118,6 @@ def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest
 
     real = terms.dice
     monkeypatch.setattr(terms, 'dice', dice)
-    recording = take_step(replace(STAGE, part='sam3'))
+    recording = take_step(STAGES['names'])
     assert [op.name for op in recording.host_waits if 'instructsam_training' in op.where and 'test_' not in op.where]
     assert set(waits(recording)) - WAITS
