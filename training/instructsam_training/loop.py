@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from instructsam_model.checkpoint import build_empty, write_checkpoint
@@ -24,6 +25,7 @@ from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
 from instructsam_training.frozen import cast_frozen
+from instructsam_training.fused_norm import fuse_norms
 from instructsam_training.handover import hand_over
 from instructsam_training.interrupt import InterruptedRunError
 from instructsam_training.journal import Journal, draw_curves, peak_memory_gib
@@ -107,11 +109,7 @@ def start_run(
     accelerator: Accelerator, config: TrainConfig, stage: StageConfig, network: InstructSAM, folder: Path, steps: int
 ) -> Run:
     """Spread the network, with what learns chosen already, and its optimizer over the processes."""
-    if stage.gradient_checkpointing:
-        checkpoint_activations(network)
-    rounded = {}
-    if config.precision == 'bfloat16' and not config.frozen_float32:
-        rounded = cast_frozen(network, keep=accelerator.is_main_process)
+    rounded = prepare_network(network, config, stage, accelerator.device, keep=accelerator.is_main_process)
     model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
     return Run(
         accelerator=accelerator,
@@ -125,6 +123,23 @@ def start_run(
         num_queries=network.config.num_queries,
         rounded=rounded,
     )
+
+
+def prepare_network(
+    network: InstructSAM, config: TrainConfig, stage: StageConfig, device: torch.device, *, keep: bool
+) -> dict[str, Tensor]:
+    """Let a network, with what learns chosen already, compute as a stage asks for and as suits the device.
+
+    Returns:
+        As `cast_frozen`, which gets `keep`.
+    """
+    if stage.gradient_checkpointing:
+        checkpoint_activations(network)
+    if device.type == 'cuda':  # on a CPU it is no faster, and differs in the last bit
+        fuse_norms(network)
+    if config.precision == 'bfloat16' and not config.frozen_float32:
+        return cast_frozen(network, keep=keep)
+    return {}
 
 
 def resume(run: Run) -> None:

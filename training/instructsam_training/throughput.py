@@ -43,10 +43,9 @@ from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.config_file import read_config as read_run
 from instructsam_training.conversation import Span, Turn
-from instructsam_training.frozen import cast_frozen
 from instructsam_training.journal import peak_memory_gib
 from instructsam_training.launches import Launches, count_launches
-from instructsam_training.loop import checkpoint_activations
+from instructsam_training.loop import prepare_network
 from instructsam_training.one_process import start_alone
 from instructsam_training.step import take_step
 from instructsam_training.targets import PhraseTarget
@@ -216,17 +215,13 @@ def make_step(
     choose_trainable(network.train(), stage.rates, stage.lora)
     if stage.part == 'places':
         freeze_detector(network)
-    if stage.gradient_checkpointing:
-        checkpoint_activations(network)
-    bfloat16 = config.precision == 'bfloat16'
-    if bfloat16 and not config.frozen_float32:
-        cast_frozen(network, keep=False)
-    run = start_alone(network, stage, bfloat16=bfloat16)
+    prepare_network(network, config, stage, device, keep=False)
+    run = start_alone(network, stage, bfloat16=config.precision == 'bfloat16')
     pinned = batch.pin_memory() if device.type == 'cuda' else batch
     return lambda: take_step(run, [pinned])
 
 
-def time_steps(step: Callable[[], None], count: int, device: torch.device) -> list[float]:
+def time_steps(step: Callable[[], object], count: int, device: torch.device) -> list[float]:
     """Seconds of each of `count` steps, after a warm-up."""
     seconds = []
     for number in track(range(WARM_UP + count), description='steps'):
