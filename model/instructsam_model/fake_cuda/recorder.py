@@ -203,6 +203,9 @@ class FakeCuda:
         yield Tensor, 'pin_memory', lambda tensor, *_: self.pinned.pin(tensor)
         yield Tensor, 'is_pinned', lambda tensor, *_: self.pinned.holds(tensor)
         yield Tensor, 'record_stream', lambda *_: None
+        # Norms and scales of all gradients together, as of real ones.
+        foreach = torch.utils._foreach_utils
+        yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
         swap_really = torch.utils.swap_tensors
 
         def swap(one: Tensor, other: Tensor) -> None:
