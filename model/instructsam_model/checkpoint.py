@@ -13,6 +13,7 @@ import logging
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
-from instructsam_model.weights import Shape, check_tensors, find_tensors, read_tensors, write_tensors
+from instructsam_model.weights import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +116,22 @@ def _stored_tensors(network: InstructSAM) -> dict[str, torch.Tensor]:
 
 
 def read_network(
-    folder: Path, sam3_folder: Path | None, *, device: torch.device, dtype: torch.dtype | None = None
+    folder: Path,
+    sam3_folder: Path | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
 ) -> InstructSAM:
-    """Read a network for inference; `dtype` None keeps that of the file.
+    """Read a network for inference.
+
+    Parameters come to the device one after the other, each in its final form before the next is read, so that no more
+    memory is taken than the network needs and one file of the checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        sam3_folder: see `resolve_sam3`.
+        device: of the network.
+        dtype: of its parameters; None keeps that of the files.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
@@ -128,9 +142,22 @@ def read_network(
     if network.config.qwen.tie_word_embeddings:
         found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
-    network.load_state_dict(read_tensors(found, device=device, dtype=dtype), strict=False, assign=True)
+    place_tensors(network, found, device=device, dtype=dtype)
     network.tie_weights()
     return network.to(device).requires_grad_(False)
+
+
+def place_tensors(
+    network: InstructSAM,
+    found: Mapping[str, tuple[Path, Shape]],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> None:
+    """Make tensors of files the network's parameters; the arguments are those of `read_network`."""
+    for name, tensor in iterate_tensors(found, device=device, dtype=dtype):
+        module, _, own_name = name.rpartition('.')
+        network.get_submodule(module).load_state_dict({own_name: tensor}, strict=False, assign=True)
 
 
 def write_checkpoint(
