@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from transformers import Sam3Config
 
 from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
+from instructsam_model.image_sizes import with_sam3_size
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_model.weights import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
@@ -121,6 +123,7 @@ def read_network(
     *,
     device: torch.device,
     dtype: torch.dtype | None = None,
+    sam3_size: int = 0,
 ) -> InstructSAM:
     """Read a network for inference.
 
@@ -132,11 +135,14 @@ def read_network(
         sam3_folder: see `resolve_sam3`.
         device: of the network.
         dtype: of its parameters; None keeps that of the files.
+        sam3_size: see `with_sam3_size`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        ConfigError: see `with_sam3_size`.
     """
-    network = build_empty(read_config(folder, sam3_folder))
+    config = read_config(folder, sam3_folder)
+    network = build_empty(replace(config, sam3=with_sam3_size(config.sam3, sam3_size)))
     found = find_tensors(folder)
     expected = parameter_shapes(network)
     if network.config.qwen.tie_word_embeddings:

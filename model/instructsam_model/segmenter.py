@@ -16,6 +16,7 @@ from instructsam_model.datatypes import Frame, Instruction, Segmentation, Select
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, read_picture, write_answer
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.image_sizes import with_image_sizes
 from instructsam_model.memory import Asked, Memory
 from instructsam_model.network import InstructSAM, Pixels, Prediction
 from instructsam_model.postprocess import select_instances
@@ -197,6 +198,8 @@ def load_segmenter(
     max_new_tokens: int = 256,
     reuse_answers: bool = False,
     steady_frames: int = 0,
+    max_pixels: int = 0,
+    sam3_size: int = 0,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -212,6 +215,9 @@ def load_segmenter(
         max_new_tokens: longest answer; a phrase takes about six tokens.
         reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
         steady_frames: faster still where the picture hardly changes, and no longer exact, likewise.
+        max_pixels: images are shrunk to so many for the language model; 0 for the checkpoint's bound.
+        sam3_size: side of the square that SAM3 sees, pixels: a multiple of its attention windows, 336 of the published
+            one; 0 for the checkpoint's.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -230,8 +236,15 @@ def load_segmenter(
         checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
     folder = resolve_checkpoint(checkpoint, revision=revision)
     sam3_folder = resolve_sam3(folder, sam3)
-    network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))
+    network = read_network(
+        folder,
+        sam3_folder,
+        device=torch_device,
+        dtype=DTYPES.get(dtype),
+        sam3_size=sam3_size,
+    )
     preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    preprocessor = with_image_sizes(preprocessor, max_pixels=max_pixels, sam3_size=sam3_size)
     return InstructSAMSegmenter(
         network,
         preprocessor,
