@@ -26,8 +26,10 @@ from transformers import Sam3Config
 from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
 from instructsam_model.image_sizes import with_sam3_size
+from instructsam_model.memory_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
+from instructsam_model.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers
 from instructsam_model.weights import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -124,6 +126,7 @@ def read_network(
     device: torch.device,
     dtype: torch.dtype | None = None,
     sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
 ) -> InstructSAM:
     """Read a network for inference.
 
@@ -136,11 +139,13 @@ def read_network(
         device: of the network.
         dtype: of its parameters; None keeps that of the files.
         sam3_size: see `with_sam3_size`.
+        quantization: one of `QUANTIZATIONS`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
-        ConfigError: see `with_sam3_size`.
+        ConfigError: see `with_sam3_size` and `check_quantization`.
     """
+    check_quantization(quantization)
     config = read_config(folder, sam3_folder)
     network = build_empty(replace(config, sam3=with_sam3_size(config.sam3, sam3_size)))
     found = find_tensors(folder)
@@ -148,7 +153,7 @@ def read_network(
     if network.config.qwen.tie_word_embeddings:
         found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
-    place_tensors(network, found, device=device, dtype=dtype)
+    place_tensors(network, found, device=device, dtype=dtype, quantization=quantization)
     network.tie_weights()
     return network.to(device).requires_grad_(False)
 
@@ -159,11 +164,15 @@ def place_tensors(
     *,
     device: torch.device,
     dtype: torch.dtype | None,
+    quantization: str = UNQUANTIZED,
 ) -> None:
     """Make tensors of files the network's parameters; the arguments are those of `read_network`."""
-    for name, tensor in iterate_tensors(found, device=device, dtype=dtype):
+    layers = {} if quantization == UNQUANTIZED else quantized_layers(network)
+    for name, tensor in iterate_tensors(found, device=device, dtype=dtype, copy=bool(layers)):
         module, _, own_name = name.rpartition('.')
         network.get_submodule(module).load_state_dict({own_name: tensor}, strict=False, assign=True)
+        if name in layers:
+            quantize_layer(layers[name], quantization)
 
 
 def write_checkpoint(
@@ -172,8 +181,12 @@ def write_checkpoint(
     """Write a checkpoint in the published layout; it appears whole or not at all.
 
     Raises:
-        CheckpointError: `folder` exists and is not empty.
+        CheckpointError: `folder` exists and is not empty, or the network is quantized.
     """
+    if is_quantized(network):
+        raise CheckpointError(
+            f'{folder}: expected a network with its own weights, got a quantized one; load it without'
+        )
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from instructsam_model.generation import Answer, read_picture, write_answer
 from instructsam_model.grounding import VisionFeatures
 from instructsam_model.image_sizes import with_image_sizes
 from instructsam_model.memory import Asked, Memory
+from instructsam_model.memory_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM, Pixels, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
@@ -200,6 +201,7 @@ def load_segmenter(
     steady_frames: int = 0,
     max_pixels: int = 0,
     sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -218,6 +220,8 @@ def load_segmenter(
         max_pixels: images are shrunk to so many for the language model; 0 for the checkpoint's bound.
         sam3_size: side of the square that SAM3 sees, pixels: a multiple of its attention windows, 336 of the published
             one; 0 for the checkpoint's.
+        quantization: `none`, `int8` or `fp8`, which halves the memory of 16-bit weights; expects torchao. What it costs
+            and loses, as the two sizes do, is in docs/gpus.md.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -242,6 +246,7 @@ def load_segmenter(
         device=torch_device,
         dtype=DTYPES.get(dtype),
         sam3_size=sam3_size,
+        quantization=quantization,
     )
     preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
     preprocessor = with_image_sizes(preprocessor, max_pixels=max_pixels, sam3_size=sam3_size)
