@@ -21,6 +21,8 @@ from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.memory_options import add_memory_arguments, memory_options
+from instructsam_model.quantization import count_bytes
 from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
@@ -60,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='auto')
     parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
+    add_memory_arguments(parser.add_argument_group('memory'))
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
@@ -111,8 +114,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'threads': torch.get_num_threads(),
         'model': str(arguments.architecture or arguments.checkpoint or 'embedded'),
         'parameters': sum(parameter.numel() for parameter in segmenter.network.parameters()),
+        'weights_gib': round(count_bytes(segmenter.network) / 2**30, 3),
         'dtype': str(segmenter.network.dtype).removeprefix('torch.'),
         'size': arguments.size,
+        **memory_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': segmenter.network.config.num_queries,
@@ -135,7 +140,8 @@ def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers."""
     if arguments.architecture is None:
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **REUSE)
+        options = REUSE | memory_options(arguments)
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
@@ -145,6 +151,7 @@ def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
         phrases=arguments.phrases,
         num_queries=arguments.queries,
         **REUSE,
+        **memory_options(arguments),
     )
 
 
