@@ -206,6 +206,8 @@ setup(
     extras_require={
         'demo': ['gradio>=6.31'],
         'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'pytest-xdist>=3.6', 'ruff', 'selenium'],
+        # Weights of one byte. 0.18 was tested, with torch 2.12; its compiled kernels, for x86-64 alone, are not used.
+        'quantized': ['torchao>=0.18'],
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],

@@ -16,7 +16,18 @@ class Load(Protocol):
     """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool, steady_frames: int
+        self,
+        checkpoint: str,
+        /,
+        *,
+        device: str,
+        dtype: str,
+        protocol: str,
+        reuse_answers: bool,
+        steady_frames: int,
+        max_pixels: int,
+        sam3_size: int,
+        quantization: str,
     ) -> Segmenter:
         """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
         ...
@@ -46,6 +57,9 @@ def load_warm(load: Load, values: NodeParameters) -> Segmenter:
         protocol=values.protocol,
         reuse_answers=values.reuse_answers,
         steady_frames=values.steady_frames,
+        max_pixels=values.max_pixels,
+        sam3_size=values.sam3_size,
+        quantization=values.quantization,
     )
     if values.warmup:
         blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
+from instructsam_model.memory_options import QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.declared import Parameters, declared
 from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.jobs import Tuning
@@ -48,6 +49,18 @@ class NodeParameters(Parameters):
         0, 'While the image hardly changes, what the language model said about one may serve so many more, and SAM3 '
         'alone looks at them: much faster, no longer exact. 0 for none.',
         range_=(0, 1000), change='while unconfigured',
+    )  # fmt: skip
+    max_pixels: int = declared(
+        0, 'Images are shrunk to so many pixels for the language model: faster, and small things are lost. 0 for the '
+        "checkpoint's bound.", change='while unconfigured',
+    )  # fmt: skip
+    sam3_size: int = declared(
+        0, 'Pixels; side of the square that SAM3 sees, a multiple of its attention windows, 336 for the published one. '
+        "0 for the checkpoint's.", range_=(0, 4032), change='while unconfigured',
+    )  # fmt: skip
+    quantization: str = declared(
+        UNQUANTIZED, 'Keep the large weights as int8 or fp8 with a scale for each row, which needs torchao: half the '
+        'memory of 16 bits.', choices=QUANTIZATIONS, change='while unconfigured',
     )  # fmt: skip
     warmup: bool = declared(
         True, 'Answer a blank picture while configuring, so that the first real answer is not slow.',

@@ -20,9 +20,11 @@ from instructsam_model.engine.tokens import ImagePrompt
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, generate, lay_out_image
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.image_sizes import with_image_sizes
 from instructsam_model.incremental_decoder import IncrementalDecoder, Mark
 from instructsam_model.inputs import Pixels
 from instructsam_model.memory import Asked, Memory
+from instructsam_model.memory_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
@@ -247,6 +249,9 @@ def load_segmenter(
     max_new_tokens: int = 256,
     reuse_answers: bool = False,
     steady_frames: int = 0,
+    max_pixels: int = 0,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -263,6 +268,11 @@ def load_segmenter(
         max_new_tokens: longest answer; a phrase takes about six tokens.
         reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
         steady_frames: faster still where the picture hardly changes, and no longer exact, likewise.
+        max_pixels: images are shrunk to so many for the language model; 0 for the checkpoint's bound.
+        sam3_size: side of the square that SAM3 sees, pixels: a multiple of its attention windows, 336 of the published
+            one; 0 for the checkpoint's.
+        quantization: `none`, `int8` or `fp8`, which halves the memory of 16-bit weights; expects torchao. What it costs
+            and loses, as the two sizes do, is in docs/gpus.md.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -282,8 +292,16 @@ def load_segmenter(
         checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
     folder = resolve_checkpoint(checkpoint, revision=revision)
     sam3_folder = resolve_sam3(folder, sam3)
-    network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))
+    network = read_network(
+        folder,
+        sam3_folder,
+        device=torch_device,
+        dtype=DTYPES.get(dtype),
+        sam3_size=sam3_size,
+        quantization=quantization,
+    )
     preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    preprocessor = with_image_sizes(preprocessor, max_pixels=max_pixels, sam3_size=sam3_size)
     return InstructSAMSegmenter(
         network,
         preprocessor,

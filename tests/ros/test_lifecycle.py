@@ -118,6 +118,7 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
     options = {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained', 'reuse_answers': True, 'steady_frames': 0}
+    options |= {'max_pixels': 0, 'sam3_size': 0, 'quantization': 'none'}
     assert loaded == [('here', options)]
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful

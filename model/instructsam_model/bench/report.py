@@ -48,7 +48,7 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
             parts += _engine(result, page, number)
     nodes = [result for result in results if 'answers_per_s' in result]
     if nodes:
-        parts += ['## The node, capture to publication\n', _table(nodes)]
+        parts += ['## The node, capture to publication\n', table(nodes)]
     page.write_text('\n'.join(parts))
 
 
@@ -61,7 +61,7 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         f'{result["repeats"]} rounds, at most {result["peak_memory_gib"]:.2f} GiB.\n'
     )
     keys = ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio')
-    yield _table(
+    yield table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}
             for name, row in scenarios.items()
@@ -81,18 +81,18 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         for name, than, why in BOUGHT
         if {name, than} <= scenarios.keys()
     ]
-    yield _table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
+    yield table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
     if 'trials' in result:
         yield '### What else was tried\n'
         yield 'Times as fast as a cold answer, below 1 for slower, and the IoU of the masks with those of float32.\n'
-        yield _table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
+        yield table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
     if 'sweep' in result:
         yield '### How the time grows\n'
         yield f'Graphs compiled while instructions were of 1 to 60 words: {result["compilations"]}.\n'
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
         yield f'![How the time grows]({growth.name})\n'
         yield 'Cameras take turns: the time is that of one answer about each.\n'
-        yield _table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
+        yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
 def _bound(scenarios: dict[str, Any]) -> str:
@@ -101,7 +101,7 @@ def _bound(scenarios: dict[str, Any]) -> str:
     return f'At that floor a warm answer would be {bound:.2f} times as fast as the straightforward way.\n'
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """A table in Markdown; the columns are the keys of the first row."""
     columns = list(rows[0])
     lines = ['| ' + ' | '.join(columns) + ' |', '| ' + ' | '.join('---' for _ in columns) + ' |']

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_training.evaluation.arguments import build_parser
@@ -23,15 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def in_this_process(
-    checkpoint: str, /, *, device: str, dtype: str, protocol: str
-) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
+def in_this_process(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
     """The segmenter itself."""
     # Here, because they bring torch: wrong arguments and --help need not wait for it.
     from instructsam_model import load_segmenter
     from instructsam_training.journal import peak_memory_gib
 
-    yield load_segmenter(checkpoint, device=device, dtype=dtype, protocol=protocol), peak_memory_gib
+    yield load_segmenter(checkpoint, **options), peak_memory_gib
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from instructsam_model.memory_options import add_memory_arguments
 from instructsam_training.evaluation.benchmark import BENCHMARKS
 
 
@@ -55,6 +56,7 @@ def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     group.add_argument('--dtype', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16'))
+    add_memory_arguments(group)
     group.add_argument(
         '--protocol',
         default='trained',
