@@ -62,7 +62,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def open_node(
-    arguments: argparse.Namespace, checkpoint: str, /, *, device: str, dtype: str, protocol: str
+    arguments: argparse.Namespace, checkpoint: str, /, *, device: str, dtype: str, protocol: str, threads: int
 ) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
     """Start the node, and end it with the context.
 
@@ -77,6 +77,7 @@ def open_node(
         'device': device,
         'dtype': dtype,
         'protocol': protocol,
+        'threads': threads,
         'reuse_answers': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,

@@ -21,7 +21,8 @@ from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
+from instructsam_model.precision import DTYPES
+from instructsam_model.segmenter import InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
 REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
@@ -135,7 +136,8 @@ def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *
 def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers."""
     if arguments.architecture is None:
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **REUSE)
+        options = {'device': arguments.device, 'dtype': arguments.dtype, 'threads': torch.get_num_threads()}
+        return load_segmenter(arguments.checkpoint, **options, **REUSE)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,

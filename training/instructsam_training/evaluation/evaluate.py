@@ -30,7 +30,7 @@ class Open(Protocol):
     """Makes the segmenter that answers; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str
+        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, threads: int
     ) -> AbstractContextManager[tuple[Segmenter, Callable[[], float]]]:
         """Give, until the context ends, the segmenter, and what tells the most memory it has used so far, in GiB."""
         ...
@@ -138,7 +138,8 @@ def _ask(
     processes.wait_for_everyone()
     device = str(processes.device) if arguments.device == 'auto' else arguments.device
     named = str(checkpoint) if arguments.checkpoint else ''  # downloaded once
-    with open_segmenter(named, device=device, dtype=arguments.dtype, protocol=setting.protocol) as opened:
+    options = {'dtype': arguments.dtype, 'protocol': setting.protocol, 'threads': arguments.threads}
+    with open_segmenter(named, device=device, **options) as opened:
         answer_all(run, *opened, processes, console)
     return read_answers(run.folder) if processes.is_main_process else None
 
