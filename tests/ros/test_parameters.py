@@ -87,6 +87,8 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('score_threshold', 'high', 'Wrong parameter type'),
         ('image_transport', 'theora', "image_transport: expected one of raw, compressed, got 'theora'"),
         ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
+        ('threads', 1025, 'Min: 0, Max: 1024, value: 1025'),
+        ('warmup_sizes', ['720p'], "warmup_sizes: expected width x height such as '1280x720', got '720p'"),
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
         ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
         ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),
