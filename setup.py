@@ -170,7 +170,7 @@ def packages() -> dict[str, str]:
 
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
-    'instructsam-bench = instructsam_model.bench.command:main',
+    'instructsam-bench = instructsam_model.bench.__main__:main',
     'instructsam-convert = instructsam_training.convert:main',
     'instructsam-demo = instructsam_model.demo:main',
     'instructsam-eval = instructsam_training.evaluation.__main__:main',

@@ -19,6 +19,7 @@ from instructsam_model.errors import CheckpointError, ConfigError, FrameError
 from instructsam_model.memory_options import add_memory_arguments, memory_options
 from instructsam_model.pictures import SUFFIXES, find_pictures, read_picture
 from instructsam_model.results import STDOUT, Outcome, describe_picture, print_table, print_unreadable, write_json
+from instructsam_model.threads import prepare_threads
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         '--dtype',
         default='auto',
         choices=('auto', 'float32', 'bfloat16', 'float16'),
-        help='precision of the weights; auto: as stored (default: %(default)s)',
+        help='precision of the weights; auto: the fastest on a CPU, as stored on a GPU (default: %(default)s)',
+    )
+    group.add_argument(
+        '--threads', type=int, default=0, help='of the CPU (default: as many as are free, looked at again and again)'
     )
     group.add_argument(
         '--protocol',
@@ -177,6 +181,7 @@ def run(task: Task, segmenter: Segmenter) -> Outcome:
 
 
 def _load(arguments: argparse.Namespace) -> Segmenter:
+    prepare_threads()
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
     from instructsam_model import load_segmenter
 
@@ -186,6 +191,7 @@ def _load(arguments: argparse.Namespace) -> Segmenter:
         dtype=arguments.dtype,
         protocol=arguments.protocol,
         **memory_options(arguments),
+        threads=arguments.threads,
     )
 
 

@@ -28,7 +28,7 @@ def checkpoint() -> Path:
 
 @pytest.fixture(scope='session')
 def segmenter(checkpoint: Path) -> InstructSAMSegmenter:
-    return load_segmenter(checkpoint, device='cpu')
+    return load_segmenter(checkpoint, device='cpu', dtype='float32')
 
 
 @pytest.fixture(scope='session')

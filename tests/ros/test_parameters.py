@@ -89,6 +89,8 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
         ('sam3_size', 5000, 'Min: 0, Max: 4032, value: 5000'),
         ('quantization', 'int4', "quantization: expected one of none, int8, fp8, got 'int4'"),
+        ('threads', 1025, 'Min: 0, Max: 1024, value: 1025'),
+        ('warmup_sizes', ['720p'], "warmup_sizes: expected width x height such as '1280x720', got '720p'"),
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
         ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
         ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),

@@ -28,8 +28,9 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
 from instructsam_model.memory_options import add_memory_arguments, memory_options
 from instructsam_model.network import InstructSAM
+from instructsam_model.precision import DTYPES
 from instructsam_model.quantization import count_bytes
-from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
+from instructsam_model.segmenter import InstructSAMSegmenter, load_segmenter, parse_device
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
 FAKE = 'fake-cuda'
@@ -169,7 +170,7 @@ def open_segmenter(
 ) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
-        options = REUSE | memory_options(arguments)
+        options = REUSE | memory_options(arguments) | {'threads': torch.get_num_threads()}
         return load_segmenter(
             arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, engine=arguments.engine, **options
         )

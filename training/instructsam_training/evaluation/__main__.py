@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from instructsam_model.datatypes import Segmenter
+from instructsam_model.threads import prepare_threads
 from instructsam_training.evaluation.arguments import build_parser
 from instructsam_training.evaluation.evaluate import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when all is scored, 1 when something was skipped, 2 when it cannot be done."""
+    prepare_threads()
     parser = build_parser('instructsam-eval', 'Score a checkpoint, or predictions from elsewhere, on a benchmark.')
     return run_command(parser.parse_args(argv), in_this_process)
 

@@ -31,7 +31,7 @@ class Open(Protocol):
     """Makes the segmenter that answers; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, **options: Any
+        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, threads: int, **options: Any
     ) -> AbstractContextManager[tuple[Segmenter, Callable[[], float]]]:
         """Give, until the context ends, the segmenter, and what tells the most memory it has used so far, in GiB."""
         ...
@@ -140,7 +140,8 @@ def _ask(
     processes.wait_for_everyone()
     device = str(processes.device) if arguments.device == 'auto' else arguments.device
     named = str(checkpoint) if arguments.checkpoint else ''  # downloaded once
-    with open_segmenter(named, device=device, dtype=arguments.dtype, protocol=setting.protocol, **options) as opened:
+    asked = {'dtype': arguments.dtype, 'protocol': setting.protocol, 'threads': arguments.threads, **options}
+    with open_segmenter(named, device=device, **asked) as opened:
         answer_all(run, *opened, processes, console)
     return read_answers(run.folder) if processes.is_main_process else None
 
