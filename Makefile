@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modelled bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modelled gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -48,6 +48,30 @@ bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md
 	$(BIN)/python -m instructsam_ros.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
 	$(BIN)/python -m instructsam_ros.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
 	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md
+
+MODELLED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
+LOSSES := max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8 \
+	sam3_size=120 sam3_size=180 sam3_size=300
+SMALLER := --max-pixels 307200 --sam3-size 672
+TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --out evaluation/gpus
+
+gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
+	$(MODELLED) --size 640x480 --out benchmark/gpus/01.json
+	$(MODELLED) --size 1280x720 --out benchmark/gpus/02.json
+	$(MODELLED) --size 1920x1080 --out benchmark/gpus/03.json
+	$(MODELLED) --size 1280x720 --max-pixels 307200 --out benchmark/gpus/04.json
+	$(MODELLED) --size 1280x720 --sam3-size 672 --out benchmark/gpus/05.json
+	$(MODELLED) --size 1280x720 --sam3-size 336 --out benchmark/gpus/06.json
+	$(MODELLED) --size 1280x720 $(SMALLER) --out benchmark/gpus/07.json
+	$(MODELLED) --size 1280x720 --quantization int8 --out benchmark/gpus/08.json
+	$(MODELLED) --size 1280x720 --quantization fp8 --out benchmark/gpus/09.json
+	$(MODELLED) --size 1280x720 --quantization int8 $(SMALLER) --out benchmark/gpus/10.json
+	$(BIN)/instructsam-tabletop data/gpus --scenes 60 --split test --names 0 --captions 0
+	set -e; for option in none $(LOSSES); do \
+		$(TABLES)/$$option $$(test $$option = none || echo --$$option | tr _= '- '); \
+	done
+	$(BIN)/python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
+		--losses $(addprefix evaluation/gpus/,none $(LOSSES))
 
 FULL_SIZE := --architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720
 PHRASES := 1 4

@@ -140,7 +140,7 @@ class InstructSAM(nn.Module):
             query_states = states.index_select(0, layout.query_rows).view(-1, *bank.shape)
         features = None
         if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
-            features = self.model.grounding_model.encode(inputs.pixels.sam3).select(inputs.phrase_owner)
+            features = self.model.grounding_model.encode(inputs.pixels.normalized_sam3()).select(inputs.phrase_owner)
         slots = (inputs.slots or share_slots(inputs.phrase_owner)) if inputs.shared else None
         prediction = self.ground(
             features, query_states, inputs.phrase_ids, inputs.phrase_mask, slots, detects=inputs.detects, places=True
@@ -187,7 +187,7 @@ class InstructSAM(nn.Module):
         given = pixels.vision_inputs
         if given is None:
             given = compute_vision_inputs(pixels.grid_thw, self.config.qwen.vision_config).to(pixels.qwen.device)
-        output = self.model.visual(pixels.qwen.to(self.dtype), grid_thw=pixels.grid_thw, **vars(given))
+        output = self.model.visual(pixels.normalized_qwen().to(self.dtype), grid_thw=pixels.grid_thw, **vars(given))
         return output.pooler_output, output.deepstack_features
 
     def ground(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +66,13 @@ class Preprocessor:
         self.image_token = image_token
         self.prompt = read_prompt(tokenizer, image_token)
 
-    def pixels(self, frame: Frame, device: torch.device) -> Pixels:
+    def pixels(self, frame: Frame, device: torch.device, *, normalized: bool = True) -> Pixels:
         """Upload a picture once and make both encoders' inputs from it.
+
+        Args:
+            frame: the picture.
+            device: of the result.
+            normalized: False leaves them 8-bit and says in `Pixels.scale` what is still to be done.
 
         Raises:
             FrameError: the picture is too elongated for the vision-language model.
@@ -75,13 +81,16 @@ class Preprocessor:
         if not image.flags.writeable:  # torch cannot mark a tensor as read-only and warns
             image = image.copy()
         image_chw = upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)
-        options = {'return_tensors': 'pt', 'input_data_format': 'channels_first', 'device': device}
+        options: dict[str, Any] = {'return_tensors': 'pt', 'input_data_format': 'channels_first', 'device': device}
+        if not normalized:
+            options |= {'do_rescale': False, 'do_normalize': False}
         try:
             qwen = self.qwen_images(images=[image_chw], **options)
         except ValueError as error:
             raise FrameError(f'image of {frame.size_wh[0]}x{frame.size_wh[1]}: {error}') from error
         sam3 = self.sam3_images(images=[image_chw], **options)
-        return Pixels(qwen['pixel_values'], qwen['image_grid_thw'], sam3['pixel_values'])
+        scale = None if normalized else torch.stack([channel_scale(self.qwen_images), channel_scale(self.sam3_images)])
+        return Pixels(qwen['pixel_values'], qwen['image_grid_thw'], sam3['pixel_values'], scale=scale)
 
     def image_prefix(self, grid_thw: torch.Tensor) -> list[int]:
         """Token ids of a prompt up to the instruction, for one picture of `grid_thw` [1, 3] patches."""
@@ -121,6 +130,13 @@ class Preprocessor:
         self.tokenizer.save_pretrained(folder)
         self.qwen_images.save_pretrained(folder)
         self.sam3_images.save_pretrained(sam3_folder)
+
+
+def channel_scale(processor: BaseImageProcessor) -> torch.Tensor:
+    """Mean and standard deviation of 8-bit channels, float32 [2, 3], by which a processor normalizes."""
+    mean_std = [processor.image_mean, processor.image_std] if processor.do_normalize else [[0.0] * 3, [1.0] * 3]
+    # As `transformers` does it, in one step with the rescaling: so that the results are the same to the last bit.
+    return torch.tensor(mean_std) * (1.0 / processor.rescale_factor if processor.do_rescale else 1.0)
 
 
 def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) -> Preprocessor:

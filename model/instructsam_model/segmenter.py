@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,20 +21,22 @@ from instructsam_model.engine.tokens import ImagePrompt
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, generate, lay_out_image
 from instructsam_model.grounding import VisionFeatures
+from instructsam_model.image_sizes import with_image_sizes
 from instructsam_model.incremental_decoder import IncrementalDecoder, Mark
 from instructsam_model.inputs import Pixels
 from instructsam_model.memory import Asked, Memory
+from instructsam_model.memory_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
+from instructsam_model.precision import resolve_dtype
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
 from instructsam_model.prompt_lookup import AnswerTokens
 from instructsam_model.protocol import get_protocol
 from instructsam_model.stages import stage
 from instructsam_model.steadiness import Thumbnail
+from instructsam_model.threads import Threads
 
 logger = logging.getLogger(__name__)
-
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
@@ -76,6 +79,7 @@ class InstructSAMSegmenter:
         steady_frames: while the image of a camera hardly changes, so many frames may be answered with what the
             language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
             `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
+        threads: of the CPU, for an answer; None for what torch has at the time.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class InstructSAMSegmenter:
         max_new_tokens: int = 256,
         reuse_answers: bool = False,
         steady_frames: int = 0,
+        threads: Threads | None = None,
     ) -> None:
         self.network = network
         self.preprocessor = preprocessor
@@ -97,6 +102,7 @@ class InstructSAMSegmenter:
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
         self._memory = Memory(reuse_answers=reuse_answers, steady_frames=steady_frames)
+        self._threads = threads
         self._seen: _Seen | None = None
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
@@ -109,11 +115,12 @@ class InstructSAMSegmenter:
         Raises:
             FrameError: the frame's shape is not one that the network can see.
         """
-        prediction, timings = self._predict(frame, instruction)
-        start = time.perf_counter()
-        with stage('postprocess'):
-            instances = select_instances(prediction, frame.size_wh, selection or self.selection)
-        timings['postprocess'] = time.perf_counter() - start
+        with self._computing():
+            prediction, timings = self._predict(frame, instruction)
+            start = time.perf_counter()
+            with stage('postprocess'):
+                instances = select_instances(prediction, frame.size_wh, selection or self.selection)
+            timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,
             instruction=instruction,
@@ -126,7 +133,8 @@ class InstructSAMSegmenter:
 
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
         """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
-        return self._predict(frame, instruction)[0]
+        with self._computing():
+            return self._predict(frame, instruction)[0]
 
     @torch.inference_mode()
     def warm_up(self, size_wh: tuple[int, int]) -> None:
@@ -149,6 +157,9 @@ class InstructSAMSegmenter:
         """GPU memory that this process has taken for tensors; None where the network runs without one."""
         device = self.network.device
         return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else None
+
+    def _computing(self) -> AbstractContextManager[None]:
+        return self._threads.in_use() if self._threads is not None else nullcontext()
 
     @torch.inference_mode()
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
@@ -247,6 +258,10 @@ def load_segmenter(
     max_new_tokens: int = 256,
     reuse_answers: bool = False,
     steady_frames: int = 0,
+    max_pixels: int = 0,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
+    threads: int = 0,
     sam3: str | Path | None = None,
     revision: str | None = None,
 ) -> InstructSAMSegmenter:
@@ -256,13 +271,21 @@ def load_segmenter(
         checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; when empty, the
             small network of this package, which knows simulated tabletops; the log says so.
         device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` (as stored; the small network in float32), `float32`, `bfloat16` or `float16`.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto`: on a CPU bfloat16 where that is faster, else float32, see
+            `resolve_dtype`; on a GPU as stored, the small network in float32.
         engine: `auto`, `eager` or `compiled`, see `choose_engine`.
         protocol: `trained` or `released`, see `InferenceProtocol`.
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
         reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
         steady_frames: faster still where the picture hardly changes, and no longer exact, likewise.
+        max_pixels: images are shrunk to so many for the language model; 0 for the checkpoint's bound.
+        sam3_size: side of the square that SAM3 sees, pixels: a multiple of its attention windows, 336 of the published
+            one; 0 for the checkpoint's.
+        quantization: `none`, `int8` or `fp8`, which halves the memory of 16-bit weights; expects torchao. What it costs
+            and loses, as the two sizes do, is in docs/gpus.md.
+        threads: of the CPU that an answer takes; 0 for as many as are free at the time, see `Threads`. Beside other
+            processes they are slow unless `prepare_threads` was called before torch was imported.
         sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
         revision: branch, tag or commit on the hub.
 
@@ -273,17 +296,27 @@ def load_segmenter(
     torch_device = parse_device(device)
     get_protocol(protocol)
     check_engine(engine)
-    if dtype != 'auto' and dtype not in DTYPES:
-        raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
+    counted = Threads(threads)
+    precision = resolve_dtype(dtype, torch_device)
     if not checkpoint:
         if not embedded.FOLDER.is_dir():
             raise CheckpointError(embedded.MISSING)
         logger.warning(embedded.NOTE)
-        checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
+        checkpoint, precision = embedded.FOLDER, precision or torch.float32
+    if torch_device.type == 'cpu':
+        logger.info('threads: %s', counted)
     folder = resolve_checkpoint(checkpoint, revision=revision)
     sam3_folder = resolve_sam3(folder, sam3)
-    network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))
+    network = read_network(
+        folder,
+        sam3_folder,
+        device=torch_device,
+        dtype=precision,
+        sam3_size=sam3_size,
+        quantization=quantization,
+    )
     preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    preprocessor = with_image_sizes(preprocessor, max_pixels=max_pixels, sam3_size=sam3_size)
     return InstructSAMSegmenter(
         network,
         preprocessor,
@@ -293,6 +326,7 @@ def load_segmenter(
         max_new_tokens=max_new_tokens,
         reuse_answers=reuse_answers,
         steady_frames=steady_frames,
+        threads=counted if threads or torch_device.type == 'cpu' else None,
     )
 
 

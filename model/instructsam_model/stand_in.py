@@ -18,8 +18,11 @@ from instructsam_model.datatypes import Selection
 from instructsam_model.engine.choose import choose_engine
 from instructsam_model.engine.engine import Engine
 from instructsam_model.engine.tokens import Tokens
+from instructsam_model.image_sizes import limit_pixels, with_sam3_size
+from instructsam_model.memory_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.quantization import quantize
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
@@ -73,6 +76,9 @@ def stand_in(
     engine: str | Callable[[InstructSAM], Engine] = 'auto',
     reuse_answers: bool = False,
     steady_frames: int = 0,
+    max_pixels: int = 0,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
 ) -> InstructSAMSegmenter:
     """A segmenter that answers every instruction with so many phrases of so many tokens, keeping every slot.
 
@@ -87,23 +93,30 @@ def stand_in(
         engine: see `choose_engine`; or what makes one for the network.
         reuse_answers: as of `load_segmenter`.
         steady_frames: likewise.
+        max_pixels: likewise.
+        sam3_size: likewise.
+        quantization: likewise.
 
     Raises:
         CheckpointError: a file of one of the folders is missing or not what it should be.
+        ConfigError: a size or the quantization cannot be used.
     """
     folder, words = resolve_checkpoint(architecture), resolve_checkpoint(tokenizer)
     config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
     if num_queries is not None:
         config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
+    config = replace(config, sam3=with_sam3_size(config.sam3, sam3_size))
     small = read_preprocessor(words, resolve_sam3(words), config.qwen.image_token_id)
     stop = read_json(words / 'config.json')['text_config']['eos_token_id']
     network = build_empty(replace(config, stop_tokens=(stop,)))
     fill_randomly(network, device, dtype)
+    quantize(network, quantization)
     tokens = network.config.tokens
     phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
     comma = small.text(', ')
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
+    preprocessor = limit_pixels(preprocessor, max_pixels)
     opened = choose_engine(network, engine) if isinstance(engine, str) else engine(network)
     return InstructSAMSegmenter(
         network,

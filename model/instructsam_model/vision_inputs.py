@@ -36,11 +36,12 @@ class VisionInputs:
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> VisionInputs:
         """The same with all but `cu_seqlens` on `device`."""
-        indices, weights, position_ids = (
-            tensor.to(device, non_blocking=non_blocking)
-            for tensor in (self.interp_indices, self.interp_weights, self.position_ids)
+        return VisionInputs(
+            self.interp_indices.to(device, non_blocking=non_blocking),
+            self.interp_weights.to(device, non_blocking=non_blocking),
+            self.position_ids.to(device, non_blocking=non_blocking),
+            self.cu_seqlens,
         )
-        return VisionInputs(indices, weights, position_ids, self.cu_seqlens)
 
 
 def compute_vision_inputs(grid_thw: Tensor, vision_config: Qwen3VLConfig) -> VisionInputs:

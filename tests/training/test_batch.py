@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from small_run import GOLDEN
+from torch import Tensor
+from torch.utils.data._utils.pin_memory import pin_memory as pin_by_loader
 
 from instructsam_model import ConfigError, Frame
 from instructsam_model.masks import encode_rle, mask_iou
@@ -17,8 +21,9 @@ from instructsam_model.pictures import read_picture
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.config import DataConfig
-from instructsam_training.conversation import ConversationOptions, build_conversation
-from instructsam_training.losses import PRESETS, compute_losses, total_loss
+from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.loss_options import PRESETS
+from instructsam_training.losses import compute_losses, total_loss
 from instructsam_training.sample import Annotation, Sample
 
 
@@ -57,7 +62,7 @@ def test_batch_keeps_phrases_with_their_pictures(segmenter: InstructSAMSegmenter
             sample(Annotation('phrase', 'red box', 'red box'), Annotation('OCR', 'A', 'A', (mask,))), '1'
         ),
     ]
-    batch = collate(examples, pad_id=segmenter.network.config.tokens.mask_end)
+    batch = collate(examples, segmenter.network.config)
     inputs = batch.inputs
     assert inputs.phrase_owner.tolist() == [0, 1, 1]
     assert len(batch.targets) == 3
@@ -82,25 +87,25 @@ def test_independent_questions_are_answered_as_if_each_was_the_first(segmenter: 
     data = DataConfig(max_pixels=65536, conversation=ConversationOptions(independent=True, merge_pairs=False))
     packing = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data)
     names = [Annotation('phrase', name, name) for name in ('red ball', 'green box', 'blue thing')]
-    pad_id = segmenter.network.config.tokens.mask_end
+    config = segmenter.network.config
     with torch.inference_mode():
         together = packing.build(sample(*names), '0')
-        packed = segmenter.network(collate([together, packing.build(sample(names[0]), '1')], pad_id).inputs)
+        packed = segmenter.network(collate([together, packing.build(sample(names[0]), '1')], config).inputs)
         for index, turn in enumerate(build_conversation(sample(*names), Random('0'), data.conversation)):
             alone = packing.encode(Frame(read_picture(sample().image)), [turn], '')
-            single = segmenter.network(collate([alone], pad_id).inputs)
+            single = segmenter.network(collate([alone], config).inputs)
             torch.testing.assert_close(packed.query_states[index], single.query_states[0], rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(packed.mask_logits[index], single.mask_logits[0], rtol=1e-4, atol=1e-3)
 
 
 def test_a_caption_is_learnt_word_for_word_and_needs_no_mask(segmenter: InstructSAMSegmenter) -> None:
     caption = sample(Annotation('caption', 'How many balls are there?', 'two balls'))
-    batch = collate([builder(segmenter).build(caption, '0')], segmenter.network.config.tokens.mask_end)
+    batch = collate([builder(segmenter).build(caption, '0')], segmenter.network.config)
     learnt = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
     assert learnt == 'two balls<|im_end|>'
     with torch.inference_mode():
         prediction = segmenter.network(batch.inputs)
-    terms = compute_losses(prediction, batch.labels, batch.targets, PRESETS['paper'])
+    terms = compute_losses(prediction, batch.answers, batch.targets, PRESETS['paper'])
     assert prediction.mask_logits.shape == (0, 4, 64, 64)
     assert terms.sums['text'] > 0
     assert total_loss(terms, terms.counts, PRESETS['paper']).isfinite()
@@ -114,3 +119,47 @@ def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegme
     assert max(example.encoding.turns) == 1
     with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
         ConversationOptions(kinds=('poem',))
+
+
+def tensors_of(record: Any) -> dict[str, Tensor]:
+    """All tensors of a dataclass and of those in it, by name."""
+    found: dict[str, Tensor] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor):
+            found[field.name] = value
+        elif is_dataclass(value):
+            found |= {f'{field.name}.{name}': tensor for name, tensor in tensors_of(value).items()}
+    return found
+
+
+def test_the_loader_pins_all_that_is_uploaded(segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's loader leaves alone what has no `pin_memory`, and then every upload waits."""
+    pinned: list[Tensor] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(Tensor, 'pin_memory', pin)
+    one = sample(Annotation('phrase', 'disc', 'disc', (encode_rle(disc()),)))
+    batch = collate([builder(segmenter).build(one, '0')], segmenter.network.config)
+    tensors = tensors_of(pin_by_loader(batch))
+    of_host = {name for name, tensor in tensors.items() if not any(tensor is each for each in pinned)}
+    assert of_host == {'labels', 'inputs.pixels.grid_thw', 'inputs.pixels.vision_inputs.cu_seqlens'}
+    moved = tensors_of(batch.to(torch.device('meta')))
+    assert {name for name, tensor in moved.items() if tensor.device.type == 'cpu'} == of_host
+    assert len(moved) > 20
+
+
+def test_images_are_uploaded_as_8_bit_and_normalized_by_the_network(segmenter: InstructSAMSegmenter) -> None:
+    frame = Frame(read_picture(sample().image))
+    example = builder(segmenter).encode(frame, [Turn('What?', (Span('disc'),))], '')
+    pixels = collate([example], segmenter.network.config).inputs.pixels
+    assert pixels.qwen.dtype == pixels.sam3.dtype == torch.uint8
+    wanted = segmenter.preprocessor.pixels(frame, torch.device('cpu'))
+    assert torch.equal(pixels.normalized_sam3(), wanted.sam3)
+    assert pixels.normalized_qwen().shape == pixels.qwen.shape
+    preprocessor = segmenter.preprocessor
+    unscaled = preprocessor.pixels(frame, torch.device('cpu'), normalized=False)
+    assert torch.equal(unscaled.normalized_qwen(), wanted.qwen)

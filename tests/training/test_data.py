@@ -49,7 +49,7 @@ def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatch
 def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped: bool = False) -> MicroBatches:
     table = open_table(DataConfig(files=('train',), folder=str(GOLDEN), images=str(images)))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, DataConfig(max_pixels=65536))
-    return MicroBatches(table, builder, Plan(len(table), 4, 2, 0, grouped), segmenter.network.config.tokens.mask_end)
+    return MicroBatches(table, builder, Plan(len(table), 4, 2, 0, grouped), segmenter.network.config)
 
 
 def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatches) -> None:

@@ -20,7 +20,7 @@ def test_slots_start_from_what_they_learnt_alone() -> None:
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
     frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
     turns = [Turn(f'Find the {name}.', (Span(name),)) for name in ('ball', 'cup', 'red thing')]
-    inputs = collate([builder.encode(frame, turns, 'here')], network.config.tokens.mask_end).inputs
+    inputs = collate([builder.encode(frame, turns, 'here')], network.config).inputs
     others = {name: tensor.clone() for name, tensor in network.state_dict().items() if 'mask_hidden_fcs' not in name}
     assert hand_over_queries(network, [inputs]) < 0.1
     own = network.model.grounding_model.model.detr_decoder.query_embed.weight

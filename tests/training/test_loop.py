@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
@@ -18,9 +19,10 @@ from instructsam_training import state
 from instructsam_training.config import RatesConfig
 from instructsam_training.config_file import read_config
 from instructsam_training.journal import read_lines
-from instructsam_training.loop import schedule, train
+from instructsam_training.loop import train
 from instructsam_training.start import build_start
 from instructsam_training.state import find_states, read_last_state
+from instructsam_training.step import schedule
 
 
 def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
@@ -38,7 +40,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     assert (uninterrupted / 'one' / 'curves.png').stat().st_size > 10_000
     names = weights(uninterrupted).keys()
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
-    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu')
+    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
     frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
     assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
 
@@ -134,16 +136,26 @@ def test_recomputed_activations_change_nothing(uninterrupted: Path, run_file: Pa
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
 
 
-def test_bfloat16_and_averaged_weights(run_file: Path, tmp_path: Path) -> None:
-    settings = ['stages.0.steps=4', 'precision=bfloat16', 'stages.0.ema=0.9']
-    command = [*COMMAND, str(run_file), *settings]  # Accelerate allows one precision a process
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
-    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / 'run').values())
+def test_bfloat16_with_averaged_weights_and_however_frozen_ones_are_held(run_file: Path, tmp_path: Path) -> None:
+    """Frozen weights in half the memory change no loss, and are written as they were, not rounded."""
+    settings = ['stages.0.steps=3', 'precision=bfloat16', 'stages.0.ema=0.9']
+    for out, frozen in (('run', 'false'), ('float32', 'true')):
+        # Accelerate allows one precision a process.
+        command = [*COMMAND, str(run_file), *settings, f'out={tmp_path / out}', f'frozen_float32={frozen}']
+        subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    written = weights(tmp_path / 'run')
+    assert all(torch.isfinite(tensor).all() for tensor in written.values())
     last = read_last_state(tmp_path / 'run' / 'one' / 'states')
     assert last is not None
     name = 'model.mask_queries'
-    assert torch.equal(weights(tmp_path / 'run')[name], last.ema[name])
+    assert torch.equal(written[name], last.ema[name])
     assert not torch.equal(last.ema[name], last.trainable[name])
+    assert losses(tmp_path / 'run') == losses(tmp_path / 'float32')
+    assert all(torch.equal(tensor, weights(tmp_path / 'float32')[name]) for name, tensor in written.items())
+    frozen_name = 'model.grounding_model.model.vision_encoder.backbone.layers.0.mlp.fc1.weight'
+    before = load_file(GOLDEN / 'checkpoint' / 'model.safetensors')[frozen_name]
+    assert not torch.equal(before.bfloat16().float(), before)
+    assert torch.equal(written[frozen_name], before)
 
 
 def test_learning_rate_rises_then_falls_along_a_cosine() -> None:

@@ -172,7 +172,7 @@ def test_where_places_are_scored_all_that_learns_gets_a_gradient() -> None:
     choose_trainable(network, RatesConfig(llm=0, decoder=1e-3, sam3_vision=1e-3), LoraConfig(rank=0))
     freeze_detector(network)
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
-    inputs = collate([builder.blank()], network.config.tokens.mask_end).inputs
+    inputs = collate([builder.blank()], network.config).inputs
     places = network(replace(inputs, reads=False, detects=False)).place_logits
     assert places is not None
     places.square().sum().backward()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,31 +14,43 @@ from torch import Tensor
 
 from instructsam_model import Frame
 from instructsam_model.config import ModelConfig
+from instructsam_model.image_sizes import limit_pixels
 from instructsam_model.inputs import ModelInputs, Pixels
+from instructsam_model.layout import lay_out, share_slots
 from instructsam_model.masks import decode_rle
 from instructsam_model.network import InstructSAM
 from instructsam_model.pictures import read_picture
 from instructsam_model.preprocess import Preprocessor
+from instructsam_model.vision_inputs import compute_vision_inputs
 from instructsam_training.config import SAM3_PARTS, DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, Encoding, encode_conversation
-from instructsam_training.losses import PhraseTarget
 from instructsam_training.sample import Sample
+from instructsam_training.targets import PhraseTarget, Targets, stack_targets
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CPU = torch.device('cpu')
+Record = TypeVar('Record', bound='DataclassInstance')
 RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
-PIXELS = ('qwen', 'grid_thw', 'sam3')
+HOST = ('grid_thw', 'cu_seqlens', 'labels')
+"""Tensors that are read by the host, which would wait for a device."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture with its conversation, on the CPU; `independent` questions do not see each other."""
+    """One picture with its conversation, on the CPU; `independent` questions do not see each other.
+
+    `grid` is h and w of the masks.
+    """
 
     pixels: Pixels
     encoding: Encoding
     targets: tuple[PhraseTarget, ...]
     source: str
+    grid: tuple[int, int]
     independent: bool = False
 
 
@@ -48,44 +59,35 @@ class Batch:
     """What one forward pass takes.
 
     Attributes:
-        inputs: with `writes` set.
-        labels: int64 [B, T].
+        inputs: with `writes` and all that could be found out about them on the CPU.
+        labels: int64 [B, T]; stays on the CPU.
+        answers: int64 [N], those of them that are to be written.
         targets: of the P phrases.
         sources: file and index of each sample, for reports.
         skipped: what was to be in it and could not be read.
         counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
+        leads: for each phrase the first one about its picture, where they share its slots; else None.
     """
 
     inputs: ModelInputs
     labels: Tensor
-    targets: tuple[PhraseTarget, ...]
+    answers: Tensor
+    targets: Targets
     sources: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     counts: bool = True
+    leads: tuple[int, ...] | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its tensors on `device`."""
+        """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
+        return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        pixels = Pixels(**{name: move(getattr(self.inputs.pixels, name)) for name in PIXELS})
-        tensors = {field.name: getattr(self.inputs, field.name) for field in fields(ModelInputs)}
-        moved: dict[str, Any] = {name: move(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-        inputs = replace(self.inputs, pixels=pixels, **moved)
-        targets = tuple(PhraseTarget(move(target.masks), target.weak) for target in self.targets)
-        return Batch(inputs, move(self.labels), targets, self.sources, self.skipped, self.counts)
-
-    @property
-    def leads(self) -> list[int] | None:
-        """For each phrase the first one about its picture, where they share its slots."""
-        if not self.inputs.shared:
-            return None
-        owners = self.inputs.phrase_owner.tolist()
-        return [owners.index(owner) for owner in owners]
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
+        return change_tensors(self, Tensor.pin_memory)
 
     def for_part(self, part: str) -> Batch:
-        """What a part of the network learns from.
+        """What a part of the network learns from; to be asked for on the CPU.
 
         Args:
             part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
@@ -93,12 +95,28 @@ class Batch:
                 share the slots of the first; or its `places`: its image encoder alone, and no slots.
         """
         if part in SAM3_PARTS:
-            alone = replace(self.inputs, reads=False, shared=part == 'names', detects=part != 'places')
-            return replace(self, inputs=alone)
+            shared = part == 'names'
+            alone = replace(self.inputs, reads=False, shared=shared, detects=part != 'places')
+            owners = self.inputs.phrase_owner.tolist()
+            leads = tuple(owners.index(owner) for owner in owners) if shared else None
+            return replace(self, inputs=alone, leads=leads)
         if part == 'llm':
             nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
-            return replace(self, inputs=replace(self.inputs, **nothing), targets=())
+            targets = Targets(self.targets.masks[-1:], (), ())
+            return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)
         return self
+
+
+def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    """A dataclass with its tensors changed, and those of the dataclasses in it; what the host reads stays as it is."""
+    changed: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor) and field.name not in HOST:
+            changed[field.name] = change(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            changed[field.name] = change_tensors(value, change)
+    return replace(record, **changed)
 
 
 class ExampleBuilder:
@@ -129,11 +147,7 @@ class ExampleBuilder:
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
         """The builder for a network, with pictures limited as `data` says."""
-        if data.max_pixels:
-            size = {'shortest_edge': preprocessor.qwen_images.size['shortest_edge'], 'longest_edge': data.max_pixels}
-            preprocessor = copy.copy(preprocessor)
-            preprocessor.qwen_images = copy.copy(preprocessor.qwen_images)
-            preprocessor.qwen_images.size = size
+        preprocessor = limit_pixels(preprocessor, data.max_pixels)
         return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
     def build(self, sample: Sample, seed: str) -> Example:
@@ -151,7 +165,7 @@ class ExampleBuilder:
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
         """Encode a picture and a conversation about it."""
-        pixels = self._preprocessor.pixels(frame, CPU)
+        pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
@@ -161,7 +175,7 @@ class ExampleBuilder:
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
         masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
         targets = tuple(PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.weak) for span in spans)
-        return Example(pixels, encoding, targets, source, self._options.independent)
+        return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
         """Masks [H, W] on the mask grid, float16 [N, h, w] of 0 to 1."""
@@ -171,35 +185,52 @@ class ExampleBuilder:
         return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
 
 
-def collate(examples: Sequence[Example], pad_id: int, skipped: Sequence[str] = (), *, counts: bool = True) -> Batch:
-    """Pad conversations on the right and stack pictures.
+def collate(
+    examples: Sequence[Example], config: ModelConfig, skipped: Sequence[str] = (), *, counts: bool = True
+) -> Batch:
+    """Pad conversations on the right, stack pictures, and find out what the network would wait for on a GPU.
 
     Args:
         examples: at least one.
-        pad_id: a token id other than those of queries and images; nothing looks at padding.
+        config: of the network.
         skipped: passed on.
         counts: passed on.
     """
     length = max(len(example.encoding.input_ids) for example in examples)
     rows = [example.encoding for example in examples]
+    pad_id = config.tokens.mask_end  # not that of queries or images; nothing looks at padding
     labels = pad([row.labels for row in rows], length, IGNORED)
     phrases = [(ids, owner) for owner, row in enumerate(rows) for ids in row.phrase_ids]
     longest = max((len(ids) for ids, _ in phrases), default=0)
-    phrase_ids = pad([ids for ids, _ in phrases], longest, pad_id)
-    phrase_mask = pad([[True] * len(ids) for ids, _ in phrases], longest, False)
-    pixels = {name: torch.cat([getattr(each.pixels, name) for each in examples]) for name in PIXELS}
+    pixels = stack_pixels([example.pixels for example in examples], config)
+    input_ids = pad([row.input_ids for row in rows], length, pad_id)
+    attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)
+    phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)
+    written = labels[:, 1:] != IGNORED
+    writes = F.pad(written, (0, 1))
+    turns = pad([row.turns for row in rows], length, 0) if examples[0].independent else None
     inputs = ModelInputs(
-        input_ids=pad([row.input_ids for row in rows], length, pad_id),
-        attention_mask=pad([[True] * len(row.input_ids) for row in rows], length, False),
-        pixels=Pixels(**pixels),
-        phrase_ids=phrase_ids,
-        phrase_mask=phrase_mask,
-        phrase_owner=torch.tensor([owner for _, owner in phrases], dtype=torch.long),
-        writes=F.pad(labels[:, 1:] != IGNORED, (0, 1)),
-        turns=pad([row.turns for row in rows], length, 0) if examples[0].independent else None,
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        pixels=pixels,
+        phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),
+        phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),
+        phrase_owner=phrase_owner,
+        writes=writes,
+        turns=turns,
+        layout=lay_out(input_ids, attention_mask, pixels.grid_thw, config, writes=writes, turns=turns),
+        slots=share_slots(phrase_owner),
     )
-    targets = tuple(target for example in examples for target in example.targets)
-    return Batch(inputs, labels, targets, tuple(example.source for example in examples), tuple(skipped), counts)
+    targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
+    sources = tuple(example.source for example in examples)
+    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(skipped), counts)
+
+
+def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
+    """Pictures one after the other, with what Qwen's vision encoder derives from their sizes."""
+    stacked = {name: torch.cat([getattr(each, name) for each in pixels]) for name in ('qwen', 'grid_thw', 'sam3')}
+    vision_inputs = compute_vision_inputs(stacked['grid_thw'], config.qwen.vision_config)
+    return Pixels(**stacked, vision_inputs=vision_inputs, scale=pixels[0].scale)
 
 
 def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:

@@ -12,7 +12,7 @@ import yaml
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.config import TrainConfig
-from instructsam_training.losses import PRESETS, LossOptions
+from instructsam_training.loss_options import PRESETS, LossOptions
 
 T = TypeVar('T')
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from instructsam_model.config import ModelConfig
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import DataConfig
@@ -82,14 +83,14 @@ class MicroBatches(Dataset[Batch]):
         table: the samples.
         builder: makes examples of them.
         plan: which belong together.
-        pad_id: a token for padding.
+        config: of the network.
     """
 
-    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: Plan, pad_id: int) -> None:
+    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: Plan, config: ModelConfig) -> None:
         self._table = table
         self._builder = builder
         self._plan = plan
-        self._pad_id = pad_id
+        self._config = config
         self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
@@ -104,8 +105,8 @@ class MicroBatches(Dataset[Batch]):
             except (SampleError, FrameError) as error:
                 skipped.append(str(error))
         if not examples:
-            return collate([self._builder.blank()], self._pad_id, skipped, counts=False)
-        return collate(examples, self._pad_id, skipped)
+            return collate([self._builder.blank()], self._config, skipped, counts=False)
+        return collate(examples, self._config, skipped)
 
     def _members(self, step: int, number: int) -> list[tuple[int, int]]:
         plan = self._plan

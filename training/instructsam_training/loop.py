@@ -6,33 +6,33 @@ trainer class.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from instructsam_model.checkpoint import build_empty, write_checkpoint
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
-from instructsam_training.batch import Batch, ExampleBuilder
+from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
+from instructsam_training.frozen import cast_frozen
+from instructsam_training.fused_norm import fuse_norms
 from instructsam_training.handover import hand_over
-from instructsam_training.interrupt import InterruptedRunError, StopFlag
+from instructsam_training.interrupt import InterruptedRunError
 from instructsam_training.journal import Journal, draw_curves, peak_memory_gib
-from instructsam_training.losses import TERMS, compute_losses, count_terms, total_loss
 from instructsam_training.processes import spread, start_processes
 from instructsam_training.start import build_start, load_start
 from instructsam_training.state import WHOLE, gather_state, read_last_state, restore_state, write_state
+from instructsam_training.step import Run, take_step
 from instructsam_training.trainable import (
     SAM3_ALONE,
     choose_trainable,
@@ -43,39 +43,6 @@ from instructsam_training.trainable import (
 )
 
 MERGED = 'merged'
-
-
-@dataclass
-class Run:
-    """One stage while it runs.
-
-    Attributes:
-        accelerator: of the whole run.
-        seed: of the whole run.
-        stage: its settings.
-        folder: of everything that it writes.
-        steps: how many it has.
-        model: the network as Accelerate wrapped it.
-        optimizer: likewise.
-        rates: the highest learning rate of each of the optimizer's groups.
-        num_queries: K.
-        done: steps done.
-        ema: averaged parameters by name; empty where none are asked for.
-        stop: raised when the run shall end early.
-    """
-
-    accelerator: Accelerator
-    seed: int
-    stage: StageConfig
-    folder: Path
-    steps: int
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    rates: tuple[float, ...]
-    num_queries: int
-    done: int = 0
-    ema: dict[str, Tensor] = field(default_factory=dict)
-    stop: StopFlag = field(default_factory=StopFlag)
 
 
 def train(config: TrainConfig) -> Path:
@@ -117,7 +84,7 @@ def train_stage(
     table = open_table(stage.data)
     plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
-    batches = MicroBatches(table, builder, plan, pad_id=network.config.tokens.mask_end)
+    batches = MicroBatches(table, builder, plan, network.config)
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
@@ -130,17 +97,49 @@ def train_stage(
     if accelerator.is_main_process:
         title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
         Console().print(print_modules(report_modules(network, stage.rates), title))
-    if stage.gradient_checkpointing:
-        checkpoint_activations(network)
-    model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
-    rates = tuple(group['lr'] for group in optimizer.param_groups)
-    run = Run(accelerator, config.seed, stage, folder, steps, model, optimizer, rates, network.config.num_queries)
-
+    run = start_run(accelerator, config, stage, network, folder, steps)
     resume(run)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every)
     network.config = whole
     finish(run, network, preprocessor)
+
+
+def start_run(
+    accelerator: Accelerator, config: TrainConfig, stage: StageConfig, network: InstructSAM, folder: Path, steps: int
+) -> Run:
+    """Spread the network, with what learns chosen already, and its optimizer over the processes."""
+    rounded = prepare_network(network, config, stage, accelerator.device, keep=accelerator.is_main_process)
+    model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
+    return Run(
+        accelerator=accelerator,
+        seed=config.seed,
+        stage=stage,
+        folder=folder,
+        steps=steps,
+        model=model,
+        optimizer=optimizer,
+        rates=tuple(group['lr'] for group in optimizer.param_groups),
+        num_queries=network.config.num_queries,
+        rounded=rounded,
+    )
+
+
+def prepare_network(
+    network: InstructSAM, config: TrainConfig, stage: StageConfig, device: torch.device, *, keep: bool
+) -> dict[str, Tensor]:
+    """Let a network, with what learns chosen already, compute as a stage asks for and as suits the device.
+
+    Returns:
+        As `cast_frozen`, which gets `keep`.
+    """
+    if stage.gradient_checkpointing:
+        checkpoint_activations(network)
+    if device.type == 'cuda':  # on a CPU it is no faster, and differs in the last bit
+        fuse_norms(network)
+    if config.precision == 'bfloat16' and not config.frozen_float32:
+        return cast_frozen(network, keep=keep)
+    return {}
 
 
 def resume(run: Run) -> None:
@@ -177,92 +176,6 @@ def run_steps(run: Run, batches: MicroBatches, plan: Plan, log_every: int) -> No
                 raise InterruptedRunError(f'{stage.name}: stopped after step {run.done} of {run.steps}; run it again')
 
 
-def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
-    """One optimizer step: its losses over all processes, and whether one of them was asked to stop."""
-    accelerator, options, step = run.accelerator, run.stage.losses, run.done + 1
-    factor = schedule(step, run.steps, run.stage.warmup)
-    for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
-        group['lr'] = rate * factor
-    micro_batches = [batch.for_part(run.stage.part) for batch in micro_batches]
-    counts, stopping = count_step(run, micro_batches)
-
-    run.optimizer.zero_grad(set_to_none=True)
-    sums = torch.zeros(len(TERMS), dtype=torch.float64, device=accelerator.device)
-    for number, batch in enumerate(micro_batches):
-        # Dropout and sampled points depend on the micro-batch, not on the process that happens to have it.
-        torch.manual_seed(hash((run.seed, step, number * accelerator.num_processes + accelerator.process_index)))
-        last = number == len(micro_batches) - 1
-        with contextlib.nullcontext() if last else accelerator.no_sync(run.model):
-            sums += backward(run, batch.to(accelerator.device), counts)
-    if run.stage.clip:
-        accelerator.clip_grad_norm_(run.model.parameters(), run.stage.clip)
-    run.optimizer.step()
-    run.done = step
-    update_average(run)
-    means = [total / max(counts[name], 1) for name, total in zip(TERMS, add_up(accelerator, sums), strict=True)]
-    loss = sum(getattr(options, name) * mean for name, mean in zip(TERMS, means, strict=True))
-    return {'step': step, 'loss': loss, **dict(zip(TERMS, means, strict=True)), 'rate': run.rates[0] * factor}, stopping
-
-
-def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], bool]:
-    """What the losses of a step are divided by, over all processes, and whether one of them was asked to stop."""
-    counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64, device=run.accelerator.device)
-    for batch in micro_batches:
-        if batch.counts:
-            counts = count_terms(batch.labels, batch.targets, run.num_queries, run.stage.losses, batch.leads)
-            counted[:-1] += torch.tensor([counts[name] for name in TERMS], device=counted.device)
-    counted[-1] = run.stop.raised
-    *totals, stopping = add_up(run.accelerator, counted)
-    return {name: int(total) for name, total in zip(TERMS, totals, strict=True)}, stopping > 0
-
-
-def add_up(accelerator: Accelerator, values: Tensor) -> list[float]:
-    """The sums of a vector over all processes."""
-    summed: Tensor = accelerator.reduce(values, 'sum')
-    return summed.tolist()
-
-
-def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
-    """Forward and backward of one micro-batch; the sums of its terms, float64.
-
-    Raises:
-        FloatingPointError: its loss is not finite.
-    """
-    names = ', '.join(batch.sources)
-    try:
-        terms = compute_losses(
-            run.model(batch.inputs), batch.labels, batch.targets, run.stage.losses, leads=batch.leads
-        )
-    except FloatingPointError as error:
-        raise FloatingPointError(f'{names}: {error}') from error
-    loss = total_loss(terms, counts, run.stage.losses) * batch.counts
-    if not loss.isfinite():
-        values = {name: float(value) for name, value in terms.sums.items()}
-        raise FloatingPointError(f'{names}: the loss is not finite: {values}; the last checkpoint is from before')
-    # Processes average their gradients, and the terms are divided by the counts of all of them already.
-    run.accelerator.backward(loss * run.accelerator.num_processes)
-    return torch.stack([terms.sums[name].detach().double() for name in TERMS]) * batch.counts
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rates in step 1 to `steps`: a linear rise, then a cosine to 0."""
-    rising = max(math.ceil(warmup * steps), 1)
-    if step <= rising:
-        return step / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
-
-
-def update_average(run: Run) -> None:
-    """Let the averaged weights follow the trained ones."""
-    decay = run.stage.ema
-    if not decay:
-        return
-    for name, parameter in run.model.named_parameters():
-        if parameter.requires_grad:
-            key, value = name.removeprefix('module.'), parameter.detach()
-            run.ema[key] = run.ema[key].to(value.device).lerp_(value, 1 - decay) if key in run.ema else value.clone()
-
-
 def save(run: Run) -> None:
     """Gather the stage's state from all processes and write it."""
     state = gather_state(run.done, run.model, run.optimizer, run.ema)
@@ -277,7 +190,8 @@ def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
     if run.accelerator.is_main_process:
         merged = build_empty(network.config)
         # Gathered ones may be views of something larger, which safetensors does not write.
-        on_cpu = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        on_cpu = {name: tensor.detach().cpu().to(torch.float32, copy=True) for name, tensor in tensors.items()}
+        on_cpu |= run.rounded
         merged.load_state_dict(merge_adapters(on_cpu, run.stage.lora), assign=True)
         write_checkpoint(run.folder / MERGED, merged, preprocessor)
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')

@@ -1,12 +1,17 @@
 """Which slot answers for which instance: the cheapest one-to-one assignment (paper section 3.4, DETR).
 
-Notation: K slots, N instances of one phrase, h w the mask grid.
+All phrases of a micro-batch are compared at once, and their costs come down in one transfer: the only one that the
+losses wait for.
+
+Notation: P phrases, K slots, N the most instances of a phrase, M matched pairs, h w the mask grid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -17,105 +22,104 @@ BCE_COST = 2.0
 DICE_COST = 0.5
 SCORE_COST = 1.0
 SMOOTH = 1e-3
-SAME_IOU = 0.9
-"""Masks that overlap more are of one instance."""
 
 
 @dataclass(frozen=True)
-class Match:
-    """Which slots answer for which instances of a phrase.
+class Pair:
+    """A slot that answers for an instance; all are numbers within their phrase but the phrase itself."""
 
-    Attributes:
-        masks: of the M matched instances, [M, h, w].
-        slots: int64 [M].
-        wanted: what all slots are to score, [K].
-    """
-
-    masks: Tensor
-    slots: Tensor
-    wanted: Tensor
-
-    def belonging_to(self, masks: Tensor) -> Tensor:
-        """What the slots are to score for another phrase, [K], whose instances [N, h, w] are some of these."""
-        wanted = torch.zeros_like(self.wanted)
-        if len(self.slots) and len(masks):
-            ours, theirs = self.masks.flatten(1).float(), masks.to(self.masks.device).flatten(1).float()
-            overlap = ours @ theirs.T
-            union = ours.square().sum(1, keepdim=True) + theirs.square().sum(1) - overlap
-            slots = self.slots[(overlap / union.clamp(min=SMOOTH)).amax(1) > SAME_IOU]
-            wanted[slots] = self.wanted[slots]
-        return wanted
+    phrase: int
+    slot: int
+    instance: int
 
 
 @torch.no_grad()
-def match(
+def slot_costs(
     mask_logits: Tensor,
     score_logits: Tensor,
-    targets: Tensor,
-    *,
-    weak: bool = False,
+    masks: Tensor,
+    weak: Sequence[bool],
     place_cost: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Assign instances to slots, min(K, N) pairs.
+) -> Tensor:
+    """What it costs each slot to answer for each instance.
 
     Args:
-        mask_logits: [K, h, w].
-        score_logits: [K].
-        targets: [N, h, w], 0 or 1.
-        weak: the targets are filled boxes; what lies inside them is not known, so only their extent is compared.
-        place_cost: [K, N], how far the slots' boxes are from the instances', where boxes are learnt.
+        mask_logits: [P, K, h, w].
+        score_logits: [P, K].
+        masks: [P, N, h, w], 0 to 1; empty ones behind the instances of phrases with fewer.
+        weak: of P phrases whether the instances are filled boxes; what lies inside them is not known, so only their
+            extent is compared.
+        place_cost: [P, K, N], how far the slots' boxes are from the instances', where boxes are learnt.
 
     Returns:
-        int64 slots and instances, of the same length.
+        [P, K, N].
+    """
+    logits, masks = mask_logits.float(), masks.float()
+    probabilities = logits.sigmoid()
+    kinds: dict[bool, Tensor] = {}
+    if not all(weak):
+        kinds[False] = DICE_COST * dice_cost(probabilities.flatten(2), masks.flatten(2)) + BCE_COST * bce_cost(
+            logits.flatten(2), masks.flatten(2)
+        )
+    if any(weak):
+        kinds[True] = _extent_cost(probabilities, masks)
+    mask_cost = kinds[weak[0]] if len(kinds) == 1 else torch.stack([kinds[kind][row] for row, kind in enumerate(weak)])
+    cost = mask_cost + SCORE_COST * F.softplus(-score_logits.float()).unsqueeze(2)
+    return cost if place_cost is None else cost + place_cost
+
+
+def assign(costs: Tensor, counts: Sequence[int]) -> list[Pair]:
+    """Assign instances to slots, min(K, instances) pairs for each phrase; waits for the device, once.
+
+    Args:
+        costs: [P, K, N].
+        counts: numbers of instances of the P phrases; the other columns are not looked at.
 
     Raises:
-        FloatingPointError: a logit is NaN.
+        FloatingPointError: a cost is NaN or infinite.
     """
-    logits, targets = mask_logits.float(), targets.float()
-    if weak:
-        mask_cost = _projected_dice_cost(logits.sigmoid(), targets)
-    else:
-        mask_cost = DICE_COST * dice_cost(logits.sigmoid(), targets) + BCE_COST * bce_cost(logits, targets)
-    cost = mask_cost + SCORE_COST * F.softplus(-score_logits.float()).unsqueeze(1)
-    if place_cost is not None:
-        cost = cost + place_cost
-    if not cost.isfinite().all():
-        raise FloatingPointError('matching: a cost is NaN or infinite; the network has diverged')
-    slots, instances = linear_sum_assignment(cost.cpu().numpy())
-    return torch.from_numpy(slots).to(logits.device), torch.from_numpy(instances).to(logits.device)
+    read = costs.cpu().numpy()
+    pairs: list[Pair] = []
+    for phrase, count in enumerate(counts):
+        cost = read[phrase, :, :count]
+        if not np.isfinite(cost).all():
+            raise FloatingPointError('matching: a cost is NaN or infinite; the network has diverged')
+        slots, instances = linear_sum_assignment(cost)
+        pairs += [Pair(phrase, int(slot), int(instance)) for slot, instance in zip(slots, instances, strict=True)]
+    return pairs
 
 
 def dice_cost(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """1 - Dice of every slot with every instance: [K, ...], [N, ...] -> [K, N]."""
-    probabilities, targets = probabilities.flatten(1), targets.flatten(1)
-    overlap = 2 * probabilities @ targets.T
-    return 1 - (overlap + SMOOTH) / (probabilities.sum(1, keepdim=True) + targets.sum(1) + SMOOTH)
+    """1 - Dice of every slot with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
+    overlap = 2 * probabilities @ targets.mT
+    size = probabilities.sum(2).unsqueeze(2) + targets.sum(2).unsqueeze(1)
+    return 1 - (overlap + SMOOTH) / (size + SMOOTH)
 
 
 def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross entropy of every slot with every instance: [K, h, w], [N, h, w] -> [K, N]."""
-    logits, targets = logits.flatten(1), targets.flatten(1)
+    """Mean binary cross entropy of every slot with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
     # softplus(-x) on the object and softplus(x) elsewhere; softplus(x) - softplus(-x) = x
-    return (F.softplus(logits).sum(1, keepdim=True) - logits @ targets.T) / logits.shape[1]
+    return (F.softplus(logits).sum(2).unsqueeze(2) - logits @ targets.mT) / logits.shape[2]
 
 
 def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, corners: float, giou: float) -> Tensor:
     """Weighted L1 distance and 1 - generalised IoU of every slot's box with every instance's (DETR).
 
     Args:
-        predicted_xyxy: [K, 4], 0..1.
-        boxes_xyxy: [N, 4], 0..1.
+        predicted_xyxy: [P, K, 4], 0..1.
+        boxes_xyxy: [P, N, 4], 0..1.
         corners: weight of the distance, that of the loss.
         giou: weight of 1 - generalised IoU, likewise.
 
     Returns:
-        [K, N].
+        [P, K, N].
     """
     distance = torch.cdist(predicted_xyxy, boxes_xyxy, p=1)
     cost: Tensor = corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
     return cost
 
 
-def _projected_dice_cost(probabilities: Tensor, targets: Tensor) -> Tensor:
+def _extent_cost(probabilities: Tensor, masks: Tensor) -> Tensor:
     """1 - Dice of the extents along x and y, averaged."""
-    return (dice_cost(probabilities.amax(1), targets.amax(1)) + dice_cost(probabilities.amax(2), targets.amax(2))) / 2
+    along = [dice_cost(probabilities.amax(axis), masks.amax(axis)) for axis in (2, 3)]
+    return (along[0] + along[1]) / 2

@@ -27,10 +27,11 @@ class MuonAdamW(torch.optim.AdamW):
     Args:
         groups: as for any optimizer; those with `matrices=True` hold tensors of two dimensions.
         weight_decay: of both.
+        fused: AdamW's part in a few kernels, on a GPU.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], weight_decay: float) -> None:
-        super().__init__([{'matrices': False, **group} for group in groups], weight_decay=weight_decay)
+    def __init__(self, groups: Iterable[dict[str, Any]], weight_decay: float, *, fused: bool = False) -> None:
+        super().__init__([{'matrices': False, **group} for group in groups], weight_decay=weight_decay, fused=fused)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def make_table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """A table in Markdown; the columns are the keys of the first row."""
     columns = list(rows[0])
     lines = ['| ' + ' | '.join(columns) + ' |', '| ' + ' | '.join('---' for _ in columns) + ' |']

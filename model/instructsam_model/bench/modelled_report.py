@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from instructsam_model.bench.markdown import make_table
+from instructsam_model.bench.markdown import table
 from instructsam_model.bench.modelled_tables import NOTE
 from instructsam_model.bench.scenarios import SCENARIOS
 from instructsam_model.fake_cuda.cards import CARDS
@@ -30,7 +30,7 @@ def modelled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     for result in results:
         yield from _section(result)
     yield '### What is assumed of the cards\n'
-    yield make_table(
+    yield table(
         [
             {
                 'gpu': name,
@@ -54,7 +54,7 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         f'{result["size"]}, {phrases}, engine {result["engine"]}\n'
     )
     scenarios = result['scenarios']
-    yield make_table(
+    yield table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in COUNTS}}
             for name, row in scenarios.items()
@@ -63,7 +63,7 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
     yield f'At most {result["peak_memory_gib"]:.2f} GiB of the card are taken, weights included.\n'
     for way, title in WAYS.items():
         yield f'Milliseconds of an answer, {title}:\n'
-        yield make_table([{'card': CARDS[name].title, **_times(rows, way)} for name, rows in result['cards'].items()])
+        yield table([{'card': CARDS[name].title, **_times(rows, way)} for name, rows in result['cards'].items()])
 
 
 def _times(rows: dict[str, dict[str, float]], way: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from instructsam_model.bench.markdown import make_table
+from instructsam_model.bench.markdown import table
 from instructsam_model.bench.modelled_report import modelled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
 from instructsam_model.bench.scenarios import SCENARIOS
@@ -52,7 +52,7 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
         parts += modelled_sections(modelled)
     nodes = [result for result in results if 'answers_per_s' in result]
     if nodes:
-        parts += ['## The node, capture to publication\n', make_table(nodes)]
+        parts += ['## The node, capture to publication\n', table(nodes)]
     page.write_text('\n'.join(parts))
 
 
@@ -67,7 +67,7 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
     keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio']
     if any(row.get('modelled_ms') for row in scenarios.values()):
         keys.append('modelled_ms')
-    yield make_table(
+    yield table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}
             for name, row in scenarios.items()
@@ -87,18 +87,18 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         for name, than, why in BOUGHT
         if {name, than} <= scenarios.keys()
     ]
-    yield make_table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
+    yield table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
     if 'trials' in result:
         yield '### What else was tried\n'
         yield 'Times as fast as a cold answer, below 1 for slower, and the IoU of the masks with those of float32.\n'
-        yield make_table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
+        yield table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
     if 'sweep' in result:
         yield '### How the time grows\n'
         yield f'Graphs compiled while instructions were of 1 to 60 words: {result["compilations"]}.\n'
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
         yield f'![How the time grows]({growth.name})\n'
         yield 'Cameras take turns: the time is that of one answer about each.\n'
-        yield make_table(
+        yield table(
             [{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']]
         )
 

@@ -47,6 +47,11 @@ def attend(
     enable_gqa: bool = False,
 ) -> Tensor:
     """`scaled_dot_product_attention` of CUDA tensors; the same arguments."""
+    if torch.is_autocast_enabled('cuda'):  # it is among the operations that autocast computes in half precision
+        half = torch.get_autocast_dtype('cuda')
+        query, key, value = query.to(half), key.to(half), value.to(half)
+        if attn_mask is not None and attn_mask.is_floating_point():
+            attn_mask = attn_mask.to(half)
     kernel = choose_kernel(query, key, attn_mask, is_causal=is_causal, enable_gqa=enable_gqa)
     if kernel == 'math':
         return torch._scaled_dot_product_attention_math(

@@ -208,6 +208,9 @@ class FakeCuda:
         yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
         yield torch.cuda, 'graph', capture_into
         yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
+        # Norms and scales of all gradients together, as of real ones.
+        foreach = torch.utils._foreach_utils
+        yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
         swap_really = torch.utils.swap_tensors
 
         def swap(one: Tensor, other: Tensor) -> None:

@@ -19,10 +19,12 @@ from instructsam_model.preprocess import Preprocessor
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.conversation import Span, Turn
 from instructsam_training.encode import encode_conversation
-from instructsam_training.losses import PRESETS, PhraseTarget, compute_losses, total_loss
+from instructsam_training.loss_options import PRESETS
+from instructsam_training.losses import compute_losses, total_loss
 from instructsam_training.parity.forward import PHRASE_START, golden_inputs
 from instructsam_training.parity.report import Difference
 from instructsam_training.sample import clean_phrase
+from instructsam_training.targets import PhraseTarget, stack_targets
 
 TOLERANCE = 1e-4
 
@@ -99,7 +101,8 @@ def compare_losses(
     grid = prediction.mask_logits.shape[-2:]
     phrases = entry['phrase_text'].split(PHRASE_START)[1:]
     targets = [PhraseTarget(resize_masks(masks_of(phrase, record), grid)) for phrase in phrases]
-    terms = compute_losses(prediction, labels, targets, options)
+    answers = labels[:, 1:][labels[:, 1:] >= 0]
+    terms = compute_losses(prediction, answers, stack_targets(targets, grid), options)
     means = {name: getattr(options, name) * terms.sums[name] / max(terms.counts[name], 1) for name in terms.sums}
     ours = {
         'ce_loss': means['text'],

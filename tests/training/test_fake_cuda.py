@@ -1,0 +1,123 @@
+"""A step of training on CUDA tensors that do not exist: it works, and the host waits only where it is known to.
+
+The network is the golden checkpoint's: the number of kernels depends on its layers, not on their sizes. Budgets leave
+some 5 % to spare.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from small_run import GOLDEN
+from torch import Tensor
+
+from instructsam_model import Frame
+from instructsam_model.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
+from instructsam_model.pictures import read_picture
+from instructsam_model.preprocess import read_preprocessor
+from instructsam_training import batch as batching
+from instructsam_training import terms
+from instructsam_training.batch import Batch, ExampleBuilder, collate
+from instructsam_training.config import DataConfig, LoraConfig, RatesConfig, StageConfig, StartConfig, TrainConfig
+from instructsam_training.conversation import ConversationOptions, Span, Turn
+from instructsam_training.loss_options import PRESETS, LossOptions
+from instructsam_training.targets import PhraseTarget
+from instructsam_training.throughput import make_step
+
+ALL_TERMS = LossOptions(corners=1.0, giou=1.0, region=1.0, place=1.0)
+STAGE = StageConfig('one', lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False)
+STAGES = {
+    'whole': replace(STAGE, gradient_checkpointing=True),
+    'llm': replace(STAGE, part='llm'),
+    'sam3': replace(STAGE, part='sam3', losses=replace(PRESETS['released'], points=None, corners=1.0), muon=2.0),
+    'names': replace(STAGE, part='names'),
+    'places': replace(STAGE, part='places', rates=RatesConfig(sam3_vision=1e-5)),
+}
+KERNELS = {'whole': 3350, 'llm': 610, 'sam3': 3050, 'names': 2340, 'places': 1140}
+"""Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
+WAITS = {'instructsam_training/matching.py', 'instructsam_training/step.py'}
+"""Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
+
+
+@functools.cache
+def record(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
+    """The first step of a stage, of a network with one layer of each kind."""
+    return take_step(stage, images, independent=independent)
+
+
+def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
+    """Take it, whatever was taken before."""
+    folder = GOLDEN / 'checkpoint'
+    architecture = read_config(folder, resolve_sam3(folder))
+    qwen, sam3 = architecture.qwen, architecture.sam3
+    qwen.text_config.num_hidden_layers = qwen.vision_config.depth = 1
+    qwen.vision_config.deepstack_visual_indexes = [0]
+    sam3.detr_encoder_config.num_layers = sam3.detr_decoder_config.num_layers = 1
+    network = build_empty(architecture)
+    preprocessor = read_preprocessor(folder, resolve_sam3(folder), network.config.qwen.image_token_id)
+    data = DataConfig(max_pixels=65536, conversation=ConversationOptions(independent=independent))
+    builder = ExampleBuilder.for_training(preprocessor, network, data)
+    turns = (
+        Turn('Segment the box.', (Span('box'), Span('red ball'))),
+        Turn('And now?', (Span('nothing'), Span('all'))),
+    )
+    mask = torch.zeros(1, *network.mask_grid, dtype=torch.float16)
+    mask[:, 8:24, 8:24] = 1
+    targets = (
+        PhraseTarget(torch.cat([mask, mask.flip(1)])),
+        PhraseTarget(mask),
+        PhraseTarget(mask[:0]),
+        PhraseTarget(mask.flip(2), weak=True),
+    )
+    example = replace(
+        builder.encode(Frame(read_picture(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets
+    )
+    whole: Batch = collate([example] * images, network.config)
+    config = TrainConfig('', StartConfig(checkpoint='golden'), (stage,))
+    with FakeCuda() as cuda:
+        step = make_step(network, config, stage, whole, CUDA)
+        with cuda.recording() as recording:
+            step()
+    return recording
+
+
+def waits(recording: Recording) -> list[str]:
+    """The files in which the host waits."""
+    return sorted(re.sub(r':\d+.*', '', op.where) for op in recording.host_waits)
+
+
+@pytest.mark.parametrize(('name', 'stage'), STAGES.items())
+def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
+    recording = record(stage, independent=name == 'whole')
+    slots = stage.part not in ('llm', 'places')
+    allowed = WAITS if slots else {'instructsam_training/step.py'}
+    assert waits(recording) == sorted(allowed), '\n'.join(map(str, recording.host_waits))
+    assert recording.launches <= KERNELS[name]
+
+
+def test_kernels_an_image_fall_with_the_images_of_a_micro_batch() -> None:
+    """So a step is not bound by launches: phrases and images are computed together."""
+    one, two = (record(STAGES['names'], images).launches for images in (1, 2))
+    assert two < 1.1 * one
+
+
+def test_what_stays_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, 'HOST', (*batching.HOST, 'phrase_mask'))
+    with pytest.raises(MixedDevicesError, match=r'instructsam_model/network\.py:\d+'):
+        take_step(STAGES['names'])
+
+
+def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
+        return real(probabilities, targets, smooth) + float(probabilities.detach().max().item()) * 0
+
+    real = terms.dice
+    monkeypatch.setattr(terms, 'dice', dice)
+    recording = take_step(STAGES['names'])
+    assert [op.name for op in recording.host_waits if 'instructsam_training' in op.where and 'test_' not in op.where]
+    assert set(waits(recording)) - WAITS

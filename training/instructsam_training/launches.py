@@ -1,0 +1,40 @@
+"""What a step asks of a GPU, and how often the host waits for it: counted on one, or recorded where there is none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+WAIT_WARNING = 'called a synchronizing CUDA operation'
+"""What torch warns of in its debug mode for synchronization."""
+
+
+@dataclass(frozen=True)
+class Launches:
+    """What a step asks of a GPU.
+
+    Attributes:
+        kernels: kernels, copies and fills on the device.
+        host_waits: how often the host went on only when the device had done everything before.
+    """
+
+    kernels: int
+    host_waits: int
+
+
+def count_launches(step: Callable[[], object]) -> Launches:
+    """Take one step on a CUDA device and count, by torch's profiler and its debug mode for synchronization."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter('always')
+        torch.cuda.set_sync_debug_mode('warn')
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+    kernels = sum(event.device_type == DeviceType.CUDA for event in profiled.events() or ())
+    return Launches(kernels, sum(WAIT_WARNING in str(warning.message) for warning in warned))
