@@ -12,16 +12,15 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from instructsam_model import embedded
 from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
 from instructsam_model.bench.check import check_against_cpu
+from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modelled import model_answers
 from instructsam_model.bench.modelled_tables import print_modelled
 from instructsam_model.bench.profiling import profile_answer
-from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
-from instructsam_model.bench.stages import STAGES
+from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
 from instructsam_model.engine.choose import ENGINES
@@ -50,10 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     console = Console()
-    for name in ('check', 'profile'):
-        for row in [result[name]] if name == 'check' and name in result else result.get(name, []):
-            console.print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in row.items()))
-    for part in print_modelled(result) if result.get('modelled') else (scenario_table(result), stage_table(result)):
+    for part in print_modelled(result) if result.get('modelled') else print_measured(result):
         console.print(part)
     line = json.dumps(result)
     if arguments.out:
@@ -268,34 +264,6 @@ def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any
         'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
         'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
     }
-
-
-def scenario_table(result: dict[str, Any]) -> Table:
-    """The scenarios, one a row."""
-    title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
-    table = Table(title=title)
-    table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours', 'modelled ms'):
-        table.add_column(heading, justify='right')
-    for name, row in result['scenarios'].items():
-        ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
-        modelled = f'{row["modelled_ms"]:.4g}' if row['modelled_ms'] else ''
-        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
-        table.add_row(
-            f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio, modelled
-        )
-    return table
-
-
-def stage_table(result: dict[str, Any]) -> Table:
-    """Where the time of one watched answer goes."""
-    table = Table(title='stages, ms of one answer')
-    table.add_column('answer')
-    for stage in STAGES:
-        table.add_column(stage, justify='right')
-    for name, row in result['scenarios'].items():
-        table.add_row(name, *(f'{row["stages_ms"][stage]:.1f}' for stage in STAGES))
-    return table
 
 
 if __name__ == '__main__':
