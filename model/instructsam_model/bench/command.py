@@ -205,7 +205,9 @@ def read_modelled(file: Path) -> dict[str, Any]:
 
 def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
     """What is measured: what an architecture answers is what it is asked for."""
-    phrase = PHRASE if arguments.architecture is None else phrase_of(segmenter.preprocessor, arguments.phrase_tokens)
+    phrase = PHRASE
+    if arguments.architecture is not None:
+        phrase = ', '.join([phrase_of(segmenter.preprocessor, arguments.phrase_tokens)] * arguments.phrases)
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
