@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-pictures demo-bench soak bench gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modelled gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -41,7 +41,7 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; twenty minutes
+bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
 	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
@@ -73,9 +73,24 @@ gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes a
 	$(BIN)/python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
 		--losses $(addprefix evaluation/gpus/,none $(LOSSES))
 
-bench-gpu: .venv/installed ## the same at full size on a GPU, random weights: benchmark/gpu.json
-	$(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device cuda --dtype bfloat16 --size 1280x720 \
-		--compare-naive --sweep --trials --repeats 20 --out benchmark/gpu.json
+FULL_SIZE := --architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720
+PHRASES := 1 4
+
+bench-modelled: .venv/installed ## what answers at full size would take on GPUs: a model, without one; benchmark/5-modelled-*.json
+	set -e; for phrases in $(PHRASES); do \
+		$(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --phrases $$phrases \
+			--out benchmark/5-modelled-$$phrases.json; \
+	done
+
+# What matters most comes first, each part with its limit: twelve minutes together. A part that fails does not cost the others.
+bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve minutes: benchmark/gpu-*.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modelled.json
+	-timeout 210 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
+		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
+	-timeout 90 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --picture 1280x960 --steps 5 \
+		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
+	-timeout 240 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \

@@ -19,7 +19,7 @@ from typing import Any
 from transformers import Sam3Config
 
 from instructsam_model import embedded
-from instructsam_model.bench.report import table
+from instructsam_model.bench.markdown import table
 from instructsam_model.config import read_json, read_sam3_config
 from instructsam_model.image_sizes import sam3_size_step
 from instructsam_model.stand_in import QWEN_PIXELS

@@ -83,7 +83,7 @@ def openvino_encoder(network: InstructSAM) -> None:
     """Let OpenVINO (`pip install openvino`) compute SAM3's image encoder."""
     grounding = network.model.grounding_model
     side = network.config.sam3.vision_config.backbone_config.image_size
-    grounding.encode = Converted(grounding, side)  # type: ignore[method-assign, assignment]
+    grounding.encode = Converted(grounding, side)  # type: ignore[method-assign]
 
 
 TRIALS: dict[str, Callable[[InstructSAM], None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -17,6 +18,7 @@ from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
+from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
 from instructsam_model.fake_cuda.device import Streams, cuda_is_there
 from instructsam_model.fake_cuda.dispatch import Dispatch
 from instructsam_model.fake_cuda.known import KnownValues, really
@@ -203,6 +205,9 @@ class FakeCuda:
         yield Tensor, 'pin_memory', lambda tensor, *_: self.pinned.pin(tensor)
         yield Tensor, 'is_pinned', lambda tensor, *_: self.pinned.holds(tensor)
         yield Tensor, 'record_stream', lambda *_: None
+        yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
+        yield torch.cuda, 'graph', capture_into
+        yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
         # Norms and scales of all gradients together, as of real ones.
         foreach = torch.utils._foreach_utils
         yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
