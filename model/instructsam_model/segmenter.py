@@ -137,12 +137,12 @@ class InstructSAMSegmenter:
             FrameError: the size is not one that the network can see.
         """
         blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        pixels = self.preprocessor.pixels(blank, self.network.device)
-        self._seen = None
-        self.engine.prepare(pixels, self._lay_out(pixels))
         memory, self._memory = self._memory, Memory(reuse_answers=False, steady_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
+            with self._computing():
+                pixels = self._see(blank).pixels
+                self.engine.prepare(pixels, self._lay_out(pixels))
         finally:
             self._memory, self._seen = memory, None
 
