@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
-from instructsam_model.memory_options import QUANTIZATIONS, UNQUANTIZED
+from instructsam_model.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.declared import Parameters, declared
 from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.jobs import Tuning
@@ -38,6 +38,10 @@ class NodeParameters(Parameters):
     dtype: str = declared(
         'auto', 'Precision of the model; auto is the fastest on a CPU, and that of the checkpoint on a GPU.',
         choices=('auto', 'float32', 'bfloat16', 'float16'), change='while unconfigured',
+    )  # fmt: skip
+    engine: str = declared(
+        'auto', 'How the model runs: eager, operation by operation, or compiled, fused and on CUDA replayed as graphs; '
+        'auto is compiled on CUDA and eager elsewhere.', choices=ENGINES, change='while unconfigured',
     )  # fmt: skip
     threads: int = declared(
         0, 'Threads of the CPU that an answer takes. 0 means as many as are free at the time.',

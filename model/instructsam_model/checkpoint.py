@@ -27,7 +27,7 @@ from instructsam_model.boxes import keep_float32
 from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
 from instructsam_model.image_sizes import with_sam3_size
-from instructsam_model.memory_options import UNQUANTIZED
+from instructsam_model.load_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
 from instructsam_model.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.memory_options import QUANTIZATIONS, UNQUANTIZED
+from instructsam_model.load_options import QUANTIZATIONS, UNQUANTIZED
 from instructsam_model.network import InstructSAM
 
 EXTRA = "pip install 'instructsam_ros[quantized]'"

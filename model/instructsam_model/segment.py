@@ -16,7 +16,7 @@ from rich.progress import track
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
-from instructsam_model.memory_options import add_memory_arguments, memory_options
+from instructsam_model.load_options import add_load_arguments, load_options
 from instructsam_model.pictures import SUFFIXES, find_pictures, read_picture
 from instructsam_model.results import STDOUT, Outcome, describe_picture, print_table, print_unreadable, write_json
 from instructsam_model.threads import prepare_threads
@@ -93,7 +93,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         choices=('trained', 'released'),
         help='positions and phrase tokens as in training, or as in the public inference code (default: %(default)s)',
     )
-    add_memory_arguments(group)
+    add_load_arguments(group)
 
 
 def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
@@ -190,7 +190,7 @@ def _load(arguments: argparse.Namespace) -> Segmenter:
         device=arguments.device,
         dtype=arguments.dtype,
         protocol=arguments.protocol,
-        **memory_options(arguments),
+        **load_options(arguments),
         threads=arguments.threads,
     )
 

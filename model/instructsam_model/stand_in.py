@@ -19,7 +19,7 @@ from instructsam_model.engine.choose import choose_engine
 from instructsam_model.engine.engine import Engine
 from instructsam_model.engine.tokens import Tokens
 from instructsam_model.image_sizes import limit_pixels, with_sam3_size
-from instructsam_model.memory_options import UNQUANTIZED
+from instructsam_model.load_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.quantization import quantize

@@ -31,7 +31,7 @@ def test_the_published_sam3_takes_multiples_of_336() -> None:
 def test_other_sizes_are_refused_with_those_allowed(checkpoint: Path, size: int) -> None:
     allowed = rf'0 for that of the checkpoint, 224, or a multiple of 112, .* \(112, 224, 336, 448, ...\), got {size}$'
     with pytest.raises(ConfigError, match=f'sam3_size: expected {allowed}'):
-        load_segmenter(checkpoint, device='cpu', sam3_size=size)
+        load_segmenter(checkpoint, device='cpu', dtype='float32', sam3_size=size)
 
 
 def test_at_its_own_size_nothing_changes(
@@ -52,7 +52,7 @@ def test_at_its_own_size_nothing_changes(
 def test_all_that_depends_on_sam3s_size_follows(
     checkpoint: Path, segmenter: InstructSAMSegmenter, frames: list[Frame], size: int
 ) -> None:
-    resized = load_segmenter(checkpoint, device='cpu', sam3_size=size)
+    resized = load_segmenter(checkpoint, device='cpu', dtype='float32', sam3_size=size)
     own = segmenter.network.state_dict()
     assert all(torch.equal(tensor, own[name]) for name, tensor in resized.network.state_dict().items())
     assert resized.preprocessor.pixels(frames[0], CPU).sam3.shape == (1, 3, size, size)
@@ -75,7 +75,7 @@ def test_features_are_those_of_the_windows_that_a_smaller_image_has(checkpoint: 
     features = []
     image = torch.randn(1, 3, 3 * WINDOW, 3 * WINDOW, generator=torch.Generator().manual_seed(0))
     for size in (WINDOW, 2 * WINDOW, 3 * WINDOW):
-        network = load_segmenter(checkpoint, device='cpu', sam3_size=size).network
+        network = load_segmenter(checkpoint, device='cpu', dtype='float32', sam3_size=size).network
         backbone = network.model.grounding_model.model.vision_encoder.backbone
         patches = backbone.embeddings(image[..., :size, :size]).view(1, size // 14, size // 14, -1)
         features.append(backbone.layers[0](backbone.layer_norm(patches))[:, :8, :8])

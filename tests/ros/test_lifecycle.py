@@ -121,6 +121,7 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     options = {
         'device': 'auto',
         'dtype': 'auto',
+        'engine': 'auto',
         'threads': 0,
         'protocol': 'trained',
         'reuse_answers': True,

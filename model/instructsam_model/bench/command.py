@@ -23,15 +23,15 @@ from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
-from instructsam_model.engine.choose import ENGINES
 from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
-from instructsam_model.memory_options import add_memory_arguments, memory_options
+from instructsam_model.load_options import add_load_arguments, load_options
+from instructsam_model.loading import load_segmenter, parse_device
 from instructsam_model.network import InstructSAM
 from instructsam_model.precision import DTYPES
 from instructsam_model.quantization import count_bytes
-from instructsam_model.segmenter import InstructSAMSegmenter, load_segmenter, parse_device
+from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
 FAKE = 'fake-cuda'
@@ -75,9 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
         help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
     )
     parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
-    parser.add_argument('--engine', default='auto', choices=list(ENGINES), help='default: %(default)s')
     parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
-    add_memory_arguments(parser.add_argument_group('memory'))
+    add_load_arguments(parser)
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
@@ -129,7 +128,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'weights_gib': round(count_bytes(segmenter.network) / 2**30, 3),
         'dtype': str(segmenter.network.dtype).removeprefix('torch.'),
         'size': arguments.size,
-        **memory_options(arguments),
+        **load_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': segmenter.network.config.num_queries,
@@ -217,9 +216,9 @@ def open_segmenter(
 ) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
-        options = REUSE | memory_options(arguments) | {'threads': torch.get_num_threads()}
+        options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
         return load_segmenter(
-            arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, engine=arguments.engine, **options
+            arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options
         )
     return stand_in(
         arguments.architecture,
@@ -229,9 +228,8 @@ def open_segmenter(
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
-        engine=engine or arguments.engine,
         **REUSE,
-        **memory_options(arguments),
+        **load_options(arguments) | ({'engine': engine} if engine is not None else {}),
     )
 
 

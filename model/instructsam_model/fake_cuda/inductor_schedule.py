@@ -184,4 +184,6 @@ def _device_properties() -> Iterator[None]:
         for name, value in (('is_available', lambda: True), ('get_device_properties', lambda *_: Properties())):
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch.cuda, 'get_device_capability', lambda *_: CAPABILITY))
+        # Whoever asked before, without a GPU, was told that Triton does not work, and torch remembers that.
+        stack.enter_context(patch('torch._inductor.scheduler.has_triton', lambda *_: True))
         yield

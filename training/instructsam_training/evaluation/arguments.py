@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from instructsam_model.memory_options import add_memory_arguments
+from instructsam_model.load_options import add_load_arguments
 from instructsam_training.evaluation.benchmark import BENCHMARKS
 
 
@@ -64,7 +64,7 @@ def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--threads', type=int, default=0, help='of the CPU; the last bits depend on it (default: as many as are free)'
     )
-    add_memory_arguments(group)
+    add_load_arguments(group)
     group.add_argument(
         '--protocol',
         default='trained',

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.memory_options import memory_options
+from instructsam_model.load_options import load_options
 from instructsam_training.evaluation.answer import Answer, read_answers
 from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
 from instructsam_training.evaluation.page import write_page
@@ -133,7 +133,7 @@ def _ask(
 
     processes = start_processes(arguments.device)
     checkpoint = resolve_checkpoint(arguments.checkpoint or embedded.FOLDER)
-    options = memory_options(arguments)
+    options = load_options(arguments)
     run = Run(benchmark, setting, questions, folder_of(arguments), arguments.command, arguments.dtype, options)
     if processes.is_main_process:
         begin(run, sorted(checkpoint.glob('*.safetensors')), fresh=arguments.fresh)

@@ -38,7 +38,7 @@ class Run:
         folder: where the answers go.
         command: who asks.
         dtype: of the weights, as `load_segmenter` has it.
-        options: those of `memory_options`.
+        options: those of `load_options`.
     """
 
     benchmark: Benchmark

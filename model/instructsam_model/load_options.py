@@ -1,4 +1,4 @@
-"""The options of commands that make a network fit a smaller card: what `load_segmenter` takes, without torch."""
+"""Options of commands that decide how a network runs and what it needs, as `load_segmenter` takes them; no torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from typing import Any
 
 UNQUANTIZED = 'none'
 QUANTIZATIONS = (UNQUANTIZED, 'int8', 'fp8')
+ENGINES = ('auto', 'eager', 'compiled')
 
 
-def add_memory_arguments(group: argparse._ArgumentGroup) -> None:
+def add_load_arguments(group: argparse._ArgumentGroup) -> None:
     """Add the options to a group of a command line."""
+    group.add_argument(
+        '--engine',
+        default='auto',
+        choices=ENGINES,
+        help='eager: operation by operation; compiled: fused, and on CUDA replayed as graphs; auto: compiled on CUDA, '
+        'else eager (default: %(default)s)',
+    )
     group.add_argument(
         '--max-pixels',
         type=int,
@@ -34,7 +42,7 @@ def add_memory_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options as arguments of `load_segmenter`."""
-    names = ('max_pixels', 'sam3_size', 'quantization')
+    names = ('engine', 'max_pixels', 'sam3_size', 'quantization')
     return {name: getattr(arguments, name) for name in names}
