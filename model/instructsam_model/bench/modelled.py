@@ -24,7 +24,7 @@ from instructsam_model.fake_cuda import FakeCuda, FakeGraphs, Recording
 from instructsam_model.fake_cuda.cards import CARDS, Card, get_card
 from instructsam_model.fake_cuda.compiler import FakeCompiler
 from instructsam_model.fake_cuda.time_model import model_time, without_graphs
-from instructsam_model.memory_options import memory_options
+from instructsam_model.load_options import load_options
 from instructsam_model.network import InstructSAM
 from instructsam_model.quantization import count_bytes
 from instructsam_model.segmenter import InstructSAMSegmenter
@@ -107,13 +107,12 @@ def model_answers(
         'device': f'fake CUDA, modelled as {card.title}',
         'modelled': True,
         'gpu': arguments.gpu,
-        'engine': arguments.engine,
         'model': str(arguments.architecture),
         'parameters': parameters,
         'weights_gib': _gib(weights),
         'dtype': arguments.dtype,
         'size': arguments.size,
-        **memory_options(arguments),
+        **load_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': network.config.num_queries,
