@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
     parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
-    add_load_arguments(parser)
+    add_load_arguments(parser.add_argument_group('loading'))
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
@@ -217,9 +217,7 @@ def open_segmenter(
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
         options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
-        return load_segmenter(
-            arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options
-        )
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
