@@ -208,7 +208,11 @@ def read_modelled(file: Path) -> dict[str, Any]:
 
 def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
     """What is measured: what an architecture answers is what it is asked for."""
-    phrase = PHRASE if arguments.architecture is None else phrase_of(segmenter.preprocessor, arguments.phrase_tokens)
+    phrase = (
+        PHRASE
+        if arguments.architecture is None
+        else phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
+    )
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
@@ -219,9 +223,7 @@ def open_segmenter(
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
         options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
-        return load_segmenter(
-            arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options
-        )
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
