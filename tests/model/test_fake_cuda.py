@@ -210,6 +210,16 @@ def test_straightforward_pipeline_answers(opened: Opened) -> None:
     assert recording.kernels > KERNELS['cold']
 
 
+@pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
+def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> None:
+    segmenter = stand_in(embedded.FOLDER, embedded.FOLDER, device=CUDA, dtype=torch.bfloat16, reuse_answers=True)
+    segmenter.segment(new_frame(), Instruction('red'))
+    with cuda.recording() as recording:
+        segmenter.segment(new_frame(seed=1), Instruction('red'))
+    assert count_waits(recording) == WAITS['warm'], said(recording.host_waits)
+    assert recording.launches <= LAUNCHES
+
+
 def test_nothing_falls_back(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         opened.segment(new_frame(seed=5), 'Segment the red box.')

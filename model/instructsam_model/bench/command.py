@@ -12,25 +12,25 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from instructsam_model import embedded
 from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
 from instructsam_model.bench.check import check_against_cpu
+from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modelled import model_answers
 from instructsam_model.bench.modelled_tables import print_modelled
 from instructsam_model.bench.profiling import profile_answer
-from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
-from instructsam_model.bench.stages import STAGES
+from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
+from instructsam_model.config import read_json
 from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
 from instructsam_model.load_options import add_load_arguments, load_options
 from instructsam_model.loading import load_segmenter, parse_device
 from instructsam_model.network import InstructSAM
-from instructsam_model.precision import DTYPES
+from instructsam_model.precision import DTYPES, resolve_dtype
 from instructsam_model.quantization import count_bytes
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
@@ -50,10 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     console = Console()
-    for name in ('check', 'profile'):
-        for row in [result[name]] if name == 'check' and name in result else result.get(name, []):
-            console.print(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in row.items()))
-    for part in print_modelled(result) if result.get('modelled') else (scenario_table(result), stage_table(result)):
+    for part in print_modelled(result) if result.get('modelled') else print_measured(result):
         console.print(part)
     line = json.dumps(result)
     if arguments.out:
@@ -79,7 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
         help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
     )
     parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
-    parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
+    parser.add_argument(
+        '--dtype',
+        default='auto',
+        choices=['auto', *DTYPES],
+        help='auto: the fastest on a CPU, as the checkpoint or the architecture says on a GPU (default: %(default)s)',
+    )
     add_load_arguments(parser)
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
@@ -208,11 +210,9 @@ def read_modelled(file: Path) -> dict[str, Any]:
 
 def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
     """What is measured: what an architecture answers is what it is asked for."""
-    phrase = (
-        PHRASE
-        if arguments.architecture is None
-        else phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
-    )
+    phrase = PHRASE
+    if arguments.architecture is not None:
+        phrase = phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
@@ -224,17 +224,23 @@ def open_segmenter(
     if arguments.architecture is None:
         options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
         return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
+    device = parse_device(arguments.device)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
-        device=parse_device(arguments.device),
-        dtype=DTYPES[arguments.dtype],
+        device=device,
+        dtype=resolve_dtype(arguments.dtype, device) or stored_dtype(arguments.architecture),
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
         **REUSE,
         **load_options(arguments) | ({'engine': engine} if engine is not None else {}),
     )
+
+
+def stored_dtype(architecture: Path) -> torch.dtype:
+    """The precision that an architecture's `config.json` names, or float32."""
+    return DTYPES.get(str(read_json(architecture / 'config.json').get('dtype')), torch.float32)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -268,34 +274,6 @@ def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any
         'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
         'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
     }
-
-
-def scenario_table(result: dict[str, Any]) -> Table:
-    """The scenarios, one a row."""
-    title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
-    table = Table(title=title)
-    table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours', 'modelled ms'):
-        table.add_column(heading, justify='right')
-    for name, row in result['scenarios'].items():
-        ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
-        modelled = f'{row["modelled_ms"]:.4g}' if row['modelled_ms'] else ''
-        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
-        table.add_row(
-            f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio, modelled
-        )
-    return table
-
-
-def stage_table(result: dict[str, Any]) -> Table:
-    """Where the time of one watched answer goes."""
-    table = Table(title='stages, ms of one answer')
-    table.add_column('answer')
-    for stage in STAGES:
-        table.add_column(stage, justify='right')
-    for name, row in result['scenarios'].items():
-        table.add_row(name, *(f'{row["stages_ms"][stage]:.1f}' for stage in STAGES))
-    return table
 
 
 if __name__ == '__main__':

@@ -24,7 +24,9 @@ from instructsam_model.fake_cuda import FakeCuda, FakeGraphs, Recording
 from instructsam_model.fake_cuda.cards import CARDS, Card, get_card
 from instructsam_model.fake_cuda.compiler import FakeCompiler
 from instructsam_model.fake_cuda.time_model import model_time, without_graphs
+from instructsam_model.load_options import load_options
 from instructsam_model.network import InstructSAM
+from instructsam_model.quantization import count_bytes
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 WARM_UP = 1
@@ -97,7 +99,7 @@ def model_answers(
         bench = open_bench(arguments, segmenter, compare_naive=arguments.compare_naive)
         recordings = record_round(cuda, bench)
         network = segmenter.network
-        parameters = sum(parameter.numel() for parameter in network.parameters())
+        parameters, weights = sum(each.numel() for each in network.parameters()), count_bytes(network)
     compile_ = engines.compiler.compiled
     scenarios = {name: Scenario(each, compile_(each)) for name, each in recordings.items()}
     way = 'eager' if arguments.engine == 'eager' else 'inductor'
@@ -105,11 +107,12 @@ def model_answers(
         'device': f'fake CUDA, modelled as {card.title}',
         'modelled': True,
         'gpu': arguments.gpu,
-        'engine': arguments.engine,
         'model': str(arguments.architecture),
         'parameters': parameters,
-        'dtype': arguments.dtype,
+        'weights_gib': _gib(weights),
+        'dtype': str(network.dtype).removeprefix('torch.'),
         'size': arguments.size,
+        **load_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': network.config.num_queries,

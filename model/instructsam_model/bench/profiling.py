@@ -24,7 +24,7 @@ def profile_answer(bench: Bench, scenario: str, device: torch.device) -> list[di
 
 def _profile(ask: Callable[[], object], device: torch.device) -> list[dict[str, Any]]:
     activities = [ProfilerActivity.CPU]
-    if ProfilerActivity.CUDA in torch.profiler.supported_activities():
+    if ProfilerActivity.CUDA in torch.profiler.supported_activities():  # type: ignore[no-untyped-call]
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
         ask()

@@ -98,9 +98,7 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
         yield f'![How the time grows]({growth.name})\n'
         yield 'Cameras take turns: the time is that of one answer about each.\n'
-        yield table(
-            [{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']]
-        )
+        yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
 def _bound(scenarios: dict[str, Any]) -> str:
