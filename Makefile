@@ -42,9 +42,9 @@ soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, C
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
 bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
-	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
+	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
-	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
+	$(BIN)/instructsam-bench --device cpu --dtype float32 --size 320x240 --compare-naive --out benchmark/2-embedded.json
 	$(BIN)/python -m instructsam_ros.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
 	$(BIN)/python -m instructsam_ros.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
 	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md

@@ -22,6 +22,7 @@ from instructsam_model.image_sizes import limit_pixels, with_sam3_size
 from instructsam_model.load_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.prompt_lookup import SEPARATOR
 from instructsam_model.quantization import quantize
 from instructsam_model.segmenter import InstructSAMSegmenter
 
@@ -113,7 +114,7 @@ def stand_in(
     quantize(network, quantization)
     tokens = network.config.tokens
     phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
-    comma = small.text(', ')
+    comma = small.text(SEPARATOR)
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
     preprocessor = limit_pixels(preprocessor, max_pixels)
@@ -128,9 +129,10 @@ def stand_in(
     )
 
 
-def phrase_of(preprocessor: Preprocessor, phrase_tokens: int) -> str:
-    """The phrase that `stand_in` answers with."""
-    return preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
+def phrase_of(preprocessor: Preprocessor, phrase_tokens: int, phrases: int = 1) -> str:
+    """What to ask for to be answered with what `stand_in` says: the phrases, as an instruction names several."""
+    phrase = preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
+    return ' and '.join([SEPARATOR.join([phrase] * (phrases - 1)), phrase]) if phrases > 1 else phrase
 
 
 def _phrase_ids(preprocessor: Preprocessor, phrase_tokens: int) -> list[int]:

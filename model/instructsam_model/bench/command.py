@@ -23,13 +23,14 @@ from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
+from instructsam_model.config import read_json
 from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
 from instructsam_model.load_options import add_load_arguments, load_options
 from instructsam_model.loading import load_segmenter, parse_device
 from instructsam_model.network import InstructSAM
-from instructsam_model.precision import DTYPES
+from instructsam_model.precision import DTYPES, resolve_dtype
 from instructsam_model.quantization import count_bytes
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
@@ -75,7 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
         help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
     )
     parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
-    parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
+    parser.add_argument(
+        '--dtype',
+        default='auto',
+        choices=['auto', *DTYPES],
+        help='auto: the fastest on a CPU, as the checkpoint or the architecture says on a GPU (default: %(default)s)',
+    )
     add_load_arguments(parser.add_argument_group('loading'))
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
@@ -206,7 +212,7 @@ def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *
     """What is measured: what an architecture answers is what it is asked for."""
     phrase = PHRASE
     if arguments.architecture is not None:
-        phrase = ', '.join([phrase_of(segmenter.preprocessor, arguments.phrase_tokens)] * arguments.phrases)
+        phrase = phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
@@ -218,17 +224,23 @@ def open_segmenter(
     if arguments.architecture is None:
         options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
         return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
+    device = parse_device(arguments.device)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
-        device=parse_device(arguments.device),
-        dtype=DTYPES[arguments.dtype],
+        device=device,
+        dtype=resolve_dtype(arguments.dtype, device) or stored_dtype(arguments.architecture),
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
         **REUSE,
         **load_options(arguments) | ({'engine': engine} if engine is not None else {}),
     )
+
+
+def stored_dtype(architecture: Path) -> torch.dtype:
+    """The precision that an architecture's `config.json` names, or float32."""
+    return DTYPES.get(str(read_json(architecture / 'config.json').get('dtype')), torch.float32)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -110,7 +110,7 @@ def model_answers(
         'model': str(arguments.architecture),
         'parameters': parameters,
         'weights_gib': _gib(weights),
-        'dtype': arguments.dtype,
+        'dtype': str(network.dtype).removeprefix('torch.'),
         'size': arguments.size,
         **load_options(arguments),
         'phrases': arguments.phrases,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 class PackedLinear:
@@ -30,7 +31,7 @@ class PackedLinear:
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         self._layers = layers
         self._weight, self._bias = None, None
-        if all(type(layer) is nn.Linear and type(layer.weight) is nn.Parameter for layer in layers):
+        if not any(is_traceable_wrapper_subclass(layer.weight) for layer in layers):
             self._weight = _pack(layers, 'weight')
             self._bias = _pack(layers, 'bias') if layers[0].bias is not None else None
 

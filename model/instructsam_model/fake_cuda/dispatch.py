@@ -51,6 +51,8 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         flat = tree_flatten((args, kwargs))[0]
         if not any(isinstance(each, FakeTensor) or _names_cuda(each) for each in flat):
             return self._on_cpu(func, args, kwargs)
+        if packet is aten.dropout and not (args[2] and args[1]):
+            return args[0]  # as torch does; its decomposition would copy
         if func._can_decompose() and packet not in ONE_KERNEL:  # so that what is counted is what is launched
             with self:
                 out = func.decompose(*args, **kwargs)
