@@ -88,7 +88,7 @@ bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve m
 	-timeout 210 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
 		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
 	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
-	-timeout 90 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --picture 1280x960 --steps 5 \
+	-timeout 90 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
 	-timeout 240 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 

@@ -51,8 +51,8 @@ def test_an_architecture_is_measured_with_random_weights(checkpoint: Path, capsy
 
 @pytest.mark.parametrize('weights', ['--checkpoint', '--architecture'])
 def test_image_sizes_reach_what_is_measured(checkpoint: Path, weights: str) -> None:
-    command = [weights, str(checkpoint), '--tokenizer', str(checkpoint), '--device', 'cpu', '--max-pixels', '65536']
-    segmenter = open_segmenter(build_parser().parse_args([*command, '--sam3-size', '112']))
+    command = [weights, str(checkpoint), '--tokenizer', str(checkpoint), '--device', 'cpu', '--dtype', 'float32']
+    segmenter = open_segmenter(build_parser().parse_args([*command, '--max-pixels', '65536', '--sam3-size', '112']))
     pixels = segmenter.preprocessor.pixels(Frame(np.zeros((480, 640, 3), np.uint8)), torch.device('cpu'))
     assert pixels.sam3.shape[-2:] == (112, 112)
     assert segmenter.network.mask_grid == (32, 32)
