@@ -72,7 +72,8 @@ def load_segmenter(
     torch_device = parse_device(device)
     get_protocol(protocol)
     check_engine(engine)
-    counted = Threads(threads)
+    # What is compiled is compiled anew for another number of threads, so that it must not follow what is free.
+    counted = Threads(threads or (Threads().count() if engine == 'compiled' else 0))
     precision = resolve_dtype(dtype, torch_device)
     if not checkpoint:
         if not embedded.FOLDER.is_dir():
