@@ -84,13 +84,14 @@ bench-modelled: .venv/installed ## what answers at full size would take on GPUs:
 
 # What matters most comes first, each part with its limit: twelve minutes together. A part that fails does not cost the others.
 bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve minutes: benchmark/gpu-*.json
+	mkdir -p benchmark
 	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modelled.json
-	-timeout 210 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
+	-timeout 300 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
 		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
-	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
-	-timeout 90 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
+	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
+	-timeout 75 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
-	-timeout 240 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
+	-timeout 180 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
