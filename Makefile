@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-pictures demo-bench soak bench bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modelled gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -41,17 +41,56 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-bench: .venv/installed ## how long answers take, on this CPU: docs/performance.md; twenty minutes
-	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --compare-naive --sweep --trials \
+bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
+	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
-	$(BIN)/instructsam-bench --device cpu --size 320x240 --compare-naive --out benchmark/2-embedded.json
+	$(BIN)/instructsam-bench --device cpu --dtype float32 --size 320x240 --compare-naive --out benchmark/2-embedded.json
 	$(BIN)/python -m instructsam_ros.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
 	$(BIN)/python -m instructsam_ros.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
 	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md
 
-bench-gpu: .venv/installed ## the same at full size on a GPU, random weights: benchmark/gpu.json
-	$(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device cuda --dtype bfloat16 --size 1280x720 \
-		--compare-naive --sweep --trials --repeats 20 --out benchmark/gpu.json
+MODELLED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
+LOSSES := max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8 \
+	sam3_size=120 sam3_size=180 sam3_size=300
+SMALLER := --max-pixels 307200 --sam3-size 672
+TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --out evaluation/gpus
+
+gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
+	$(MODELLED) --size 640x480 --out benchmark/gpus/01.json
+	$(MODELLED) --size 1280x720 --out benchmark/gpus/02.json
+	$(MODELLED) --size 1920x1080 --out benchmark/gpus/03.json
+	$(MODELLED) --size 1280x720 --max-pixels 307200 --out benchmark/gpus/04.json
+	$(MODELLED) --size 1280x720 --sam3-size 672 --out benchmark/gpus/05.json
+	$(MODELLED) --size 1280x720 --sam3-size 336 --out benchmark/gpus/06.json
+	$(MODELLED) --size 1280x720 $(SMALLER) --out benchmark/gpus/07.json
+	$(MODELLED) --size 1280x720 --quantization int8 --out benchmark/gpus/08.json
+	$(MODELLED) --size 1280x720 --quantization fp8 --out benchmark/gpus/09.json
+	$(MODELLED) --size 1280x720 --quantization int8 $(SMALLER) --out benchmark/gpus/10.json
+	$(BIN)/instructsam-tabletop data/gpus --scenes 60 --split test --names 0 --captions 0
+	set -e; for option in none $(LOSSES); do \
+		$(TABLES)/$$option $$(test $$option = none || echo --$$option | tr _= '- '); \
+	done
+	$(BIN)/python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
+		--losses $(addprefix evaluation/gpus/,none $(LOSSES))
+
+FULL_SIZE := --architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720
+PHRASES := 1 4
+
+bench-modelled: .venv/installed ## what answers at full size would take on GPUs: a model, without one; benchmark/5-modelled-*.json
+	set -e; for phrases in $(PHRASES); do \
+		$(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --phrases $$phrases \
+			--out benchmark/5-modelled-$$phrases.json; \
+	done
+
+# What matters most comes first, each part with its limit: twelve minutes together. A part that fails does not cost the others.
+bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve minutes: benchmark/gpu-*.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modelled.json
+	-timeout 210 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
+		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
+	-timeout 90 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --picture 1280x960 --steps 5 \
+		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
+	-timeout 240 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
@@ -123,5 +162,5 @@ clean: ## remove .venv and everything that was built
 # The installation is editable: Python files need no second one, but what CMake builds or copies does.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
 		$(wildcard action/* cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
-	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,sim,train,view]'
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,quantized,sim,train,view]'
 	@touch $@

@@ -170,7 +170,7 @@ def packages() -> dict[str, str]:
 
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
-    'instructsam-bench = instructsam_model.bench.command:main',
+    'instructsam-bench = instructsam_model.bench.__main__:main',
     'instructsam-convert = instructsam_training.convert:main',
     'instructsam-demo = instructsam_model.demo:main',
     'instructsam-eval = instructsam_training.evaluation.__main__:main',
@@ -206,6 +206,8 @@ setup(
     extras_require={
         'demo': ['gradio>=6.31'],
         'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'pytest-xdist>=3.6', 'ruff', 'selenium'],
+        # Weights of one byte. 0.18 was tested, with torch 2.12; its compiled kernels, for x86-64 alone, are not used.
+        'quantized': ['torchao>=0.18'],
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],

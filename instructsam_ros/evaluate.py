@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from instructsam_model import Segmenter
 from instructsam_ros.peer import PeerError
@@ -62,7 +63,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def open_node(
-    arguments: argparse.Namespace, checkpoint: str, /, *, device: str, dtype: str, protocol: str
+    arguments: argparse.Namespace, checkpoint: str, /, **options: Any
 ) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
     """Start the node, and end it with the context.
 
@@ -74,9 +75,7 @@ def open_node(
     """
     parameters = {
         'checkpoint': checkpoint,
-        'device': device,
-        'dtype': dtype,
-        'protocol': protocol,
+        **options,
         'reuse_answers': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
-
-from instructsam_model import Frame, Instruction, Segmenter
+from instructsam_model import ConfigError, FrameError, Segmenter
 from instructsam_ros.parameters import NodeParameters
-
-WARMUP_SIZE_HW = (480, 640)
+from instructsam_ros.sizes import Sizes, describe
 
 
 class Load(Protocol):
     """Makes the segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, reuse_answers: bool, steady_frames: int
+        self,
+        checkpoint: str,
+        /,
+        *,
+        device: str,
+        dtype: str,
+        engine: str,
+        threads: int,
+        protocol: str,
+        reuse_answers: bool,
+        steady_frames: int,
+        max_pixels: int,
+        sam3_size: int,
+        quantization: str,
     ) -> Segmenter:
         """Load the checkpoint; raises CheckpointError or ConfigError when that cannot be done."""
         ...
@@ -33,21 +43,40 @@ def load_checkpoint(checkpoint: str, /, **options: Any) -> Segmenter:
     return load_segmenter(checkpoint, **options)
 
 
-def load_warm(load: Load, values: NodeParameters) -> Segmenter:
-    """Load what the parameters name and, if they say so, let it answer once, so that the first answer is not slow.
+class WarmUpError(RuntimeError):
+    """A model that was loaded cannot be made ready for a size."""
+
+
+def load_warm(load: Load, values: NodeParameters, sizes: Sizes) -> Segmenter:
+    """Load what the parameters name, and make it ready for every size that is known.
 
     Raises:
-        CheckpointError, ConfigError: as `load`.
+        CheckpointError, ConfigError: as `load`, or it cannot answer about images of a size that the parameters name.
+        WarmUpError: it failed otherwise; the message names the size.
     """
     segmenter = load(
         values.checkpoint,
         device=values.device,
         dtype=values.dtype,
+        engine=values.engine,
+        threads=values.threads,
         protocol=values.protocol,
         reuse_answers=values.reuse_answers,
         steady_frames=values.steady_frames,
+        max_pixels=values.max_pixels,
+        sam3_size=values.sam3_size,
+        quantization=values.quantization,
     )
-    if values.warmup:
-        blank = Frame(np.zeros((*WARMUP_SIZE_HW, 3), dtype=np.uint8))
-        segmenter.segment(blank, Instruction('warm up'), values.selection)
+    sizes.start_over()
+    while (size_wh := sizes.take()) is not None:
+        try:
+            segmenter.warm_up(size_wh)
+        except FrameError as error:
+            if size_wh in sizes.hints:
+                raise ConfigError(f'warmup_sizes: {error}') from error
+            # else a camera has it, and the answers about its images say the same
+        except Exception as error:
+            raise WarmUpError(f'{describe(size_wh)} failed: {type(error).__name__}: {error}') from error
+        finally:
+            sizes.finish()
     return segmenter

@@ -29,5 +29,6 @@ class ForwardingHandler(logging.Handler):
 def forward_logs(logger: RcutilsLogger) -> None:
     """Send what the model's package logs to `logger`, in the place of any node's before."""
     package = logging.getLogger(PACKAGE)
+    package.setLevel(logging.INFO)  # Python's own threshold is that of warnings; the node's decides
     package.handlers = [handler for handler in package.handlers if not isinstance(handler, ForwardingHandler)]
     package.addHandler(ForwardingHandler(logger))

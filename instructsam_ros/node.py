@@ -17,10 +17,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
-from instructsam_model import CheckpointError, ConfigError, Instruction, Selection
+from instructsam_model import CheckpointError, ConfigError, Instruction, Selection, prepare_threads
 from instructsam_ros import convert
 from instructsam_ros.action import Track
 from instructsam_ros.answers import LOG_PERIOD_S, Answers
+from instructsam_ros.camera_sizes import CameraSizes
 from instructsam_ros.declared import change, declare
 from instructsam_ros.depth_sense import DepthSense
 from instructsam_ros.diagnostics import Health, Statistics, diagnostic_array
@@ -56,6 +57,7 @@ class SegmenterNode(LifecycleNode):
         forward_logs(self.get_logger())
         self._load = load
         self._supervisor: Supervisor | None = None
+        self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self._cameras: list[Camera] = []
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
@@ -90,9 +92,9 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights; on failure say why and stay unconfigured."""
-        supervisor = Supervisor(
-            lambda: load_warm(self._load, self._values), convert.read_frame, self._scheduler, self._depth.complete
-        )
+        sizes = self._values.sizes
+        load = partial(load_warm, self._load, self._values, sizes)
+        supervisor = Supervisor(load, convert.read_frame, self._scheduler, self._depth.complete, sizes)
         started_s = time.monotonic()
         try:
             self._depth.check()
@@ -106,6 +108,7 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info(f'configured in {time.monotonic() - started_s:.1f} s')
         supervisor.limits = self._values.limits
         self._supervisor = supervisor
+        self._sizes = CameraSizes(self, self._values.camera_names, sizes, self._scheduler.wake)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -163,6 +166,9 @@ class SegmenterNode(LifecycleNode):
     def _release(self) -> None:
         reason = 'the node was shut down'
         self._stop_listening(reason)
+        if self._sizes is not None:
+            self._sizes.destroy()
+            self._sizes = None
         if self._supervisor is not None:
             self._supervisor.stop(reason)
             self._supervisor = None
@@ -176,6 +182,8 @@ class SegmenterNode(LifecycleNode):
     def _on_image(self, camera: str, message: Any) -> None:
         self._statistics.received += 1
         self._statistics.images.add()
+        if self._sizes is not None:
+            self._sizes.see(message)
         age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
         self._scheduler.offer(Capture(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
 
@@ -259,7 +267,8 @@ class SegmenterNode(LifecycleNode):
 
     def _diagnose(self) -> DiagnosticArray:
         silences = (camera.complaint(self._values.image_timeout) for camera in self._cameras)
-        warning = next(filter(None, silences), self._scheduler.complaint)
+        activity = self._supervisor.activity if self._supervisor is not None else ''
+        warning = activity or next(filter(None, silences), self._scheduler.complaint)
         trouble = self._supervisor.trouble if self._supervisor is not None else ''
         level, message = self._health.judge(self.state, trouble, warning, self._statistics)
         values = {
@@ -281,6 +290,7 @@ class SegmenterNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
+    prepare_threads()
     run(SegmenterNode, args)
 
 

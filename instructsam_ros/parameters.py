@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
+from instructsam_model.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.declared import Parameters, declared
 from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.jobs import Tuning
+from instructsam_ros.sizes import Sizes, SizeWh
 from instructsam_ros.supervisor import Limits
 
+IMAGE_SIZE = re.compile(r'[1-9]\d{0,4}x[1-9]\d{0,4}', re.ASCII)
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
 
@@ -33,8 +36,16 @@ class NodeParameters(Parameters):
         change='while unconfigured',
     )  # fmt: skip
     dtype: str = declared(
-        'auto', 'Precision of the model; auto is that of the checkpoint.',
+        'auto', 'Precision of the model; auto is the fastest on a CPU, and that of the checkpoint on a GPU.',
         choices=('auto', 'float32', 'bfloat16', 'float16'), change='while unconfigured',
+    )  # fmt: skip
+    engine: str = declared(
+        'auto', 'How the model runs: eager, operation by operation, or compiled, fused and on CUDA replayed as graphs; '
+        'auto is compiled on CUDA and eager elsewhere.', choices=ENGINES, change='while unconfigured',
+    )  # fmt: skip
+    threads: int = declared(
+        0, 'Threads of the CPU that an answer takes. 0 means as many as are free at the time.',
+        range_=(0, 1024), change='while unconfigured',
     )  # fmt: skip
     protocol: str = declared(
         'trained', 'Positions and visibility of the queries: as in training, or as in the released inference code.',
@@ -49,8 +60,24 @@ class NodeParameters(Parameters):
         'alone looks at them: much faster, no longer exact. 0 for none.',
         range_=(0, 1000), change='while unconfigured',
     )  # fmt: skip
+    max_pixels: int = declared(
+        0, 'Images are shrunk to so many pixels for the language model: faster, and small things are lost. 0 for the '
+        "checkpoint's bound.", change='while unconfigured',
+    )  # fmt: skip
+    sam3_size: int = declared(
+        0, 'Pixels; side of the square that SAM3 sees, a multiple of its attention windows, 336 for the published one. '
+        "0 for the checkpoint's.", range_=(0, 4032), change='while unconfigured',
+    )  # fmt: skip
+    quantization: str = declared(
+        UNQUANTIZED, 'Keep the large weights as int8 or fp8 with a scale for each row, which needs torchao: half the '
+        'memory of 16 bits.', choices=QUANTIZATIONS, change='while unconfigured',
+    )  # fmt: skip
     warmup: bool = declared(
-        True, 'Answer a blank picture while configuring, so that the first real answer is not slow.',
+        True, 'Make the model ready, while configuring for warmup_sizes, later for each other size in which images '
+        'come, so that no answer is slow.', change='while unconfigured',
+    )  # fmt: skip
+    warmup_sizes: tuple[str, ...] = declared(
+        ('640x480',), 'Width x height of the images of the cameras, as far as they are known. Empty ones do not count.',
         change='while unconfigured',
     )  # fmt: skip
     autostart: bool = declared(True, 'Configure and activate without being asked.', change='at start')
@@ -125,6 +152,7 @@ class NodeParameters(Parameters):
         super().__post_init__()
         standing_instruction(self.instruction)
         standing_instructions(self.instructions)
+        read_sizes(self.warmup_sizes)
         check_cameras(self.cameras)
         if self.depth_min >= self.depth_max:
             raise ConfigError(f'depth.min: expected less than depth.max, {self.depth_max:g}, got {self.depth_min:g}')
@@ -137,6 +165,11 @@ class NodeParameters(Parameters):
     def camera_names(self) -> tuple[str, ...]:
         """The names of the cameras; one empty name where there is a single camera without."""
         return tuple(name for name in self.cameras if name) or ('',)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the model is made ready for."""
+        return Sizes(read_sizes(self.warmup_sizes), enabled=self.warmup)
 
     @property
     def selection(self) -> Selection:
@@ -181,6 +214,18 @@ def standing_instructions(texts: Sequence[str]) -> tuple[Instruction, ...]:
         ConfigError: a text is too long.
     """
     return tuple(Instruction(text) for text in dict.fromkeys(texts) if text.strip())
+
+
+def read_sizes(texts: Sequence[str]) -> tuple[SizeWh, ...]:
+    """Width and height of texts such as 640x480; empty ones do not count.
+
+    Raises:
+        ConfigError: a text is something else.
+    """
+    for text in filter(None, texts):
+        if not IMAGE_SIZE.fullmatch(text):
+            raise ConfigError(f"warmup_sizes: expected width x height such as '1280x720', got '{text}'")
+    return tuple((int(width), int(height)) for width, _, height in (text.partition('x') for text in texts if text))
 
 
 def check_cameras(names: Sequence[str]) -> None:

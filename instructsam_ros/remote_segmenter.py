@@ -52,6 +52,9 @@ class RemoteSegmenter(Peer):
             raise FrameError(f"the node could not answer '{instruction.text}': {response.message}")
         return replace(convert.read_segmentation(response.segmentation), instruction=instruction)
 
+    def warm_up(self, size_wh: tuple[int, int]) -> None:
+        """Nothing to do: the node makes the model ready for its own images."""
+
     def _select(self, selection: Selection) -> None:
         """Let the node choose instances so; a request alone could not ask for those that score nearly nothing."""
         self.set_parameters(

@@ -146,6 +146,15 @@ class Scheduler:
         for request in refused:
             request.fail(reason)
 
+    def put_back(self, capture: Capture) -> None:
+        """Ask about a picture again, all from the start, unless a newer one of its camera arrives before that."""
+        with self._changed:
+            self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
+            if any(question.concerns(capture.camera) for question in self._questions):
+                self.replaced += capture.camera in self._newest
+                self._newest.setdefault(capture.camera, capture)
+            self._due_s[capture.camera] = 0.0
+
     def forget(self, capture: Capture) -> None:
         """Ask nothing more about a picture, which is broken."""
         with self._changed:

@@ -17,6 +17,7 @@ from typing import Any
 from instructsam_model import Frame, FrameError, Segmenter
 from instructsam_ros.jobs import Answer, Job
 from instructsam_ros.scheduler import Scheduler
+from instructsam_ros.sizes import Sizes, describe
 from instructsam_ros.worker import Worker
 
 STOP_TIMEOUT_S = 10.0
@@ -45,6 +46,7 @@ class Supervisor:
         decode: reads the message of a capture.
         scheduler: gives the jobs.
         complete: adds to an answer what is not the model's business, in the worker's thread; must not raise.
+        sizes: what a worker makes its segmenter ready for.
 
     Attributes:
         limits: may be changed at any time.
@@ -59,17 +61,20 @@ class Supervisor:
         decode: Callable[[Any], Frame],
         scheduler: Scheduler,
         complete: Callable[[Answer], Answer] = lambda answer: answer,
+        sizes: Sizes | None = None,
     ) -> None:
         self._load = load
         self._decode = decode
         self._scheduler = scheduler
         self._complete = complete
+        self._sizes = sizes or Sizes(enabled=False)
         self._worker = self._make_worker()
         self._abandoned: Worker | None = None
         self._stuck: Job | None = None
         self._restart_at_s: float | None = None
         self._restarts_in_a_row = 0
         self._last_failure = ''
+        self._cold = ''
         self.limits = Limits()
         self.failures = 0
         self.restarts = 0
@@ -79,6 +84,12 @@ class Supervisor:
     def segmenter(self) -> Segmenter | None:
         """What answers; None while it is loaded."""
         return self._worker.segmenter
+
+    @property
+    def activity(self) -> str:
+        """What keeps it from answering; empty when nothing does."""
+        size_wh = self._sizes.warming
+        return describe(size_wh) if size_wh is not None else ''
 
     @property
     def is_exhausted(self) -> bool:
@@ -114,12 +125,15 @@ class Supervisor:
         """
         if not self._worker.is_alive:
             return self._replace_ended()
+        if self._cold:
+            said, self._cold = self._cold, ''
+            return said
         if self._worker.ready.done():
             return self._check_stuck()
         return ''
 
     def _make_worker(self) -> Worker:
-        return Worker(self._load_anew, self._decode, self._scheduler, self._report, self._complete)
+        return Worker(self._load_anew, self._decode, self._scheduler, self._report, self._complete, self._sizes)
 
     def _load_anew(self) -> Segmenter:
         gc.collect()  # what ran out of memory may be held by the cycles of its exception
@@ -131,6 +145,8 @@ class Supervisor:
             self.failures = self._restarts_in_a_row = 0
         elif not isinstance(answer.cause, FrameError):
             self._note_failure(answer.error)
+            if answer.capture is None:  # about no image: it could not be made ready for a size, which nobody else says
+                self._cold = answer.error
 
     def _note_failure(self, reason: str) -> None:
         self.failures += 1

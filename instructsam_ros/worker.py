@@ -8,10 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from instructsam_model import Frame, FrameError, Segmenter
+from instructsam_model import Frame, FrameError, Instruction, Segmenter
 from instructsam_ros.heap import Heap
 from instructsam_ros.jobs import Answer, Capture, Job
 from instructsam_ros.scheduler import Scheduler
+from instructsam_ros.sizes import Sizes, SizeWh, describe
+
+WARM_UP = Instruction('warm up')
+"""What a failure to get ready is the answer to."""
 
 
 class Worker:
@@ -25,6 +29,7 @@ class Worker:
         scheduler: gives the jobs.
         report: is told every answer of the segmenter, before whoever asked; must not raise.
         complete: adds to an answer what is not the model's business, in the worker's thread; must not raise.
+        sizes: what the segmenter is made ready for as soon as it is known, before anything else is answered.
 
     Attributes:
         ready: done once the segmenter is loaded; holds what loading raised.
@@ -38,12 +43,14 @@ class Worker:
         scheduler: Scheduler,
         report: Callable[[Answer], None],
         complete: Callable[[Answer], Answer],
+        sizes: Sizes,
     ) -> None:
         self._load = load
         self._decode = decode
         self._scheduler = scheduler
         self._report = report
         self._complete = complete
+        self._sizes = sizes
         self._heap = Heap()
         self._retired = threading.Event()
         self._decoded: tuple[Capture, Frame] | None = None
@@ -90,15 +97,15 @@ class Worker:
             return
         self.ready.set_result(None)
         try:
-            while (job := self._scheduler.next_job(self._retired.is_set)) is not None:
-                self._at_work = job, time.monotonic()
-                answer = self._answer(self.segmenter, job)
-                if not job.answer.done():  # else somebody has given up waiting and has said so
-                    self._report(answer)
-                    job.settle(self._complete(answer))
-                self._at_work = None
-                self._heap.tidy()
-                if answer.cause is not None and (is_out_of_memory(answer.cause) or is_fatal(answer.cause)):
+            while not self._retired.is_set():
+                if (size_wh := self._sizes.take()) is not None:
+                    cause = self._warm_up(self.segmenter, size_wh)
+                elif (job := self._scheduler.next_job(self._is_called_off)) is not None:
+                    cause = self._work(self.segmenter, job)
+                    self._heap.tidy()
+                else:
+                    continue
+                if cause is not None and (is_out_of_memory(cause) or is_fatal(cause)):
                     return
         finally:
             if (job := self.job) is not None:
@@ -106,11 +113,43 @@ class Worker:
             # What is left of a thread that ended must not hold the weights: the next one needs the room.
             self._at_work = self._decoded = self.segmenter = None
 
-    def _answer(self, segmenter: Segmenter, job: Job) -> Answer:
+    def _is_called_off(self) -> bool:
+        """Whether to wait no longer for a job."""
+        return self._retired.is_set() or self._sizes.is_due
+
+    def _warm_up(self, segmenter: Segmenter, size_wh: SizeWh) -> BaseException | None:
+        """Make the segmenter ready for a size, once; what it raised, which is reported as that of an answer is."""
+        try:
+            segmenter.warm_up(size_wh)
+        except FrameError:
+            return None  # the answers about images of that size say so
+        except BaseException as error:
+            reason = f'{describe(size_wh)} failed: {type(error).__name__}: {error}'
+            self._report(Answer(WARM_UP, error=reason, cause=error))
+            return error
+        finally:
+            self._sizes.finish()
+        return None
+
+    def _work(self, segmenter: Segmenter, job: Job) -> BaseException | None:
+        """Answer a job; what was raised instead of an answer."""
+        self._at_work = job, time.monotonic()
+        answer = self._answer(segmenter, job)
+        if answer is not None and not job.answer.done():  # else somebody has given up waiting and has said so
+            self._report(answer)
+            job.settle(self._complete(answer))
+        self._at_work = None
+        return answer.cause if answer is not None else None
+
+    def _answer(self, segmenter: Segmenter, job: Job) -> Answer | None:
+        """The answer; None for a standing question about an image whose size is new, which is asked again later."""
         assert job.capture is not None
         frame = None
         try:
             frame = self._read(job.capture)
+            if job.question is not None and self._sizes.expect(frame.size_wh):
+                self._scheduler.put_back(job.capture)
+                return None
             started_s = time.monotonic()
             selection = job.selection or self._scheduler.selection
             segmentation = segmenter.segment(frame, job.instruction, selection)

@@ -15,7 +15,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoder, box_cxcywh_to_xyxy, inverse_sigmoid
+from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoder, inverse_sigmoid
 
 FLOAT32_MODULES = ('reference_points', 'ref_point_head', 'box_rpb_embed_x', 'box_rpb_embed_y', 'box_head')
 """Of the decoder: whatever a box passes through."""
@@ -23,8 +23,11 @@ FLOAT32_MODULES = ('reference_points', 'ref_point_head', 'box_rpb_embed_x', 'box
 
 def keep_float32(decoder: nn.Module) -> None:
     """Hold the parameters of the box path in float32, whatever the rest of the decoder is in."""
-    for name in FLOAT32_MODULES:
-        getattr(decoder, name).float()
+    for part in FLOAT32_MODULES:
+        for module in getattr(decoder, part).modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                in_float32 = nn.Parameter(parameter.detach().float(), requires_grad=parameter.requires_grad)
+                setattr(module, name, in_float32)
 
 
 class BoxPath:
@@ -42,57 +45,70 @@ class BoxPath:
         boxes: Tensor = self._decoder.reference_points.weight.float().sigmoid()
         return boxes.expand(phrases, -1, -1)
 
-    def embed(self, boxes_cxcywh: Tensor, dtype: torch.dtype) -> Tensor:
+    def wave_lengths(self, device: torch.device) -> Tensor:
+        """Of the sines that `embed` encodes a coordinate with, float32 [F]."""
+        encoding = self._decoder.position_encoding
+        features = encoding.num_position_features
+        step = torch.arange(features, dtype=torch.float32, device=device)
+        lengths: Tensor = encoding.temperature ** (2 * torch.div(step, 2, rounding_mode='floor') / features)
+        return lengths
+
+    def embed(self, boxes_cxcywh: Tensor, wave_lengths: Tensor, dtype: torch.dtype) -> Tensor:
         """Position embedding of the queries: sines of each coordinate at F wave lengths, through an MLP.
 
         Args:
             boxes_cxcywh: float32 [P, K, 4].
+            wave_lengths: float32 [F].
             dtype: of the result.
 
         Returns:
             [P, K, C].
         """
-        encoding = self._decoder.position_encoding
-        features = encoding.num_position_features
-        step = torch.arange(features, dtype=torch.float32, device=boxes_cxcywh.device)
-        wave_length = encoding.temperature ** (2 * torch.div(step, 2, rounding_mode='floor') / features)  # [F]
-        angles = (boxes_cxcywh * encoding.scale).unsqueeze(-1) / wave_length  # [P, K, 4, F]
+        angles = (boxes_cxcywh * self._decoder.position_encoding.scale).unsqueeze(-1) / wave_lengths  # [P, K, 4, F]
         waves = torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-2)  # [P, K, 4, F]
         x, y, width, height = waves.unbind(2)
         with _autocast_off(boxes_cxcywh):
             embedded: Tensor = self._decoder.ref_point_head(torch.cat((y, x, width, height), dim=-1))
         return embedded.to(dtype)
 
-    def attention_bias(self, boxes_cxcywh: Tensor, side: int, dtype: torch.dtype) -> Tensor:
+    def attention_bias(self, boxes_xyxy: Tensor, grid: Tensor, dtype: torch.dtype) -> Tensor:
         """How much each position of a square feature map is favored by the head, by its distances to the box's edges.
 
         Args:
-            boxes_cxcywh: float32 [P, K, 4].
-            side: of the feature map, positions.
+            boxes_xyxy: float32 [P, K, 4].
+            grid: float32 [side], the coordinates of the map's rows, and of its columns.
             dtype: of the result.
 
         Returns:
             [P, heads, K, S].
         """
         # Both axes in the same operations; contiguous, for the MLPs take them apart again: [axis, P, K, edge]
-        edges = box_cxcywh_to_xyxy(boxes_cxcywh).unflatten(-1, (2, 2)).permute(3, 0, 1, 2).contiguous()
-        grid = torch.arange(side, dtype=torch.float32, device=boxes_cxcywh.device) / side
+        edges = boxes_xyxy.view(*boxes_xyxy.shape[:-1], 2, 2).permute(3, 0, 1, 2).contiguous()
         distance = (grid.unsqueeze(-1) - edges.unsqueeze(-2)) * 8  # [axis, P, K, side, edge]
         logarithmic = distance.sign() * torch.log2(distance.abs() + 1.0) / math.log2(8)
-        with _autocast_off(boxes_cxcywh):
+        with _autocast_off(boxes_xyxy):
             along_x = self._decoder.box_rpb_embed_x(logarithmic[0])  # [P, K, side, heads]
             along_y = self._decoder.box_rpb_embed_y(logarithmic[1])
         # Contiguous, so that the sum is: one addition writes the map of each head as the attention kernels want it.
         along_x, along_y = (
             along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y)
         )  # [P, heads, K, side]
-        return (along_y.unsqueeze(-1) + along_x.unsqueeze(-2)).flatten(-2).to(dtype)
+        bias: Tensor = along_y.unsqueeze(-1) + along_x.unsqueeze(-2)  # [P, heads, K, side, side]
+        return bias.flatten(-2).to(dtype)
 
     def refine(self, normalized_states: Tensor, boxes_cxcywh: Tensor) -> Tensor:
         """Move the boxes by what the states [P, K, C] say: float32 [P, K, 4]."""
         with _autocast_off(boxes_cxcywh):
             shift: Tensor = self._decoder.box_head(normalized_states.float())
-        return (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
+        refined: Tensor = (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
+        return refined
+
+
+def to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
+    """Corners of boxes given by center and size, [..., 4]."""
+    center, size = boxes_cxcywh.chunk(2, dim=-1)
+    half = 0.5 * size
+    return torch.cat((center - half, center + half), dim=-1)
 
 
 def _autocast_off(tensor: Tensor) -> torch.autocast:

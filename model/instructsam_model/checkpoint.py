@@ -13,6 +13,8 @@ import logging
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,11 +23,15 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import Sam3Config
 
+from instructsam_model.boxes import keep_float32
 from instructsam_model.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
 from instructsam_model.errors import CheckpointError
+from instructsam_model.image_sizes import with_sam3_size
+from instructsam_model.load_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor
-from instructsam_model.weights import Shape, check_tensors, find_tensors, read_tensors, write_tensors
+from instructsam_model.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers
+from instructsam_model.weights import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -115,22 +121,60 @@ def _stored_tensors(network: InstructSAM) -> dict[str, torch.Tensor]:
 
 
 def read_network(
-    folder: Path, sam3_folder: Path | None, *, device: torch.device, dtype: torch.dtype | None = None
+    folder: Path,
+    sam3_folder: Path | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
 ) -> InstructSAM:
-    """Read a network for inference; `dtype` None keeps that of the file.
+    """Read a network for inference.
+
+    Parameters come to the device one after the other, each in its final form before the next is read, so that no more
+    memory is taken than the network needs and one file of the checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        sam3_folder: see `resolve_sam3`.
+        device: of the network.
+        dtype: of its parameters; None keeps that of the files.
+        sam3_size: see `with_sam3_size`.
+        quantization: one of `QUANTIZATIONS`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        ConfigError: see `with_sam3_size` and `check_quantization`.
     """
-    network = build_empty(read_config(folder, sam3_folder))
+    check_quantization(quantization)
+    config = read_config(folder, sam3_folder)
+    network = build_empty(replace(config, sam3=with_sam3_size(config.sam3, sam3_size)))
     found = find_tensors(folder)
     expected = parameter_shapes(network)
     if network.config.qwen.tie_word_embeddings:
         found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
-    network.load_state_dict(read_tensors(found, device=device, dtype=dtype), strict=False, assign=True)
+    place_tensors(network, found, device=device, dtype=dtype, quantization=quantization)
     network.tie_weights()
+    keep_float32(network.model.grounding_model.model.detr_decoder)
     return network.to(device).requires_grad_(False)
+
+
+def place_tensors(
+    network: InstructSAM,
+    found: Mapping[str, tuple[Path, Shape]],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    quantization: str = UNQUANTIZED,
+) -> None:
+    """Make tensors of files the network's parameters; the arguments are those of `read_network`."""
+    layers = {} if quantization == UNQUANTIZED else quantized_layers(network)
+    for name, tensor in iterate_tensors(found, device=device, dtype=dtype, copy=bool(layers)):
+        module, _, own_name = name.rpartition('.')
+        network.get_submodule(module).load_state_dict({own_name: tensor}, strict=False, assign=True)
+        if name in layers:
+            quantize_layer(layers[name], quantization)
 
 
 def write_checkpoint(
@@ -139,8 +183,12 @@ def write_checkpoint(
     """Write a checkpoint in the published layout; it appears whole or not at all.
 
     Raises:
-        CheckpointError: `folder` exists and is not empty.
+        CheckpointError: `folder` exists and is not empty, or the network is quantized.
     """
+    if is_quantized(network):
+        raise CheckpointError(
+            f'{folder}: expected a network with its own weights, got a quantized one; load it without'
+        )
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -181,3 +181,11 @@ class Segmenter(Protocol):
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None means the segmenter's own default."""
         ...
+
+    def warm_up(self, size_wh: tuple[int, int]) -> None:
+        """Do now what the first frame of that width and height would wait for; leaves no trace in later answers.
+
+        Raises:
+            FrameError: the size is not one that can be answered about.
+        """
+        ...

@@ -22,6 +22,7 @@ from instructsam_model.draw import color_rgb, overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
 from instructsam_model.pictures import find_pictures, read_picture
 from instructsam_model.results import Outcome, describe_picture, write_json
+from instructsam_model.threads import prepare_threads
 
 if TYPE_CHECKING:
     import gradio
@@ -199,6 +200,7 @@ def serve(arguments: argparse.Namespace) -> None:
     """
     gr = load_gradio()
     examples = find_pictures(arguments.examples) if arguments.examples else []
+    prepare_threads()
     # Here, because it brings torch: --help need not wait for it.
     from instructsam_model import load_segmenter
 

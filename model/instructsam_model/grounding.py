@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import Sam3Config, Sam3Model
-from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer, box_cxcywh_to_xyxy
+from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer
 
-from instructsam_model.boxes import BoxPath
+from instructsam_model.boxes import BoxPath, to_xyxy
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,19 @@ class GroundingModel(nn.Module):
         states = encoder.backbone(pixel_values).last_hidden_state  # [B, S, C]
         side = math.isqrt(states.shape[1])
         maps = self.pyramid(states.unflatten(1, (side, side)).permute(0, 3, 1, 2))
-        return VisionFeatures(maps, self.map_positions(maps[-1]))
+        return VisionFeatures(maps, self.map_positions(maps[-1].shape, maps[-1].device, maps[-1].dtype))
 
     def pyramid(self, states: Tensor) -> tuple[Tensor, ...]:
         """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]; finest first."""
         # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
         return tuple(layer(states) for layer in self.model.vision_encoder.neck.fpn_layers[:-1])
 
-    def map_positions(self, feature_map: Tensor) -> Tensor:
-        """Position encoding of a map [B, C, h, w], likewise."""
+    def map_positions(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Position encoding of a feature map of a shape (B, C, h, w), likewise."""
         # Built in float32: in bfloat16 the positions themselves would be rounded, and with them every wave.
         encode = self.model.vision_encoder.neck.position_encoding
-        positions: Tensor = encode(feature_map.shape, feature_map.device, torch.float32)
-        return positions.to(feature_map.dtype)
+        positions: Tensor = encode(shape, device, torch.float32)
+        return positions.to(dtype)
 
     def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
         """Decode the slots of P phrases in one pass.
@@ -176,16 +176,21 @@ class GroundingModel(nn.Module):
         decoder = self.model.detr_decoder
         side = math.isqrt(memory.shape[1])
         located_memory = memory + memory_positions  # the keys of every layer's look at the image
+        # What the boxes of every layer are measured with, float32.
+        wave_lengths = self.boxes.wave_lengths(states.device)
+        grid = torch.arange(side, dtype=torch.float32, device=states.device) / side
         boxes = self.boxes.start(states.shape[0])
+        corners = to_xyxy(boxes)
         output = states
         refined_xyxy = []
         for layer in decoder.layers:
-            positions = self.boxes.embed(boxes, states.dtype)
-            box_bias = self.boxes.attention_bias(boxes, side, states.dtype)  # [P, heads, K, S]
+            positions = self.boxes.embed(boxes, wave_lengths, states.dtype)
+            box_bias = self.boxes.attention_bias(corners.detach(), grid, states.dtype)  # [P, heads, K, S]
             states = decode_layer(layer, states, positions, memory, located_memory, box_bias, phrases, text_bias)
             output = decoder.output_layer_norm(states)
             refined = self.boxes.refine(output, boxes)
-            refined_xyxy.append(box_cxcywh_to_xyxy(refined))
+            corners = to_xyxy(refined)
+            refined_xyxy.append(corners)
             boxes = refined.detach()  # each layer refines on its own: no gradient through the boxes before it
         return output, torch.stack(refined_xyxy)
 

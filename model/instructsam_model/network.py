@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import Qwen3VLModel
 
 from instructsam_model.attention import hybrid_attention_mask
+from instructsam_model.boxes import keep_float32
 from instructsam_model.config import ModelConfig
 from instructsam_model.grounding import Detections, GroundingModel, VisionFeatures, no_detections
 from instructsam_model.inputs import ModelInputs, Pixels
@@ -105,6 +106,11 @@ class InstructSAM(nn.Module):
         """Let the head use the token embedding, if the checkpoint says so; again whenever parameters were replaced."""
         if self.config.qwen.tie_word_embeddings:
             self.lm_head.weight = self.model.language_model.embed_tokens.weight
+
+    def set_dtype(self, dtype: torch.dtype) -> None:
+        """Compute in another precision, all but the boxes of the detector, see `BoxPath`."""
+        self.to(dtype)
+        keep_float32(self.model.grounding_model.model.detr_decoder)
 
     @property
     def device(self) -> torch.device:

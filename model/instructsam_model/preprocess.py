@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from instructsam_model.datatypes import Frame
+from instructsam_model.engine.streams import upload
 from instructsam_model.errors import CheckpointError, FrameError
 from instructsam_model.inputs import Pixels
 from instructsam_model.prompt_lookup import AnswerTokens, PromptLookup
@@ -79,7 +80,7 @@ class Preprocessor:
         image = frame.image_rgb
         if not image.flags.writeable:  # torch cannot mark a tensor as read-only and warns
             image = image.copy()
-        image_chw = torch.from_numpy(np.ascontiguousarray(image)).to(device, non_blocking=True).permute(2, 0, 1)
+        image_chw = upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)
         options: dict[str, Any] = {'return_tensors': 'pt', 'input_data_format': 'channels_first', 'device': device}
         if not normalized:
             options |= {'do_rescale': False, 'do_normalize': False}

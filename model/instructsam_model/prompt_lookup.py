@@ -21,7 +21,7 @@ MATCH_WINDOW = 12
 SEPARATOR = ', '
 """Between the phrases of an answer."""
 
-QUOTED = re.compile(r"""(?<!\w)['"‘“](.+?)['"’”](?!\w)""")
+QUOTED = re.compile('(?<!\\w)[\'"\u2018\u201c](.+?)[\'"\u2019\u201d](?!\\w)')
 LISTED = re.compile(r',? and |, ?')
 COMMAND = re.compile(
     r'(?:please |(?:can|could|would|will) you (?:please )?)*'

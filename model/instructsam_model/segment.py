@@ -16,8 +16,10 @@ from rich.progress import track
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.load_options import add_load_arguments, load_options
 from instructsam_model.pictures import SUFFIXES, find_pictures, read_picture
 from instructsam_model.results import STDOUT, Outcome, describe_picture, print_table, print_unreadable, write_json
+from instructsam_model.threads import prepare_threads
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         '--dtype',
         default='auto',
         choices=('auto', 'float32', 'bfloat16', 'float16'),
-        help='precision of the weights; auto: as stored (default: %(default)s)',
+        help='precision of the weights; auto: the fastest on a CPU, as stored on a GPU (default: %(default)s)',
+    )
+    group.add_argument(
+        '--threads', type=int, default=0, help='of the CPU (default: as many as are free, looked at again and again)'
     )
     group.add_argument(
         '--protocol',
@@ -88,6 +93,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         choices=('trained', 'released'),
         help='positions and phrase tokens as in training, or as in the public inference code (default: %(default)s)',
     )
+    add_load_arguments(group)
 
 
 def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
@@ -175,11 +181,17 @@ def run(task: Task, segmenter: Segmenter) -> Outcome:
 
 
 def _load(arguments: argparse.Namespace) -> Segmenter:
+    prepare_threads()
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
     from instructsam_model import load_segmenter
 
     return load_segmenter(
-        arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, protocol=arguments.protocol
+        arguments.checkpoint,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        protocol=arguments.protocol,
+        **load_options(arguments),
+        threads=arguments.threads,
     )
 
 

@@ -1,23 +1,20 @@
-"""`load_segmenter`, and the segmenter it gives: frame and instruction in, instance masks out."""
+"""`InstructSAMSegmenter`: frame and instruction in, instance masks out."""
 
 from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from instructsam_model import embedded
-from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
-from instructsam_model.engine.choose import check_engine, choose_engine
+from instructsam_model.engine.choose import choose_engine
 from instructsam_model.engine.engine import Engine
 from instructsam_model.engine.tokens import ImagePrompt
-from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.generation import Answer, generate, lay_out_image
 from instructsam_model.grounding import VisionFeatures
 from instructsam_model.incremental_decoder import IncrementalDecoder, Mark
@@ -25,15 +22,14 @@ from instructsam_model.inputs import Pixels
 from instructsam_model.memory import Asked, Memory
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.postprocess import select_instances
-from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor, read_preprocessor
+from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.prompt_lookup import AnswerTokens
 from instructsam_model.protocol import get_protocol
 from instructsam_model.stages import stage
 from instructsam_model.steadiness import Thumbnail
+from instructsam_model.threads import Threads
 
 logger = logging.getLogger(__name__)
-
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
@@ -76,6 +72,7 @@ class InstructSAMSegmenter:
         steady_frames: while the image of a camera hardly changes, so many frames may be answered with what the
             language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
             `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
+        threads: of the CPU, for an answer; None for what torch has at the time.
     """
 
     def __init__(
@@ -89,6 +86,7 @@ class InstructSAMSegmenter:
         max_new_tokens: int = 256,
         reuse_answers: bool = False,
         steady_frames: int = 0,
+        threads: Threads | None = None,
     ) -> None:
         self.network = network
         self.preprocessor = preprocessor
@@ -97,6 +95,7 @@ class InstructSAMSegmenter:
         self.max_new_tokens = max_new_tokens
         self._protocol = get_protocol(protocol)
         self._memory = Memory(reuse_answers=reuse_answers, steady_frames=steady_frames)
+        self._threads = threads
         self._seen: _Seen | None = None
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
@@ -109,11 +108,12 @@ class InstructSAMSegmenter:
         Raises:
             FrameError: the frame's shape is not one that the network can see.
         """
-        prediction, timings = self._predict(frame, instruction)
-        start = time.perf_counter()
-        with stage('postprocess'):
-            instances = select_instances(prediction, frame.size_wh, selection or self.selection)
-        timings['postprocess'] = time.perf_counter() - start
+        with self._computing():
+            prediction, timings = self._predict(frame, instruction)
+            start = time.perf_counter()
+            with stage('postprocess'):
+                instances = select_instances(prediction, frame.size_wh, selection or self.selection)
+            timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,
             instruction=instruction,
@@ -126,7 +126,8 @@ class InstructSAMSegmenter:
 
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
         """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
-        return self._predict(frame, instruction)[0]
+        with self._computing():
+            return self._predict(frame, instruction)[0]
 
     @torch.inference_mode()
     def warm_up(self, size_wh: tuple[int, int]) -> None:
@@ -136,12 +137,12 @@ class InstructSAMSegmenter:
             FrameError: the size is not one that the network can see.
         """
         blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        pixels = self.preprocessor.pixels(blank, self.network.device)
-        self._seen = None
-        self.engine.prepare(pixels, self._lay_out(pixels))
         memory, self._memory = self._memory, Memory(reuse_answers=False, steady_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
+            with self._computing():
+                pixels = self._see(blank).pixels
+                self.engine.prepare(pixels, self._lay_out(pixels))
         finally:
             self._memory, self._seen = memory, None
 
@@ -149,6 +150,9 @@ class InstructSAMSegmenter:
         """GPU memory that this process has taken for tensors; None where the network runs without one."""
         device = self.network.device
         return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else None
+
+    def _computing(self) -> AbstractContextManager[None]:
+        return self._threads.in_use() if self._threads is not None else nullcontext()
 
     @torch.inference_mode()
     def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
@@ -234,81 +238,3 @@ class InstructSAMSegmenter:
 def _asked(frame: Frame, instruction: Instruction) -> Asked:
     """What an answer is remembered under."""
     return frame.frame_id, instruction.text
-
-
-def load_segmenter(
-    checkpoint: str | Path = '',
-    *,
-    device: str = 'auto',
-    dtype: str = 'auto',
-    engine: str = 'auto',
-    protocol: str = 'trained',
-    selection: Selection | None = None,
-    max_new_tokens: int = 256,
-    reuse_answers: bool = False,
-    steady_frames: int = 0,
-    sam3: str | Path | None = None,
-    revision: str | None = None,
-) -> InstructSAMSegmenter:
-    """Load a checkpoint in the published layout.
-
-    Args:
-        checkpoint: a folder, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; when empty, the
-            small network of this package, which knows simulated tabletops; the log says so.
-        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` (as stored; the small network in float32), `float32`, `bfloat16` or `float16`.
-        engine: `auto`, `eager` or `compiled`, see `choose_engine`.
-        protocol: `trained` or `released`, see `InferenceProtocol`.
-        selection: default thresholds of `segment`.
-        max_new_tokens: longest answer; a phrase takes about six tokens.
-        reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
-        steady_frames: faster still where the picture hardly changes, and no longer exact, likewise.
-        sam3: folder or hub id of SAM3's configuration, where the one that the checkpoint names is elsewhere.
-        revision: branch, tag or commit on the hub.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be found, read or used; the message names the file.
-        ConfigError: an argument is not one of those above.
-    """
-    torch_device = parse_device(device)
-    get_protocol(protocol)
-    check_engine(engine)
-    if dtype != 'auto' and dtype not in DTYPES:
-        raise ConfigError(f'dtype: expected auto or one of {", ".join(DTYPES)}, got {dtype!r}')
-    if not checkpoint:
-        if not embedded.FOLDER.is_dir():
-            raise CheckpointError(embedded.MISSING)
-        logger.warning(embedded.NOTE)
-        checkpoint, dtype = embedded.FOLDER, 'float32' if dtype == 'auto' else dtype
-    folder = resolve_checkpoint(checkpoint, revision=revision)
-    sam3_folder = resolve_sam3(folder, sam3)
-    network = read_network(folder, sam3_folder, device=torch_device, dtype=DTYPES.get(dtype))
-    preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
-    return InstructSAMSegmenter(
-        network,
-        preprocessor,
-        engine=choose_engine(network, engine),
-        protocol=protocol,
-        selection=selection,
-        max_new_tokens=max_new_tokens,
-        reuse_answers=reuse_answers,
-        steady_frames=steady_frames,
-    )
-
-
-def parse_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a GPU when there is one.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
-    gpus = torch.cuda.device_count()
-    if device.type == 'cuda' and (device.index or 0) >= gpus:
-        raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
-    return device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,19 @@ import torch
 from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
+from instructsam_model.boxes import keep_float32
 from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
 from instructsam_model.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
 from instructsam_model.datatypes import Selection
 from instructsam_model.engine.choose import choose_engine
 from instructsam_model.engine.engine import Engine
 from instructsam_model.engine.tokens import Tokens
+from instructsam_model.image_sizes import limit_pixels, with_sam3_size
+from instructsam_model.load_options import UNQUANTIZED
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.prompt_lookup import SEPARATOR
+from instructsam_model.quantization import quantize
 from instructsam_model.segmenter import InstructSAMSegmenter
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
@@ -42,20 +47,20 @@ class ScriptedEngine:
         self.ground = engine.ground
         self.prepare = engine.prepare
         self._engine = engine
-        self._script = script
+        self.script = script
         self._step = 0
 
     def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
         """One pass, whose next tokens are the script's as far as the draft tokens are."""
         computed, states = self._engine.read(tokens, rows)
-        said = [self._script[(self._step + row) % len(self._script)] for row in range(len(computed))]
+        said = [self.script[(self._step + row) % len(self.script)] for row in range(len(computed))]
         special = self.network.config.tokens
         # The last row of a phrase's end is that of the block behind it.
         drafted = [special.ref_end if tokens.ids[row] == special.mask_end else tokens.ids[row] for row in rows[1:]]
         pairs = enumerate(zip(drafted, said, strict=False))
         right = next((number for number, (draft, token) in pairs if draft != token), len(drafted))
         self._step += right + 1
-        if self._step >= len(self._script):
+        if self._step >= len(self.script):
             self._step = 0
         return said, states
 
@@ -69,9 +74,12 @@ def stand_in(
     phrase_tokens: int = 6,
     phrases: int = 1,
     num_queries: int | None = None,
-    engine: str = 'auto',
+    engine: str | Callable[[InstructSAM], Engine] = 'auto',
     reuse_answers: bool = False,
     steady_frames: int = 0,
+    max_pixels: int = 0,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
 ) -> InstructSAMSegmenter:
     """A segmenter that answers every instruction with so many phrases of so many tokens, keeping every slot.
 
@@ -83,39 +91,48 @@ def stand_in(
         phrase_tokens: of each phrase.
         phrases: of each answer.
         num_queries: K; None for that of the architecture.
-        engine: see `choose_engine`.
+        engine: see `choose_engine`; or what makes one for the network.
         reuse_answers: as of `load_segmenter`.
         steady_frames: likewise.
+        max_pixels: likewise.
+        sam3_size: likewise.
+        quantization: likewise.
 
     Raises:
         CheckpointError: a file of one of the folders is missing or not what it should be.
+        ConfigError: a size or the quantization cannot be used.
     """
     folder, words = resolve_checkpoint(architecture), resolve_checkpoint(tokenizer)
     config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
     if num_queries is not None:
         config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
+    config = replace(config, sam3=with_sam3_size(config.sam3, sam3_size))
     small = read_preprocessor(words, resolve_sam3(words), config.qwen.image_token_id)
     stop = read_json(words / 'config.json')['text_config']['eos_token_id']
     network = build_empty(replace(config, stop_tokens=(stop,)))
     fill_randomly(network, device, dtype)
+    quantize(network, quantization)
     tokens = network.config.tokens
     phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
-    comma = small.text(', ')
+    comma = small.text(SEPARATOR)
     script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
+    preprocessor = limit_pixels(preprocessor, max_pixels)
+    opened = choose_engine(network, engine) if isinstance(engine, str) else engine(network)
     return InstructSAMSegmenter(
         network,
         preprocessor,
-        engine=ScriptedEngine(choose_engine(network, engine), [*script, stop]),
+        engine=ScriptedEngine(opened, [*script, stop]),
         selection=Selection(min_score=0.0),
         reuse_answers=reuse_answers,
         steady_frames=steady_frames,
     )
 
 
-def phrase_of(preprocessor: Preprocessor, phrase_tokens: int) -> str:
-    """The phrase that `stand_in` answers with."""
-    return preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
+def phrase_of(preprocessor: Preprocessor, phrase_tokens: int, phrases: int = 1) -> str:
+    """What to ask for to be answered with what `stand_in` says: the phrases, as an instruction names several."""
+    phrase = preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
+    return ' and '.join([SEPARATOR.join([phrase] * (phrases - 1)), phrase]) if phrases > 1 else phrase
 
 
 def _phrase_ids(preprocessor: Preprocessor, phrase_tokens: int) -> list[int]:
@@ -159,5 +176,6 @@ def fill_randomly(network: InstructSAM, device: torch.device, dtype: torch.dtype
         tensors[name] = tensor
     network.load_state_dict(tensors, strict=True, assign=True)
     network.tie_weights()
+    keep_float32(network.model.grounding_model.model.detr_decoder)
     network.to(device).requires_grad_(False)
     network.eval()

@@ -6,7 +6,7 @@ does not fit fails at once and in one message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -86,18 +86,31 @@ def check_tensors(folder: Path, found: Mapping[str, Shape], expected: Mapping[st
         )
 
 
+def iterate_tensors(
+    found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None, copy: bool = False
+) -> Iterator[tuple[str, Tensor]]:
+    """Read tensors one at a time: beside those that the caller keeps, one file is mapped into memory.
+
+    Args:
+        found: where each tensor is, see `find_tensors`.
+        device: where it goes, without a stop elsewhere but for the file's pages.
+        dtype: None keeps that of the file.
+        copy: also of tensors that need none, which else are pages of the file on a CPU and keep all of it mapped.
+    """
+    names_by_file: dict[Path, list[str]] = {}
+    for name, (file, _) in found.items():
+        names_by_file.setdefault(file, []).append(name)
+    for file, names in names_by_file.items():
+        with safe_open(file, framework='pt') as source:
+            for name in names:
+                yield name, source.get_tensor(name).to(device=device, dtype=dtype, copy=copy)
+
+
 def read_tensors(
     found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
     """Read tensors straight to a device; `dtype` None keeps that of the file."""
-    names_by_file: dict[Path, list[str]] = {}
-    for name, (file, _) in found.items():
-        names_by_file.setdefault(file, []).append(name)
-    tensors = {}
-    for file, names in names_by_file.items():
-        with safe_open(file, framework='pt', device=str(device)) as source:
-            tensors.update({name: source.get_tensor(name).to(dtype or None) for name in names})
-    return tensors
+    return dict(iterate_tensors(found, device=device, dtype=dtype))
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_bytes: int) -> None:

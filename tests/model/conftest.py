@@ -28,7 +28,7 @@ def checkpoint() -> Path:
 
 @pytest.fixture(scope='session')
 def segmenter(checkpoint: Path) -> InstructSAMSegmenter:
-    return load_segmenter(checkpoint, device='cpu')
+    return load_segmenter(checkpoint, device='cpu', dtype='float32')
 
 
 @pytest.fixture(scope='session')
@@ -40,3 +40,9 @@ def frames() -> list[Frame]:
 def checkpoint_copy(checkpoint: Path, tmp_path: Path) -> Path:
     """A checkpoint that a test may damage."""
     return Path(shutil.copytree(checkpoint, tmp_path / 'checkpoint'))
+
+
+@pytest.fixture
+def own_segmenter(checkpoint: Path) -> InstructSAMSegmenter:
+    """The segmenter of the golden checkpoint, for a test that changes it."""
+    return load_segmenter(checkpoint, device='cpu', dtype='float32')

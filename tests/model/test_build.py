@@ -85,8 +85,8 @@ def test_fresh_network_is_written_loaded_and_answers(
 ) -> None:
     network, preprocessor = build_segmentation_network(qwen, checkpoint / 'sam3', num_queries=3, dtype=torch.bfloat16)
     write_checkpoint(tmp_path / 'fresh', network, preprocessor)
-    segmenter = load_segmenter(tmp_path / 'fresh', device='cpu')
-    assert segmenter.network.dtype == torch.bfloat16
+    assert {tensor.dtype for tensor in load_file(tmp_path / 'fresh' / 'model.safetensors').values()} == {torch.bfloat16}
+    segmenter = load_segmenter(tmp_path / 'fresh', device='cpu', dtype='bfloat16')
     assert segmenter.predict(frames[0], Instruction("Please segment 'red box'.")).mask_logits.shape[1:] == (3, 64, 64)
 
 
@@ -138,7 +138,7 @@ def test_network_from_metas_file_is_written_and_loaded_without_it(qwen: Path, me
     meta_file.unlink()
     write_checkpoint(tmp_path / 'fresh', network, preprocessor)
     assert preprocessor.sam3_images.size == {'height': 1008, 'width': 1008}
-    loaded = load_segmenter(tmp_path / 'fresh', device='cpu').network.state_dict()
+    loaded = load_segmenter(tmp_path / 'fresh', device='cpu', dtype='float32').network.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
 
 

@@ -40,7 +40,7 @@ def test_written_checkpoint_is_read_bit_for_bit(
     write_checkpoint(folder, segmenter.network, segmenter.preprocessor, max_shard_bytes=max_shard_bytes)
     assert (folder / 'model.safetensors.index.json').exists() == (max_shard_bytes < 10**9)
     assert len(list(tmp_path.iterdir())) == 1  # no draft is left behind
-    again = load_segmenter(folder, device='cpu')
+    again = load_segmenter(folder, device='cpu', dtype='float32')
     original = load_file(checkpoint / WEIGHTS)
     state = again.network.state_dict()
     assert state.keys() == original.keys()
@@ -55,11 +55,11 @@ def test_tied_head_is_stored_once_and_read_from_either_form(
     checkpoint_copy: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
     edit_json(checkpoint_copy / 'config.json', tie_word_embeddings=True)
-    both = load_segmenter(checkpoint_copy, device='cpu')
+    both = load_segmenter(checkpoint_copy, device='cpu', dtype='float32')
     assert both.network.lm_head.weight is both.network.model.language_model.embed_tokens.weight
     write_checkpoint(tmp_path / 'once', both.network, both.preprocessor)
     assert 'lm_head.weight' not in load_file(tmp_path / 'once' / WEIGHTS)
-    once = load_segmenter(tmp_path / 'once', device='cpu')
+    once = load_segmenter(tmp_path / 'once', device='cpu', dtype='float32')
     assert once.predict(frames[0], QUESTION).answer == both.predict(frames[0], QUESTION).answer
 
 
@@ -200,6 +200,7 @@ def test_without_a_sam3_folder_the_published_sam3_is_assumed(
     [
         ({'device': 'tpu'}, r"device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
         ({'device': 'cuda:99'}, r"device: torch sees (no|\d+) GPUs? here, got 'cuda:99'"),
+        ({'threads': -1}, r'threads: expected 1 to 1024, or 0 for as many as are free, got -1'),
         ({'dtype': 'int8'}, r"dtype: expected auto or one of float32, bfloat16, float16, got 'int8'"),
         ({'protocol': 'fast'}, r'protocol: expected one of trained, released'),
     ],

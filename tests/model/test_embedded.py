@@ -13,6 +13,7 @@ import torch
 from instructsam_model import CheckpointError, Frame, Instruction, Selection, embedded, load_segmenter
 from instructsam_model.masks import decode_rle, mask_iou
 from instructsam_model.pictures import read_picture
+from instructsam_model.precision import best_of_cpu
 
 TABLES = Path(__file__).parents[1] / 'golden' / 'tabletop'
 
@@ -30,8 +31,8 @@ def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest
         assert caplog.messages == [embedded.NOTE]
         load_segmenter(folder, device='cpu')
         assert len(caplog.messages) == 1
-    assert segmenter.network.dtype == torch.float32
-    assert load_segmenter(device='cpu', dtype='bfloat16').network.dtype == torch.bfloat16
+    assert segmenter.network.dtype == best_of_cpu()[0]
+    assert load_segmenter(device='cpu', dtype='float16').network.dtype == torch.float16
 
 
 def test_without_one_a_checkpoint_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_words_of_the_instruction_are_proposed(
 def test_proposals_save_passes_and_change_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', protocol=protocol)
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
     count: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
     saved = 0
@@ -166,8 +166,8 @@ def test_a_draft_saves_passes_and_changes_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
 ) -> None:
     """The drafts are the answers to another picture: some stand, some stand in part."""
-    fresh = load_segmenter(checkpoint, device='cpu', protocol=protocol)
-    reusing = load_segmenter(checkpoint, device='cpu', protocol=protocol, reuse_answers=True)
+    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
+    reusing = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol, reuse_answers=True)
     passes: list[int] = []
     reusing.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
     stood = fell = 0
@@ -194,7 +194,7 @@ def test_a_draft_saves_passes_and_changes_nothing(
 def test_while_the_picture_is_steady_the_language_model_rests(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any]
 ) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', steady_frames=2)
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', steady_frames=2)
     passes: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
     instruction = Instruction(golden['generate'][0]['instruction'])
@@ -208,7 +208,7 @@ def test_while_the_picture_is_steady_the_language_model_rests(
     assert read == [True, False, False, True, False, True]
     first, reused = (segmenter.predict(frame, instruction) for frame in noisy[:2])
     assert reused.phrases == first.phrases
-    exact = load_segmenter(checkpoint, device='cpu').predict(noisy[1], instruction)
+    exact = load_segmenter(checkpoint, device='cpu', dtype='float32').predict(noisy[1], instruction)
     assert mask_iou(reused.mask_logits[0, 0].numpy() > 0, exact.mask_logits[0, 0].numpy() > 0) > 0.9
 
 

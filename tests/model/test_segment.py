@@ -46,10 +46,13 @@ def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
     """What `load_segmenter` gives in these tests, for every checkpoint but the one called broken."""
     fake = ColorSegmenter()
 
-    def load_segmenter(checkpoint: str, *, device: str, dtype: str, protocol: str) -> ColorSegmenter:
+    def load_segmenter(
+        checkpoint: str, *, device: str, dtype: str, protocol: str, threads: int, **loading: Any
+    ) -> ColorSegmenter:
         if checkpoint == 'broken':
             raise CheckpointError('broken: expected config.json,\nfound none')
-        fake.loaded_with = (checkpoint, device, dtype, protocol)
+        fake.loaded_with = (checkpoint, device, dtype, protocol, threads)
+        fake.loading = loading
         return fake
 
     monkeypatch.setitem(vars(instructsam_model), 'load_segmenter', load_segmenter)
@@ -176,9 +179,11 @@ def test_pictures_of_one_name_do_not_share_an_overlay(tmp_path: Path) -> None:
 
 
 def test_options_reach_the_model(picture: Path, segmenter: ColorSegmenter) -> None:
-    options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--protocol', 'released']
-    assert command(picture, 'red', *options, '--min-score', 0.3, '--max-instances', 5) == 0
-    assert segmenter.loaded_with == ('weights', 'cuda:1', 'bfloat16', 'released')
+    options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--protocol', 'released', '--threads', '3']
+    loading = ['--engine', 'compiled', '--max-pixels', 307200, '--sam3-size', 672, '--quantization', 'int8']
+    assert command(picture, 'red', *options, *loading, '--min-score', 0.3, '--max-instances', 5) == 0
+    assert segmenter.loaded_with == ('weights', 'cuda:1', 'bfloat16', 'released', 3)
+    assert segmenter.loading == {'engine': 'compiled', 'max_pixels': 307200, 'sam3_size': 672, 'quantization': 'int8'}
     assert segmenter.asked[0][2] == Selection(min_score=0.3, max_instances=5)
 
 

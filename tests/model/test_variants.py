@@ -31,10 +31,10 @@ VARIANTS = [
 def test_variant_is_stored_runs_and_matters(
     segmenter: InstructSAMSegmenter, checkpoint: Path, frames: list[Frame], tmp_path: Path, variant: Variant
 ) -> None:
-    network = load_segmenter(checkpoint, device='cpu').network
+    network = load_segmenter(checkpoint, device='cpu', dtype='float32').network
     network.config = replace(network.config, variant=variant)
     write_checkpoint(tmp_path / 'variant', network, segmenter.preprocessor)
-    loaded = load_segmenter(tmp_path / 'variant', device='cpu')
+    loaded = load_segmenter(tmp_path / 'variant', device='cpu', dtype='float32')
     assert loaded.network.config.variant == variant
     prediction = loaded.predict(frames[4], Instruction(QUESTION))
     inputs = conversation(loaded, frames[4], QUESTION, list(prediction.phrases))
@@ -46,4 +46,4 @@ def test_variant_is_stored_runs_and_matters(
 def test_unknown_part_lists_the_known_ones(checkpoint_copy: Path) -> None:
     edit_json(checkpoint_copy / 'config.json', instructsam_variant={'querybank': False})
     with pytest.raises(CheckpointError, match=r'expected some of query_bank, hybrid_attention.*got querybank'):
-        load_segmenter(checkpoint_copy, device='cpu')
+        load_segmenter(checkpoint_copy, device='cpu', dtype='float32')

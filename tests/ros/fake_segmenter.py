@@ -26,6 +26,12 @@ class FakeSegmenter:
         self.delay_s = delay_s
         self.asked: list[str] = []
         self.threads: set[int] = set()
+        self.warmed: list[tuple[int, int]] = []
+
+    def warm_up(self, size_wh: tuple[int, int]) -> None:
+        """Remember it."""
+        self.warmed.append(size_wh)
+        self.threads.add(threading.get_ident())
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
         """Answer as the class says."""

@@ -171,3 +171,6 @@ def test_parameters(graph: Graph):
     with pytest.raises(ConfigError) as caught:
         graph.segmenter(dtype='int8')
     check_documented(f'not started: {caught.value}')
+    with pytest.raises(ConfigError) as caught:
+        graph.segmenter(warmup_sizes=['720p'])
+    check_documented(f'not started: {caught.value}')

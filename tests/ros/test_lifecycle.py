@@ -46,7 +46,8 @@ def test_warms_up_in_the_thread_that_answers(graph: Graph):
     graph.segmenter(fake, instruction='red')
     answers = graph.hear()
     graph.play(graph.camera(), until=lambda: answers)
-    assert fake.asked[:2] == ['warm up', 'red']
+    assert fake.warmed[0] == (640, 480)
+    assert fake.asked[0] == 'red'
     assert len(fake.threads) == 1
 
 
@@ -117,7 +118,18 @@ def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     manager = Manager(graph)
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
-    options = {'device': 'auto', 'dtype': 'auto', 'protocol': 'trained', 'reuse_answers': True, 'steady_frames': 0}
+    options = {
+        'device': 'auto',
+        'dtype': 'auto',
+        'engine': 'auto',
+        'threads': 0,
+        'protocol': 'trained',
+        'reuse_answers': True,
+        'steady_frames': 0,
+        'max_pixels': 0,
+        'sam3_size': 0,
+        'quantization': 'none',
+    }
     assert loaded == [('here', options)]
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful

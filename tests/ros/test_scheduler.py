@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -298,3 +299,40 @@ def test_what_is_answered_is_let_go_of_at_once():
         wait_for(lambda: held() is None)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize('newer', [False, True], ids=['none came', 'a newer one came'])
+def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer_one_comes(newer: bool):
+    scheduler = Scheduler()
+    scheduler.tune(Tuning(max_rate_hz=0.01))
+    scheduler.stand([Question(each, lambda _: None) for each in (RED, BLUE)])
+    scheduler.offer(Capture(1))
+    job = scheduler.next_job(lambda: False)
+    assert job is not None
+    assert job.capture is not None
+    if newer:
+        scheduler.offer(Capture(2))
+    scheduler.put_back(job.capture)
+    given_up = threading.Event()
+    timer = threading.Timer(5.0, lambda: (given_up.set(), scheduler.wake()))
+    timer.start()
+    turns = [scheduler.next_job(given_up.is_set) for _ in range(2)]
+    timer.cancel()
+    asked = [
+        (turn.instruction, turn.capture.message) for turn in turns if turn is not None and turn.capture is not None
+    ]
+    assert asked == [(RED, 1 + newer), (BLUE, 1 + newer)]
+    assert scheduler.replaced == newer
+
+
+def test_a_picture_that_nobody_asks_about_any_more_is_not_kept():
+    scheduler = Scheduler()
+    scheduler.stand([Question(RED, lambda _: None)])
+    scheduler.offer(Capture(1))
+    job = scheduler.next_job(lambda: False)
+    assert job is not None
+    assert job.capture is not None
+    scheduler.stand([])
+    scheduler.put_back(job.capture)
+    scheduler.stand([Question(BLUE, lambda _: None)])
+    assert scheduler.next_job(iter([False, True]).__next__) is None

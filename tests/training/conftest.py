@@ -16,7 +16,7 @@ from instructsam_training.loop import train
 
 @pytest.fixture(scope='session')
 def segmenter() -> InstructSAMSegmenter:
-    return load_segmenter(GOLDEN / 'checkpoint', device='cpu')
+    return load_segmenter(GOLDEN / 'checkpoint', device='cpu', dtype='float32')
 
 
 @pytest.fixture

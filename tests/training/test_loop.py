@@ -40,7 +40,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     assert (uninterrupted / 'one' / 'curves.png').stat().st_size > 10_000
     names = weights(uninterrupted).keys()
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
-    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu')
+    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
     frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
     assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
 

@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_a_checkpoint_like_any_other(checkpoint: Path) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', max_new_tokens=8)
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', max_new_tokens=8)
     frame = Frame(np.zeros((240, 320, 3), np.uint8))
     assert segmenter.segment(frame, Instruction('Segment the red mug.')).size_wh == (320, 240)
     network = segmenter.network
@@ -33,21 +33,21 @@ def test_it_is_a_checkpoint_like_any_other(checkpoint: Path) -> None:
 
 
 def test_words_of_the_data_are_one_token_each(checkpoint: Path) -> None:
-    preprocessor = load_segmenter(checkpoint, device='cpu').preprocessor
+    preprocessor = load_segmenter(checkpoint, device='cpu', dtype='float32').preprocessor
     assert len(preprocessor.text('mug left of the red bowl')) == 6
     assert preprocessor.decode(preprocessor.text('A zebra, unheard of.')) == 'A zebra, unheard of.'
 
 
 def test_same_seed_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     again, other = (write_small_model(TEXTS, tmp_path / str(seed), num_queries=5, seed=seed) for seed in (0, 1))
-    first = load_segmenter(checkpoint, device='cpu').network
+    first = load_segmenter(checkpoint, device='cpu', dtype='float32').network
     same = [torch.equal(one, two) for one, two in zip(first.parameters(), again.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(again.lm_head.weight, other.lm_head.weight)
 
 
 def test_slots_look_at_different_places_from_the_start(checkpoint: Path) -> None:
-    decoder = load_segmenter(checkpoint, device='cpu').network.model.grounding_model.model.detr_decoder
+    decoder = load_segmenter(checkpoint, device='cpu', dtype='float32').network.model.grounding_model.model.detr_decoder
     centres = decoder.reference_points.weight.sigmoid()[:, :2]
     assert torch.pdist(centres).min() > 0.15
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from random import Random
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from instructsam_model import Frame
 from instructsam_model.config import ModelConfig
+from instructsam_model.image_sizes import limit_pixels
 from instructsam_model.inputs import ModelInputs, Pixels
 from instructsam_model.layout import lay_out, share_slots
 from instructsam_model.masks import decode_rle
@@ -147,11 +147,7 @@ class ExampleBuilder:
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
         """The builder for a network, with pictures limited as `data` says."""
-        if data.max_pixels:
-            size = {'shortest_edge': preprocessor.qwen_images.size['shortest_edge'], 'longest_edge': data.max_pixels}
-            preprocessor = copy.copy(preprocessor)
-            preprocessor.qwen_images = copy.copy(preprocessor.qwen_images)
-            preprocessor.qwen_images.size = size
+        preprocessor = limit_pixels(preprocessor, data.max_pixels)
         return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
     def build(self, sample: Sample, seed: str) -> Example:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from instructsam_model.config import ModelConfig
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_model.prompt_lookup import SEPARATOR
 from instructsam_training.conversation import Turn
 
 IGNORED = -100
 """Label of a token that nothing has to predict; the default of torch's cross entropy."""
-SEPARATOR = ', '
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import torch
 
 from instructsam_model.checkpoint import read_network, resolve_checkpoint, resolve_sam3, write_checkpoint
 from instructsam_model.errors import CheckpointError
+from instructsam_model.precision import DTYPES
 from instructsam_model.preprocess import read_preprocessor
-from instructsam_model.segmenter import DTYPES
 
 
 def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:

@@ -35,9 +35,9 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.cards import CARDS, get_card
 from instructsam_model.fake_cuda.time_model import model_time
+from instructsam_model.loading import parse_device
 from instructsam_model.network import InstructSAM
 from instructsam_model.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.segmenter import parse_device
 from instructsam_model.stand_in import fill_randomly, with_tokens_of
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig

@@ -5,25 +5,37 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from instructsam_model import embedded
 from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
-from instructsam_model.bench.scenarios import NAIVE, SCENARIOS, Bench, Timing, peak_memory_gib
-from instructsam_model.bench.stages import STAGES
+from instructsam_model.bench.check import check_against_cpu
+from instructsam_model.bench.measured_tables import print_measured
+from instructsam_model.bench.modelled import model_answers
+from instructsam_model.bench.modelled_tables import print_modelled
+from instructsam_model.bench.profiling import profile_answer
+from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.bench.trials import TRIALS, try_all
+from instructsam_model.config import read_json
+from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.segmenter import DTYPES, InstructSAMSegmenter, load_segmenter, parse_device
+from instructsam_model.fake_cuda.cards import CARDS
+from instructsam_model.load_options import add_load_arguments, load_options
+from instructsam_model.loading import load_segmenter, parse_device
+from instructsam_model.network import InstructSAM
+from instructsam_model.precision import DTYPES, resolve_dtype
+from instructsam_model.quantization import count_bytes
+from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
 
+FAKE = 'fake-cuda'
 REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
 
 
@@ -31,15 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when it was measured, 2 when it cannot be."""
     arguments = build_parser().parse_args(argv)
     try:
-        result = measure(arguments)
+        result = model(arguments) if arguments.device == FAKE else measure(arguments)
     except (CheckpointError, ConfigError) as error:
         print(f'instructsam-bench: error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     console = Console()
-    console.print(scenario_table(result))
-    console.print(stage_table(result))
+    for part in print_modelled(result) if result.get('modelled') else print_measured(result):
+        console.print(part)
     line = json.dumps(result)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +70,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--tokenizer', type=Path, default=embedded.FOLDER, help='checkpoint that an architecture takes its words from'
     )
-    parser.add_argument('--device', default='auto')
-    parser.add_argument('--dtype', default='float32', choices=list(DTYPES))
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
+    )
+    parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
+    parser.add_argument(
+        '--dtype',
+        default='auto',
+        choices=['auto', *DTYPES],
+        help='auto: the fastest on a CPU, as the checkpoint or the architecture says on a GPU (default: %(default)s)',
+    )
+    add_load_arguments(parser)
     parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
@@ -70,8 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--repeats', type=int, default=10, help='rounds (default: %(default)s)')
     parser.add_argument('--compare-naive', action='store_true', help='also answer the straightforward way')
+    parser.add_argument('--check', action='store_true', help='before: is an answer that of the CPU in float32?')
+    parser.add_argument('--profile', action='store_true', help='also: what takes longest in a warm answer')
     parser.add_argument('--sweep', action='store_true', help='also: how the time grows, and what is compiled meanwhile')
     parser.add_argument('--trials', action='store_true', help='also: what else might be faster, tried beside it')
+    parser.add_argument('--modelled', type=Path, help=f'what {FAKE} wrote for the same arguments, to stand beside')
     parser.add_argument('--out', type=Path, help='file for the last line, for instructsam_model.bench.report')
     return parser
 
@@ -83,36 +109,32 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         CheckpointError: the checkpoint or the architecture cannot be read.
         ConfigError: an argument is out of range.
     """
+    check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.sweep and arguments.architecture is None:
-        raise ConfigError('--sweep: expected --architecture too; a checkpoint decides its phrases and queries itself')
-    for option in ('repeats', 'cameras'):
-        if (number := getattr(arguments, option)) < 1:
-            raise ConfigError(f'--{option}: expected at least 1, got {number}')
-    parse_size(arguments.size)  # before anything is loaded
+    beside = read_modelled(arguments.modelled) if arguments.modelled else {}
     segmenter = open_segmenter(arguments)
     bench = open_bench(arguments, segmenter, compare_naive=arguments.compare_naive)
     more: dict[str, Any] = {}
+    if arguments.check:  # first: what is wrong need not be fast
+        more['check'] = check_against_cpu(segmenter, bench.new_frame(), bench.new_instruction())
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('answering', total=None)
         timings = bench.run(arguments.repeats, lambda: progress.advance(task))
         device = segmenter.network.device
         peak = peak_tflop_per_s(device, segmenter.network.dtype)
-        if arguments.sweep:
-            more['compilations'] = count_compilations(bench, segmenter)
-            swept = sweep(arguments, lambda changed: open_bench(changed, open_segmenter(changed)))
-            more['sweep'] = list(progress.track(swept, len(VALUES), description='sweep'))
-        if arguments.trials:
-            tried = try_all(segmenter, bench, arguments.repeats)
-            more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
+        for name, timing in timings.items():  # torch does not see into captured graphs
+            timing.tflop = max(timing.tflop, beside.get(name, {}).get('tflop', 0.0))
+        more |= measure_more(arguments, segmenter, bench, progress)
     return {
         'device': describe_device(device),
         'threads': torch.get_num_threads(),
         'model': str(arguments.architecture or arguments.checkpoint or 'embedded'),
         'parameters': sum(parameter.numel() for parameter in segmenter.network.parameters()),
+        'weights_gib': round(count_bytes(segmenter.network) / 2**30, 3),
         'dtype': str(segmenter.network.dtype).removeprefix('torch.'),
         'size': arguments.size,
+        **load_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': segmenter.network.config.num_queries,
@@ -120,32 +142,105 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'repeats': arguments.repeats,
         'peak_memory_gib': round(peak_memory_gib(device), 3),
         'peak_tflop_per_s': round(peak, 4),
-        'scenarios': {name: describe(timing, timings.get(NAIVE), peak) for name, timing in timings.items()},
+        'scenarios': {
+            name: {**describe(timing, timings.get(NAIVE), peak), 'modelled_ms': beside.get(name, {}).get('modelled_ms')}
+            for name, timing in timings.items()
+        },
         **more,
     }
 
 
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Check what can be checked before anything is loaded.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+    if arguments.sweep and arguments.architecture is None:
+        raise ConfigError('--sweep: expected --architecture too; a checkpoint decides its phrases and queries itself')
+    for option in ('repeats', 'cameras'):
+        if (number := getattr(arguments, option)) < 1:
+            raise ConfigError(f'--{option}: expected at least 1, got {number}')
+    parse_size(arguments.size)
+
+
+def measure_more(
+    arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, bench: Bench, progress: Progress
+) -> dict[str, Any]:
+    """What is asked for besides the time of answers."""
+    more: dict[str, Any] = {}
+    if arguments.profile:
+        more['profile'] = profile_answer(bench, 'warm', segmenter.network.device)
+    if arguments.sweep:
+        more['compilations'] = count_compilations(bench, segmenter)
+        swept = sweep(arguments, lambda changed: open_bench(changed, open_segmenter(changed)))
+        more['sweep'] = list(progress.track(swept, len(VALUES), description='sweep'))
+    if arguments.trials:
+        tried = try_all(segmenter, bench, arguments.repeats)
+        more['trials'] = list(progress.track(tried, len(TRIALS), description='trials'))
+    return more
+
+
+def model(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Record on fake CUDA what the command line asks for, and model its time.
+
+    Raises:
+        CheckpointError: the architecture cannot be read.
+        ConfigError: an argument is out of range, or asks for something to be measured.
+    """
+    for option in ('check', 'profile', 'sweep', 'trials'):
+        if getattr(arguments, option):
+            raise ConfigError(f'--{option}: expected a device to measure on, got --device {FAKE}')
+    check_arguments(arguments)
+    return model_answers(arguments, open_segmenter, open_bench)
+
+
+def read_modelled(file: Path) -> dict[str, Any]:
+    """The scenarios of a file that `--device fake-cuda --out` wrote.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        scenarios: dict[str, Any] = json.loads(file.read_text())['scenarios']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f'--modelled: expected a file of --device {FAKE} --out, got {file}: {error}') from error
+    return scenarios
+
+
 def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *, compare_naive: bool = False) -> Bench:
     """What is measured: what an architecture answers is what it is asked for."""
-    phrase = PHRASE if arguments.architecture is None else phrase_of(segmenter.preprocessor, arguments.phrase_tokens)
+    phrase = PHRASE
+    if arguments.architecture is not None:
+        phrase = phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
 
-def open_segmenter(arguments: argparse.Namespace) -> InstructSAMSegmenter:
-    """The segmenter to measure, which reuses its answers."""
+def open_segmenter(
+    arguments: argparse.Namespace, engine: Callable[[InstructSAM], Engine] | None = None
+) -> InstructSAMSegmenter:
+    """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **REUSE)
+        options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
+        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
+    device = parse_device(arguments.device)
     return stand_in(
         arguments.architecture,
         arguments.tokenizer,
-        device=parse_device(arguments.device),
-        dtype=DTYPES[arguments.dtype],
+        device=device,
+        dtype=resolve_dtype(arguments.dtype, device) or stored_dtype(arguments.architecture),
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
         **REUSE,
+        **load_options(arguments) | ({'engine': engine} if engine is not None else {}),
     )
+
+
+def stored_dtype(architecture: Path) -> torch.dtype:
+    """The precision that an architecture's `config.json` names, or float32."""
+    return DTYPES.get(str(read_json(architecture / 'config.json').get('dtype')), torch.float32)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -179,31 +274,6 @@ def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any
         'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
         'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
     }
-
-
-def scenario_table(result: dict[str, Any]) -> Table:
-    """The scenarios, one a row."""
-    title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
-    table = Table(title=title)
-    table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours'):
-        table.add_column(heading, justify='right')
-    for name, row in result['scenarios'].items():
-        ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
-        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
-        table.add_row(f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio)
-    return table
-
-
-def stage_table(result: dict[str, Any]) -> Table:
-    """Where the time of one watched answer goes."""
-    table = Table(title='stages, ms of one answer')
-    table.add_column('answer')
-    for stage in STAGES:
-        table.add_column(stage, justify='right')
-    for name, row in result['scenarios'].items():
-        table.add_row(name, *(f'{row["stages_ms"][stage]:.1f}' for stage in STAGES))
-    return table
 
 
 if __name__ == '__main__':

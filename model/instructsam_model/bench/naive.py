@@ -17,6 +17,8 @@ from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.inputs import Pixels
 from instructsam_model.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stages import stage
+from instructsam_model.stand_in import ScriptedEngine
 
 
 class NaivePipeline:
@@ -26,14 +28,18 @@ class NaivePipeline:
         self._network = segmenter.network
         self._preprocessor = segmenter.preprocessor
         self._max_new_tokens = segmenter.max_new_tokens
+        # Random weights write no phrase: what they would say is computed, read, and replaced.
+        self._script = segmenter.engine.script if isinstance(segmenter.engine, ScriptedEngine) else ()
 
     @torch.inference_mode()
     def answer(self, frame: Frame, instruction: Instruction) -> tuple[np.ndarray, np.ndarray]:
         """Masks of all slots, bool [P * K, H, W], and their scores [P * K]."""
-        pixels = self._resize(frame)
+        with stage('preprocess'):
+            pixels = self._resize(frame)
         prompt = [*self._preprocessor.image_prefix(pixels.grid_thw), *self._preprocessor.instruction(instruction.text)]
         query_states, phrases = self._generate(prompt, pixels)
-        vision = self._network.model.grounding_model.encode(pixels.sam3)
+        with stage('sam3 vision'):
+            vision = self._network.model.grounding_model.encode(pixels.sam3)
         masks, scores = [], []
         if phrases:
             ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
@@ -42,9 +48,10 @@ class NaivePipeline:
             lengths = torch.tensor([[len(phrase)] for phrase in phrases])
             is_token = (torch.arange(MAX_PHRASE_TOKENS) < lengths).to(self._network.device)
             owner = torch.zeros(len(phrases), dtype=torch.long, device=self._network.device)
-            prediction = self._network.ground(
-                vision.select(owner), torch.stack(query_states), ids.to(self._network.device), is_token
-            )
+            with stage('sam3 decode'):
+                prediction = self._network.ground(
+                    vision.select(owner), torch.stack(query_states), ids.to(self._network.device), is_token
+                )
             for mask, score in zip(
                 prediction.mask_logits.flatten(0, 1).float().cpu(), prediction.scores.flatten().tolist(), strict=True
             ):
@@ -78,6 +85,8 @@ class NaivePipeline:
         phrases: list[list[int]] = []
         while len(written) < self._max_new_tokens:
             token = int(network.lm_head(state).argmax())
+            if self._script:
+                token = self._script[len(written)]
             written.append(token)
             if token in network.config.stop_tokens:
                 break
@@ -94,12 +103,14 @@ class NaivePipeline:
             state = states[-1]
         return query_states, phrases
 
+    @stage('prefill')
     def _prefill(self, prompt: list[int], pixels: Pixels, cache: DynamicCache) -> tuple[torch.Tensor, int]:
         """Read picture and instruction: the last token's state [D], and the position of the next one."""
         network = self._network
         ids = torch.tensor([prompt], device=network.device)
         is_image = ids == network.config.qwen.image_token_id
-        image_embeds, deepstack = network.encode_image(pixels)
+        with stage('qwen vision'):
+            image_embeds, deepstack = network.encode_image(pixels)
         embeds = network.model.language_model.embed_tokens(ids)
         positions, _ = network.model.get_rope_index(ids, is_image.int(), image_grid_thw=pixels.grid_thw)
         states = network.model.language_model(
@@ -113,6 +124,7 @@ class NaivePipeline:
         ).last_hidden_state
         return states[0, -1], int(positions.max()) + 1
 
+    @stage('text')
     def _read(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
         """Read a token, or a block of queries, behind what is in the cache: their states [T, D]."""
         count, cached = len(embeds), cache.get_seq_length()

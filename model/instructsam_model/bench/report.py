@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from instructsam_model.bench.markdown import table
+from instructsam_model.bench.modelled_report import modelled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
 from instructsam_model.bench.scenarios import SCENARIOS
 
@@ -44,11 +46,13 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     parts = [TITLE]
     for number, result in enumerate(results):
-        if 'scenarios' in result:
+        if 'scenarios' in result and not result.get('modelled'):
             parts += _engine(result, page, number)
+    if modelled := [result for result in results if result.get('modelled')]:
+        parts += modelled_sections(modelled)
     nodes = [result for result in results if 'answers_per_s' in result]
     if nodes:
-        parts += ['## The node, capture to publication\n', _table(nodes)]
+        parts += ['## The node, capture to publication\n', table(nodes)]
     page.write_text('\n'.join(parts))
 
 
@@ -60,8 +64,10 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         f'{result["phrases"]} phrase of {result["phrase_tokens"]} tokens, K = {result["queries"]}, '
         f'{result["repeats"]} rounds, at most {result["peak_memory_gib"]:.2f} GiB.\n'
     )
-    keys = ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio')
-    yield _table(
+    keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio']
+    if any(row.get('modelled_ms') for row in scenarios.values()):
+        keys.append('modelled_ms')
+    yield table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}
             for name, row in scenarios.items()
@@ -81,34 +87,24 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         for name, than, why in BOUGHT
         if {name, than} <= scenarios.keys()
     ]
-    yield _table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
+    yield table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
     if 'trials' in result:
         yield '### What else was tried\n'
         yield 'Times as fast as a cold answer, below 1 for slower, and the IoU of the masks with those of float32.\n'
-        yield _table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
+        yield table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
     if 'sweep' in result:
         yield '### How the time grows\n'
         yield f'Graphs compiled while instructions were of 1 to 60 words: {result["compilations"]}.\n'
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
         yield f'![How the time grows]({growth.name})\n'
         yield 'Cameras take turns: the time is that of one answer about each.\n'
-        yield _table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
+        yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
 def _bound(scenarios: dict[str, Any]) -> str:
     """How many times as fast as the straightforward way a warm answer could be."""
     bound = scenarios['naive']['p50_ms'] / scenarios['warm']['floor_ms']
     return f'At that floor a warm answer would be {bound:.2f} times as fast as the straightforward way.\n'
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """A table in Markdown; the columns are the keys of the first row."""
-    columns = list(rows[0])
-    lines = ['| ' + ' | '.join(columns) + ' |', '| ' + ' | '.join('---' for _ in columns) + ' |']
-    lines += [
-        '| ' + ' | '.join(str('' if row.get(key) is None else row[key]) for key in columns) + ' |' for row in rows
-    ]
-    return '\n'.join(lines) + '\n'
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,12 @@ from torch import Tensor, nn
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.bench.stages import synchronise
 from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.engine.choose import choose_engine
+from instructsam_model.grounding import GroundingModel, VisionFeatures
 from instructsam_model.masks import mask_iou
 from instructsam_model.network import InstructSAM
 from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.stand_in import ScriptedEngine
 
 INSTRUCTION = Instruction('Segment the red box.')
 
@@ -29,7 +31,7 @@ def channels_last(network: InstructSAM) -> None:
 
 def half_precision(network: InstructSAM) -> None:
     """Compute in bfloat16."""
-    network.to(torch.bfloat16)
+    network.set_dtype(torch.bfloat16)
 
 
 def compiled(network: InstructSAM) -> None:
@@ -51,37 +53,37 @@ def int8_weights(network: InstructSAM) -> None:
 class Pyramid(nn.Module):
     """SAM3's image encoder with plain tensors for its answer, as a converter wants it: maps, then positions."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, grounding: GroundingModel) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = grounding.model.vision_encoder
+        self._encode = grounding.encode
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """Encode pictures [B, 3, S, S]."""
-        features = self.encoder(pixel_values)
-        return (*features.fpn_hidden_states, *features.fpn_position_encoding)
+        """Encode images [B, 3, S, S]."""
+        features = self._encode(pixel_values)
+        return (*features.maps, features.positions)
 
 
-class Converted(nn.Module):
-    """The same, computed by OpenVINO, for one picture at a time; in bfloat16 where the CPU has it, as it chooses."""
+class Converted:
+    """The same, computed by OpenVINO, for one image at a time; in bfloat16 where the CPU has it, as it chooses."""
 
-    def __init__(self, encoder: nn.Module, side: int) -> None:
-        super().__init__()
+    def __init__(self, grounding: GroundingModel, side: int) -> None:
         import openvino  # not one of our requirements
 
         example = torch.zeros(1, 3, side, side)
-        self._run = openvino.compile_model(openvino.convert_model(Pyramid(encoder), example_input=(example,)), 'CPU')
+        self._run = openvino.compile_model(openvino.convert_model(Pyramid(grounding), example_input=(example,)), 'CPU')
 
-    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
-        """Encode a picture [1, 3, S, S]."""
-        answer = [torch.from_numpy(each) for each in self._run(pixel_values.numpy()).values()]
-        levels = len(answer) // 2
-        return SimpleNamespace(fpn_hidden_states=answer[:levels], fpn_position_encoding=answer[levels:])
+    def __call__(self, pixel_values: Tensor) -> VisionFeatures:
+        """Encode an image [1, 3, S, S]."""
+        *maps, positions = (torch.from_numpy(each) for each in self._run(pixel_values.numpy()).values())
+        return VisionFeatures(tuple(maps), positions)
 
 
 def openvino_encoder(network: InstructSAM) -> None:
     """Let OpenVINO (`pip install openvino`) compute SAM3's image encoder."""
-    sam3 = network.model.grounding_model.model
-    sam3.vision_encoder = Converted(sam3.vision_encoder, network.config.sam3.vision_config.backbone_config.image_size)
+    grounding = network.model.grounding_model
+    side = network.config.sam3.vision_config.backbone_config.image_size
+    grounding.encode = Converted(grounding, side)  # type: ignore[method-assign]
 
 
 TRIALS: dict[str, Callable[[InstructSAM], None]] = {
@@ -95,17 +97,25 @@ TRIALS: dict[str, Callable[[InstructSAM], None]] = {
 
 def try_all(segmenter: InstructSAMSegmenter, bench: Bench, repeats: int) -> Iterator[dict[str, Any]]:
     """Yield for each trial how many times as fast a new frame is answered, or why it cannot be."""
-    reference = InstructSAMSegmenter(segmenter.network, segmenter.preprocessor)  # one that does not reuse answers
+    reference = open_changed(segmenter, segmenter.network)  # one that does not reuse answers
     for name, change in TRIALS.items():
         try:
             network = copy.deepcopy(segmenter.network)
             change(network)
-            changed = InstructSAMSegmenter(network, segmenter.preprocessor)
+            changed = open_changed(segmenter, network)
             ratio, iou = compare(reference, changed, [bench.new_frame() for _ in range(repeats + 1)])
         except Exception as error:  # whatever it is: what was measured before must not be lost for it
             yield {'trial': name, 'failed': f'{type(error).__name__}: {error}'.splitlines()[0][:120]}
         else:
             yield {'trial': name, 'ratio': round(ratio, 3), 'mask_iou': round(iou, 4)}
+
+
+def open_changed(segmenter: InstructSAMSegmenter, network: InstructSAM) -> InstructSAMSegmenter:
+    """A segmenter of another network that says what the given one says."""
+    engine = choose_engine(network)
+    if isinstance(segmenter.engine, ScriptedEngine):
+        engine = ScriptedEngine(engine, segmenter.engine.script)
+    return InstructSAMSegmenter(network, segmenter.preprocessor, engine=engine)
 
 
 def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, frames: list[Frame]) -> tuple[float, float]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from instructsam_model.engine.engine import Engine
 from instructsam_model.engine.reference import ReferenceEngine
 from instructsam_model.errors import ConfigError
+from instructsam_model.load_options import ENGINES
 from instructsam_model.network import InstructSAM
-
-ENGINES = ('auto', 'eager', 'compiled')
 
 
 def choose_engine(network: InstructSAM, name: str = 'auto') -> Engine:

@@ -2,7 +2,7 @@
 
 The parameters are those of the network's own modules, under their names. What each replaces costs `transformers` on a
 GPU in kernels: three projections and their biases 3 (here 1), RMSNorm 6 (1), rotary embedding of queries and keys 10 to
-16 (4).
+16 (3).
 
 Notation: T tokens, H heads, E features of a head.
 """
@@ -10,10 +10,12 @@ Notation: T tokens, H heads, E features of a head.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 class PackedLinear:
@@ -29,7 +31,7 @@ class PackedLinear:
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         self._layers = layers
         self._weight, self._bias = None, None
-        if all(type(layer) is nn.Linear and type(layer.weight) is nn.Parameter for layer in layers):
+        if not any(is_traceable_wrapper_subclass(layer.weight) for layer in layers):
             self._weight = _pack(layers, 'weight')
             self._bias = _pack(layers, 'bias') if layers[0].bias is not None else None
 
@@ -51,10 +53,29 @@ def _pack(layers: Sequence[nn.Linear], name: str) -> Tensor:
     return packed
 
 
-def rms_norm(norm: nn.Module, states: Tensor) -> Tensor:
+def rms_norm(norm: Any, states: Tensor) -> Tensor:
     """Qwen's RMSNorm with float32 inside, as one operation; states [..., D]."""
     weight: Tensor = norm.weight
     return F.rms_norm(states, weight.shape, weight, norm.variance_epsilon)
+
+
+class PackedNorm:
+    """RMSNorm of the heads of queries and keys, each with gains of its own, in one go.
+
+    Args:
+        norms: one for each group of heads, with the same epsilon.
+        heads: how many there are in each.
+    """
+
+    def __init__(self, norms: Sequence[Any], heads: Sequence[int]) -> None:
+        weights: list[Tensor] = [norm.weight for norm in norms]
+        gains = [weight.detach().expand(count, -1) for weight, count in zip(weights, heads, strict=True)]
+        self._weight = torch.cat(gains)  # [H, E]
+        self._epsilon = float(norms[0].variance_epsilon)
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Normalize [..., H, E]."""
+        return F.rms_norm(states, states.shape[-1:], None, self._epsilon) * self._weight
 
 
 class Rotation:
@@ -84,13 +105,19 @@ class Rotation:
     def __call__(self, states: Tensor) -> Tensor:
         """Turn queries and keys [..., T, H, E] together."""
         swapped = _pairs(states, self._pair_dim).flip(self._pair_dim).flatten(-2)
-        return torch.addcmul(states * self.cos, swapped, self.signed_sin).to(states.dtype)
+        # The sum is rounded once, where it is written.
+        return torch.addcmul(states * self.cos, swapped, self.signed_sin, out=torch.empty_like(swapped))
 
 
 def _pairs(states: Tensor, pair_dim: int) -> Tensor:
     """[..., E] with the two of each pair along a dimension of its own: a view."""
     half = states.shape[-1] // 2
-    return states.unflatten(-1, (half, 2) if pair_dim == -1 else (2, half))
+    return states.view(*states.shape[:-1], *((half, 2) if pair_dim == -1 else (2, half)))
+
+
+def split_heads(states: Tensor, heads: int) -> Tensor:
+    """[..., H * E] to [..., H, E]: a view."""
+    return states.view(*states.shape[:-1], heads, states.shape[-1] // heads)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, bias: Tensor | None = None, scale: float) -> Tensor:

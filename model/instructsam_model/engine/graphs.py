@@ -8,37 +8,26 @@ lie where the next replay writes its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-Outputs = TypeVar('Outputs')
-Pass = Callable[..., Outputs]
+Pass = Callable[..., Any]
+Capture = Callable[[str, Pass, tuple[Tensor, ...]], Pass]
+"""Makes of a pass one that runs faster with inputs of the same shapes.
+
+Called with the pass's name, for messages; the pass, which takes the inputs and waits for nothing, and whatever else it
+reads lies at the same address in every replay; and inputs, which are read and not kept. Returns what takes inputs of
+these shapes and gives the outputs, which the next call overwrites.
+"""
 WARM_UP_RUNS = 2
 """Before capture: libraries choose their algorithms and take their memory, `torch.compile` compiles."""
 
 
-class Capture(Protocol):
-    """Makes of a pass one that runs faster with inputs of the same shapes."""
-
-    def __call__(self, name: str, run: Pass[Outputs], inputs: tuple[Tensor, ...]) -> Pass[Outputs]:
-        """Capture a pass.
-
-        Args:
-            name: of the pass, for messages.
-            run: takes `inputs`, and whatever else it reads lies at the same address in every replay. Waits for nothing.
-            inputs: for the shapes; they are read, not kept.
-
-        Returns:
-            What takes inputs of these shapes and gives the outputs, which the next call overwrites.
-        """
-        ...
-
-
-def run_directly(name: str, run: Pass[Outputs], inputs: tuple[Tensor, ...]) -> Pass[Outputs]:
+def run_directly(name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
     """The pass itself: every kernel is launched by itself."""
     del name, inputs
     return run
@@ -57,7 +46,7 @@ class CudaGraphs:
         self._device = device
         self._pools: dict[int, Any] = {}
 
-    def capture(self, name: str, run: Pass[Outputs], inputs: tuple[Tensor, ...]) -> Pass[Outputs]:
+    def capture(self, name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
         """Capture a pass on the current stream."""
         del name
         static = tuple(each.clone() for each in inputs)
@@ -76,7 +65,7 @@ class CudaGraphs:
             outputs = run(*static)
         current.wait_stream(stream)
 
-        def replay(*given: Tensor) -> Outputs:
+        def replay(*given: Tensor) -> Any:
             copy_inputs(static, given)
             graph.replay()
             return outputs
@@ -92,7 +81,7 @@ class RecordedGraphs:
     on outputs that were overwritten meanwhile.
     """
 
-    def capture(self, name: str, run: Pass[Outputs], inputs: tuple[Tensor, ...]) -> Pass[Outputs]:
+    def capture(self, name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
         """Record a pass.
 
         Raises:
@@ -104,7 +93,7 @@ class RecordedGraphs:
         with _Recorder(name) as recorder:
             outputs = run(*static)
 
-        def replay(*given: Tensor) -> Outputs:
+        def replay(*given: Tensor) -> Any:
             copy_inputs(static, given)
             recorder.replay()
             return outputs
@@ -112,11 +101,11 @@ class RecordedGraphs:
         return replay
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps every operation with its tensors."""
 
     def __init__(self, name: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._name = name
         self._operations: list[tuple[Any, Any, Any, Any]] = []
 

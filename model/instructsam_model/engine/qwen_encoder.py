@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionBlock, Qwen3VLVisionModel
 
-from instructsam_model.engine.fused import Rotation, attend
 from instructsam_model.engine.compilation import Compile
+from instructsam_model.engine.fused import Rotation, attend, split_heads
 from instructsam_model.vision_inputs import compute_vision_inputs
 
 
@@ -82,9 +83,10 @@ class QwenVisionLayer(nn.Module):
 
     def forward(self, states: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
         """Attend, then the MLP."""
-        qkv = self._qkv(self._norm1(states)).unflatten(-1, (3 * self._heads, -1))  # [N, 3 H, E]
+        qkv = split_heads(self._qkv(self._norm1(states)), 3 * self._heads)  # [N, 3 H, E]
         rotation = Rotation(cos, signed_sin, pair_dim=-2)
         query, key = rotation(qkv[:, : 2 * self._heads]).unsqueeze(0).chunk(2, dim=-2)
         value = qkv[None, :, 2 * self._heads :]
         states = states + self._out(attend(query, key, value, scale=self._scale)[0])
-        return states + self._mlp(self._norm2(states))
+        updated: Tensor = states + self._mlp(self._norm2(states))
+        return updated

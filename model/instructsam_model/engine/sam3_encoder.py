@@ -9,11 +9,12 @@ Notation: B images, S tokens of W windows, C width, H heads, E features of a hea
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer
 
 from instructsam_model.engine.compilation import Compile
-from instructsam_model.engine.fused import PackedLinear, Rotation, attend
+from instructsam_model.engine.fused import PackedLinear, Rotation, attend, split_heads
 from instructsam_model.grounding import GroundingModel, VisionFeatures
 
 
@@ -41,7 +42,9 @@ class Sam3Encoder:
             if layer.window_size not in rotations:
                 rotations[layer.window_size] = self._rotation(layer)
             self._layers.append(compile_(Sam3Layer(layer, rotations[layer.window_size])))
-        self._positions: Tensor | None = None
+        neck = grounding.model.vision_encoder.neck
+        weight, side = neck.fpn_layers[-2].proj2.weight, int(self._side * neck.config.scale_factors[-2])
+        self._positions = grounding.map_positions(torch.Size((1, len(weight), side, side)), weight.device, weight.dtype)
 
     def __call__(self, pixel_values: Tensor) -> VisionFeatures:
         """Encode images [B, 3, side, side]."""
@@ -50,8 +53,6 @@ class Sam3Encoder:
         for layer in self._layers:
             states = layer(states)
         maps = self._grounding.pyramid(self._from_windows(states).permute(0, 3, 1, 2))
-        if self._positions is None:
-            self._positions = self._grounding.map_positions(maps[-1])
         return VisionFeatures(maps, self._positions)
 
     def _rotation(self, layer: Sam3ViTLayer) -> Rotation:
@@ -64,13 +65,13 @@ class Sam3Encoder:
     def _to_windows(self, rows: Tensor) -> Tensor:
         """[B, S, C] in the order of rows of the map -> [B, W, S / W, C]."""
         count, window = self._side // self._window, self._window
-        grid = rows.unflatten(1, (count, window, count, window)).transpose(2, 3)
+        grid = rows.reshape(len(rows), count, window, count, window, rows.shape[-1]).transpose(2, 3)
         return grid.flatten(3, 4).flatten(1, 2)
 
     def _from_windows(self, windows: Tensor) -> Tensor:
         """[B, W, S / W, C] -> [B, side, side, C]."""
         count, window = self._side // self._window, self._window
-        grid = windows.unflatten(1, (count, count)).unflatten(3, (window, window)).transpose(2, 3)
+        grid = windows.view(len(windows), count, count, window, window, windows.shape[-1]).transpose(2, 3)
         return grid.flatten(3, 4).flatten(1, 2)
 
 
@@ -85,7 +86,12 @@ class Sam3Layer(nn.Module):
     def __init__(self, layer: Sam3ViTLayer, rotation: Rotation) -> None:
         super().__init__()
         attention = layer.attention
-        self._norm1, self._norm2, self._mlp, self._out = layer.layer_norm1, layer.layer_norm2, layer.mlp, attention.o_proj
+        self._norm1, self._norm2, self._mlp, self._out = (
+            layer.layer_norm1,
+            layer.layer_norm2,
+            layer.mlp,
+            attention.o_proj,
+        )
         self._qkv = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
         self._heads, self._scale = attention.num_attention_heads, attention.scaling
         self._is_windowed = layer.window_size > 0
@@ -96,7 +102,7 @@ class Sam3Layer(nn.Module):
         shape = states.shape
         if not self._is_windowed:
             states = states.flatten(1, 2).unsqueeze(1)  # one window
-        qkv = self._qkv(self._norm1(states)).unflatten(-1, (3 * self._heads, -1))  # [B, W, S / W, 3 H, E]
+        qkv = split_heads(self._qkv(self._norm1(states)), 3 * self._heads)  # [B, W, S / W, 3 H, E]
         query, key = self._rotation(qkv[..., : 2 * self._heads, :]).chunk(2, dim=-2)
         value = qkv[..., 2 * self._heads :, :]
         # The kernels of attention take four dimensions: windows are images of their own.

@@ -75,15 +75,17 @@ class StaticEngine:
         self._passes: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._sizes: dict[tuple[int, ...], _ImageSize] = {}
         self._cache: KeyValueCache | None = None
+        self._pixels: Pixels | None = None
         self._features: VisionFeatures | None = None
         self._image: tuple[tuple[int, ...], ImageTokens] | None = None
         self._image_is_read = False
 
     def encode(self, pixels: Pixels) -> VisionFeatures:
         """SAM3's features of an image, computed beside what the language model does."""
-        pixel_values = pixels.sam3.to(self.network.dtype)
+        self._side_stream.wait()
+        self._pixels = pixels  # its memory is the main stream's, which may not use it again before the side stream has
         with self._side_stream.working(), _attention(self.network.device):
-            self._features = self._run(('sam3 encoder',), self._sam3, pixel_values)
+            self._features = self._run(('sam3 encoder',), self._sam3, pixels.sam3.to(self.network.dtype))
         return self._features
 
     def open_image(self, pixels: Pixels, prompt: ImagePrompt) -> None:
@@ -158,9 +160,7 @@ class StaticEngine:
 
         def encode(patches: Tensor) -> ImageTokens:
             image_embeds, deepstack = self._qwen(patches, grid)
-            return ImageTokens(
-                torch.cat([embeds[:start], image_embeds, embeds[start:]]), deepstack, start, positions
-            )
+            return ImageTokens(torch.cat([embeds[:start], image_embeds, embeds[start:]]), deepstack, start, positions)
 
         return _ImageSize(grid, encode)
 

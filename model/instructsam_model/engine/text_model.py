@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer, Qwen3VLTextRotaryEmbedding
 
-from instructsam_model.engine.fused import PackedLinear, Rotation, rms_norm
 from instructsam_model.engine.compilation import Compile
+from instructsam_model.engine.fused import PackedLinear, PackedNorm, Rotation, rms_norm, split_heads
 from instructsam_model.engine.tokens import PADDING
 from instructsam_model.network import InstructSAM
 
@@ -183,13 +183,15 @@ class TextLayer(nn.Module):
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
         self._norm1, self._norm2 = layer.input_layernorm, layer.post_attention_layernorm
-        self._query_norm, self._key_norm, self._out = attention.q_norm, attention.k_norm, attention.o_proj
+        self._out = attention.o_proj
         self._qkv = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
         self._gate_up = PackedLinear([mlp.gate_proj, mlp.up_proj])
         self._down, self._activation = mlp.down_proj, mlp.act_fn
-        self._head_size, self._scale = attention.head_dim, attention.scaling
+        self._scale = attention.scaling
         self._key_heads = attention.config.num_key_value_heads
         self._groups = attention.num_key_value_groups
+        heads = (self._key_heads * self._groups, self._key_heads)
+        self._head_norm = PackedNorm([attention.q_norm, attention.k_norm], heads)
 
     def forward(
         self,
@@ -206,17 +208,18 @@ class TextLayer(nn.Module):
 
         Args:
             states: [T, D].
-            cos, signed_sin: of the rotary embedding, float32 [T, 1, E].
+            cos: of the rotary embedding, float32 [T, 1, E].
+            signed_sin: likewise.
             slots: int64 [T], where keys and values belong.
             bias: [G T, S].
-            keys, values: the cache's, [H / G, capacity, E]; written.
+            keys: the cache's, [H / G, capacity, E]; written.
+            values: likewise.
             own: look at the T tokens themselves, not at the cache.
         """
         heads = self._key_heads * self._groups
-        qkv = self._qkv(rms_norm(self._norm1, states)).unflatten(-1, (-1, self._head_size))  # [T, H + 2 H / G, E]
-        query, key, value = qkv.split([heads, self._key_heads, self._key_heads], dim=1)
-        turned = torch.cat([rms_norm(self._query_norm, query), rms_norm(self._key_norm, key)], dim=1)
-        turned = Rotation(cos, signed_sin, pair_dim=-2)(turned)
+        qkv = split_heads(self._qkv(rms_norm(self._norm1, states)), heads + 2 * self._key_heads)  # [T, H + 2 H / G, E]
+        turned, value = torch.split(qkv, [heads + self._key_heads, self._key_heads], dim=1)
+        turned = Rotation(cos, signed_sin, pair_dim=-2)(self._head_norm(turned))
         query, key, value = turned[:, :heads], turned[:, heads:].transpose(0, 1), value.transpose(0, 1)
         keys.index_copy_(1, slots, key)
         values.index_copy_(1, slots, value)
@@ -225,7 +228,8 @@ class TextLayer(nn.Module):
         attended = self._attend(query, key, value, bias)
         states = states + self._out(attended)
         gate, up = self._gate_up(rms_norm(self._norm2, states)).chunk(2, dim=-1)
-        return states + self._down(self._activation(gate) * up)
+        updated: Tensor = states + self._down(self._activation(gate) * up)
+        return updated
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Grouped-query attention: [T, H, E] over [H / G, S, E] gives [T, H * E].
@@ -233,9 +237,9 @@ class TextLayer(nn.Module):
         The G heads that share keys stand below each other as if they were more tokens, so that keys need not be
         repeated for each of them.
         """
-        length, groups = len(query), self._groups
-        query = query.unflatten(1, (self._key_heads, groups)).permute(1, 2, 0, 3).flatten(1, 2)  # [H / G, G T, E]
+        (length, _, size), groups = query.shape, self._groups
+        query = query.view(length, self._key_heads, groups, size).permute(1, 2, 0, 3).flatten(1, 2)  # [H / G, G T, E]
         attended = F.scaled_dot_product_attention(
             query[None], key[None], value[None], attn_mask=bias, scale=self._scale
         )[0]
-        return attended.unflatten(1, (groups, length)).permute(2, 0, 1, 3).flatten(1)
+        return attended.view(self._key_heads, groups, length, size).permute(2, 0, 1, 3).flatten(1)

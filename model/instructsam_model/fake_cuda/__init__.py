@@ -1,4 +1,4 @@
-"""The real code on CUDA tensors that do not exist: what it would launch, where the host would wait, what memory it needs.
+r"""The real code on CUDA tensors that do not exist: what it launches, where the host waits, what memory it needs.
 
 No GPU is needed, nor a driver. Inside `FakeCuda`, tensors of the CPU are real, and those of `cuda` have shape, type and
 device but no contents; `torch.cuda` answers as if there was one GPU of the Hopper generation. Every operation is

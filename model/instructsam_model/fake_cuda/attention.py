@@ -27,12 +27,13 @@ def choose_kernel(
     half = query.dtype in (torch.bfloat16, torch.float16)
     uneven = is_causal and query.shape[-2] != key.shape[-2]
     flash = half and mask is None and query.shape[-1] <= MOST_WIDE and query.dim() == 4 and not uneven
-    if flash and torch.backends.cuda.flash_sdp_enabled():
+    if flash and torch.backends.cuda.flash_sdp_enabled():  # type: ignore[no-untyped-call]
         return 'flash'
     grouped = enable_gqa and query.shape[-3] != key.shape[-3]
     aligned = query.shape[-1] % (8 if half else 4) == 0
     efficient = not grouped and aligned and query.dim() == 4 and not (mask is not None and mask.requires_grad)
-    return 'efficient' if efficient and torch.backends.cuda.mem_efficient_sdp_enabled() else 'math'
+    allowed = torch.backends.cuda.mem_efficient_sdp_enabled()  # type: ignore[no-untyped-call]
+    return 'efficient' if efficient and allowed else 'math'
 
 
 def attend(

@@ -1,8 +1,8 @@
 """Backward passes without a GPU: torch's own engine asks the driver for its streams, so nodes are called from here.
 
-Nodes are called one after the other, those whose results are all there first, as the engine does it in one thread. Saved
-tensors are let go of as soon as their node is done, so that the memory that is alive is that of the engine. Hooks of
-tensors and of nodes are not called, but for those that accumulate gradients (`register_post_accumulate_grad_hook`).
+Nodes are called one after the other, each when all gradients of its results are there, as the engine does it in one
+thread. Saved tensors are let go of as soon as their node is done, so that the memory that is alive is that of the
+engine. Hooks of tensors and of nodes are not called, but for those of `register_post_accumulate_grad_hook`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ TASK = 1
 class Saved:
     """A tensor that a node keeps for its backward pass."""
 
-    used: list[Saved]
-
     def __init__(self, tensor: Tensor) -> None:
         self.tensor: Tensor | None = tensor
 
@@ -32,12 +30,12 @@ class Saved:
 @contextmanager
 def backward_without_driver() -> Iterator[None]:
     """Let `backward` and `torch.autograd.grad` run without a driver."""
-    saved = type('Saved', (Saved,), {'used': []})
+    used: list[Saved] = []
 
     def unpack(each: Saved) -> Tensor:
         if each.tensor is None:
             raise RuntimeError('backward: the saved tensors have been let go of; expected retain_graph=True before')
-        saved.used.append(each)
+        used.append(each)
         return each.tensor
 
     def run(
@@ -50,11 +48,11 @@ def backward_without_driver() -> Iterator[None]:
         accumulate_grad: bool,
         **__: Any,
     ) -> tuple[Tensor | None, ...]:
-        keep = None if keep_graph else saved.used
-        return run_backward(outputs, grads, inputs if not accumulate_grad else (), create_graph, keep)
+        wanted = () if accumulate_grad else inputs
+        return run_backward(outputs, grads, wanted, create_graph, None if keep_graph else used)
 
     with ExitStack() as stack:
-        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(saved, unpack))
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(Saved, unpack))
         stack.enter_context(patch.object(torch.autograd, '_engine_run_backward', run))
         stack.enter_context(patch.object(torch._C, '_current_graph_task_id', lambda: TASK))
         yield
@@ -145,5 +143,6 @@ def _call(node: Any, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     """Gradients of what a node was given."""
     if not any(grad is not None for grad in given):
         return (None,) * len(node.next_functions)
-    results = node.apply(*given) if isinstance(node, torch.autograd.function.BackwardCFunction) else node(*given)
+    python = isinstance(node, torch.autograd.function.BackwardCFunction)
+    results = node.apply(*given) if python else node(*given)
     return results if isinstance(results, tuple) else (results,)

@@ -3,8 +3,8 @@
 A product of large matrices in bfloat16 reaches about 60 % of an H200's peak, and a kernel that only moves data about
 75 % of its bandwidth; the same fractions are assumed for all. On a Jetson, CPU and GPU share the memory and its
 bandwidth, of which 65 % are assumed. Launches take as long as the host's CPU needs for PyTorch's dispatcher and the
-driver: 5 to 8 microseconds on a server or a desktop, of which the middle is taken, and about twice that on the Arm cores
-of a Jetson. None of this was measured here.
+driver: 5 to 8 microseconds on a server or a desktop, of which the middle is taken, and about twice that on the Arm
+cores of a Jetson. None of this was measured here.
 """
 
 from __future__ import annotations

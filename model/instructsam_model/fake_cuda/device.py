@@ -1,4 +1,4 @@
-"""What `torch.cuda` says of a GPU that is not there: one of the Hopper generation, with streams that have nothing to do."""
+"""What `torch.cuda` says of a GPU that is not there: one of the Hopper generation, with streams without work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from unittest.mock import patch
 import torch
 import torch.cuda.amp.common
 
+from instructsam_model.fake_cuda.recording import Kind
+
 NAME = 'fake CUDA device'
 CAPABILITY = (9, 0)
 TOTAL_MEMORY = 141 * 10**9
 
-Note = Callable[[str, str], object]
+Note = Callable[[Kind, str], object]
 """Called with kind and name of what the host asks of streams and events."""
 
 
@@ -101,12 +103,12 @@ class Event:
         return 0.0
 
 
-class Generator(torch._C.Generator):
+class Generator(torch.Generator):
     """In place of `torch.Generator`: one of the CPU, whatever device it is for."""
 
     def __new__(cls, device: object = None) -> Generator:
         """Make one for a device that need not be there."""
-        return super().__new__(cls, 'cpu')
+        return super().__new__(cls, 'cpu')  # type: ignore[call-arg]
 
 
 class Streams:

@@ -23,6 +23,7 @@ class CapturedGraph:
 
     Attributes:
         name: as given.
+        where: the line of code that asked for it.
         function: as given.
         inputs: the static tensors that every call copies its inputs to.
         outputs: the static tensors that a replay writes, as the function gave them.
@@ -30,10 +31,14 @@ class CapturedGraph:
     """
 
     name: str
+    where: str
     function: Function
     inputs: tuple[Tensor, ...]
     outputs: Any
     recording: Recording
+
+    def __str__(self) -> str:
+        return f'graph {self.name} of {", ".join(map(_describe, self.inputs))}, captured at {self.where}'
 
 
 class FakeGraphs:
@@ -47,7 +52,7 @@ class FakeGraphs:
         self._cuda = cuda
         self.captured: list[CapturedGraph] = []
 
-    def capture(self, name: str, function: Function, inputs: tuple[Tensor, ...]) -> Callable[[tuple[Tensor, ...]], Any]:
+    def capture(self, name: str, function: Function, inputs: tuple[Tensor, ...]) -> Function:
         """Run a function on static copies of its inputs, and return what replays it.
 
         Args:
@@ -56,7 +61,7 @@ class FakeGraphs:
             inputs: examples; every replay must have the same shapes and types.
 
         Returns:
-            Takes inputs, gives the static outputs: the next replay writes to them again.
+            What takes inputs and gives the static outputs: the next replay writes to them again.
 
         Raises:
             CaptureError: the function lets the host wait for the device.
@@ -65,9 +70,9 @@ class FakeGraphs:
             static = tuple(torch.empty_like(each).copy_(each) for each in inputs)
             with self._cuda.graph(name) as recording:
                 outputs = function(*static)
-        graph = CapturedGraph(name, function, static, outputs, recording)
+        graph = CapturedGraph(name, find_place(), function, static, outputs, recording)
         self.captured.append(graph)
-        return lambda given: self._replay(graph, given)
+        return lambda *given: self._replay(graph, given)
 
     def _replay(self, graph: CapturedGraph, given: tuple[Tensor, ...]) -> Any:
         """Copy inputs to where the graph reads them, and launch it.

@@ -1,4 +1,4 @@
-"""Indexing by tensors as CUDA does it: a mask of bool becomes the integers where it is True, for which the host waits."""
+"""Indexing by tensors as CUDA does it: a mask becomes the integers where it is True, for which the host waits."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """The kernels that `torch.compile` would make of a function: inductor's own schedule, without its code generation.
 
-How it is counted. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), its parameters
-made inputs; attention is what torch would choose on a GPU. Inductor's passes over the graph run, the graph is lowered,
-and inductor's scheduler fuses it, all as when it compiles. What is in the schedule then is what would be launched: a
-fused or single node is one Triton kernel, an external one (`addmm`, `convolution`, attention) one library kernel, and
-nodes that only name a part of another's result none. The bytes of a kernel are those of the buffers that it reads and
-writes, as inductor counts them to decide what to fuse; FLOPs are those of the external kernels, by torch's formulas.
-Autotuning, which needs a GPU, is off: products of matrices stay with cuBLAS. Triton itself is not asked for anything.
+How it is counted. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), its writes
+made functional and its parameters made inputs, as `torch.compile` does; attention is what torch would choose on a GPU.
+Inductor's passes over the graph run, the graph is lowered, and inductor's scheduler fuses it. What is in the schedule
+then is what would be launched: a fused or single node is one Triton kernel, an external one (`addmm`, `convolution`,
+attention) one library kernel, and nodes that only name a part of another's result none. The bytes of a kernel are those
+of the buffers that it reads and writes, as inductor counts them to decide what to fuse; FLOPs are those of the external
+kernels, by torch's formulas. Autotuning, which needs a GPU, is off: products of matrices stay with cuBLAS. No code is
+generated, and Triton is not asked for anything.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
@@ -69,7 +69,9 @@ def trace(
     from torch._inductor.decomposition import select_decomp_table
 
     with mode, patch.object(F, 'scaled_dot_product_attention', attend):
-        module = make_fx(function, decomposition_table=select_decomp_table(), tracing_mode='real')(*inputs)
+        # As `torch.compile` has it: nothing is written to but the inputs, at the end.
+        functional = torch.func.functionalize(function, remove='mutations')
+        module = make_fx(functional, decomposition_table=select_decomp_table(), tracing_mode='real')(*inputs)
     tensors = list(inputs)
     last = [node for node in module.graph.nodes if node.op == 'placeholder'][-1]
     for node in [node for node in module.graph.nodes if node.op == 'get_attr']:
@@ -182,4 +184,6 @@ def _device_properties() -> Iterator[None]:
         for name, value in (('is_available', lambda: True), ('get_device_properties', lambda *_: Properties())):
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch.cuda, 'get_device_capability', lambda *_: CAPABILITY))
+        # Whoever asked before, without a GPU, was told that Triton does not work, and torch remembers that.
+        stack.enter_context(patch('torch._inductor.scheduler.has_triton', lambda *_: True))
         yield

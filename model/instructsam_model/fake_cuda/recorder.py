@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -12,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
+from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
 from instructsam_model.fake_cuda.device import Streams, cuda_is_there
 from instructsam_model.fake_cuda.dispatch import Dispatch
 from instructsam_model.fake_cuda.known import KnownValues, really
@@ -27,8 +31,8 @@ from instructsam_model.stages import observed
 CUDA = torch.device('cuda', 0)
 
 
-class CaptureError(RuntimeError):
-    """Something was asked for while a graph was captured that CUDA cannot capture."""
+class CaptureError(Exception):
+    """A graph asks for something that CUDA cannot capture; no RuntimeError, lest an engine go on without the graph."""
 
 
 class FakeCuda:
@@ -53,6 +57,7 @@ class FakeCuda:
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._stage = REST
         self._graph = ''
+        self._region = 0
         self._recordings = [Recording()]
         self._stack = ExitStack()
 
@@ -116,6 +121,24 @@ class FakeCuda:
         for op in captured.ops:
             self._record(Op(**{**vars(op), 'stage': self._stage, 'graph': name}))
 
+    @contextmanager
+    def region(self, number: int) -> Iterator[list[Op]]:
+        """Mark what is recorded in this context with a number; gives the list that it is added to."""
+        before, self._region = self._region, number
+        ops = self._recordings[-1].ops
+        start = len(ops)
+        found: list[Op] = []
+        try:
+            yield found
+        finally:
+            self._region = before
+            found += ops[start:]
+
+    def stand_in_for(self, tensor: Tensor) -> Tensor:
+        """A tensor like another one, that takes no memory in the recording."""
+        with _disable_current_modes(), self._mode, torch.inference_mode(False):
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+
     def note(self, kind: Kind, name: str, **more: Any) -> None:
         """Record something that the host asks for.
 
@@ -129,7 +152,7 @@ class FakeCuda:
                 'expected values to stay on the device'
             )
         stream = self._streams.current.stream_id
-        self._record(Op(name, kind, self._stage, place, graph=self._graph, stream=stream, **more))
+        self._record(Op(name, kind, self._stage, place, graph=self._graph, region=self._region, stream=stream, **more))
 
     def note_memory(self) -> None:
         """Record how much memory is alive."""
@@ -182,6 +205,9 @@ class FakeCuda:
         yield Tensor, 'pin_memory', lambda tensor, *_: self.pinned.pin(tensor)
         yield Tensor, 'is_pinned', lambda tensor, *_: self.pinned.holds(tensor)
         yield Tensor, 'record_stream', lambda *_: None
+        yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
+        yield torch.cuda, 'graph', capture_into
+        yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
         # Norms and scales of all gradients together, as of real ones.
         foreach = torch.utils._foreach_utils
         yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
@@ -190,8 +216,16 @@ class FakeCuda:
         def swap(one: Tensor, other: Tensor) -> None:
             """`Module.to` swaps fake parameters for themselves, which torch refuses: others refer to them."""
             if one.device != other.device or one.dtype != other.dtype:
-                swap_really(one, other)
+                swap_really(one, other)  # type: ignore[no-untyped-call]
 
+        tensor_really = torch.tensor
+
+        def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+            """Of a list with CUDA tensors in it, whose numbers torch reads one by one."""
+            read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
+            return tensor_really(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+
+        yield torch, 'tensor', tensor
         yield torch.utils, 'swap_tensors', swap
         with contextlib.suppress(ImportError):
             import transformers.utils.import_utils as imports

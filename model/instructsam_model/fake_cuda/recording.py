@@ -30,6 +30,7 @@ class Op:
         shape: of its (first) result.
         note: more about it, such as the direction of a copy.
         stream: number of the stream; 0 for the default one.
+        region: number of the call of a compiled function that it is part of; 0 outside.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Op:
     shape: tuple[int, ...] = ()
     note: str = ''
     stream: int = 0
+    region: int = 0
 
     def __str__(self) -> str:
         return f'{self.name} at {self.where} ({self.stage})' + (f': {self.note}' if self.note else '')

@@ -16,15 +16,12 @@ shapes are left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from instructsam_model.fake_cuda.cards import Card
 from instructsam_model.fake_cuda.recording import Op, Recording
 
 VIEW_US, CPU_US, EVENT_US = 1.0, 3.0, 2.0
-WAYS = ('eager', 'graphs', 'inductor')
-"""Every kernel launched by itself; the same kernels in captured graphs; inductor's kernels in captured graphs."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,3 @@ def without_graphs(recording: Recording) -> Recording:
     """The same operations, each launched by itself."""
     ops = [replace(op, graph='') for op in recording.ops if op.kind != 'replay']
     return replace(recording, ops=ops)
-
-
-def total_us(ops: Iterable[Op], card: Card) -> float:
-    """What the device computes, one after the other."""
-    return sum(device_us(op, card) for op in ops if op.kind == 'kernel')

@@ -23,7 +23,8 @@ def crosses(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return bool(args[0].device.type != args[1].device.type)
     if func._overloadpacket is not aten._to_copy or kwargs.get('device') is None:
         return False
-    return torch.device(kwargs['device']).type != args[0].device.type
+    target = torch.device(kwargs['device'])
+    return bool(target.type != args[0].device.type)
 
 
 def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

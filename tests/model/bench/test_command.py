@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from instructsam_model.bench.command import main
+from instructsam_model import Frame
+from instructsam_model.bench.command import build_parser, main, open_segmenter
 from instructsam_model.bench.stages import STAGES
+from instructsam_model.quantization import count_bytes
 
 
 def test_every_scenario_is_measured_and_the_last_line_is_json(
@@ -45,6 +49,17 @@ def test_an_architecture_is_measured_with_random_weights(checkpoint: Path, capsy
     assert (result['phrases'], result['queries']) == (2, 3)
 
 
+@pytest.mark.parametrize('weights', ['--checkpoint', '--architecture'])
+def test_image_sizes_reach_what_is_measured(checkpoint: Path, weights: str) -> None:
+    command = [weights, str(checkpoint), '--tokenizer', str(checkpoint), '--device', 'cpu', '--max-pixels', '65536']
+    segmenter = open_segmenter(build_parser().parse_args([*command, '--sam3-size', '112']))
+    pixels = segmenter.preprocessor.pixels(Frame(np.zeros((480, 640, 3), np.uint8)), torch.device('cpu'))
+    assert pixels.sam3.shape[-2:] == (112, 112)
+    assert segmenter.network.mask_grid == (32, 32)
+    assert 0.8 * 65536 < pixels.grid_thw.prod() * 16**2 <= 65536
+    assert count_bytes(segmenter.network) == 4 * sum(each.numel() for each in segmenter.network.parameters())
+
+
 def test_cameras_that_take_turns_do_not_cost_each_other_what_is_reused(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +79,8 @@ def test_cameras_that_take_turns_do_not_cost_each_other_what_is_reused(
         (['--repeats', '0'], '--repeats: expected at least 1'),
         (['--cameras', '0'], '--cameras: expected at least 1'),
         (['--checkpoint', '/nowhere'], '/nowhere'),
+        (['--sam3-size', '100'], 'sam3_size: expected 0 for that of the checkpoint, 240, or a multiple of 60'),
+        (['--max-pixels', '100'], 'max_pixels: expected 0 for the bound of the checkpoint, or at least 4096'),
     ],
 )
 def test_what_cannot_be_measured_is_said(

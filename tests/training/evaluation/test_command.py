@@ -116,6 +116,16 @@ def test_another_instruction_is_another_run(
     assert report_of(tmp_path)['overall']['gIoU'] < report_of(whole)['overall']['gIoU'] / 2
 
 
+def test_other_image_sizes_are_another_run(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smaller = ['--sam3-size', '112', '--max-pixels', '16384']
+    assert main(command(data, whole, *smaller)) == 2
+    assert 'holds answers of a run that differs in max_pixels, sam3_size;' in capsys.readouterr().err
+    assert main(command(data, tmp_path, *smaller)) == 0
+    assert report_of(tmp_path)['overall'] != report_of(whole)['overall']
+
+
 def test_missing_pictures_are_listed_and_asked_about_again(data: Path, whole: Path, tmp_path: Path) -> None:
     pictures = tmp_path / 'images'
     pictures.mkdir()

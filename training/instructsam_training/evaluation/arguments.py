@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from instructsam_model.load_options import add_load_arguments
 from instructsam_training.evaluation.benchmark import BENCHMARKS
 
 
@@ -54,7 +55,16 @@ def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
         '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
     )
     group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
-    group.add_argument('--dtype', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16'))
+    group.add_argument(
+        '--dtype',
+        default='auto',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+        help='precision of the weights; auto: the fastest on a CPU, as stored on a GPU (default: %(default)s)',
+    )
+    group.add_argument(
+        '--threads', type=int, default=0, help='of the CPU; the last bits depend on it (default: as many as are free)'
+    )
+    add_load_arguments(group)
     group.add_argument(
         '--protocol',
         default='trained',

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.load_options import load_options
 from instructsam_training.evaluation.answer import Answer, read_answers
 from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
 from instructsam_training.evaluation.page import write_page
@@ -30,7 +31,7 @@ class Open(Protocol):
     """Makes the segmenter that answers; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str
+        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, threads: int, **options: Any
     ) -> AbstractContextManager[tuple[Segmenter, Callable[[], float]]]:
         """Give, until the context ends, the segmenter, and what tells the most memory it has used so far, in GiB."""
         ...
@@ -132,13 +133,15 @@ def _ask(
 
     processes = start_processes(arguments.device)
     checkpoint = resolve_checkpoint(arguments.checkpoint or embedded.FOLDER)
-    run = Run(benchmark, setting, questions, folder_of(arguments), arguments.command, arguments.dtype)
+    options = load_options(arguments)
+    run = Run(benchmark, setting, questions, folder_of(arguments), arguments.command, arguments.dtype, options)
     if processes.is_main_process:
         begin(run, sorted(checkpoint.glob('*.safetensors')), fresh=arguments.fresh)
     processes.wait_for_everyone()
     device = str(processes.device) if arguments.device == 'auto' else arguments.device
     named = str(checkpoint) if arguments.checkpoint else ''  # downloaded once
-    with open_segmenter(named, device=device, dtype=arguments.dtype, protocol=setting.protocol) as opened:
+    asked = {'dtype': arguments.dtype, 'protocol': setting.protocol, 'threads': arguments.threads, **options}
+    with open_segmenter(named, device=device, **asked) as opened:
         answer_all(run, *opened, processes, console)
     return read_answers(run.folder) if processes.is_main_process else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Run:
         folder: where the answers go.
         command: who asks.
         dtype: of the weights, as `load_segmenter` has it.
+        options: those of `load_options`.
     """
 
     benchmark: Benchmark
@@ -46,6 +47,7 @@ class Run:
     folder: Path
     command: str
     dtype: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start_processes(device: str) -> PartialState:
@@ -149,6 +151,7 @@ def _describe(run: Run, weights: Sequence[Path]) -> dict[str, Any]:
         'benchmark': run.benchmark.name,
         **setting,
         'dtype': run.dtype,
+        **run.options,
         'questions': asked.hexdigest(),
         'weights': {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in weights},
     }

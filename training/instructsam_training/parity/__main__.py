@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.load_options import ENGINES
 from instructsam_training.parity.forward import compare_forward
 from instructsam_training.parity.generate import compare_generate
 from instructsam_training.parity.metrics import compare_metrics
@@ -33,21 +35,28 @@ class Part(NamedTuple):
 
 
 GOLDEN_FILES = ('golden.json', 'golden.npz', 'checkpoint')
-PARTS = (
-    Part('forward', GOLDEN_FILES, compare_forward),
-    Part('generate', GOLDEN_FILES, compare_generate),
-    Part('training', (*GOLDEN_FILES, 'train.json'), compare_training),
-    Part('metrics', ('metrics.json',), compare_metrics),
-)
+
+
+def parts(engine: str) -> tuple[Part, ...]:
+    """What there is to compare, answers being written by that engine."""
+    return (
+        Part('forward', GOLDEN_FILES, compare_forward),
+        Part('generate', GOLDEN_FILES, partial(compare_generate, engine=engine)),
+        Part('training', (*GOLDEN_FILES, 'train.json'), compare_training),
+        Part('metrics', ('metrics.json',), compare_metrics),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare a folder: 0 when all is the same, 1 when something differs, 2 when the folder cannot be used."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_training.parity', description=__doc__)
     parser.add_argument('folder', type=Path, help='laid out like tests/golden')
-    folder = parser.parse_args(argv).folder
+    parser.add_argument(
+        '--engine', default='eager', choices=ENGINES, help='that writes the answers, on the CPU (default: %(default)s)'
+    )
+    arguments = parser.parse_args(argv)
     try:
-        report = compare(folder)
+        report = compare(arguments.folder, arguments.engine)
     except (OSError, ValueError, CheckpointError) as error:
         print(f'parity: error: {error}', file=sys.stderr)
         return 2
@@ -55,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if report.passed else 1
 
 
-def compare(folder: Path) -> Report:
-    """Compare every part that the folder has.
+def compare(folder: Path, engine: str = 'eager') -> Report:
+    """Compare every part that the folder has; `engine` writes the answers, see `load_segmenter`.
 
     Raises:
         OSError: the folder does not exist or has none of the parts, or a file cannot be read.
@@ -67,13 +76,13 @@ def compare(folder: Path) -> Report:
         raise FileNotFoundError(f'{folder}: expected a folder laid out like tests/golden, found none')
     differences: list[Difference] = []
     absent: list[str] = []
-    for part in PARTS:
+    for part in parts(engine):
         found = part.compare(folder) if all((folder / file).exists() for file in part.files) else ()
         differences += found
         if not found:
             absent.append(part.name)
     if not differences:
-        files = sorted({file for part in PARTS for file in part.files})
+        files = sorted({file for part in parts(engine) for file in part.files})
         raise FileNotFoundError(f'{folder}: expected at least one of {", ".join(files)}, found none to compare')
     return Report(folder, sum_up(differences), tuple(absent))
 

@@ -19,7 +19,7 @@ TOLERANCE = 1e-5
 SCORE_TOLERANCE = 1e-4
 
 
-def compare_generate(folder: Path) -> list[Difference]:
+def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
     """Answer each instruction with `protocol="released"` and compare the text, the queries, the masks and the scores.
 
     Raises:
@@ -28,7 +28,12 @@ def compare_generate(folder: Path) -> list[Difference]:
     """
     entries = json.loads((folder / 'golden.json').read_text())['generate']
     segmenter = load_segmenter(
-        folder / 'checkpoint', device='cpu', dtype='float32', protocol='released', max_new_tokens=MAX_NEW_TOKENS
+        folder / 'checkpoint',
+        device='cpu',
+        dtype='float32',
+        engine=engine,
+        protocol='released',
+        max_new_tokens=MAX_NEW_TOKENS,
     )
     answers: list[str] = []
     differences: list[Difference] = []

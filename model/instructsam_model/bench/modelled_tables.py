@@ -1,0 +1,67 @@
+"""What was counted and modelled, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from instructsam_model.bench.scenarios import SCENARIOS
+
+NOTE = (
+    'This is a model, not a measurement: the code ran on tensors without contents, and how long a card takes is worked '
+    'out from its public figures (instructsam_model/fake_cuda/time_model.py, cards.py).'
+)
+COUNTS = ('kernels', 'inductor_kernels', 'launches', 'host_waits', 'tflop', 'gbyte', 'peak_memory_gib')
+TIMES = ('modelled_eager_ms', 'modelled_eager_graphs_ms', 'modelled_inductor_ms')
+HEADINGS = {
+    'inductor_kernels': 'inductor',
+    'host_waits': 'waits',
+    'tflop': 'TFLOP',
+    'gbyte': 'GB',
+    'peak_memory_gib': 'peak GiB',
+    'modelled_eager_ms': 'eager ms',
+    'modelled_eager_graphs_ms': 'graphs ms',
+    'modelled_inductor_ms': 'graphs, inductor ms',
+    'modelled_ms': 'ms',
+}
+
+
+def print_modelled(result: dict[str, Any]) -> Iterator[Table | str]:
+    """The scenarios, their stages, what the host waits for, and what was assumed."""
+    title = (
+        f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}, '
+        f'engine {result["engine"]}, {result["device"]}'
+    )
+    yield _table(title, 'answer', (*COUNTS, *TIMES), _named(result['scenarios']))
+    for name, row in result['scenarios'].items():
+        columns = tuple(column for column in (*COUNTS, 'modelled_ms') if column != 'inductor_kernels')
+        yield _table(f'stages of {name}', 'stage', columns, row['stages'])
+    yield _waits(result['scenarios'])
+    yield NOTE
+
+
+def _named(scenarios: dict[str, Any]) -> dict[str, Any]:
+    return {f'{name}: {SCENARIOS.get(name, "everything again")}': row for name, row in scenarios.items()}
+
+
+def _table(title: str, first: str, columns: tuple[str, ...], rows: dict[str, Any]) -> Table:
+    table = Table(title=title)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(HEADINGS.get(column, column), justify='right')
+    for name, row in rows.items():
+        table.add_row(name, *(f'{row[column]:,}' for column in columns))
+    return table
+
+
+def _waits(scenarios: dict[str, Any]) -> Table:
+    """Every place where the host waits."""
+    table = Table(title='where the host waits')
+    for heading in ('answer', 'times', 'for', 'stage', 'at'):
+        table.add_column(heading, overflow='fold')
+    for name, row in scenarios.items():
+        for wait in row['waits']:
+            table.add_row(name, str(wait['times']), wait['name'], wait['stage'], wait['where'])
+    return table

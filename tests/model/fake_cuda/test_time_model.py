@@ -1,0 +1,75 @@
+"""The model of time, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.fake_cuda import Op, Recording
+from instructsam_model.fake_cuda.cards import CARDS, get_card
+from instructsam_model.fake_cuda.time_model import model_time, without_graphs
+
+CARD = replace(
+    get_card('h200'),
+    half_tflop_per_s=200.0,
+    single_tflop_per_s=20.0,
+    tbyte_per_s=2.0,
+    compute_fraction=0.5,
+    memory_fraction=0.5,
+    kernel_us=2.0,
+    launch_us=5.0,
+    graph_launch_us=10.0,
+    wait_us=8.0,
+)
+PRODUCT = Op('mm', 'kernel', 'text', '', launches=1, flops=1e9, bytes=1e6, dtype='bfloat16')  # 10 us
+SMALL = Op('add', 'kernel', 'text', '', launches=1, bytes=1e3, dtype='bfloat16')  # 0.001 us
+WAIT = Op('item', 'wait', 'text', '', launches=1)
+REPLAY = Op('graph', 'replay', 'text', '')
+
+
+def us(*ops: Op) -> float:
+    return 1e3 * model_time(Recording(list(ops)), CARD).ms
+
+
+def test_a_kernel_takes_what_its_arithmetic_or_its_traffic_takes() -> None:
+    assert us(PRODUCT) == pytest.approx(5 + 10 + 2)
+    assert us(replace(PRODUCT, bytes=2e7)) == pytest.approx(5 + 20 + 2)
+    assert us(replace(PRODUCT, dtype='float32')) == pytest.approx(5 + 100 + 2)
+
+
+def test_the_host_launches_while_the_device_computes() -> None:
+    assert us(PRODUCT, PRODUCT, PRODUCT) == pytest.approx(5 + 3 * 12)
+    assert us(SMALL, SMALL, SMALL) == pytest.approx(3 * 5 + 2.001)
+
+
+def test_a_wait_lets_the_device_run_dry() -> None:
+    assert us(PRODUCT, WAIT, PRODUCT) == pytest.approx(5 + 12 + 2 + 8 + 5 + 12)
+
+
+def test_a_graph_is_launched_once() -> None:
+    inside = replace(SMALL, graph='graph')
+    assert us(REPLAY, *[inside] * 4) == pytest.approx(10 + 4 * 2.001)
+    apart = without_graphs(Recording([REPLAY, *[inside] * 4]))
+    assert 1e3 * model_time(apart, CARD).ms == pytest.approx(4 * 5 + 2.001)
+
+
+def test_stages_add_up() -> None:
+    modelled = model_time(Recording([PRODUCT, WAIT, replace(SMALL, stage='prefill')]), CARD)
+    assert sum(modelled.stages_ms.values()) == pytest.approx(modelled.ms)
+    assert list(modelled.stages_ms) == ['text', 'prefill']
+
+
+@pytest.mark.parametrize('name', CARDS)
+def test_cards_say_where_their_figures_are_from(name: str) -> None:
+    card = get_card(name)
+    assert len(card.source) > 40
+    assert card.half_tflop_per_s > card.single_tflop_per_s > 0
+    assert 0.1 < card.tbyte_per_s < 10
+    assert 4 < card.memory_gib < 200
+
+
+def test_an_unknown_card_is_said() -> None:
+    with pytest.raises(ConfigError, match='gpu: expected one of h200, 4090'):
+        get_card('h100')

@@ -1,0 +1,34 @@
+"""Reading files of weights while operations make fake tensors: safetensors needs real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from instructsam_model import weights
+
+
+class RealTensors:
+    """What `safe_open` gives, reading real tensors where operations make fake ones."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+
+    def __enter__(self) -> RealTensors:
+        self._opened.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(*error)
+
+    def get_tensor(self, name: str) -> torch.Tensor:
+        with _disable_current_modes():
+            return self._opened.get_tensor(name)
+
+
+def read_tensors_really(monkeypatch: pytest.MonkeyPatch) -> None:
+    safe_open = weights.safe_open
+    monkeypatch.setattr(weights, 'safe_open', lambda *args, **options: RealTensors(safe_open(*args, **options)))
