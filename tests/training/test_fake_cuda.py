@@ -38,7 +38,7 @@ STAGES = {
     'names': replace(STAGE, part='names'),
     'places': replace(STAGE, part='places', rates=RatesConfig(sam3_vision=1e-5)),
 }
-KERNELS = {'whole': 3130, 'llm': 510, 'sam3': 2980, 'names': 2290, 'places': 1120}
+KERNELS = {'whole': 3100, 'llm': 510, 'sam3': 2940, 'names': 2240, 'places': 1120}
 """Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
 WAITS = {'instructsam_training/matching.py', 'instructsam_training/step.py'}
 """Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
