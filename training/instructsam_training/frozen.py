@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from instructsam_model.boxes import FLOAT32_MODULES
+
+BOX_PATH = frozenset(FLOAT32_MODULES)
 CAST_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 """Layers of which autocast casts all parameters; norms and embeddings are computed in float32."""
 
@@ -16,7 +19,8 @@ CAST_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
     """Hold the frozen parameters of linear layers and convolutions in bfloat16, after `choose_trainable`.
 
-    What another layer uses too stays in float32: a head that shares a frozen token embedding.
+    What another layer uses too stays in float32: a head that shares a frozen token embedding. So does what boxes pass
+    through, which is computed in float32 under autocast too.
 
     Args:
         network: changed in place.
@@ -34,6 +38,8 @@ def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
     }
     rounded: dict[str, Tensor] = {}
     for prefix, module in network.named_modules():
+        if not BOX_PATH.isdisjoint(prefix.split('.')):
+            continue
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad or parameter.dtype != torch.float32 or id(parameter) in of_others:
                 continue

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 WAIT_WARNING = 'called a synchronizing CUDA operation'
@@ -36,5 +35,5 @@ def count_launches(step: Callable[[], object]) -> Launches:
             step()
         finally:
             torch.cuda.set_sync_debug_mode('default')
-    kernels = sum(event.device_type == DeviceType.CUDA for event in profiled.events() or ())
+    kernels = sum(event.device_type.name == 'CUDA' for event in profiled.events() or ())
     return Launches(kernels, sum(WAIT_WARNING in str(warning.message) for warning in warned))

@@ -70,4 +70,6 @@ def _shard_on_cpus(
         if type(module).__name__ in SHARDED_LAYERS:
             fully_shard(module)
     fully_shard(network)
+    if accelerator.mixed_precision == 'bf16':  # what Accelerate does to a network that it prepares
+        network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
     return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))

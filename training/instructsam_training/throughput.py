@@ -53,7 +53,6 @@ from instructsam_training.trainable import SAM3_ALONE, choose_trainable, freeze_
 
 FAKE = 'fake-cuda'
 Figures = dict[str, float | str | None]
-PHRASES = 3
 INSTANCES = 2
 WARM_UP = 2
 
@@ -89,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--tokenizer', type=Path, help='folder of a checkpoint with one; that of the architecture if not given'
     )
     parser.add_argument('--picture', default='640x480', help='width x height')
+    parser.add_argument('--phrases', type=int, default=3, help='a picture, each a question of its own')
     parser.add_argument('--micro-batch', type=int, help="the stage's if not given")
     parser.add_argument('--steps', type=int, default=10)
     parser.add_argument('--peak-tflops', type=float, default=0.0, help='of the device in the precision of the run')
@@ -112,13 +112,13 @@ def measure(arguments: argparse.Namespace) -> Figures:
     preprocessor = read_preprocessor(words, resolve_sam3(architecture), network.config.qwen.image_token_id)
     size_wh = tuple(int(side) for side in arguments.picture.split('x'))
     count = arguments.micro_batch or stage.micro_batch
-    batch = made_batch(network, preprocessor, stage, size_wh, count)
+    batch = made_batch(network, preprocessor, stage, size_wh, count, arguments.phrases)
     chosen = arguments.device or config.device
     if chosen == FAKE:
         figures = record_step(network, config, stage, batch, arguments.gpu)
     else:
         figures = time_stage(network, config, stage, batch, parse_device(chosen), arguments)
-    about: Figures = {'picture': arguments.picture, 'micro_batch': count, 'phrases_a_picture': PHRASES}
+    about: Figures = {'picture': arguments.picture, 'micro_batch': count, 'phrases_a_picture': arguments.phrases}
     return {'device': figures.pop('device'), **about, **figures}
 
 
@@ -187,20 +187,25 @@ def report_launches(launches: Launches | None, count: int) -> Figures:
 
 
 def made_batch(
-    network: InstructSAM, preprocessor: Preprocessor, stage: StageConfig, size_wh: tuple[int, ...], count: int
+    network: InstructSAM,
+    preprocessor: Preprocessor,
+    stage: StageConfig,
+    size_wh: tuple[int, ...],
+    count: int,
+    phrases: int,
 ) -> Batch:
-    """Pictures of noise, each with `PHRASES` phrases of `INSTANCES` squares."""
+    """Pictures of noise, each with so many phrases of `INSTANCES` squares."""
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     generator = np.random.default_rng(0)
     grid = network.mask_grid
     masks = torch.zeros(INSTANCES, *grid, dtype=torch.float16)
     masks[0, : grid[0] // 3, : grid[1] // 3] = masks[1, grid[0] // 2 :, grid[1] // 2 :] = 1
-    turns = tuple(Turn('Segment the box.', (Span('box'),)) for _ in range(PHRASES))
+    turns = tuple(Turn('Segment the box.', (Span('box'),)) for _ in range(phrases))
     examples: list[Example] = []
     for _ in range(count):
         frame = Frame(generator.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8))
         blank = builder.encode(frame, turns, 'made')
-        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * PHRASES, 'made', grid))
+        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * phrases, 'made', grid))
     config: ModelConfig = network.config
     return collate(examples, config)
 
