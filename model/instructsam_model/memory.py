@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from instructsam_model.datatypes import Frame
 from instructsam_model.generation import Answer
+from instructsam_model.prompt_lookup import PhraseStyle
 from instructsam_model.steadiness import Thumbnail, changes_little
 
 Asked = tuple[str, str]
@@ -28,11 +30,16 @@ class Memory:
 
     Args:
         reuse_answers, steady_frames: as of `InstructSAMSegmenter`.
+
+    Attributes:
+        style: how phrases are written, learned from the answers if they are reused: else nothing of an answer, not even
+            the last bits, depends on those before it.
     """
 
     def __init__(self, *, reuse_answers: bool, steady_frames: int) -> None:
         self._reuse_answers = reuse_answers
         self._steady_frames = steady_frames
+        self.style = PhraseStyle()
         self._said: dict[Asked, _Said] = {}
 
     def look(self, frame: Frame) -> Thumbnail | None:
@@ -52,8 +59,10 @@ class Memory:
         said = self._said.get(asked)
         return said.answer.token_ids if said is not None else ()
 
-    def keep(self, asked: Asked, answer: Answer, thumbnail: Thumbnail | None) -> None:
-        """Remember an answer, and forget those that are asked for least recently."""
+    def keep(self, asked: Asked, answer: Answer, thumbnail: Thumbnail | None, phrases: Sequence[str] = ()) -> None:
+        """Remember an answer with its phrases, and forget those that are asked for least recently."""
+        if self._reuse_answers:
+            self.style.learn(asked[1], phrases)
         if self._reuse_answers or self._steady_frames:
             self._put(asked, _Said(answer, thumbnail))
 

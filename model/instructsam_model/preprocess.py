@@ -105,13 +105,13 @@ class Preprocessor:
         """
         return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
 
-    def prompt_lookup(self, text: str, special: AnswerTokens) -> PromptLookup:
-        """Proposes what an answer may copy from an instruction."""
+    def prompt_lookup(self, text: str, phrases: Sequence[str], special: AnswerTokens) -> PromptLookup:
+        """Proposes what an answer may copy from an instruction, and the phrases that are expected."""
 
         def encode(part: str) -> list[int]:
             return self.text(part, split_special_tokens=True)
 
-        return PromptLookup(text, special, encode, lambda token: self.decode([token]))
+        return PromptLookup(text, phrases, special, encode, lambda token: self.decode([token]))
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
         """Token ids of bare text."""

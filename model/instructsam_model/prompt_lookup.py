@@ -32,6 +32,33 @@ COMMAND = re.compile(
 PLACE = re.compile(r' (?:in|on|from) (?:the|this) (?:image|picture|photo|scene)$', re.IGNORECASE)
 
 
+ARTICLES = re.compile(r'\b(?:the|an?) ', re.IGNORECASE)
+
+
+class PhraseStyle:
+    """How a checkpoint writes the phrases that an instruction names: as they are, or without articles.
+
+    Told of each answer, it foresees the next one likewise; nothing, while the last one was written some other way.
+    """
+
+    STYLES: tuple[Callable[[str], str], ...] = (str, lambda phrase: ARTICLES.sub('', phrase))
+
+    def __init__(self) -> None:
+        self._style: Callable[[str], str] | None = self.STYLES[0]
+
+    def foresee(self, instruction: str) -> list[str]:
+        """The phrases of the answer, as far as the instruction names them."""
+        if self._style is None:
+            return []
+        return [self._style(phrase) for phrase in named_phrases(instruction)]
+
+    def learn(self, instruction: str, phrases: Sequence[str]) -> None:
+        """Remember how an instruction was answered."""
+        if named := named_phrases(instruction):
+            written = list(phrases)
+            self._style = next((style for style in self.STYLES if [*map(style, named)] == written), None)
+
+
 @dataclass(frozen=True)
 class AnswerTokens:
     """The special tokens of an answer.
@@ -54,15 +81,22 @@ class PromptLookup:
 
     Args:
         text: the instruction.
+        phrases: that it is expected to be answered with; none where nobody knows.
         special: tokens of an answer.
         encode: token ids of text.
         decode: text of a token.
     """
 
     def __init__(
-        self, text: str, special: AnswerTokens, encode: Callable[[str], Sequence[int]], decode: Callable[[int], str]
+        self,
+        text: str,
+        phrases: Sequence[str],
+        special: AnswerTokens,
+        encode: Callable[[str], Sequence[int]],
+        decode: Callable[[int], str],
     ) -> None:
         self._text = text
+        self._phrases = phrases
         self._special = special
         self._encode = encode
         self._decode = decode
@@ -83,8 +117,8 @@ class PromptLookup:
 
     @cached_property
     def _foreseen(self) -> tuple[int, ...]:
-        """The whole answer, where the instruction names its phrases; else nothing."""
-        phrases = [tuple(self._encode(phrase)) for phrase in named_phrases(self._text)]
+        """The whole answer, where its phrases are expected; else nothing."""
+        phrases = [tuple(self._encode(phrase)) for phrase in self._phrases]
         if not phrases or max(map(len, phrases)) > MAX_PHRASE_TOKENS:
             return ()
         separator, special = self._encode(SEPARATOR), self._special

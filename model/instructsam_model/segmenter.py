@@ -188,6 +188,7 @@ class InstructSAMSegmenter:
             seen.prompt = prompt
         special, stop_ids = self.network.config.tokens, self.network.config.stop_tokens
         end_tokens = AnswerTokens(special.ref_start, special.ref_end, stop_ids[0] if stop_ids else -1)
+        phrases = self._memory.style.foresee(instruction.text)
         start = Mark(len(seen.prompt), seen.prompt.next_position)
         asked = _asked(seen.frame, instruction)
         answer = generate(
@@ -197,9 +198,10 @@ class InstructSAMSegmenter:
             stop_ids=stop_ids,
             max_new_tokens=self.max_new_tokens,
             draft_ids=self._memory.draft(asked),
-            propose=self.preprocessor.prompt_lookup(instruction.text, end_tokens).propose,
+            propose=self.preprocessor.prompt_lookup(instruction.text, phrases, end_tokens).propose,
         )
-        self._memory.keep(asked, answer, seen.thumbnail)
+        written = [self._decode(answer, span) for span in answer.phrase_spans]
+        self._memory.keep(asked, answer, seen.thumbnail, written)
         return answer
 
     def _lay_out(self, pixels: Pixels) -> ImagePrompt:
@@ -221,10 +223,12 @@ class InstructSAMSegmenter:
                 prediction = self.network.ground_nothing()
             else:
                 prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
-        phrases = tuple(
-            self.preprocessor.decode(answer.token_ids[start:end]).strip() for start, end in answer.phrase_spans
-        )
+        phrases = tuple(self._decode(answer, span) for span in answer.phrase_spans)
         return replace(prediction, phrases=phrases, answer=self._render(answer))
+
+    def _decode(self, answer: Answer, span: tuple[int, int]) -> str:
+        """A phrase as text."""
+        return self.preprocessor.decode(answer.token_ids[slice(*span)]).strip()
 
     def _render(self, answer: Answer) -> str:
         """The answer's text, each injected block shown as `<|mask_start|>[SEG]<|mask_end|>`."""

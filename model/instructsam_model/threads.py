@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from instructsam_model.cpus import FreeCpus, usable_cpus
 from instructsam_model.errors import ConfigError
 
-SPIN_COUNT = 1000
-"""Some ten microseconds: as long as most waits are while all threads run, and little beside a turn of the kernel's."""
+SPIN_COUNT = 10_000
+"""Some hundred microseconds: longer than most waits while all threads run, so that nothing is lost on an idle machine,
+and little beside a turn of the kernel's."""
 MAX_THREADS = 1024
 
 

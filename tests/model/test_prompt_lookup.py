@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from instructsam_model.prompt_lookup import MAX_COPIED_TOKENS, AnswerTokens, PromptLookup, named_phrases
+from instructsam_model.prompt_lookup import MAX_COPIED_TOKENS, AnswerTokens, PhraseStyle, PromptLookup, named_phrases
 
 START, END, STOP = -1, -2, -3
 WORDS: list[str] = []
@@ -24,7 +24,8 @@ def encode(text: str) -> list[int]:
 
 
 def propose(text: str, written: Sequence[int] = ()) -> tuple[int, ...]:
-    return PromptLookup(text, AnswerTokens(START, END, STOP), encode, decode).propose(written)
+    special = AnswerTokens(START, END, STOP)
+    return PromptLookup(text, PhraseStyle().foresee(text), special, encode, decode).propose(written)
 
 
 def decode(token: int) -> str:
@@ -103,3 +104,16 @@ def test_what_is_not_in_the_instruction_has_no_proposal() -> None:
 def test_a_copy_is_not_endless() -> None:
     assert len(propose(f'Note: {"red " * 40}', [START, *encode('Note')])) <= MAX_COPIED_TOKENS + 2
     assert len(propose(f'Note {"red " * 40}', [START, *encode('Note')])) == MAX_COPIED_TOKENS
+
+
+def test_phrases_are_foreseen_as_the_last_ones_were_written() -> None:
+    style, instruction = PhraseStyle(), "Segment 'the mug and a bowl'."
+    assert style.foresee(instruction) == ['the mug', 'a bowl']
+    style.learn(instruction, ['mug', 'bowl'])
+    assert style.foresee("Segment 'the cup left of the bowl'.") == ['cup left of bowl']
+    style.learn('What can I drink from?', ['mug'])  # which names no phrase, and says nothing of how they are written
+    assert style.foresee(instruction) == ['mug', 'bowl']
+    style.learn(instruction, ['crockery'])
+    assert style.foresee(instruction) == []
+    style.learn(instruction, ['the mug', 'a bowl'])
+    assert style.foresee(instruction) == ['the mug', 'a bowl']

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from instructsam_training.parity.__main__ import PARTS, compare, main
+from instructsam_training.parity.__main__ import compare, main, parts
 from instructsam_training.parity.metrics import compare_metrics
 from instructsam_training.parity.report import Difference, Report, print_report, sum_up
 
@@ -153,7 +153,7 @@ def test_parts_that_a_folder_lacks_are_absent_and_no_error(tmp_path: Path) -> No
     write_metrics(tmp_path, lambda content: None)
     report = compare(tmp_path)
     assert report.passed
-    assert report.absent == tuple(part.name for part in PARTS if part.name != 'metrics')
+    assert report.absent == tuple(part.name for part in parts('eager') if part.name != 'metrics')
 
 
 @pytest.mark.parametrize(
