@@ -80,14 +80,14 @@ def answers(segmenter: InstructSAMSegmenter) -> list[tuple[str, np.ndarray, np.n
 def test_answers_stay_and_masks_hardly_move(name: str, score: float, iou: float) -> None:
     """On the embedded checkpoint int8 moves scores by at most 0.009 and fp8 by 0.024."""
     before = inductor.coordinate_descent_tuning
-    quantized = load_segmenter(device='cpu', quantization=name)
+    quantized = load_segmenter(device='cpu', dtype='float32', quantization=name)
     assert inductor.coordinate_descent_tuning == before  # torchao would set it for the whole process
     layers = quantized_layers(quantized.network)
     assert all(layer.weight.qdata.element_size() == 1 for layer in layers.values())
     full = 4 * sum(parameter.numel() for parameter in quantized.network.parameters())
     saved = 3 * sum(layer.weight.numel() for layer in layers.values())
     assert count_bytes(quantized.network) == pytest.approx(full - saved, rel=0.01)  # and the scales of the rows
-    for ours, theirs in zip(answers(quantized), answers(load_segmenter(device='cpu')), strict=True):
+    for ours, theirs in zip(answers(quantized), answers(load_segmenter(device='cpu', dtype='float32')), strict=True):
         assert ours[0] == theirs[0]
         np.testing.assert_allclose(ours[1], theirs[1], atol=score)
         assert mask_iou(ours[2], theirs[2]) > iou

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from instructsam_model import ConfigError, prepare_threads, threads
-from instructsam_model.threads import Threads
+from instructsam_model.threads import SPIN_COUNT, Threads
 
 MODEL = Path(threads.__file__).parents[1]
 
@@ -42,13 +42,13 @@ def environment_of_openmp(code: str, **variables: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ('code', 'variables', 'spin_count'),
     [
-        ('from instructsam_model import prepare_threads as p; assert p(); import torch', {}, '1000'),
+        ('from instructsam_model import prepare_threads as p; assert p(); import torch', {}, str(SPIN_COUNT)),
         ('import instructsam_model, torch', {}, '300000'),
         ('import torch; from instructsam_model import prepare_threads as p; assert not p()', {}, '300000'),
         ('from instructsam_model import prepare_threads as p; p(); import torch', {'GOMP_SPINCOUNT': '7'}, '7'),
         ('from instructsam_model import prepare_threads as p; p(); import torch', {'OMP_WAIT_POLICY': 'PASSIVE'}, '0'),
         ('from instructsam_model.segment import _load, build_parser as b\n'
-         'try: _load(b().parse_args(["x", "y", "--checkpoint", "/nowhere"]))\nexcept Exception: pass', {}, '1000'),
+         'try: _load(b().parse_args(["x", "y", "--checkpoint", "/nowhere"]))\nexcept Exception: pass', {}, str(SPIN_COUNT)),
     ],
     ids=['prepared', 'import alone changes nothing', 'too late', 'own count', 'own policy', 'instructsam-segment'],
 )  # fmt: skip
@@ -103,8 +103,8 @@ def test_a_number_out_of_range_is_refused(count: int) -> None:
 @pytest.mark.parametrize(
     ('count', 'waiting', 'said'),
     [
-        (0, '1000', 'up to 4, as many as are free'),
-        (2, '1000', '2'),
+        (0, str(SPIN_COUNT), 'up to 4, as many as are free'),
+        (2, str(SPIN_COUNT), '2'),
         (2, None, '2; they spin while they wait, which is slow beside other processes (see prepare_threads)'),
         (1, None, '1'),
     ],

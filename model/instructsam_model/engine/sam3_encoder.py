@@ -15,6 +15,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer
 
 from instructsam_model.engine.compilation import Compile
 from instructsam_model.engine.fused import PackedLinear, Rotation, attend, split_heads
+from instructsam_model.errors import CheckpointError
 from instructsam_model.grounding import GroundingModel, VisionFeatures
 
 
@@ -35,7 +36,9 @@ class Sam3Encoder:
         # Without windows, or with one that is the whole map, there is nothing to reorder.
         self._window = config.window_size or self._side
         if self._side % self._window:
-            raise ValueError(f'image_size: expected whole windows of {self._window} tokens, got {self._side} tokens')
+            raise CheckpointError(
+                f'image_size of SAM3: expected whole windows of {self._window} tokens, got {self._side} tokens a side'
+            )
         rotations: dict[int, Rotation] = {}
         self._layers = []
         for layer in backbone.layers:
