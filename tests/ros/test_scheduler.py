@@ -335,4 +335,7 @@ def test_a_picture_that_nobody_asks_about_any_more_is_not_kept():
     scheduler.stand([])
     scheduler.put_back(job.capture)
     scheduler.stand([Question(BLUE, lambda _: None)])
+    timer = threading.Timer(0.1, scheduler.wake)  # for there is nothing that it could wait for
+    timer.start()
     assert scheduler.next_job(iter([False, True]).__next__) is None
+    timer.join()
