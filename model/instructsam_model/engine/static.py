@@ -217,7 +217,12 @@ class StaticEngine:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            logger.warning('engine: %s cannot be captured and runs kernel by kernel: %s', name, error)
+            logger.warning(
+                'engine: %s cannot be captured, so that it and what follows runs kernel by kernel: %s', name, error
+            )
+            # Nothing else is captured: this pass writes to another address every time, and a captured pass that reads
+            # what it wrote would read what it wrote the first time. Those captured so far read captured ones.
+            self._capture = run_directly
             return run_directly(name, run, inputs)
 
 
