@@ -115,5 +115,10 @@ def read_tensors(
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_bytes: int) -> None:
     """Write tensors as one file, or as shards of at most `max_shard_bytes` with an index."""
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    save_torch_state_dict(contiguous, folder, max_shard_size=max_shard_bytes)
+    own = {name: _in_own_memory(tensor.detach().contiguous()) for name, tensor in tensors.items()}
+    save_torch_state_dict(own, folder, max_shard_size=max_shard_bytes)
+
+
+def _in_own_memory(tensor: Tensor) -> Tensor:
+    """The tensor, copied if it is part of a larger one: writers take parts of one memory for the same tensor."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

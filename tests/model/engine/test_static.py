@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from instructsam_model import Frame, Instruction, load_segmenter
+from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.engine.compilation import InductorCompiler, run_eagerly
 from instructsam_model.engine.graphs import Capture, RecordedGraphs, run_directly
 from instructsam_model.engine.static import PHRASE_SIZES, TEXT_CAPACITY, TEXT_SIZES, StaticEngine
@@ -74,6 +75,14 @@ def test_packing_leaves_the_parameters_as_they_are(checkpoint: Path) -> None:
         assert torch.equal(tensor, before[name]), name
     elements = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in after.values()}
     assert sum(elements.values()) == sum(4 * tensor.numel() for tensor in before.values())
+
+
+def test_a_packed_network_is_written_whole(checkpoint: Path, tmp_path: Path) -> None:
+    packed = static(checkpoint)
+    write_checkpoint(tmp_path / 'written', packed.network, packed.preprocessor)
+    written = load_segmenter(tmp_path / 'written', device='cpu', dtype='float32').network.state_dict()
+    for name, tensor in load_segmenter(checkpoint, device='cpu', dtype='float32').network.state_dict().items():
+        assert torch.equal(tensor, written[name]), name
 
 
 def test_nothing_new_is_captured_for_another_instruction(checkpoint: Path, frames: list[Frame]) -> None:
