@@ -53,7 +53,7 @@ MODELLED := $(BIN)/instructsam-bench --architecture training/configs/instructsam
 LOSSES := max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8 \
 	sam3_size=120 sam3_size=180 sam3_size=300
 SMALLER := --max-pixels 307200 --sam3-size 672
-TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --out evaluation/gpus
+TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --dtype float32 --out evaluation/gpus
 
 gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
 	$(MODELLED) --size 640x480 --out benchmark/gpus/01.json
@@ -109,8 +109,8 @@ data/tabletop/written: .venv/installed
 
 tabletop-eval: .venv/installed ## the embedded checkpoint on scenes and wordings it has not seen, and with instructions shuffled
 	$(BIN)/instructsam-tabletop data/tabletop-test --scenes 220 --split test --names 0 --captions 0 --workers 2
-	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop
-	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --out evaluation/tabletop-shuffled \
+	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --dtype float32 --out evaluation/tabletop
+	$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --dtype float32 --out evaluation/tabletop-shuffled \
 		--shuffle-instructions 1
 
 ABLATIONS := full no_query_bank no_hybrid_attention queries_5 queries_20 no_phrase unconditioned_queries no_stage1
