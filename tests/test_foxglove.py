@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 LAYOUT = json.loads((ROOT / 'config' / 'foxglove.json').read_text())
 PANELS = LAYOUT['configById']
 NODE = '/segmenter'

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 ROS = r'ament_\w+|cv_bridge|instructsam_ros|launch\w*|message_filters|rclpy|tf2\w*|\w+_(msgs|interfaces)'
 LEARNING = r'accelerate|huggingface_hub|safetensors|tokenizers|torch|torchvision|transformers'
 TRAINING = r'instructsam_training'

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 CMAKE = re.sub(r'#.*', '', (ROOT / 'CMakeLists.txt').read_text())
 MANIFEST = (ROOT / 'MANIFEST.in').read_text()
 SETUP = (ROOT / 'setup.py').read_text()

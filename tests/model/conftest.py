@@ -12,8 +12,7 @@ import pytest
 from instructsam_model import Frame, load_segmenter
 from instructsam_model.pictures import read_picture
 from instructsam_model.segmenter import InstructSAMSegmenter
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.support import GOLDEN
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from meta_layout import meta_shapes, random_tensors
 from safetensors.torch import load_file, save_file
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
@@ -16,6 +15,7 @@ from instructsam_model.build import PER_QUERY, build_segmentation_network, choos
 from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.config import TOKEN_KEYS, read_sam3_config
 from instructsam_model.meta_sam3 import convert_tensors
+from tests.support.meta_layout import meta_shapes, random_tensors
 
 OURS = ('model.grounding_model.', 'model.mask_', 'model.text_hidden')
 NEW_TOKENS = ('<REGION>', '[SEG]', '<|mask_start|>', '<|mask_end|>')

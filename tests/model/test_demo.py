@@ -22,11 +22,11 @@ from PIL import Image
 from instructsam_model import ConfigError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
 from instructsam_model.demo import Answerer, describe_rows, load_gradio, main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
+from tests.support import GOLDEN, ROOT
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
 PICTURE = GOLDEN / 'images' / '000.png'
 TIMEOUT_S = 600.0
 
@@ -162,7 +162,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     options = ['--checkpoint', str(GOLDEN / 'checkpoint'), '--device', 'cpu', '--port', str(port)]
     options += ['--examples', str(GOLDEN / 'images')]
-    root = Path(__file__).parents[2]
+    root = ROOT
     environment = {**os.environ, 'PYTHONPATH': str(root / 'model'), 'GRADIO_TEMP_DIR': str(tmp_path)}
     with (tmp_path / 'log').open('wb') as log:
         command = [sys.executable, '-m', 'instructsam_model.demo', *options]

@@ -14,8 +14,9 @@ from instructsam_model import CheckpointError, Frame, Instruction, Selection, em
 from instructsam_model.masks import decode_rle, mask_iou
 from instructsam_model.pictures import read_picture
 from instructsam_model.precision import best_of_cpu
+from tests.support import GOLDEN
 
-TABLES = Path(__file__).parents[1] / 'golden' / 'tabletop'
+TABLES = GOLDEN / 'tabletop'
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from full_size import full_size_segmenter
 
 from instructsam_model import Frame, Instruction
+from tests.support.full_size import full_size_segmenter
 
 
 def run(device: str) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,7 @@ from instructsam_model.masks import (
     tight_box,
     to_rle,
 )
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.support import GOLDEN
 
 
 def mask_of(*rows: str) -> NDArray[np.bool_]:

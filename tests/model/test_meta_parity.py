@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import torch
 from accelerate import init_empty_weights
-from meta_layout import meta_shapes, random_tensors, shapes_of
 from torch import Tensor
 from transformers import Sam3Config, Sam3ImageProcessor, Sam3Model
 
 from instructsam_model import Frame
 from instructsam_model.meta_sam3 import read_meta_sam3
+from tests.support.meta_layout import meta_shapes, random_tensors, shapes_of
 
 VISION_LAYERS = 4
 GLOBAL_LAYERS = [1, 3]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from meta_layout import meta_shapes, random_tensors, shapes_of
 from torch import Tensor
 from transformers import Sam3Config, Sam3Model
 
 from instructsam_model import CheckpointError
 from instructsam_model.config import read_sam3_config
 from instructsam_model.meta_sam3 import convert_tensors, read_meta_sam3
+from tests.support.meta_layout import meta_shapes, random_tensors, shapes_of
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from full_size import published_config
 from torch import Tensor
 
 from instructsam_model import Frame, Instruction, load_segmenter
@@ -19,8 +18,9 @@ from instructsam_model.inputs import ModelInputs, Pixels
 from instructsam_model.masks import mask_iou
 from instructsam_model.network import InstructSAM, Prediction
 from instructsam_model.segmenter import InstructSAMSegmenter
+from tests.support import GOLDEN
+from tests.support.full_size import published_config
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
 PIXELS = ('qwen', 'grid_thw', 'sam3')
 FIELDS = ('query_states', 'query_embeds', 'phrase_embeds', 'score_logits', 'mask_logits', 'refined_xyxy')
 

@@ -11,8 +11,9 @@ import torch
 
 from instructsam_model import ConfigError, precision
 from instructsam_model.precision import BF16_FLAGS, best_of_cpu, cpu_flags, resolve_dtype, time_ratio
+from tests.support import GOLDEN
 
-TABLES = Path(__file__).parents[1] / 'golden' / 'tabletop'
+TABLES = GOLDEN / 'tabletop'
 CPU, GPU = torch.device('cpu'), torch.device('cuda')
 
 

@@ -21,11 +21,12 @@ from instructsam_model.pictures import read_picture
 from instructsam_model.quantization import count_bytes, quantized_layers
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.weights import find_tensors
-from tests.model.full_size import published_config
-from tests.model.live_bytes import LiveBytes
-from tests.model.real_tensors import read_tensors_really
+from tests.support import GOLDEN
+from tests.support.full_size import published_config
+from tests.support.live_bytes import LiveBytes
+from tests.support.real_tensors import read_tensors_really
 
-TABLES = Path(__file__).parents[1] / 'golden' / 'tabletop'
+TABLES = GOLDEN / 'tabletop'
 SMALL = Selection(min_score=0.3)
 
 

@@ -17,8 +17,8 @@ import instructsam_model
 from instructsam_model import CheckpointError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
 from instructsam_model.segment import main
+from tests.support import GOLDEN, ROOT
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
 CHANNELS = ('red', 'green', 'blue')
 
 
@@ -262,7 +262,7 @@ def test_help_does_not_wait_for_torch() -> None:
     code = (
         'import sys, instructsam_model.segment as s; s.build_parser().format_help(); sys.exit("torch" in sys.modules)'
     )
-    path = str(Path(instructsam_model.__file__).parents[1])
+    path = str(ROOT / 'model')
     assert subprocess.run([sys.executable, '-c', code], env={'PYTHONPATH': path}, check=False).returncode == 0
 
 

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from instructsam_model import ConfigError, prepare_threads, threads
 from instructsam_model.threads import SPIN_COUNT, Threads
+from tests.support import ROOT
 
-MODEL = Path(threads.__file__).parents[1]
+MODEL = ROOT / 'model'
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_checkpoint import edit_json
-from test_network import assert_close, conversation
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.config import Variant
 from instructsam_model.segmenter import InstructSAMSegmenter
+from tests.model.test_checkpoint import edit_json
+from tests.model.test_network import assert_close, conversation
 
 QUESTION = "Please segment 'green ball and red box'."
 VARIANTS = [

@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from instructsam_model.checkpoint import build_empty, place_tensors, read_config, read_network, write_checkpoint
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.weights import find_tensors
-from tests.model.live_bytes import LiveBytes
-from tests.model.real_tensors import read_tensors_really
+from tests.support.live_bytes import LiveBytes
+from tests.support.real_tensors import read_tensors_really
 
 CPU = torch.device('cpu')
 

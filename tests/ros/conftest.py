@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.ros.graph import Graph
+    from tests.support.graph import Graph
 
 STDERR = 2
 REASON = ''
@@ -45,7 +45,7 @@ def log(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
 @pytest.fixture
 def graph() -> Iterator[Graph]:
     """A ROS graph with nothing in it but what the test adds."""
-    from tests.ros.graph import Graph
+    from tests.support.graph import Graph
 
     graph = Graph()
     yield graph

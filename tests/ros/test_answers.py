@@ -7,9 +7,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from instructsam_ros.srv import Segment
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
 from tests.ros.test_faults import check_documented
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 
 def ids(message) -> list[str]:

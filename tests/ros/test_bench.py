@@ -13,8 +13,9 @@ from rclpy.clock import Clock
 from instructsam_ros import convert
 from instructsam_ros.bench import Account
 from instructsam_ros.msg import Segmentation
+from tests.support import GOLDEN
 
-CHECKPOINT = Path(__file__).resolve().parents[1] / 'golden' / 'checkpoint'
+CHECKPOINT = GOLDEN / 'checkpoint'
 
 
 def test_overhead_is_what_inference_does_not_explain() -> None:

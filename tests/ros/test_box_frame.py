@@ -18,8 +18,8 @@ from instructsam_ros import box_frame
 from instructsam_ros.box_frame import BoxFrame, UnknownPoseError, check_tf2
 from instructsam_ros.convert import make_stamp
 from instructsam_ros.geometry import make_transform
-from tests.ros.graph import Graph
 from tests.ros.test_faults import check_documented
+from tests.support.graph import Graph
 
 STAMP = make_stamp(1_500_000_000)
 

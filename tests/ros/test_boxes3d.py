@@ -10,7 +10,7 @@ import pytest
 
 from instructsam_ros.boxes3d import OrientedBox, fit_principal, fit_upright, support_height
 from instructsam_ros.surfaces import Surface
-from tests.ros.casting import INTRINSICS, camera_pose, cast
+from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))
 YAW = 0.5
@@ -104,7 +104,7 @@ def views() -> Iterator[list]:
     """Simulated tables, and what is known about them."""
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
     from instructsam_training.tabletop.sampling import sample_scene
-    from tests.rendering import open_renderer
+    from tests.support.rendering import open_renderer
 
     with open_renderer() as renderer:
         yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.support import ROOT
+
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import Instance, Instruction, Segmentation
@@ -26,7 +28,6 @@ from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 
-ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINT = ROOT / 'tests' / 'golden' / 'checkpoint'
 MASK = np.ones((40, 60), dtype=np.bool_)
 

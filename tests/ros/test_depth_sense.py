@@ -19,10 +19,10 @@ from instructsam_ros.box_frame import UnknownPoseError
 from instructsam_ros.depth import make_depth
 from instructsam_ros.geometry import make_camera_info
 from instructsam_ros.srv import Segment
-from tests.ros.fake_segmenter import COLOURS_RGB
-from tests.ros.graph import Graph
 from tests.ros.test_faults import check_documented, logged
 from tests.ros.test_track_action import Follower
+from tests.support.fake_segmenter import COLOURS_RGB
+from tests.support.graph import Graph
 
 SIZE_WH = (64, 48)
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])

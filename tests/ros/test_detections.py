@@ -13,7 +13,7 @@ from instructsam_ros.boxes3d import OrientedBox
 from instructsam_ros.detections import make_detections, make_detections_3d
 from instructsam_ros.measuring import Measurement
 from instructsam_ros.surfaces import Surface
-from tests.ros.graph import Graph
+from tests.support.graph import Graph
 
 vision_msgs = pytest.importorskip('vision_msgs.msg', reason='vision_msgs comes with ROS, not from PyPI')
 

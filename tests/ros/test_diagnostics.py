@@ -8,8 +8,8 @@ from sensor_msgs.msg import Image
 
 from instructsam_ros import diagnostics
 from instructsam_ros.diagnostics import Recent
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 
 def values(array: DiagnosticArray) -> dict[str, str]:

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from instructsam_model.masks import decode_rle
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / 'tests' / 'golden'
 # One thread for both, because sums over another number of threads differ in their last bits.
 ENVIRONMENT = {

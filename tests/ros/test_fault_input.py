@@ -22,9 +22,9 @@ from instructsam_ros.jobs import Capture
 from instructsam_ros.processes import Child
 from instructsam_ros.scheduler import Scheduler
 from instructsam_ros.supervisor import Supervisor
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
 from tests.ros.test_faults import check_documented, logged
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 SECOND_NS = 1_000_000_000
 

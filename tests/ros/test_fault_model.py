@@ -13,9 +13,9 @@ from rclpy.action.client import ActionClient
 from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.srv import Segment
-from tests.ros.graph import Graph, Manager
-from tests.ros.saboteur import Saboteur
 from tests.ros.test_faults import check_documented, logged
+from tests.support.graph import Graph, Manager
+from tests.support.saboteur import Saboteur
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import Transition
 
 from instructsam_ros.processes import Child
 from instructsam_ros.srv import Segment
-from tests.ros.graph import Graph, Manager
+from tests.support import SUPPORT
+from tests.support.graph import Graph, Manager
 
-SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
+SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from instructsam_model import ConfigError
 from instructsam_ros import convert
 from instructsam_ros.loading import load_checkpoint
 from instructsam_ros.srv import Segment
-from tests.ros.graph import Graph
+from tests.support import ROOT
+from tests.support.graph import Graph
 
-ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / 'tests' / 'golden' / 'checkpoint'
 
 

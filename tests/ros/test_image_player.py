@@ -15,8 +15,8 @@ from sensor_msgs.msg import Image
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros import convert
 from instructsam_ros.image_player import ImagePlayer
-from tests.ros.fake_segmenter import COLOURS_RGB
-from tests.ros.graph import Graph
+from tests.support.fake_segmenter import COLOURS_RGB
+from tests.support.graph import Graph
 
 
 @pytest.fixture

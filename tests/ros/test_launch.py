@@ -17,13 +17,13 @@ from sensor_msgs.msg import Image
 
 from instructsam_ros.processes import Child
 from instructsam_ros.sim_camera import CameraParameters
-from tests.ros.graph import Graph
+from tests.support import ROOT
+from tests.support.graph import Graph
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed; it comes with ROS, not from PyPI')
 DeclareLaunchArgument = pytest.importorskip('launch.actions').DeclareLaunchArgument
 packages = pytest.importorskip('ament_index_python.packages', reason='ament_index_python is not installed')
 
-ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / 'launch' / 'perception.launch.py'
 DEMO_FILE = ROOT / 'launch' / 'demo.launch.py'
 RVIZ_FILE = ROOT / 'rviz' / 'demo.rviz'

@@ -11,8 +11,8 @@ import pytest
 from lifecycle_msgs.msg import Transition
 
 from instructsam_model import CheckpointError
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph, Manager
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph, Manager
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE

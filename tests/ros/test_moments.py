@@ -16,7 +16,7 @@ from instructsam_ros.depth import make_depth
 from instructsam_ros.geometry import make_camera_info
 from instructsam_ros.markers import make_box_marker
 from instructsam_ros.moments import TOPICS, Moments
-from tests.ros.graph import Graph
+from tests.support.graph import Graph
 
 SIZE_WH = (8, 6)
 

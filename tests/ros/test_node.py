@@ -12,8 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_ros import convert, publishers
 from instructsam_ros.msg import Segmentation
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 
 def compressed(graph: Graph, suffix: str = '.png', cut: float = 1.0) -> CompressedImage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,10 @@ from rclpy.parameter import Parameter
 from instructsam_model import ConfigError
 from instructsam_ros.declared import parameter_name
 from instructsam_ros.parameters import NodeParameters, standing_instruction
-from tests.ros.graph import Graph
+from tests.support import ROOT
+from tests.support.graph import Graph
 
-CONFIG = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
+CONFIG = ROOT / 'config' / 'perception.yaml'
 FIELDS = {parameter_name(field): field for field in fields(NodeParameters)}
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from instructsam_ros.boxes3d import OrientedBox, fit_upright
 from instructsam_ros.plane import find_plane
 from instructsam_ros.surfaces import Surface
-from tests.ros.casting import INTRINSICS, camera_pose, cast
+from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))
 BOX = OrientedBox(np.array((0.02, 0.01, 0.04)), cv2.Rodrigues(np.array((0, 0, 0.5)))[0], SIZE_M)

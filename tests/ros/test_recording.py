@@ -18,11 +18,11 @@ from instructsam_model.draw import color_rgb
 from instructsam_ros import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.recording import Recording
-from tests.ros.fake_segmenter import COLOURS_RGB, FakeSegmenter
 from tests.ros.test_point_cloud import cloud, organised
+from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
-from tests.ros.rrd import Rows, read_recording
+from tests.support.rrd import Rows, read_recording
 
 STAMP_NS = 1_700_000_000_123_456_789
 """Of the first picture; microseconds would not hold it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,10 @@ import rclpy
 from instructsam_model import Frame, FrameError, Instruction, Selection
 from instructsam_ros.processes import Child, ChildError, use_own_domain
 from instructsam_ros.remote_segmenter import RemoteSegmenter
-from tests.ros.fake_segmenter import COLOURS_RGB, FakeSegmenter
+from tests.support import SUPPORT
+from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
 
-SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
+SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 BOTH = Instruction('the red one and the blue one', '7.0')
 
 

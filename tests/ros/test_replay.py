@@ -15,8 +15,8 @@ import pytest
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.peer import PeerError
 from instructsam_ros.replay import Question, Result, read_questions, summarise
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / 'tests' / 'golden'
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from instructsam_ros.processes import Child, ChildError
-from tests.ros.graph import Graph
+from tests.support import SUPPORT
+from tests.support.graph import Graph
 
-SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
-ENDED_CONTEXT = str(Path(__file__).with_name('ended_context.py'))
+SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
+ENDED_CONTEXT = str(SUPPORT / 'ended_context.py')
 
 
 def wait_for_state(graph: Graph, child: Child, said: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from instructsam_model import Instruction, Selection
 from instructsam_ros.jobs import Answer, Capture, Question, Tuning
 from instructsam_ros.scheduler import Scheduler
-from tests.ros.bench import BLUE, RED, TIMEOUT_S, Bench, wait_for
+from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, wait_for
 
 GREEN = Instruction('green')
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from tests.ros.graph import Graph
-from tests.ros.policy import allowed
+from tests.support.graph import Graph
+from tests.support.policy import allowed
 
 
 def test_the_policy_lists_what_the_node_has(graph: Graph):

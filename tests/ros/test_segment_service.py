@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image
 
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.srv import Segment
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from instructsam_ros.sim_camera import SimCamera
 from instructsam_training.tabletop.facts import View
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
-from tests.rendering import open_renderer
-from tests.ros.graph import Graph
-from tests.ros.policy import allowed
+from tests.support.graph import Graph
+from tests.support.policy import allowed
+from tests.support.rendering import open_renderer
 
 SEED = 5
 RATE_HZ = 5.0

@@ -14,8 +14,8 @@ from rclpy.subscription import MessageInfo
 from std_msgs.msg import String
 
 from instructsam_ros.node import SegmenterNode
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 
 def standing(node: SegmenterNode) -> str | None:

@@ -15,7 +15,7 @@ from instructsam_ros import supervisor as module
 from instructsam_ros.jobs import Capture
 from instructsam_ros.scheduler import Scheduler
 from instructsam_ros.supervisor import Limits, Supervisor
-from tests.ros.bench import BLUE, RED, TIMEOUT_S, Bench, Gate, decode, wait_for
+from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, Gate, decode, wait_for
 
 TOO_MUCH, FAIL, EXIT = Instruction('too much'), Instruction('fail'), Instruction('exit')
 

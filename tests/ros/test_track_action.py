@@ -13,8 +13,8 @@ from rclpy.action.client import ActionClient
 
 from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import TIMEOUT_S, Graph
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import TIMEOUT_S, Graph
 
 
 class Follower:

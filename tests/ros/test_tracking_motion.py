@@ -16,7 +16,7 @@ from instructsam_ros.tracking import Tracker
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 from instructsam_training.tabletop.scene import Scene
-from tests.rendering import open_renderer
+from tests.support.rendering import open_renderer
 
 FRAMES, RATE_HZ = 60, 5.0
 UNSEEN, ROUGH = 0.05, 1

@@ -17,7 +17,7 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the
 from instructsam_training.tabletop.facts import View
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
-from tests.rendering import open_renderer
+from tests.support.rendering import open_renderer
 
 RATE_HZ = 10.0
 FRAMES = 60

@@ -9,8 +9,9 @@ import pytest
 
 from instructsam_ros import transport
 from instructsam_ros.transport import shared_memory_profile, transport_environment
+from tests.support import ROOT
 
-PROFILE = Path(__file__).resolve().parents[2] / 'config' / 'fastdds_shm.xml'
+PROFILE = ROOT / 'config' / 'fastdds_shm.xml'
 
 
 def test_the_profile_holds_several_pictures():

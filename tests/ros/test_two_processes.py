@@ -16,11 +16,12 @@ from std_msgs.msg import String
 from instructsam_ros import convert, transport
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
-from tests.ros.graph import Graph
+from tests.support import SUPPORT
+from tests.support.graph import Graph
 
 RATE_HZ = 30.0
 INFERENCE_S = 0.2
-SLOW_SEGMENTER = str(Path(__file__).with_name('slow_segmenter.py'))
+SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 
 
 @pytest.fixture

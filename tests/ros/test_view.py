@@ -20,16 +20,16 @@ from instructsam_ros import convert, processes
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.processes import Child
 from instructsam_ros.view import build_parser
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import Graph
 from tests.ros.test_point_cloud import cloud, organised
+from tests.support import GOLDEN
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import Graph
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
-from tests.ros.rrd import Rows, read_recording
+from tests.support.rrd import Rows, read_recording
 
 START_S = 120.0
 SHOT_S = 180.0
-GOLDEN = Path(__file__).parents[1] / 'golden'
 
 
 class Scene:

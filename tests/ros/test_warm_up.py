@@ -17,10 +17,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
 from instructsam_ros import convert
 from instructsam_ros.camera_sizes import image_size
-from tests.ros.bench import OutOfMemoryError
-from tests.ros.fake_segmenter import FakeSegmenter
-from tests.ros.graph import TIMEOUT_S, Graph, Manager
 from tests.ros.test_faults import check_documented
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.graph import TIMEOUT_S, Graph, Manager
+from tests.support.worker_bench import OutOfMemoryError
 
 SMALL, LARGE = (64, 48), (128, 96)
 

@@ -9,7 +9,7 @@ import pytest
 from instructsam_model import Instruction
 from instructsam_ros.jobs import Capture
 from instructsam_ros.worker import is_out_of_memory
-from tests.ros.bench import BLUE, RED, TIMEOUT_S, Bench, OutOfMemoryError, wait_for
+from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, OutOfMemoryError, wait_for
 
 
 @pytest.fixture

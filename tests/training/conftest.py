@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import GOLDEN, write_run
 
 from instructsam_model import load_segmenter
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.config_file import read_config
 from instructsam_training.loop import train
+from tests.support.small_run import GOLDEN, write_run
 
 
 @pytest.fixture(scope='session')

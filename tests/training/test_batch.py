@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_run import GOLDEN
 from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory as pin_by_loader
 
@@ -25,6 +24,7 @@ from instructsam_training.conversation import ConversationOptions, Span, Turn, b
 from instructsam_training.loss_options import PRESETS
 from instructsam_training.losses import compute_losses, total_loss
 from instructsam_training.sample import Annotation, Sample
+from tests.support.small_run import GOLDEN
 
 
 def builder(segmenter: InstructSAMSegmenter, mask_targets: str = 'coverage') -> ExampleBuilder:

@@ -8,8 +8,9 @@ import pytest
 
 from instructsam_model import ConfigError
 from instructsam_training.config_file import read_config
+from tests.support import ROOT
 
-CONFIGS = Path(__file__).parents[2] / 'training' / 'configs'
+CONFIGS = ROOT / 'training' / 'configs'
 
 
 @pytest.mark.parametrize('file', sorted(CONFIGS.rglob('*.yaml')), ids=lambda file: file.stem)

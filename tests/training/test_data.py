@@ -13,8 +13,7 @@ from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import DataConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.support import GOLDEN
 
 
 @pytest.mark.parametrize('start', [0, 3, 7, 23])

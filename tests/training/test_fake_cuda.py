@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_run import GOLDEN
 from torch import Tensor
 
 from instructsam_model import Frame
@@ -28,6 +27,7 @@ from instructsam_training.conversation import ConversationOptions, Span, Turn
 from instructsam_training.loss_options import PRESETS, LossOptions
 from instructsam_training.targets import PhraseTarget
 from instructsam_training.throughput import make_step
+from tests.support.small_run import GOLDEN
 
 ALL_TERMS = LossOptions(corners=1.0, giou=1.0, region=1.0, place=1.0)
 STAGE = StageConfig('one', lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import GOLDEN
 from torch import nn
 
 from instructsam_model import Frame
@@ -18,6 +17,7 @@ from instructsam_training.config import DataConfig, LoraConfig, RatesConfig
 from instructsam_training.conversation import Span, Turn
 from instructsam_training.frozen import cast_frozen
 from instructsam_training.trainable import choose_trainable
+from tests.support.small_run import GOLDEN
 
 
 @pytest.mark.parametrize('rates', [RatesConfig(), RatesConfig(llm=0, projector=0, decoder=0)], ids=['paper', 'nothing'])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from small_run import GOLDEN
 
 from instructsam_model import Frame
 from instructsam_model.pictures import read_picture
@@ -11,6 +10,7 @@ from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.conversation import ConversationOptions, Span, Turn
 from instructsam_training.handover import hand_over_queries
 from instructsam_training.start import load_start
+from tests.support.small_run import GOLDEN
 
 
 def test_slots_start_from_what_they_learnt_alone() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.pictures import read_picture
@@ -23,6 +22,7 @@ from instructsam_training.loop import train
 from instructsam_training.start import build_start
 from instructsam_training.state import find_states, read_last_state
 from instructsam_training.step import schedule
+from tests.support.small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
 
 def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:

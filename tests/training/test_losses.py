@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from squares import logits_of, square
 from torch import Tensor
 
 from instructsam_model import ConfigError
@@ -18,6 +17,7 @@ from instructsam_training.losses import TERMS, LossTerms, compute_losses, count_
 from instructsam_training.matching import assign, box_cost, slot_costs
 from instructsam_training.targets import PhraseTarget, stack_targets
 from instructsam_training.terms import tight_boxes
+from tests.support.squares import logits_of, square
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
 NO_WORDS = torch.zeros(0, dtype=torch.long)

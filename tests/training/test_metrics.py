@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.metrics import IOU_THRESHOLDS, Evaluation, Metrics, Record, evaluate
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / 'golden' / 'metrics.json'
+GOLDEN = GOLDEN / 'metrics.json'
 
 
 def run(first: int, count: int) -> Rle:

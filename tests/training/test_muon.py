@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import losses, weights
 from torch import nn
 
 from instructsam_model import ConfigError
@@ -15,6 +14,7 @@ from instructsam_training.config_file import read_config
 from instructsam_training.loop import train
 from instructsam_training.muon import UPDATE_RMS, MuonAdamW, orthogonalize
 from instructsam_training.state import find_states
+from tests.support.small_run import losses, weights
 
 
 @pytest.mark.parametrize('shape', [(24, 64), (64, 24)])

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from instructsam_training.parity.__main__ import main
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.support import GOLDEN
 
 
 @pytest.fixture

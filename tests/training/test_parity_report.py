@@ -16,8 +16,7 @@ from rich.console import Console
 from instructsam_training.parity.__main__ import compare, main, parts
 from instructsam_training.parity.metrics import compare_metrics
 from instructsam_training.parity.report import Difference, Report, print_report, sum_up
-
-GOLDEN = Path(__file__).parents[1] / 'golden'
+from tests.support import GOLDEN
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import ENVIRONMENT, losses, weights
+
+from tests.support.small_run import ENVIRONMENT, losses, weights
 
 # `accelerate launch --num_processes 2` starts only one process on a CPU.
 LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']

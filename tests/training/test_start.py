@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import GOLDEN
 
 from instructsam_model.checkpoint import write_checkpoint
 from instructsam_model.config import Variant
 from instructsam_training.config import StartConfig
 from instructsam_training.start import SLOTS, build_start, load_start
+from tests.support.small_run import GOLDEN
 
 CHECKPOINT = str(GOLDEN / 'checkpoint')
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from squares import SURE, logits_of, square
 from torchvision.ops import generalized_box_iou_loss
 
 from instructsam_training.points import choose_points, read_points, sample_points
@@ -17,6 +16,7 @@ from instructsam_training.terms import (
     region_loss,
     tight_boxes,
 )
+from tests.support.squares import SURE, logits_of, square
 
 
 def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from full_size import published_config
-from small_run import GOLDEN
 
 from instructsam_model.checkpoint import build_empty
 from instructsam_model.config import ModelConfig, Variant
@@ -27,8 +24,11 @@ from instructsam_training.trainable import (
     part_of,
     report_modules,
 )
+from tests.support import ROOT
+from tests.support.full_size import published_config
+from tests.support.small_run import GOLDEN
 
-CONFIGS = Path(__file__).parents[2] / 'training' / 'configs'
+CONFIGS = ROOT / 'training' / 'configs'
 SAM3 = 'model.grounding_model.model.'
 
 

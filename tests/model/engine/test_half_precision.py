@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,9 @@ from instructsam_model.masks import mask_iou
 from instructsam_model.network import Prediction
 from instructsam_model.pictures import read_picture
 from instructsam_model.segmenter import InstructSAMSegmenter
+from tests.support import GOLDEN
 
-TABLES = Path(__file__).parents[2] / 'golden' / 'tabletop'
+TABLES = GOLDEN / 'tabletop'
 SCORE_DRIFT = 0.03
 BOX_DRIFT = 0.005
 """Of the image's sides."""

@@ -20,8 +20,8 @@ from instructsam_training.datasets.inst2seg import (
     read_roborefit_eval,
 )
 from instructsam_training.sample import SkipReport
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / 'golden'
 LEFT = np.zeros((4, 6), dtype=bool)
 LEFT[:, :2] = True
 RIGHT = LEFT[:, ::-1].copy()

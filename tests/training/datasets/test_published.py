@@ -13,8 +13,8 @@ import pytest
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.datasets.published import read_published
 from instructsam_training.sample import Annotation, Sample, SkipReport
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / 'golden'
 COLUMN = {'size': [4, 6], 'counts': [4, 4, 16]}
 MASK = np.zeros((4, 6), dtype=bool)
 MASK[:, 1] = True

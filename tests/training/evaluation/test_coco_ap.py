@@ -15,8 +15,9 @@ from instructsam_model.masks import Rle
 from instructsam_training.evaluation.answer import Answer
 from instructsam_training.evaluation.coco_ap import coco_average_precision
 from instructsam_training.evaluation.question import Question
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / 'golden' / 'metrics.json'
+GOLDEN = GOLDEN / 'metrics.json'
 
 
 def test_the_same_as_pycocotools_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

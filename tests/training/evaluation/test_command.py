@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from instructsam_training.evaluation.__main__ import main
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / 'tests' / 'golden'
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
 MODULE = 'instructsam_training.evaluation'

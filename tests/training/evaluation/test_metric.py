@@ -16,8 +16,9 @@ from instructsam_training.evaluation.judged import IouRule, Judged, judge
 from instructsam_training.evaluation.metric import METRICS
 from instructsam_training.evaluation.question import Question
 from instructsam_training.evaluation.report import strata_of
+from tests.support import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / 'golden' / 'metrics.json'
+GOLDEN = GOLDEN / 'metrics.json'
 Ask = Callable[..., Question]
 Reply = Callable[..., Answer]
 Run = Callable[[int, int], Rle]

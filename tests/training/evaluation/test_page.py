@@ -24,11 +24,11 @@ from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.page import write_page
 from instructsam_training.evaluation.question import Question
 from instructsam_training.evaluation.report import Setting, make_report
+from tests.support import ROOT
 
 Ask, Reply, Run = Callable[..., Question], Callable[..., Answer], Callable[[int, int], Rle]
 SPEED = {'answers': 3, 'seconds': {'p50': 0.1, 'p95': 0.2}, 'peak_memory_gib': 1.5}
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
-ROOT = Path(__file__).parents[3]
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 WATCH = """<script>
 const errors = [];

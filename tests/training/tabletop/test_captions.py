@@ -6,9 +6,9 @@ from random import Random
 from typing import get_args
 
 import pytest
-from hand_made import Put, look_at
 
 from instructsam_training.tabletop.captions import Caption, CaptionKind, captions
+from tests.support.hand_made import Put, look_at
 
 TABLE = (
     Put('red', 'mug', -0.35, 0.0),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from hand_made import Put, look_at
-
 from instructsam_training.tabletop.names import names
+from tests.support.hand_made import Put, look_at
 
 TABLE = (Put('red', 'mug', -0.35, 0.0), Put('blue', 'mug', 0.0, -0.1), Put('green', 'bowl', 0.3, 0.1))
 

@@ -7,11 +7,11 @@ from random import Random
 from typing import get_args
 
 import pytest
-from hand_made import Put, look_at
 
 from instructsam_training.tabletop.frames import Split
 from instructsam_training.tabletop.questions import Question, questions
 from instructsam_training.tabletop.requests import Kind
+from tests.support.hand_made import Put, look_at
 
 # Seen from above, the camera below:
 #

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hand_made import Put, look_at
 
 from instructsam_training.tabletop.nouns import Noun
 from instructsam_training.tabletop.relations import Layout
 from instructsam_training.tabletop.verdicts import Verdict, conjunction, fewer_than
+from tests.support.hand_made import Put, look_at
 
 MUG = Put('red', 'mug', 0.0, 0.0)
 BALL = Put('red', 'ball', 0.1, 0.0, 0.4)

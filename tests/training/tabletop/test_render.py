@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from math import radians
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from instructsam_training.tabletop.headless import RenderError
 from instructsam_training.tabletop.render import Renderer
 from instructsam_training.tabletop.sampling import sample_scene
 from instructsam_training.tabletop.scene import Body, Camera, Scene
-from tests.rendering import open_renderer
+from tests.support.rendering import open_renderer
 
 
 @pytest.fixture(scope='module')
@@ -63,8 +62,8 @@ def test_same_seed_same_bytes_in_any_order_and_process(renderer: Renderer) -> No
     first = digest(renderer.view(sample_scene(5)))
     renderer.view(sample_scene(7))
     assert digest(renderer.view(sample_scene(5))) == first
-    paths = [str(Path(__file__).parent), *sys.path]
-    code = 'from test_render import *; print(digest(Renderer().view(sample_scene(5))))'
+    paths = sys.path
+    code = 'from tests.training.tabletop.test_render import *; print(digest(Renderer().view(sample_scene(5))))'
     command = [sys.executable, '-c', f'import sys; sys.path[:] = {paths}; {code}']
     other = subprocess.run(command, capture_output=True, text=True, check=True)
     assert other.stdout.strip() == first

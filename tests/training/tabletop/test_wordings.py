@@ -6,13 +6,12 @@ import re
 from itertools import product
 from random import Random
 
-from hand_made import Put, look_at
-
 from instructsam_training.tabletop.captions import captions
 from instructsam_training.tabletop.catalogue import CATALOGUE, COLORS, MATERIALS
 from instructsam_training.tabletop.frames import FRAMES, Split
 from instructsam_training.tabletop.nouns import GROUPS, USES
 from instructsam_training.tabletop.wordings import PHRASES, TEST, TRAIN, WORDINGS
+from tests.support.hand_made import Put, look_at
 
 
 def whole(split: Split) -> set[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
-from tests.ros.bench import TIMEOUT_S, OutOfMemoryError
-from tests.ros.fake_segmenter import FakeSegmenter
+from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.worker_bench import TIMEOUT_S, OutOfMemoryError
 
 
 class Saboteur(FakeSegmenter):

@@ -11,8 +11,8 @@ import yaml
 from safetensors.torch import load_file
 
 from instructsam_training.journal import read_lines
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / 'tests' / 'golden'
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
 COMMAND = [sys.executable, '-m', 'instructsam_training.train']

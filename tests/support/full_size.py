@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from transformers import Sam3Config
 
 from instructsam_model.config import ModelConfig, read_json
 from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_model.stand_in import stand_in
+from tests.support import GOLDEN, ROOT
 
-GOLDEN = Path(__file__).parents[1] / 'golden'
-ARCHITECTURE = Path(__file__).parents[2] / 'training' / 'configs' / 'instructsam-2b'
+ARCHITECTURE = ROOT / 'training' / 'configs' / 'instructsam-2b'
 
 
 def published_config() -> ModelConfig:

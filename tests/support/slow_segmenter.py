@@ -11,6 +11,6 @@ if __name__ == '__main__':
 
     from instructsam_ros.node import SegmenterNode
     from instructsam_ros.running import run
-    from tests.ros.fake_segmenter import FakeSegmenter
+    from tests.support.fake_segmenter import FakeSegmenter
 
     run(lambda: SegmenterNode(lambda *_, **__: FakeSegmenter(float(sys.argv[1]))), sys.argv[2:])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
-POLICY = Path(__file__).resolve().parents[2] / 'config' / 'sros2_policy.xml'
+from tests.support import ROOT
+
+POLICY = ROOT / 'config' / 'sros2_policy.xml'
 
 
 def allowed(node: str, kind: str, verb: str) -> set[str]:

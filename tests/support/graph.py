@@ -29,7 +29,7 @@ from instructsam_ros import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import SegmenterNode
 from instructsam_ros.processes import use_own_domain
-from tests.ros.fake_segmenter import COLOURS_RGB, FakeSegmenter
+from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0
 

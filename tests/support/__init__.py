@@ -1,0 +1,9 @@
+"""What tests share: fakes, helpers, and where the files are that tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = ROOT / 'tests' / 'support'
+GOLDEN = ROOT / 'tests' / 'golden'
