@@ -142,7 +142,7 @@ test-slow: .venv/installed ## the tests that take longer
 
 pictures: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
 	INSTRUCTSAM_PICTURES=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
-		tests/model/test_demo.py tests/ros/test_view.py
+		tests/model/cli/test_demo.py tests/ros/test_view.py
 
 check: .venv/installed ## formatting, lint, types and spelling, as continuous integration does
 	$(BIN)/ruff format --check

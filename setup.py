@@ -172,9 +172,9 @@ WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
     'instructsam-bench = instructsam_model.bench.__main__:main',
     'instructsam-convert = instructsam_training.convert:main',
-    'instructsam-demo = instructsam_model.demo:main',
+    'instructsam-demo = instructsam_model.cli.demo:main',
     'instructsam-eval = instructsam_training.evaluation.__main__:main',
-    'instructsam-segment = instructsam_model.segment:main',
+    'instructsam-segment = instructsam_model.cli.segment:main',
     'instructsam-tabletop = instructsam_training.tabletop.write:main',
     'instructsam-train = instructsam_training.train:main',
 ]
@@ -211,7 +211,7 @@ setup(
         'ros': [
             f'{name}; {WHEELS_PLATFORM}' for name in requirements('requirements-ros.txt') if name.startswith('ros-')
         ],
-        # Meta's implementation, to compare with (tests/model/test_meta_parity.py). It needs older packages than
+        # Meta's implementation, to compare with (tests/model/sam3/test_meta_parity.py). It needs older packages than
         # constraints.txt has, and Triton, which it does not ask for and torch brings only with CUDA.
         'sam3': ['psutil', 'sam3>=0.1.4', 'triton; sys_platform == "linux"'],
         # 3.17 is the last that runs on Python 3.10. Debian: libegl1 and libgl1-mesa-dri, or libosmesa6.

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
-from instructsam_model.pictures import find_pictures, read_picture
+from instructsam_model.image_io import find_pictures, read_picture
 from instructsam_ros import convert
 from instructsam_ros.running import run
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
-from instructsam_model.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
+from instructsam_model.instructsam.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.declared import Parameters, declared
 from instructsam_ros.depth_input import DepthOptions
 from instructsam_ros.jobs import Tuning

@@ -25,8 +25,8 @@ from rich.table import Table
 
 from instructsam_model import Segmentation
 from instructsam_model.draw import overlay
+from instructsam_model.image_io import read_picture
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
-from instructsam_model.pictures import read_picture
 from instructsam_ros import convert
 from instructsam_ros.peer import PeerError
 from instructsam_ros.planner import Planner

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from instructsam_model.datatypes import Frame, Instance, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
-from instructsam_model.threads import prepare_threads
+from instructsam_model.runtime.threads import prepare_threads
 
 if TYPE_CHECKING:
-    from instructsam_model.loading import load_segmenter
+    from instructsam_model.instructsam.loading import load_segmenter
 
 __all__ = [
     'CheckpointError', 'ConfigError', 'Frame', 'FrameError', 'Instance', 'Instruction', 'Segmentation', 'Segmenter',
@@ -28,7 +28,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == 'load_segmenter':
-        from instructsam_model.loading import load_segmenter
+        from instructsam_model.instructsam.loading import load_segmenter
 
         return load_segmenter
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from instructsam_model import Frame, load_segmenter
-from instructsam_model.pictures import read_picture
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from tests.support import GOLDEN
 
 

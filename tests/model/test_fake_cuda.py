@@ -17,18 +17,22 @@ import numpy as np
 import pytest
 import torch
 
-from instructsam_model import Frame, Instruction, embedded
-from instructsam_model.bench.modelled import FakeEngines, plausible
+from instructsam_model import Frame, Instruction
+from instructsam_model.bench.modeled import FakeEngines, plausible
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.scenarios import Bench
-from instructsam_model.engine.static import PHRASE_SIZES, TEXT_SIZES
 from instructsam_model.fake_cuda import CUDA, FakeCuda, Recording
-from instructsam_model.protocol import PROTOCOLS, get_protocol
-from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_model.stand_in import phrase_of, stand_in
+from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_SIZES
+from instructsam_model.instructsam.inference_mode import PROTOCOLS, get_protocol
+from instructsam_model.instructsam.random_weights import phrase_of, stand_in
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.weights import bundled
 
 SIZE_WH = (320, 240)
-READ, CHOSEN = ('copy D2H', 'instructsam_model/engine/static.py'), ('copy D2H', 'instructsam_model/postprocess.py')
+READ, CHOSEN = (
+    ('copy D2H', 'instructsam_model/instructsam/engine/static.py'),
+    ('copy D2H', 'instructsam_model/instructsam/postprocess.py'),
+)
 WAITS = {
     'cold': {READ: 1, CHOSEN: 1},
     'same both': {CHOSEN: 1},
@@ -66,8 +70,8 @@ def open_segmenter(
 ) -> Opened:
     engines = FakeEngines(cuda, engine)
     segmenter = stand_in(
-        embedded.FOLDER,
-        embedded.FOLDER,
+        bundled.FOLDER,
+        bundled.FOLDER,
         device=CUDA,
         dtype=dtype,
         phrases=phrases,
@@ -212,7 +216,7 @@ def test_straightforward_pipeline_answers(opened: Opened) -> None:
 
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> None:
-    segmenter = stand_in(embedded.FOLDER, embedded.FOLDER, device=CUDA, dtype=torch.bfloat16, reuse_answers=True)
+    segmenter = stand_in(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, reuse_answers=True)
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:
         segmenter.segment(new_frame(seed=1), Instruction('red'))

@@ -96,10 +96,10 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
 def test_without_a_checkpoint_it_says_what_to_do(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    from instructsam_model import embedded
+    from instructsam_model.weights import bundled
     from instructsam_ros.loading import load_checkpoint
 
-    monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
+    monkeypatch.setattr(bundled, 'FOLDER', tmp_path / 'nowhere')
 
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)

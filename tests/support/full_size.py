@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from transformers import Sam3Config
 
-from instructsam_model.config import ModelConfig, read_json
-from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_model.stand_in import stand_in
+from instructsam_model.instructsam.config import ModelConfig, read_json
+from instructsam_model.instructsam.random_weights import stand_in
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from tests.support import GOLDEN, ROOT
 
 ARCHITECTURE = ROOT / 'training' / 'configs' / 'instructsam-2b'

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from instructsam_model import weights
+from instructsam_model.weights import tensor_files as weights
 
 
 class RealTensors:

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory as pin_by_loader
 
 from instructsam_model import ConfigError, Frame
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import encode_rle, mask_iou
-from instructsam_model.pictures import read_picture
-from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.config import DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, encode_conversation
 from instructsam_training.sample import Annotation, Sample

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from instructsam_model import ConfigError
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import DataConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from instructsam_model import Frame
-from instructsam_model.checkpoint import build_empty, read_config, resolve_sam3
 from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
-from instructsam_model.pictures import read_picture
-from instructsam_model.preprocess import read_preprocessor
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_training import batch as batching
 from instructsam_training import terms
 from instructsam_training.batch import Batch, ExampleBuilder, collate

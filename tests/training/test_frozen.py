@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from instructsam_model import Frame
-from instructsam_model.pictures import read_picture
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.config import DataConfig, LoraConfig, RatesConfig
 from instructsam_training.conversation import Span, Turn

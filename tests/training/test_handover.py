@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from instructsam_model import Frame
-from instructsam_model.pictures import read_picture
+from instructsam_model.image_io import read_picture
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.conversation import ConversationOptions, Span, Turn
 from instructsam_training.handover import hand_over_queries

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
-from instructsam_model.pictures import read_picture
+from instructsam_model.image_io import read_picture
 from instructsam_training import state
 from instructsam_training.config import RatesConfig
 from instructsam_training.config_file import read_config

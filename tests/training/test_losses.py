@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import ConfigError
-from instructsam_model.network import Prediction
+from instructsam_model.instructsam.network import Prediction
 from instructsam_training.loss_options import PRESETS, LossOptions
 from instructsam_training.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
 from instructsam_training.matching import assign, box_cost, slot_costs

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from instructsam_model.checkpoint import write_checkpoint
-from instructsam_model.config import Variant
+from instructsam_model.instructsam.checkpoint import write_checkpoint
+from instructsam_model.instructsam.config import Variant
 from instructsam_training.config import StartConfig
 from instructsam_training.start import SLOTS, build_start, load_start
 from tests.support.small_run import GOLDEN

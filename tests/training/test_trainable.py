@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from instructsam_model.checkpoint import build_empty
-from instructsam_model.config import ModelConfig, Variant
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.checkpoint import build_empty
+from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.batch import ExampleBuilder, collate
 from instructsam_training.config import LoraConfig, RatesConfig
 from instructsam_training.config_file import read_config

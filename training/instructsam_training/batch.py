@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import Frame
-from instructsam_model.config import ModelConfig
-from instructsam_model.image_sizes import limit_pixels
-from instructsam_model.inputs import ModelInputs, Pixels
-from instructsam_model.layout import lay_out, share_slots
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.image_sizes import limit_pixels
+from instructsam_model.instructsam.inputs import ModelInputs, Pixels
+from instructsam_model.instructsam.layout import lay_out, share_slots
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.masks import decode_rle
-from instructsam_model.network import InstructSAM
-from instructsam_model.pictures import read_picture
-from instructsam_model.preprocess import Preprocessor
-from instructsam_model.vision_inputs import compute_vision_inputs
 from instructsam_training.config import SAM3_PARTS, DataConfig
 from instructsam_training.conversation import ConversationOptions, Span, Turn, build_conversation
 from instructsam_training.encode import IGNORED, Encoding, encode_conversation

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from instructsam_model.config import Variant
 from instructsam_model.errors import ConfigError
+from instructsam_model.instructsam.config import Variant
 from instructsam_training.conversation import ConversationOptions
 from instructsam_training.loss_options import LossOptions
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from instructsam_model.config import ModelConfig
 from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import DataConfig
 from instructsam_training.datasets.mixture import Share, published_files, read_mixture

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from instructsam_model.config import ModelConfig
-from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
-from instructsam_model.prompt_lookup import SEPARATOR
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_model.instructsam.prompt_lookup import SEPARATOR
 from instructsam_training.conversation import Turn
 
 IGNORED = -100

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Sam3Model
 
-from instructsam_model.grounding import GroundingModel
-from instructsam_model.network import InstructSAM
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.sam3.detector import GroundingModel
 
 OUTSIDE = 6.0
 """How steeply the attention of slots falls, at first, outside of their boxes."""

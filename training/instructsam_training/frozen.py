@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from instructsam_model.boxes import FLOAT32_MODULES
+from instructsam_model.sam3.boxes import FLOAT32_MODULES
 
 BOX_PATH = frozenset(FLOAT32_MODULES)
 CAST_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)

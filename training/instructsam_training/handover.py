@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructsam_model.inputs import ModelInputs
-from instructsam_model.network import InstructSAM
+from instructsam_model.instructsam.inputs import ModelInputs
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_training.data import MicroBatches, Plan, load_batches
 
 PICTURE_STEPS = 4

@@ -18,9 +18,9 @@ from rich.console import Console
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-from instructsam_model.checkpoint import build_empty, write_checkpoint
-from instructsam_model.network import InstructSAM
-from instructsam_model.preprocess import Preprocessor
+from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.batch import ExampleBuilder
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data import MicroBatches, Plan, load_batches, open_table

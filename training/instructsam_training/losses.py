@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructsam_model.network import Prediction
+from instructsam_model.instructsam.network import Prediction
 from instructsam_training.loss_options import LossOptions
 from instructsam_training.slot_losses import leading_phrases, slot_losses, unions, wanted_counts
 from instructsam_training.targets import Targets

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instructsam_model.network import InstructSAM
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_training.config import StageConfig
 from instructsam_training.processes import make_optimizer
 from instructsam_training.step import Run

@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.network import InstructSAM
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_training.config import StageConfig, TrainConfig
 from instructsam_training.muon import MuonAdamW
 from instructsam_training.trainable import group_parameters

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instructsam_model.network import Prediction
+from instructsam_model.instructsam.network import Prediction
 from instructsam_training.loss_options import LossOptions
 from instructsam_training.matching import SMOOTH, Pair, assign, box_cost, slot_costs
 from instructsam_training.targets import Targets

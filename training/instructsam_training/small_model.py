@@ -23,12 +23,12 @@ from transformers import (
     Sam3ImageProcessor,
 )
 
-from instructsam_model.build import TOKENS
-from instructsam_model.checkpoint import write_checkpoint
-from instructsam_model.config import ModelConfig, SpecialTokens
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.network import InstructSAM
-from instructsam_model.preprocess import Preprocessor
+from instructsam_model.instructsam.build import TOKENS
+from instructsam_model.instructsam.checkpoint import write_checkpoint
+from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.datasets.published import read_published
 from instructsam_training.first_weights import choose_first_weights
 from instructsam_training.sample import SkipReport

@@ -8,11 +8,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from instructsam_model.build import build_segmentation_network
-from instructsam_model.checkpoint import build_empty, read_config, read_network, resolve_checkpoint, resolve_sam3
-from instructsam_model.config import with_queries
-from instructsam_model.network import InstructSAM
-from instructsam_model.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.instructsam.build import build_segmentation_network
+from instructsam_model.instructsam.checkpoint import (
+    build_empty,
+    read_config,
+    read_network,
+    resolve_checkpoint,
+    resolve_sam3,
+)
+from instructsam_model.instructsam.config import with_queries
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_training.config import StartConfig
 
 CPU = torch.device('cpu')

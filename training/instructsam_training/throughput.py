@@ -28,17 +28,17 @@ from rich.progress import track
 from rich.table import Table
 
 from instructsam_model import Frame
-from instructsam_model.bench.arithmetic import count_arithmetic, describe_device
-from instructsam_model.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
-from instructsam_model.config import ModelConfig
+from instructsam_model.bench.roofline import count_arithmetic, describe_device
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.cards import CARDS, get_card
 from instructsam_model.fake_cuda.time_model import model_time
-from instructsam_model.loading import parse_device
-from instructsam_model.network import InstructSAM
-from instructsam_model.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.stand_in import fill_randomly, with_tokens_of
+from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.loading import parse_device
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
 from instructsam_training.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.config import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.config_file import read_config as read_run

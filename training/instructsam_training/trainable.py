@@ -11,8 +11,8 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
-from instructsam_model.config import ModelConfig, Variant
-from instructsam_model.network import InstructSAM
+from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_training.config import LoraConfig, RatesConfig
 
 ATTENTION = r'model\.language_model\.layers\.\d+\.self_attn\.[qkvo]_proj'

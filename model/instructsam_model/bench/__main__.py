@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from instructsam_model.threads import prepare_threads
+from instructsam_model.runtime.threads import prepare_threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:

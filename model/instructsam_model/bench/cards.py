@@ -18,11 +18,11 @@ from typing import Any
 
 from transformers import Sam3Config
 
-from instructsam_model import embedded
 from instructsam_model.bench.markdown import table
-from instructsam_model.config import read_json, read_sam3_config
-from instructsam_model.image_sizes import sam3_size_step
-from instructsam_model.stand_in import QWEN_PIXELS
+from instructsam_model.instructsam.config import read_json, read_sam3_config
+from instructsam_model.instructsam.image_sizes import sam3_size_step
+from instructsam_model.instructsam.random_weights import QWEN_PIXELS
+from instructsam_model.weights import bundled
 
 GB, GIB = 10**9, 2**30
 ALLOCATOR = 1.05
@@ -81,8 +81,8 @@ LOADING = """## Loading
 
 Weights go to the card one tensor after the other and are quantized before the next is read: at no time is there more
 than the network and one file of the checkpoint, of which main memory holds only pages that the system can take back
-(`tests/model/test_weights.py`, `tests/model/test_quantization.py`). There is no `device_map` to choose. On a CPU,
-weights in the precision of their file are the pages of that file and take no time to read.
+(`tests/model/weights/test_tensor_files.py`, `tests/model/runtime/test_quantization.py`). There is no `device_map` to
+choose. On a CPU, weights in the precision of their file are the pages of that file and take no time to read.
 """
 
 
@@ -170,8 +170,8 @@ def _losses(losses: dict[str, dict[str, Any]]) -> str:
         row = {'option': name, 'gIoU': f'{100 * report["overall"]["gIoU"]:.1f}'}
         row |= {'95 % of resamplings': f'{100 * low:.1f} to {100 * high:.1f}'}
         rows.append(row | {'mAP': f'{100 * report["overall"]["mAP"]:.1f}'})
-    sam3 = read_sam3_config(embedded.FOLDER / 'sam3' / 'config.json')
-    pixels = read_json(embedded.FOLDER / 'preprocessor_config.json')['size']['longest_edge']
+    sam3 = read_sam3_config(bundled.FOLDER / 'sam3' / 'config.json')
+    pixels = read_json(bundled.FOLDER / 'preprocessor_config.json')['size']['longest_edge']
     return (
         f'The small checkpoint on {first["questions"]} questions about {first["pictures"]} simulated tables that it '
         f'has not seen. Its own sizes are `max_pixels` {pixels} and `sam3_size` {sam3.image_size}, in steps of '

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from instructsam_model.bench.trials import open_changed
-from instructsam_model.checkpoint import build_empty
+from instructsam_model.bench.experiments import open_changed
 from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.instructsam.checkpoint import build_empty
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
-from instructsam_model.network import InstructSAM
-from instructsam_model.segmenter import InstructSAMSegmenter
 
 
 def check_against_cpu(segmenter: InstructSAMSegmenter, frame: Frame, instruction: Instruction) -> dict[str, Any]:

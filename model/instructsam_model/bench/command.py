@@ -13,27 +13,27 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from instructsam_model import embedded
-from instructsam_model.bench.arithmetic import describe_device, peak_tflop_per_s
 from instructsam_model.bench.check import check_against_cpu
+from instructsam_model.bench.experiments import TRIALS, try_all
 from instructsam_model.bench.measured_tables import print_measured
-from instructsam_model.bench.modelled import model_answers
-from instructsam_model.bench.modelled_tables import print_modelled
+from instructsam_model.bench.modeled import model_answers
+from instructsam_model.bench.modeled_tables import print_modelled
 from instructsam_model.bench.profiling import profile_answer
+from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
-from instructsam_model.bench.trials import TRIALS, try_all
-from instructsam_model.config import read_json
-from instructsam_model.engine.engine import Engine
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
-from instructsam_model.load_options import add_load_arguments, load_options
-from instructsam_model.loading import load_segmenter, parse_device
-from instructsam_model.network import InstructSAM
-from instructsam_model.precision import DTYPES, resolve_dtype
-from instructsam_model.quantization import count_bytes
-from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_model.stand_in import PHRASE, phrase_of, stand_in
+from instructsam_model.instructsam.config import read_json
+from instructsam_model.instructsam.engine.engine import Engine
+from instructsam_model.instructsam.load_options import add_load_arguments, load_options
+from instructsam_model.instructsam.loading import load_segmenter, parse_device
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.random_weights import PHRASE, phrase_of, stand_in
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.precision import DTYPES, resolve_dtype
+from instructsam_model.runtime.quantization import count_bytes
+from instructsam_model.weights import bundled
 
 FAKE = 'fake-cuda'
 REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--architecture', type=Path, help='folder with a config.json: random weights that write one phrase instead'
     )
     parser.add_argument(
-        '--tokenizer', type=Path, default=embedded.FOLDER, help='checkpoint that an architecture takes its words from'
+        '--tokenizer', type=Path, default=bundled.FOLDER, help='checkpoint that an architecture takes its words from'
     )
     parser.add_argument(
         '--device',

@@ -14,11 +14,11 @@ from PIL import Image
 from transformers import DynamicCache
 
 from instructsam_model.datatypes import Frame, Instruction
-from instructsam_model.inputs import Pixels
-from instructsam_model.preprocess import MAX_PHRASE_TOKENS
-from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_model.stages import stage
-from instructsam_model.stand_in import ScriptedEngine
+from instructsam_model.instructsam.inputs import Pixels
+from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS
+from instructsam_model.instructsam.random_weights import ScriptedEngine
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.stages import stage
 
 
 class NaivePipeline:

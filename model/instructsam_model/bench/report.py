@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.bench.markdown import table
-from instructsam_model.bench.modelled_report import modelled_sections
+from instructsam_model.bench.modeled_report import modelled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
 from instructsam_model.bench.scenarios import SCENARIOS
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from instructsam_model.bench.arithmetic import count_arithmetic
 from instructsam_model.bench.naive import NaivePipeline
+from instructsam_model.bench.roofline import count_arithmetic
 from instructsam_model.bench.stages import STAGES, synchronise, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
-from instructsam_model.segmenter import InstructSAMSegmenter
-from instructsam_model.stand_in import PHRASE
+from instructsam_model.instructsam.random_weights import PHRASE
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',

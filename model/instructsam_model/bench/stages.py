@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
-from instructsam_model import stages
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime import stages
 
 STAGES = (*stages.STAGES, 'rest')
 
@@ -27,7 +27,7 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
 
     Yields:
         Seconds by stage, added up; what lies within another stage is not counted to that one. See
-        `instructsam_model.stages`.
+        `instructsam_model.runtime.stages`.
     """
     seconds: dict[str, float] = defaultdict(float)
     device = segmenter.network.device

@@ -10,7 +10,7 @@ import torch._dynamo.utils
 
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.datatypes import Instruction
-from instructsam_model.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
 SETTINGS: dict[str, tuple[Any, ...]] = {
     'size': ('320x240', '640x480', '1280x720'),

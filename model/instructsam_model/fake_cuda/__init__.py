@@ -2,14 +2,14 @@ r"""The real code on CUDA tensors that do not exist: what it launches, where the
 
 No GPU is needed, nor a driver. Inside `FakeCuda`, tensors of the CPU are real, and those of `cuda` have shape, type and
 device but no contents; `torch.cuda` answers as if there was one GPU of the Hopper generation. Every operation is
-recorded with its name, its stage (`instructsam_model.stages`) and the line of code that asked for it.
+recorded with its name, its stage (`instructsam_model.runtime.stages`) and the line of code that asked for it.
 
     with FakeCuda() as cuda:
         network = build().to('cuda')
         with cuda.recording() as recording:
             answer = network(batch)
     print(recording.kernels, recording.launches, recording.peak_bytes)
-    print(*recording.host_waits, sep='\\n')  # copy D2H at instructsam_model/postprocess.py:31 (postprocess): ...
+    print(*recording.host_waits, sep='\\n')  # copy D2H at instructsam_model/.../postprocess.py:31 (postprocess): ...
 
 * Small values stay known beside the fake tensors: positions, masks and indices, whatever follows from them. When the
   host reads something that is not known, `FakeCuda(unknown=...)` says what it reads; zeros by default.

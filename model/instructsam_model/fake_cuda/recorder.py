@@ -26,7 +26,7 @@ from instructsam_model.fake_cuda.memory import Memory
 from instructsam_model.fake_cuda.pinned import Pinned
 from instructsam_model.fake_cuda.place import find_place
 from instructsam_model.fake_cuda.recording import REST, Kind, Op, Recording
-from instructsam_model.stages import observed
+from instructsam_model.runtime.stages import observed
 
 CUDA = torch.device('cuda', 0)
 

@@ -20,7 +20,7 @@ class Op:
         kind: `kernel` is launched and the host goes on; `wait`: the host goes on when the device has done everything
             before it; `view`: nothing happens on the device (views, allocations); `cpu`: computed by the host;
             `replay`: launch of a captured graph; `event`: streams and events are ordered.
-        stage: see `instructsam_model.stages`, or `rest`.
+        stage: see `instructsam_model.runtime.stages`, or `rest`.
         where: `file:line` of the code that asked for it, followed by that of this project's code that led there.
         graph: name of the captured graph that it is part of; empty outside.
         launches: kernels and copies on the device.

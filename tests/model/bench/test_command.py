@@ -12,7 +12,7 @@ import torch
 from instructsam_model import Frame
 from instructsam_model.bench.command import build_parser, main, open_segmenter
 from instructsam_model.bench.stages import STAGES
-from instructsam_model.quantization import count_bytes
+from instructsam_model.runtime.quantization import count_bytes
 
 
 def test_every_scenario_is_measured_and_the_last_line_is_json(

@@ -9,8 +9,8 @@ import pytest
 
 from instructsam_model import Frame, Instruction, Selection
 from instructsam_model.bench.naive import NaivePipeline
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
-from instructsam_model.segmenter import InstructSAMSegmenter
 
 
 @pytest.mark.parametrize(('resized_by', 'least_iou', 'most_apart'), [('pillow', 0.98, 0.02), ('torch', 0.999, 1e-4)])

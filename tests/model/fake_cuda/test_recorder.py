@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
-from instructsam_model.stages import stage
+from instructsam_model.runtime.stages import stage
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from instructsam_model.load_options import add_load_arguments
+from instructsam_model.instructsam.load_options import add_load_arguments
 from instructsam_training.evaluation.benchmark import BENCHMARKS
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.errors import ConfigError, FrameError
-from instructsam_model.pictures import read_picture
+from instructsam_model.image_io import read_picture
 from instructsam_training.evaluation.answer import Answer, AnswerLog, answer_of
 from instructsam_training.evaluation.question import Question
 

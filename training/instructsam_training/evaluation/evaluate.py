@@ -13,7 +13,7 @@ from rich.console import Console
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.load_options import load_options
+from instructsam_model.instructsam.load_options import load_options
 from instructsam_training.evaluation.answer import Answer, read_answers
 from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
 from instructsam_training.evaluation.page import write_page
@@ -127,12 +127,12 @@ def _ask(
 ) -> Mapping[str, Answer] | None:
     """What the checkpoint answers; None in processes other than the first, which have done their share."""
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
-    from instructsam_model import embedded
-    from instructsam_model.checkpoint import resolve_checkpoint
+    from instructsam_model.instructsam.checkpoint import resolve_checkpoint
+    from instructsam_model.weights import bundled
     from instructsam_training.evaluation.run import Run, answer_all, begin, start_processes
 
     processes = start_processes(arguments.device)
-    checkpoint = resolve_checkpoint(arguments.checkpoint or embedded.FOLDER)
+    checkpoint = resolve_checkpoint(arguments.checkpoint or bundled.FOLDER)
     options = load_options(arguments)
     run = Run(benchmark, setting, questions, folder_of(arguments), arguments.command, arguments.dtype, options)
     if processes.is_main_process:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsam_model.draw import DARK_RGB, Rgb
+from instructsam_model.image_io import read_picture
 from instructsam_model.masks import Mask, Rle, decode_rle
-from instructsam_model.pictures import read_picture
 from instructsam_training.datasets.segmentation import is_empty
 from instructsam_training.evaluation.answer import Answer
 from instructsam_training.evaluation.judged import Judged

@@ -14,11 +14,11 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from instructsam_model import Frame, load_segmenter
-from instructsam_model.attention import hybrid_attention_mask
-from instructsam_model.inputs import ModelInputs, Pixels
-from instructsam_model.network import InstructSAM
-from instructsam_model.pictures import read_picture
-from instructsam_model.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.attention import hybrid_attention_mask
+from instructsam_model.instructsam.inputs import ModelInputs, Pixels
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_training.parity.report import Difference
 
 PHRASE_START = '<|object_ref_start|>'

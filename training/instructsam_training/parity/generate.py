@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from instructsam_model import Frame, Instruction, load_segmenter
-from instructsam_model.network import Prediction
-from instructsam_model.pictures import read_picture
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.network import Prediction
 from instructsam_training.parity.report import Difference
 
 MAX_NEW_TOKENS = 1024

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import load_segmenter
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import decode_mask
-from instructsam_model.preprocess import Preprocessor
-from instructsam_model.segmenter import InstructSAMSegmenter
 from instructsam_training.conversation import Span, Turn
 from instructsam_training.encode import encode_conversation
 from instructsam_training.loss_options import PRESETS

@@ -1,0 +1,1 @@
+"""Commands: segment images, and a demo in the browser."""

@@ -1,0 +1,223 @@
+"""instructsam-demo: a page to try pictures and instructions in the browser, with any checkpoint and no ROS."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsam_model.cli.segment_output import Outcome, describe_picture, write_json
+from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
+from instructsam_model.draw import color_rgb, overlay
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.image_io import find_pictures, read_picture
+from instructsam_model.runtime.threads import prepare_threads
+
+if TYPE_CHECKING:
+    import gradio
+
+Row = tuple[str, str, float, str, int]
+
+HEADINGS = ['', 'label', 'score', 'box', 'pixels']
+INSTRUCTIONS = [
+    'the red box',
+    'the two largest mugs',
+    'everything that holds water',
+    'the ball that is farthest to the left',
+    'what would you take to cut bread?',
+]
+"""Wordings to begin with."""
+CACHE_S = (600, 3600)
+"""How often pictures and results of visitors are cleared away, and how old they are then at least."""
+
+
+class Answerer:
+    """Answers what the page asks, one question at a time; the model is not for several threads at once.
+
+    Args:
+        segmenter: the model. It encodes a picture once for all instructions that follow each other on it.
+        checkpoint: its name, for the results.
+        folder: for files of results.
+    """
+
+    def __init__(self, segmenter: Segmenter, checkpoint: str, folder: Path) -> None:
+        self._segmenter = segmenter
+        self._checkpoint = checkpoint
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._frame = Frame(np.zeros((1, 1, 3), dtype=np.uint8))
+
+    def ask(
+        self, picture: str | None, text: str, min_score: float, mask_threshold: float, max_instances: float
+    ) -> tuple[NDArray[np.uint8], list[Row], str, str]:
+        """Answer an instruction about a picture file.
+
+        Returns:
+            The overlay, uint8 (H, W, 3); a row of the table for each instance; what became of it, in a sentence; and a
+            file with all of it, as `instructsam-segment --json` writes it.
+
+        Raises:
+            ConfigError: the instruction or a number is out of range.
+            FrameError: there is no picture, or it cannot be used.
+        """
+        if picture is None:
+            raise FrameError('picture: expected one, got none; upload a picture or choose an example')
+        path = Path(picture)
+        selection = Selection(min_score, mask_threshold, int(max_instances))
+        image_rgb = read_picture(path)
+        with self._lock:
+            started_s = time.perf_counter()
+            segmentation = self._segmenter.segment(self._same_frame(image_rgb), Instruction(text), selection)
+            duration_s = time.perf_counter() - started_s
+        outcome = Outcome(pictures=[describe_picture(Path(path.name), [segmentation], [])])
+        with tempfile.NamedTemporaryFile(
+            dir=self._folder, prefix=f'{path.stem}-', suffix='.json', delete=False
+        ) as file:
+            write_json(outcome, self._checkpoint, file.name)
+        rows = describe_rows(segmentation)
+        found = f'{len(rows)} found' if rows else 'nothing found'
+        return overlay(image_rgb, segmentation), rows, f'{found} in {duration_s:.2f} s', file.name
+
+    def _same_frame(self, image_rgb: NDArray[np.uint8]) -> Frame:
+        """The frame of the question before, if its picture is the same: the segmenter knows it then."""
+        if not np.array_equal(self._frame.image_rgb, image_rgb):
+            self._frame = Frame(image_rgb)
+        return self._frame
+
+
+def describe_rows(segmentation: Segmentation) -> list[Row]:
+    """A row of `HEADINGS` for each instance; first the colour that it has in the overlay, as HTML."""
+    rows = []
+    for index, instance in enumerate(segmentation.instances):
+        swatch = f'<span style="color: rgb{color_rgb(index)}">\u25a0</span>'
+        box = ' '.join(f'{side:.0f}' for side in instance.box_xyxy)
+        rows.append((swatch, instance.label, round(instance.score, 2), box, int(instance.mask.sum())))
+    return rows
+
+
+def build_page(answerer: Answerer, title: str, examples: Sequence[Path]) -> gradio.Blocks:
+    """The page.
+
+    Args:
+        answerer: what its button asks.
+        title: stands above all.
+        examples: pictures that can be chosen.
+    """
+    gr = load_gradio()
+
+    def ask(*question: Any) -> tuple[Any, ...]:
+        try:
+            return answerer.ask(*question)
+        except (ConfigError, FrameError) as error:
+            raise gr.Error(str(error), title='Not answered') from error
+
+    defaults = Selection()
+    page: gradio.Blocks = gr.Blocks(title=title, analytics_enabled=False, delete_cache=CACHE_S)
+    with page:
+        gr.Markdown(f'# {title}')
+        with gr.Row():
+            with gr.Column():
+                # The file as it is, for it to be read as the command line reads it: upright, 8 bits a channel.
+                picture = gr.Image(label='picture', type='filepath', image_mode=None, sources=['upload', 'clipboard'])
+                text = gr.Textbox(label='instruction', placeholder=INSTRUCTIONS[0], submit_btn=False)
+                button = gr.Button('Segment', variant='primary')
+                with gr.Accordion('thresholds', open=False):
+                    min_score = gr.Slider(0, 1, defaults.min_score, label='score above', step=0.05)
+                    mask_threshold = gr.Slider(0, 1, defaults.mask_threshold, label='mask probability above', step=0.05)
+                    max_instances = gr.Slider(1, 100, defaults.max_instances, label='at most so many', step=1)
+                if examples:
+                    gr.Examples([str(file) for file in examples], picture, label='pictures')
+                gr.Examples(INSTRUCTIONS, text, label='instructions')
+            with gr.Column():
+                drawn = gr.Image(label='answer', format='png', interactive=False, buttons=['download', 'fullscreen'])
+                said = gr.Textbox(label='found', interactive=False)
+                table = gr.Dataframe(headers=HEADINGS, datatype=['html', 'str', 'number', 'str', 'number'], wrap=True)
+                file = gr.DownloadButton('JSON, masks as COCO RLE')
+        inputs, outputs = [picture, text, min_score, mask_threshold, max_instances], [drawn, table, said, file]
+        gr.on([button.click, text.submit], ask, inputs, outputs, api_name='segment')
+    return page
+
+
+def load_gradio() -> ModuleType:
+    """Gradio.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return import_module('gradio')
+    except ImportError as error:
+        raise ConfigError(
+            f"Gradio cannot be imported ({error}); install it with pip install 'gradio>=6.31', "
+            'the extra demo of this package'
+        ) from error
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog='instructsam-demo', description='Serve a page on which pictures and instructions can be tried.'
+    )
+    parser.add_argument(
+        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
+    )
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
+    parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 lets others in (default: %(default)s)')
+    parser.add_argument('--port', type=int, default=7860, help='(default: %(default)s)')
+    parser.add_argument('--examples', type=Path, metavar='FOLDER', help='pictures to choose from')
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command until it is interrupted; 2 when it cannot be done."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(format='%(message)s')
+    try:
+        serve(arguments)
+    except (CheckpointError, ConfigError, FrameError, OSError) as error:
+        print(f'instructsam-demo: error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Load the model and serve the page until it is interrupted.
+
+    Raises:
+        CheckpointError, ConfigError, FrameError: as `load_segmenter`, `load_gradio` and `find_pictures`.
+        OSError: the port is in use.
+    """
+    gr = load_gradio()
+    examples = find_pictures(arguments.examples) if arguments.examples else []
+    prepare_threads()
+    # Here, because it brings torch: --help need not wait for it.
+    from instructsam_model import load_segmenter
+
+    segmenter = load_segmenter(arguments.checkpoint, device=arguments.device)
+    name = arguments.checkpoint or 'embedded'
+    fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}  # none from the network
+    with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:
+        page = build_page(Answerer(segmenter, name, Path(folder)), f'InstructSAM \u00b7 {Path(name).name}', examples)
+        print(f'open http://{arguments.host}:{arguments.port}', flush=True)
+        page.launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            theme=gr.themes.Default(**fonts),
+            footer_links=[],
+            quiet=True,
+        )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""Checkpoints in the published layout: a folder, or the id of one on the Hugging Face hub.
+
+config.json                          Qwen3-VL's configuration with the method's keys
+model.safetensors                    or shards with model.safetensors.index.json
+tokenizer.json, chat_template.jinja, processor_config.json, ...
+sam3/config.json, sam3/preprocessor_config.json      the folder that `mask_decoder_model` names
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import Sam3Config
+
+from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
+from instructsam_model.instructsam.image_sizes import with_sam3_size
+from instructsam_model.instructsam.load_options import UNQUANTIZED
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers
+from instructsam_model.sam3.boxes import keep_float32
+from instructsam_model.weights.tensor_files import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
+
+logger = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
+MAX_SHARD_BYTES = 5 * 10**9
+
+
+def resolve_checkpoint(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    patterns: tuple[str, ...] = ('*.json', '*.jinja', '*.txt', '*.safetensors'),
+) -> Path:
+    """The local folder of a checkpoint; files matching `patterns` are downloaded when `source` is a hub id.
+
+    Raises:
+        CheckpointError: there is no such folder, and it is no hub id or cannot be downloaded.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if not HUB_ID.fullmatch(str(source)):
+        raise CheckpointError(f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name)')
+    try:
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f'{source}: no such folder here, and downloading it from the hub failed: {type(error).__name__}: {reason}'
+        ) from error
+
+
+def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | None:
+    """The folder with SAM3's `config.json` and `preprocessor_config.json`.
+
+    Published checkpoints name it by a path on their authors' machine, so several places are tried: `override`, that
+    path beside the checkpoint or absolute, `sam3/` inside the checkpoint, and the hub.
+
+    Returns:
+        The folder; None when there is none and SAM3's defaults must do.
+
+    Raises:
+        CheckpointError: `override` leads nowhere.
+    """
+    patterns = ('config.json', 'preprocessor_config.json')
+    if override is not None:
+        return resolve_checkpoint(override, patterns=patterns)
+    source = str(read_json(folder / 'config.json').get('mask_decoder_model') or SAM3_FOLDER)
+    for candidate in (folder / source, folder / SAM3_FOLDER):
+        if (candidate / 'config.json').exists():
+            return candidate
+    try:
+        return resolve_checkpoint(source, patterns=patterns)
+    except CheckpointError as error:
+        logger.warning("SAM3's configuration is not at hand, using the defaults of the published SAM3 (%s)", error)
+        return None
+
+
+def read_config(folder: Path, sam3_folder: Path | None) -> ModelConfig:
+    """Read the configuration of a checkpoint; without a SAM3 folder, that of the published SAM3.
+
+    Raises:
+        CheckpointError: a file is missing or not what it should be.
+    """
+    sam3 = Sam3Config() if sam3_folder is None else read_sam3_config(sam3_folder / 'config.json')
+    return ModelConfig.from_published(read_json(folder / 'config.json'), sam3, folder / 'config.json')
+
+
+def build_empty(config: ModelConfig) -> InstructSAM:
+    """The network with parameters on the meta device (no memory) and real buffers."""
+    with init_empty_weights(include_buffers=False):
+        network = InstructSAM(config)
+    network.tie_weights()
+    return network.eval()
+
+
+def parameter_shapes(network: InstructSAM) -> dict[str, Shape]:
+    """Names and shapes as they are stored: a head that shares the token embedding is not stored twice."""
+    return {name: tuple(tensor.shape) for name, tensor in _stored_tensors(network).items()}
+
+
+def _stored_tensors(network: InstructSAM) -> dict[str, torch.Tensor]:
+    tensors = network.state_dict()
+    if network.config.qwen.tie_word_embeddings:
+        del tensors['lm_head.weight']
+    return tensors
+
+
+def read_network(
+    folder: Path,
+    sam3_folder: Path | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    sam3_size: int = 0,
+    quantization: str = UNQUANTIZED,
+) -> InstructSAM:
+    """Read a network for inference.
+
+    Parameters come to the device one after the other, each in its final form before the next is read, so that no more
+    memory is taken than the network needs and one file of the checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        sam3_folder: see `resolve_sam3`.
+        device: of the network.
+        dtype: of its parameters; None keeps that of the files.
+        sam3_size: see `with_sam3_size`.
+        quantization: one of `QUANTIZATIONS`.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        ConfigError: see `with_sam3_size` and `check_quantization`.
+    """
+    check_quantization(quantization)
+    config = read_config(folder, sam3_folder)
+    network = build_empty(replace(config, sam3=with_sam3_size(config.sam3, sam3_size)))
+    found = find_tensors(folder)
+    expected = parameter_shapes(network)
+    if network.config.qwen.tie_word_embeddings:
+        found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
+    check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
+    place_tensors(network, found, device=device, dtype=dtype, quantization=quantization)
+    network.tie_weights()
+    keep_float32(network.model.grounding_model.model.detr_decoder)
+    return network.to(device).requires_grad_(False)
+
+
+def place_tensors(
+    network: InstructSAM,
+    found: Mapping[str, tuple[Path, Shape]],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    quantization: str = UNQUANTIZED,
+) -> None:
+    """Make tensors of files the network's parameters; the arguments are those of `read_network`."""
+    layers = {} if quantization == UNQUANTIZED else quantized_layers(network)
+    for name, tensor in iterate_tensors(found, device=device, dtype=dtype, copy=bool(layers)):
+        module, _, own_name = name.rpartition('.')
+        network.get_submodule(module).load_state_dict({own_name: tensor}, strict=False, assign=True)
+        if name in layers:
+            quantize_layer(layers[name], quantization)
+
+
+def write_checkpoint(
+    folder: Path, network: InstructSAM, preprocessor: Preprocessor, *, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write a checkpoint in the published layout; it appears whole or not at all.
+
+    Raises:
+        CheckpointError: `folder` exists and is not empty, or the network is quantized.
+    """
+    if is_quantized(network):
+        raise CheckpointError(
+            f'{folder}: expected a network with its own weights, got a quantized one; load it without'
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
+    try:
+        config = network.config
+        sam3_folder = draft / SAM3_FOLDER
+        network.config.qwen.__class__.from_dict(config.to_published()).save_pretrained(draft)
+        (draft / GENERATION_FILE).write_text(json.dumps({'eos_token_id': list(config.stop_tokens)}))
+        config.sam3.save_pretrained(sam3_folder)
+        preprocessor.save(draft, sam3_folder)
+        write_tensors(draft, _stored_tensors(network), max_shard_bytes)
+        draft.chmod(0o755)  # mkdtemp makes it private
+        draft.replace(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

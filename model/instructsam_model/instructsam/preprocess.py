@@ -1,0 +1,191 @@
+"""Frames to pixels and instructions to tokens, as the network was trained to see them.
+
+Both image processors are `transformers`' own and run on the network's device, from one upload of the 8-bit picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import TemplateError
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BaseImageProcessor,
+    PreTrainedTokenizerBase,
+    Sam3ImageProcessor,
+)
+
+from instructsam_model.datatypes import Frame
+from instructsam_model.errors import CheckpointError, FrameError
+from instructsam_model.instructsam.inputs import Pixels
+from instructsam_model.instructsam.prompt_lookup import AnswerTokens, PromptLookup
+from instructsam_model.runtime.streams import upload
+
+MAX_PHRASE_TOKENS = 32
+_MARKER = '\N{OBJECT REPLACEMENT CHARACTER}'
+
+
+@dataclass(frozen=True)
+class Prompt:
+    r"""The token ids of a question around what changes in it.
+
+    Attributes:
+        before_image: `<|im_start|>user\n<|vision_start|>`.
+        after_image: `<|vision_end|>`.
+        after_text: `<|im_end|>\n<|im_start|>assistant\n`.
+        next_question: `<|im_start|>user\n`, before every question but the first.
+        answer_end: `<|im_end|>\n`, after an answer; the model writes its first token.
+    """
+
+    before_image: tuple[int, ...]
+    after_image: tuple[int, ...]
+    after_text: tuple[int, ...]
+    next_question: tuple[int, ...]
+    answer_end: tuple[int, ...]
+
+
+class Preprocessor:
+    """The tokenizer and the two image processors of a checkpoint."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        qwen_images: BaseImageProcessor,
+        sam3_images: BaseImageProcessor,
+        image_token: int,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.qwen_images = qwen_images
+        self.sam3_images = sam3_images
+        self.image_token = image_token
+        self.prompt = read_prompt(tokenizer, image_token)
+
+    def pixels(self, frame: Frame, device: torch.device, *, normalized: bool = True) -> Pixels:
+        """Upload a picture once and make both encoders' inputs from it.
+
+        Args:
+            frame: the picture.
+            device: of the result.
+            normalized: False leaves them 8-bit and says in `Pixels.scale` what is still to be done.
+
+        Raises:
+            FrameError: the picture is too elongated for the vision-language model.
+        """
+        image = frame.image_rgb
+        if not image.flags.writeable:  # torch cannot mark a tensor as read-only and warns
+            image = image.copy()
+        image_chw = upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)
+        options: dict[str, Any] = {'return_tensors': 'pt', 'input_data_format': 'channels_first', 'device': device}
+        if not normalized:
+            options |= {'do_rescale': False, 'do_normalize': False}
+        try:
+            qwen = self.qwen_images(images=[image_chw], **options)
+        except ValueError as error:
+            raise FrameError(f'image of {frame.size_wh[0]}x{frame.size_wh[1]}: {error}') from error
+        sam3 = self.sam3_images(images=[image_chw], **options)
+        scale = None if normalized else torch.stack([channel_scale(self.qwen_images), channel_scale(self.sam3_images)])
+        return Pixels(qwen['pixel_values'], qwen['image_grid_thw'], sam3['pixel_values'], scale=scale)
+
+    def image_prefix(self, grid_thw: torch.Tensor) -> list[int]:
+        """Token ids of a prompt up to the instruction, for one picture of `grid_thw` [1, 3] patches."""
+        placeholders = int(grid_thw.prod()) // self.qwen_images.merge_size**2
+        return [*self.prompt.before_image, *[self.image_token] * placeholders, *self.prompt.after_image]
+
+    def instruction(self, text: str) -> list[int]:
+        """Token ids of a prompt from the instruction on.
+
+        Words that look like special tokens ("[SEG]", "<|im_end|>") are read as plain text: whoever may write an
+        instruction may not rewrite the prompt.
+        """
+        return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
+
+    def prompt_lookup(self, text: str, phrases: Sequence[str], special: AnswerTokens) -> PromptLookup:
+        """Proposes what an answer may copy from an instruction, and the phrases that are expected."""
+
+        def encode(part: str) -> list[int]:
+            return self.text(part, split_special_tokens=True)
+
+        return PromptLookup(text, phrases, special, encode, lambda token: self.decode([token]))
+
+    def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
+        """Token ids of bare text."""
+        ids: list[int] = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=split_special_tokens
+        ).input_ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens included."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    def save(self, folder: Path, sam3_folder: Path) -> None:
+        """Write the tokenizer and the processors where `read_preprocessor` finds them."""
+        self.tokenizer.save_pretrained(folder)
+        self.qwen_images.save_pretrained(folder)
+        self.sam3_images.save_pretrained(sam3_folder)
+
+
+def channel_scale(processor: BaseImageProcessor) -> torch.Tensor:
+    """Mean and standard deviation of 8-bit channels, float32 [2, 3], by which a processor normalizes."""
+    mean_std = [processor.image_mean, processor.image_std] if processor.do_normalize else [[0.0] * 3, [1.0] * 3]
+    # As `transformers` does it, in one step with the rescaling: so that the results are the same to the last bit.
+    return torch.tensor(mean_std) * (1.0 / processor.rescale_factor if processor.do_rescale else 1.0)
+
+
+def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) -> Preprocessor:
+    """Read what `Preprocessor` needs from a checkpoint; without a SAM3 folder, the defaults of `transformers`.
+
+    Raises:
+        CheckpointError: a file is missing or cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f'{folder}: expected tokenizer files (tokenizer.json, ...), got: {error}') from error
+    try:
+        qwen_images = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f'{folder}: expected processor_config.json or preprocessor_config.json, got: {error}'
+        ) from error
+    if sam3_folder is None:
+        return Preprocessor(tokenizer, qwen_images, Sam3ImageProcessor(), image_token)
+    try:
+        sam3_images = AutoImageProcessor.from_pretrained(sam3_folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f'{sam3_folder}: expected preprocessor_config.json of SAM3, got: {error}') from error
+    return Preprocessor(tokenizer, qwen_images, sam3_images, image_token)
+
+
+def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
+    """Take the checkpoint's chat template apart: one user turn, first the picture, then the text, no system turn.
+
+    Raises:
+        CheckpointError: tokens or template are missing, or the template does not put one picture before the text.
+    """
+    placeholder = tokenizer.convert_ids_to_tokens(image_token)
+    if placeholder is None:  # without its files, `transformers` makes an empty tokenizer
+        raise CheckpointError(
+            f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...) that know token {image_token}'
+        )
+    user = {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]}
+    assistant, next_user = ({'role': role, 'content': _MARKER} for role in ('assistant', 'user'))
+    try:
+        rendered = tokenizer.apply_chat_template([user, assistant, next_user, assistant], tokenize=False)
+    except (ValueError, TemplateError) as error:
+        raise CheckpointError(f'{tokenizer.name_or_path}: expected a chat template, got: {error}') from error
+    before, after_text, between, _, end = [*rendered.split(_MARKER), '', '', '', ''][:5]
+    before_image, image, after_image = before.partition(placeholder)
+    if not image or not end or not between.startswith(end):
+        raise CheckpointError(
+            f'{tokenizer.name_or_path}: expected a chat template with {placeholder} before the text, got {rendered!r}'
+        )
+    parts = (before_image, after_image, after_text, between.removeprefix(end), end)
+    return Prompt(*(tuple(tokenizer(part, add_special_tokens=False).input_ids) for part in parts))

@@ -1,0 +1,1 @@
+"""How networks run on a device: precision, threads, quantization, compilation and CUDA graphs."""

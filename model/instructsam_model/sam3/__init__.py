@@ -1,0 +1,1 @@
+"""SAM3: its detector, its image encoder, and checkpoints in the layout of Meta."""

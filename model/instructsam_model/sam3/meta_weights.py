@@ -1,0 +1,212 @@
+"""SAM3's detector from Meta's own file (`sam3.pt`), under the names of `transformers`.
+
+Meta's package (`sam3`, github.com/facebookresearch/sam3) and `transformers` implement the same network. They differ in
+the names, and where Meta stores the projections of queries, keys and values as one tensor, `transformers` has three.
+The names are those that Meta's `build_sam3_video_model` loads with `strict=True`, and `build_sam3_image_model` picks
+from. tests/model/sam3/test_meta_parity.py compares the two implementations.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from instructsam_model.errors import CheckpointError
+
+Rows = tuple[tuple[str, str], ...]
+
+MLP_LAYERS: Rows = tuple((rf'\.layers\.{index}\.', f'.layer{index + 1}.') for index in range(3))
+ATTENTION: Rows = ((r'attn\.out_proj\.', 'attn.o_proj.'),)
+ENCODER_LAYERS: Rows = (
+    (r'\.cross_attn_image\.', '.cross_attn.'),
+    (r'\.linear([12])\.', r'.mlp.fc\1.'),
+    (r'\.norm([123])\.', r'.layer_norm\1.'),
+    *ATTENTION,
+)
+
+PARTS: tuple[tuple[str, str, Rows], ...] = (
+    (
+        'backbone.vision_backbone.trunk.',
+        'vision_encoder.backbone.',
+        (
+            (r'^pos_embed$', 'embeddings.position_embeddings'),
+            (r'^patch_embed\.proj\.', 'embeddings.patch_embeddings.projection.'),
+            (r'^ln_pre\.', 'layer_norm.'),
+            (r'^blocks\.(\d+)\.', r'layers.\1.'),
+            (r'\.norm([12])\.', r'.layer_norm\1.'),
+            (r'\.attn\.proj\.', '.attention.o_proj.'),
+            (r'\.attn\.qkv\.', '.attention.qkv.'),
+        ),
+    ),
+    (
+        'backbone.vision_backbone.convs.',
+        'vision_encoder.neck.fpn_layers.',
+        (
+            (r'\.dconv_2x2(_0)?\.', '.scale_layers.0.'),
+            (r'\.dconv_2x2_1\.', '.scale_layers.2.'),
+            (r'\.conv_1x1\.', '.proj1.'),
+            (r'\.conv_3x3\.', '.proj2.'),
+        ),
+    ),
+    (
+        'backbone.language_backbone.encoder.',
+        'text_encoder.',
+        (
+            (r'^token_embedding\.', 'text_model.embeddings.token_embedding.'),
+            (r'^positional_embedding$', 'text_model.embeddings.position_embedding.weight'),
+            (r'^transformer\.resblocks\.(\d+)\.', r'text_model.encoder.layers.\1.'),
+            (r'^ln_final\.', 'text_model.final_layer_norm.'),
+            (r'^text_projection$', 'text_projection.weight'),
+            (r'\.attn\.', '.self_attn.'),
+            (r'\.ln_([12])\.', r'.layer_norm\1.'),
+            (r'\.c_fc\.', '.fc1.'),
+            (r'\.c_proj\.', '.fc2.'),
+        ),
+    ),
+    ('backbone.language_backbone.resizer.', 'text_projection.', ()),
+    (
+        'geometry_encoder.',
+        'geometry_encoder.',
+        (
+            (r'^encode\.(\d+)\.', r'layers.\1.'),
+            (r'^img_pre_norm\.', 'vision_layer_norm.'),
+            (r'^norm\.', 'prompt_layer_norm.'),
+            (r'^encode_norm\.', 'output_layer_norm.'),
+            *ENCODER_LAYERS,
+        ),
+    ),
+    ('transformer.encoder.', 'detr_encoder.', ENCODER_LAYERS),
+    (
+        'transformer.decoder.',
+        'detr_decoder.',
+        (
+            (r'\.cross_attn\.', '.vision_cross_attn.'),
+            (r'\.ca_text\.', '.text_cross_attn.'),
+            (r'\.norm1\.', '.vision_cross_attn_layer_norm.'),
+            (r'\.catext_norm\.', '.text_cross_attn_layer_norm.'),
+            (r'\.norm2\.', '.self_attn_layer_norm.'),
+            (r'\.norm3\.', '.mlp_layer_norm.'),
+            (r'\.linear([12])\.', r'.mlp.fc\1.'),
+            (r'^norm\.', 'output_layer_norm.'),
+            (r'^bbox_embed\.', 'box_head.'),
+            (r'^boxRPB_embed_([xy])\.', r'box_rpb_embed_\1.'),
+            (r'^presence_token_head\.', 'presence_head.'),
+            (r'^presence_token_out_norm\.', 'presence_layer_norm.'),
+            *MLP_LAYERS,
+            *ATTENTION,
+        ),
+    ),
+    (
+        'segmentation_head.',
+        'mask_decoder.',
+        (
+            (r'^mask_predictor\.mask_embed\.', 'mask_embedder.'),
+            (r'^cross_attend_prompt\.', 'prompt_cross_attn.'),
+            (r'^cross_attn_norm\.', 'prompt_cross_attn_norm.'),
+            (r'^(instance|semantic)_seg_head\.', r'\1_projection.'),
+            *ATTENTION,
+        ),
+    ),
+    (
+        'dot_prod_scoring.',
+        'dot_product_scoring.',
+        (
+            (r'^prompt_mlp\.out_norm\.', 'text_mlp_out_norm.'),
+            (r'^prompt_mlp\.', 'text_mlp.'),
+            (r'^prompt_proj\.', 'text_proj.'),
+            (r'^hs_proj\.', 'query_proj.'),
+            *MLP_LAYERS,
+        ),
+    ),
+)
+"""Of each part of the detector: its prefix there, its prefix here, and the substitutions in the rest, in this order."""
+
+UNUSED = re.compile(
+    r'tracker\.|inst_interactive_predictor\.'  # tracking in videos and clicks, on a feature pyramid of their own:
+    r'|backbone\.vision_backbone\.sam2_convs\.'
+    r'|geometry_encoder\.points_'  # prompts that are points; `transformers` has boxes only
+    r'|.*\.freqs_cis$'  # rotary positions, which follow from the configuration
+)
+FUSED = re.compile(r'(.*\.)(?:qkv\.|in_proj_)(weight|bias)')
+POSITIONS = 'vision_encoder.backbone.embeddings.position_embeddings'
+TEXT_PROJECTION = 'text_encoder.text_projection.weight'
+
+
+def read_meta_sam3(file: Path) -> dict[str, Tensor]:
+    """Read the detector of a `sam3.pt`, or of a checkpoint of Meta's trainer.
+
+    Returns:
+        The tensors under the names of `transformers.Sam3Model`. They lie in the file until they are used: copy them.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds more than tensors, or is not SAM3.
+    """
+    try:
+        content = torch.load(file, map_location='cpu', mmap=True, weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f'{file}: no such file') from None
+    except (OSError, EOFError, LookupError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise CheckpointError(
+            f'{file}: expected a torch checkpoint of tensors, as Meta publishes SAM3, got: {type(error).__name__}: '
+            f'{reason}; download or copy it again'
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get('model'), dict):
+        content = content['model']
+    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise CheckpointError(f'{file}: expected the tensors of SAM3 by name, alone or under the key "model"')
+    try:
+        return convert_tensors(content)
+    except CheckpointError as error:
+        raise CheckpointError(f'{file}: {error}') from None
+
+
+def convert_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tensors of Meta's detector the names and shapes of `transformers.Sam3Model`.
+
+    Args:
+        tensors: by Meta's names, with or without the prefix `detector.`.
+
+    Raises:
+        CheckpointError: names that are not SAM3's.
+    """
+    named = {name.removeprefix('detector.'): tensor for name, tensor in tensors.items()}
+    names = {name: rename(name) for name in named if not UNUSED.match(name)}
+    unknown = [name for name, renamed in names.items() if renamed is None]
+    if unknown:
+        more = ', ...' if len(unknown) > 3 else ''
+        raise CheckpointError(
+            f"expected the names of Meta's SAM3 (backbone., transformer., ...), got {len(unknown)} others: "
+            f'{", ".join(unknown[:3])}{more}'
+        )
+    return dict(pair for name, new in names.items() if new is not None for pair in convert_tensor(new, named[name]))
+
+
+def rename(name: str) -> str | None:
+    """The name in `transformers`, projections still fused; None where the name belongs to no part of the detector."""
+    for prefix, new_prefix, rows in PARTS:
+        if name.startswith(prefix):
+            rest = name.removeprefix(prefix)
+            for pattern, replacement in rows:
+                rest = re.sub(pattern, replacement, rest)
+            return new_prefix + rest
+    return None
+
+
+def convert_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Split or reshape one renamed tensor; views, no copies."""
+    if fused := FUSED.fullmatch(name):
+        start, kind = fused.groups()
+        for part, projection in zip('qkv', tensor.chunk(3), strict=True):
+            yield f'{start}{part}_proj.{kind}', projection
+    elif name == POSITIONS:
+        yield name, tensor[:, 1:]  # the first is that of a class token, which neither implementation has
+    elif name == TEXT_PROJECTION:
+        yield name, tensor.T
+    else:
+        yield name, tensor

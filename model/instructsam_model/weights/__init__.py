@@ -1,0 +1,1 @@
+"""Weight files, and the checkpoint bundled with this package."""

@@ -1,0 +1,124 @@
+"""Weights in safetensors files: one file, or shards with an index, as `transformers` lays them out.
+
+Names and shapes are compared with what the network expects before a single tensor is read, so that a checkpoint that
+does not fit fails at once and in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.config import read_json
+
+WEIGHTS_FILE = 'model.safetensors'
+INDEX_FILE = 'model.safetensors.index.json'
+Shape = tuple[int, ...]
+
+
+def find_tensors(folder: Path) -> dict[str, tuple[Path, Shape]]:
+    """The file and shape of every tensor in a folder, read from the files' headers.
+
+    Raises:
+        CheckpointError: a file is missing, truncated or not a safetensors file.
+    """
+    index = folder / INDEX_FILE
+    if index.exists():
+        weight_map = read_json(index).get('weight_map')
+        if not isinstance(weight_map, dict):
+            raise CheckpointError(f"{index}: expected an object with 'weight_map'")
+        files = sorted({folder / name for name in weight_map.values()})
+    elif (folder / WEIGHTS_FILE).exists():
+        files = [folder / WEIGHTS_FILE]
+    else:
+        raise CheckpointError(f'{folder}: no weights; expected {WEIGHTS_FILE}, or shards with {INDEX_FILE}')
+    return {name: (file, shape) for file in files for name, shape in read_header(file).items()}
+
+
+def read_header(file: Path) -> dict[str, Shape]:
+    """Names and shapes of the tensors of one file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not a safetensors file.
+    """
+    try:
+        with safe_open(file, framework='pt') as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(
+            f'{file}: no such file; the checkpoint is incomplete, download or copy it again'
+        ) from None
+    except (SafetensorError, OSError) as error:
+        size = file.stat().st_size if file.is_file() else 0
+        raise CheckpointError(
+            f'{file}: expected a complete safetensors file, got {size} bytes that are not one ({error}); '
+            'download or copy it again'
+        ) from error
+
+
+def check_tensors(folder: Path, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        CheckpointError: they differ; the message counts the differences and shows the first of each kind.
+    """
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    wrong = [
+        f'{name} (expected {list(expected[name])}, got {list(shape)})'
+        for name, shape in found.items()
+        if name in expected and expected[name] != shape
+    ]
+    differences = [
+        f'{len(names)} {kind}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
+        for kind, names in (('of another shape', wrong), ('missing', missing), ('unknown', unknown))
+        if names
+    ]
+    if differences:
+        raise CheckpointError(
+            f'{folder}: the tensors are not those that config.json describes; {"; ".join(differences)}'
+        )
+
+
+def iterate_tensors(
+    found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None, copy: bool = False
+) -> Iterator[tuple[str, Tensor]]:
+    """Read tensors one at a time: beside those that the caller keeps, one file is mapped into memory.
+
+    Args:
+        found: where each tensor is, see `find_tensors`.
+        device: where it goes, without a stop elsewhere but for the file's pages.
+        dtype: None keeps that of the file.
+        copy: also of tensors that need none, which else are pages of the file on a CPU and keep all of it mapped.
+    """
+    names_by_file: dict[Path, list[str]] = {}
+    for name, (file, _) in found.items():
+        names_by_file.setdefault(file, []).append(name)
+    for file, names in names_by_file.items():
+        with safe_open(file, framework='pt') as source:
+            for name in names:
+                yield name, source.get_tensor(name).to(device=device, dtype=dtype, copy=copy)
+
+
+def read_tensors(
+    found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Read tensors straight to a device; `dtype` None keeps that of the file."""
+    return dict(iterate_tensors(found, device=device, dtype=dtype))
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_bytes: int) -> None:
+    """Write tensors as one file, or as shards of at most `max_shard_bytes` with an index."""
+    own = {name: _in_own_memory(tensor.detach().contiguous()) for name, tensor in tensors.items()}
+    save_torch_state_dict(own, folder, max_shard_size=max_shard_bytes)
+
+
+def _in_own_memory(tensor: Tensor) -> Tensor:
+    """The tensor, copied if it is part of a larger one: writers take parts of one memory for the same tensor."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

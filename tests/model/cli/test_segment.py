@@ -1,0 +1,283 @@
+"""instructsam-segment: what it prints, what it writes and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import instructsam_model
+from instructsam_model import CheckpointError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
+from instructsam_model.cli.segment import main
+from instructsam_model.masks import decode_mask, mask_iou, tight_box
+from tests.support import GOLDEN, ROOT
+
+CHANNELS = ('red', 'green', 'blue')
+
+
+class ColorSegmenter:
+    """Finds everything of the primary colours that an instruction names; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Frame, str, Selection | None]] = []
+
+    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+        self.asked.append((frame, instruction.text, selection))
+        if min(frame.size_wh) < 4:
+            raise FrameError(f'image_rgb: expected at least 4x4, got {frame.size_wh}')
+        instances = []
+        for channel, name in enumerate(CHANNELS):
+            mask = frame.image_rgb[..., channel] > 128
+            box_xyxy = tight_box(mask)
+            if name in instruction.text and box_xyxy is not None:
+                instances.append(Instance(mask, box_xyxy, 0.9 - 0.1 * channel, f'{name} [box]'))
+        return Segmentation(tuple(instances), instruction, instruction.text, frame.size_wh, timings={'answer': 0.1})
+
+
+@pytest.fixture
+def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
+    """What `load_segmenter` gives in these tests, for every checkpoint but the one called broken."""
+    fake = ColorSegmenter()
+
+    def load_segmenter(
+        checkpoint: str, *, device: str, dtype: str, protocol: str, threads: int, **loading: Any
+    ) -> ColorSegmenter:
+        if checkpoint == 'broken':
+            raise CheckpointError('broken: expected config.json,\nfound none')
+        fake.loaded_with = (checkpoint, device, dtype, protocol, threads)
+        fake.loading = loading
+        return fake
+
+    monkeypatch.setitem(vars(instructsam_model), 'load_segmenter', load_segmenter)
+    return fake
+
+
+def paint(path: Path, size_wh: tuple[int, int] = (64, 48), color: str = 'red', **save: Any) -> Path:
+    """A dark picture with one block of colour: columns 10 to 29, rows 5 to 19."""
+    image = Image.new('RGB', size_wh)
+    image.paste(color, (10, 5, 30, 20))
+    image.save(path, **save)
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return paint(tmp_path / 'scene.png')
+
+
+def command(*arguments: object) -> int:
+    return main([*map(str, arguments), '--checkpoint', 'weights'])
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_a_picture_gives_a_table_and_an_overlay(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = picture.parent / 'new' / 'overlay.png'
+    assert command(picture, 'the red thing', '--out', out) == 0
+    printed = capsys.readouterr().out
+    for cell in ('the red thing', 'red [box]', '0.90', '10 5 30 20', '300', str(out)):
+        assert cell in printed
+    with Image.open(out) as overlay, Image.open(picture) as original:
+        assert overlay.size == original.size
+        assert (np.asarray(overlay) != np.asarray(original)).any()
+
+
+def test_instructions_share_the_frame_and_get_an_overlay_each(picture: Path, segmenter: ColorSegmenter) -> None:
+    assert command(picture, 'red', 'green', '--out', picture.parent / 'overlay.png') == 0
+    assert sorted(path.name for path in picture.parent.iterdir()) == ['overlay-1.png', 'overlay-2.png', 'scene.png']
+    frames, texts, _ = zip(*segmenter.asked, strict=True)
+    assert texts == ('red', 'green')
+    assert frames[0] is frames[1], 'so that the segmenter encodes it once'
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_nothing_found_is_an_answer(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(picture, 'the green thing') == 0
+    assert 'nothing found' in capsys.readouterr().out
+    assert list(picture.parent.iterdir()) == [picture], 'no overlay without --out'
+
+
+@pytest.mark.usefixtures('segmenter')
+@pytest.mark.parametrize('flag', [['--json'], ['--json', '-']])
+def test_json_has_standard_output_for_itself(
+    picture: Path, capsys: pytest.CaptureFixture[str], flag: list[str]
+) -> None:
+    assert command(picture, 'red', 'green', '--out', picture.parent / 'overlay.png', *flag) == 0
+    captured = capsys.readouterr()
+    content = json.loads(captured.out)
+    assert 'red [box]' in captured.err
+    assert content['checkpoint'] == 'weights'
+    assert content['unreadable'] == []
+    [entry] = content['pictures']
+    assert (entry['image'], entry['size_wh']) == (str(picture), [64, 48])
+    red, green = entry['answers']
+    assert (red['instruction'], red['answer'], red['timings']) == ('red', 'red', {'answer': 0.1})
+    assert red['overlay'] == str(picture.parent / 'overlay-1.png')
+    assert green['instances'] == []
+    [instance] = red['instances']
+    assert (instance['phrase'], instance['score'], instance['pixels']) == ('red [box]', 0.9, 300)
+    assert instance['box_xyxy'] == [10, 5, 30, 20]
+    assert decode_mask(instance['mask'], (48, 64))[5:20, 10:30].all()
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_json_goes_to_a_file(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = picture.parent / 'new' / 'results.json'
+    assert command(picture, 'red', '--json', file) == 0
+    assert 'red [box]' in capsys.readouterr().out
+    assert len(json.loads(file.read_text())['pictures']) == 1
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_pictures_are_turned_upright(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show the rows as columns, from right to left
+    path = paint(tmp_path / 'phone.png', exif=exif)
+    assert command(path, 'red', '--json') == 0
+    [entry] = json.loads(capsys.readouterr().out)['pictures']
+    assert entry['size_wh'] == [48, 64]
+    assert entry['answers'][0]['instances'][0]['box_xyxy'] == [48 - 20, 10, 48 - 5, 30]
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_a_folder_is_done_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    paint(folder / 'a.png')
+    (folder / 'b.png').write_bytes(b'not a picture')
+    (folder / 'c.jpg').write_bytes(paint(folder / 'c.jpg').read_bytes()[:400])
+    paint(folder / 'd.JPG', quality=95, format='JPEG')
+    paint(folder / 'e.png', size_wh=(2, 2))
+    (folder / 'notes.txt').write_text('no picture')
+    assert command(folder, 'red', '--out', out, '--json') == 1
+    captured = capsys.readouterr()
+    content = json.loads(captured.out)
+    assert [Path(entry['image']).name for entry in content['pictures']] == ['a.png', 'd.JPG']
+    assert [Path(entry['image']).name for entry in content['unreadable']] == ['b.png', 'c.jpg', 'e.png']
+    assert sorted(path.name for path in out.iterdir()) == ['a.png', 'd.png']
+    assert f'wrote 2 overlays into {out}' in captured.err
+    assert '3 of 5 pictures could not be segmented' in captured.err
+    for name in ('b.png', 'c.jpg'):
+        assert f'{folder / name}: expected a picture, cannot read it' in captured.err
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_pictures_of_one_name_do_not_share_an_overlay(tmp_path: Path) -> None:
+    folder, out = tmp_path / 'in', tmp_path / 'out'
+    folder.mkdir()
+    for name in ('a.png', 'a.bmp', 'b.png'):
+        paint(folder / name)
+    assert command(folder, 'red', 'green', '--out', out) == 0
+    names = [f'{stem}-{number}.png' for stem in ('a_bmp', 'a_png', 'b') for number in (1, 2)]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_options_reach_the_model(picture: Path, segmenter: ColorSegmenter) -> None:
+    options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--protocol', 'released', '--threads', '3']
+    loading = ['--engine', 'compiled', '--max-pixels', 307200, '--sam3-size', 672, '--quantization', 'int8']
+    assert command(picture, 'red', *options, *loading, '--min-score', 0.3, '--max-instances', 5) == 0
+    assert segmenter.loaded_with == ('weights', 'cuda:1', 'bfloat16', 'released', 3)
+    assert segmenter.loading == {'engine': 'compiled', 'max_pixels': 307200, 'sam3_size': 672, 'quantization': 'int8'}
+    assert segmenter.asked[0][2] == Selection(min_score=0.3, max_instances=5)
+
+
+def no_change(folder: Path) -> None:
+    pass
+
+
+def text_file(folder: Path) -> None:
+    (folder / 'scene.png').write_text('no picture')
+
+
+def deep_picture(folder: Path) -> None:
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(folder / 'scene.png')
+
+
+def empty_folder(folder: Path) -> None:
+    (folder / 'empty').mkdir()
+
+
+@pytest.mark.parametrize(
+    ('prepare', 'arguments', 'message'),
+    [
+        (no_change, ['missing.png', 'red'], 'missing.png: expected a picture or a folder of pictures, found neither'),
+        (text_file, ['scene.png', 'red'], 'scene.png: expected a picture, cannot read it'),
+        (deep_picture, ['scene.png', 'red'], 'expected 8 bits a channel, got a picture of mode I;16'),
+        (empty_folder, ['empty', 'red'], 'empty: expected pictures'),
+        (no_change, ['scene.png', 'red', ' '], 'instruction: expected text'),
+        (no_change, ['scene.png', 'red ' * 2000], 'instruction: expected at most 4096 characters, got 8000'),
+        (no_change, ['scene.png', 'red', '--min-score', '2'], 'min_score: expected 0..1, got 2.0'),
+        (no_change, ['scene.png', 'red', '--max-instances', '0'], 'max_instances: expected at least 1, got 0'),
+        (no_change, ['scene.png', 'red', '--out', 'overlay.gif'], '--out: expected a name that ends in .bmp'),
+        (no_change, ['scene.png', 'red', '--out', 'scene.png'], 'scene.png would be replaced'),
+        (no_change, ['scene.png', 'red', '--out', '.'], 'scene.png would be replaced'),
+        (no_change, ['.', 'red', '--out', '../{name}'], 'scene.png would be replaced'),
+        (no_change, ['.', 'red', '--out', 'scene.png'], 'expected a folder for the overlays of a folder'),
+        (no_change, ['scene.png', 'red', '--json', '.'], '--json: expected a file, got the folder .'),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_before_the_model_is_loaded(
+    picture: Path,
+    segmenter: ColorSegmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    prepare: Callable[[Path], None],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    prepare(picture.parent)
+    before = picture.read_bytes()
+    assert command(*(argument.replace('{name}', picture.parent.name) for argument in arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert captured.err.startswith('instructsam-segment: error: ')
+    assert message in captured.err
+    assert captured.err.count('\n') == 1
+    assert not hasattr(segmenter, 'loaded_with')
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_a_bad_checkpoint_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(picture), 'red', '--checkpoint', 'broken', '--json']) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert captured.err == 'instructsam-segment: error: broken: expected config.json, found none\n'
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_a_picture_the_model_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(paint(tmp_path / 'tiny.png', size_wh=(2, 2)), 'red') == 2
+    assert 'expected at least 4x4, got (2, 2)' in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        'import sys; from instructsam_model.cli.segment import build_parser; '
+        'build_parser().format_help(); sys.exit("torch" in sys.modules)'
+    )
+    path = str(ROOT / 'model')
+    assert subprocess.run([sys.executable, '-c', code], env={'PYTHONPATH': path}, check=False).returncode == 0
+
+
+def test_golden_checkpoint_finds_the_ball(capsys: pytest.CaptureFixture[str]) -> None:
+    [query] = [
+        annotation
+        for entry in json.loads((GOLDEN / 'eval_inst2seg.json').read_text())
+        if entry['image'] == 'images/000.png'
+        for annotation in entry['annotation']
+        if 'red ball' in annotation['text']
+    ]
+    image, checkpoint = GOLDEN / 'images' / '000.png', GOLDEN / 'checkpoint'
+    assert main([str(image), query['text'], '--checkpoint', str(checkpoint), '--device', 'cpu', '--json']) == 0
+    [entry] = json.loads(capsys.readouterr().out)['pictures']
+    [instance] = entry['answers'][0]['instances']
+    assert instance['phrase'] == 'red ball'
+    assert mask_iou(decode_mask(instance['mask']), decode_mask(query['mask'][0])) > 0.5

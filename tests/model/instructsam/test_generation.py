@@ -1,0 +1,217 @@
+"""Writing answers: what ends them, what becomes a phrase, and what a second instruction on the same picture costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
+from instructsam_model.instructsam.inference_mode import get_protocol
+from instructsam_model.instructsam.prompt_lookup import PromptLookup
+from instructsam_model.instructsam.random_weights import ScriptedEngine
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.masks import mask_iou
+
+QUESTION = "Please segment 'red box'."
+
+
+Script = Callable[[Sequence[int]], None]
+
+
+@pytest.fixture
+def answer_with(segmenter: InstructSAMSegmenter) -> Iterator[Script]:
+    """Make the model write given tokens."""
+    engine = segmenter.engine
+
+    def script(ids: Sequence[int]) -> None:
+        segmenter.engine = ScriptedEngine(engine, ids)
+
+    yield script
+    segmenter.engine = engine
+
+
+def test_several_phrases_get_slots_each(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    prediction = segmenter.predict(frames[4], Instruction("Please segment 'green ball and red box'."))
+    assert prediction.phrases == ('green ball', 'red box')
+    assert prediction.mask_logits.shape[:2] == prediction.scores.shape == (2, segmenter.network.config.num_queries)
+
+
+def test_answer_without_a_phrase_is_no_target(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    answer_with([*segmenter.preprocessor.text('red'), 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrases == ()
+    assert prediction.mask_logits.shape == (0, 4, 64, 64)
+    assert prediction.answer.endswith('red<|im_end|>')
+    assert segmenter.segment(frames[0], Instruction(QUESTION)).instances == ()
+
+
+def test_phrase_without_a_word_is_left_out(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    tokens = segmenter.network.config.tokens
+    ball = segmenter.preprocessor.text('ball')
+    answer_with([tokens.ref_start, tokens.ref_end, tokens.ref_start, *ball, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrases == ('ball',)
+    assert prediction.mask_logits.isfinite().all()
+
+
+def test_endless_answer_is_cut(segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script) -> None:
+    answer_with(segmenter.preprocessor.text('box'))
+    assert segmenter.predict(frames[0], Instruction(QUESTION)).answer.count('box') == segmenter.max_new_tokens // len(
+        segmenter.preprocessor.text('box')
+    )
+
+
+def test_endless_phrase_conditions_on_its_first_tokens(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
+    tokens = segmenter.network.config.tokens
+    answer_with([tokens.ref_start, *segmenter.preprocessor.text('red ') * 40, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    assert prediction.phrase_embeds.shape[1] == 32
+    assert prediction.mask_logits.isfinite().all()
+
+
+def test_instructions_on_one_frame_share_its_encoding(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], golden: dict[str, Any]
+) -> None:
+    """No vision encoder runs for the second instruction, and no answer depends on those before it."""
+    calls: list[str] = []
+    hooks = [
+        segmenter.network.model.visual.register_forward_hook(lambda *_: calls.append('qwen')),
+        segmenter.network.model.grounding_model.model.vision_encoder.backbone.register_forward_hook(
+            lambda *_: calls.append('sam3')
+        ),
+    ]
+    texts = [entry['instruction'] for entry in golden['generate']]
+    frame = Frame(frames[1].image_rgb)
+    try:
+        shared = [segmenter.predict(frame, Instruction(text)) for text in texts]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert sorted(calls) == ['qwen', 'sam3']
+    for text, prediction in zip(texts, shared, strict=True):
+        alone = segmenter.predict(Frame(frames[1].image_rgb), Instruction(text))
+        assert alone.answer == prediction.answer
+        assert torch.equal(alone.mask_logits, prediction.mask_logits)
+
+
+@pytest.fixture
+def passes(segmenter: InstructSAMSegmenter) -> Iterator[list[int]]:
+    """One entry for each pass of the language model."""
+    count: list[int] = []
+    handle = segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
+    yield count
+    handle.remove()
+
+
+@pytest.mark.parametrize(
+    ('phrase', 'expected'),
+    [
+        ('red box left of the box', 1),  # foreseen whole
+        ('red box', 2),  # the phrase ends sooner: the end of the answer is proposed behind it
+        ('green box left of the box', 4),  # foreseen in part: what follows "box" is copied
+    ],
+)
+def test_words_of_the_instruction_are_proposed(
+    segmenter: InstructSAMSegmenter,
+    frames: list[Frame],
+    answer_with: Script,
+    passes: list[int],
+    phrase: str,
+    expected: int,
+) -> None:
+    tokens, words = segmenter.network.config.tokens, segmenter.preprocessor.text(phrase)
+    answer_with([tokens.ref_start, *words, tokens.ref_end, 431])
+    prediction = segmenter.predict(frames[0], Instruction('Please segment the red box left of the box.'))
+    assert prediction.phrases == (phrase,)
+    assert prediction.answer.endswith(f'{phrase}<|object_ref_end|><|mask_start|>[SEG]<|mask_end|><|im_end|>')
+    assert len(passes) == expected
+
+
+@pytest.mark.parametrize('protocol', ['trained', 'released'])
+def test_proposals_save_passes_and_change_nothing(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
+    count: list[int] = []
+    segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
+    saved = 0
+    for entry in golden['generate']:
+        for frame in frames[:4]:
+            count.clear()
+            guessed, passes = segmenter.predict(frame, Instruction(entry['instruction'])), len(count)
+            with monkeypatch.context() as patch:
+                patch.setattr(PromptLookup, 'propose', lambda *_: ())
+                written = segmenter.predict(frame, Instruction(entry['instruction']))
+            assert (guessed.answer, guessed.phrases) == (written.answer, written.phrases)
+            torch.testing.assert_close(guessed.mask_logits, written.mask_logits, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(guessed.score_logits, written.score_logits, rtol=1e-4, atol=1e-3)
+            assert passes <= len(count) - passes
+            saved += len(count) - 2 * passes
+    assert saved > 0
+
+
+@pytest.mark.parametrize('protocol', ['trained', 'released'])
+def test_a_draft_saves_passes_and_changes_nothing(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
+) -> None:
+    """The drafts are the answers to another picture: some stand, some stand in part."""
+    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
+    reusing = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol, reuse_answers=True)
+    passes: list[int] = []
+    reusing.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
+    stood = fell = 0
+    for entry in golden['generate']:
+        instruction = Instruction(entry['instruction'])
+        for frame in frames[:4]:
+            passes.clear()
+            draft = reusing._memory.draft((frame.frame_id, instruction.text))
+            ours, theirs = reusing.predict(frame, instruction), fresh.predict(frame, instruction)
+            assert (ours.answer, ours.phrases) == (theirs.answer, theirs.phrases)
+            torch.testing.assert_close(ours.mask_logits, theirs.mask_logits, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(ours.score_logits, theirs.score_logits, rtol=1e-4, atol=1e-3)
+            if not draft:
+                continue
+            if draft == reusing._memory.draft((frame.frame_id, instruction.text)):
+                assert len(passes) == 1  # for the picture, the instruction and the answer
+                stood += 1
+            else:
+                fell += 1
+    assert stood
+    assert fell
+
+
+def test_while_the_picture_is_steady_the_language_model_rests(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any]
+) -> None:
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', steady_frames=2)
+    passes: list[int] = []
+    segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
+    instruction = Instruction(golden['generate'][0]['instruction'])
+    noise = np.random.default_rng(0).integers(-4, 5, (5, *frames[0].image_rgb.shape))
+    noisy = [Frame((frames[0].image_rgb + each).clip(0, 255).astype(np.uint8)) for each in noise]
+    read = []
+    for frame in [*noisy, frames[1]]:
+        passes.clear()
+        segmenter.segment(frame, instruction)
+        read.append(bool(passes))
+    assert read == [True, False, False, True, False, True]
+    first, reused = (segmenter.predict(frame, instruction) for frame in noisy[:2])
+    assert reused.phrases == first.phrases
+    exact = load_segmenter(checkpoint, device='cpu', dtype='float32').predict(noisy[1], instruction)
+    assert mask_iou(reused.mask_logits[0, 0].numpy() > 0, exact.mask_logits[0, 0].numpy() > 0) > 0.9
+
+
+def test_unknown_protocol_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="expected one of trained, released, got 'fast'"):
+        get_protocol('fast')

@@ -1,0 +1,79 @@
+"""From slots to instances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from instructsam_model import Selection
+from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.postprocess import MASKS_AT_ONCE, select_instances
+
+FAR = 50.0
+
+
+def prediction(scores: list[list[float]], mask_logits: torch.Tensor | None = None) -> Prediction:
+    """P phrases with K slots; by default slot i is a 2x2 square at row 0, column 2i of an 8x(2PK) grid."""
+    count, queries = len(scores), len(scores[0])
+    if mask_logits is None:
+        mask_logits = torch.full((count * queries, 8, 2 * count * queries), -FAR)
+        for slot in range(count * queries):
+            mask_logits[slot, :2, 2 * slot : 2 * slot + 2] = FAR
+        mask_logits = mask_logits.unflatten(0, (count, queries))
+    nothing = torch.zeros(0)
+    logits = torch.tensor(scores, dtype=torch.float64).logit().float()
+    phrases = tuple(f'phrase {index}' for index in range(count))
+    return Prediction(mask_logits, logits, *[nothing] * 5, phrases)
+
+
+def test_best_first_with_the_phrase_each_answers() -> None:
+    instances = select_instances(prediction([[0.6, 0.1], [0.2, 0.9]]), (8, 8), Selection(min_score=0.5))
+    assert [instance.label for instance in instances] == ['phrase 1', 'phrase 0']
+    assert [instance.score for instance in instances] == pytest.approx([0.9, 0.6])
+    assert [instance.box_xyxy.tolist() for instance in instances] == [[6, 0, 8, 2], [0, 0, 2, 2]]
+
+
+def test_score_must_be_above_the_threshold() -> None:
+    assert len(select_instances(prediction([[0.5, 0.51]]), (4, 8), Selection(min_score=0.5))) == 1
+
+
+def test_at_most_so_many() -> None:
+    scores = [[0.9 - 0.01 * slot for slot in range(3 * MASKS_AT_ONCE)]]
+    instances = select_instances(prediction(scores), (6 * MASKS_AT_ONCE, 8), Selection(max_instances=MASKS_AT_ONCE + 3))
+    assert [instance.score for instance in instances] == pytest.approx(scores[0][: MASKS_AT_ONCE + 3])
+
+
+def test_slot_without_a_pixel_is_left_out() -> None:
+    assert select_instances(prediction([[0.9]], torch.full((1, 1, 4, 4), -FAR)), (8, 8), Selection()) == ()
+
+
+def test_no_phrase_no_instance() -> None:
+    empty = prediction([[0.9]])
+    none = Prediction(*(tensor[:0] for tensor in (empty.mask_logits, empty.score_logits)), *[torch.zeros(0)] * 5)
+    assert select_instances(none, (8, 8), Selection()) == ()
+
+
+@pytest.mark.parametrize(('threshold', 'columns'), [(0.0, 4), (0.25, 3), (0.5, 2), (0.9, 1), (1.0, 0)])
+def test_mask_threshold_is_a_probability(threshold: float, columns: int) -> None:
+    logits = torch.tensor([0.95, 0.6, 0.3, 0.1]).logit().expand(1, 1, 4, 4)
+    instances = select_instances(prediction([[0.9]], logits), (4, 4), Selection(mask_threshold=threshold))
+    assert sum(int(instance.mask[0].sum()) for instance in instances) == columns
+
+
+def test_masks_are_resized_as_logits() -> None:
+    """Bilinear between +1 and -3: the border lies a quarter of the way, not in the middle as for binary masks."""
+    logits = torch.tensor([[1.0, -3.0]]).expand(1, 1, 2, 2)
+    (instance,) = select_instances(prediction([[0.9]], logits), (400, 2), Selection())
+    assert abs(int(instance.mask[0].sum()) - 150) <= 1
+    assert instance.mask.dtype == np.bool_
+
+
+def test_masks_of_half_precision_are_resized_in_full_precision() -> None:
+    """Between 2.0 and 2.5, bfloat16 has 32 steps; the border of probability 0.9 lies between two of them."""
+    logits = torch.tensor([[2.5, 2.0]]).expand(1, 1, 2, 2)
+    masks = [
+        select_instances(prediction([[0.9]], each), (8000, 2), Selection(mask_threshold=0.9))[0].mask
+        for each in (logits, logits.bfloat16())
+    ]
+    assert np.array_equal(*masks)

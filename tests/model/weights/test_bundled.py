@@ -1,0 +1,57 @@
+"""The checkpoint inside the package: used where none is named, and said so."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from instructsam_model import CheckpointError, Frame, Instruction, Selection, load_segmenter
+from instructsam_model.image_io import read_picture
+from instructsam_model.masks import decode_rle, mask_iou
+from instructsam_model.runtime.precision import best_of_cpu
+from instructsam_model.weights import bundled
+from tests.support import GOLDEN
+
+TABLES = GOLDEN / 'tabletop'
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
+    """Another checkpoint in the place of the embedded one."""
+    monkeypatch.setattr(bundled, 'FOLDER', checkpoint)
+    return checkpoint
+
+
+def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, 'instructsam_model'):
+        segmenter = load_segmenter(device='cpu')
+        assert caplog.messages == [bundled.NOTE]
+        load_segmenter(folder, device='cpu')
+        assert len(caplog.messages) == 1
+    assert segmenter.network.dtype == best_of_cpu()[0]
+    assert load_segmenter(device='cpu', dtype='float16').network.dtype == torch.float16
+
+
+def test_without_one_a_checkpoint_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bundled, 'FOLDER', tmp_path / 'nowhere')
+    with pytest.raises(CheckpointError, match='none inside: expected a folder or a hub id'):
+        load_segmenter(device='cpu')
+
+
+@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this package was made without a checkpoint inside')
+def test_it_finds_what_instructions_mean_on_tables() -> None:
+    """Two scenes of the simulator's test split, in wordings of that split, and questions that it answers well."""
+    assert sum(file.stat().st_size for file in bundled.FOLDER.rglob('*')) < 40e6
+    segmenter = load_segmenter(device='cpu')
+    for question in json.loads((TABLES / 'questions.json').read_text()):
+        frame = Frame(read_picture(TABLES / question['image']))
+        found = segmenter.segment(frame, Instruction(question['instruction']), Selection(min_score=0.3)).instances
+        assert found, question['instruction']
+        truth = np.any([decode_rle(rle) for rle in question['masks']], axis=0)
+        ours = np.any([instance.mask for instance in found], axis=0)
+        assert mask_iou(ours, truth) > 0.6, question['instruction']
