@@ -89,19 +89,19 @@ bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve m
 	-timeout 300 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
 		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
 	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
-	-timeout 75 $(BIN)/python -m instructsam_training.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
+	-timeout 75 $(BIN)/python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
 	-timeout 180 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
-		-m instructsam_training.train training/configs/tabletop.yaml
+		-m instructsam_training.cli.train training/configs/tabletop.yaml
 	rm -rf runs/tabletop/embedded
-	$(BIN)/python -m instructsam_training.publish runs/tabletop/whole-6/merged --out runs/tabletop/embedded
+	$(BIN)/python -m instructsam_training.cli.publish runs/tabletop/whole-6/merged --out runs/tabletop/embedded
 
 runs/tabletop/start/config.json: data/tabletop/written
 	rm -rf runs/tabletop/start
-	$(BIN)/python -m instructsam_training.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
+	$(BIN)/python -m instructsam_training.tabletop.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
 
 data/tabletop/written: .venv/installed
 	$(BIN)/instructsam-tabletop data/tabletop --scenes 5000 --questions 12 --names 10 --captions 14 --shard 500 --workers 2
@@ -119,13 +119,13 @@ ABLATED := runs/tabletop-ablations
 tabletop-ablations: .venv/installed ## the paper's ablations in small, after tabletop-train: half an hour, goes on where it was stopped
 	set -e; for name in $(ABLATIONS); do \
 		OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \
-			-m instructsam_training.train training/configs/tabletop-ablations/$$name.yaml; \
+			-m instructsam_training.cli.train training/configs/tabletop-ablations/$$name.yaml; \
 		$(BIN)/instructsam-eval tabletop --data data/tabletop-test --device cpu --limit 400 \
 			--checkpoint $(ABLATED)/$$name/whole/merged --out $(ABLATED)/$$name/evaluation; \
 	done
 
 tabletop-report: .venv/installed ## docs/tabletop.md, from what tabletop-eval and tabletop-ablations found
-	$(BIN)/python -m instructsam_training.tabletop_report --shuffled evaluation/tabletop-shuffled --machine '$(MACHINE)' \
+	$(BIN)/python -m instructsam_training.tabletop.report --shuffled evaluation/tabletop-shuffled --machine '$(MACHINE)' \
 		$(foreach name,$(ABLATIONS),$(addprefix --ablation=$(name)=,$(wildcard $(ABLATED)/$(name)/evaluation)))
 
 report-picture: ## REPORT=.../report.html, or that of tabletop-eval, as report.png beside it; needs Chromium or Chrome

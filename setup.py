@@ -171,12 +171,12 @@ def packages() -> dict[str, str]:
 WHEELS_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
 COMMANDS = [
     'instructsam-bench = instructsam_model.bench.__main__:main',
-    'instructsam-convert = instructsam_training.convert:main',
+    'instructsam-convert = instructsam_training.cli.convert:main',
     'instructsam-demo = instructsam_model.cli.demo:main',
-    'instructsam-eval = instructsam_training.evaluation.__main__:main',
+    'instructsam-eval = instructsam_training.cli.evaluate:main',
     'instructsam-segment = instructsam_model.cli.segment:main',
-    'instructsam-tabletop = instructsam_training.tabletop.write:main',
-    'instructsam-train = instructsam_training.train:main',
+    'instructsam-tabletop = instructsam_training.tabletop.export.write:main',
+    'instructsam-train = instructsam_training.cli.train:main',
 ]
 ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main', 'instructsam-view = instructsam_ros.view:main']
 

@@ -35,9 +35,9 @@ from instructsam_ros.moments import Moments
 from instructsam_ros.peer import PeerError
 from instructsam_ros.planner import Planner
 from instructsam_ros.session import add_arguments, open_session, run_session, summarise_times
-from instructsam_training.tabletop.headless import RenderError
-from instructsam_training.tabletop.questions import questions
-from instructsam_training.tabletop.sampling import sample_scene
+from instructsam_training.tabletop.language.questions import questions
+from instructsam_training.tabletop.render.headless import RenderError
+from instructsam_training.tabletop.scene.sampling import sample_scene
 
 SIZE_WH = (320, 240)
 RATE_HZ = 5.0
@@ -64,7 +64,7 @@ def choose_questions(count: int, each: int, seed: int) -> list[Question]:
         PeerError: MuJoCo is missing, or nothing can be drawn here.
     """
     try:
-        from instructsam_training.tabletop.render import Renderer
+        from instructsam_training.tabletop.render.render import Renderer
 
         renderer = Renderer(SIZE_WH)
     except (ImportError, RenderError) as error:

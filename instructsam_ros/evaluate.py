@@ -21,9 +21,9 @@ from instructsam_ros.peer import PeerError
 from instructsam_ros.processes import Child, ChildError
 from instructsam_ros.remote_segmenter import RemoteSegmenter
 from instructsam_ros.session import add_timeouts, run_session
-from instructsam_training.evaluation import agreement
-from instructsam_training.evaluation.arguments import build_parser
+from instructsam_training.cli.evaluate_arguments import build_parser
 from instructsam_training.evaluation.evaluate import IMPOSSIBLE, folder_of, run_command
+from instructsam_training.evaluation.report import compare_predictions as agreement
 
 COMMAND = 'python -m instructsam_ros.evaluate'
 

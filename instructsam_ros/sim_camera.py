@@ -32,13 +32,13 @@ from instructsam_ros.depth import UNITS_M, make_depth
 from instructsam_ros.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.markers import make_box_marker
 from instructsam_ros.running import run
-from instructsam_training.tabletop.facts import View
-from instructsam_training.tabletop.headless import RenderError
-from instructsam_training.tabletop.sampling import sample_scene
+from instructsam_training.tabletop.render.headless import RenderError
+from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.sampling import sample_scene
 
 if TYPE_CHECKING:
-    from instructsam_training.tabletop.render import Renderer
-    from instructsam_training.tabletop.scene import Scene
+    from instructsam_training.tabletop.render.render import Renderer
+    from instructsam_training.tabletop.scene.scene import Scene
 
 LOG_PERIOD_S = 5.0
 
@@ -207,7 +207,7 @@ _scene = lru_cache(maxsize=1)(sample_scene)
 def _open_renderer(size_wh: tuple[int, int]) -> Renderer:
     """Make a renderer, which belongs to the thread that makes it."""
     try:
-        from instructsam_training.tabletop.render import Renderer
+        from instructsam_training.tabletop.render.render import Renderer
 
         return Renderer(size_wh)
     except ImportError as error:

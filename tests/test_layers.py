@@ -96,7 +96,7 @@ def test_commands_load_neither_torch_nor_mujoco_before_they_need_them(module: st
 
 def test_drawing_needs_no_torch() -> None:
     pytest.importorskip('mujoco', reason='the extra sim is not installed')
-    assert matching(f'{LEARNING}|{ROS}', modules_after_import('instructsam_training.tabletop.render')) == set()
+    assert matching(f'{LEARNING}|{ROS}', modules_after_import('instructsam_training.tabletop.render.render')) == set()
 
 
 def test_types_of_the_model_load_without_torch() -> None:

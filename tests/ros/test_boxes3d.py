@@ -103,7 +103,7 @@ def test_support_is_the_level_that_most_of_what_is_around_has():
 def views() -> Iterator[list]:
     """Simulated tables, and what is known about them."""
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
-    from instructsam_training.tabletop.sampling import sample_scene
+    from instructsam_training.tabletop.scene.sampling import sample_scene
     from tests.support.rendering import open_renderer
 
     with open_renderer() as renderer:

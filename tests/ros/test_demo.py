@@ -24,9 +24,9 @@ from instructsam_ros.demo import choose_questions, make_table, summarise, write_
 from instructsam_ros.judgement import BoxError, Question, Result, judge
 from instructsam_ros.moments import Moment
 from instructsam_ros.peer import PeerError
-from instructsam_training.tabletop.headless import RenderError
-from instructsam_training.tabletop.render import Renderer
-from instructsam_training.tabletop.sampling import sample_scene
+from instructsam_training.tabletop.render.headless import RenderError
+from instructsam_training.tabletop.render.render import Renderer
+from instructsam_training.tabletop.scene.sampling import sample_scene
 
 CHECKPOINT = ROOT / 'tests' / 'golden' / 'checkpoint'
 MASK = np.ones((40, 60), dtype=np.bool_)
@@ -108,7 +108,7 @@ def test_instructions_are_of_many_kinds_about_scenes_that_training_has_not():
 
 
 def test_says_what_to_install_where_mujoco_is_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, 'instructsam_training.tabletop.render')
+    monkeypatch.delitem(sys.modules, 'instructsam_training.tabletop.render.render')
     monkeypatch.setitem(sys.modules, 'mujoco', None)
     with pytest.raises(PeerError, match=r'cannot be drawn .* extra sim'):
         choose_questions(1, 1, seed=0)

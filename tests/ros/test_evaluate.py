@@ -67,7 +67,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an evaluation without the node."""
     out = tmp_path_factory.mktemp('offline')
-    finished = run(*command('instructsam_training.evaluation', data, out))
+    finished = run(*command('instructsam_training.cli.evaluate', data, out))
     assert finished.returncode == 0, finished.stderr
     return out
 

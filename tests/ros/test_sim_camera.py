@@ -23,9 +23,9 @@ from instructsam_ros.depth import read_depth
 from instructsam_ros.geometry import project
 from instructsam_ros.moments import Moment, Moments
 from instructsam_ros.sim_camera import SimCamera
-from instructsam_training.tabletop.facts import View
-from instructsam_training.tabletop.render import Renderer
-from instructsam_training.tabletop.sampling import sample_scene
+from instructsam_training.tabletop.render.render import Renderer
+from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.sampling import sample_scene
 from tests.support.graph import Graph
 from tests.support.policy import allowed
 from tests.support.rendering import open_renderer
@@ -171,7 +171,7 @@ def test_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, parameters: 
 
 
 def test_says_what_to_install_where_mujoco_is_missing(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, 'instructsam_training.tabletop.render')
+    monkeypatch.delitem(sys.modules, 'instructsam_training.tabletop.render.render')
     monkeypatch.setitem(sys.modules, 'mujoco', None)
     with pytest.raises(ConfigError, match=r'draws with MuJoCo, which is not here .* extra sim'):
         start(graph)

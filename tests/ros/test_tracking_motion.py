@@ -13,9 +13,9 @@ pytest.importorskip('mujoco')
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
 from instructsam_ros.tracking import Tracker
-from instructsam_training.tabletop.render import Renderer
-from instructsam_training.tabletop.sampling import sample_scene
-from instructsam_training.tabletop.scene import Scene
+from instructsam_training.tabletop.render.render import Renderer
+from instructsam_training.tabletop.scene.sampling import sample_scene
+from instructsam_training.tabletop.scene.scene import Scene
 from tests.support.rendering import open_renderer
 
 FRAMES, RATE_HZ = 60, 5.0

@@ -14,9 +14,9 @@ from instructsam_ros.tracking import Tracker
 
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
-from instructsam_training.tabletop.facts import View
-from instructsam_training.tabletop.render import Renderer
-from instructsam_training.tabletop.sampling import sample_scene
+from instructsam_training.tabletop.render.render import Renderer
+from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.sampling import sample_scene
 from tests.support.rendering import open_renderer
 
 RATE_HZ = 10.0

@@ -7,8 +7,8 @@ from math import prod, sqrt
 
 import numpy as np
 
-from instructsam_training.tabletop.catalogue import CATALOGUE
-from instructsam_training.tabletop.facts import Thing, View
+from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.ground_truth import Thing, View
 
 SIZE_WH = (320, 240)
 INTRINSICS = np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]])

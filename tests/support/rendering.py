@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from instructsam_training.tabletop.headless import RenderError
-from instructsam_training.tabletop.render import Renderer
+from instructsam_training.tabletop.render.headless import RenderError
+from instructsam_training.tabletop.render.render import Renderer
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from instructsam_training.journal import read_lines
+from instructsam_training.engine.metrics_logger import read_lines
 from tests.support import ROOT
 
 GOLDEN = ROOT / 'tests' / 'golden'
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
-COMMAND = [sys.executable, '-m', 'instructsam_training.train']
+COMMAND = [sys.executable, '-m', 'instructsam_training.cli.train']
 STAGE = {
     'name': 'one',
     'data': {'files': ['train'], 'folder': str(GOLDEN), 'max_pixels': 65536, 'workers': 0},

@@ -9,8 +9,8 @@ import torch
 
 from instructsam_model import load_segmenter
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_training.config_file import read_config
-from instructsam_training.loop import train
+from instructsam_training.config.config_file import read_config
+from instructsam_training.engine.loop import train
 from tests.support.small_run import GOLDEN, write_run
 
 

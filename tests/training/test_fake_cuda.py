@@ -19,14 +19,21 @@ from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recor
 from instructsam_model.image_io import read_picture
 from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
 from instructsam_model.instructsam.preprocess import read_preprocessor
-from instructsam_training import batch as batching
-from instructsam_training import terms
-from instructsam_training.batch import Batch, ExampleBuilder, collate
-from instructsam_training.config import DataConfig, LoraConfig, RatesConfig, StageConfig, StartConfig, TrainConfig
-from instructsam_training.conversation import ConversationOptions, Span, Turn
-from instructsam_training.loss_options import PRESETS, LossOptions
-from instructsam_training.targets import PhraseTarget
-from instructsam_training.throughput import make_step
+from instructsam_training.cli.throughput import make_step
+from instructsam_training.config.loss_options import PRESETS, LossOptions
+from instructsam_training.config.options import (
+    DataConfig,
+    LoraConfig,
+    RatesConfig,
+    StageConfig,
+    StartConfig,
+    TrainConfig,
+)
+from instructsam_training.data import batch as batching
+from instructsam_training.data.batch import Batch, ExampleBuilder, collate
+from instructsam_training.data.conversation import ConversationOptions, Span, Turn
+from instructsam_training.data.targets import PhraseTarget
+from instructsam_training.losses import terms
 from tests.support.small_run import GOLDEN
 
 ALL_TERMS = LossOptions(corners=1.0, giou=1.0, region=1.0, place=1.0)
@@ -40,7 +47,7 @@ STAGES = {
 }
 KERNELS = {'whole': 3100, 'llm': 510, 'sam3': 2940, 'names': 2240, 'places': 1120}
 """Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
-WAITS = {'instructsam_training/matching.py', 'instructsam_training/step.py'}
+WAITS = {'instructsam_training/losses/matcher.py', 'instructsam_training/engine/step.py'}
 """Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
 
 
@@ -95,7 +102,7 @@ def waits(recording: Recording) -> list[str]:
 def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
     recording = record(stage, independent=name == 'whole')
     slots = stage.part not in ('llm', 'places')
-    allowed = WAITS if slots else {'instructsam_training/step.py'}
+    allowed = WAITS if slots else {'instructsam_training/engine/step.py'}
     assert waits(recording) == sorted(allowed), '\n'.join(map(str, recording.host_waits))
     assert recording.launches <= KERNELS[name]
 
@@ -108,7 +115,7 @@ def test_kernels_an_image_fall_with_the_images_of_a_micro_batch() -> None:
 
 def test_what_stays_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, 'HOST', (*batching.HOST, 'phrase_mask'))
-    with pytest.raises(MixedDevicesError, match=r'instructsam_model/network\.py:\d+'):
+    with pytest.raises(MixedDevicesError, match=r'instructsam_model/instructsam/network\.py:\d+'):
         take_step(STAGES['names'])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instructsam_training.sample import SkipReport
+from instructsam_training.data.sample import SkipReport
 
 Save = Callable[[str, Any], Path]
 

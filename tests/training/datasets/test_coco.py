@@ -11,8 +11,8 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.coco import read_categories
-from instructsam_training.sample import Sample, SkipReport
 
 LEFT, RIGHT = [0, 0, 2, 0, 2, 4, 0, 4], [4, 0, 6, 0, 6, 4, 4, 4]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from instructsam_model.masks import decode_rle, encode_rle
+from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.coco import read_categories
-from instructsam_training.sample import SkipReport
 
 LEFT = [0, 0, 2, 0, 2, 4, 0, 4]
 PART = np.zeros((4, 6), dtype=bool)

@@ -10,8 +10,8 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import encode_rle
+from instructsam_training.data.sample import Annotation, Sample, SampleError, SkipReport, clean_phrase, named
 from instructsam_training.datasets import SOURCES
-from instructsam_training.sample import Annotation, Sample, SampleError, SkipReport, clean_phrase, named
 
 
 @pytest.mark.parametrize('name', SOURCES)

@@ -13,13 +13,13 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
+from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.inst2seg import (
     read_grefcoco_eval,
     read_inst2seg,
     read_reasonseg_eval,
     read_roborefit_eval,
 )
-from instructsam_training.sample import SkipReport
 from tests.support import GOLDEN
 
 LEFT = np.zeros((4, 6), dtype=bool)

@@ -12,8 +12,8 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.reasonseg import IGNORE, TARGET, draw, read_reasonseg
-from instructsam_training.sample import Sample, SkipReport
 
 SQUARE = [[2, 2], [7, 2], [7, 7], [2, 7]]
 

@@ -14,10 +14,10 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
+from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.grefcoco import read_grefcoco
-from instructsam_training.datasets.plain_pickle import load_plain_pickle
+from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
 from instructsam_training.datasets.refer import in_split, read_refer
-from instructsam_training.sample import SkipReport
 
 PICTURES = 'images/mscoco/images/train2014'
 IMAGES = [

@@ -12,8 +12,8 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.roborefit import normalise_question, read_depth, read_roborefit
-from instructsam_training.sample import Sample, SkipReport
 
 NAMES = ('roborefit_{}.json', 'refindoor_{}_with_scene.json')
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.evaluation.answer import Answer
-from instructsam_training.evaluation.question import Question
+from instructsam_training.evaluation.prediction import Answer
+from instructsam_training.evaluation.query import Question
 
 SIZE_HW = (1, 100)
 

@@ -12,9 +12,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.answer import Answer
 from instructsam_training.evaluation.coco_ap import coco_average_precision
-from instructsam_training.evaluation.question import Question
+from instructsam_training.evaluation.prediction import Answer
+from instructsam_training.evaluation.query import Question
 from tests.support import GOLDEN
 
 GOLDEN = GOLDEN / 'metrics.json'

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.evaluation.__main__ import main
+from instructsam_training.cli.evaluate import main
 
 Save, Paint = Callable[[str, Any], Path], Callable[..., Path]
 SIZE_HW = (10, 20)

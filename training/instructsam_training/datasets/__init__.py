@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.coco import read_categories
 from instructsam_training.datasets.grefcoco import read_grefcoco
 from instructsam_training.datasets.inst2seg import (
@@ -20,12 +21,11 @@ from instructsam_training.datasets.inst2seg import (
     read_reasonseg_eval,
     read_roborefit_eval,
 )
-from instructsam_training.datasets.mixture import published_files
-from instructsam_training.datasets.published import read_published
+from instructsam_training.datasets.io.mixture import published_files
+from instructsam_training.datasets.io.published import read_published
 from instructsam_training.datasets.reasonseg import read_reasonseg
 from instructsam_training.datasets.refer import read_refer
 from instructsam_training.datasets.roborefit import read_roborefit
-from instructsam_training.sample import Sample, SkipReport
 
 
 class Reader(Protocol):

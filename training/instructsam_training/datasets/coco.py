@@ -14,9 +14,9 @@ from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.datasets.files import checked_size, load_json, tables, text_of
-from instructsam_training.datasets.segmentation import box_rle, instance_rle
-from instructsam_training.sample import Annotation, Sample, SkipReport, clean_phrase, named
+from instructsam_training.data.sample import Annotation, Sample, SkipReport, clean_phrase, named
+from instructsam_training.datasets.io.files import checked_size, load_json, tables, text_of
+from instructsam_training.datasets.io.segmentation import box_rle, instance_rle
 
 SENSE = re.compile(r'_\([^)]*\)')
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from instructsam_training.datasets.files import find
+from instructsam_training.data.sample import Sample, SkipReport
+from instructsam_training.datasets.io.files import find
 from instructsam_training.datasets.refer import COCO_FOLDERS, load_references, samples_of
-from instructsam_training.sample import Sample, SkipReport
 
 
 def read_grefcoco(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:

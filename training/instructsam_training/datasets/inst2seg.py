@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.masks import Rle, to_rle
-from instructsam_training.datasets.files import checked_size, find, load_list, picture_size, text_of
-from instructsam_training.datasets.segmentation import instance_rle, is_empty
-from instructsam_training.sample import Annotation, Kind, Sample, SkipReport, named
+from instructsam_training.data.sample import Annotation, Kind, Sample, SkipReport, named
+from instructsam_training.datasets.io.files import checked_size, find, load_list, picture_size, text_of
+from instructsam_training.datasets.io.segmentation import instance_rle, is_empty
 
 NO_ANSWER = 'target'
 COCO_FOLDERS = ('train2017', 'val2017')

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.datasets.files import find, load_list, picture_size, text_of
-from instructsam_training.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.datasets.io.files import find, load_list, picture_size, text_of
 
 SPLITS = ('train', 'val', 'test')
 TARGET, IGNORE = 1, 255

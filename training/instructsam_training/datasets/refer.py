@@ -16,10 +16,10 @@ from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.datasets.files import checked_list, checked_size, find, load_json, tables, text_of
-from instructsam_training.datasets.plain_pickle import load_plain_pickle
-from instructsam_training.datasets.segmentation import instance_rle
-from instructsam_training.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.datasets.io.files import checked_list, checked_size, find, load_json, tables, text_of
+from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
+from instructsam_training.datasets.io.segmentation import instance_rle
 
 SPLITS = ('train', 'val', 'test', 'testA', 'testB', 'testC')
 COCO_FOLDERS = ('images/mscoco/images/train2014', 'images/train2014', 'train2014')

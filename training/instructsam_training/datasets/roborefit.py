@@ -20,9 +20,9 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.datasets.files import find, load_list, picture_size, text_of
-from instructsam_training.datasets.segmentation import clip_box, is_empty
-from instructsam_training.sample import Annotation, Sample, SkipReport, clean_phrase
+from instructsam_training.data.sample import Annotation, Sample, SkipReport, clean_phrase
+from instructsam_training.datasets.io.files import find, load_list, picture_size, text_of
+from instructsam_training.datasets.io.segmentation import clip_box, is_empty
 
 SPLITS = ('train', 'testA', 'testB')
 FOLDER = 'final_dataset'

@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from instructsam_training.evaluation.answer import Answer
-from instructsam_training.evaluation.question import Question
+from instructsam_training.evaluation.prediction import Answer
+from instructsam_training.evaluation.query import Question
 
 
 def coco_average_precision(pairs: Iterable[tuple[Question, Answer]]) -> dict[str, float | None]:

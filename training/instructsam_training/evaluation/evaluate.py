@@ -14,15 +14,15 @@ from rich.console import Console
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.instructsam.load_options import load_options
-from instructsam_training.evaluation.answer import Answer, read_answers
-from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
-from instructsam_training.evaluation.page import write_page
-from instructsam_training.evaluation.predictions import read_predictions, write_questions
-from instructsam_training.evaluation.prompts import plain
-from instructsam_training.evaluation.question import Question, phrased, with_others_texts
-from instructsam_training.evaluation.report import Setting, make_report, speed_of, write_json
-from instructsam_training.evaluation.table import report_tables, speed_line
-from instructsam_training.sample import SkipReport
+from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS, Benchmark
+from instructsam_training.evaluation.benchmarks.prompts import plain
+from instructsam_training.evaluation.external_predictions import read_predictions, write_questions
+from instructsam_training.evaluation.prediction import Answer, read_answers
+from instructsam_training.evaluation.query import Question, phrased, with_others_texts
+from instructsam_training.evaluation.report.page import write_page
+from instructsam_training.evaluation.report.report import Setting, make_report, speed_of, write_json
+from instructsam_training.evaluation.report.table import report_tables, speed_line
 
 DONE, DONE_WITH_SKIPS, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
 

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import ConfigError
-from instructsam_training.evaluation.answer import FILES, Answer, AnswerLog, log_of, read_answers
-from instructsam_training.evaluation.asking import ask
-from instructsam_training.evaluation.benchmark import Benchmark
-from instructsam_training.evaluation.judged import judge_one
-from instructsam_training.evaluation.question import Question, by_picture
-from instructsam_training.evaluation.report import Setting, write_json
+from instructsam_training.evaluation.benchmarks.benchmark import Benchmark
+from instructsam_training.evaluation.inference import ask
+from instructsam_training.evaluation.prediction import FILES, Answer, AnswerLog, log_of, read_answers
+from instructsam_training.evaluation.query import Question, by_picture
+from instructsam_training.evaluation.report.report import Setting, write_json
+from instructsam_training.evaluation.scoring import judge_one
 
 LONGEST_WAIT = timedelta(days=7)
 """How long a process that is done waits for the others."""

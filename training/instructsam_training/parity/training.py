@@ -17,14 +17,14 @@ from instructsam_model import load_segmenter
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import decode_mask
-from instructsam_training.conversation import Span, Turn
-from instructsam_training.encode import encode_conversation
-from instructsam_training.loss_options import PRESETS
-from instructsam_training.losses import compute_losses, total_loss
+from instructsam_training.config.loss_options import PRESETS
+from instructsam_training.data.conversation import Span, Turn
+from instructsam_training.data.encode import encode_conversation
+from instructsam_training.data.sample import clean_phrase
+from instructsam_training.data.targets import PhraseTarget, stack_targets
+from instructsam_training.losses.losses import compute_losses, total_loss
 from instructsam_training.parity.forward import PHRASE_START, golden_inputs
 from instructsam_training.parity.report import Difference
-from instructsam_training.sample import clean_phrase
-from instructsam_training.targets import PhraseTarget, stack_targets
 
 TOLERANCE = 1e-4
 

@@ -1,0 +1,168 @@
+"""instructsam-convert, from a raw release to files that training reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from instructsam_training.cli.convert import main, write_skipped
+from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.mixture import published_files
+from instructsam_training.datasets.io.published import read_published
+
+SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
+
+
+def coco(root: Path, *segmentations: Any) -> Path:
+    """A COCO release: a picture for each segmentation, of which only the first is there."""
+    (root / 'annotations').mkdir(parents=True)
+    (root / 'train2017').mkdir()
+    Image.new('RGB', (6, 4)).save(root / 'train2017' / '000000000000.jpg')
+    content = {
+        'images': [
+            {'id': number, 'file_name': f'{number:012}.jpg', 'height': 4, 'width': 6}
+            for number in range(len(segmentations))
+        ],
+        'annotations': [
+            {'id': number, 'image_id': number, 'category_id': 1, 'iscrowd': 0, 'segmentation': segmentation}
+            for number, segmentation in enumerate(segmentations)
+        ],
+        'categories': [{'id': 1, 'name': 'cup'}],
+    }
+    (root / 'annotations' / 'instances_train2017.json').write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def command(*arguments: object, out: str = 'out/coco.json') -> tuple[int, str, str]:
+        common = ['coco', '--data', tmp_path / 'coco', '--split', 'train', '--out', tmp_path / out]
+        status = main([str(argument) for argument in (*common, *arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return command
+
+
+def numbers(out: str) -> dict[str, int]:
+    """The table of counts."""
+    rows = [line.strip('│').split('│') for line in out.splitlines() if line.startswith('│')]
+    return {name.strip(): int(number) for name, number in rows}
+
+
+def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], [[1, 1]])
+    status, out, err = run()
+    assert status == 0
+    assert numbers(out) == {
+        'pictures': 2,
+        'annotations': 2,
+        'of these without a target': 0,
+        'instances': 2,
+        'of these boxes': 0,
+        'pictures that are not there': 1,
+        'pictures held out': 0,
+        'skipped': 1,
+    }
+    skipped = tmp_path / 'out' / 'coco.json.skipped.txt'
+    assert "instances_train2017.json[images.2]: annotation 2 of 'cup'" in skipped.read_text()
+    assert str(skipped) in err.replace('\n', '')
+    assert '--held-out' in err
+    report = SkipReport()
+    first, _ = read_published(tmp_path / 'out' / 'coco.json', report, tmp_path / 'coco')
+    assert not report.errors
+    assert first.image.is_file()
+    assert json.loads((tmp_path / 'out' / 'coco.json').read_text())[0]['image'] == 'train2017/000000000000.jpg'
+
+
+def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    coco(tmp_path / 'coco', *[[SQUARE]] * 5)
+    status, out, _ = run('--shards', 2, '--relative-to', tmp_path, out='out/coco.jsonl')
+    assert status == 0
+    files = published_files('coco', tmp_path / 'out')
+    assert out.splitlines()[:2] == [str(file) for file in files]
+    samples = [sample for file in files for sample in read_published(file, SkipReport(), tmp_path)]
+    assert sorted(sample.id for sample in samples) == ['0', '1', '2', '3', '4']
+    assert json.loads(files[0].read_text().splitlines()[0])['image'].startswith('coco/train2017/')
+    assert not list((tmp_path / 'out').glob('*.skipped.txt'))
+
+
+def test_held_out_pictures(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE], [SQUARE])
+    (tmp_path / 'refer' / 'refcoco').mkdir(parents=True)
+    refs = [{'image_id': 1, 'split': 'testA'}, {'image_id': 2, 'split': 'train'}]
+    (tmp_path / 'refer' / 'refcoco' / 'refs(unc).json').write_text(json.dumps(refs))
+    status, out, err = run('--held-out', tmp_path / 'refer')
+    assert (status, numbers(out)['pictures'], numbers(out)['pictures held out']) == (0, 2, 1)
+    assert '--held-out' not in err
+    samples = read_published(tmp_path / 'out' / 'coco.json', SkipReport())
+    assert [sample.id for sample in samples] == ['0', '2']
+
+
+def test_list_of_what_was_skipped_does_not_outlive_its_cause(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    root = coco(tmp_path / 'coco', [SQUARE], [[1, 1]])
+    run()
+    skipped = tmp_path / 'out' / 'coco.json.skipped.txt'
+    assert skipped.is_file()
+    file = root / 'annotations' / 'instances_train2017.json'
+    file.write_text(file.read_text().replace('[[1, 1]]', json.dumps([SQUARE])))
+    run()
+    assert not skipped.exists()
+
+
+def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
+    report = SkipReport()
+    report.skip(Path('a.json'), 0, 'JSON may hold half of a pair: \ud800\nand lines')
+    file = write_skipped(report, tmp_path / 'out.json')
+    assert file is not None
+    assert file.read_text() == 'a.json[0]: JSON may hold half of a pair: \\ud800 and lines\n'
+
+
+def test_nothing_that_can_be_read_leaves_what_was_there(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    root = coco(tmp_path / 'coco', [SQUARE])
+    run()
+    before = (tmp_path / 'out' / 'coco.json').read_text()
+    file = root / 'annotations' / 'instances_train2017.json'
+    file.write_text(file.read_text().replace(json.dumps([SQUARE]), '[[1, 1]]'))
+    status, _, err = run()
+    assert status == 2
+    assert 'expected at least one sample, found none; the first that was skipped' in err
+    assert (tmp_path / 'out' / 'coco.json').read_text() == before
+    assert (tmp_path / 'out' / 'coco.json.skipped.txt').is_file()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'out', 'message'),
+    [
+        ((), 'out.json', 'found no such file'),
+        ((), 'out.csv', 'expected a name that ends in .json or .jsonl'),
+        (('--shards', 0), 'out.json', 'at least 1'),
+        (('--held-out', '/nowhere'), 'out.json', 'to know what to hold out'),
+    ],
+)
+def test_what_cannot_be_done(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, arguments: tuple[Any, ...], out: str, message: str
+) -> None:
+    if out != 'out.json' or arguments:
+        coco(tmp_path / 'coco', [SQUARE])
+    status, _, err = run(*arguments, out=out)
+    assert status == 2
+    assert err.startswith('instructsam-convert: error: ')
+    assert message in err
+    assert err.count('\n') == 1
+
+
+def test_unknown_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(['cocoo', '--data', '.', '--split', 'train', '--out', 'a.json'])
+    assert error.value.code == 2
+    assert 'refcoco+' in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Runs of a few steps: they learn, and nothing that happens to them loses work."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
+from instructsam_model.image_io import read_picture
+from instructsam_training.config.config_file import read_config
+from instructsam_training.config.options import RatesConfig
+from instructsam_training.engine import state
+from instructsam_training.engine.loop import train
+from instructsam_training.engine.metrics_logger import read_lines
+from instructsam_training.engine.state import find_states, read_last_state
+from instructsam_training.engine.step import schedule
+from instructsam_training.families.instructsam.initial_weights import build_start
+from tests.support.small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
+
+
+def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while len(read_lines(folder / 'one' / 'metrics.jsonl')) < count:
+        assert process.poll() is None, 'the run ended before it could be interrupted'
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path) -> None:
+    steps = read_lines(uninterrupted / 'one' / 'metrics.jsonl')
+    assert [line['step'] for line in steps] == list(range(1, 6))
+    assert min(line['loss'] for line in steps[2:]) < steps[0]['loss']
+    assert (uninterrupted / 'one' / 'curves.png').stat().st_size > 10_000
+    names = weights(uninterrupted).keys()
+    assert not [name for name in names if 'lora' in name or 'base_layer' in name]
+    segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
+    frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
+    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
+
+
+@pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'asked to stop'])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    uninterrupted: Path, run_file: Path, tmp_path: Path, sent: signal.Signals, after: int
+) -> None:
+    """Killed behind a state that is saved; asked early enough that it is not the last step that hears of it."""
+    command = [*COMMAND, str(run_file), 'stages.0.steps=5']
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        wait_for_steps(tmp_path / 'run', after, process)
+        process.send_signal(sent)
+        _, errors = process.communicate()
+    if sent == signal.SIGTERM:
+        assert process.returncode == 143
+        assert b'run it again' in errors
+    assert not (tmp_path / 'run' / 'one' / 'merged').exists()
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    assert losses(tmp_path / 'run') == losses(uninterrupted)
+    assert all(torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(tmp_path / 'run').items())
+
+
+def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path: Path) -> None:
+    """With a rate of nearly 0 the second stage changes nothing, so its weights are those that it was given."""
+    config = read_config(
+        write_run(tmp_path, 'one', 'two'), ['stages.1.steps=1', 'stages.1.warmup=1', 'stages.0.steps=2']
+    )
+    still = dict.fromkeys(('llm', 'projector', 'vision', 'decoder'), 1e-30)
+    config = replace(config, stages=(config.stages[0], replace(config.stages[1], rates=RatesConfig(**still))))
+    assert train(config) == tmp_path / 'run' / 'two' / 'merged'
+    one, two = weights(tmp_path / 'run'), weights(tmp_path / 'run', 'two')
+    assert all(torch.equal(tensor, one[name]) for name, tensor in two.items())
+    written = (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns
+    train(config)
+    assert (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns == written
+
+
+def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path, 'words', 'whole')
+    parts = ['stages.0.part=llm', 'stages.0.steps=2', 'stages.1.hand_over=true', 'stages.1.steps=1']
+    config = read_config(run, parts)
+    before, _ = build_start(config.start, config.seed)
+    train(config)
+    words = weights(tmp_path / 'run', 'words')
+    changed = {name for name, tensor in before.state_dict().items() if not torch.equal(tensor, words[name])}
+    assert changed
+    assert not [name for name in changed if 'grounding_model' in name or '_fcs' in name]
+    steps = read_lines(tmp_path / 'run' / 'words' / 'metrics.jsonl')
+    assert all(line['loss'] == pytest.approx(line['text']) and line['text'] > 0 for line in steps)
+    handed_over = weights(tmp_path / 'run', 'whole')['model.mask_hidden_fcs.0.2.weight']
+    rate = config.stages[1].rates.decoder
+    assert float((handed_over - words['model.mask_hidden_fcs.0.2.weight']).abs().max()) > 10 * rate
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config(run_file, ['stages.0.steps=4'])
+    real = state.save_file
+
+    def full(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        if 'step-00000004' in str(file):
+            file.write_bytes(b'half')
+            raise OSError(28, 'No space left on device')
+        real(tensors, file)
+
+    monkeypatch.setattr(state, 'save_file', full)
+    with pytest.raises(OSError, match='No space left'):
+        train(config)
+    states = Path(config.out) / 'one' / 'states'
+    assert [folder.name for folder in find_states(states)] == ['step-00000002']
+    last = read_last_state(states)
+    assert last is not None
+    assert last.step == 2
+
+
+def test_a_damaged_checkpoint_is_named_not_used(run_file: Path) -> None:
+    config = read_config(run_file, ['stages.0.steps=2'])
+    train(config)
+    states = Path(config.out) / 'one' / 'states'
+    (find_states(states)[-1] / 'moments.safetensors').write_bytes(b'half')
+    with pytest.raises(CheckpointError, match='step-00000002: damaged'):
+        read_last_state(states)
+
+
+def test_divergence_stops_the_run_and_names_the_samples(run_file: Path) -> None:
+    config = read_config(run_file, ['stages.0.rates.decoder=1e30', 'stages.0.clip=0', 'stages.0.warmup=0'])
+    with pytest.raises(FloatingPointError, match=r'train\.json\[\d\]'):
+        train(config)
+
+
+def test_recomputed_activations_change_nothing(uninterrupted: Path, run_file: Path, tmp_path: Path) -> None:
+    train(read_config(run_file, ['stages.0.steps=5', 'stages.0.gradient_checkpointing=true']))
+    assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
+
+
+def test_bfloat16_with_averaged_weights_and_however_frozen_ones_are_held(run_file: Path, tmp_path: Path) -> None:
+    """Frozen weights in half the memory change no loss, and are written as they were, not rounded."""
+    settings = ['stages.0.steps=3', 'precision=bfloat16', 'stages.0.ema=0.9']
+    for out, frozen in (('run', 'false'), ('float32', 'true')):
+        # Accelerate allows one precision a process.
+        command = [*COMMAND, str(run_file), *settings, f'out={tmp_path / out}', f'frozen_float32={frozen}']
+        subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    written = weights(tmp_path / 'run')
+    assert all(torch.isfinite(tensor).all() for tensor in written.values())
+    last = read_last_state(tmp_path / 'run' / 'one' / 'states')
+    assert last is not None
+    name = 'model.mask_queries'
+    assert torch.equal(written[name], last.ema[name])
+    assert not torch.equal(last.ema[name], last.trainable[name])
+    assert losses(tmp_path / 'run') == losses(tmp_path / 'float32')
+    assert all(torch.equal(tensor, weights(tmp_path / 'float32')[name]) for name, tensor in written.items())
+    frozen_name = 'model.grounding_model.model.vision_encoder.backbone.layers.0.mlp.fc1.weight'
+    before = load_file(GOLDEN / 'checkpoint' / 'model.safetensors')[frozen_name]
+    assert not torch.equal(before.bfloat16().float(), before)
+    assert torch.equal(written[frozen_name], before)
+
+
+def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
+    factors = [schedule(step, 100, 0.1) for step in range(1, 101)]
+    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert factors[54] == pytest.approx(0.5)
+    assert factors[-1] == pytest.approx(0)

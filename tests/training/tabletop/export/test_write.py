@@ -1,0 +1,130 @@
+"""The data set on disk: the same whoever writes it, whole or not there, and what the simulator knows when read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.masks import decode_rle
+from instructsam_training.config.options import DataConfig
+from instructsam_training.data.sample import Sample, SkipReport
+from instructsam_training.data.sampler import open_table
+from instructsam_training.datasets.inst2seg import read_inst2seg
+from instructsam_training.tabletop.export import write as command
+from instructsam_training.tabletop.export.dataset import Plan, record_view
+from instructsam_training.tabletop.render.render import Renderer
+from instructsam_training.tabletop.scene.sampling import sample_scene
+
+PLAN = Plan(scenes=5, seed=3, split='test', size_wh=(160, 120), depth=True, shard=2)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob('*') if file.is_file()}
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp('one')
+    command.write(PLAN, out)
+    return out
+
+
+def read(folder: Path) -> list[Sample]:
+    table = open_table(DataConfig(files=('tabletop_test',), folder=str(folder)))
+    return [table[index] for index in range(len(table))]
+
+
+def test_bytes_do_not_depend_on_the_workers(written: Path, tmp_path: Path) -> None:
+    command.write(PLAN, tmp_path, workers=2)
+    assert contents(tmp_path) == contents(written)
+    assert len(list(tmp_path.glob('tabletop_test-*-of-00003.json'))) == 3
+
+
+def test_what_is_read_back_is_what_was_seen(written: Path) -> None:
+    renderer = Renderer(PLAN.size_wh)
+    samples = read(written)
+    assert [sample.scene for sample in samples] == [str(PLAN.scene_seed(number)) for number in range(PLAN.scenes)]
+    for sample in samples:
+        view = renderer.view(sample_scene(int(sample.scene)))
+        assert np.array_equal(np.asarray(Image.open(sample.image)), view.image_rgb)
+        assert sample.depth is not None
+        assert np.abs(np.asarray(Image.open(sample.depth)) / 1000 - view.depth_m).max() < 0.001
+        known = {(view.labels == thing.label).tobytes() for thing in view.things}
+        masks = [rle for annotation in sample.annotations for part in annotation.parts for rle in part.masks]
+        assert {decode_rle(rle).tobytes() for rle in masks} <= known
+        assert {'phrase', 'sentence', 'caption'} == {annotation.kind for annotation in sample.annotations}
+    assert any(annotation.more for sample in samples for annotation in sample.annotations)
+    renderer.close()
+
+
+def test_instructions_are_written_for_evaluation(written: Path) -> None:
+    report = SkipReport()
+    evaluated, trained = list(read_inst2seg(written, 'all', report)), read(written)
+    assert not report.errors
+    records: list[dict[str, Any]] = json.loads((written / 'inst2seg.json').read_text())
+    for record, one, other in zip(records, evaluated, trained, strict=True):
+        assert (one.image, record['scene']) == (other.image, other.scene)
+        sentences = [annotation for annotation in other.annotations if annotation.kind == 'sentence']
+        assert [annotation.text for annotation in one.annotations] == [annotation.text for annotation in sentences]
+        for entry, asked, sentence in zip(record['annotation'], one.annotations, sentences, strict=True):
+            assert asked.masks == tuple(rle for part in sentence.parts for rle in part.masks)
+            assert (entry['kind'] == 'none') == (not asked.masks)
+            assert entry['phrase'] == ', '.join(part.phrase for part in sentence.parts)
+
+
+def test_interrupted_run_goes_on_where_it_stopped(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(plan: Plan, out: Path, number: int, view: Any) -> Any:
+        if number == 3:
+            raise KeyboardInterrupt
+        return record_view(plan, out, number, view)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, 'record_view', break_off)
+        with pytest.raises(KeyboardInterrupt):
+            command.write(PLAN, tmp_path)
+    assert [file.name for file in sorted(tmp_path.glob('*of*'))] == ['tabletop_test-00000-of-00003.json']
+    assert command.write(PLAN, tmp_path)['scenes'] == 3
+    assert contents(tmp_path) == contents(written)
+
+
+def test_last_line_of_the_command_says_how_fast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(tmp_path), '--scenes', '1', '--size', '160x120', '--questions', '3']
+    assert command.main(arguments) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report['scenes'] == 1
+    assert report['scenes_per_s'] > 0
+    record = json.loads((tmp_path / 'tabletop_train.json').read_text())[0]
+    sentences = [entry for entry in record['annotation'] if entry['type'] == 'sentence']
+    assert len(sentences) + len(record['conversations'] or ()) // 2 == 3
+    assert command.main([*arguments, '--seed', '1']) == 2
+    assert 'expected an empty folder or one of the plan' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('changes', [{'scenes': 0}, {'scenes': 1_000_001}, {'shard': 0}, {'seed': -1}])
+def test_plans_that_cannot_be(changes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        Plan(**{'scenes': 1, **changes})
+
+
+def test_no_scene_is_in_both_splits() -> None:
+    seeds = {
+        split: {Plan(1000, seed, split).scene_seed(number) for seed in range(5) for number in (0, 1, 999)}
+        for split in ('train', 'test')
+    }
+    assert len(seeds['train']) == len(seeds['test']) == 15
+    assert not seeds['train'] & seeds['test']
+
+
+def test_scene_without_anything_to_ask_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for maker in ('names', 'captions', 'questions'):
+        monkeypatch.setattr(f'instructsam_training.tabletop.export.dataset.{maker}', lambda *_: [])
+    command.write(Plan(scenes=1, size_wh=(160, 120)), tmp_path)
+    assert json.loads((tmp_path / 'tabletop_train.json').read_text()) == []

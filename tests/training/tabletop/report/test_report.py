@@ -1,0 +1,150 @@
+"""docs/tabletop.md: the numbers of the evaluations, pictures of each kind, and what the ablations say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from instructsam_model.masks import Rle, encode_rle
+from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.prediction import Answer
+from instructsam_training.evaluation.report.report import Setting, make_report, speed_of, write_json
+from instructsam_training.tabletop.report.__main__ import main
+
+SIZE_HW = (24, 32)
+SETTING = Setting('test', 'trained', 0.3, 'embedded', 'published')
+PICTURES = 12
+
+
+def block(first: int, count: int) -> Rle:
+    mask = np.zeros(SIZE_HW, dtype=np.bool_)
+    mask[:, first : first + count] = True
+    return encode_rle(mask)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three questions about each picture: with one target, with two, with none."""
+    folder = tmp_path_factory.mktemp('data')
+    records = []
+    for number in range(PICTURES):
+        Image.fromarray(np.full((*SIZE_HW, 3), 20 * number, dtype=np.uint8)).save(folder / f'{number}.png')
+        annotation = [
+            {'text': 'the left one', 'mask': [block(0, 8)], 'kind': 'relation'},
+            {'text': 'both of them', 'mask': [block(0, 8), block(16, 8)], 'kind': 'counting'},
+            {'text': 'the spoon', 'kind': 'none'},
+        ]
+        size = {'height': SIZE_HW[0], 'width': SIZE_HW[1]}
+        records.append({'image': f'{number}.png', **size, 'annotation': annotation})
+    (folder / 'inst2seg.json').write_text(json.dumps(records))
+    return folder
+
+
+def evaluated(folder: Path, data: Path, share: float) -> Path:
+    """An evaluation in which so large a part of the pictures is answered rightly."""
+    benchmark = BENCHMARKS['tabletop']
+    questions = benchmark.questions(data, 'test', SkipReport())
+    answers = {}
+    for question in questions:
+        is_right = int(question.id.partition('.')[0]) < share * PICTURES
+        masks = question.targets if is_right else (block(24, 8),)
+        answers[question.id] = Answer(question.id, masks, (0.9,) * len(masks), 'red mug [SEG]', 0.1, {'encode': 0.05})
+    folder.mkdir()
+    write_json(folder / 'report.json', make_report(benchmark, SETTING, questions, answers, [])[0])
+    write_json(folder / 'speed.json', speed_of([*answers.values()]))
+    (folder / 'answers-0.jsonl').write_text(''.join(json.dumps(asdict(each)) + '\n' for each in answers.values()))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def folders(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    top = tmp_path_factory.mktemp('evaluations')
+    return {name: evaluated(top / name, data, share) for name, share in (('good', 0.75), ('same', 0.75), ('bad', 0.0))}
+
+
+def cells(text: str, first: str) -> list[list[str]]:
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('|')]
+    return [row[1:] for row in rows if row[0] == first]
+
+
+def test_the_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+    arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out']
+    ablations = {'no_stage1': 'bad', 'no_hybrid_attention': 'same', 'queries_5': 'bad'}
+    more = [f'--ablation={name}={folders[folder]}' for name, folder in ablations.items()]
+    shuffled = ['--shuffled', str(folders['bad']), '--machine', 'one core']
+    assert main([*arguments, str(tmp_path / 'one'), *more, *shuffled]) == 0
+    text = (tmp_path / 'one' / 'tabletop.md').read_text()
+    giou, accuracy = cells(text, 'gIoU')[0], cells(text, 'accuracy')[0]
+    assert (giou[0], giou[2], accuracy[0]) == ('75.0', '0.0', '75.0')
+    assert cells(text, 'counting') == [['12', '75.0', '75.0', '75.0', '0.0']]
+    assert cells(text, 'gIoU of questions without a target') == [['at least 85.0', '75.0', 'no']]
+    assert cells(text, 'mAP with shuffled instructions') == [['below 15.0', '0.0', 'yes']]
+    assert 'median 100 ms, 95 % within 100 ms; at most 0.00 GiB of memory. On one core.' in text
+    assert cells(text, '9')[0][0] == 'without stage 1'
+    assert cells(text, '9')[0][-2:] == ['8.1', 'confirmed']
+    assert cells(text, '5')[0][-3:] == ['0.0 to 0.0', '', 'not confirmed']
+    assert cells(text, '6')[0][-1] == ''
+    assert text.index('| 5 |') < text.index('| 6 |') < text.index('| 9 |')
+    pictures = {file.name: file.read_bytes() for file in (tmp_path / 'one' / 'tabletop').iterdir()}
+    assert sorted(pictures) == ['counting.jpg', 'none.jpg', 'relation.jpg']
+    assert all(f'](tabletop/{name})' in text for name in pictures)
+
+    # Without the others there are no empty columns and sections; the same seed draws the same pictures.
+    assert main([*arguments, str(tmp_path / 'two')]) == 0
+    text = (tmp_path / 'two' / 'tabletop.md').read_text()
+    assert 'Ablations' not in text
+    assert cells(text, 'counting') == [['12', '75.0', '75.0', '75.0']]
+    assert {file.name: file.read_bytes() for file in (tmp_path / 'two' / 'tabletop').iterdir()} == pictures
+    assert main([*arguments, str(tmp_path / 'three'), '--seed', '1']) == 0
+    assert (tmp_path / 'three' / 'tabletop' / 'none.jpg').read_bytes() != pictures['none.jpg']
+
+
+def test_ablations_may_have_a_full_model_of_their_own(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+    more = [f'--ablation={name}={folders[folder]}' for name, folder in (('full', 'bad'), ('no_stage1', 'good'))]
+    arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out', str(tmp_path), *more]
+    assert main(arguments) == 0
+    text = (tmp_path / 'tabletop.md').read_text()
+    assert cells(text, 'gIoU')[0][0] == '75.0'
+    assert cells(text, '')[-1][:2] == ['full model', '0.0']
+    assert cells(text, '9')[0][-1] == 'not confirmed'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (['--ablation', 'no_wheels={good}'], 'ablation: expected some of no_query_bank'),
+        (['--ablation', 'no_phrase'], 'expected NAME=FOLDER'),
+        (['--evaluation', '{data}'], 'report.json: expected a JSON file'),
+    ],
+)
+def test_what_cannot_be_reported(
+    data: Path,
+    folders: dict[str, Path],
+    tmp_path: Path,
+    changes: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out', str(tmp_path / 'out')]
+    assert main([*arguments, *(change.format(data=data, **folders) for change in changes)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out' / 'tabletop.md').exists()
+
+
+def test_an_evaluation_of_other_data(
+    data: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = json.loads((data / 'inst2seg.json').read_text())
+    for record in records:
+        record['image'] = str(data / record['image'])
+        record['annotation'][0]['mask'] = [block(12, 8)]
+    (tmp_path / 'inst2seg.json').write_text(json.dumps(records))
+    arguments = ['--data', str(tmp_path), '--evaluation', str(folders['good']), '--out', str(tmp_path / 'out')]
+    assert main(arguments) == 2
+    assert 'expected a gIoU of 0.75 as in its report' in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Commands: train, convert, publish, evaluate, and measure throughput."""

@@ -1,0 +1,55 @@
+"""Write a checkpoint in the precision in which it is to be shipped.
+
+python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.checkpoint import read_network, resolve_checkpoint, resolve_sam3, write_checkpoint
+from instructsam_model.instructsam.preprocess import read_preprocessor
+from instructsam_model.runtime.precision import DTYPES
+
+
+def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:
+    """Write `source` in another precision.
+
+    Returns:
+        The bytes written.
+
+    Raises:
+        CheckpointError: the source cannot be read, or the folder is not empty.
+    """
+    checkpoint = resolve_checkpoint(source)
+    sam3_folder = resolve_sam3(checkpoint)
+    network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=dtype)
+    write_checkpoint(folder, network, read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id))
+    return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog='python -m instructsam_training.cli.publish', description=__doc__.split('\n')[0]
+    )
+    parser.add_argument('checkpoint', help='folder or hub id')
+    parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
+    parser.add_argument('--dtype', choices=sorted(DTYPES), default='bfloat16')
+    arguments = parser.parse_args(args)
+    try:
+        size = publish(arguments.checkpoint, arguments.out, DTYPES[arguments.dtype])
+    except CheckpointError as error:
+        sys.exit(f'publish: {error}')
+    print(json.dumps({'out': str(arguments.out), 'megabytes': round(size / 1e6, 1)}))
+
+
+if __name__ == '__main__':
+    main()

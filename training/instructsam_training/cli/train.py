@@ -1,0 +1,71 @@
+"""instructsam-train: run the stages of a configuration.
+
+instructsam-train training/configs/tiny.yaml stages.0.steps=100
+torchrun --nproc_per_node 8 -m instructsam_training.cli.train training/configs/stage1.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_training.config.config_file import read_config
+from instructsam_training.config.options import TrainConfig
+
+TERMINATED = 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command: 0 when done, 1 when it diverged, 2 when it cannot be done, 143 when it was asked to stop."""
+    arguments = build_parser().parse_intermixed_args(argv)
+    try:
+        config = read_config(arguments.config, arguments.settings)
+        if arguments.parameters:
+            print_parameters(config, arguments.architecture)
+            return 0
+        from instructsam_training.engine.loop import train
+        from instructsam_training.engine.signals import InterruptedRunError
+
+        try:
+            checkpoint = train(config)
+        except InterruptedRunError as stop:
+            print(stop, file=sys.stderr)
+            return TERMINATED
+        except FloatingPointError as error:
+            print(f'instructsam-train: diverged: {error}', file=sys.stderr)
+            return 1
+    except (CheckpointError, ConfigError, OSError) as error:
+        print(f'instructsam-train: error: {error}', file=sys.stderr)
+        return 2
+    print(f'checkpoint: {checkpoint}')
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
+    parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
+    parser.add_argument('settings', nargs='*', metavar='key=value', help='changes, such as stages.0.steps=100')
+    parser.add_argument('--parameters', action='store_true', help='only print what would be trained, by module')
+    parser.add_argument('--architecture', type=Path, help='with --parameters: folder with the config.json to take')
+    return parser
+
+
+def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
+    """Print each stage's trainable and frozen parameters, without weights."""
+    from instructsam_training.families.instructsam.initial_weights import describe_start
+    from instructsam_training.families.instructsam.trainable import choose_trainable, print_modules, report_modules
+
+    for stage in config.stages:
+        network = describe_start(config.start, architecture)
+        choose_trainable(network, stage.rates, stage.lora)
+        Console().print(print_modules(report_modules(network, stage.rates), stage.name))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Run configurations: what a YAML file may say. No torch."""

@@ -1,0 +1,144 @@
+"""A run's configuration from a YAML file and from `key=value` on the command line; errors say what is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from instructsam_model.errors import ConfigError
+from instructsam_training.config.loss_options import PRESETS, LossOptions
+from instructsam_training.config.options import TrainConfig
+
+T = TypeVar('T')
+
+
+def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a run's configuration; `overrides` are `key=value` with dots between nested keys, `stages.0.steps=10`.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown, or a value is of the wrong kind.
+    """
+    content = read_yaml(file)
+    for override in overrides:
+        key, separator, value = override.partition('=')
+        if not separator:
+            raise ConfigError(f'{override}: expected key=value')
+        try:
+            set_key(content, key.split('.'), yaml.safe_load(value))
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
+    return build(TrainConfig, content, '')
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a configuration; `extends: FILE` takes over what that file says and changes it.
+
+    Raises:
+        ConfigError: the file cannot be read or does not hold keys and values.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
+    if not isinstance(content, dict):
+        raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
+    base = content.pop('extends', '')
+    return merge(read_yaml(file.parent / str(base)), content) if base else content
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Change nested keys; lists are replaced as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if both else value
+    return merged
+
+
+def set_key(content: Any, path: Sequence[str], value: Any) -> None:
+    """Set a nested key of dictionaries and lists; dictionaries are made on the way."""
+    for part, following in zip(path, [*path[1:], ''], strict=True):
+        key: Any = int(part) if isinstance(content, list) else part
+        if not following:
+            content[key] = value
+        elif isinstance(content, dict):
+            content = content.setdefault(key, {})
+        else:
+            content = content[key]
+
+
+def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass of a dictionary.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value is of the wrong kind.
+    """
+    hints = get_type_hints(kind)
+    fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = [key for key in content if key not in fields]
+    if unknown:
+        raise ConfigError(f'{where}{unknown[0]}: unknown; the known keys here are {", ".join(fields)}')
+    values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError:
+        needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+        raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(needed)}') from None
+
+
+def convert(kind: Any, value: Any, where: str) -> Any:
+    """Check one value against its type, and build what is nested.
+
+    Raises:
+        ConfigError: the value is of another kind.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType) and type(None) in arguments:
+        present = [each for each in arguments if each is not type(None)]
+        return None if value is None else convert(present[0], value, where)
+    if kind is LossOptions:
+        return _losses(value, where)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f'{where}: expected keys and values, got {value!r}')
+        return build(kind, value, f'{where}.')  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f'{where}: expected a list, got {value!r}')
+        return tuple(convert(arguments[0], each, f'{where}.{index}') for index, each in enumerate(value))
+    return _scalar(kind, value, where)
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    """Check a text, number, truth value, or one of several texts."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
+        return value
+    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-5 as text
+        except ValueError:
+            raise ConfigError(f'{where}: expected a number, got {value!r}') from None
+    if type(value) is not kind:
+        raise ConfigError(f'{where}: expected {kind.__name__}, got {value!r}')
+    return value
+
+
+def _losses(value: Any, where: str) -> LossOptions:
+    """A preset by name, or a preset with changes: `{preset: released, points: null}`."""
+    changes = {'preset': value} if isinstance(value, str) else dict(value)
+    preset = changes.pop('preset', 'paper')
+    if preset not in PRESETS:
+        raise ConfigError(f'{where}: expected one of {", ".join(PRESETS)}, got {preset!r}')
+    hints = get_type_hints(LossOptions)
+    unknown = [key for key in changes if key not in hints]
+    if unknown:
+        raise ConfigError(f'{where}.{unknown[0]}: unknown; the known keys here are preset, {", ".join(hints)}')
+    converted = {key: convert(hints[key], each, f'{where}.{key}') for key, each in changes.items()}
+    return dataclasses.replace(PRESETS[preset], **converted)

@@ -1,0 +1,1 @@
+"""Samples to batches: conversations, tokens, targets and sampling."""

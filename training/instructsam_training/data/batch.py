@@ -1,0 +1,240 @@
+"""Samples to what one forward pass takes: pictures, packed conversations, and what the slots shall find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_model import Frame
+from instructsam_model.image_io import read_picture
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.image_sizes import limit_pixels
+from instructsam_model.instructsam.inputs import ModelInputs, Pixels
+from instructsam_model.instructsam.layout import lay_out, share_slots
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
+from instructsam_model.masks import decode_rle
+from instructsam_training.config.options import SAM3_PARTS, DataConfig
+from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
+from instructsam_training.data.sample import Sample
+from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CPU = torch.device('cpu')
+Record = TypeVar('Record', bound='DataclassInstance')
+RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
+HOST = ('grid_thw', 'cu_seqlens', 'labels')
+"""Tensors that are read by the host, which would wait for a device."""
+BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture with its conversation, on the CPU; `independent` questions do not see each other.
+
+    `grid` is h and w of the masks.
+    """
+
+    pixels: Pixels
+    encoding: Encoding
+    targets: tuple[PhraseTarget, ...]
+    source: str
+    grid: tuple[int, int]
+    independent: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass takes.
+
+    Attributes:
+        inputs: with `writes` and all that could be found out about them on the CPU.
+        labels: int64 [B, T]; stays on the CPU.
+        answers: int64 [N], those of them that are to be written.
+        targets: of the P phrases.
+        sources: file and index of each sample, for reports.
+        skipped: what was to be in it and could not be read.
+        counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
+        leads: for each phrase the first one about its picture, where they share its slots; else None.
+    """
+
+    inputs: ModelInputs
+    labels: Tensor
+    answers: Tensor
+    targets: Targets
+    sources: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    counts: bool = True
+    leads: tuple[int, ...] | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
+        return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
+        return change_tensors(self, Tensor.pin_memory)
+
+    def for_part(self, part: str) -> Batch:
+        """What a part of the network learns from; to be asked for on the CPU.
+
+        Args:
+            part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
+                its own queries, which has nothing to read; its `names`: likewise, but the phrases about a picture
+                share the slots of the first; or its `places`: its image encoder alone, and no slots.
+        """
+        if part in SAM3_PARTS:
+            shared = part == 'names'
+            alone = replace(self.inputs, reads=False, shared=shared, detects=part != 'places')
+            owners = self.inputs.phrase_owner.tolist()
+            leads = tuple(owners.index(owner) for owner in owners) if shared else None
+            return replace(self, inputs=alone, leads=leads)
+        if part == 'llm':
+            nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
+            targets = Targets(self.targets.masks[-1:], (), ())
+            return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)
+        return self
+
+
+def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    """A dataclass with its tensors changed, and those of the dataclasses in it; what the host reads stays as it is."""
+    changed: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor) and field.name not in HOST:
+            changed[field.name] = change(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            changed[field.name] = change_tensors(value, change)
+    return replace(record, **changed)
+
+
+class ExampleBuilder:
+    """Makes examples of samples; the same sample and seed give the same example.
+
+    Args:
+        preprocessor: of the checkpoint.
+        config: of the network.
+        mask_grid: h and w of the network's masks.
+        options: how samples become conversations.
+        mask_targets: as in `DataConfig`.
+    """
+
+    def __init__(
+        self,
+        preprocessor: Preprocessor,
+        config: ModelConfig,
+        mask_grid: tuple[int, int],
+        options: ConversationOptions,
+        mask_targets: str = 'coverage',
+    ) -> None:
+        self._preprocessor = preprocessor
+        self._config = config
+        self._mask_grid = mask_grid
+        self._options = options
+        self._resize = RESIZE[mask_targets]
+
+    @classmethod
+    def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
+        """The builder for a network, with pictures limited as `data` says."""
+        preprocessor = limit_pixels(preprocessor, data.max_pixels)
+        return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
+
+    def build(self, sample: Sample, seed: str) -> Example:
+        """Read the picture, build a conversation and encode both.
+
+        Raises:
+            FrameError: the picture cannot be read.
+        """
+        turns = build_conversation(sample, Random(seed), self._options)
+        return self.encode(Frame(read_picture(sample.image)), turns, sample.source)
+
+    def blank(self) -> Example:
+        """A grey picture with nothing in it."""
+        return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
+
+    def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
+        """Encode a picture and a conversation about it."""
+        pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
+        prefix = self._preprocessor.image_prefix(pixels.grid_thw)
+        encoding = encode_conversation(
+            turns, prefix, self._preprocessor, self._config, independent=self._options.independent
+        )
+        spans = [span for turn in turns for span in turn.spans]
+        # Many phrases mean the same thing, whose mask is decoded once.
+        rles = {rle['counts']: rle for span in spans for rle in span.masks}
+        masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
+        targets = tuple(PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.weak) for span in spans)
+        return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
+
+    def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
+        """Masks [H, W] on the mask grid, float16 [N, h, w] of 0 to 1."""
+        if not masks:
+            return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
+        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)
+        return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
+
+
+def collate(
+    examples: Sequence[Example], config: ModelConfig, skipped: Sequence[str] = (), *, counts: bool = True
+) -> Batch:
+    """Pad conversations on the right, stack pictures, and find out what the network would wait for on a GPU.
+
+    Args:
+        examples: at least one.
+        config: of the network.
+        skipped: passed on.
+        counts: passed on.
+    """
+    length = max(len(example.encoding.input_ids) for example in examples)
+    rows = [example.encoding for example in examples]
+    pad_id = config.tokens.mask_end  # not that of queries or images; nothing looks at padding
+    labels = pad([row.labels for row in rows], length, IGNORED)
+    phrases = [(ids, owner) for owner, row in enumerate(rows) for ids in row.phrase_ids]
+    longest = max((len(ids) for ids, _ in phrases), default=0)
+    pixels = stack_pixels([example.pixels for example in examples], config)
+    input_ids = pad([row.input_ids for row in rows], length, pad_id)
+    attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)
+    phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)
+    written = labels[:, 1:] != IGNORED
+    writes = F.pad(written, (0, 1))
+    turns = pad([row.turns for row in rows], length, 0) if examples[0].independent else None
+    inputs = ModelInputs(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        pixels=pixels,
+        phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),
+        phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),
+        phrase_owner=phrase_owner,
+        writes=writes,
+        turns=turns,
+        layout=lay_out(input_ids, attention_mask, pixels.grid_thw, config, writes=writes, turns=turns),
+        slots=share_slots(phrase_owner),
+    )
+    targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
+    sources = tuple(example.source for example in examples)
+    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(skipped), counts)
+
+
+def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
+    """Pictures one after the other, with what Qwen's vision encoder derives from their sizes."""
+    stacked = {name: torch.cat([getattr(each, name) for each in pixels]) for name in ('qwen', 'grid_thw', 'sam3')}
+    vision_inputs = compute_vision_inputs(stacked['grid_thw'], config.qwen.vision_config)
+    return Pixels(**stacked, vision_inputs=vision_inputs, scale=pixels[0].scale)
+
+
+def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:
+    """Rows of numbers or truth values as one tensor [rows, length], `value` behind those that are shorter."""
+    dtype = torch.bool if isinstance(value, bool) else torch.long
+    padded = [[*row, *[value] * (length - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=dtype).view(len(rows), length)

@@ -1,0 +1,147 @@
+"""Samples to conversations: which question is asked, and what is answered.
+
+A question is one turn of the user; its answer has one span for each phrase, and each span has K queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import get_args
+
+from pycocotools import mask as coco_mask
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.masks import Rle
+from instructsam_training.data.sample import Annotation, Kind, Sample
+from instructsam_training.data.templates import ask_for_phrase, ask_for_several, ask_for_writing
+
+DISJOINT_IOU = 0.05
+
+
+@dataclass(frozen=True)
+class Span:
+    """One phrase of an answer with the instances that its queries shall find.
+
+    Attributes:
+        phrase: as the model shall write it.
+        masks: one per instance; empty when there is none.
+        weak: the masks are filled boxes.
+    """
+
+    phrase: str
+    masks: tuple[Rle, ...] = ()
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer: spans, or words alone."""
+
+    question: str
+    spans: tuple[Span, ...] = ()
+    words: str = ''
+
+
+@dataclass(frozen=True)
+class ConversationOptions:
+    """How samples become conversations.
+
+    Attributes:
+        max_phrases: a conversation has at most so many spans.
+        max_instances: and its spans at most so many instances.
+        several_probability: how often a picture that allows it is asked for all its names in one question.
+        merge_pairs: ask for two names that do not overlap in one question, once a conversation.
+        independent: each question is asked as if it was the first: they share the picture and do not see each other.
+        kinds: annotations of these kinds are asked about.
+        phrases: annotations with these answers alone; empty for any.
+        lead: annotations with these answers are asked about first, and always.
+    """
+
+    max_phrases: int = 10
+    max_instances: int = 100
+    several_probability: float = 0.5
+    merge_pairs: bool = True
+    independent: bool = False
+    kinds: tuple[str, ...] = get_args(Kind)
+    phrases: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.kinds} - {*get_args(Kind)})
+        if unknown or not self.kinds:
+            raise ConfigError(f'kinds: expected some of {", ".join(get_args(Kind))}, got {list(self.kinds)}')
+
+
+def build_conversation(sample: Sample, rng: Random, options: ConversationOptions) -> tuple[Turn, ...]:
+    """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
+    annotations = [annotation for annotation in sample.annotations if _is_wanted(annotation, options)]
+    rng.shuffle(annotations)
+    annotations.sort(key=lambda annotation: annotation.phrase not in options.lead)
+    annotations = _within_limits(annotations, options)
+    names = [annotation for annotation in annotations if annotation.kind == 'phrase']
+    if sample.several_at_once and len(names) > 1 and rng.random() < options.several_probability:
+        return (_ask_together(names, rng),)
+    pair = _disjoint_pair(annotations) if options.merge_pairs else None
+    if pair is None:
+        return tuple(_ask(annotation, rng) for annotation in annotations)
+    first, partner = pair
+    return tuple(
+        _ask_together((first, partner), rng) if annotation is first else _ask(annotation, rng)
+        for annotation in annotations
+        if annotation is not partner
+    )
+
+
+def _is_wanted(annotation: Annotation, options: ConversationOptions) -> bool:
+    return annotation.kind in options.kinds and (not options.phrases or annotation.phrase in options.phrases)
+
+
+def _within_limits(annotations: Sequence[Annotation], options: ConversationOptions) -> list[Annotation]:
+    kept: list[Annotation] = []
+    phrases = instances = 0
+    for annotation in annotations:
+        phrases += len(annotation.parts)
+        instances += sum(len(part.masks) for part in annotation.parts)
+        if kept and (phrases > options.max_phrases or instances > options.max_instances):
+            break
+        kept.append(annotation)
+    return kept
+
+
+def _ask(annotation: Annotation, rng: Random) -> Turn:
+    if annotation.kind == 'caption':
+        return Turn(annotation.text, words=annotation.phrase)
+    questions = {
+        'phrase': lambda: ask_for_phrase(annotation.phrase, rng),
+        'OCR': lambda: ask_for_writing(annotation.phrase, rng),
+        'sentence': lambda: annotation.text,
+    }
+    return Turn(questions[annotation.kind](), tuple(map(_span, annotation.parts)))
+
+
+def _ask_together(annotations: Sequence[Annotation], rng: Random) -> Turn:
+    question = ask_for_several([annotation.phrase for annotation in annotations], rng)
+    return Turn(question, tuple(_span(annotation) for annotation in annotations))
+
+
+def _span(annotation: Annotation) -> Span:
+    return Span(annotation.phrase, annotation.masks, annotation.weak)
+
+
+def _disjoint_pair(annotations: Sequence[Annotation]) -> tuple[Annotation, Annotation] | None:
+    """The last name and the first other one that it does not overlap; only among three annotations or more."""
+    names = [annotation for annotation in annotations if annotation.kind == 'phrase' and annotation.masks]
+    if len(annotations) < 3 or len(names) < 2:
+        return None
+    partner = names[-1]
+    for name in names[:-1]:
+        if name.phrase != partner.phrase and _union_iou(name, partner) < DISJOINT_IOU:
+            return name, partner
+    return None
+
+
+def _union_iou(one: Annotation, other: Annotation) -> float:
+    merged = [coco_mask.merge(list(annotation.masks)) for annotation in (one, other)]
+    return float(coco_mask.iou([merged[0]], [merged[1]], [0])[0, 0])

@@ -1,0 +1,89 @@
+"""Conversations to tokens: what the model reads, what it shall write, and which phrase conditions which masks.
+
+Supervised is what the model has to write itself: phrases with their delimiters, `mask_start`, the words between spans
+and the end of the turn. The queries and `mask_end` are injected at inference, so nothing has to predict them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
+from instructsam_model.instructsam.prompt_lookup import SEPARATOR
+from instructsam_training.data.conversation import Turn
+
+IGNORED = -100
+"""Label of a token that nothing has to predict; the default of torch's cross entropy."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A conversation about one picture, as tokens.
+
+    Attributes:
+        input_ids: T token ids.
+        labels: T, the token itself where it is supervised, else `IGNORED`.
+        phrase_ids: the tokens of each span's phrase, without delimiters, at most `MAX_PHRASE_TOKENS`.
+        turns: T, 0 on the picture, then 1, 2, ... on the questions with their answers.
+    """
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    phrase_ids: tuple[tuple[int, ...], ...]
+    turns: tuple[int, ...]
+
+
+def encode_conversation(
+    turns: Iterable[Turn],
+    image_prefix: Sequence[int],
+    preprocessor: Preprocessor,
+    config: ModelConfig,
+    *,
+    independent: bool = False,
+) -> Encoding:
+    """Encode a conversation.
+
+    Args:
+        turns: questions with the phrases of their answers.
+        image_prefix: the prompt up to the first question, image placeholders in place.
+        preprocessor: for the words.
+        config: for the special tokens and K.
+        independent: the questions do not see each other, so each is put as the first one is.
+    """
+    prompt = preprocessor.prompt
+    ids: list[int] = list(image_prefix)
+    labels: list[int] = [IGNORED] * len(ids)
+    phrases: list[tuple[int, ...]] = []
+    numbers: list[int] = [0] * len(ids)
+    for index, turn in enumerate(turns):
+        before = list(prompt.next_question) if index and not independent else []
+        question = [*before, *preprocessor.instruction(turn.question)]
+        if turn.words:
+            answer = preprocessor.text(turn.words)
+            supervised = [True] * len(answer)
+        else:
+            answer, supervised = _answer([span.phrase for span in turn.spans], preprocessor, config)
+        end = prompt.answer_end
+        ids += [*question, *answer, *end]
+        labels += [IGNORED] * len(question)
+        labels += [token if kept else IGNORED for token, kept in zip(answer, supervised, strict=True)]
+        labels += [end[0], *[IGNORED] * (len(end) - 1)]
+        phrases += [tuple(preprocessor.text(span.phrase)[:MAX_PHRASE_TOKENS]) for span in turn.spans]
+        numbers += [index + 1] * (len(ids) - len(numbers))
+    return Encoding(tuple(ids), tuple(labels), tuple(phrases), tuple(numbers))
+
+
+def _answer(phrases: Sequence[str], preprocessor: Preprocessor, config: ModelConfig) -> tuple[list[int], list[bool]]:
+    """The tokens of an answer, and which of them are supervised."""
+    tokens = config.tokens
+    injected = [*[tokens.query] * config.num_queries, tokens.mask_end]
+    ids: list[int] = []
+    supervised: list[bool] = []
+    for index, phrase in enumerate(phrases):
+        separator = preprocessor.text(SEPARATOR) if index else []
+        written = [*separator, tokens.ref_start, *preprocessor.text(phrase), tokens.ref_end, tokens.mask_start]
+        ids += [*written, *injected]
+        supervised += [True] * len(written) + [False] * len(injected)
+    return ids, supervised

@@ -1,0 +1,1 @@
+"""The published training format, and files of raw releases."""

@@ -1,0 +1,136 @@
+"""Writing of samples in the published training format, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.masks import Rle
+from instructsam_training.data.sample import ANSWERED, Annotation, Sample, clean_phrase
+from instructsam_training.datasets.io.spans import write_spans
+
+SUFFIXES = ('.json', '.jsonl')
+
+
+def write_published(samples: Iterable[Sample], file: Path, images: Path | None = None, shards: int = 1) -> list[Path]:
+    """Write samples in the published format; they read back equal, but for `source`.
+
+    The files appear, complete, when all samples are written: an error on the way leaves what was there before.
+
+    Args:
+        samples: one sample is in memory at a time.
+        file: ends in .json for a JSON list, in .jsonl for JSON lines.
+        images: folder that the pictures' names become relative to, where they lie in it; that of the file if not given.
+        shards: how many files, `name-00000-of-00004.jsonl`, to deal the samples to in turn; 1 keeps the name.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: the name ends in something else, or there is less than one shard.
+        ValueError: a phrase is not what reading it back would make of it.
+    """
+    if file.suffix not in SUFFIXES:
+        raise ConfigError(f'{file}: expected a name that ends in {" or ".join(SUFFIXES)}')
+    if shards < 1:
+        raise ConfigError(f'shards: expected at least 1, got {shards}')
+    files = shard_names(file, shards)
+    folder = images or file.parent
+    with ExitStack() as stack:
+        append = [stack.enter_context(record_file(name)) for name in files]
+        for number, sample in enumerate(samples):
+            append[number % shards](record_of(sample, folder))
+    return files
+
+
+def shard_names(file: Path, shards: int) -> list[Path]:
+    """The names of the parts of a file."""
+    if shards == 1:
+        return [file]
+    return [file.with_name(f'{file.stem}-{number:05}-of-{shards:05}{file.suffix}') for number in range(shards)]
+
+
+def record_of(sample: Sample, images: Path) -> dict[str, Any]:
+    """A sample as a record of the published format; questions for several things come last when it is read back."""
+    record: dict[str, Any] = {
+        'id': sample.id,
+        'image': _relative(sample.image, images),
+        'height': sample.size_hw[0],
+        'width': sample.size_hw[1],
+        'type': 'instseg' if sample.several_at_once else 'seg',
+        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.more],
+        'mask': None,
+        'conversations': None,
+    }
+    several = [annotation for annotation in sample.annotations if annotation.more]
+    if several:
+        record['conversations'], record['mask'] = write_spans(several)
+    if sample.depth is not None:
+        record['depth'] = _relative(sample.depth, images)
+    if sample.scene:
+        record['scene'] = sample.scene
+    if sample.ignore is not None:
+        record['ignore'] = json.dumps(sample.ignore)
+    return record
+
+
+def _entry(annotation: Annotation) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        'type': annotation.kind,
+        'text': annotation.text,
+        'category': None,
+        'ann_type': 'bbox' if annotation.weak else 'mask',
+        'ann': [json.dumps(_target(rle, weak=annotation.weak)) for rle in annotation.masks] or None,
+    }
+    if annotation.kind in ANSWERED:
+        # Reading drops one final full stop, which may be the phrase's own.
+        is_stable = clean_phrase(annotation.phrase) == annotation.phrase
+        entry['category'] = annotation.phrase if is_stable else f'{annotation.phrase}.'
+    said = clean_phrase(entry['category'] or annotation.text)
+    if said != annotation.phrase:
+        raise ValueError(
+            f'phrase of {annotation.text!r}: expected {said!r}, as it is read back, got {annotation.phrase!r}'
+        )
+    if annotation.box_xyxy is not None:
+        entry['box'] = list(annotation.box_xyxy)
+    return entry
+
+
+def _target(rle: Rle, *, weak: bool) -> Any:
+    """An RLE; of a filled box its left, top, width and height."""
+    return [float(value) for value in coco_mask.toBbox(rle)] if weak else rle
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """The path from the folder on, where it leads through it; else from the root, to be found from anywhere."""
+    path, folder = path.absolute(), folder.absolute()
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+@contextmanager
+def record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that adds a record to a file, which appears when the context ends without an error."""
+    part = file.with_name(f'.{file.name}.part')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open('w', encoding='utf-8') as stream:
+            if file.suffix == '.jsonl':
+                yield lambda record: print(json.dumps(record), file=stream)
+            else:
+                separators = chain(['[\n'], repeat(',\n'))
+                yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
+                stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,75 @@
+"""How a run is spread over processes: by Accelerate, which copies (DDP) or shards (FSDP2) the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+
+from instructsam_model.errors import ConfigError
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.engine.muon import MuonAdamW
+from instructsam_training.families.instructsam.trainable import group_parameters
+
+SHARDED_LAYERS = ('Qwen3VLTextDecoderLayer', 'Qwen3VLVisionBlock', 'Sam3ViTLayer')
+"""The layers that are gathered and freed one after the other."""
+
+
+def start_processes(config: TrainConfig) -> Accelerator:
+    """Join the other processes of the run.
+
+    Raises:
+        ConfigError: sharding is asked for with something that it does not go with.
+    """
+    if config.shard and any(stage.ema for stage in config.stages):
+        raise ConfigError('ema: expected 0 with shard; the averaged weights are not sharded')
+    if config.shard and any(stage.muon for stage in config.stages):
+        raise ConfigError('muon: expected 0 with shard; a step needs whole matrices')
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy='transformer_based_wrap',
+        transformer_cls_names_to_wrap=list(SHARDED_LAYERS),
+    )
+    return Accelerator(
+        mixed_precision='bf16' if config.precision == 'bfloat16' else 'no',
+        cpu=config.device == 'cpu',
+        log_with=list(config.trackers) or None,
+        project_dir=config.out,
+        fsdp_plugin=plugin if config.shard and config.device != 'cpu' else None,
+    )
+
+
+def spread(
+    accelerator: Accelerator, network: InstructSAM, stage: StageConfig, *, shard: bool
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The network and its optimizer, over all processes."""
+    if shard and accelerator.device.type == 'cpu' and accelerator.num_processes > 1:
+        return _shard_on_cpus(accelerator, network, stage)
+    prepared: tuple[Any, Any] = accelerator.prepare(network, make_optimizer(network, stage, accelerator.device))
+    return prepared
+
+
+def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW with a group for each part that learns, or Muon beside it; device is where the steps will be taken."""
+    groups = group_parameters(network, stage.rates, stage.muon)
+    fused = device.type == 'cuda'  # a few kernels a step; on a CPU results would differ in the last bit
+    if stage.muon:
+        return MuonAdamW(groups, weight_decay=stage.weight_decay, fused=fused)
+    return torch.optim.AdamW(groups, weight_decay=stage.weight_decay, fused=fused)
+
+
+def _shard_on_cpus(
+    accelerator: Accelerator, network: InstructSAM, stage: StageConfig
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Accelerate shards on GPUs only; torch does on CPUs too."""
+    for module in [*network.modules()]:
+        if type(module).__name__ in SHARDED_LAYERS:
+            fully_shard(module)
+    fully_shard(network)
+    if accelerator.mixed_precision == 'bf16':  # what Accelerate does to a network that it prepares
+        network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
+    return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))

@@ -1,0 +1,1 @@
+"""The benchmarks of the paper: their queries, prompts, metrics and published numbers."""

@@ -1,0 +1,1 @@
+"""What training knows about each family of models."""

@@ -1,0 +1,1 @@
+"""The training losses and the matching of slots to instances."""

@@ -1,0 +1,106 @@
+"""The single terms of the training losses, each of all phrases or of their matched pairs (paper section 3.4).
+
+Notation: P phrases, K queries, M matched pairs, N instances, h w the mask grid, h_f w_f SAM3's feature map.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructsam_training.losses.point_sampling import sample_points
+
+DICE_SMOOTH = 1.0
+GIOU_SMOOTH = 1e-7
+
+
+def score_loss(score_logits: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross entropy of the slots of phrases, [P, K] each, averaged over the slots and summed over phrases."""
+    return F.binary_cross_entropy_with_logits(score_logits.float(), wanted, reduction='none').mean(1).sum()
+
+
+def mask_losses(
+    logits: Tensor, masks: Tensor, points: int | None, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Binary cross entropy and 1 - Dice of matched pairs, [M, h, w] each: [M] each."""
+    logits, masks = (
+        (logits.flatten(1), masks.flatten(1)) if points is None else sample_points(logits, masks, points, generator)
+    )
+    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction='none').mean(1)
+    return {'bce': bce, 'dice': 1 - dice(logits.sigmoid(), masks, DICE_SMOOTH)}
+
+
+def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
+    """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
+    return {'box': (1 - extent_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
+
+
+def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
+    """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
+    layers = len(predicted_xyxy)
+    overlap = giou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy)).sum()
+    return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
+
+
+def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:
+    """1 - generalised IoU of pairs of boxes, [..., 4] -> [...] (Rezatofighi et al., 2019).
+
+    As `torchvision.ops.generalized_box_iou_loss`, which indexes by bool, for which the host waits.
+    """
+    top_left = torch.maximum(predicted_xyxy[..., :2], boxes_xyxy[..., :2])
+    bottom_right = torch.minimum(predicted_xyxy[..., 2:], boxes_xyxy[..., 2:])
+    overlaps = (bottom_right > top_left).all(-1)
+    shared = torch.where(overlaps, _area(top_left, bottom_right), 0)
+    areas = [_area(boxes[..., :2], boxes[..., 2:]) for boxes in (predicted_xyxy, boxes_xyxy)]
+    union = areas[0] + areas[1] - shared
+    hull_start = torch.minimum(predicted_xyxy[..., :2], boxes_xyxy[..., :2])
+    hull = _area(hull_start, torch.maximum(predicted_xyxy[..., 2:], boxes_xyxy[..., 2:]))
+    return 1 - shared / (union + GIOU_SMOOTH) + (hull - union) / (hull + GIOU_SMOOTH)
+
+
+def _area(start_xy: Tensor, end_xy: Tensor) -> Tensor:
+    """Of boxes between two corners, [..., 2] each: [...]."""
+    width, height = (end_xy - start_xy).unbind(-1)
+    return width * height
+
+
+def region_loss(logits: Tensor, unions: Tensor) -> Tensor:
+    """BCE and 1 - Dice between logits and the union of all instances, [P, h, w] each, summed over phrases."""
+    terms = mask_losses(logits.float(), unions, points=None)
+    return terms['bce'].sum() + terms['dice'].sum()
+
+
+def place_loss(logits: Tensor, unions: Tensor) -> Tensor:
+    """BCE between logits [P, h_f, w_f] and how far all instances, [P, h, w], cover each place, summed over phrases."""
+    covered = F.interpolate(unions.unsqueeze(1), size=logits.shape[1:], mode='area').squeeze(1)
+    loss = F.binary_cross_entropy_with_logits(logits.float(), covered, reduction='none')
+    return loss.mean((1, 2)).sum()
+
+
+@torch.no_grad()
+def tight_boxes(masks: Tensor) -> Tensor:
+    """Boxes around masks [M, h, w], relative to the picture: [M, 4], 0..1; all 0 where a mask is empty."""
+    height, width = masks.shape[1:]
+    covered = masks > 0.5 * masks.amax((1, 2), keepdim=True)
+    edges: list[Tensor] = []
+    for axis, size in ((1, width), (2, height)):
+        along = covered.any(axis)
+        numbers = torch.arange(size, device=masks.device)
+        first = torch.where(along, numbers, size).amin(1)
+        edges += [torch.minimum(first, along.any(1) * first), torch.where(along, numbers + 1, 0).amax(1)]
+    x1, x2, y1, y2 = edges
+    return torch.stack([x1 / width, y1 / height, x2 / width, y2 / height], dim=1)
+
+
+def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
+    """Dice of pairs, [M, ...] -> [M]."""
+    probabilities, targets = probabilities.flatten(1), targets.flatten(1)
+    overlap = 2 * (probabilities * targets).sum(1)
+    return (overlap + smooth) / (probabilities.sum(1) + targets.sum(1) + smooth)
+
+
+def extent_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
+    """Dice of the extents along x and y, averaged, of each pair [M, h, w]: [M]."""
+    along = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
+    return torch.stack(along).mean(0)

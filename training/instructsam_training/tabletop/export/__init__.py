@@ -1,0 +1,1 @@
+"""Simulated tabletops as data sets."""

@@ -1,0 +1,1 @@
+"""Instructions about a scene: relations, requests and their wordings."""

@@ -1,0 +1,1 @@
+"""Images, depth and labels of scenes, by MuJoCo."""

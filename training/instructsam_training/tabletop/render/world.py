@@ -1,0 +1,177 @@
+"""`World`: MuJoCo's part: the meshes of all categories and the textures, and the geoms that a scene becomes.
+
+No model is compiled per scene: MuJoCo draws a list of geoms (`mjvScene`), and that list is all that changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS, MATERIALS, rgb_of
+from instructsam_training.tabletop.scene.ground_truth import BACKGROUND
+from instructsam_training.tabletop.scene.scene import Body, Camera, Light, Matrix, Rgb, Room, Scene, Surface, Vector
+from instructsam_training.tabletop.scene.shapes import Part, shape
+from instructsam_training.tabletop.scene.textures import SIDE, texture
+
+SURFACES = {'table': (2, 2), 'floor': (4, 4), 'wall': (6, 3)}
+"""What has textures that change with the scene, and how often they repeat along its sides."""
+PATTERNS = tuple(material.pattern for material in MATERIALS.values() if material.pattern)
+SHADOW_PX = 1024
+SHADOW_M = 0.8
+"""Shadows fall so far from the table's middle."""
+SAMPLES = 4
+NEAR_M, FAR_M = 0.05, 12.0
+MAX_GEOMS = 256
+"""Of twelve things, the table and the room; there are at most five a thing."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one geom is painted: colour, highlights, and the material of the model that carries its texture."""
+
+    rgb: Rgb
+    specular: float = 0.0
+    shininess: float = 0.0
+    material: int = -1
+
+
+def build_model(size_wh: tuple[int, int]) -> mujoco.MjModel:
+    """A model that holds every mesh and texture, and nothing that moves."""
+    spec = mujoco.MjSpec()
+    quality, screen = spec.visual.quality, spec.visual.global_
+    quality.shadowsize, quality.offsamples = SHADOW_PX, SAMPLES
+    screen.offwidth, screen.offheight = size_wh
+    spec.visual.map.shadowclip = SHADOW_M
+    spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
+    for name in (*SURFACES, *PATTERNS):
+        _add_texture(spec, name)
+    for category in CATALOGUE:
+        for index, part in enumerate(shape(category)):
+            _add_mesh(spec, _mesh_name(category, index), part)
+    return spec.compile()
+
+
+def _add_texture(spec: mujoco.MjSpec, name: str) -> None:
+    pixels = texture(name if name in PATTERNS else 'plain', seed=0)
+    flat = name in SURFACES
+    kind = mujoco.mjtTexture.mjTEXTURE_2D if flat else mujoco.mjtTexture.mjTEXTURE_CUBE
+    pixels = pixels if flat else np.tile(pixels, (6, 1, 1))
+    added = spec.add_texture(name=name, type=kind, width=SIDE, height=len(pixels), nchannel=3)
+    added.data = pixels.tobytes()
+    material = spec.add_material(name=name)
+    material.texrepeat = SURFACES.get(name, (1, 1))
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+
+
+def _add_mesh(spec: mujoco.MjSpec, name: str, part: Part) -> None:
+    mesh = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+    mesh.uservert = part.solid.vertices.ravel()
+    mesh.userface = part.solid.triangles.ravel()
+    # The compiler refuses a mesh that nothing uses.
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, contype=0, conaffinity=0)
+
+
+def _mesh_name(category: str, index: int) -> str:
+    return f'{category}_{index}'
+
+
+class World:
+    """The list of geoms that MuJoCo draws, filled from a scene."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.model = model
+        self.drawn = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
+        self._materials = {model.material(index).name: index for index in range(model.nmat)}
+        self._meshes: dict[tuple[str, int], tuple[int, Matrix, Matrix]] = {}
+        for category in CATALOGUE:
+            for index in range(len(shape(category))):
+                mesh = model.mesh(_mesh_name(category, index)).id
+                rotation = np.empty(9)
+                mujoco.mju_quat2Mat(rotation, model.mesh_quat[mesh])
+                # The compiler moved the vertices into the frame of the mesh's inertia.
+                self._meshes[category, index] = mesh, rotation.reshape(3, 3), model.mesh_pos[mesh].copy()
+
+    def fill(self, scene: Scene) -> None:
+        """Everything of a scene but its camera."""
+        self.drawn.ngeom = 0
+        for body in scene.bodies:
+            self.add_body(body)
+        self._add_room(scene.room)
+        for index, light in enumerate(scene.lights):
+            _set_light(self.drawn.lights[index], index, light)
+        self.drawn.nlight = len(scene.lights)
+
+    def clear(self) -> None:
+        """Take away all geoms."""
+        self.drawn.ngeom = 0
+
+    def add_body(self, body: Body) -> None:
+        """One thing, whose geoms carry its label."""
+        stretched = body.rotation * body.size_m
+        for index, part in enumerate(shape(body.category)):
+            mesh, rotation, offset = self._meshes[body.category, index]
+            geom = self._add(mujoco.mjtGeom.mjGEOM_MESH, stretched @ offset + body.position_m, self._look(body, part))
+            # OpenGL takes any matrix here, so that a mesh of side 1 is scaled on its way to its place.
+            geom.mat = stretched @ rotation
+            geom.dataid, geom.segid = 2 * mesh, body.label
+
+    def look(self, camera: Camera, size_wh: tuple[int, int], window: tuple[float, float, float, float]) -> None:
+        """Let the camera draw a window x1, y1, x2, y2 of its picture, in pixels from the picture's upper left edge."""
+        width, height = size_wh
+        pose = camera.pose
+        pixel = NEAR_M / camera.intrinsics(size_wh)[0, 0]
+        left, top, right, bottom = window
+        for each in self.drawn.camera:
+            each.pos, each.forward, each.up = pose[:3, 3], pose[:3, 2], -pose[:3, 1]
+            each.frustum_near, each.frustum_far = NEAR_M, FAR_M
+            each.frustum_center = ((left + right) / 2 - width / 2) * pixel
+            each.frustum_width = (right - left) / 2 * pixel
+            each.frustum_top, each.frustum_bottom = (height / 2 - top) * pixel, (height / 2 - bottom) * pixel
+
+    def _look(self, body: Body, part: Part) -> Look:
+        material = MATERIALS[part.material or body.material]
+        rgb = rgb_of(COLORS[part.tint].hsv) if part.tint else body.rgb
+        texture_of = self._materials[material.pattern] if material.pattern else -1
+        return Look(rgb, material.specular, material.shininess, texture_of)
+
+    def _add_room(self, room: Room) -> None:
+        length, depth, thick = room.table_m
+        floor, side = -room.table_height_m, room.walls_m
+        self._add_slab((length / 2, depth / 2, thick / 2), (0, 0, -thick / 2), 'table', room.table)
+        # The frame under the top shades the floor, on which the things' shadows would be seen else.
+        frame = self._add_slab((length / 2 - 0.02, depth / 2 - 0.02, 0.01), (0, 0, -thick - 0.01), 'table', room.table)
+        frame.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
+        self._add_slab((side, side, 0.01), (0, 0, floor - 0.01), 'floor', room.floor)
+        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            half = (0.01 if x else side, 0.01 if y else side, 1.5)
+            self._add_slab(half, (x * side, y * side, floor + 1.5), 'wall', room.wall)
+
+    def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: Surface) -> mujoco.MjvGeom:
+        look = Look(surface.rgb, 0.1, 0.3, self._materials[name])
+        geom = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array(position_m), look)
+        # What is decoration to MuJoCo throws no shadow, and so none on itself, which would be seen as dark specks.
+        geom.size, geom.segid, geom.category = half_m, BACKGROUND, mujoco.mjtCatBit.mjCAT_DECOR
+        return geom
+
+    def _add(self, kind: mujoco.mjtGeom, position_m: Matrix, look: Look) -> mujoco.MjvGeom:
+        geom = self.drawn.geoms[self.drawn.ngeom]
+        rgba = np.array([*look.rgb, 1.0], np.float32)
+        mujoco.mjv_initGeom(geom, kind, np.ones(3), position_m, np.eye(3).ravel(), rgba)
+        geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
+        geom.specular, geom.shininess = look.specular, look.shininess
+        geom.matid = look.material
+        self.drawn.ngeom += 1
+        return geom
+
+
+def _set_light(drawn: mujoco.MjvLight, index: int, light: Light) -> None:
+    drawn.id, drawn.type = index, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    drawn.headlight, drawn.castshadow = 0, light.shadow
+    direction = np.asarray(light.direction) / np.linalg.norm(light.direction)
+    # The shadow map is drawn from here.
+    drawn.pos, drawn.dir = -2.0 * direction, direction
+    drawn.ambient, drawn.diffuse, drawn.specular = light.ambient, light.diffuse, light.specular
+    drawn.attenuation, drawn.cutoff, drawn.exponent, drawn.bulbradius = (1, 0, 0), 60, 1, 0.02

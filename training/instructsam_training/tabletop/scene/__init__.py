@@ -1,0 +1,1 @@
+"""Scenes: objects, their shapes and places, light and camera."""
