@@ -30,23 +30,23 @@ help: ## list the targets
 venv: .venv/installed ## make .venv and install everything in it, the messages included
 
 demo: .venv/installed ## a simulated camera, the node and five instructions: a table, overlays in demo/; CHECKPOINT=... chooses the weights
-	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)"
+	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)"
 
 demo-pictures: .venv/installed ## six pictures and the tiny weights of the tests through the node, without a simulator
-	$(BIN)/python -m instructsam_ros.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
+	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
 
 demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the point of the target on the right thing?
-	$(BIN)/python -m instructsam_ros.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
+	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
 
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
-	$(BIN)/python -m instructsam_ros.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
+	$(BIN)/python -m instructsam_ros.tools.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
 bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
 	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --dtype float32 --size 320x240 --compare-naive --out benchmark/2-embedded.json
-	$(BIN)/python -m instructsam_ros.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
-	$(BIN)/python -m instructsam_ros.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
+	$(BIN)/python -m instructsam_ros.tools.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
+	$(BIN)/python -m instructsam_ros.tools.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
 	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md
 
 MODELLED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
@@ -142,7 +142,7 @@ test-slow: .venv/installed ## the tests that take longer
 
 pictures: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
 	INSTRUCTSAM_PICTURES=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
-		tests/model/cli/test_demo.py tests/ros/test_view.py
+		tests/model/cli/test_demo.py tests/ros/viewer/test_app.py
 
 check: .venv/installed ## formatting, lint, types and spelling, as continuous integration does
 	$(BIN)/ruff format --check

@@ -178,7 +178,10 @@ COMMANDS = [
     'instructsam-tabletop = instructsam_training.tabletop.export.write:main',
     'instructsam-train = instructsam_training.cli.train:main',
 ]
-ROS_COMMANDS = ['instructsam-segmenter = instructsam_ros.node:main', 'instructsam-view = instructsam_ros.view:main']
+ROS_COMMANDS = [
+    'instructsam-segmenter = instructsam_ros.node.segmenter_node:main',
+    'instructsam-view = instructsam_ros.viewer.app:main',
+]
 
 setup(
     name=NAME,

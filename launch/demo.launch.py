@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from instructsam_ros.transport import transport_environment
+from instructsam_ros.node.fastdds import transport_environment
 
 PASSED_ON = {
     'instruction': 'Standing instruction to start with; ~/instruction of the segmenter replaces it.',

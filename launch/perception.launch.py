@@ -15,7 +15,7 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from instructsam_ros.transport import transport_environment
+from instructsam_ros.node.fastdds import transport_environment
 
 PARAMS_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config', 'perception.yaml'])
 

@@ -21,9 +21,9 @@ FORBIDDEN = {
     'instructsam_ros': f'{LEARNING}|{TRAINING}',
     'launch': f'{LEARNING}|{TRAINING}',
 }
-SIMULATION = ('instructsam_ros/demo.py', 'instructsam_ros/sim_camera.py')
+SIMULATION = ('instructsam_ros/tools/demo.py', 'instructsam_ros/sim/sim_camera.py')
 """Files that may use the simulated tabletop, and nothing else of the training package."""
-EVALUATION = 'instructsam_ros/evaluate.py'
+EVALUATION = 'instructsam_ros/tools/evaluate.py'
 """May use the evaluation, so that the node and the network are judged by the same lines of code."""
 MAX_LINES = 300
 
@@ -82,13 +82,13 @@ def test_every_form_of_import_is_seen(source: str, names: set[str]) -> None:
     assert imported(source) == names
 
 
-@pytest.mark.parametrize('module', ['convert', 'parameters', 'worker'])
+@pytest.mark.parametrize('module', ['messages.convert', 'node.parameters', 'inference.worker'])
 def test_ros_shell_runs_without_torch(module: str) -> None:
     pytest.importorskip('rclpy', reason='rclpy is not installed')
     assert matching(FORBIDDEN['instructsam_ros'], modules_after_import(f'instructsam_ros.{module}')) == set()
 
 
-@pytest.mark.parametrize('module', ['demo', 'evaluate', 'sim_camera'])
+@pytest.mark.parametrize('module', ['tools.demo', 'tools.evaluate', 'sim.sim_camera'])
 def test_commands_load_neither_torch_nor_mujoco_before_they_need_them(module: str) -> None:
     pytest.importorskip('instructsam_ros.msg', reason='the messages of instructsam_ros are not built')
     assert matching(f'{LEARNING}|mujoco', modules_after_import(f'instructsam_ros.{module}')) == set()

@@ -15,8 +15,8 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
-from instructsam_ros.processes import Child
-from instructsam_ros.sim_camera import CameraParameters
+from instructsam_ros.sim.sim_camera import CameraParameters
+from instructsam_ros.tools.node_process import Child
 from tests.support import ROOT
 from tests.support.graph import Graph
 

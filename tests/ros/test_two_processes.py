@@ -13,9 +13,10 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
-from instructsam_ros import convert, transport
+from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.processes import Child
+from instructsam_ros.node import fastdds
+from instructsam_ros.tools.node_process import Child
 from tests.support import SUPPORT
 from tests.support.graph import Graph
 
@@ -57,7 +58,7 @@ def observe(graph: Graph, picture: str, reliability: str, duration_s: float) -> 
     round_trips_ms, memory_mb = [], []
     with (
         Child(SLOW_SEGMENTER, str(INFERENCE_S), parameters={'instruction': 'the red block'}) as segmenter,
-        Child('-m', 'instructsam_ros.image_player', parameters=camera) as player,
+        Child('-m', 'instructsam_ros.sim.image_player', parameters=camera) as player,
     ):
         graph.wait_for(lambda: len(ages_s) >= 5, 'the first answers', timeout_s=60)
         ages_s.clear(), stamps_ns.clear()
@@ -114,8 +115,8 @@ def test_memory_stays_flat(graph: Graph, picture: str, reliability: str):
 def test_a_node_that_was_killed_can_be_started_again(graph: Graph, picture: str, monkeypatch: pytest.MonkeyPatch):
     answers, planner = graph.hear(), graph.planner(latched=True)
     planner.publish(String(data='the red block'))
-    with Child('-m', 'instructsam_ros.image_player', parameters={'path': picture}):
-        monkeypatch.delenv(transport.VARIABLE, raising=False)  # what is killed leaves its shared memory behind
+    with Child('-m', 'instructsam_ros.sim.image_player', parameters={'path': picture}):
+        monkeypatch.delenv(fastdds.VARIABLE, raising=False)  # what is killed leaves its shared memory behind
         for _ in range(2):
             with Child(SLOW_SEGMENTER, '0.01') as segmenter:
                 graph.wait_for(lambda: answers, 'answers', timeout_s=60)

@@ -25,10 +25,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from instructsam_model import Segmenter
-from instructsam_ros import convert
+from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.node import SegmenterNode
-from instructsam_ros.processes import use_own_domain
+from instructsam_ros.node.segmenter_node import SegmenterNode
+from instructsam_ros.tools.node_process import use_own_domain
 from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0

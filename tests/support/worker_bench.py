@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
-from instructsam_ros.jobs import Answer, Capture, Question
-from instructsam_ros.scheduler import Scheduler
-from instructsam_ros.supervisor import Limits, Supervisor
+from instructsam_ros.inference.requests import Answer, Capture, Question
+from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.inference.supervisor import Limits, Supervisor
 
 RED, BLUE = Instruction('red'), Instruction('blue')
 TIMEOUT_S = 30.0

@@ -2,7 +2,7 @@
 
 python -m instructsam_model.bench.report RESULT.json ... --out docs/performance.md
 
-Results are the last lines of `instructsam-bench` and of `python -m instructsam_ros.bench`, one a file.
+Results are the last lines of `instructsam-bench` and of `python -m instructsam_ros.tools.bench`, one a file.
 """
 
 from __future__ import annotations

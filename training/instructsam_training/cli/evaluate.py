@@ -14,7 +14,7 @@ from typing import Any
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.runtime.threads import prepare_threads
-from instructsam_training.cli.evaluate_arguments import build_parser
+from instructsam_training.evaluation.arguments import build_parser
 from instructsam_training.evaluation.evaluate import run_command
 
 

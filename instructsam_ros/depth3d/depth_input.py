@@ -1,0 +1,205 @@
+"""`DepthInput`: the subscriptions to depth/image and camera_info, and what makes a depth picture fit an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from instructsam_model import FrameError
+from instructsam_ros.depth3d.depth_sync import DepthRing, Match
+from instructsam_ros.depth3d.plane import find_plane
+from instructsam_ros.messages.depth_image import UNITS_M, read_depth
+from instructsam_ros.messages.geometry import Matrix, read_intrinsics
+
+NOT_ARRIVED = ('no depth', 'no calibration')
+"""Kinds of `NoDepthError` that time may cure."""
+
+
+class NoDepthError(FrameError):
+    """An image has no depth that fits it.
+
+    Attributes:
+        kind: the same for the same cause, whatever the numbers in the message are.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """The depth of an image.
+
+    Attributes:
+        depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
+        intrinsics: (3, 3), pixels.
+    """
+
+    depth_m: NDArray[np.float32]
+    intrinsics: Matrix
+
+    @cached_property
+    def plane(self) -> Matrix | None:
+        """As of `find_plane`."""
+        return find_plane(self.depth_m, self.intrinsics)
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """How 3D is made of depth.
+
+    Attributes:
+        enabled: at all.
+        max_offset_s: between the stamps of an image and its depth.
+        range_m: nearer and farther depth is left out.
+        box_frame: frame in which boxes stand upright; empty for none.
+        box_plane: they stand upright on the largest plane that is seen.
+    """
+
+    enabled: bool = False
+    max_offset_s: float = 0.02
+    range_m: tuple[float, float] = (0.1, 3.0)
+    box_frame: str = ''
+    box_plane: bool = False
+
+
+class DepthInput:
+    """Listens to the depth and the calibration of the camera; messages stay as they are until they are needed.
+
+    Best effort as for images (REP-2003), and keep last 5: depth may wait here for its image.
+
+    Args:
+        node: that listens.
+        camera: name of the camera; the topics of one that has none are `depth/image` and `camera_info`.
+    """
+
+    def __init__(self, node: Node, camera: str = '') -> None:
+        base = f'{camera}/' if camera else ''
+        self._node = node
+        self._ring = DepthRing()
+        self._camera_info: CameraInfo | None = None
+        self._last: tuple[Image, tuple[float, float], Depth] | None = None
+        self._names = f'{base}depth/image', f'{base}camera_info'
+        self._subscriptions = [
+            node.create_subscription(
+                kind,
+                name,
+                take,
+                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            for kind, name, take in (
+                (Image, self._names[0], self._ring.add),
+                (CameraInfo, self._names[1], self._take_camera_info),
+            )
+        ]
+
+    def follow(self, stamp_ns: int) -> Match:
+        """Begin to look for the depth of an image."""
+        return self._ring.follow(stamp_ns)
+
+    def read(self, match: Match, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
+        """Decode the depth of an image; may wait a little, so not for the executor's thread.
+
+        What was decoded last is kept for further questions about the image.
+
+        Args:
+            match: of the image.
+            header: of the image.
+            size_wh: of the image.
+            options: how.
+
+        Raises:
+            NoDepthError: nothing fits.
+        """
+        message = self._ring.settle(match)
+        if message is None:
+            raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
+        intrinsics = self._intrinsics(size_wh)
+        if match.offset_ns > options.max_offset_s * 1e9:
+            raise NoDepthError(
+                'offset',
+                f'the nearest depth is {match.offset_ns / 1e6:.0f} ms away from the image; expected at most '
+                f'{options.max_offset_s * 1e3:.0f} ms; let the camera take both at once, or raise depth.max_offset',
+            )
+        _check(message, header, size_wh)
+        if self._last is not None:
+            last_message, last_range_m, depth = self._last
+            is_same = last_message is message and last_range_m == options.range_m
+            if is_same and np.array_equal(depth.intrinsics, intrinsics):
+                return depth
+        depth = Depth(_decode(message, options.range_m), intrinsics)
+        self._last = message, options.range_m, depth
+        return depth
+
+    def destroy(self) -> None:
+        """Stop listening."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _take_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _topic(self, index: int) -> str:
+        """Where it listens, and what to check when nothing comes."""
+        return f"'{self._subscriptions[index].topic_name}'; check the remapping of {self._names[index]}"
+
+    def _intrinsics(self, size_wh: tuple[int, int]) -> Matrix:
+        info = self._camera_info
+        if info is None:
+            raise NoDepthError(NOT_ARRIVED[1], f'no camera_info has arrived on {self._topic(1)}')
+        if (info.width, info.height) != size_wh:
+            raise NoDepthError(
+                'size of the calibration',
+                f'camera_info is for {info.width}x{info.height}, the image is {size_wh[0]}x{size_wh[1]}; '
+                'expected that of the same camera and resolution',
+            )
+        intrinsics = read_intrinsics(info)
+        if not np.all(np.isfinite(intrinsics)) or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
+            raise NoDepthError(
+                'calibration',
+                'camera_info has no focal length in K, as of a camera that is not calibrated; calibrate it',
+            )
+        return intrinsics
+
+
+def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
+    """Raise NoDepthError when a depth message cannot belong to the pixels of an image."""
+    if message.encoding not in UNITS_M:
+        raise NoDepthError(
+            'encoding',
+            f"depth has encoding '{message.encoding}'; expected one of {', '.join(UNITS_M)} (REP-118); "
+            'check what depth/image is remapped to',
+        )
+    if (message.width, message.height) != size_wh:
+        raise NoDepthError(
+            'size',
+            f'depth is {message.width}x{message.height}, the image {size_wh[0]}x{size_wh[1]}; expected depth that is '
+            'registered to the image, as drivers and depth_image_proc publish it',
+        )
+    if message.header.frame_id != header.frame_id:
+        raise NoDepthError(
+            'frame',
+            f"depth is in the frame '{message.header.frame_id}', the image in '{header.frame_id}'; expected depth that "
+            'is registered to the image, as drivers and depth_image_proc publish it',
+        )
+
+
+def _decode(message: Image, range_m: tuple[float, float]) -> NDArray[np.float32]:
+    """Metres, NaN where unknown or out of range."""
+    try:
+        depth_m = read_depth(message)
+    except FrameError as error:
+        raise NoDepthError('broken', f'depth {error}') from error
+    low_m, high_m = range_m
+    with np.errstate(invalid='ignore'):  # NaN is in no range
+        return np.where((depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m), depth_m, np.float32(np.nan))

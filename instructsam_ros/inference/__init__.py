@@ -1,0 +1,1 @@
+"""Requests, their scheduling, and the thread that answers them."""

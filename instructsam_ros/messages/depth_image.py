@@ -1,0 +1,38 @@
+"""Depth pictures as REP-118 has them: messages to metres and back; the encoding says the unit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from instructsam_ros.messages import convert
+
+UNITS_M = {'32FC1': 1.0, '16UC1': 0.001}
+"""Metres of a 1, by encoding."""
+
+
+def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> Image:
+    """An Image of metres along the optical axis.
+
+    Args:
+        depth_m: float32 (H, W); 0 or NaN where unknown. That becomes NaN in 32FC1 and 0 in 16UC1, which cannot hold
+            more than 65.535 m either.
+        encoding: of `UNITS_M`.
+        header: of the message.
+    """
+    if encoding == '32FC1':
+        return convert.make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
+    units = np.rint(np.nan_to_num(depth_m) / UNITS_M[encoding])
+    return convert.make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
+
+
+def read_depth(message: Image) -> NDArray[np.float32]:
+    """Metres along the optical axis, float32 (H, W); NaN or 0 where unknown.
+
+    Raises:
+        FrameError: the message is not a depth picture, or contradicts itself.
+    """
+    pixels = convert.read_pixels(message, UNITS_M, 'a depth picture')
+    return np.asarray(pixels * np.float32(UNITS_M[message.encoding]), dtype=np.float32)

@@ -1,0 +1,59 @@
+"""Instances as vision_msgs, for the many nodes that read those; vision_msgs is loaded only here, and only when asked.
+
+What an instance is called is the instruction that it answers, so that no list of classes can be out of date.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from geometry_msgs.msg import PoseWithCovariance
+from std_msgs.msg import Header
+
+from instructsam_model import Instance, Segmentation
+from instructsam_ros.depth3d.measurement import Measurement
+
+
+def is_available() -> bool:
+    """Whether vision_msgs is installed; it comes with ROS but is not on PyPI."""
+    return find_spec('vision_msgs') is not None
+
+
+def make_detections(segmentation: Segmentation, header: Header) -> Any:
+    """A Detection2DArray: the box of each instance, in pixels."""
+    from vision_msgs.msg import Detection2D, Detection2DArray
+
+    detections = []
+    for instance in segmentation.instances:
+        x1, y1, x2, y2 = instance.box_xyxy.tolist()
+        detection = Detection2D(header=header, id=instance.id, results=[_result(instance, segmentation)])
+        box = detection.bbox
+        box.center.position.x, box.center.position.y = (x1 + x2) / 2, (y1 + y2) / 2
+        box.size_x, box.size_y = x2 - x1, y2 - y1
+        detections.append(detection)
+    return Detection2DArray(header=header, detections=detections)
+
+
+def make_detections_3d(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> Any:
+    """A Detection3DArray: the box of each instance that has one, in the frame of the header."""
+    from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray
+
+    detections = []
+    boxes = measurement.boxes if measurement is not None else (None,) * len(segmentation.instances)
+    for instance, box in zip(segmentation.instances, boxes, strict=True):
+        if box is not None:
+            result = _result(instance, segmentation)
+            result.pose = PoseWithCovariance(pose=box.make_pose())
+            bbox = BoundingBox3D(center=box.make_pose(), size=box.make_size())
+            detections.append(Detection3D(header=header, id=instance.id, results=[result], bbox=bbox))
+    return Detection3DArray(header=header, detections=detections)
+
+
+def _result(instance: Instance, segmentation: Segmentation) -> Any:
+    from vision_msgs.msg import ObjectHypothesisWithPose
+
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = segmentation.instruction.text
+    result.hypothesis.score = float(instance.score)
+    return result

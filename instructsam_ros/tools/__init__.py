@@ -1,0 +1,1 @@
+"""Programs around the node: demo, replay, benchmark, soak test and evaluation."""

@@ -1,0 +1,1 @@
+"""The viewer: camera images and results in Rerun."""

@@ -1,0 +1,91 @@
+"""Points as messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.messages.clouds import make_scene, make_target
+from instructsam_ros.messages.point_cloud import read_points
+
+INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
+HEADER = Header(frame_id='camera')
+DATATYPES = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4'}
+
+
+def read(message: PointCloud2) -> NDArray[np.void]:
+    """The points as a consumer reads them: by what the message says about its fields."""
+    kind = np.dtype(
+        {
+            'names': [field.name for field in message.fields],
+            'formats': [DATATYPES[field.datatype] for field in message.fields],
+            'offsets': [field.offset for field in message.fields],
+            'itemsize': message.point_step,
+        }
+    )
+    assert message.row_step == message.width * message.point_step
+    assert len(message.data) == message.height * message.row_step
+    return np.frombuffer(message.data, kind).reshape(message.height, message.width)
+
+
+@pytest.fixture
+def measurement() -> Measurement:
+    depth_m = np.full((12, 16), 2.0, dtype=np.float32)
+    depth_m[3, 4] = np.nan
+    mask = np.zeros(depth_m.shape, dtype=np.bool_)
+    mask[2:8, 3:10] = True
+    return Measurement(depth_m, INTRINSICS, (Surface(mask, depth_m, INTRINSICS),), (None,))
+
+
+@pytest.fixture
+def image_rgb() -> NDArray[np.uint8]:
+    return np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
+
+
+def test_scene_is_organised_coloured_and_labelled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+    labels = measurement.surfaces[0].mask.astype(np.uint16)
+    message = make_scene(measurement, image_rgb, labels, HEADER)
+    assert (message.height, message.width, message.is_dense) == (12, 16, False)
+    assert message.header == HEADER
+    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label']
+    points = read(message)
+    x, y, z = (float(points[name][2, 9]) for name in 'xyz')
+    np.testing.assert_allclose((x, y, z), ((9 - 7.5) / 100 * 2, (2 - 5.5) / 110 * 2, 2), rtol=1e-6)
+    assert np.isnan([points[name][3, 4] for name in 'xyz']).all()
+    assert np.isfinite(points['z']).sum() == 12 * 16 - 1
+    red, green, blue = image_rgb[2, 9].tolist()
+    assert points['rgb'].view('u4')[2, 9] == red << 16 | green << 8 | blue
+    np.testing.assert_array_equal(points['label'], labels)
+
+
+def test_what_is_written_can_be_read(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+    labels = measurement.surfaces[0].mask.astype(np.uint16)
+    seen = np.isfinite(measurement.depth_m)
+    position_m, color_rgb, read_labels = read_points(make_scene(measurement, image_rgb, labels, HEADER))
+    np.testing.assert_array_equal(position_m[:, 2], measurement.depth_m[seen])
+    np.testing.assert_array_equal(color_rgb, image_rgb[seen])
+    np.testing.assert_array_equal(read_labels, labels[seen])
+
+
+def test_target_is_unorganised_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+    surface = measurement.surfaces[0]
+    message = make_target(surface, image_rgb, HEADER)
+    assert (message.height, message.is_dense, message.header) == (1, True, HEADER)
+    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb']
+    [points] = read(message)
+    assert len(points) == len(surface.points_m) > 10
+    np.testing.assert_array_equal(np.stack([points[name] for name in 'xyz'], axis=1), surface.points_m)
+    row, column = surface.pixels[0][0], surface.pixels[1][0]
+    red, green, blue = image_rgb[row, column].tolist()
+    assert points['rgb'].view('u4')[0] == red << 16 | green << 8 | blue
+
+
+def test_no_target_is_an_empty_cloud(image_rgb: NDArray[np.uint8]):
+    message = make_target(None, image_rgb, HEADER)
+    assert (message.height, message.width, len(message.data)) == (1, 0, 0)
+    assert len(read(message)[0]) == 0

@@ -1,0 +1,70 @@
+"""Instances as vision_msgs, where they are installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+
+from instructsam_model import Instance, Instruction, Segmentation
+from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.oriented_box import OrientedBox
+from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.messages.detections import make_detections, make_detections_3d
+from tests.support.graph import Graph
+
+vision_msgs = pytest.importorskip('vision_msgs.msg', reason='vision_msgs comes with ROS, not from PyPI')
+
+HEADER = Header(frame_id='camera')
+MASK = np.ones((4, 6), dtype=np.bool_)
+BOX = OrientedBox(np.array((0.1, 0.2, 0.9)), np.eye(3), np.array((0.3, 0.2, 0.1)))
+
+
+@pytest.fixture
+def segmentation() -> Segmentation:
+    box_xyxy = np.array((1, 0, 6, 4), dtype=np.float32)
+    instances = tuple(Instance(MASK, box_xyxy, score, 'mug', id=id_) for score, id_ in ((0.9, '4'), (0.7, '2')))
+    return Segmentation(instances, Instruction('the mugs'), '', (6, 4))
+
+
+@pytest.fixture
+def measurement() -> Measurement:
+    depth_m = np.ones(MASK.shape, dtype=np.float32)
+    surface = Surface(MASK, depth_m, np.eye(3))
+    return Measurement(depth_m, np.eye(3), (surface, surface), (None, BOX))
+
+
+def hypothesis(detection: Any) -> tuple[str, float]:
+    [result] = detection.results
+    return result.hypothesis.class_id, result.hypothesis.score
+
+
+def test_boxes_in_pixels(segmentation: Segmentation):
+    array = make_detections(segmentation, HEADER)
+    assert array.header == array.detections[0].header == HEADER
+    assert [hypothesis(each) for each in array.detections] == [('the mugs', 0.9), ('the mugs', 0.7)]
+    assert [each.id for each in array.detections] == ['4', '2']
+    box = array.detections[0].bbox
+    assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (3.5, 2.0, 5.0, 4.0)
+
+
+def test_boxes_in_metres_are_those_that_there_are(segmentation: Segmentation, measurement: Measurement):
+    array = make_detections_3d(segmentation, measurement, HEADER)
+    [detection] = array.detections
+    assert array.header == detection.header == HEADER
+    assert (detection.id, hypothesis(detection)) == ('2', ('the mugs', 0.7))
+    assert detection.bbox.center == detection.results[0].pose.pose == BOX.make_pose()
+    assert detection.bbox.size == BOX.make_size()
+    assert not make_detections_3d(segmentation, None, HEADER).detections
+
+
+def test_are_published_with_the_header_of_the_image(graph: Graph):
+    graph.segmenter(instruction='red')
+    heard = graph.hear('segmenter/detections', vision_msgs.Detection2DArray)
+    solid = graph.hear('segmenter/detections_3d', vision_msgs.Detection3DArray)
+    sent = graph.play(graph.camera(), until=lambda: heard and solid)
+    assert heard[0].header in [image.header for image in sent]
+    assert hypothesis(heard[0].detections[0]) == ('red', 0.9)
+    assert not solid[0].detections

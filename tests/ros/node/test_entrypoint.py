@@ -1,0 +1,90 @@
+"""The node as a process: how it ends, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from instructsam_ros.tools.node_process import Child, ChildError
+from tests.support import SUPPORT
+from tests.support.graph import Graph
+
+SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
+ENDED_CONTEXT = str(SUPPORT / 'ended_context.py')
+
+
+def wait_for_state(graph: Graph, child: Child, said: str) -> None:
+    def has_said() -> bool:
+        child.check()
+        return said in child.tail()
+
+    graph.wait_for(has_said, f'the node to say {said!r}', timeout_s=60)
+
+
+@pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+@pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
+def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
+    with Child(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
+        wait_for_state(graph, child, 'active, listening')
+        if busy:
+            answers = graph.hear()
+            graph.play(graph.camera(), until=lambda: answers)
+            graph.play(graph.camera(), until=iter([False] * 10 + [True]).__next__)
+        assert child.stop(signal_number) == 0, child.tail()
+        assert 'Traceback' not in child.tail()
+
+
+def test_a_second_interrupt_changes_nothing(graph: Graph):
+    with Child(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
+        wait_for_state(graph, child, 'active, listening')
+        answers, camera = graph.hear(), graph.camera()
+        graph.play(camera, until=lambda: answers)
+        graph.play(camera, until=iter([False] * 10 + [True]).__next__)
+        os.kill(child.pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert child.stop(signal.SIGINT) == 0, child.tail()
+        assert 'Traceback' not in child.tail()
+
+
+def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
+    with Child('-m', 'instructsam_ros.node.segmenter_node', parameters={'checkpoint': 'no/such/folder'}) as child:
+        wait_for_state(graph, child, 'not configured: no/such/folder')
+        assert child.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in child.tail()
+
+
+def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
+    with Child(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
+        wait_until_ended(child)
+    assert 'Traceback' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('module', 'parameters', 'said'),
+    [
+        ('instructsam_ros.node.segmenter_node', {'score_threshold': 1.5}, 'parameter score_threshold'),
+        (
+            'instructsam_ros.node.segmenter_node',
+            {'dtype': 'int8'},
+            'dtype: expected one of auto, float32, bfloat16, float16',
+        ),
+        ('instructsam_ros.sim.image_player', {'path': 'nowhere.png'}, 'nowhere.png'),
+    ],
+)
+def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
+    with Child('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
+        wait_until_ended(child)
+    assert 'ended with status 1' in str(caught.value)
+    assert 'not started: ' in str(caught.value)
+    assert said in str(caught.value)
+    assert 'Traceback' not in str(caught.value)
+
+
+def wait_until_ended(child: Child) -> None:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        child.check()
+        time.sleep(0.05)

@@ -1,0 +1,162 @@
+"""The parameters, their limits, and the file that lists them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import yaml
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+
+from instructsam_model import ConfigError
+from instructsam_ros.node.parameter_declaration import parameter_name
+from instructsam_ros.node.parameters import NodeParameters, standing_instruction
+from tests.support import ROOT
+from tests.support.graph import Graph
+
+CONFIG = ROOT / 'config' / 'perception.yaml'
+FIELDS = {parameter_name(field): field for field in fields(NodeParameters)}
+
+
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Dotted names, as the node has them, and tuples for arrays."""
+    values = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            values.update({f'{name}.{inner}': each for inner, each in flat(value).items()})
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return values
+
+
+def test_the_file_lists_every_parameter_with_its_default():
+    listed = flat(yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters'])
+    declared = {name: field.default for name, field in FIELDS.items()}
+    assert list(listed) == list(declared)
+    assert listed == declared
+    assert {name: type(value) for name, value in listed.items()} == {
+        name: type(value) for name, value in declared.items()
+    }
+
+
+def test_the_file_says_about_each_parameter_what_the_node_says():
+    comment = group = ''
+    documented = 0
+    for line in CONFIG.read_text().splitlines():
+        if line.strip().startswith('#'):
+            comment += line.strip().lstrip('# ') + ' '
+        elif ':' in line:
+            key, value = (part.strip() for part in line.split(':', 1))
+            group = (group if line.startswith(6 * ' ') else '') if value else f'{key}.'
+            field = FIELDS.get(group + key)
+            if field is not None:
+                documented += 1
+                assert comment.strip(), f'{field.name} has no comment'
+                assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
+                for word in (*field.metadata['choices'], *(f'{limit:g}' for limit in field.metadata['range'] or ())):
+                    assert word in comment, f'{field.name}: {word}'
+        if not line.strip():
+            comment = ''
+    assert documented == len(FIELDS)
+
+
+def test_the_node_describes_every_parameter(graph: Graph):
+    graph.segmenter(autostart=False)
+    client = graph.peer.create_client(DescribeParameters, 'segmenter/describe_parameters')
+    descriptors = graph.call(client, DescribeParameters.Request(names=list(FIELDS))).descriptors
+    for field, descriptor in zip(fields(NodeParameters), descriptors, strict=True):
+        assert descriptor.description == field.metadata['description']
+        limits = [*descriptor.floating_point_range, *descriptor.integer_range]
+        assert [(limit.from_value, limit.to_value) for limit in limits] == [
+            limit for limit in (field.metadata['range'],) if limit is not None
+        ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('score_threshold', 1.5, 'Min: 0.0, Max: 1.0, value: 1.5'),
+        ('mask_threshold', -0.1, 'Min: 0.0, Max: 1.0, value: -0.1'),
+        ('mask_threshold', math.nan, 'out of range'),
+        ('max_instances', 0, 'Min: 1, Max: 65535, value: 0'),
+        ('max_rate', -1.0, 'out of range'),
+        ('request_timeout', 0.0, 'out of range'),
+        ('score_threshold', 'high', 'Wrong parameter type'),
+        ('image_transport', 'theora', "image_transport: expected one of raw, compressed, got 'theora'"),
+        ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
+        ('sam3_size', 5000, 'Min: 0, Max: 4032, value: 5000'),
+        ('quantization', 'int4', "quantization: expected one of none, int8, fp8, got 'int4'"),
+        ('threads', 1025, 'Min: 0, Max: 1024, value: 1025'),
+        ('warmup_sizes', ['720p'], "warmup_sizes: expected width x height such as '1280x720', got '720p'"),
+        ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
+        ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
+        ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),
+        ('tracking.min_iou', 1.5, 'Parameter tracking.min_iou out of range'),
+        ('autostart', False, 'read-only parameter: autostart'),
+        ('cameras', ['left'], 'read-only parameter: cameras'),
+        ('no_such_parameter', 1, 'undeclared'),
+        ('depth.max', 0.05, 'depth.min: expected less than depth.max, 0.05, got 0.1'),
+        ('depth.max_offset', 2.0, 'out of range'),
+        ('depth.enabled', 'yes', 'Wrong parameter type'),
+        ('depth.box_plane', 1, 'Wrong parameter type'),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
+    node = graph.segmenter(autostart=False)
+    client = graph.peer.create_client(SetParameters, 'segmenter/set_parameters')
+    before = node.get_parameter(name).value if node.has_parameter(name) else None
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    result = graph.call(client, request).results[0]
+    assert not result.successful
+    assert said in result.reason
+    assert not node.has_parameter(name) or node.get_parameter(name).value == before
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('score_threshold', 2.0, 'out of range'),
+        ('score_threshold', 'high', "of type 'STRING'"),
+        ('protocol', 'secret', 'protocol: expected one of trained, released'),
+        ('cameras', ['left eye'], "cameras: expected names of topics such as 'left' or 'arm/wrist', got 'left eye'"),
+        ('cameras', ['left', 'left'], 'cameras: expected each name once, got left, left'),
+    ],
+)
+def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, name: str, value: Any, said: str):
+    with pytest.raises(ConfigError, match=name) as caught:
+        graph.segmenter(**{name: value})
+    assert said in str(caught.value)
+
+
+def test_one_parameter_says_what_is_up(graph: Graph):
+    with pytest.raises(ConfigError, match=r"depth\.box_plane: expected false with depth\.box_frame 'base_link'"):
+        graph.segmenter(**{'depth.box_frame': 'base_link', 'depth.box_plane': True})
+
+
+CHANGEABLE = {
+    name: field.metadata['change'] == 'any time'
+    for name, field in FIELDS.items()
+    if field.metadata['change'] != 'at start'
+}
+
+
+@pytest.mark.parametrize(('name', 'live'), CHANGEABLE.items())
+def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str, live: bool):
+    node = graph.segmenter()
+    value = node.get_parameter(name).value
+    result = graph.set_parameter(node, name, value)
+    assert result.successful == live
+    assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
+
+
+def test_parameters_of_others_are_left_alone(graph: Graph):
+    node = graph.segmenter()
+    assert graph.set_parameter(node, 'use_sim_time', True).successful
+
+
+@pytest.mark.parametrize('text', ['', '  ', '\n'])
+def test_an_empty_text_means_idle(text: str):
+    assert standing_instruction(text) is None

@@ -1,0 +1,113 @@
+"""A benchmark through the running node: what comes back over DDS is what the network itself answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from instructsam_model.masks import decode_rle
+from tests.support import ROOT
+
+GOLDEN = ROOT / 'tests' / 'golden'
+# One thread for both, because sums over another number of threads differ in their last bits.
+ENVIRONMENT = {
+    **os.environ, 'PYTHONPATH': f'{ROOT}:{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'
+}  # fmt: skip
+COUNT = 14
+
+
+def command(module: str, data: Path, out: Path, *more: str) -> list[str]:
+    arguments = ['roborefit', '--data', str(data), '--split', 'testA', '--out', str(out), '--device', 'cpu']
+    checkpoint = ['--checkpoint', str(GOLDEN / 'checkpoint'), '--prompt', 'plain']
+    return [sys.executable, '-m', module, *arguments, *checkpoint, *more]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+
+
+def child_of(pid: int) -> int:
+    [child] = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    return int(child)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden pictures in the layout of RoboRefIt's release."""
+    root = tmp_path_factory.mktemp('data')
+    folder = root / 'final_dataset' / 'testA'
+    records = []
+    for number, golden in enumerate(json.loads((GOLDEN / 'eval_roborefit.json').read_text())):
+        picture = f'{Path(golden["image"]).stem:>07}'
+        for name in ('image', f'mask/{picture}'):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(GOLDEN / golden['image'], folder / 'image' / f'{picture}.png')
+        mask = Image.fromarray(decode_rle(golden['masks']).astype('u1') * 128)
+        mask.convert('RGB').save(folder / 'mask' / picture / f'{number}.png')
+        records.append({
+            'num': number, 'text': golden['question'], 'bbox': [0, 0, 320, 240], 'scene': 'table', 'class': 'thing',
+            'rgb_path': f'final_dataset\\testA\\image\\{picture}.png',
+            'depth_path': f'final_dataset\\testA\\depth\\{picture}.png',
+            'mask_path': f'final_dataset\\testA\\mask\\{picture}\\{number}.png',
+        })  # fmt: skip
+    (folder / 'roborefit_testA.json').write_text(json.dumps(records))
+    return root
+
+
+@pytest.fixture(scope='module')
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an evaluation without the node."""
+    out = tmp_path_factory.mktemp('offline')
+    finished = run(*command('instructsam_training.cli.evaluate', data, out))
+    assert finished.returncode == 0, finished.stderr
+    return out
+
+
+def test_a_killed_node_ends_the_run_and_the_next_one_goes_on_to_what_the_network_answers(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    answers = tmp_path / 'answers-0.jsonl'
+    online = command('instructsam_ros.tools.evaluate', data, tmp_path, '--compare', str(whole), '--timeout', '300')
+    process = subprocess.Popen(online, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while not answers.exists() or answers.read_bytes().count(b'\n') < 2:
+            assert process.poll() is None
+            time.sleep(0.005)
+        os.kill(child_of(process.pid), signal.SIGKILL)
+        _, stderr = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert '-m instructsam_ros.node.segmenter_node ended with status -9' in stderr
+    assert 'Traceback' not in stderr
+    first = answers.read_bytes()
+    assert first.count(b'\n') < COUNT
+
+    finished = run(*online)
+    assert finished.returncode == 0, finished.stderr
+    assert answers.read_bytes().startswith(first)
+    agreement = json.loads(finished.stdout.splitlines()[-1])
+    assert (agreement['samples'], agreement['differ'], agreement['largest_score_difference']) == (COUNT, 0, 0.0)
+    assert (tmp_path / 'report.json').read_bytes() == (whole / 'report.json').read_bytes()
+    assert json.loads((whole / 'report.json').read_text())['overall']['mIoU'] > 0.5
+    speed = json.loads((tmp_path / 'speed.json').read_text())
+    assert (speed['answers'], speed['stages']) == (COUNT, {})
+    assert speed['peak_memory_gib'] > 0.1
+
+
+def test_what_cannot_be_done(data: Path, whole: Path, tmp_path: Path) -> None:
+    refused = run(*command('instructsam_ros.tools.evaluate', data, whole))
+    assert refused.returncode == 2
+    assert 'holds answers of a run that differs in command' in refused.stderr
+    nowhere = run(*command('instructsam_ros.tools.evaluate', data, tmp_path, '--split', 'val'))
+    assert nowhere.returncode == 2
+    assert 'python -m instructsam_ros.tools.evaluate: error: split: expected one of testA, testB' in nowhere.stderr

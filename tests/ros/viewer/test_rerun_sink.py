@@ -1,0 +1,173 @@
+"""What is written about pictures, answers and points, read back from the file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from instructsam_model import ConfigError, Frame, Instruction
+from instructsam_model.draw import color_rgb
+from instructsam_ros.messages import convert
+from instructsam_ros.msg import Segmentation
+from instructsam_ros.viewer.rerun_sink import Recording
+from tests.ros.messages.test_point_cloud import cloud, organised
+from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
+
+pytest.importorskip('rerun', reason='the extra view is not installed')
+from tests.support.rrd import Rows, read_recording
+
+STAMP_NS = 1_700_000_000_123_456_789
+"""Of the first picture; microseconds would not hold it."""
+
+
+@pytest.fixture
+def recording() -> Recording:
+    return Recording()
+
+
+def header(number: int) -> Header:
+    return Header(stamp=convert.make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
+
+
+def scene(number: int, *colours: str) -> Image:
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    for place, colour in enumerate(colours):
+        pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLOURS_RGB[colour]
+    return convert.make_image(pixels, 'rgb8', header(number))
+
+
+def answer(picture: Image, text: str) -> Segmentation:
+    segmentation = FakeSegmenter().segment(Frame(convert.read_image(picture)), Instruction(text))
+    message = convert.make_segmentation(segmentation, picture.header)
+    message.answer = f'<|object_ref_start|>{message.answer}<|object_ref_end|>[SEG]'
+    message.latency = 0.25
+    return message
+
+
+def written(recording: Recording, file: Path, *steps: tuple[Any, ...]) -> dict[str, Rows]:
+    """Save what the steps log, each a method and its arguments, and read it."""
+    recording.save(file)
+    for method, *arguments in steps:
+        method(*arguments)
+    recording.flush()
+    recording.close()
+    return read_recording(file)
+
+
+def test_an_answer_lies_over_its_picture(recording: Recording, tmp_path: Path):
+    first, newest = scene(0, 'red', 'green'), scene(1)
+    rows = written(
+        recording,
+        tmp_path / 'a.rrd',
+        (recording.log_camera, newest),
+        (recording.log_answer, answer(first, 'red and green'), first),
+    )
+    [(stamp_ns, picture)] = rows['/answer/picture']
+    assert stamp_ns == STAMP_NS
+    assert [row[0] for row in rows['/camera']] == [STAMP_NS + 1]
+    shown = cv2.imdecode(np.array(picture['EncodedImage:blob'][0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(shown[15, 10].astype(int) - COLOURS_RGB['red']).max() < 40
+    [(stamp_ns, masks)] = rows['/answer/picture/masks']
+    assert stamp_ns == STAMP_NS
+    labels = np.frombuffer(bytes(masks['SegmentationImage:buffer'][0]), np.uint16).reshape(48, 64)
+    assert {label: int((labels == label).sum()) for label in (0, 1, 2)} == {0: 48 * 64 - 200, 1: 100, 2: 100}
+    assert (labels[10:20, 5:15] == 1).all()
+    [(stamp_ns, boxes)] = rows['/answer/picture/boxes']
+    assert stamp_ns == STAMP_NS
+    assert boxes['Boxes2D:labels'] == ['red 0.90', 'green 0.70']
+    assert boxes['Boxes2D:centers'] == [[10, 15], [30, 15]]
+    assert boxes['Boxes2D:half_sizes'] == [[5, 5], [5, 5]]
+    assert boxes['Boxes2D:class_ids'] == [1, 2]
+    [(_, text)] = rows['/answer/text']
+    assert text['TextDocument:text'] == ['red and green\n\nred, green\n\n2 found']
+    assert rows['/latency_ms'] == [(STAMP_NS, {'Scalars:scalars': [250.0]})]
+    assert '/answer/space/boxes' not in rows
+
+
+def test_colours_are_those_of_the_overlay(recording: Recording, tmp_path: Path):
+    picture = scene(0, 'red', 'green')
+    rows = written(recording, tmp_path / 'a.rrd', (recording.log_answer, answer(picture, 'red and green'), picture))
+    [(_, context)] = rows['/answer']
+    classes = [entry['class_description']['info'] for entry in context['AnnotationContext:context'][0]]
+    assert [(entry['id'], entry['label']) for entry in classes] == [(0, ''), (1, 'red 0.90'), (2, 'green 0.70')]
+    red, green, blue = color_rgb(0)
+    assert classes[1]['color'] == red << 24 | green << 16 | blue << 8 | 255
+    assert classes[0]['color'] & 255 == 0
+
+
+def test_nothing_found_and_failed_take_the_last_answer_away(recording: Recording, tmp_path: Path):
+    pictures = [scene(number, 'red') for number in range(3)]
+    failed = Segmentation(
+        header=header(2), instruction='red', status=Segmentation.FAILED, message='the model broke', latency=0.1
+    )
+    rows = written(
+        recording,
+        tmp_path / 'a.rrd',
+        (recording.log_answer, answer(pictures[0], 'red'), pictures[0]),
+        (recording.log_answer, answer(pictures[1], 'blue'), pictures[1]),
+        (recording.log_answer, failed, None),
+    )
+    stamps_ns = [STAMP_NS + number for number in range(3)]
+    masks = rows['/answer/picture/masks']
+    assert [row[0] for row in masks] == stamps_ns
+    assert not any(masks[1][1]['SegmentationImage:buffer'][0])
+    assert masks[2][1]['Clear:is_recursive'] == [False]
+    assert [row[1]['Boxes2D:labels'] for row in rows['/answer/picture/boxes']] == [['red 0.90'], [], []]
+    assert rows['/answer/picture'][2][1]['Clear:is_recursive'] == [False]
+    texts = [row[1]['TextDocument:text'][0].split('\n\n')[-1] for row in rows['/answer/text']]
+    assert texts == ['1 found', 'nothing found', 'failed: the model broke']
+
+
+def test_points_and_boxes_in_space(recording: Recording, tmp_path: Path):
+    picture = scene(0, 'red', 'green')
+    found = answer(picture, 'red and green')
+    found.instances[1].pose = Pose(position=Point(x=0.1, y=0.2, z=1.0), orientation=Quaternion(z=1.0, w=0.0))
+    found.instances[1].size = Vector3(x=0.2, y=0.4, z=0.6)
+    points = cloud(organised())
+    points.header = picture.header
+    gone = answer(scene(1), 'red')
+    rows = written(
+        recording,
+        tmp_path / 'a.rrd',
+        (recording.log_answer, found, picture),
+        (recording.log_cloud, points),
+        (recording.log_answer, gone, None),
+    )
+    boxes = rows['/answer/space/boxes']
+    assert [row[0] for row in boxes] == [STAMP_NS, STAMP_NS + 1]
+    box = boxes[0][1]
+    assert box['Boxes3D:labels'] == ['green 0.70']
+    assert box['Boxes3D:class_ids'] == [2]
+    assert np.allclose(box['Boxes3D:centers'], [[0.1, 0.2, 1.0]])
+    assert np.allclose(box['Boxes3D:half_sizes'], [[0.1, 0.2, 0.3]])
+    assert box['Boxes3D:quaternions'] == [[0, 0, 1, 0]]
+    assert boxes[1][1]['Boxes3D:centers'] == []
+    [(stamp_ns, shown)] = rows['/answer/space/points']
+    assert stamp_ns == STAMP_NS
+    assert len(shown['Points3D:positions']) == 5
+    assert shown['Points3D:class_ids'] == [0, 0, 0, 0, 2]
+    plain, tinted = shown['Points3D:colors'][0], shown['Points3D:colors'][-1]
+    assert plain == 0x102030FF
+    red, green, blue = (round((dark + bright) / 2) for dark, bright in zip((16, 32, 48), color_rgb(1), strict=True))
+    assert tinted == red << 24 | green << 16 | blue << 8 | 255
+
+
+def test_without_rerun(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, 'rerun', None)
+    with pytest.raises(ConfigError, match="install it with pip install 'rerun-sdk"):
+        Recording()
+
+
+def test_places_that_do_not_exist(recording: Recording, tmp_path: Path):
+    with pytest.raises(ConfigError, match='--save: cannot write'):
+        recording.save(tmp_path / 'missing' / 'a.rrd')
+    with pytest.raises(ConfigError, match="--connect: expected HOST:PORT or a URL of Rerun, got 'ftp://nowhere'"):
+        recording.connect('ftp://nowhere')
