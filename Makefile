@@ -21,7 +21,7 @@ ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modelled gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
+.PHONY: help venv demo demo-pictures demo-bench soak bench bench-modeled gpus bench-gpu tabletop-train tabletop-eval tabletop-ablations tabletop-report report-picture pictures test test-slow check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -41,7 +41,7 @@ demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: i
 soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, CHECKPOINT=... chooses the weights
 	$(BIN)/python -m instructsam_ros.tools.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
+bench: bench-modeled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
 	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --trials \
 		--repeats 3 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --dtype float32 --size 320x240 --compare-naive --out benchmark/2-embedded.json
@@ -49,23 +49,23 @@ bench: bench-modelled ## how long answers take, on this CPU: docs/performance.md
 	$(BIN)/python -m instructsam_ros.tools.bench --size 1280x720 --rate 2 --out benchmark/4-overhead.json
 	$(BIN)/python -m instructsam_model.bench.report benchmark/*.json --out docs/performance.md
 
-MODELLED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
+MODELED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
 LOSSES := max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8 \
 	sam3_size=120 sam3_size=180 sam3_size=300
 SMALLER := --max-pixels 307200 --sam3-size 672
 TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --dtype float32 --out evaluation/gpus
 
-gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
-	$(MODELLED) --size 640x480 --out benchmark/gpus/01.json
-	$(MODELLED) --size 1280x720 --out benchmark/gpus/02.json
-	$(MODELLED) --size 1920x1080 --out benchmark/gpus/03.json
-	$(MODELLED) --size 1280x720 --max-pixels 307200 --out benchmark/gpus/04.json
-	$(MODELLED) --size 1280x720 --sam3-size 672 --out benchmark/gpus/05.json
-	$(MODELLED) --size 1280x720 --sam3-size 336 --out benchmark/gpus/06.json
-	$(MODELLED) --size 1280x720 $(SMALLER) --out benchmark/gpus/07.json
-	$(MODELLED) --size 1280x720 --quantization int8 --out benchmark/gpus/08.json
-	$(MODELLED) --size 1280x720 --quantization fp8 --out benchmark/gpus/09.json
-	$(MODELLED) --size 1280x720 --quantization int8 $(SMALLER) --out benchmark/gpus/10.json
+gpus: .venv/installed ## which cards it fits, modeled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
+	$(MODELED) --size 640x480 --out benchmark/gpus/01.json
+	$(MODELED) --size 1280x720 --out benchmark/gpus/02.json
+	$(MODELED) --size 1920x1080 --out benchmark/gpus/03.json
+	$(MODELED) --size 1280x720 --max-pixels 307200 --out benchmark/gpus/04.json
+	$(MODELED) --size 1280x720 --sam3-size 672 --out benchmark/gpus/05.json
+	$(MODELED) --size 1280x720 --sam3-size 336 --out benchmark/gpus/06.json
+	$(MODELED) --size 1280x720 $(SMALLER) --out benchmark/gpus/07.json
+	$(MODELED) --size 1280x720 --quantization int8 --out benchmark/gpus/08.json
+	$(MODELED) --size 1280x720 --quantization fp8 --out benchmark/gpus/09.json
+	$(MODELED) --size 1280x720 --quantization int8 $(SMALLER) --out benchmark/gpus/10.json
 	$(BIN)/instructsam-tabletop data/gpus --scenes 60 --split test --names 0 --captions 0
 	set -e; for option in none $(LOSSES); do \
 		$(TABLES)/$$option $$(test $$option = none || echo --$$option | tr _= '- '); \
@@ -76,18 +76,18 @@ gpus: .venv/installed ## which cards it fits, modelled, and what smaller sizes a
 FULL_SIZE := --architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720
 PHRASES := 1 4
 
-bench-modelled: .venv/installed ## what answers at full size would take on GPUs: a model, without one; benchmark/5-modelled-*.json
+bench-modeled: .venv/installed ## what answers at full size would take on GPUs: a model, without one; benchmark/5-modeled-*.json
 	set -e; for phrases in $(PHRASES); do \
 		$(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --phrases $$phrases \
-			--out benchmark/5-modelled-$$phrases.json; \
+			--out benchmark/5-modeled-$$phrases.json; \
 	done
 
 # What matters most comes first, each part with its limit: twelve minutes together. A part that fails does not cost the others.
 bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve minutes: benchmark/gpu-*.json
 	mkdir -p benchmark
-	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modelled.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modeled.json
 	-timeout 300 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
-		--modelled benchmark/gpu-modelled.json --out benchmark/gpu-1.json
+		--modeled benchmark/gpu-modeled.json --out benchmark/gpu-1.json
 	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
 	-timeout 75 $(BIN)/python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt

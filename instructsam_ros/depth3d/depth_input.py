@@ -195,7 +195,7 @@ def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
 
 
 def _decode(message: Image, range_m: tuple[float, float]) -> NDArray[np.float32]:
-    """Metres, NaN where unknown or out of range."""
+    """Meters, NaN where unknown or out of range."""
     try:
         depth_m = read_depth(message)
     except FrameError as error:

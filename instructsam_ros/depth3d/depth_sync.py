@@ -13,7 +13,7 @@ from instructsam_ros.messages.convert import stamp_ns
 KEPT = 5
 """Messages. Enough for depth that comes before its image; what comes after goes straight to its `Match`."""
 WAIT_S = 0.1
-"""How long an answer waits for depth that is still on its way: drivers register depth to colour before they send it."""
+"""How long an answer waits for depth that is still on its way: drivers register depth to color before they send it."""
 SILENT_S = 1.0
 """Nothing is on its way where nothing has arrived for so long."""
 

@@ -41,19 +41,19 @@ class OrientedBox:
     """A box that is turned.
 
     Attributes:
-        centre_m: (3,).
+        center_m: (3,).
         rotation: (3, 3), its columns are the axes of the box; right-handed.
         size_m: (3,), lengths along those axes.
     """
 
-    centre_m: NDArray[np.float64]
+    center_m: NDArray[np.float64]
     rotation: Matrix
     size_m: NDArray[np.float64]
 
     def moved(self, pose: Matrix) -> OrientedBox:
         """The same box in another frame, in which `pose` (4, 4) is the frame that it is in now."""
         rotation = pose[:3, :3]
-        return OrientedBox(rotation @ self.centre_m + pose[:3, 3], rotation @ self.rotation, self.size_m)
+        return OrientedBox(rotation @ self.center_m + pose[:3, 3], rotation @ self.rotation, self.size_m)
 
     @classmethod
     def read(cls, pose: Pose, size: Vector3) -> OrientedBox:
@@ -62,8 +62,8 @@ class OrientedBox:
         return cls(matrix[:3, 3], matrix[:3, :3], np.array((size.x, size.y, size.z)))
 
     def make_pose(self) -> Pose:
-        """Its centre and axes."""
-        x, y, z = self.centre_m.tolist()
+        """Its center and axes."""
+        x, y, z = self.center_m.tolist()
         return Pose(position=Point(x=x, y=y, z=z), orientation=make_quaternion(self.rotation))
 
     def make_size(self) -> Vector3:

@@ -27,7 +27,7 @@ def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | Non
     the camera is above the origin.
 
     Args:
-        depth_m: float32 (H, W), metres along the optical axis; NaN where unknown.
+        depth_m: float32 (H, W), meters along the optical axis; NaN where unknown.
         intrinsics: (3, 3), pixels.
 
     Returns:
@@ -48,10 +48,10 @@ def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | Non
     if np.count_nonzero(belongs) < max(3, LEAST * len(points_m)):
         return None
     for _ in range(REFINEMENTS):
-        centre_m = points_m[belongs].mean(axis=0)
-        normal = np.linalg.svd(points_m[belongs] - centre_m, full_matrices=False)[2][2]
-        belongs = np.abs((points_m - centre_m) @ normal) < near_m
-    return _frame_on(normal, centre_m)
+        center_m = points_m[belongs].mean(axis=0)
+        normal = np.linalg.svd(points_m[belongs] - center_m, full_matrices=False)[2][2]
+        belongs = np.abs((points_m - center_m) @ normal) < near_m
+    return _frame_on(normal, center_m)
 
 
 def _sample(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.float64]:

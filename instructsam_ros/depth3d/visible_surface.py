@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from instructsam_ros.messages.geometry import Pixels, points_at
 
 STEEPEST = 8.0
-"""Metres in depth for each metre sideways of a surface that is still measured: 83 degrees off facing the camera."""
+"""Meters in depth for each meter sideways of a surface that is still measured: 83 degrees off facing the camera."""
 NOISE = 0.01
 """Jumps of less than this share of the distance are noise: at 2 m, stereo cameras step so far."""
 SECOND_PATCH = 0.25
@@ -31,7 +31,7 @@ class Surface:
 
     Depth cameras average across the outline of a thing, so that points fly between it and what is behind, and masks
     are a pixel or two too wide. Three filters, in this order: the outermost ring of pixels goes, unless it is more than
-    half of the mask; of two neighbours with a jump in depth between them the farther goes, which takes the flying
+    half of the mask; of two neighbors with a jump in depth between them the farther goes, which takes the flying
     pixels behind a thing and leaves its own edge; and of the patches that are left the small ones go, such as the
     background that is seen through a handle.
 
@@ -63,12 +63,12 @@ class Surface:
 
     @cached_property
     def points_m(self) -> NDArray[np.float32]:
-        """(N, 3), of those pixels in the optical frame, metres."""
+        """(N, 3), of those pixels in the optical frame, meters."""
         return points_at(self.depth_m, self.pixels, self.intrinsics)
 
     @cached_property
     def beside_m(self) -> NDArray[np.float32]:
-        """(M, 3), of the pixels around the mask in the optical frame, metres: what the thing stands on, and others."""
+        """(M, 3), of the pixels around the mask in the optical frame, meters: what the thing stands on, and others."""
         _, _, width, height = cv2.boundingRect(self.mask.view(np.uint8))
         reach = max(BESIDE_PX, round(BESIDE * max(width, height)))
         window = _window(self.mask, reach)
@@ -79,7 +79,7 @@ class Surface:
 
     @cached_property
     def step_m(self) -> float:
-        """How far apart the points of neighbouring pixels are that face the camera, metres."""
+        """How far apart the points of neighboring pixels are that face the camera, meters."""
         return float(np.median(self.points_m[:, 2]) / self.intrinsics[0, 0])
 
 

@@ -39,7 +39,7 @@ class Shape:
     area: int
 
     @property
-    def centre_xy(self) -> NDArray[np.float64]:
+    def center_xy(self) -> NDArray[np.float64]:
         """float64 (2,), the column and the row that cut it in half: stray pixels far away do not move them."""
         halves = [np.searchsorted(self.pixels.sum(axis).cumsum(), self.area / 2) for axis in (0, 1)]
         return np.asarray(self.corner_xy + np.array(halves), dtype=np.float64)
@@ -83,7 +83,7 @@ class Track:
 
     def move_to(self, shape: Shape) -> None:
         """It has been seen again, in the last of the `missed` pictures."""
-        step_xy = (shape.centre_xy - self.shape.centre_xy) / self.missed
+        step_xy = (shape.center_xy - self.shape.center_xy) / self.missed
         self.velocity_xy = SMOOTHING * step_xy + (1 - SMOOTHING) * self.velocity_xy
         self.shape, self.missed = shape, 0
 

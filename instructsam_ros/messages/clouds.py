@@ -14,14 +14,14 @@ from instructsam_ros.depth3d.visible_surface import Surface
 from instructsam_ros.messages.geometry import points_of_all
 
 POINT = np.dtype([('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('rgb', 'u4')])
-LABELLED = np.dtype([*POINT.descr, ('label', 'u4')])
+LABELED = np.dtype([*POINT.descr, ('label', 'u4')])
 """That of pcl::PointXYZRGBL, without its padding: PCL finds fields by their names."""
 
 Picture = NDArray[np.uint8]
 
 
 def make_scene(measurement: Measurement, image_rgb: Picture, labels: NDArray[np.uint16], header: Header) -> PointCloud2:
-    """All pixels as an organised cloud x y z rgb label; x, y and z are NaN where depth is unknown.
+    """All pixels as an organized cloud x y z rgb label; x, y and z are NaN where depth is unknown.
 
     Args:
         measurement: with the depth of all pixels.
@@ -29,14 +29,14 @@ def make_scene(measurement: Measurement, image_rgb: Picture, labels: NDArray[np.
         labels: uint16 (H, W), 0 is background, k is instance k counted from 1.
         header: of the image.
     """
-    points = np.empty(labels.shape, dtype=LABELLED)
+    points = np.empty(labels.shape, dtype=LABELED)
     _fill(points, points_of_all(measurement.depth_m, measurement.intrinsics), image_rgb)
     points['label'] = labels
     return _cloud(points, header, is_dense=False)
 
 
 def make_target(surface: Surface | None, image_rgb: Picture, header: Header) -> PointCloud2:
-    """The points of one instance, or none, as an unorganised cloud x y z rgb; all of them are finite."""
+    """The points of one instance, or none, as an unorganized cloud x y z rgb; all of them are finite."""
     points = np.empty((1, 0 if surface is None else len(surface.points_m)), dtype=POINT)
     if surface is not None:
         _fill(points, surface.points_m, image_rgb[surface.pixels])
@@ -69,6 +69,6 @@ def _cloud(points: NDArray[np.void], header: Header, *, is_dense: bool) -> Point
 
 def _field(kind: np.dtype[np.void], name: str) -> PointField:
     assert kind.fields is not None
-    # Colours are three bytes in what is called a float, since PCL began that way.
+    # Colors are three bytes in what is called a float, since PCL began that way.
     datatype = PointField.UINT32 if name == 'label' else PointField.FLOAT32
     return PointField(name=name, offset=kind.fields[name][1], datatype=datatype, count=1)

@@ -42,7 +42,7 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     'rgba16': ('u2', 4, cv2.COLOR_RGBA2RGB),
     'bgra16': ('u2', 4, cv2.COLOR_BGRA2RGB),
     'mono16': ('u2', 1, cv2.COLOR_GRAY2RGB),
-    # Without a named colour order OpenCV's is meant, as in cv_bridge.
+    # Without a named color order OpenCV's is meant, as in cv_bridge.
     '8UC1': ('u1', 1, cv2.COLOR_GRAY2RGB),
     '8UC3': ('u1', 3, cv2.COLOR_BGR2RGB),
     '8UC4': ('u1', 4, cv2.COLOR_BGRA2RGB),
@@ -67,7 +67,7 @@ def read_frame(message: Image | CompressedImage) -> Frame:
     """The picture of a message, with its stamp and frame.
 
     Raises:
-        FrameError: the message is not a picture in colour or grey, or contradicts itself.
+        FrameError: the message is not a picture in color or gray, or contradicts itself.
     """
     read = read_compressed if isinstance(message, CompressedImage) else read_image
     return Frame(read(message), stamp_ns(message.header.stamp), message.header.frame_id)
@@ -82,7 +82,7 @@ def read_image(message: Image) -> NDArray[np.uint8]:
     Raises:
         FrameError: as `read_frame`.
     """
-    pixels = read_pixels(message, _ENCODINGS, 'a picture in colour or grey')
+    pixels = read_pixels(message, _ENCODINGS, 'a picture in color or gray')
     if pixels.dtype != np.uint8:
         pixels = _to_8_bit(pixels)
     code = _ENCODINGS[message.encoding][2]
@@ -104,7 +104,7 @@ def read_compressed(message: CompressedImage) -> NDArray[np.uint8]:
         FrameError: as `read_frame`.
     """
     data = np.frombuffer(message.data, dtype=np.uint8)
-    # OpenCV 4 fills the missing part of a cut JPEG with grey and says nothing; a whole one ends in an EOI marker.
+    # OpenCV 4 fills the missing part of a cut JPEG with gray and says nothing; a whole one ends in an EOI marker.
     cut = data[:2].tobytes() == b'\xff\xd8' and b'\xff\xd9' not in data[-64:].tobytes()
     # The camera's geometry counts, not what an EXIF tag says about how to hold the picture.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,4 +1,4 @@
-"""Depth pictures as REP-118 has them: messages to metres and back; the encoding says the unit."""
+"""Depth pictures as REP-118 has them: messages to meters and back; the encoding says the unit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from std_msgs.msg import Header
 from instructsam_ros.messages import convert
 
 UNITS_M = {'32FC1': 1.0, '16UC1': 0.001}
-"""Metres of a 1, by encoding."""
+"""Meters of a 1, by encoding."""
 
 
 def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> Image:
-    """An Image of metres along the optical axis.
+    """An Image of meters along the optical axis.
 
     Args:
         depth_m: float32 (H, W); 0 or NaN where unknown. That becomes NaN in 32FC1 and 0 in 16UC1, which cannot hold
@@ -29,7 +29,7 @@ def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> I
 
 
 def read_depth(message: Image) -> NDArray[np.float32]:
-    """Metres along the optical axis, float32 (H, W); NaN or 0 where unknown.
+    """Meters along the optical axis, float32 (H, W); NaN or 0 where unknown.
 
     Raises:
         FrameError: the message is not a depth picture, or contradicts itself.

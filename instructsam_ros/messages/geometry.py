@@ -70,14 +70,14 @@ def read_pose(position: Point | Vector3, orientation: Quaternion) -> Matrix:
 
 
 def back_project(depth_m: NDArray[np.float32], mask: NDArray[np.bool_], intrinsics: Matrix) -> Points:
-    """The points (N, 3) in metres that the pixels of a mask show; pixels without depth are left out."""
+    """The points (N, 3) in meters that the pixels of a mask show; pixels without depth are left out."""
     rows, columns = np.nonzero(mask & np.isfinite(depth_m) & (depth_m > 0))
     rays = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ np.linalg.inv(intrinsics).T
     return np.asarray(rays * depth_m[rows, columns, None], dtype=np.float64)
 
 
 def points_at(depth_m: NDArray[np.float32], pixels: Pixels, intrinsics: Matrix) -> NDArray[np.float32]:
-    """The points (N, 3) in metres of so many pixels of a camera without skew."""
+    """The points (N, 3) in meters of so many pixels of a camera without skew."""
     rows, columns = pixels
     z = depth_m[rows, columns]
     x, y = _rays(columns, intrinsics, 0) * z, _rays(rows, intrinsics, 1) * z
@@ -85,7 +85,7 @@ def points_at(depth_m: NDArray[np.float32], pixels: Pixels, intrinsics: Matrix) 
 
 
 def points_of_all(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.float32]:
-    """The points (H, W, 3) in metres of all pixels of a camera without skew."""
+    """The points (H, W, 3) in meters of all pixels of a camera without skew."""
     height, width = depth_m.shape
     points_m = np.empty((height, width, 3), dtype=np.float32)
     np.multiply(depth_m, _rays(np.arange(width), intrinsics, 0), out=points_m[..., 0])
@@ -101,5 +101,5 @@ def project(point_m: NDArray[np.float64], intrinsics: Matrix) -> tuple[float, fl
 
 
 def _rays(pixels: NDArray[np.intp], intrinsics: Matrix, axis: int) -> NDArray[np.float32]:
-    """Metres sideways for each metre forward, of columns (axis 0) or rows (1)."""
+    """Meters sideways for each meter forward, of columns (axis 0) or rows (1)."""
     return np.asarray((pixels - intrinsics[axis, 2]) / intrinsics[axis, axis], dtype=np.float32)

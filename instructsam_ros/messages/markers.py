@@ -19,7 +19,7 @@ TEXT_M = 0.025
 
 
 def make_markers(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> MarkerArray:
-    """A box and its label for each instance that has one, in the colours of the overlay; what was there before goes."""
+    """A box and its label for each instance that has one, in the colors of the overlay; what was there before goes."""
     # All in one message and first: markers that are replaced do not blink, and none stays behind.
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     if measurement is not None:
@@ -46,7 +46,7 @@ def make_box_marker(box: OrientedBox, number: int, color: ColorRGBA, header: Hea
 def _markers(number: int, box: OrientedBox, text: str, header: Header) -> Iterator[Marker]:
     red, green, blue = (channel / 255 for channel in color_rgb(number - 1))
     yield make_box_marker(box, number, ColorRGBA(r=red, g=green, b=blue, a=OPACITY), header)
-    x, y, z = box.centre_m.tolist()
+    x, y, z = box.center_m.tolist()
     above = Point(x=x, y=y - float(box.size_m.max()) / 2 - TEXT_M, z=z)  # y of an optical frame points down
     yield Marker(
         header=header,

@@ -21,14 +21,14 @@ DTYPES = {
 
 
 def read_points(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32]]:
-    """The points that are somewhere; an organised cloud has NaN where no depth is known.
+    """The points that are somewhere; an organized cloud has NaN where no depth is known.
 
     Args:
         message: a cloud with the fields x, y, z, and perhaps rgb (0xRRGGBB, may be in the bits of a float) and label.
 
     Returns:
-        position_m: float32 (N, 3), metres.
-        color_rgb: uint8 (N, 3); grey without the field.
+        position_m: float32 (N, 3), meters.
+        color_rgb: uint8 (N, 3); gray without the field.
         labels: uint32 (N,), 0 without the field.
 
     Raises:
@@ -67,7 +67,7 @@ def _view(message: PointCloud2) -> NDArray[np.void]:
     dtype = np.dtype(
         {
             'names': names,
-            # PCL packs colours into the bits of a float (pcl_conversions).
+            # PCL packs colors into the bits of a float (pcl_conversions).
             'formats': [order + ('u4' if field.name == 'rgb' else DTYPES[field.datatype]) for field in message.fields],
             'offsets': [field.offset for field in message.fields],
             'itemsize': message.point_step,

@@ -41,12 +41,12 @@ class BoxError:
     """How far a 3D box is from the true one.
 
     Attributes:
-        centre_m: distance of the centres.
+        center_m: distance of the centers.
         size_m: mean difference of the edge lengths, each in the order of their lengths, as axes may be named otherwise.
         size_share: likewise, of their shares of the true lengths.
     """
 
-    centre_m: float
+    center_m: float
     size_m: float
     size_share: float
 
@@ -100,15 +100,15 @@ def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: Moment) -
     true_boxes = [moment.boxes[label] for label in targets if label in moment.boxes]
     if not true_boxes:
         return None
-    true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.centre_m - each.centre_m)))
+    true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.center_m - each.center_m)))
     true_m = np.sort(true_box.size_m)
     off_m = np.abs(np.sort(box.size_m) - true_m)
-    centre_m = float(np.linalg.norm(box.centre_m - true_box.centre_m))
-    return BoxError(centre_m, float(off_m.mean()), float((off_m / true_m).mean()))
+    center_m = float(np.linalg.norm(box.center_m - true_box.center_m))
+    return BoxError(center_m, float(off_m.mean()), float((off_m / true_m).mean()))
 
 
 def target_point(segmentation: Segmentation, moment: Moment) -> NDArray[np.float64] | None:
-    """The median (3,) of the points of the best instance, in metres; None where it has none."""
+    """The median (3,) of the points of the best instance, in meters; None where it has none."""
     if not segmentation.instances:
         return None
     points_m = back_project(moment.depth_m, segmentation.instances[0].mask, moment.intrinsics)

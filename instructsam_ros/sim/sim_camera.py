@@ -59,7 +59,7 @@ class CameraParameters(Parameters):
     width: int = declared(320, 'Pixels of a row.', range_=(32, 3840), change='at start')
     height: int = declared(240, 'Rows of a picture.', range_=(32, 2160), change='at start')
     moving: bool = declared(True, 'The camera swings back and forth, and one thing slides.', change='at start')
-    depth_encoding: str = declared('32FC1', 'Depth in metres (32FC1) or millimetres (16UC1).', choices=tuple(UNITS_M))
+    depth_encoding: str = declared('32FC1', 'Depth in meters (32FC1) or millimeters (16UC1).', choices=tuple(UNITS_M))
     frame_id: str = declared('camera_optical_frame', 'Frame of the pictures.', change='at start')
     table_frame_id: str = declared('table', "Frame in the middle of the table's top, z up.", change='at start')
 

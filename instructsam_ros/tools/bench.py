@@ -64,7 +64,7 @@ class Account:
         if INFERENCE in values:
             self.inference_ms.append(float(values[INFERENCE]))
 
-    def summarise(self, seconds: float) -> dict[str, float | int]:
+    def summarize(self, seconds: float) -> dict[str, float | int]:
         """The figures of so many seconds."""
         latency_ms, inference_ms = np.median(self.latencies_ms), np.median(self.inference_ms)
         return {
@@ -99,7 +99,7 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
             account.captures_ms.clear()
             started_s = time.monotonic()
             planner.wait_for(partial(is_past, started_s + arguments.seconds), 'the answers')
-            figures = account.summarise(time.monotonic() - started_s)
+            figures = account.summarize(time.monotonic() - started_s)
     return {'size': arguments.size, 'rate_hz': arguments.rate, **figures}
 
 

@@ -33,7 +33,7 @@ from instructsam_ros.messages.geometry import project
 from instructsam_ros.sim.ground_truth_sync import Moments
 from instructsam_ros.sim.scoring import Question, Result, judge
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarise_times
+from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
 from instructsam_ros.tools.task_planner import Planner
 from instructsam_training.tabletop.language.questions import questions
 from instructsam_training.tabletop.render.headless import RenderError
@@ -143,7 +143,7 @@ def make_table(results: Iterable[Result]) -> Table:
     return table
 
 
-def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | str | None]:
+def summarize(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int | str | None]:
     """The numbers of the run; shares are None where nothing was asked that they are shares of."""
     with_target = [result.is_right for result in results if result.question.targets]
     without = [result.is_right for result in results if not result.question.targets]
@@ -152,7 +152,7 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
         'mean_iou': round(float(np.mean([result.iou for result in results])), 4),
         'target_point_on_object': _share(with_target),
         'nothing_found_where_nothing_is': _share(without),
-        'box_centre_error_p50_m': _median([each.centre_m for each in boxes]),
+        'box_center_error_p50_m': _median([each.center_m for each in boxes]),
         'box_size_error_p50_m': _median([each.size_m for each in boxes]),
         'box_size_within_20_percent': _share([each.size_share <= SIZE_TOLERANCE for each in boxes]),
         'boxes': len(boxes),
@@ -160,7 +160,7 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
         'questions_without_target': len(without),
         'scenes': len({result.question.seed for result in results}),
         'kinds': len({result.question.kind for result in results}),
-        **summarise_times([result.latency_s for result in results], ready_s, total_s),
+        **summarize_times([result.latency_s for result in results], ready_s, total_s),
     }
 
 
@@ -188,7 +188,7 @@ def main(args: list[str] | None = None) -> None:
     results, ready_s = run_session('demo', work)
     write_overlays(results, arguments.out)
     Console().print(make_table(results))
-    print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))
+    print(json.dumps(summarize(results, ready_s, time.monotonic() - started_s)))
 
 
 def _count(text: str) -> int:

@@ -29,7 +29,7 @@ from instructsam_model.image_io import read_picture
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
 from instructsam_ros.messages import convert
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarise_times
+from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
 from instructsam_ros.tools.task_planner import Planner
 
 RATE_HZ = 10.0
@@ -137,7 +137,7 @@ def make_table(results: Iterable[Result]) -> Table:
     return table
 
 
-def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
+def summarize(results: list[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
     """The numbers of the run."""
     return {
         'mean_iou': round(float(np.mean([result.iou for result in results])), 4),
@@ -145,7 +145,7 @@ def summarise(results: list[Result], ready_s: float, total_s: float) -> dict[str
         'pictures': len({result.question.image for result in results}),
         'instances': sum(len(result.segmentation.instances) for result in results),
         'iou_above_half': sum(result.iou > 0.5 for result in results),
-        **summarise_times([result.latency_s for result in results], ready_s, total_s),
+        **summarize_times([result.latency_s for result in results], ready_s, total_s),
     }
 
 
@@ -176,7 +176,7 @@ def main(args: list[str] | None = None) -> None:
     results, ready_s = run_session('replay', work)
     write_overlays(results, arguments.out)
     Console().print(make_table(results))
-    print(json.dumps(summarise(results, ready_s, time.monotonic() - started_s)))
+    print(json.dumps(summarize(results, ready_s, time.monotonic() - started_s)))
 
 
 def _union(record: dict[str, Any], annotations: list[Any]) -> Mask:

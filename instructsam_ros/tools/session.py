@@ -85,7 +85,7 @@ def open_session(
             planner.close()
 
 
-def summarise_times(latencies_s: Sequence[float], ready_s: float, total_s: float) -> dict[str, float]:
+def summarize_times(latencies_s: Sequence[float], ready_s: float, total_s: float) -> dict[str, float]:
     """Latencies, and how long it all took."""
     return {
         'latency_p50_ms': round(1e3 * float(np.percentile(latencies_s, 50)), 1),

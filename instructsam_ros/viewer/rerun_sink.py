@@ -1,7 +1,7 @@
 """`Recording`: what the node sees and answers, in Rerun (rerun.io), which draws it.
 
     camera                  the newest picture
-    answer                  what the instances of the newest answer are called, and their colours
+    answer                  what the instances of the newest answer are called, and their colors
     answer/picture          the picture that it is about, with its masks and boxes
     answer/space            points and 3D boxes, in the optical frame
     answer/text             instruction, answer, and what became of it
@@ -35,7 +35,7 @@ JPEG_QUALITY = 90
 FLUSH_S = 5.0
 STATUS = {Segmentation.OK: '', Segmentation.NO_TARGET: 'nothing found', Segmentation.FAILED: 'failed'}
 CLOUD_OPACITY = 0.5
-"""Of an instance's colour over the points' own."""
+"""Of an instance's color over the points' own."""
 
 
 def load_rerun() -> ModuleType:
@@ -150,7 +150,7 @@ class Recording:
         self._log_boxes_3d(answer, names)
 
     def log_cloud(self, message: PointCloud2) -> None:
-        """Points; those of instances take on their colour.
+        """Points; those of instances take on their color.
 
         Raises:
             FrameError: the cloud cannot be read.

@@ -28,7 +28,7 @@ class Frame:
         image_rgb: uint8 (H, W, 3), both sides at least 1.
         stamp_ns: time of capture, nanoseconds since the epoch of the camera's clock.
         frame_id: optical frame in which the picture was taken (REP-103).
-        depth_m: float32 (H, W), metres along the optical axis, registered to `image_rgb`; NaN or 0 where unknown.
+        depth_m: float32 (H, W), meters along the optical axis, registered to `image_rgb`; NaN or 0 where unknown.
         intrinsics: float64 (3, 3), the camera matrix K of `image_rgb`.
 
     Raises:
@@ -64,7 +64,7 @@ class Instruction:
 
     Attributes:
         text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space.
-        id: chosen by whoever asks, to recognise the answer; empty when nobody needs to.
+        id: chosen by whoever asks, to recognize the answer; empty when nobody needs to.
 
     Raises:
         ConfigError: the text is empty or too long.

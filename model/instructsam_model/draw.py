@@ -33,7 +33,7 @@ PALETTE_RGB: tuple[Rgb, ...] = (
     (213, 94, 0),
     (0, 114, 178),
 )
-"""Okabe and Ito, "Color Universal Design" (2008), without black: told apart with all common colour blindness."""
+"""Okabe and Ito, "Color Universal Design" (2008), without black: told apart with all common color blindness."""
 
 FILL_OPACITY = 0.42
 STRIP_OPACITY = 0.72
@@ -104,7 +104,7 @@ def overlay(image_rgb: Picture, segmentation: Segmentation) -> Picture:
 
 
 def color_rgb(index: int) -> Rgb:
-    """The colour of instance `index`, always the same; after the palette's seven come their pale tints."""
+    """The color of instance `index`, always the same; after the palette's seven come their pale tints."""
     color = PALETTE_RGB[index % len(PALETTE_RGB)]
     if index // len(PALETTE_RGB) % 2 == 0:
         return color
@@ -123,7 +123,7 @@ def _outline(picture: Picture, instance: Instance, color: Rgb, style: _Style) ->
     mask = np.ascontiguousarray(instance.mask[rows, columns]).view(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_KCOS)
     offset = (columns.start, rows.start)
-    if style.rim_px:  # keeps the contour visible on a background of its own colour
+    if style.rim_px:  # keeps the contour visible on a background of its own color
         rim_px = style.outline_px + 2 * style.rim_px
         cv2.drawContours(picture, contours, -1, DARK_RGB, rim_px, cv2.LINE_AA, offset=offset)
     line_type = cv2.LINE_AA if style.outline_px > 1 else cv2.LINE_8  # a smoothed single pixel is too faint

@@ -27,7 +27,7 @@ def cast(pose: NDArray[np.float64], box: OrientedBox | None, floor_m: float = 0.
     floor = (floor_m - pose[2, 3]) / rays[..., 2]
     if box is None:
         return floor.astype(np.float32), np.zeros(floor.shape, dtype=np.bool_)
-    start, along = (pose[:3, 3] - box.centre_m) @ box.rotation, rays @ box.rotation
+    start, along = (pose[:3, 3] - box.center_m) @ box.rotation, rays @ box.rotation
     first, second = ((side * box.size_m / 2 - start) / along for side in (-1, 1))
     enter, leave = np.minimum(first, second).max(axis=-1), np.maximum(first, second).min(axis=-1)
     mask = enter < leave

@@ -1,4 +1,4 @@
-"""A segmenter without a network, for the tests of the ROS shell: it finds pixels by their colour."""
+"""A segmenter without a network, for the tests of the ROS shell: it finds pixels by their color."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from instructsam_model import Frame, Instance, Instruction, Segmentation, Selection
 from instructsam_model.masks import tight_box
 
-COLOURS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
+COLORS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
 
 
 class FakeSegmenter:
-    """Answers an instruction that names colours with one instance for each that is in the picture.
+    """Answers an instruction that names colors with one instance for each that is in the picture.
 
     'everything' adds an instance that covers the picture; 'fail' raises. Scores fall from 0.9 in steps of 0.2.
 
@@ -42,8 +42,8 @@ class FakeSegmenter:
             raise RuntimeError('the model broke')
         selection = selection or Selection()
         masks = [
-            (name, np.all(frame.image_rgb == colour, axis=2))
-            for name, colour in COLOURS_RGB.items()
+            (name, np.all(frame.image_rgb == color, axis=2))
+            for name, color in COLORS_RGB.items()
             if name in instruction.text
         ]
         if 'everything' in instruction.text:

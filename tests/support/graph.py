@@ -29,7 +29,7 @@ from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from instructsam_ros.tools.node_process import use_own_domain
-from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
+from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0
 
@@ -99,11 +99,11 @@ class Graph:
         self._stamp_ns += 33_333_333
         return Header(stamp=convert.make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
 
-    def image(self, *colours: str) -> Image:
-        """A picture of 64 x 48 with a block of each colour."""
+    def image(self, *colors: str) -> Image:
+        """A picture of 64 x 48 with a block of each color."""
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
-        for place, colour in enumerate(colours):
-            pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLOURS_RGB[colour]
+        for place, color in enumerate(colors):
+            pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
         return convert.make_image(pixels, 'rgb8', self.header())
 
     def play(

@@ -7,7 +7,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
 
 SIZE_WH = (320, 240)
@@ -20,7 +20,7 @@ POSE[:3, 3] = -DISTANCE_M * POSE[:3, 2]
 
 @dataclass(frozen=True)
 class Put:
-    """A thing and where it is put: x to the right and y away from the camera, metres from the table's middle."""
+    """A thing and where it is put: x to the right and y away from the camera, meters from the table's middle."""
 
     color: str
     category: str
@@ -33,7 +33,7 @@ class Put:
     visible: float = 1.0
 
     def thing(self, label: int, z: float) -> Thing:
-        size_m = [self.scale * side for side in CATALOGUE[self.category].size_m]
+        size_m = [self.scale * side for side in CATALOG[self.category].size_m]
         position_m = (self.x, self.y, z + size_m[2] / 2)
         x, y, depth = np.linalg.inv(POSE)[:3] @ (*position_m, 1)
         u, v, _ = INTRINSICS @ (x, y, depth) / depth
@@ -46,7 +46,7 @@ class Put:
 
 
 def look_at(*puts: Put) -> View:
-    """The view of things labelled 1, 2, ... in order; a thing that is on another follows it."""
+    """The view of things labeled 1, 2, ... in order; a thing that is on another follows it."""
     things: list[Thing] = []
     labels, depth_m = np.zeros(SIZE_WH[::-1], np.uint16), np.zeros(SIZE_WH[::-1], np.float32)
     for label, put in enumerate(puts, start=1):

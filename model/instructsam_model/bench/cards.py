@@ -63,7 +63,7 @@ CARDS = (
 
 HEAD = """# What fits where
 
-Written by `make gpus`. **Memory and arithmetic are modelled, not measured**: `instructsam-bench --device fake-cuda`
+Written by `make gpus`. **Memory and arithmetic are modeled, not measured**: `instructsam-bench --device fake-cuda`
 runs the real code at full size on CUDA tensors that have shapes and no memory, and adds up those that are alive. No
 card has run it for this page. Losses are measured, on a CPU, with the small checkpoint of this package.
 
@@ -146,7 +146,7 @@ def _costs(results: Sequence[dict[str, Any]]) -> str:
         row |= {'cold TFLOP': f'{cold["tflop"]:.2f}', 'warm TFLOP': f'{warm["tflop"]:.2f}'}
         row |= {'cold kernels': cold['kernels'], 'warm kernels': warm['kernels']}
         row |= {'warm traffic GB': f'{warm["gbyte"]:.1f}'}
-        rows.append(row | {f'warm ms {name}': f'{ms:.0f}' for name, ms in _modelled_ms(result).items()})
+        rows.append(row | {f'warm ms {name}': f'{ms:.0f}' for name, ms in _modeled_ms(result).items()})
     return (
         'An answer of one phrase. Peak is that of the most demanding answer, with weights, keys and values, and '
         'activations; cold is a new frame with a new instruction, warm a new frame with a standing one. Quantized '
@@ -156,8 +156,8 @@ def _costs(results: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _modelled_ms(result: dict[str, Any]) -> dict[str, float]:
-    """Of a warm answer on each card, by the engine that was modelled; none where no time was."""
+def _modeled_ms(result: dict[str, Any]) -> dict[str, float]:
+    """Of a warm answer on each card, by the engine that was modeled; none where no time was."""
     way = 'eager' if result.get('engine') == 'eager' else 'inductor'
     return {name: scenarios['warm'][way] for name, scenarios in result.get('cards', {}).items()}
 

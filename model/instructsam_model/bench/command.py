@@ -17,7 +17,7 @@ from instructsam_model.bench.check import check_against_cpu
 from instructsam_model.bench.experiments import TRIALS, try_all
 from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modeled import model_answers
-from instructsam_model.bench.modeled_tables import print_modelled
+from instructsam_model.bench.modeled_tables import print_modeled
 from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     console = Console()
-    for part in print_modelled(result) if result.get('modelled') else print_measured(result):
+    for part in print_modeled(result) if result.get('modeled') else print_measured(result):
         console.print(part)
     line = json.dumps(result)
     if arguments.out:
@@ -97,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--profile', action='store_true', help='also: what takes longest in a warm answer')
     parser.add_argument('--sweep', action='store_true', help='also: how the time grows, and what is compiled meanwhile')
     parser.add_argument('--trials', action='store_true', help='also: what else might be faster, tried beside it')
-    parser.add_argument('--modelled', type=Path, help=f'what {FAKE} wrote for the same arguments, to stand beside')
+    parser.add_argument('--modeled', type=Path, help=f'what {FAKE} wrote for the same arguments, to stand beside')
     parser.add_argument('--out', type=Path, help='file for the last line, for instructsam_model.bench.report')
     return parser
 
@@ -112,7 +112,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    beside = read_modelled(arguments.modelled) if arguments.modelled else {}
+    beside = read_modeled(arguments.modeled) if arguments.modeled else {}
     segmenter = open_segmenter(arguments)
     bench = open_bench(arguments, segmenter, compare_naive=arguments.compare_naive)
     more: dict[str, Any] = {}
@@ -143,7 +143,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'peak_memory_gib': round(peak_memory_gib(device), 3),
         'peak_tflop_per_s': round(peak, 4),
         'scenarios': {
-            name: {**describe(timing, timings.get(NAIVE), peak), 'modelled_ms': beside.get(name, {}).get('modelled_ms')}
+            name: {**describe(timing, timings.get(NAIVE), peak), 'modeled_ms': beside.get(name, {}).get('modeled_ms')}
             for name, timing in timings.items()
         },
         **more,
@@ -195,7 +195,7 @@ def model(arguments: argparse.Namespace) -> dict[str, Any]:
     return model_answers(arguments, open_segmenter, open_bench)
 
 
-def read_modelled(file: Path) -> dict[str, Any]:
+def read_modeled(file: Path) -> dict[str, Any]:
     """The scenarios of a file that `--device fake-cuda --out` wrote.
 
     Raises:
@@ -204,7 +204,7 @@ def read_modelled(file: Path) -> dict[str, Any]:
     try:
         scenarios: dict[str, Any] = json.loads(file.read_text())['scenarios']
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'--modelled: expected a file of --device {FAKE} --out, got {file}: {error}') from error
+        raise ConfigError(f'--modeled: expected a file of --device {FAKE} --out, got {file}: {error}') from error
     return scenarios
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from instructsam_model.bench.scenarios import Bench
-from instructsam_model.bench.stages import synchronise
+from instructsam_model.bench.stages import synchronize
 from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.network import InstructSAM
@@ -125,10 +125,10 @@ def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, fram
     for frame in frames:
         masks = []
         for segmenter, taken in zip((reference, changed), seconds, strict=True):
-            synchronise(segmenter.network.device)
+            synchronize(segmenter.network.device)
             start = time.perf_counter()
             prediction = segmenter.predict(frame, INSTRUCTION)
-            synchronise(segmenter.network.device)
+            synchronize(segmenter.network.device)
             taken.append(time.perf_counter() - start)
             masks.append(prediction.mask_logits[0].float().cpu().numpy() > 0)
         overlaps += [mask_iou(ours, theirs) for ours, theirs in zip(*masks, strict=True) if ours.any() or theirs.any()]

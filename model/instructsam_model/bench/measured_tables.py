@@ -26,14 +26,14 @@ def scenario_table(result: dict[str, Any]) -> Table:
     title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
     table = Table(title=title)
     table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours', 'modelled ms'):
+    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours', 'modeled ms'):
         table.add_column(heading, justify='right')
     for name, row in result['scenarios'].items():
         ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
-        modelled = f'{row["modelled_ms"]:.4g}' if row['modelled_ms'] else ''
+        modeled = f'{row["modeled_ms"]:.4g}' if row['modeled_ms'] else ''
         figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
         table.add_row(
-            f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio, modelled
+            f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio, modeled
         )
     return table
 

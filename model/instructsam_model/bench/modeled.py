@@ -104,8 +104,8 @@ def model_answers(
     scenarios = {name: Scenario(each, compile_(each)) for name, each in recordings.items()}
     way = 'eager' if arguments.engine == 'eager' else 'inductor'
     return {
-        'device': f'fake CUDA, modelled as {card.title}',
-        'modelled': True,
+        'device': f'fake CUDA, modeled as {card.title}',
+        'modeled': True,
         'gpu': arguments.gpu,
         'model': str(arguments.architecture),
         'parameters': parameters,
@@ -139,7 +139,7 @@ def record_round(cuda: FakeCuda, bench: Bench) -> dict[str, Recording]:
 
 
 def describe_scenario(scenario: Scenario, card: Card, way: str) -> dict[str, Any]:
-    """What is counted and modelled of a scenario.
+    """What is counted and modeled of a scenario.
 
     Args:
         scenario: the answer.
@@ -160,8 +160,8 @@ def describe_scenario(scenario: Scenario, card: Card, way: str) -> dict[str, Any
         'gbyte': round(eager.bytes / 1e9, 2),
         'inductor_gbyte': round(scenario.inductor.bytes / 1e9, 2),
         'peak_memory_gib': _gib(eager.peak_bytes),
-        'modelled_ms': times[way],
-        **{f'modelled_{name}_ms': ms for name, ms in times.items()},
+        'modeled_ms': times[way],
+        **{f'modeled_{name}_ms': ms for name, ms in times.items()},
         'stages': {
             name: {
                 'kernels': part.kernels,
@@ -170,7 +170,7 @@ def describe_scenario(scenario: Scenario, card: Card, way: str) -> dict[str, Any
                 'tflop': round(part.flops / 1e12, 4),
                 'gbyte': round(part.bytes / 1e9, 2),
                 'peak_memory_gib': _gib(part.peak_bytes),
-                'modelled_ms': round(stage_times.get(name, 0.0), 2),
+                'modeled_ms': round(stage_times.get(name, 0.0), 2),
             }
             for name, part in eager.by_stage().items()
         },

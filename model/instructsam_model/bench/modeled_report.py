@@ -1,4 +1,4 @@
-"""The part of the page about speed that is modelled, from what `instructsam-bench --device fake-cuda` printed."""
+"""The part of the page about speed that is modeled, from what `instructsam-bench --device fake-cuda` printed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ WAYS = {'eager': 'kernel by kernel', 'eager_graphs': 'captured graphs', 'inducto
 COUNTS = ('kernels', 'inductor_kernels', 'launches', 'host_waits', 'tflop', 'gbyte', 'inductor_gbyte')
 
 
-def modelled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The sections, as Markdown.
 
     Args:
         results: as printed; of several numbers of phrases, engines or sizes.
     """
-    yield '## On a GPU: modelled, not measured\n'
+    yield '## On a GPU: modeled, not measured\n'
     yield f'{NOTE}\n'
     yield (
         '`kernels` are those of the code as it is, `inductor_kernels` those after `torch.compile`; of `launches` a '

@@ -1,4 +1,4 @@
-"""What was counted and modelled, as tables for a terminal."""
+"""What was counted and modeled, as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ NOTE = (
     'out from its public figures (instructsam_model/fake_cuda/time_model.py, cards.py).'
 )
 COUNTS = ('kernels', 'inductor_kernels', 'launches', 'host_waits', 'tflop', 'gbyte', 'peak_memory_gib')
-TIMES = ('modelled_eager_ms', 'modelled_eager_graphs_ms', 'modelled_inductor_ms')
+TIMES = ('modeled_eager_ms', 'modeled_eager_graphs_ms', 'modeled_inductor_ms')
 HEADINGS = {
     'inductor_kernels': 'inductor',
     'host_waits': 'waits',
     'tflop': 'TFLOP',
     'gbyte': 'GB',
     'peak_memory_gib': 'GiB',
-    'modelled_eager_ms': 'eager ms',
-    'modelled_eager_graphs_ms': 'graphs ms',
-    'modelled_inductor_ms': 'fused ms',
-    'modelled_ms': 'ms',
+    'modeled_eager_ms': 'eager ms',
+    'modeled_eager_graphs_ms': 'graphs ms',
+    'modeled_inductor_ms': 'fused ms',
+    'modeled_ms': 'ms',
 }
 
 
-def print_modelled(result: dict[str, Any]) -> Iterator[Table | str]:
+def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
     """The scenarios, their stages, what the host waits for, and what was assumed."""
     title = (
         f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}, '
@@ -37,14 +37,14 @@ def print_modelled(result: dict[str, Any]) -> Iterator[Table | str]:
     )
     yield _table(title, 'answer', COUNTS, result['scenarios'])
     yield _table(
-        'modelled time: launched one by one, as graphs, as graphs of fused kernels',
+        'modeled time: launched one by one, as graphs, as graphs of fused kernels',
         'answer',
         TIMES,
         result['scenarios'],
     )
     yield '\n'.join(f'{name}: {SCENARIOS.get(name, "everything again")}' for name in result['scenarios'])
     for name, row in result['scenarios'].items():
-        columns = tuple(column for column in (*COUNTS, 'modelled_ms') if column != 'inductor_kernels')
+        columns = tuple(column for column in (*COUNTS, 'modeled_ms') if column != 'inductor_kernels')
         yield _table(f'stages of {name}', 'stage', columns, row['stages'])
     yield _waits(result['scenarios'])
     yield NOTE

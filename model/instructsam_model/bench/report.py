@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.bench.markdown import table
-from instructsam_model.bench.modeled_report import modelled_sections
+from instructsam_model.bench.modeled_report import modeled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
 from instructsam_model.bench.scenarios import SCENARIOS
 
@@ -46,10 +46,10 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     parts = [TITLE]
     for number, result in enumerate(results):
-        if 'scenarios' in result and not result.get('modelled'):
+        if 'scenarios' in result and not result.get('modeled'):
             parts += _engine(result, page, number)
-    if modelled := [result for result in results if result.get('modelled')]:
-        parts += modelled_sections(modelled)
+    if modeled := [result for result in results if result.get('modeled')]:
+        parts += modeled_sections(modeled)
     nodes = [result for result in results if 'answers_per_s' in result]
     if nodes:
         parts += ['## The node, capture to publication\n', table(nodes)]
@@ -65,8 +65,8 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
         f'{result["repeats"]} rounds, at most {result["peak_memory_gib"]:.2f} GiB.\n'
     )
     keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio']
-    if any(row.get('modelled_ms') for row in scenarios.values()):
-        keys.append('modelled_ms')
+    if any(row.get('modeled_ms') for row in scenarios.values()):
+        keys.append('modeled_ms')
     yield table(
         [
             {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from instructsam_model.bench.stages import synchronise
+from instructsam_model.bench.stages import synchronize
 
 REPEATS = 5
 
@@ -40,10 +40,10 @@ def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
     matrix = torch.full((side, side), 0.01, device=device, dtype=dtype)
     seconds = []
     for _ in range(REPEATS):
-        synchronise(device)
+        synchronize(device)
         start = time.perf_counter()
         matrix @ matrix
-        synchronise(device)
+        synchronize(device)
         seconds.append(time.perf_counter() - start)
     return 2 * side**3 / min(seconds) / 1e12
 

@@ -11,7 +11,7 @@ import torch
 
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.roofline import count_arithmetic
-from instructsam_model.bench.stages import STAGES, synchronise, watched
+from instructsam_model.bench.stages import STAGES, synchronize, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
 from instructsam_model.instructsam.random_weights import PHRASE
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
@@ -50,7 +50,7 @@ class Timing:
 
 
 class Bench:
-    """Asks a segmenter, which reuses answers, about frames of coloured squares.
+    """Asks a segmenter, which reuses answers, about frames of colored squares.
 
     Args:
         segmenter: with `reuse_answers` and `steady_frames`.
@@ -136,10 +136,10 @@ class Bench:
         device = self._segmenter.network.device
         for number in range(WARM_UP + repeats):
             for name, ask in self.asks():
-                synchronise(device)
+                synchronize(device)
                 start = time.perf_counter()
                 ask()
-                synchronise(device)
+                synchronize(device)
                 if number >= WARM_UP:
                     timings.setdefault(name, Timing()).seconds.append(time.perf_counter() - start)
             on_round()

@@ -15,7 +15,7 @@ from instructsam_model.runtime import stages
 STAGES = (*stages.STAGES, 'rest')
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for the device, so that what was asked of it is done."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
@@ -35,13 +35,13 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
 
     @contextmanager
     def timed(name: str) -> Iterator[None]:
-        synchronise(device)
+        synchronize(device)
         start = time.perf_counter()
         inner.append(0.0)
         try:
             yield
         finally:
-            synchronise(device)
+            synchronize(device)
             taken = time.perf_counter() - start
             seconds[name] += taken - inner.pop()
             inner[-1] += taken

@@ -97,7 +97,7 @@ class Answerer:
 
 
 def describe_rows(segmentation: Segmentation) -> list[Row]:
-    """A row of `HEADINGS` for each instance; first the colour that it has in the overlay, as HTML."""
+    """A row of `HEADINGS` for each instance; first the color that it has in the overlay, as HTML."""
     rows = []
     for index, instance in enumerate(segmentation.instances):
         swatch = f'<span style="color: rgb{color_rgb(index)}">\u25a0</span>'

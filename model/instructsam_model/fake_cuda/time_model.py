@@ -25,7 +25,7 @@ VIEW_US, CPU_US, EVENT_US = 1.0, 3.0, 2.0
 
 
 @dataclass(frozen=True)
-class ModelledTime:
+class ModeledTime:
     """What the model says.
 
     Attributes:
@@ -39,7 +39,7 @@ class ModelledTime:
     stages_ms: dict[str, float]
 
 
-def model_time(recording: Recording, card: Card) -> ModelledTime:
+def model_time(recording: Recording, card: Card) -> ModeledTime:
     """The time of a recording on a card, captured graphs as they were captured."""
     host = device = busy = 0.0
     stages: defaultdict[str, float] = defaultdict(float)
@@ -54,7 +54,7 @@ def model_time(recording: Recording, card: Card) -> ModelledTime:
             host = max(host, device) + card.wait_us
         stages[op.stage] += max(host, device) - before
     total = max(host, device)
-    return ModelledTime(total / 1e3, busy / 1e3, {name: us / 1e3 for name, us in stages.items()})
+    return ModeledTime(total / 1e3, busy / 1e3, {name: us / 1e3 for name, us in stages.items()})
 
 
 def host_us(op: Op, card: Card) -> float:

@@ -171,28 +171,28 @@ def _read_meta(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def choose_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -> dict[str, Tensor]:
-    """Keep the learnt queries nearest to the centres of `num_queries` clusters of their boxes.
+    """Keep the learnt queries nearest to the centers of `num_queries` clusters of their boxes.
 
     SAM3 has 200 reference boxes spread over the picture. Starting from some of them, and not from noise around the
-    centre as the public implementation does, lets the first matches tell the slots apart.
+    center as the public implementation does, lets the first matches tell the slots apart.
 
     Args:
-        tensors: `PER_QUERY` name -> [N, ...], the boxes as logits of centre and size.
+        tensors: `PER_QUERY` name -> [N, ...], the boxes as logits of center and size.
         num_queries: K, at most N.
         seed: of the clustering.
     """
     boxes = tensors[PER_QUERY[0]].float().sigmoid()
     if num_queries > len(boxes):
         raise CheckpointError(f'num_queries: expected at most {len(boxes)}, the queries of SAM3, got {num_queries}')
-    centres, _ = kmeans2(boxes.double().numpy(), num_queries, minit='++', seed=seed)
+    centers, _ = kmeans2(boxes.double().numpy(), num_queries, minit='++', seed=seed)
     chosen: list[int] = []
-    for order in torch.cdist(torch.from_numpy(centres), boxes.double()).argsort(dim=1).tolist():
+    for order in torch.cdist(torch.from_numpy(centers), boxes.double()).argsort(dim=1).tolist():
         chosen.append(next(index for index in order if index not in chosen))
     return {name: tensor[chosen].clone() for name, tensor in tensors.items()}
 
 
 def _fresh_tensors(config: ModelConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """The query bank, all zeros, and the two projections as torch initialises them."""
+    """The query bank, all zeros, and the two projections as torch initializes them."""
     hidden = config.qwen.text_config.hidden_size
     tensors = {'model.mask_queries': torch.zeros(config.num_queries, hidden, dtype=dtype)}
     with torch.random.fork_rng():

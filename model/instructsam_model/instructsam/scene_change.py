@@ -18,7 +18,7 @@ LITTLE = 10.0
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """The mean colour of each cell of a picture, float32 [24, 32, 3], 0 to 255."""
+    """The mean color of each cell of a picture, float32 [24, 32, 3], 0 to 255."""
 
     cells: NDArray[np.float32]
 

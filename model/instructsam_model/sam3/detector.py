@@ -205,7 +205,7 @@ def decode_layer(
     phrases: Tensor,
     text_bias: Tensor,
 ) -> Tensor:
-    """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalise."""
+    """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalize."""
     located = states + positions
     attended, _ = layer.self_attn(located, located, states)
     states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))

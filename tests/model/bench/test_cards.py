@@ -1,4 +1,4 @@
-"""The page about cards: what is left on each, what options cost, and that it says what was modelled."""
+"""The page about cards: what is left on each, what options cost, and that it says what was modeled."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def row_of(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip('|').split('|')]
 
 
-def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modelled(tmp_path: Path) -> None:
+def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modeled(tmp_path: Path) -> None:
     small = {**RESULT, 'max_pixels': 307200, 'sam3_size': 672, 'quantization': 'int8', 'weights_gib': 2.8}
     scenario = {**SCENARIO, 'tflop': 4.0, 'peak_memory_gib': 3.0}
     small['scenarios'] = {'cold': scenario, 'warm': scenario}
     page = tmp_path / 'docs' / 'gpus.md'
     main([*write(tmp_path, RESULT, small), '--out', str(page)])
     text = page.read_text()
-    assert '**Memory and arithmetic are modelled, not measured**' in text
+    assert '**Memory and arithmetic are modeled, not measured**' in text
     header = row_of(text, '| frames')
     names = [f'{card.name} {card.memory_gb} GB' for card in CARDS]
     assert header[4:] == names
@@ -63,7 +63,7 @@ def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modelled(tmp_pat
     assert 'What the options lose' not in text
 
 
-def test_losses_and_modelled_times_are_shown_where_they_are_given(tmp_path: Path) -> None:
+def test_losses_and_modeled_times_are_shown_where_they_are_given(tmp_path: Path) -> None:
     timed = {**RESULT, 'engine': 'auto', 'cards': {'orin': {'warm': {'eager': 300.0, 'inductor': 210.4}}}}
     (tmp_path / 'sam3_size=180').mkdir()
     (tmp_path / 'sam3_size=180' / 'report.json').write_text(json.dumps(REPORT))

@@ -28,24 +28,24 @@ def run(checkpoint: Path, *options: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope='module')
-def modelled(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Any]]:
+def modeled(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Any]]:
     """The file that the command wrote, what it printed, and its last line."""
-    file = tmp_path_factory.mktemp('modelled') / 'modelled.json'
+    file = tmp_path_factory.mktemp('modeled') / 'modeled.json'
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('COLUMNS', '250')  # no heading is folded
         return file, *run(checkpoint, '--engine', 'compiled', '--compare-naive', '--gpu', '4090', '--out', str(file))
 
 
-def test_scenarios_are_counted_and_their_time_is_modelled(modelled: tuple[Path, str, dict[str, Any]]) -> None:
-    _, printed, result = modelled
+def test_scenarios_are_counted_and_their_time_is_modeled(modeled: tuple[Path, str, dict[str, Any]]) -> None:
+    _, printed, result = modeled
     assert 'This is a model, not a measurement' in printed
     assert 'instructsam_model/instructsam/postprocess.py:' in printed  # where the host waits
     scenarios = result['scenarios']
     assert list(scenarios) == ['cold', 'same both', 'same frame', 'reworded', 'warm', 'steady', 'naive']
     for name, row in scenarios.items():
         assert row['kernels'] >= row['inductor_kernels'] > 0
-        assert row['modelled_ms'] == row['modelled_inductor_ms'] == result['cards']['4090'][name]['inductor']
-        assert row['modelled_inductor_ms'] <= row['modelled_eager_graphs_ms'] <= row['modelled_eager_ms']
+        assert row['modeled_ms'] == row['modeled_inductor_ms'] == result['cards']['4090'][name]['inductor']
+        assert row['modeled_inductor_ms'] <= row['modeled_eager_graphs_ms'] <= row['modeled_eager_ms']
         assert sum(stage['kernels'] for stage in row['stages'].values()) == row['kernels']
         assert sum(wait['times'] for wait in row['waits']) == row['host_waits']
         assert 0 < row['peak_memory_gib'] < 1
@@ -54,18 +54,18 @@ def test_scenarios_are_counted_and_their_time_is_modelled(modelled: tuple[Path, 
     assert set(result['cards']) == set(CARDS)
 
 
-def test_an_eager_engine_is_modelled_as_such(checkpoint: Path) -> None:
+def test_an_eager_engine_is_modeled_as_such(checkpoint: Path) -> None:
     _, result = run(checkpoint, '--engine', 'eager')
     for row in result['scenarios'].values():
         assert row['launches'] == row['kernels'] + row['host_waits']
-        assert row['modelled_ms'] == row['modelled_eager_ms']
+        assert row['modeled_ms'] == row['modeled_eager_ms']
 
 
-def test_the_page_shows_every_card(modelled: tuple[Path, str, dict[str, Any]], tmp_path: Path) -> None:
-    file, _, result = modelled
+def test_the_page_shows_every_card(modeled: tuple[Path, str, dict[str, Any]], tmp_path: Path) -> None:
+    file, _, result = modeled
     write_page([str(file), '--out', str(tmp_path / 'page.md')])
     page = (tmp_path / 'page.md').read_text()
-    assert '## On a GPU: modelled, not measured' in page
+    assert '## On a GPU: modeled, not measured' in page
     for name, card in CARDS.items():
         cold = result['cards'][name]['cold']['inductor']
         assert f'| {card.title} | {cold:.1f} |' in page
@@ -75,18 +75,18 @@ def test_the_page_shows_every_card(modelled: tuple[Path, str, dict[str, Any]], t
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 @pytest.mark.filterwarnings('ignore:.*Profiler clears events')
 def test_every_line_for_a_gpu_runs(
-    checkpoint: Path, modelled: tuple[Path, str, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, modeled: tuple[Path, str, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What `make bench-gpu` asks for, where there is none."""
-    file, _, expected = modelled
+    file, _, expected = modeled
     given = ['--architecture', str(checkpoint), '--tokenizer', str(checkpoint), '--size', '96x96', '--repeats', '1']
-    more = ['--check', '--compare-naive', '--profile', '--trials', '--modelled', str(file)]
+    more = ['--check', '--compare-naive', '--profile', '--trials', '--modeled', str(file)]
     with FakeCuda(plausible):
         assert main([*given, '--dtype', 'bfloat16', '--device', 'cuda', *more]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result['check']['same_answer'] is True
     assert result['scenarios']['naive']['p50_ms'] > 0
-    assert result['scenarios']['warm']['modelled_ms'] == expected['scenarios']['warm']['modelled_ms']
+    assert result['scenarios']['warm']['modeled_ms'] == expected['scenarios']['warm']['modeled_ms']
     assert result['scenarios']['warm']['tflop'] == expected['scenarios']['warm']['tflop']
     assert any(row['name'] == 'instructsam: sam3 decode' for row in result['profile'])
     assert {trial['trial']: trial.get('failed', '') for trial in result['trials']}['channels last'] == ''
@@ -100,11 +100,11 @@ def test_every_line_for_a_gpu_runs(
         (['--architecture', '.', '--repeats', '0'], '--repeats: expected at least 1, got 0'),
     ],
 )
-def test_what_cannot_be_modelled_is_said(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_modeled_is_said(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*COMMAND, *options]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_model_is_said(checkpoint: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(['--checkpoint', str(checkpoint), '--device', 'cpu', '--modelled', str(tmp_path / 'none.json')]) == 2
-    assert '--modelled: expected a file of --device fake-cuda --out' in capsys.readouterr().err
+    assert main(['--checkpoint', str(checkpoint), '--device', 'cpu', '--modeled', str(tmp_path / 'none.json')]) == 2
+    assert '--modeled: expected a file of --device fake-cuda --out' in capsys.readouterr().err

@@ -23,7 +23,7 @@ CHANNELS = ('red', 'green', 'blue')
 
 
 class ColorSegmenter:
-    """Finds everything of the primary colours that an instruction names; remembers what it was asked."""
+    """Finds everything of the primary colors that an instruction names; remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Frame, str, Selection | None]] = []
@@ -60,7 +60,7 @@ def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
 
 
 def paint(path: Path, size_wh: tuple[int, int] = (64, 48), color: str = 'red', **save: Any) -> Path:
-    """A dark picture with one block of colour: columns 10 to 29, rows 5 to 19."""
+    """A dark picture with one block of color: columns 10 to 29, rows 5 to 19."""
     image = Image.new('RGB', size_wh)
     image.paste(color, (10, 5, 30, 20))
     image.save(path, **save)

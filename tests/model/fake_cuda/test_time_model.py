@@ -56,9 +56,9 @@ def test_a_graph_is_launched_once() -> None:
 
 
 def test_stages_add_up() -> None:
-    modelled = model_time(Recording([PRODUCT, WAIT, replace(SMALL, stage='prefill')]), CARD)
-    assert sum(modelled.stages_ms.values()) == pytest.approx(modelled.ms)
-    assert list(modelled.stages_ms) == ['text', 'prefill']
+    modeled = model_time(Recording([PRODUCT, WAIT, replace(SMALL, stage='prefill')]), CARD)
+    assert sum(modeled.stages_ms.values()) == pytest.approx(modeled.ms)
+    assert list(modeled.stages_ms) == ['text', 'prefill']
 
 
 @pytest.mark.parametrize('name', CARDS)

@@ -10,7 +10,7 @@ from instructsam_model.instructsam.answer_cache import REMEMBERED, Memory
 from instructsam_model.instructsam.generation import Answer
 
 A, B = ('camera', 'a'), ('camera', 'b')
-GREY, WHITE = (Frame(np.full((48, 64, 3), value, np.uint8)) for value in (128, 255))
+GRAY, WHITE = (Frame(np.full((48, 64, 3), value, np.uint8)) for value in (128, 255))
 
 
 def answer(token: int) -> Answer:
@@ -19,18 +19,18 @@ def answer(token: int) -> Answer:
 
 def test_an_answer_stands_for_so_many_frames_that_look_the_same() -> None:
     memory = Memory(reuse_answers=False, steady_frames=2)
-    assert memory.standing(A, memory.look(GREY)) is None
-    memory.keep(A, said := answer(1), memory.look(GREY))
-    assert memory.standing(B, memory.look(GREY)) is None
+    assert memory.standing(A, memory.look(GRAY)) is None
+    memory.keep(A, said := answer(1), memory.look(GRAY))
+    assert memory.standing(B, memory.look(GRAY)) is None
     assert memory.standing(A, memory.look(WHITE)) is None
-    assert [memory.standing(A, memory.look(GREY)) for _ in range(3)] == [said, said, None]
+    assert [memory.standing(A, memory.look(GRAY)) for _ in range(3)] == [said, said, None]
     memory.keep(A, newer := answer(2), memory.look(WHITE))
     assert memory.standing(A, memory.look(WHITE)) is newer
 
 
 def test_a_draft_is_the_last_answer() -> None:
     memory = Memory(reuse_answers=True, steady_frames=0)
-    assert memory.look(GREY) is None
+    assert memory.look(GRAY) is None
     memory.keep(A, answer(1), None)
     memory.keep(A, answer(2), None)
     assert memory.draft(A) == (2,)
@@ -41,11 +41,11 @@ def test_a_draft_is_the_last_answer() -> None:
 def test_cameras_that_take_turns_do_not_disturb_each_other() -> None:
     memory = Memory(reuse_answers=True, steady_frames=10)
     left, right = ('left', 'a'), ('right', 'a')
-    memory.keep(left, of_left := answer(1), memory.look(GREY))
+    memory.keep(left, of_left := answer(1), memory.look(GRAY))
     assert memory.draft(right) == ()
     memory.keep(right, of_right := answer(2), memory.look(WHITE))
     for _ in range(2):
-        assert memory.standing(left, memory.look(GREY)) is of_left
+        assert memory.standing(left, memory.look(GRAY)) is of_left
         assert memory.standing(right, memory.look(WHITE)) is of_right
 
 

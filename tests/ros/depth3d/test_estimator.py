@@ -22,7 +22,7 @@ from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.srv import Segment
 from tests.ros.faults.test_messages import check_documented, logged
 from tests.ros.node.test_track_action import Follower
-from tests.support.fake_segmenter import COLOURS_RGB
+from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
 
 SIZE_WH = (64, 48)
@@ -53,7 +53,7 @@ class RgbdCamera:
         """A red block of 20 x 16 pixels before a wall; depth and calibration are sent at once."""
         header = self.graph.header()
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
-        pixels[16:32, 20:40] = COLOURS_RGB['red']
+        pixels[16:32, 20:40] = COLORS_RGB['red']
         depth_m = np.full(self.size_wh[::-1], FAR_M, dtype=np.float32)
         depth_m[16:32, 20:40] = self.near_m
         depth_m = self.spoil(depth_m)

@@ -36,7 +36,7 @@ def fit(box: OrientedBox, floor_m: float = 0.0, noise_m: float = 0.0, grow: int 
 
 def test_upright_box_is_where_the_thing_is():
     found = fit(standing())
-    np.testing.assert_allclose(found.centre_m, standing().centre_m, atol=0.004)
+    np.testing.assert_allclose(found.center_m, standing().center_m, atol=0.004)
     np.testing.assert_allclose(found.size_m, SIZE_M, atol=0.004)
     np.testing.assert_allclose(found.rotation, standing().rotation, atol=0.03)
 
@@ -44,13 +44,13 @@ def test_upright_box_is_where_the_thing_is():
 @pytest.mark.parametrize(('noise_m', 'grow'), [(0.002, 0), (0.0, 2), (0.002, 2)], ids=['noise', 'wide mask', 'both'])
 def test_noise_and_wide_masks_matter_little(noise_m: float, grow: int):
     found = fit(standing(), noise_m=noise_m, grow=grow)
-    np.testing.assert_allclose(found.centre_m, standing().centre_m, atol=0.006)
+    np.testing.assert_allclose(found.center_m, standing().center_m, atol=0.006)
     np.testing.assert_allclose(found.size_m, SIZE_M, atol=0.014)
 
 
 def test_a_thing_in_the_air_does_not_reach_down_to_the_table():
     found = fit(standing(height_m=0.2), floor_m=0.0)
-    np.testing.assert_allclose(found.centre_m[2], 0.2 + SIZE_M[2] / 2, atol=0.004)
+    np.testing.assert_allclose(found.center_m[2], 0.2 + SIZE_M[2] / 2, atol=0.004)
     np.testing.assert_allclose(found.size_m[2], SIZE_M[2], atol=0.008)
 
 
@@ -59,10 +59,10 @@ def test_a_box_in_another_frame_is_the_same_box():
     there = standing().moved(pose)
     assert np.linalg.det(there.rotation) == pytest.approx(1.0)
     back = there.moved(np.linalg.inv(pose))
-    np.testing.assert_allclose(back.centre_m, standing().centre_m, atol=1e-12)
+    np.testing.assert_allclose(back.center_m, standing().center_m, atol=1e-12)
     read = OrientedBox.read(there.make_pose(), there.make_size())
     np.testing.assert_allclose(read.rotation, there.rotation, atol=1e-9)
-    np.testing.assert_allclose((read.centre_m, read.size_m), (there.centre_m, SIZE_M), atol=1e-9)
+    np.testing.assert_allclose((read.center_m, read.size_m), (there.center_m, SIZE_M), atol=1e-9)
 
 
 def test_principal_axes_of_a_face():
@@ -74,7 +74,7 @@ def test_principal_axes_of_a_face():
     np.testing.assert_allclose(found.size_m[:2], (0.12, 0.06), atol=0.005)
     assert 0 < found.size_m[2] < 0.01  # depth sees the front alone, and a box is never flat
     np.testing.assert_allclose(found.rotation, np.diag((1, -1, -1)), atol=0.05)
-    np.testing.assert_allclose(found.centre_m[2], 0.6 - 0.1, atol=0.005)
+    np.testing.assert_allclose(found.center_m[2], 0.6 - 0.1, atol=0.005)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def views() -> Iterator[list]:
         yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]
 
 
-def test_boxes_of_simulated_things_are_right_to_centimetres(views: list):
-    centres_m, sizes = [], []
+def test_boxes_of_simulated_things_are_right_to_centimeters(views: list):
+    centers_m, sizes = [], []
     for scene, view in views:
         bodies = {body.label: body for body in scene.bodies}
         depth_m = np.where(view.depth_m > 0, view.depth_m, np.float32(np.nan))
@@ -126,11 +126,11 @@ def test_boxes_of_simulated_things_are_right_to_centimetres(views: list):
             extent_m = np.abs(body.rotation) @ body.size_m
             level_m = body.size_m if not body.tilt else np.array(body.size_m)[[2, 1, 0]]
             true_m = np.array((*sorted(level_m[:2], reverse=True), extent_m[2]))
-            centres_m.append(np.linalg.norm(found.centre_m - body.position_m))
+            centers_m.append(np.linalg.norm(found.center_m - body.position_m))
             sizes.append(np.abs(found.size_m - true_m) / true_m)
-    print(f'{len(sizes)} things; median and 90 % of centre errors (m) and size errors (shares):')
-    print(np.quantile(centres_m, (0.5, 0.9)), np.quantile(sizes, (0.5, 0.9), 0))
+    print(f'{len(sizes)} things; median and 90 % of center errors (m) and size errors (shares):')
+    print(np.quantile(centers_m, (0.5, 0.9)), np.quantile(sizes, (0.5, 0.9), 0))
     assert len(sizes) > 30
-    assert np.median(centres_m) <= 0.015
+    assert np.median(centers_m) <= 0.015
     assert (np.median(sizes, axis=0) <= 0.2).all()
-    assert np.quantile(centres_m, 0.9) <= 0.03
+    assert np.quantile(centers_m, 0.9) <= 0.03

@@ -44,7 +44,7 @@ def test_boxes_stand_on_it_as_with_a_known_pose():
     assert pose is not None
     box = fit_upright(Surface(mask, depth_m, INTRINSICS), pose)
     assert box is not None
-    np.testing.assert_allclose(box.moved(camera_pose()).centre_m, BOX.centre_m, atol=0.004)
+    np.testing.assert_allclose(box.moved(camera_pose()).center_m, BOX.center_m, atol=0.004)
     np.testing.assert_allclose(box.size_m, SIZE_M, atol=0.004)
 
 

@@ -34,7 +34,7 @@ def renderer() -> Iterator[Renderer]:
 
 
 def look_alikes(scene: Scene) -> list[int]:
-    """The thing that slides and another one of its kind and colour; none where there is no such pair."""
+    """The thing that slides and another one of its kind and color; none where there is no such pair."""
     kinds = {body.label: (body.category, body.color) for body in scene.bodies}
     slides = scene.motion.label
     others = [label for label, kind in kinds.items() if label != slides and kind == kinds.get(slides or 0)]

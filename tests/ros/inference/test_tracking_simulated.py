@@ -24,7 +24,7 @@ FRAMES = 60
 MISSED = 0.1
 """Share of the pictures in which the network would not find a thing."""
 SCENES = {61: (1, 4), 87: (3, 4), 147: (4, 2), 155: (2, 3)}
-"""Seed: labels of two things of one kind and colour, of which the second slides; both stay in sight."""
+"""Seed: labels of two things of one kind and color, of which the second slides; both stay in sight."""
 
 
 @pytest.fixture(scope='module')

@@ -47,7 +47,7 @@ def image_rgb() -> NDArray[np.uint8]:
     return np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
 
 
-def test_scene_is_organised_coloured_and_labelled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_scene_is_organized_colored_and_labeled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
     message = make_scene(measurement, image_rgb, labels, HEADER)
     assert (message.height, message.width, message.is_dense) == (12, 16, False)
@@ -72,7 +72,7 @@ def test_what_is_written_can_be_read(measurement: Measurement, image_rgb: NDArra
     np.testing.assert_array_equal(read_labels, labels[seen])
 
 
-def test_target_is_unorganised_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_target_is_unorganized_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     surface = measurement.surfaces[0]
     message = make_target(surface, image_rgb, HEADER)
     assert (message.height, message.is_dense, message.header) == (1, True, HEADER)

@@ -20,7 +20,7 @@ from instructsam_ros.msg import Segmentation as SegmentationMessage
 
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id='camera_optical_frame')
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-GREY = np.repeat(RGB[..., :1], 3, axis=2)
+GRAY = np.repeat(RGB[..., :1], 3, axis=2)
 ALPHA = np.full((6, 8, 1), 9, dtype=np.uint8)
 
 
@@ -32,7 +32,7 @@ def to_16(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def message_of(
     pixels: np.ndarray[Any, Any], encoding: str, *, padding: int = 0, big: bool = False, last_row: bool = True
 ) -> Image:
-    """An Image that is made byte by byte, as a driver would, and sent through DDS' serialisation."""
+    """An Image that is made byte by byte, as a driver would, and sent through DDS' serialization."""
     stored = pixels.astype(pixels.dtype.newbyteorder('>' if big else '<'))
     rows = [row.tobytes() + b'\xaa' * padding for row in stored]
     data = b''.join(rows) if last_row else b''.join(rows)[: -padding or None]
@@ -45,7 +45,7 @@ def message_of(
 def bayer(first_row: str) -> np.ndarray[Any, Any]:
     """A mosaic of a picture that is red everywhere: only the red cells are lit."""
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
-    cell = np.array([[255 * (colour == 'r') for colour in row] for row in (first_row, second_row)], dtype=np.uint8)
+    cell = np.array([[255 * (color == 'r') for color in row] for row in (first_row, second_row)], dtype=np.uint8)
     return np.tile(cell, (3, 4))
 
 
@@ -59,16 +59,16 @@ def bayer(first_row: str) -> np.ndarray[Any, Any]:
         (np.concatenate([RGB, ALPHA], axis=2), 'rgba8', RGB),
         (np.concatenate([RGB[..., ::-1], ALPHA], axis=2), 'bgra8', RGB),
         (np.concatenate([RGB[..., ::-1], ALPHA], axis=2), '8UC4', RGB),
-        (RGB[..., 0], 'mono8', GREY),
-        (RGB[..., 0], '8UC1', GREY),
+        (RGB[..., 0], 'mono8', GRAY),
+        (RGB[..., 0], '8UC1', GRAY),
         (to_16(RGB), 'rgb16', RGB),
         (to_16(RGB[..., ::-1]), 'bgr16', RGB),
         (to_16(RGB[..., ::-1]), '16UC3', RGB),
         (to_16(np.concatenate([RGB, ALPHA], axis=2)), 'rgba16', RGB),
         (to_16(np.concatenate([RGB[..., ::-1], ALPHA], axis=2)), 'bgra16', RGB),
         (to_16(np.concatenate([RGB[..., ::-1], ALPHA], axis=2)), '16UC4', RGB),
-        (to_16(RGB[..., 0]), 'mono16', GREY),
-        (to_16(RGB[..., 0]), '16UC1', GREY),
+        (to_16(RGB[..., 0]), 'mono16', GRAY),
+        (to_16(RGB[..., 0]), '16UC1', GRAY),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
@@ -107,9 +107,9 @@ def test_reads_every_yuv_order(encoding: str, order: str):
 @pytest.mark.parametrize(('top', 'divisor'), [(255, 1), (1023, 4), (4095, 16), (16383, 64), (65535, 256)])
 def test_16_bits_are_scaled_by_the_depth_of_the_sensor(top: int, divisor: int):
     pixels = np.linspace(0, top, 48).astype(np.uint16).reshape(6, 8)
-    grey = convert.read_image(message_of(pixels, 'mono16'))[..., 0]
-    np.testing.assert_array_equal(grey, pixels // divisor)
-    assert grey.max() == 255
+    gray = convert.read_image(message_of(pixels, 'mono16'))[..., 0]
+    np.testing.assert_array_equal(gray, pixels // divisor)
+    assert gray.max() == 255
 
 
 def test_rgb8_is_not_copied():
@@ -207,7 +207,7 @@ def test_says_what_is_wrong_with_a_compressed_image(data: bytes, said: str):
     assert said in str(caught.value)
 
 
-def test_a_cut_jpeg_is_refused_by_an_opencv_that_fills_it_with_grey(monkeypatch: pytest.MonkeyPatch):
+def test_a_cut_jpeg_is_refused_by_an_opencv_that_fills_it_with_gray(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(convert.cv2, 'imdecode', lambda *_: np.full(RGB.shape, 128, dtype=np.uint8))
     with pytest.raises(FrameError, match='because the end is missing'):
         convert.read_compressed(compressed_message(compressed('.jpg')[:-40]))

@@ -13,7 +13,7 @@ from instructsam_ros.messages.depth_image import make_depth, read_depth
 DEPTH_M = np.array([[0.5, 1.2344, 70.0], [0.0, np.nan, 65.535]], dtype=np.float32)
 
 
-def test_metres_stay_metres_and_unknown_is_nan():
+def test_meters_stay_meters_and_unknown_is_nan():
     message = make_depth(DEPTH_M, '32FC1', Header(frame_id='camera'))
     assert (message.encoding, message.width, message.height, message.step) == ('32FC1', 3, 2, 12)
     assert message.header.frame_id == 'camera'
@@ -24,7 +24,7 @@ def test_metres_stay_metres_and_unknown_is_nan():
     np.testing.assert_array_equal(read_depth(message)[0], DEPTH_M[0])
 
 
-def test_millimetres_are_rounded_and_unknown_or_too_far_is_0():
+def test_millimeters_are_rounded_and_unknown_or_too_far_is_0():
     message = make_depth(DEPTH_M, '16UC1', Header())
     assert np.frombuffer(message.data, np.uint16).tolist() == [500, 1234, 0, 0, 0, 65535]
     depth_m = read_depth(message)
@@ -35,5 +35,5 @@ def test_millimetres_are_rounded_and_unknown_or_too_far_is_0():
 def test_a_picture_is_no_depth_and_depth_is_no_picture():
     with pytest.raises(FrameError, match="'mono16' is not a depth picture; expected one of 32FC1, 16UC1"):
         read_depth(convert.make_image(np.zeros((2, 2), np.uint16), 'mono16', Header()))
-    with pytest.raises(FrameError, match="'32FC1' is not a picture in colour or grey"):
+    with pytest.raises(FrameError, match="'32FC1' is not a picture in color or gray"):
         convert.read_image(make_depth(DEPTH_M, '32FC1', Header()))

@@ -50,7 +50,7 @@ def test_boxes_in_pixels(segmentation: Segmentation):
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (3.5, 2.0, 5.0, 4.0)
 
 
-def test_boxes_in_metres_are_those_that_there_are(segmentation: Segmentation, measurement: Measurement):
+def test_boxes_in_meters_are_those_that_there_are(segmentation: Segmentation, measurement: Measurement):
     array = make_detections_3d(segmentation, measurement, HEADER)
     [detection] = array.detections
     assert array.header == detection.header == HEADER

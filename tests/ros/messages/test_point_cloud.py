@@ -30,7 +30,7 @@ def cloud(points: np.ndarray, *, row_padding: int = 0) -> PointCloud2:
     return message
 
 
-def organised(rgb: str = 'u4', order: str = '<') -> np.ndarray:
+def organized(rgb: str = 'u4', order: str = '<') -> np.ndarray:
     """2 x 3 points with gaps between their fields; the second has no depth, the last is of instance 2."""
     dtype = np.dtype(
         {
@@ -60,7 +60,7 @@ def layout(dtype: np.dtype[Any]) -> dict[str, Any]:
 @pytest.mark.parametrize('rgb', ['u4', 'f4'])
 @pytest.mark.parametrize('row_padding', [0, 5])
 def test_points_that_are_somewhere(rgb: str, order: str, row_padding: int):
-    position_m, color_rgb, labels = read_points(cloud(organised(rgb, order), row_padding=row_padding))
+    position_m, color_rgb, labels = read_points(cloud(organized(rgb, order), row_padding=row_padding))
     assert position_m.tolist() == [[x, 0.5, 2.0] for x in (0, 2, 3, 4, 5)]
     assert color_rgb.tolist() == [[0x10, 0x20, 0x30]] * 5
     assert labels.tolist() == [0, 0, 0, 0, 2]
@@ -75,20 +75,20 @@ def test_plain_points():
 
 
 def test_no_points():
-    position_m, color_rgb, labels = read_points(cloud(organised()[:, :0]))
+    position_m, color_rgb, labels = read_points(cloud(organized()[:, :0]))
     assert (position_m.shape, color_rgb.shape, labels.shape) == ((0, 3), (0, 3), (0,))
 
 
 def test_what_is_no_cloud():
-    message = cloud(organised())
+    message = cloud(organized())
     message.data = message.data[:-1]
     with pytest.raises(FrameError, match='data is 191 bytes; expected 2 rows of at least 3 points of 32 bytes'):
         read_points(message)
-    message = cloud(organised())
+    message = cloud(organized())
     message.fields = message.fields[1:]
     with pytest.raises(FrameError, match='expected the fields x, y and z, got y, z, rgb, label'):
         read_points(message)
-    message = cloud(organised())
+    message = cloud(organized())
     message.fields[3].datatype = 77
     with pytest.raises(FrameError, match='rgb is of no type of PointField'):
         read_points(message)

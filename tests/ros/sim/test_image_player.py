@@ -15,15 +15,15 @@ from sensor_msgs.msg import Image
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.messages import convert
 from instructsam_ros.sim.image_player import ImagePlayer
-from tests.support.fake_segmenter import COLOURS_RGB
+from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Pictures that are red, green and blue all over, and a file that is none."""
-    for number, colour in enumerate(COLOURS_RGB.values()):
-        pixels = np.full((4, 6, 3), colour[::-1], dtype=np.uint8)
+    for number, color in enumerate(COLORS_RGB.values()):
+        pixels = np.full((4, 6, 3), color[::-1], dtype=np.uint8)
         cv2.imwrite(str(tmp_path / f'{number}.png'), pixels)
     (tmp_path / 'notes.txt').write_text('not a picture')
     return tmp_path
@@ -35,7 +35,7 @@ def play(graph: Graph, path: Path | str, **parameters: Any) -> ImagePlayer:
     return graph.add(ImagePlayer(context=graph.context, cli_args=[], parameter_overrides=overrides))
 
 
-def colours(messages: list[Image]) -> list[tuple[int, ...]]:
+def colors(messages: list[Image]) -> list[tuple[int, ...]]:
     return [tuple(convert.read_image(message)[0, 0].tolist()) for message in messages]
 
 
@@ -43,9 +43,9 @@ def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
     heard = graph.hear('image', Image, reliable=False)
     play(graph, folder)
     graph.wait_for(lambda: len(heard) >= 7, 'seven pictures')
-    order = list(COLOURS_RGB.values())
-    start = order.index(colours(heard)[0])
-    assert colours(heard) == [order[(start + number) % 3] for number in range(len(heard))]
+    order = list(COLORS_RGB.values())
+    start = order.index(colors(heard)[0])
+    assert colors(heard) == [order[(start + number) % 3] for number in range(len(heard))]
     stamps = [convert.stamp_ns(message.header.stamp) for message in heard]
     assert stamps == sorted(set(stamps))
     assert heard[0].header.frame_id == 'camera_optical_frame'
@@ -66,7 +66,7 @@ def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
     play(graph, folder / '0.png', encoding=encoding)
     graph.wait_for(lambda: heard, 'a picture')
     assert heard[0].encoding == encoding
-    assert colours(heard)[0] == ((76, 76, 76) if encoding == 'mono8' else COLOURS_RGB['red'])
+    assert colors(heard)[0] == ((76, 76, 76) if encoding == 'mono8' else COLORS_RGB['red'])
 
 
 def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Path):
@@ -78,10 +78,10 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
     assert result.successful
     changed_ns = player.get_clock().now().nanoseconds
     graph.wait_for(lambda: convert.stamp_ns(heard[-1].header.stamp) > changed_ns, 'a picture from after the change')
-    for message, colour in zip(heard, colours(heard), strict=True):
+    for message, color in zip(heard, colors(heard), strict=True):
         taken_ns = convert.stamp_ns(message.header.stamp)
         if taken_ns < before_ns or taken_ns > changed_ns:
-            assert colour == COLOURS_RGB['red' if taken_ns < before_ns else 'blue']
+            assert color == COLORS_RGB['red' if taken_ns < before_ns else 'blue']
 
 
 @pytest.mark.parametrize(

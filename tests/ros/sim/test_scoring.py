@@ -33,8 +33,8 @@ def moment() -> Moment:
     labels[BOX], labels[BALL] = 1, 2
     intrinsics = np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]])
     boxes = {
-        label: OrientedBox(np.array(centre_m), np.eye(3), np.array((0.3, 0.2, 0.1)))
-        for label, centre_m in ((1, (0.0, 0.0, BOX_M)), (2, (0.1, 0.0, BALL_M)))
+        label: OrientedBox(np.array(center_m), np.eye(3), np.array((0.3, 0.2, 0.1)))
+        for label, center_m in ((1, (0.0, 0.0, BOX_M)), (2, (0.1, 0.0, BALL_M)))
     }
     return Moment(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels, boxes)
 
@@ -109,7 +109,7 @@ def test_the_box_is_compared_with_that_of_the_target(moment: Moment):
     box = OrientedBox(np.array((0.0, 0.03, BOX_M - 0.04)), turned, np.array((0.17, 0.3, 0.1)))
     error = judge(asked(1, 2), answer(BOX), moment, 0.0, box).box_error
     assert error is not None
-    assert (error.centre_m, error.size_m) == pytest.approx((0.05, 0.01))
+    assert (error.center_m, error.size_m) == pytest.approx((0.05, 0.01))
     assert error.size_share == pytest.approx(0.05)
     assert judge(asked(1), answer(BALL), moment, 0.0, box).box_error is None, 'of another thing'
     assert judge(asked(1), answer(BOX), moment, 0.0).box_error is None, 'there is none'

@@ -87,7 +87,7 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
     for thing in view.things:
         x, y = project(np.array(thing.position_camera_m), moment.intrinsics)
         box = moment.boxes[thing.label]
-        np.testing.assert_allclose(box.centre_m, thing.position_camera_m, atol=1e-9)
+        np.testing.assert_allclose(box.center_m, thing.position_camera_m, atol=1e-9)
         assert np.prod(box.size_m) == pytest.approx(thing.volume_m3)
         x1, y1, x2, y2 = thing.box_xyxy
         if thing.visible > 0.95:
@@ -132,12 +132,12 @@ def test_the_policy_lists_what_it_publishes(graph: Graph):
     assert has() | elsewhere == expected
 
 
-def test_depth_in_millimetres_when_told(graph: Graph, renderer: Renderer):
+def test_depth_in_millimeters_when_told(graph: Graph, renderer: Renderer):
     depths = graph.hear('depth/image', Image)
     camera = start(graph)
-    graph.wait_for(lambda: depths, 'depth in metres')
+    graph.wait_for(lambda: depths, 'depth in meters')
     assert graph.set_parameter(camera, 'depth_encoding', '16UC1').successful
-    graph.wait_for(lambda: depths[-1].encoding == '16UC1', 'depth in millimetres')
+    graph.wait_for(lambda: depths[-1].encoding == '16UC1', 'depth in millimeters')
     np.testing.assert_allclose(read_depth(depths[-1]), renderer.view(sample_scene(SEED)).depth_m, atol=0.00051)
 
 

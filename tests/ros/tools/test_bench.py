@@ -25,7 +25,7 @@ def test_overhead_is_what_inference_does_not_explain() -> None:
         answer.header.stamp = convert.make_stamp(account.clock.now().nanoseconds - 100_000_000)
         account.on_answer(answer)
     account.inference_ms += [33.0, 35.0]
-    figures = account.summarise(2.0)
+    figures = account.summarize(2.0)
     assert figures['answers_per_s'] == 1.5
     assert figures['overhead_p50_ms'] == pytest.approx(6.0, abs=0.01)
     assert figures['capture_p95_ms'] >= 100

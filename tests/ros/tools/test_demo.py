@@ -23,7 +23,7 @@ from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.sim.ground_truth_sync import Moment
 from instructsam_ros.sim.scoring import BoxError, Question, Result, judge
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.demo import choose_questions, make_table, summarise, write_overlays
+from instructsam_ros.tools.demo import choose_questions, make_table, summarize, write_overlays
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -130,16 +130,16 @@ def test_sums_up():
         result(1, found=False, latency_s=0.3),
         result(found=False, latency_s=0.2),
     ]
-    summary = summarise(results, ready_s=1.0, total_s=2.0)
+    summary = summarize(results, ready_s=1.0, total_s=2.0)
     assert (summary['mean_iou'], summary['latency_p50_ms']) == (0.6667, 200.0)
     assert (summary['target_point_on_object'], summary['nothing_found_where_nothing_is']) == (0.5, 1.0)
     assert (summary['questions'], summary['questions_without_target'], summary['scenes']) == (3, 1, 1)
-    assert (summary['boxes'], summary['box_centre_error_p50_m'], summary['box_size_error_p50_m']) == (0, None, None)
+    assert (summary['boxes'], summary['box_center_error_p50_m'], summary['box_size_error_p50_m']) == (0, None, None)
     errors = [BoxError(0.01, 0.002, 0.1), BoxError(0.02, 0.003, 0.15), BoxError(0.09, 0.007, 0.4)]
-    measured = summarise([replace(results[0], box_error=error) for error in errors], 1.0, 2.0)
+    measured = summarize([replace(results[0], box_error=error) for error in errors], 1.0, 2.0)
     assert measured['box_size_within_20_percent'] == pytest.approx(2 / 3, abs=1e-4)
-    assert (measured['boxes'], measured['box_centre_error_p50_m'], measured['box_size_error_p50_m']) == (3, 0.02, 0.003)
-    assert summarise(results[:1], 1.0, 2.0)['nothing_found_where_nothing_is'] is None
+    assert (measured['boxes'], measured['box_center_error_p50_m'], measured['box_size_error_p50_m']) == (3, 0.02, 0.003)
+    assert summarize(results[:1], 1.0, 2.0)['nothing_found_where_nothing_is'] is None
 
 
 def test_overlays_have_a_cross_at_the_target(tmp_path: Path):

@@ -13,7 +13,7 @@ from instructsam_model import Frame, FrameError, Instruction, Selection
 from instructsam_ros.tools.node_process import Child, ChildError, use_own_domain
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from tests.support import SUPPORT
-from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
+from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
 SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 BOTH = Instruction('the red one and the blue one', '7.0')
@@ -40,8 +40,8 @@ def remote(node: Child) -> Iterator[RemoteSegmenter]:
 def frame() -> Frame:
     """An odd size, with a red block in a corner and a blue one that touches the opposite one."""
     image_rgb = np.zeros((47, 61, 3), dtype=np.uint8)
-    image_rgb[:5, :7] = COLOURS_RGB['red']
-    image_rgb[40:, 50:] = COLOURS_RGB['blue']
+    image_rgb[:5, :7] = COLORS_RGB['red']
+    image_rgb[40:, 50:] = COLORS_RGB['blue']
     return Frame(image_rgb, stamp_ns=1_234_567_890, frame_id='optical')
 
 

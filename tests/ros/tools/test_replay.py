@@ -14,7 +14,7 @@ import pytest
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.replay import Question, Result, read_questions, summarise
+from instructsam_ros.tools.replay import Question, Result, read_questions, summarize
 from tests.support import ROOT
 
 GOLDEN = ROOT / 'tests' / 'golden'
@@ -84,6 +84,6 @@ def test_sums_up():
     found = Segmentation((instance,), Instruction('a'), '', (2, 2))
     missed = Segmentation((), Instruction('a'), '', (2, 2))
     results = [Result(question, found, 1.0, 0.1), Result(question, missed, 0.0, 0.3)]
-    summary = summarise(results, ready_s=1.0, total_s=2.0)
+    summary = summarize(results, ready_s=1.0, total_s=2.0)
     assert (summary['mean_iou'], summary['instances'], summary['iou_above_half']) == (0.5, 1, 1)
     assert (summary['latency_p50_ms'], summary['pictures']) == (200.0, 1)

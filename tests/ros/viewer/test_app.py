@@ -21,7 +21,7 @@ from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools import node_process
 from instructsam_ros.tools.node_process import Child
 from instructsam_ros.viewer.app import build_parser
-from tests.ros.messages.test_point_cloud import cloud, organised
+from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support import GOLDEN
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
@@ -91,7 +91,7 @@ def stamps(rows: dict[str, Rows], entity: str) -> list[int | None]:
 def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
     file = tmp_path / 'view.rrd'
     first, second, third = (scene.graph.image('red', 'green') for _ in range(3))
-    points = cloud(organised())
+    points = cloud(organized())
     points.header = first.header
     with Child(*arguments('--save', str(file))) as viewer:
         scene.wait_for_viewer(viewer)
@@ -196,7 +196,7 @@ def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_pat
 
 
 def drawn(client: Any, shot: Path) -> bool:
-    """Draw the viewer; tell whether the colour of the first instance is in it."""
+    """Draw the viewer; tell whether the color of the first instance is in it."""
     try:
         client.save_screenshot(str(shot))
     except TimeoutError:  # it gives a processor 15 s to draw

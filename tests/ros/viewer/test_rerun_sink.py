@@ -18,8 +18,8 @@ from instructsam_model.draw import color_rgb
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer.rerun_sink import Recording
-from tests.ros.messages.test_point_cloud import cloud, organised
-from tests.support.fake_segmenter import COLOURS_RGB, FakeSegmenter
+from tests.ros.messages.test_point_cloud import cloud, organized
+from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.support.rrd import Rows, read_recording
@@ -37,10 +37,10 @@ def header(number: int) -> Header:
     return Header(stamp=convert.make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
 
 
-def scene(number: int, *colours: str) -> Image:
+def scene(number: int, *colors: str) -> Image:
     pixels = np.zeros((48, 64, 3), dtype=np.uint8)
-    for place, colour in enumerate(colours):
-        pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLOURS_RGB[colour]
+    for place, color in enumerate(colors):
+        pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
     return convert.make_image(pixels, 'rgb8', header(number))
 
 
@@ -74,7 +74,7 @@ def test_an_answer_lies_over_its_picture(recording: Recording, tmp_path: Path):
     assert stamp_ns == STAMP_NS
     assert [row[0] for row in rows['/camera']] == [STAMP_NS + 1]
     shown = cv2.imdecode(np.array(picture['EncodedImage:blob'][0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert np.abs(shown[15, 10].astype(int) - COLOURS_RGB['red']).max() < 40
+    assert np.abs(shown[15, 10].astype(int) - COLORS_RGB['red']).max() < 40
     [(stamp_ns, masks)] = rows['/answer/picture/masks']
     assert stamp_ns == STAMP_NS
     labels = np.frombuffer(bytes(masks['SegmentationImage:buffer'][0]), np.uint16).reshape(48, 64)
@@ -92,7 +92,7 @@ def test_an_answer_lies_over_its_picture(recording: Recording, tmp_path: Path):
     assert '/answer/space/boxes' not in rows
 
 
-def test_colours_are_those_of_the_overlay(recording: Recording, tmp_path: Path):
+def test_colors_are_those_of_the_overlay(recording: Recording, tmp_path: Path):
     picture = scene(0, 'red', 'green')
     rows = written(recording, tmp_path / 'a.rrd', (recording.log_answer, answer(picture, 'red and green'), picture))
     [(_, context)] = rows['/answer']
@@ -131,7 +131,7 @@ def test_points_and_boxes_in_space(recording: Recording, tmp_path: Path):
     found = answer(picture, 'red and green')
     found.instances[1].pose = Pose(position=Point(x=0.1, y=0.2, z=1.0), orientation=Quaternion(z=1.0, w=0.0))
     found.instances[1].size = Vector3(x=0.2, y=0.4, z=0.6)
-    points = cloud(organised())
+    points = cloud(organized())
     points.header = picture.header
     gone = answer(scene(1), 'red')
     rows = written(

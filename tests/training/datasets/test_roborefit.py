@@ -1,4 +1,4 @@
-"""RoboRefIt as VL-Grasp releases it: paths of Windows, masks as colour pictures, depth in 16 bits."""
+"""RoboRefIt as VL-Grasp releases it: paths of Windows, masks as color pictures, depth in 16 bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.roborefit import normalise_question, read_depth, read_roborefit
+from instructsam_training.datasets.roborefit import normalize_question, read_depth, read_roborefit
 
 NAMES = ('roborefit_{}.json', 'refindoor_{}_with_scene.json')
 
@@ -122,7 +122,7 @@ def test_without_a_class_the_expression_is_the_name(
     ],
 )
 def test_questions(text: str, expected: str) -> None:
-    assert normalise_question(text) == expected
+    assert normalize_question(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_releases_that_cannot_be_used(
         read(root, 'val')
 
 
-def test_depth_is_metres(tmp_path: Path) -> None:
-    millimetres = np.array([[0, 1, 1000], [1500, 65535, 0]], dtype=np.uint16)
-    Image.fromarray(millimetres).save(tmp_path / 'depth.png')
+def test_depth_is_meters(tmp_path: Path) -> None:
+    millimeters = np.array([[0, 1, 1000], [1500, 65535, 0]], dtype=np.uint16)
+    Image.fromarray(millimeters).save(tmp_path / 'depth.png')
     depth_m = read_depth(tmp_path / 'depth.png')
     assert depth_m.dtype == np.float32
     np.testing.assert_allclose(depth_m, [[np.nan, 0.001, 1.0], [1.5, 65.535, np.nan]], rtol=1e-6)

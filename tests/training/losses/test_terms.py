@@ -44,7 +44,7 @@ def test_points_gather_where_the_network_is_unsure() -> None:
     assert float((points[0, 300:, 0] - 0.5).abs().max()) > 0.4
 
 
-def test_points_are_read_bilinearly_at_pixel_centres() -> None:
+def test_points_are_read_bilinearly_at_pixel_centers() -> None:
     maps = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
     points = torch.tensor([[[0.25, 0.25], [0.5, 0.5], [0.75, 0.25]]])
     assert read_points(maps, points)[0].tolist() == pytest.approx([0.0, 1.5, 1.0])

@@ -48,8 +48,8 @@ def test_same_seed_same_weights(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_slots_look_at_different_places_from_the_start(checkpoint: Path) -> None:
     decoder = load_segmenter(checkpoint, device='cpu', dtype='float32').network.model.grounding_model.model.detr_decoder
-    centres = decoder.reference_points.weight.sigmoid()[:, :2]
-    assert torch.pdist(centres).min() > 0.15
+    centers = decoder.reference_points.weight.sigmoid()[:, :2]
+    assert torch.pdist(centers).min() > 0.15
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -163,12 +163,12 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
         step()  # the first one allocates the optimizer's moments
         with cuda.recording() as recording:
             step()
-    modelled, count = model_time(recording, card), len(batch.sources)
+    modeled, count = model_time(recording, card), len(batch.sources)
     return {
         'device': f'none: a model of {card.title}, nothing was measured',
-        'modelled_ms': modelled.ms,
-        'modelled_busy_ms': modelled.busy_ms,
-        'modelled_ms_an_image': modelled.ms / count,
+        'modeled_ms': modeled.ms,
+        'modeled_busy_ms': modeled.busy_ms,
+        'modeled_ms_an_image': modeled.ms / count,
         'tflop_a_step': recording.flops / 1e12,
         'traffic_gb_a_step': recording.bytes / 1e9,
         'peak_memory_gib': recording.peak_bytes / 2**30,

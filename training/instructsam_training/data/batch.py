@@ -160,7 +160,7 @@ class ExampleBuilder:
         return self.encode(Frame(read_picture(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
-        """A grey picture with nothing in it."""
+        """A gray picture with nothing in it."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:

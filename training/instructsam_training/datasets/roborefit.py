@@ -27,7 +27,7 @@ from instructsam_training.datasets.io.segmentation import clip_box, is_empty
 SPLITS = ('train', 'testA', 'testB')
 FOLDER = 'final_dataset'
 POLAR = re.compile(r'(?:will|would|can|could)\b', re.IGNORECASE)
-MILLIMETRES = 1000.0
+MILLIMETERS = 1000.0
 
 
 def read_roborefit(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
@@ -56,10 +56,10 @@ def read_roborefit(root: Path, split: str, report: SkipReport, images: Path | No
 
 
 def read_depth(file: Path) -> NDArray[np.float32]:
-    """A depth picture of 16 bits, in millimetres.
+    """A depth picture of 16 bits, in millimeters.
 
     Returns:
-        float32 (H, W): metres; NaN where nothing was measured, which the file has as 0.
+        float32 (H, W): meters; NaN where nothing was measured, which the file has as 0.
 
     Raises:
         ValueError: there is no such file, it is damaged, or it is not of 16 bits and one channel.
@@ -71,12 +71,12 @@ def read_depth(file: Path) -> NDArray[np.float32]:
         raise ValueError(f'{file}: expected a depth picture, cannot read it: {error}') from None
     if not mode.startswith('I') or depth.ndim != 2:
         raise ValueError(f'{file}: expected 16 bits of depth, one channel, got a picture of mode {mode}')
-    depth_m: NDArray[np.float32] = depth.astype(np.float32) / np.float32(MILLIMETRES)
+    depth_m: NDArray[np.float32] = depth.astype(np.float32) / np.float32(MILLIMETERS)
     depth_m[depth == 0] = np.nan
     return depth_m
 
 
-def normalise_question(text: str) -> str:
+def normalize_question(text: str) -> str:
     """An expression as the public evaluation asks it: a capital first, then a question mark or a full stop last."""
     text = text.strip()
     text = text[:1].upper() + text[1:]
@@ -115,7 +115,7 @@ def _samples(
 
 def _annotation(record: Mapping[str, Any], size_hw: tuple[int, int], root: Path, masks: dict[str, Rle]) -> Annotation:
     """One expression. `masks` keeps those of the picture that are read: several expressions share one."""
-    text = normalise_question(text_of(record, 'text'))
+    text = normalize_question(text_of(record, 'text'))
     # The class came with a later release; without it the expression is the only name there is.
     phrase = clean_phrase(text_of(record, 'class', 'text'))
     box_xyxy = clip_box(record.get('bbox'), size_hw)

@@ -110,7 +110,7 @@ def evaluate(records: Iterable[Record]) -> Evaluation:
         '1': [query for query in measured if query.target_count == 1],
         '>=2': [query for query in measured if query.target_count >= 2],
     }
-    return Evaluation(_summarise(measured), {name: _summarise(queries) for name, queries in strata.items()})
+    return Evaluation(_summarize(measured), {name: _summarize(queries) for name, queries in strata.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ def _match(ious: NDArray[np.float64]) -> NDArray[np.bool_]:
     return is_right
 
 
-def _summarise(queries: Sequence[Measured]) -> Metrics:
+def _summarize(queries: Sequence[Measured]) -> Metrics:
     target_count = sum(query.target_count for query in queries)
     union = sum(query.union for query in queries)
     return Metrics(

@@ -60,7 +60,7 @@ def begin(run: Run, weights: Sequence[Path], *, fresh: bool) -> None:
 
     Args:
         run: what is to be answered.
-        weights: files of the checkpoint, to recognise it by.
+        weights: files of the checkpoint, to recognize it by.
         fresh: forget earlier answers.
 
     Raises:

@@ -25,8 +25,8 @@ def test_slots_are_told_apart_by_the_decoder_from_the_start(tmp_path: Path) -> N
         detections = grounding(vision, queries, phrases, is_token)
     assert states[-1].std(1).mean() > 0.15  # a network whose slots never came apart had 0.03
     references = grounding.model.detr_decoder.reference_points.weight.sigmoid()[:, :2]
-    centres = (detections.refined_xyxy[..., :2] + detections.refined_xyxy[..., 2:]) / 2
-    torch.testing.assert_close(centres, references.expand_as(centres), atol=1e-5, rtol=0)
+    centers = (detections.refined_xyxy[..., :2] + detections.refined_xyxy[..., 2:]) / 2
+    torch.testing.assert_close(centers, references.expand_as(centers), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize('side', [12, 32])

@@ -9,7 +9,7 @@ from random import Random
 from instructsam_training.tabletop.language.captions import captions
 from instructsam_training.tabletop.language.sentence_templates import FRAMES, Split
 from instructsam_training.tabletop.language.wordings import PHRASES, TEST, TRAIN, WORDINGS
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS, MATERIALS
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS
 from instructsam_training.tabletop.scene.nouns import GROUPS, USES
 from tests.support.hand_made import Put, look_at
 
@@ -48,7 +48,7 @@ def test_training_says_everything_in_several_ways() -> None:
 def test_tests_have_no_word_that_training_has_not() -> None:
     train = words(whole('train')) | words({verb for use in USES for verb in use.train})
     named = words(
-        {category.name for category in CATALOGUE.values()} | {category.plural for category in CATALOGUE.values()}
+        {category.name for category in CATALOG.values()} | {category.plural for category in CATALOG.values()}
     )
     test = words(whole('test')) | words({verb for use in USES for verb in use.test})
     assert test - train - named == set()
@@ -64,7 +64,7 @@ def test_words_are_few() -> None:
     }
     known = words(whole('train') | whole('test') | asked)
     known |= words({verb for use in USES for verb in (*use.train, *use.test, use.phrase)})
-    known |= words({form for category in CATALOGUE.values() for form in (category.name, category.plural)})
+    known |= words({form for category in CATALOG.values() for form in (category.name, category.plural)})
     known |= {*COLORS, *MATERIALS, *GROUPS}
     assert 150 < len(known) < 400
 
@@ -74,5 +74,5 @@ SCATTERED = [(-2, -1, 'red', 'mug'), (0, 1, 'blue', 'box'), (2, -1, 'green', 'ba
 
 def test_every_use_is_of_known_categories() -> None:
     served = {category for use in USES for category in use.categories}
-    assert served | {'box'} == CATALOGUE.keys()
-    assert {category for members, arguable in GROUPS.values() for category in members | arguable} <= CATALOGUE.keys()
+    assert served | {'box'} == CATALOG.keys()
+    assert {category for members, arguable in GROUPS.values() for category in members | arguable} <= CATALOG.keys()

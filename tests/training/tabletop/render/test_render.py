@@ -18,7 +18,7 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; pip install -e .[
 from instructsam_training.tabletop.render import headless
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS, rgb_of
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, rgb_of
 from instructsam_training.tabletop.scene.ground_truth import View
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from instructsam_training.tabletop.scene.scene import Body, Camera, Scene
@@ -39,9 +39,9 @@ def digest(view: View) -> str:
 
 
 def body(label: int, category: str, color: str, xy_m: tuple[float, float] = (0, 0)) -> Body:
-    size = CATALOGUE[category].size_m
+    size = CATALOG[category].size_m
     position = (*xy_m, size[2] / 2)
-    material = CATALOGUE[category].materials[0]
+    material = CATALOG[category].materials[0]
     return Body(label, category, color, material, rgb_of(COLORS[color].hsv), size, position, yaw=0.3)
 
 
@@ -86,9 +86,9 @@ def test_depth_of_every_thing_is_where_the_thing_is(renderer: Renderer) -> None:
             assert box == thing.box_xyxy
 
 
-@pytest.mark.parametrize('category', CATALOGUE)
+@pytest.mark.parametrize('category', CATALOG)
 def test_lone_thing_is_seen_whole_and_where_it_projects_to(renderer: Renderer, category: str) -> None:
-    alone = body(1, category, CATALOGUE[category].colors[0])
+    alone = body(1, category, CATALOG[category].colors[0])
     view = renderer.view(scene_of(alone))
     (thing,) = view.things
     assert thing.visible > 0.98

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.placing import inside
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from instructsam_training.tabletop.scene.scene import Body, Scene
@@ -60,7 +60,7 @@ def test_things_rest_on_what_they_are_on() -> None:
         lowest = surface_m(body)[:, 2].min()
         if body.on is None and body.inside is None:
             assert lowest == pytest.approx(0, abs=1e-3)
-        elif body.on is not None and not CATALOGUE[scene.bodies[body.on - 1].category].cavity:
+        elif body.on is not None and not CATALOG[scene.bodies[body.on - 1].category].cavity:
             below = scene.bodies[body.on - 1]
             assert lowest == pytest.approx(surface_m(below)[:, 2].max(), abs=1e-6)
             away = np.hypot(*(np.subtract(body.position_m, below.position_m)[:2]))
@@ -68,7 +68,7 @@ def test_things_rest_on_what_they_are_on() -> None:
 
 
 def assert_within_walls(container: Body, body: Body) -> None:
-    cavity, (length, depth, height) = CATALOGUE[container.category].cavity, container.size_m
+    cavity, (length, depth, height) = CATALOG[container.category].cavity, container.size_m
     assert cavity is not None
     x, y, z = ((surface_m(body) - container.position_m) @ container.rotation).T
     above = (z / height + 0.5 - cavity.floor_height) / (1 - cavity.floor_height)
@@ -82,14 +82,14 @@ def assert_within_walls(container: Body, body: Body) -> None:
 
 def test_contents_are_within_the_walls() -> None:
     contained = [(scene.bodies[body.inside - 1], body) for scene, body in BODIES if body.inside]
-    assert {CATALOGUE[body.category].elongated for _, body in contained} == {True, False}
+    assert {CATALOG[body.category].elongated for _, body in contained} == {True, False}
     for container, body in contained:
         assert_within_walls(container, body)
 
 
 @pytest.mark.parametrize('category', ['mug', 'cup', 'bowl'])
 def test_ball_stops_where_the_walls_are_too_narrow(category: str) -> None:
-    rng, size = np.random.default_rng(0), CATALOGUE[category].size_m
+    rng, size = np.random.default_rng(0), CATALOG[category].size_m
     container = Body(1, category, 'red', 'plastic', (1, 0, 0), size, (0, 0, size[2] / 2), yaw=1.0)
     rests = []
     for diameter in np.linspace(0.3, 1.0, 15) * size[1]:
@@ -112,7 +112,7 @@ def test_scenes_let_instructions_matter() -> None:
     assert np.mean([a.color != b.color for a, b in rivals]) > 0.4
     assert np.mean([ratio > 1.19 for ratio in ratios]) > 0.6
     assert {len(scene.bodies) for scene in SCENES} == set(range(3, 11))
-    assert {body.category for _, body in BODIES} == set(CATALOGUE)
+    assert {body.category for _, body in BODIES} == set(CATALOG)
 
 
 def test_what_slides_carries_nothing_and_is_not_carried() -> None:

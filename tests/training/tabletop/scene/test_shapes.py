@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.shapes import shape
 from instructsam_training.tabletop.scene.solids import Solid
 
@@ -16,7 +16,7 @@ def volume(solid: Solid) -> float:
     return float(np.einsum('ij,ij->', a, np.cross(b, c)) / 6)
 
 
-@pytest.mark.parametrize('category', CATALOGUE)
+@pytest.mark.parametrize('category', CATALOG)
 def test_shape_fills_its_box_and_faces_outwards(category: str) -> None:
     parts = shape(category)
     corners = np.concatenate([part.solid.vertices for part in parts])
@@ -25,9 +25,9 @@ def test_shape_fills_its_box_and_faces_outwards(category: str) -> None:
     assert all(volume(part.solid) > 0 for part in parts)
 
 
-@pytest.mark.parametrize('category', [name for name, each in CATALOGUE.items() if each.cavity])
+@pytest.mark.parametrize('category', [name for name, each in CATALOG.items() if each.cavity])
 def test_cavity_is_empty_and_has_a_floor(category: str) -> None:
-    size, cavity = np.array(CATALOGUE[category].size_m), CATALOGUE[category].cavity
+    size, cavity = np.array(CATALOG[category].size_m), CATALOG[category].cavity
     assert cavity is not None
     corners = np.concatenate([part.solid.vertices for part in shape(category)]) * size
     radius = np.hypot(corners[:, 0] - cavity.axis_x * size[0], corners[:, 1])

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'{name}: {", ".join(what)}')
     if len(differing) > SHOWN:
         print(f'and {len(differing) - SHOWN} more')
-    print(json.dumps(summarise(answers, others, differing)))
+    print(json.dumps(summarize(answers, others, differing)))
     return DIFFER if differing else AGREE
 
 
@@ -70,7 +70,7 @@ def differences(answers: Mapping[str, Answer], others: Mapping[str, Answer]) -> 
     return {name: what for name, what in differing.items() if what}
 
 
-def summarise(
+def summarize(
     answers: Mapping[str, Answer], others: Mapping[str, Answer], differing: Mapping[str, Sequence[str]]
 ) -> dict[str, int | float]:
     """How many samples there are and how many differ, and how; of scores, by how much at most."""

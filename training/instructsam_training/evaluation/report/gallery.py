@@ -106,7 +106,7 @@ def _without(cases: Iterable[Case], others: Iterable[Case]) -> list[Case]:
 
 
 def _outline(picture: Picture, masks: Iterable[Mask], strokes: Sequence[tuple[int, Rgb]]) -> None:
-    """Draw the contours of all masks, one stroke over the other, each of a width in pixels and a colour."""
+    """Draw the contours of all masks, one stroke over the other, each of a width in pixels and a color."""
     found = [cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0] for mask in masks]
     for width_px, color in strokes:
         for contours in found:

@@ -1,7 +1,7 @@
 """`Plan`: a data set of simulated tables, each scene of it a function of the plan and the scene's number alone.
 
     <out>/tabletop_train-00000-of-00020.json    shards in the published training format: names, instructions, captions
-    <out>/train/0000/0000123.png                pictures, and 0000123.depth.png: 16 bits, millimetres
+    <out>/train/0000/0000123.png                pictures, and 0000123.depth.png: 16 bits, millimeters
     <out>/tabletop_train.plan.json              what the shards were made with
     <out>/inst2seg.json                         of test scenes: their instructions in the evaluation format of Inst2Seg
 
@@ -36,7 +36,7 @@ from instructsam_training.tabletop.scene.ground_truth import View
 MOST_SCENES = 1_000_000
 """Of one seed."""
 FOLDER_SCENES = 1000
-MILLIMETRES = 1000
+MILLIMETERS = 1000
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def record_view(plan: Plan, out: Path, number: int, view: View) -> dict[str, Any
     Image.fromarray(view.image_rgb).save(picture)
     depth = picture.with_suffix('.depth.png') if plan.depth else None
     if depth is not None:
-        Image.fromarray(np.round(view.depth_m * MILLIMETRES).astype(np.uint16)).save(depth)
+        Image.fromarray(np.round(view.depth_m * MILLIMETERS).astype(np.uint16)).save(depth)
     kinds, annotations = zip(*asked, strict=True)
     sample = Sample(
         picture, view.labels.shape, annotations, several_at_once=True, depth=depth, id=str(number), scene=str(seed)

@@ -5,7 +5,7 @@ instructsam-eval roborefit --data data/tabletop-roborefit --prompt plain
 
 The layout is that of the authors' `RoboRefIt_engine` (https://github.com/luyh20/VL-Grasp):
 
-    <out>/final_dataset/testA/{image,depth,depth_colormap}/0000000.png     depth: 16 bits, millimetres
+    <out>/final_dataset/testA/{image,depth,depth_colormap}/0000000.png     depth: 16 bits, millimeters
     <out>/final_dataset/testA/mask/0000000/0.png                           one an expression, RGB, target not black
     <out>/final_dataset/testA/{box,text}/0000000.txt                       the boxes and the expressions, as lists
     <out>/final_dataset/testA/roborefit_testA.json                         one record an expression
@@ -32,7 +32,7 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.datasets.roborefit import FOLDER, SPLITS
-from instructsam_training.tabletop.export.dataset import MILLIMETRES, Plan
+from instructsam_training.tabletop.export.dataset import MILLIMETERS, Plan
 from instructsam_training.tabletop.language.questions import Question, questions
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
@@ -137,7 +137,7 @@ def _expression(view: View, question: Question) -> Expression:
 def _write_picture(folder: Path, picture: int, view: View, expressions: Sequence[Expression]) -> None:
     """Everything but the records."""
     name = f'{picture:07}'
-    depth_mm = np.round(view.depth_m * MILLIMETRES).astype(np.uint16)
+    depth_mm = np.round(view.depth_m * MILLIMETERS).astype(np.uint16)
     colors = cv2.applyColorMap(cv2.convertScaleAbs(depth_mm, alpha=COLORS_PER_MM), cv2.COLORMAP_JET)
     Image.fromarray(view.image_rgb).save(folder / 'image' / f'{name}.png')
     Image.fromarray(depth_mm).save(folder / 'depth' / f'{name}.png')

@@ -16,7 +16,7 @@ from instructsam_training.tabletop.language.query_samplers import NUMBERS
 from instructsam_training.tabletop.language.questions import answer, is_plural_of, settled
 from instructsam_training.tabletop.language.relations import Layout
 from instructsam_training.tabletop.language.requests import Kind, Request, fits
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
 from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
 
@@ -116,7 +116,7 @@ def _name_them(layout: Layout, view: View, rng: Random) -> Made:
 
 def _count(layout: Layout, view: View, rng: Random) -> Made:
     thing = rng.choice(layout.clear)
-    absent = Noun(rng.choice(tuple(CATALOGUE)))
+    absent = Noun(rng.choice(tuple(CATALOG)))
     noun = rng.choice((Noun(thing.category), Noun(ANYTHING, thing.color), Noun(ANYTHING), absent))
     members = answer(fits(noun), layout)
     if members is None or len(members) >= len(NUMBERS):
@@ -139,7 +139,7 @@ def _color(layout: Layout, view: View, rng: Random) -> Made:
 
 def _material(layout: Layout, view: View, rng: Random) -> Made:
     found = _one(layout, rng)
-    if found is None or len(CATALOGUE[found[1].category].materials) < 2:
+    if found is None or len(CATALOG[found[1].category].materials) < 2:
         return None
     return f'Say what the {found[0]} is made of.', found[1].material
 
@@ -172,7 +172,7 @@ _MAKERS: dict[CaptionKind, Callable[[Layout, View, Random], Made]] = {
 
 
 def _one(layout: Layout, rng: Random) -> tuple[str, Thing] | None:
-    """A phrase that means a single thing, without saying its colour or material, and that thing."""
+    """A phrase that means a single thing, without saying its color or material, and that thing."""
     found = settled(rng.choice(('category', 'size', 'relation', 'ordering')), layout, rng)
     if found is None or len(found[1]) != 1 or found[0].is_plural or found[0].noun.attributes:
         return None

@@ -6,7 +6,7 @@ from random import Random
 
 from instructsam_training.tabletop.language.questions import Part, answer
 from instructsam_training.tabletop.language.relations import Layout
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS
 from instructsam_training.tabletop.scene.ground_truth import View
 from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
 
@@ -40,7 +40,7 @@ def _names_of(category: str, color: str) -> tuple[Noun, ...]:
 
 
 def _absent(layout: Layout, rng: Random) -> Noun:
-    """A name that nothing may have: often one that shares its category or colour with a thing."""
+    """A name that nothing may have: often one that shares its category or color with a thing."""
     thing = rng.choice(layout.clear)
-    category, color = rng.choice(tuple(CATALOGUE)), rng.choice(tuple(COLORS))
+    category, color = rng.choice(tuple(CATALOG)), rng.choice(tuple(COLORS))
     return rng.choice((Noun(thing.category, color), Noun(category, thing.color), Noun(category)))

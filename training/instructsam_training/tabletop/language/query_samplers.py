@@ -12,7 +12,7 @@ from typing import get_args
 from instructsam_training.tabletop.language.relations import Layout, Relation
 from instructsam_training.tabletop.language.requests import Kind, Request, contests, fits, rank_below, without
 from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, negation
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing
 from instructsam_training.tabletop.scene.nouns import ANYTHING, GROUPS, USES, Noun
 
@@ -29,12 +29,12 @@ def category(layout: Layout, rng: Random) -> Request:
 
 
 def attribute(layout: Layout, rng: Random) -> Request:
-    """Things of a colour, of a category and a colour, or of a category and a material."""
+    """Things of a color, of a category and a color, or of a category and a material."""
     thing = rng.choice(layout.clear)
     if rng.random() < 0.25:
         noun = Noun(ANYTHING, thing.color)
         return Request('anything such', fits(noun), noun)
-    materials = CATALOGUE[thing.category].materials
+    materials = CATALOG[thing.category].materials
     material = thing.material if len(materials) > 1 and rng.random() < 0.35 else ''
     color = thing.color if not material or rng.random() < 0.2 else ''
     return _such(Noun(thing.category, color, material))
@@ -149,14 +149,14 @@ def function(layout: Layout, rng: Random) -> Request | None:
 
 
 def absent_attribute(layout: Layout, rng: Random) -> Request | None:
-    """A category that is there, in a colour that other things have."""
+    """A category that is there, in a color that other things have."""
     thing, other = rng.choice(layout.clear), rng.choice(layout.clear)
     return _such(Noun(thing.category, other.color))
 
 
 def absent_category(layout: Layout, rng: Random) -> Request:
-    """Any category of the catalogue."""
-    return _named(Noun(rng.choice(tuple(CATALOGUE))), rng.random() < 0.5)
+    """Any category of the catalog."""
+    return _named(Noun(rng.choice(tuple(CATALOG))), rng.random() < 0.5)
 
 
 def absent_use(layout: Layout, rng: Random) -> Request | None:
@@ -234,7 +234,7 @@ def _head(layout: Layout, rng: Random, groups: float) -> Noun:
 
 
 def _noun(layout: Layout, rng: Random) -> Noun:
-    """A noun that fits something in view: any thing, of a category, of a colour, or of both."""
+    """A noun that fits something in view: any thing, of a category, of a color, or of both."""
     thing = rng.choice(layout.clear)
     head = ANYTHING if rng.random() < 0.35 else thing.category
     return Noun(head, thing.color if rng.random() < 0.2 else '')
@@ -245,7 +245,7 @@ def _anchor(layout: Layout, rng: Random, thing: Thing) -> tuple[Thing, str] | No
     nouns = [
         Noun(thing.category),
         Noun(thing.category, thing.color),
-        Noun(thing.category, thing.color, thing.material if len(CATALOGUE[thing.category].materials) > 1 else ''),
+        Noun(thing.category, thing.color, thing.material if len(CATALOG[thing.category].materials) > 1 else ''),
     ]
     unique = [noun for noun in nouns if [each for each in layout.things if noun.fits(each) is not False] == [thing]]
     if not unique:
@@ -254,5 +254,5 @@ def _anchor(layout: Layout, rng: Random, thing: Thing) -> tuple[Thing, str] | No
 
 
 def _can_be_anchor(thing: Thing, relation: Relation) -> bool:
-    known = CATALOGUE[thing.category]
+    known = CATALOG[thing.category]
     return {'on': known.flat_top, 'inside': known.is_container}.get(relation, True)

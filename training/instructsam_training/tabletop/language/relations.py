@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructsam_training.tabletop.language.ternary_logic import Verdict, exceeds
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
 
 Relation = Literal['left', 'right', 'front', 'behind', 'on', 'inside', 'beside']
@@ -22,7 +22,7 @@ SIDE_MARGIN = 0.04
 """Share of the picture's width."""
 DEPTH_MARGIN_M = 0.04
 EXTENT_MARGIN = 0.2
-"""Of the extents of both things: their centres lie at least so far apart."""
+"""Of the extents of both things: their centers lie at least so far apart."""
 BESIDE_M = 0.03
 APART_M = 0.08
 """Gaps up to the first are beside each other, gaps from the second on are not."""
@@ -133,10 +133,10 @@ class Layout:
     def _is_beside(self, thing: Thing, anchor: Thing) -> Verdict:
         """By the gap between what is visible of both, and the one between their sizes: either hides a part of it."""
         seen_m = self._gap_m(thing, anchor)
-        centres_m = math.dist(thing.position_m[:2], anchor.position_m[:2])
+        centers_m = math.dist(thing.position_m[:2], anchor.position_m[:2])
         if seen_m <= BESIDE_M:
             return True
-        return False if min(seen_m, centres_m - (side_m(thing) + side_m(anchor)) / 2) >= APART_M else None
+        return False if min(seen_m, centers_m - (side_m(thing) + side_m(anchor)) / 2) >= APART_M else None
 
     def _gap_m(self, thing: Thing, other: Thing) -> float:
         """Least distance along the table between visible points of both."""
@@ -148,7 +148,7 @@ class Layout:
         return float((self._surface(thing) @ self._away).min())
 
     def _surface(self, thing: Thing) -> npt.NDArray[np.float64]:
-        """Visible points of a thing in the table's plane [N, 2], metres."""
+        """Visible points of a thing in the table's plane [N, 2], meters."""
         if thing.label not in self._surfaces:
             view = self._view
             x1, y1, x2, y2 = thing.box_xyxy
@@ -163,7 +163,7 @@ class Layout:
 
 def _has_height(thing: Thing) -> bool:
     """Whether people speak of how tall it is, rather than how long."""
-    known = CATALOGUE[thing.category]
+    known = CATALOG[thing.category]
     is_upright = not known.lies or (thing.on is None and thing.position_m[2] > thing.height_m / 2 - UPRIGHT_M)
     return is_upright and known.size_m[2] > FLAT_SHARE * max(known.size_m)
 
@@ -175,5 +175,5 @@ def side_m(thing: Thing) -> float:
 
 def length_m(thing: Thing) -> float:
     """Length of its longest side, were it of the usual proportions of its category."""
-    size_m = CATALOGUE[thing.category].size_m
+    size_m = CATALOG[thing.category].size_m
     return max(size_m) * math.pow(thing.volume_m3 / math.prod(size_m), 1 / 3)

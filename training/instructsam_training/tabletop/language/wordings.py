@@ -3,7 +3,7 @@
 A wording that ends in a full stop or a question mark is a sentence; any other is put into one of `FRAMES`. Slots:
 
     {s} what is asked for, in its number     {one} {many} the same for one and for several
-    {bare} {bares} {s} and {many} without colour and material
+    {bare} {bares} {s} and {many} without color and material
     {the} its article                        {is} is or are
     {a} what it is compared with             {x} what makes it differ, 'red'
     {n} a number                             {nth} an ordinal           {ones} one or ones

@@ -77,10 +77,10 @@ class Renderer:
     def _draw_labels(self, world: World, size_wh: tuple[int, int]) -> tuple[Labels, Depth]:
         colors, depth = np.empty((*size_wh[::-1], 3), np.uint8), np.empty(size_wh[::-1], np.float32)
         self._draw(world, colors, depth)
-        return _labels(colors[::-1]), _metres(depth[::-1])
+        return _labels(colors[::-1]), _meters(depth[::-1])
 
     def _draw(self, world: World, pixels: Picture, depth: Depth | None) -> None:
-        """Fill `pixels` with colours or, where a depth is wanted, both with labels and depth; the last row is first."""
+        """Fill `pixels` with colors or, where a depth is wanted, both with labels and depth; the last row is first."""
         flags, flag = world.drawn.flags, mujoco.mjtRndFlag
         flags[:] = 0
         flags[flag.mjRND_SHADOW] = depth is None
@@ -130,8 +130,8 @@ def _labels(colors: Picture) -> Labels:
     return np.asarray(np.maximum(colors[..., 0], 1) - 1, np.uint16)
 
 
-def _metres(nearness: Depth) -> Depth:
-    """Metres along the optical axis, of OpenGL's reversed depth: 1 at the near plane, 0 at the far one."""
+def _meters(nearness: Depth) -> Depth:
+    """Meters along the optical axis, of OpenGL's reversed depth: 1 at the near plane, 0 at the far one."""
     depth = NEAR_M * FAR_M / (NEAR_M + nearness * (FAR_M - NEAR_M))
     return np.where(nearness > 0, depth, 0).astype(np.float32)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS, MATERIALS, rgb_of
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS, rgb_of
 from instructsam_training.tabletop.scene.ground_truth import BACKGROUND
 from instructsam_training.tabletop.scene.scene import Body, Camera, Light, Matrix, Rgb, Room, Scene, Surface, Vector
 from instructsam_training.tabletop.scene.shapes import Part, shape
@@ -30,7 +30,7 @@ MAX_GEOMS = 256
 
 @dataclass(frozen=True)
 class Look:
-    """How one geom is painted: colour, highlights, and the material of the model that carries its texture."""
+    """How one geom is painted: color, highlights, and the material of the model that carries its texture."""
 
     rgb: Rgb
     specular: float = 0.0
@@ -48,7 +48,7 @@ def build_model(size_wh: tuple[int, int]) -> mujoco.MjModel:
     spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
     for name in (*SURFACES, *PATTERNS):
         _add_texture(spec, name)
-    for category in CATALOGUE:
+    for category in CATALOG:
         for index, part in enumerate(shape(category)):
             _add_mesh(spec, _mesh_name(category, index), part)
     return spec.compile()
@@ -86,7 +86,7 @@ class World:
         self.drawn = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
         self._materials = {model.material(index).name: index for index in range(model.nmat)}
         self._meshes: dict[tuple[str, int], tuple[int, Matrix, Matrix]] = {}
-        for category in CATALOGUE:
+        for category in CATALOG:
             for index in range(len(shape(category))):
                 mesh = model.mesh(_mesh_name(category, index)).id
                 rotation = np.empty(9)

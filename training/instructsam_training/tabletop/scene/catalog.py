@@ -1,4 +1,4 @@
-"""`Category`: what lies on the table, in which sizes, colours and materials."""
+"""`Category`: what lies on the table, in which sizes, colors and materials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Hsv = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Color:
-    """A colour that people have one word for.
+    """A color that people have one word for.
 
     Attributes:
         name: that word.
@@ -94,7 +94,7 @@ class Category:
         size_m: length, depth and height of the box around a middling one that stands as it is used.
         scale: smallest and largest factor on that.
         stretch: height alone varies by up to this factor and one over it.
-        colors: names of its usual colours.
+        colors: names of its usual colors.
         materials: names.
         cavity: what a container holds; None for other things.
         flat_top: others can stand on it.
@@ -123,7 +123,7 @@ class Category:
 
 
 BRIGHT = ('red', 'orange', 'yellow', 'green', 'blue', 'purple', 'pink')
-CATALOGUE = {
+CATALOG = {
     category.name: category
     for category in (
         Category(
@@ -170,6 +170,6 @@ CATALOGUE = {
 
 
 def rgb_of(hsv: Hsv) -> tuple[float, float, float]:
-    """Red, green and blue 0..1 of a colour whose hue is in degrees."""
+    """Red, green and blue 0..1 of a color whose hue is in degrees."""
     hue, saturation, value = hsv
     return colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value)

@@ -22,12 +22,12 @@ class Thing:
 
     Attributes:
         label: its value in `View.labels`, 1 and up, constant while the scene moves.
-        category: name of the catalogue, 'mug'.
-        color: name of the catalogue, 'red'.
-        material: name of the catalogue, 'metal'.
+        category: name of the catalog, 'mug'.
+        color: name of the catalog, 'red'.
+        material: name of the catalog, 'metal'.
         volume_m3: of its bounding box upright; what "largest" and "smallest" compare.
         height_m: of the same box; what "tallest" and "shortest" compare.
-        position_m: centre of its bounding box in the table's frame.
+        position_m: center of its bounding box in the table's frame.
         position_camera_m: the same in the camera's frame.
         on: label of the thing it stands on; None on the table.
         inside: label of the thing that contains it; None in none.

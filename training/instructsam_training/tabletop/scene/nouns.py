@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction
-from instructsam_training.tabletop.scene.catalog import CATALOGUE
+from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing
 
 ANYTHING = 'thing'
@@ -25,9 +25,9 @@ class Noun:
     """A name of things, without its article.
 
     Attributes:
-        head: a category of the catalogue, one of `GROUPS`, or `ANYTHING`.
-        color: of the catalogue; empty for any.
-        material: of the catalogue; empty for any.
+        head: a category of the catalog, one of `GROUPS`, or `ANYTHING`.
+        color: of the catalog; empty for any.
+        material: of the catalog; empty for any.
     """
 
     head: str
@@ -36,12 +36,12 @@ class Noun:
 
     @property
     def bare(self) -> Noun:
-        """The same without colour and material."""
+        """The same without color and material."""
         return Noun(self.head)
 
     @property
     def attributes(self) -> str:
-        """Colour and material, as after "is"."""
+        """Color and material, as after "is"."""
         return ' '.join(filter(None, (self.color, _adjective(self.material))))
 
     def fits(self, thing: Thing) -> Verdict:
@@ -54,7 +54,7 @@ class Noun:
 
     def words(self, *, plural: bool) -> str:
         """The name of one thing, or of several."""
-        known = CATALOGUE.get(self.head)
+        known = CATALOG.get(self.head)
         several = known.plural if known else f'{self.head}s'
         return ' '.join(filter(None, (self.attributes, several if plural else self.head)))
 
@@ -65,7 +65,7 @@ class Use:
 
     Attributes:
         phrase: what the model writes for such a thing.
-        categories: of the catalogue, that are good for it.
+        categories: of the catalog, that are good for it.
         train: what one does with them, as after "something to".
         test: the same in other words.
     """

@@ -12,7 +12,7 @@ from math import atan2, cos, hypot, pi, sin, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, Category, Cavity
+from instructsam_training.tabletop.scene.catalog import CATALOG, Category, Cavity
 from instructsam_training.tabletop.scene.scene import Body, slid
 
 CLEARANCE_M = 0.006
@@ -95,7 +95,7 @@ def apart(first: Rectangle, second: Rectangle) -> bool:
 
 def on_top(rng: np.random.Generator, body: Body, below: Body) -> Body | None:
     """The thing on another one that stands upright; None where it does not fit or would roll off."""
-    category, base = CATALOGUE[body.category], CATALOGUE[below.category]
+    category, base = CATALOG[body.category], CATALOG[below.category]
     if not base.flat_top or below.tilt:
         return None
     if base.cavity is not None:
@@ -110,10 +110,10 @@ def on_top(rng: np.random.Generator, body: Body, below: Body) -> Body | None:
 
 def inside(rng: np.random.Generator, body: Body, container: Body) -> Body | None:
     """The thing in a container that stands upright; None where it does not fit."""
-    cavity = CATALOGUE[container.category].cavity
+    cavity = CATALOG[container.category].cavity
     if cavity is None or container.tilt:
         return None
-    if CATALOGUE[body.category].elongated:
+    if CATALOG[body.category].elongated:
         return _leaning(rng, body, container, cavity)
     return _resting(rng, body, container, cavity, inside=container.label)
 
@@ -129,7 +129,7 @@ def _resting(
     inside: int | None = None,
 ) -> Body | None:  # fmt: skip
     """The thing in the middle of a cavity, as deep as its walls let it."""
-    category = CATALOGUE[body.category]
+    category = CATALOG[body.category]
     _, depth, height = container.size_m
     floor, rim, high = cavity.floor_radius * depth, cavity.rim_radius * depth, (1 - cavity.floor_height) * height
     lift = _lift(category, body, floor, rim, high)
@@ -145,8 +145,8 @@ def _lift(category: Category, body: Body, floor: float, rim: float, high: float)
     if category.round:
         radius = max(body.size_m) / 2
         slope = rim - floor
-        centre = (radius * hypot(high, slope) - high * floor) / slope
-        return max(0.0, centre - radius) if radius < 0.95 * rim else None
+        center = (radius * hypot(high, slope) - high * floor) / slope
+        return max(0.0, center - radius) if radius < 0.95 * rim else None
     return 0.0 if hypot(*body.size_m[:2]) / 2 < floor else None
 
 

@@ -1,7 +1,7 @@
 """`sample_scene`: a scene of a seed.
 
 Instructions must matter, so things are not independent of each other: a scene has a theme, and most of its things share
-the theme's category in another colour, its colour in another category, or both in another size.
+the theme's category in another color, its color in another category, or both in another size.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import pi
 
 import numpy as np
 
-from instructsam_training.tabletop.scene.catalog import CATALOGUE, COLORS, Category, Color, rgb_of
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, Category, Color, rgb_of
 from instructsam_training.tabletop.scene.placing import LYING, TRIES, Place, inside, on_top
 from instructsam_training.tabletop.scene.randomization import sample_camera, sample_lights, sample_room
 from instructsam_training.tabletop.scene.scene import Body, Motion, Scene, Vector, slid
@@ -21,13 +21,13 @@ THINGS = (3, 10)
 COMMON = 4.0
 """How much more often categories are drawn that can be stacked, filled or sorted by size than the others."""
 THEMED, SAME_CATEGORY, SAME_COLOR = 0.8, 0.45, 0.25
-"""Share of the scenes with a theme, and of their things those of its category, and of its colour."""
+"""Share of the scenes with a theme, and of their things those of its category, and of its color."""
 PUT_TOGETHER = 0.5
 """Share of things that are put on or into another one where one fits."""
 LIES = 0.3
 """Share of things that lie, of those that can."""
 SLIDE_STEPS = 20
-"""Places on the way of a sliding thing that are checked, at most a centimetre apart."""
+"""Places on the way of a sliding thing that are checked, at most a centimeter apart."""
 DISTINCT = 1.3
 """Factor between the sizes of two things of a category, where the range has room for it."""
 
@@ -54,7 +54,7 @@ def _sample_bodies(rng: np.random.Generator, place: Place) -> tuple[Body, ...]:
 
 
 def _sample_kind(rng: np.random.Generator) -> tuple[Category, Color]:
-    categories = list(CATALOGUE.values())
+    categories = list(CATALOG.values())
     weights = np.array([COMMON if each.cavity or each.flat_top or each.round else COMMON / 2 for each in categories])
     category = categories[rng.choice(len(categories), p=weights / weights.sum())]
     return category, COLORS[str(rng.choice(category.colors))]
@@ -105,7 +105,7 @@ def _put(rng: np.random.Generator, body: Body, others: tuple[Body, ...], place: 
         for index in rng.permutation(len(others)).tolist():
             below = others[index]
             if below.label not in covered and below.inside is None:
-                put = inside if CATALOGUE[below.category].is_container else on_top
+                put = inside if CATALOG[below.category].is_container else on_top
                 placed = put(rng, upright, below)
                 if placed is not None and place.is_free(placed, others):
                     return placed

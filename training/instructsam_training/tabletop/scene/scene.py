@@ -1,6 +1,6 @@
 """`Scene`: what stands on a table, who looks at it, and the light; everything that a picture is made of.
 
-Frames are those of `facts`. Lengths are metres, angles radians unless a name says otherwise.
+Frames are those of `facts`. Lengths are meters, angles radians unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Body:
 
     Attributes:
         label: 1 and up, its value in the label picture.
-        category: name of the catalogue.
-        color: name of the catalogue.
-        material: name of the catalogue.
-        rgb: what the colour is exactly, 0..1.
+        category: name of the catalog.
+        color: name of the catalog.
+        material: name of the catalog.
+        rgb: what the color is exactly, 0..1.
         size_m: length, depth and height of the box around it as it is used, upright.
         position_m: middle of that box in the table's frame.
         yaw: turn about the table's vertical.

@@ -1,6 +1,6 @@
 """`Part`: the shape of each category, as solids that fill the box from -0.5 to 0.5 and can be scaled to any size.
 
-Lengths within one function are metres, or of any unit: only proportions count.
+Lengths within one function are meters, or of any unit: only proportions count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from instructsam_training.tabletop.scene.solids import Solid, arc, box, joined, lathe, prism, tube
 
 ITSELF = ''
-"""Tint of what has the thing's own colour and material."""
+"""Tint of what has the thing's own color and material."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Part:
     """One surface of a thing.
 
     Attributes:
-        tint: name of a colour of the catalogue, or `ITSELF`.
-        material: name of a material of the catalogue, or `ITSELF`.
+        tint: name of a color of the catalog, or `ITSELF`.
+        material: name of a material of the catalog, or `ITSELF`.
         solid: the surface.
     """
 

@@ -28,9 +28,9 @@ class Solid:
     vertices: Points
     triangles: Triangles
 
-    def placed(self, centre: Sequence[float] = (0, 0, 0), scale: Sequence[float] = (1, 1, 1)) -> Solid:
+    def placed(self, center: Sequence[float] = (0, 0, 0), scale: Sequence[float] = (1, 1, 1)) -> Solid:
         """The same surface scaled about the origin, and then moved."""
-        return Solid(self.vertices * np.asarray(scale, float) + np.asarray(centre, float), self.triangles)
+        return Solid(self.vertices * np.asarray(scale, float) + np.asarray(center, float), self.triangles)
 
     def turned(self, axes: Sequence[int]) -> Solid:
         """The same surface with its axes exchanged, cyclically so that inside stays inside: (1, 2, 0) or (2, 0, 1)."""
@@ -44,11 +44,11 @@ def joined(*solids: Solid) -> Solid:
     return Solid(np.concatenate([solid.vertices for solid in solids]), np.concatenate(triangles))
 
 
-def box(size: Sequence[float], centre: Sequence[float] = (0, 0, 0)) -> Solid:
+def box(size: Sequence[float], center: Sequence[float] = (0, 0, 0)) -> Solid:
     """A box of full lengths `size`."""
     length, width, height = (0.5 * each for each in size)
     outline = [(-length, -width), (length, -width), (length, width), (-length, width)]
-    return prism(outline, height).placed(centre)
+    return prism(outline, height).placed(center)
 
 
 def prism(outline: Sequence[tuple[float, float]], half_height: float) -> Solid:

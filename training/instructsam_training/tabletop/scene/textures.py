@@ -1,4 +1,4 @@
-"""Textures of surfaces, light and gray: a surface's own colour multiplies them."""
+"""Textures of surfaces, light and gray: a surface's own color multiplies them."""
 
 from __future__ import annotations
 
