@@ -1,4 +1,4 @@
-"""`BoxFrame`: where the camera was in the frame in which boxes stand upright."""
+"""`CameraPoseLookup`: where the camera was in the frame in which boxes stand upright."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UnknownPoseError(LookupError):
     """Nobody has said where the camera was."""
 
 
-class BoxFrame:
+class CameraPoseLookup:
     """Listens to /tf for the pose of the camera in a frame.
 
     tf2_ros comes with ROS but is not on PyPI, so it is loaded only by those who name a frame.

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.depth3d.depth_sync import DepthRing, Match
+from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, Match
 from instructsam_ros.depth3d.plane import find_plane
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix, read_intrinsics
@@ -85,7 +85,7 @@ class DepthInput:
     def __init__(self, node: Node, camera: str = '') -> None:
         base = f'{camera}/' if camera else ''
         self._node = node
-        self._ring = DepthRing()
+        self._ring = DepthSynchronizer()
         self._camera_info: CameraInfo | None = None
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
         self._names = f'{base}depth/image', f'{base}camera_info'

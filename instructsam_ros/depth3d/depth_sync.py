@@ -1,4 +1,4 @@
-"""`DepthRing`: which depth picture belongs to which image, by their stamps; knows nothing else about either."""
+"""`DepthSynchronizer`: which depth picture belongs to which image, by their stamps; knows nothing else about either."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Match:
             self.message, self.offset_ns = message, offset_ns
 
 
-class DepthRing:
+class DepthSynchronizer:
     """The last messages, and the images that are being answered; any thread may call.
 
     An answer may take longer than the ring lasts. So an image is followed from its arrival on, and its match gets

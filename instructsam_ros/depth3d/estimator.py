@@ -1,4 +1,4 @@
-"""`DepthSense`: adds to an answer where its instances are in 3D."""
+"""`DepthEstimator`: adds to an answer where its instances are in 3D."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import partial
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from instructsam_ros.depth3d.camera_pose import BoxFrame, UnknownPoseError, check_tf2
+from instructsam_ros.depth3d.camera_pose import CameraPoseLookup, UnknownPoseError, check_tf2
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthOptions, NoDepthError
 from instructsam_ros.depth3d.depth_sync import Match
 from instructsam_ros.depth3d.measurement import Fit, measure, no_box
 from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright
-from instructsam_ros.inference.requests import Answer
+from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.messages import convert
 from instructsam_ros.messages.geometry import Matrix
 
@@ -25,7 +25,7 @@ PATIENCE_S = 2.0
 """Of what has not arrived at all nothing is said before; discovery takes a while."""
 
 
-class DepthSense:
+class DepthEstimator:
     """Listens to the depth of the cameras while the node is active, and measures in the worker's thread.
 
     Args:
@@ -42,7 +42,7 @@ class DepthSense:
         self._options = options
         self._is_wanted = is_wanted
         self._inputs: Mapping[str, DepthInput] = {}
-        self._box_frame: BoxFrame | None = None
+        self._box_frame: CameraPoseLookup | None = None
         self._warned: set[tuple[str, str]] = set()
         self._since_s = 0.0
         self.missed = 0
@@ -63,7 +63,7 @@ class DepthSense:
         self._since_s = time.monotonic()
         if options.enabled:
             self._inputs = {camera: DepthInput(self._node, camera) for camera in cameras}
-            self._box_frame = BoxFrame(self._node, options.box_frame) if options.box_frame else None
+            self._box_frame = CameraPoseLookup(self._node, options.box_frame) if options.box_frame else None
 
     def unsubscribe(self) -> None:
         """Stop listening."""
@@ -78,7 +78,7 @@ class DepthSense:
         source = self._inputs.get(camera)
         return source.follow(convert.stamp_ns(header.stamp)) if source is not None else None
 
-    def complete(self, answer: Answer) -> Answer:
+    def complete(self, answer: InferenceResult) -> InferenceResult:
         """Add the measurement to an answer, if there is one; runs in the worker's thread and raises nothing."""
         capture, segmentation = answer.capture, answer.segmentation
         if capture is None or capture.depth is None or segmentation is None:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 
-Fit = Callable[[Surface], OrientedBox | None]
+Fit = Callable[[VisibleSurface], OrientedBox | None]
 """Makes the box of an instance."""
 
 
@@ -29,7 +29,7 @@ class Measurement:
 
     depth_m: NDArray[np.float32]
     intrinsics: NDArray[np.float64]
-    surfaces: tuple[Surface, ...]
+    surfaces: tuple[VisibleSurface, ...]
     boxes: tuple[OrientedBox | None, ...]
 
 
@@ -37,9 +37,9 @@ def measure(
     segmentation: Segmentation, depth_m: NDArray[np.float32], intrinsics: NDArray[np.float64], fit: Fit
 ) -> Measurement:
     """Find the surface of each instance and fit its box."""
-    surfaces = tuple(Surface(instance.mask, depth_m, intrinsics) for instance in segmentation.instances)
+    surfaces = tuple(VisibleSurface(instance.mask, depth_m, intrinsics) for instance in segmentation.instances)
     return Measurement(depth_m, intrinsics, surfaces, tuple(fit(surface) for surface in surfaces))
 
 
-def no_box(surface: Surface) -> None:
+def no_box(surface: VisibleSurface) -> None:
     """None: for when nobody knows which way is up."""

@@ -14,13 +14,13 @@ import numpy as np
 from geometry_msgs.msg import Point, Pose, Vector3
 from numpy.typing import NDArray
 
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.geometry import Matrix, make_quaternion, read_pose
 
 FEWEST_POINTS = 20
 """Of fewer points no box is made."""
 RING_PX = 3
-"""A side lacks as many pixels: those that `Surface` takes off at both ends, and two half ones."""
+"""A side lacks as many pixels: those that `VisibleSurface` takes off at both ends, and two half ones."""
 LEVEL_M = 0.005
 """Points whose heights differ by less may belong to one level surface."""
 SUPPORT = 0.2
@@ -29,7 +29,7 @@ FEWEST_SUPPORT_POINTS = 10
 FOOT_M = 0.02
 """Points so far around a thing, seen from above, are at its foot."""
 FOOT_PX = 5
-"""And so many pixels more: between the points of a thing and what is beside it `Surface` leaves a gap."""
+"""And so many pixels more: between the points of a thing and what is beside it `VisibleSurface` leaves a gap."""
 LOWEST = 0.02
 """Share of a thing's points that may be lower than what counts as its lowest point."""
 
@@ -72,7 +72,7 @@ class OrientedBox:
         return Vector3(x=x, y=y, z=z)
 
 
-def fit_principal(surface: Surface) -> OrientedBox | None:
+def fit_principal(surface: VisibleSurface) -> OrientedBox | None:
     """The box along the principal axes of the points, in the optical frame; None of too few points.
 
     x is the longest axis of the points and points right, z the shortest and points to the camera, as a hand would come.
@@ -91,7 +91,7 @@ def fit_principal(surface: Surface) -> OrientedBox | None:
     return OrientedBox(rotation @ ((low_m + high_m) / 2), rotation, size_m)
 
 
-def fit_upright(surface: Surface, pose: Matrix) -> OrientedBox | None:
+def fit_upright(surface: VisibleSurface, pose: Matrix) -> OrientedBox | None:
     """The box that stands upright in a frame whose z is up, in the optical frame; None of too few points.
 
     z of the box is that of the frame, x is along the longer of the two level sides, at most a quarter turn from the x

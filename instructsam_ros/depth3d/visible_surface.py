@@ -1,4 +1,4 @@
-"""`Surface`: what depth shows of one instance, without flying pixels and what its mask took along of the background."""
+"""`VisibleSurface`: the depth points of one instance, without flying pixels and background."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class VisibleSurface:
     """The side of one instance that the camera sees.
 
     Depth cameras average across the outline of a thing, so that points fly between it and what is behind, and masks

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from instructsam_model import Instruction
-from instructsam_ros.inference.requests import Answer, Question
+from instructsam_ros.inference.requests import ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 
 
-class StandingQuestions:
+class ActiveInstructions:
     """The standing instruction, further ones and the goals of ~/track, kept up to date in a scheduler.
 
     Args:
@@ -21,10 +21,10 @@ class StandingQuestions:
         further: those of the parameter `instructions`.
     """
 
-    def __init__(self, scheduler: Scheduler, deliver: Callable[[Answer], None]) -> None:
+    def __init__(self, scheduler: Scheduler, deliver: Callable[[InferenceResult], None]) -> None:
         self._scheduler = scheduler
         self._deliver = deliver
-        self._goals: tuple[Question, ...] = ()
+        self._goals: tuple[ContinuousQuery, ...] = ()
         self.single: Instruction | None = None
         self.further: tuple[Instruction, ...] = ()
 
@@ -44,12 +44,12 @@ class StandingQuestions:
         self.further = tuple(further)
         self._stand()
 
-    def follow(self, goal: Question) -> None:
+    def follow(self, goal: ContinuousQuery) -> None:
         """Ask this too."""
         self._goals = (*self._goals, goal)
         self._stand()
 
-    def unfollow(self, goal: Question) -> None:
+    def unfollow(self, goal: ContinuousQuery) -> None:
         """Ask this no more."""
         self._goals = tuple(other for other in self._goals if other is not goal)
         self._stand()
@@ -57,8 +57,8 @@ class StandingQuestions:
     def _stand(self) -> None:
         # A question that stays is the same object, so that its turn is not lost.
         kept = {each.instruction.text: each for each in self._scheduler.questions if not self._is_goal(each)}
-        standing = [kept.get(text) or Question(Instruction(text), self._deliver) for text in self.texts]
+        standing = [kept.get(text) or ContinuousQuery(Instruction(text), self._deliver) for text in self.texts]
         self._scheduler.stand((*standing, *self._goals))
 
-    def _is_goal(self, question: Question) -> bool:
+    def _is_goal(self, question: ContinuousQuery) -> bool:
         return question.deliver is not self._deliver

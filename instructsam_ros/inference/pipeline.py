@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rclpy.lifecycle import LifecycleNode
 
-from instructsam_ros.inference.requests import Answer
+from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.inference.tracking import Tracker
 from instructsam_ros.node.diagnostics import Statistics
 from instructsam_ros.node.outputs import Publishers
@@ -49,7 +49,7 @@ class Answers:
         """A tracker whose ids no other one gives."""
         return Tracker(lambda: str(next(self._ids)))
 
-    def identify(self, answer: Answer, tracker: Tracker) -> Answer:
+    def identify(self, answer: InferenceResult, tracker: Tracker) -> InferenceResult:
         """The answer with ids, where objects are tracked."""
         if answer.segmentation is None or not self._values.tracking:
             return answer
@@ -57,7 +57,7 @@ class Answers:
         instances = tracker.update(answer.segmentation.instances)
         return replace(answer, segmentation=replace(answer.segmentation, instances=instances))
 
-    def deliver(self, answer: Answer) -> None:
+    def deliver(self, answer: InferenceResult) -> None:
         """Publish an answer to a standing instruction."""
         assert answer.capture is not None
         try:
@@ -74,7 +74,7 @@ class Answers:
         """Whether somebody wants depth of the images of a camera even where there is no instance in them."""
         return self._outputs[camera].wants_scene
 
-    def note(self, answer: Answer) -> None:
+    def note(self, answer: InferenceResult) -> None:
         """Count an answer, and log why there is none."""
         if answer.segmentation is not None:
             self._statistics.inferences_s.add(answer.inference_s)

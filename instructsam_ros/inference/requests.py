@@ -13,11 +13,11 @@ from instructsam_model import Frame, Instruction, Segmentation, Selection
 
 if TYPE_CHECKING:
     from instructsam_ros.depth3d.measurement import Measurement
-    from instructsam_ros.depth3d.visible_surface import Surface
+    from instructsam_ros.depth3d.visible_surface import VisibleSurface
 
 
 @dataclass(frozen=True, eq=False)
-class Capture:
+class CapturedImage:
     """A picture as it came in, not decoded yet.
 
     Attributes:
@@ -36,7 +36,7 @@ class Capture:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class InferenceResult:
     """What came of asking one instruction about one picture.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answer:
     """
 
     instruction: Instruction
-    capture: Capture | None = None
+    capture: CapturedImage | None = None
     frame: Frame | None = None
     segmentation: Segmentation | None = None
     error: str = ''
@@ -60,24 +60,24 @@ class Answer:
     measurement: Measurement | None = None
 
     @property
-    def target(self) -> Surface | None:
+    def target(self) -> VisibleSurface | None:
         """What depth shows of the best instance; None without one, or without depth."""
         return self.measurement.surfaces[0] if self.measurement is not None and self.measurement.surfaces else None
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class ContinuousQuery:
     """An instruction that is answered about every picture.
 
     Attributes:
         instruction: what to look for.
         deliver: takes the answers, in the thread that gives them; must not raise.
-        selection: which of the network's slots become instances; None means the one of `Tuning`.
+        selection: which of the network's slots become instances; None means the one of `StreamOptions`.
         camera: whose pictures; None means those of every camera.
     """
 
     instruction: Instruction
-    deliver: Callable[[Answer], None]
+    deliver: Callable[[InferenceResult], None]
     selection: Selection | None = None
     camera: str | None = None
 
@@ -87,12 +87,12 @@ class Question:
 
 
 @dataclass(eq=False)
-class Job:
+class InferenceRequest:
     """One instruction about one picture, for the model to answer.
 
     Attributes:
         instruction: what to look for.
-        selection: None means the one of `Tuning`.
+        selection: None means the one of `StreamOptions`.
         camera: whose picture it waits for while it has none.
         capture: the picture; None until one arrives.
         question: what it is a turn of; None for a request.
@@ -102,11 +102,11 @@ class Job:
     instruction: Instruction
     selection: Selection | None = None
     camera: str = ''
-    capture: Capture | None = None
-    question: Question | None = None
-    answer: Future[Answer] = field(default_factory=Future)
+    capture: CapturedImage | None = None
+    question: ContinuousQuery | None = None
+    answer: Future[InferenceResult] = field(default_factory=Future)
 
-    def settle(self, answer: Answer) -> bool:
+    def settle(self, answer: InferenceResult) -> bool:
         """Set the answer unless there is one; whether it was set."""
         with suppress(InvalidStateError):
             self.answer.set_result(answer)
@@ -115,11 +115,11 @@ class Job:
 
     def fail(self, error: str) -> bool:
         """Settle it without an answer."""
-        return self.settle(Answer(self.instruction, self.capture, error=error))
+        return self.settle(InferenceResult(self.instruction, self.capture, error=error))
 
 
 @dataclass(frozen=True)
-class Tuning:
+class StreamOptions:
     """How standing questions are answered.
 
     Attributes:

@@ -16,7 +16,13 @@ from concurrent.futures import Future
 from functools import partial
 
 from instructsam_model import Instruction, Selection
-from instructsam_ros.inference.requests import Answer, Capture, Job, Question, Tuning
+from instructsam_ros.inference.requests import (
+    CapturedImage,
+    ContinuousQuery,
+    InferenceRequest,
+    InferenceResult,
+    StreamOptions,
+)
 
 LATE_IN_A_ROW = 10
 """So many pictures that are too old, with none in between that is not, are worth a warning."""
@@ -37,12 +43,12 @@ class Scheduler:
 
     def __init__(self, cameras: Sequence[str] = ('',)) -> None:
         self._changed = threading.Condition()
-        self._requests: deque[Job] = deque()
-        self._turns: deque[Job] = deque()
+        self._requests: deque[InferenceRequest] = deque()
+        self._turns: deque[InferenceRequest] = deque()
         self._after_request = False
-        self._questions: tuple[Question, ...] = ()
-        self._tuning = Tuning()
-        self._newest: dict[str, Capture] = {}
+        self._questions: tuple[ContinuousQuery, ...] = ()
+        self._tuning = StreamOptions()
+        self._newest: dict[str, CapturedImage] = {}
         self._order = deque(cameras)
         self._due_s = dict.fromkeys(cameras, 0.0)
         self._late_in_a_row = 0
@@ -51,7 +57,7 @@ class Scheduler:
         self.too_old = 0
 
     @property
-    def questions(self) -> tuple[Question, ...]:
+    def questions(self) -> tuple[ContinuousQuery, ...]:
         """The standing questions."""
         return self._questions
 
@@ -76,7 +82,7 @@ class Scheduler:
         """How many requests have not been taken yet."""
         return len(self._requests)
 
-    def offer(self, capture: Capture) -> None:
+    def offer(self, capture: CapturedImage) -> None:
         """Put a picture into the mailbox of its camera, in place of the one that is there."""
         with self._changed:
             if self._is_too_old(capture):
@@ -89,7 +95,7 @@ class Scheduler:
                 self._newest[capture.camera] = capture
             self._changed.notify_all()
 
-    def stand(self, questions: Sequence[Question]) -> None:
+    def stand(self, questions: Sequence[ContinuousQuery]) -> None:
         """Ask these about every picture from now on, in place of those before; none means idle."""
         with self._changed:
             self._questions = tuple(questions)
@@ -101,7 +107,7 @@ class Scheduler:
             }
             self._changed.notify_all()
 
-    def tune(self, tuning: Tuning) -> None:
+    def tune(self, tuning: StreamOptions) -> None:
         """Set how standing questions are answered from now on."""
         with self._changed:
             self._tuning = tuning
@@ -113,10 +119,10 @@ class Scheduler:
         instruction: Instruction,
         timeout_s: float,
         *,
-        capture: Capture | None = None,
+        capture: CapturedImage | None = None,
         selection: Selection | None = None,
         camera: str = '',
-    ) -> Job:
+    ) -> InferenceRequest:
         """Ask once, before the standing questions have their turn.
 
         Args:
@@ -126,7 +132,7 @@ class Scheduler:
             selection: None means the one of `tune`.
             camera: whose picture to wait for.
         """
-        job = Job(instruction, selection, camera, capture)
+        job = InferenceRequest(instruction, selection, camera, capture)
         # The job holds its timer. Were the timer to hold the job, pictures would wait for the garbage collector.
         timer = threading.Timer(timeout_s, self._expire, (weakref.ref(job), timeout_s))
         timer.daemon = True
@@ -146,7 +152,7 @@ class Scheduler:
         for request in refused:
             request.fail(reason)
 
-    def put_back(self, capture: Capture) -> None:
+    def put_back(self, capture: CapturedImage) -> None:
         """Ask about a picture again, all from the start, unless a newer one of its camera arrives before that."""
         with self._changed:
             self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
@@ -155,7 +161,7 @@ class Scheduler:
                 self._newest.setdefault(capture.camera, capture)
             self._due_s[capture.camera] = 0.0
 
-    def forget(self, capture: Capture) -> None:
+    def forget(self, capture: CapturedImage) -> None:
         """Ask nothing more about a picture, which is broken."""
         with self._changed:
             self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
@@ -165,7 +171,7 @@ class Scheduler:
         with self._changed:
             self._changed.notify_all()
 
-    def next_job(self, stopped: Callable[[], bool]) -> Job | None:
+    def next_job(self, stopped: Callable[[], bool]) -> InferenceRequest | None:
         """Wait for the next job; None as soon as `stopped` says so, for which `wake` has to be called."""
         with self._changed:
             while not stopped():
@@ -175,7 +181,7 @@ class Scheduler:
                 self._changed.wait(self._due_in_s())
         return None
 
-    def _expire(self, reference: weakref.ref[Job], timeout_s: float) -> None:
+    def _expire(self, reference: weakref.ref[InferenceRequest], timeout_s: float) -> None:
         if (job := reference()) is None:
             return
         waited_for = 'no image arrived' if job.capture is None else 'the model was not done'
@@ -184,29 +190,29 @@ class Scheduler:
             if job in self._requests:
                 self._requests.remove(job)
 
-    def _take_job(self) -> Job | None:
+    def _take_job(self) -> InferenceRequest | None:
         request = None if self._after_request else self._take_request()
         job = request or self._take_turn() or self._take_request()
         self._after_request = job is not None and job.question is None
         return job
 
-    def _take_request(self) -> Job | None:
+    def _take_request(self) -> InferenceRequest | None:
         for request in self._requests:
             if request.capture is not None:
                 self._requests.remove(request)
                 return request
         return None
 
-    def _take_turn(self) -> Job | None:
+    def _take_turn(self) -> InferenceRequest | None:
         if not self._turns and (capture := self._take_picture()) is not None:
             for question in self._questions:
                 if question.concerns(capture.camera):
-                    job = Job(question.instruction, question.selection, capture.camera, capture, question)
+                    job = InferenceRequest(question.instruction, question.selection, capture.camera, capture, question)
                     job.answer.add_done_callback(partial(_deliver, question))
                     self._turns.append(job)
         return self._turns.popleft() if self._turns else None
 
-    def _take_picture(self) -> Capture | None:
+    def _take_picture(self) -> CapturedImage | None:
         """The picture of the camera that has waited longest for its turn, of those that are due."""
         now_s = time.monotonic()
         for camera in tuple(self._order):
@@ -229,7 +235,7 @@ class Scheduler:
         due_s = [self._due_s[camera] for camera in self._newest]
         return max(min(due_s) - time.monotonic(), 0.0) if due_s else None
 
-    def _is_too_old(self, capture: Capture) -> bool:
+    def _is_too_old(self, capture: CapturedImage) -> bool:
         """Whether to leave a picture out, which is counted."""
         self._age_s = capture.age_s + time.monotonic() - capture.arrived_s
         is_too_old = 0 < self._tuning.max_age_s < self._age_s
@@ -238,5 +244,5 @@ class Scheduler:
         return is_too_old
 
 
-def _deliver(question: Question, answer: Future[Answer]) -> None:
+def _deliver(question: ContinuousQuery, answer: Future[InferenceResult]) -> None:
     question.deliver(answer.result())

@@ -16,7 +16,7 @@ from typing import Any
 
 from instructsam_model import Frame, FrameError, Segmenter
 from instructsam_ros.inference.image_sizes import Sizes, describe
-from instructsam_ros.inference.requests import Answer, Job
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.worker import Worker
 
@@ -60,7 +60,7 @@ class Supervisor:
         load: Callable[[], Segmenter],
         decode: Callable[[Any], Frame],
         scheduler: Scheduler,
-        complete: Callable[[Answer], Answer] = lambda answer: answer,
+        complete: Callable[[InferenceResult], InferenceResult] = lambda answer: answer,
         sizes: Sizes | None = None,
     ) -> None:
         self._load = load
@@ -70,7 +70,7 @@ class Supervisor:
         self._sizes = sizes or Sizes(enabled=False)
         self._worker = self._make_worker()
         self._abandoned: Worker | None = None
-        self._stuck: Job | None = None
+        self._stuck: InferenceRequest | None = None
         self._restart_at_s: float | None = None
         self._restarts_in_a_row = 0
         self._last_failure = ''
@@ -139,7 +139,7 @@ class Supervisor:
         gc.collect()  # what ran out of memory may be held by the cycles of its exception
         return self._load()
 
-    def _report(self, answer: Answer) -> None:
+    def _report(self, answer: InferenceResult) -> None:
         """Count; runs in the worker's thread."""
         if answer.segmentation is not None:
             self.failures = self._restarts_in_a_row = 0

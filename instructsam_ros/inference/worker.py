@@ -10,7 +10,7 @@ from typing import Any
 
 from instructsam_model import Frame, FrameError, Instruction, Segmenter
 from instructsam_ros.inference.image_sizes import Sizes, SizeWh, describe
-from instructsam_ros.inference.requests import Answer, Capture, Job
+from instructsam_ros.inference.requests import CapturedImage, InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.node.memory import Heap
 
@@ -41,8 +41,8 @@ class Worker:
         load: Callable[[], Segmenter],
         decode: Callable[[Any], Frame],
         scheduler: Scheduler,
-        report: Callable[[Answer], None],
-        complete: Callable[[Answer], Answer],
+        report: Callable[[InferenceResult], None],
+        complete: Callable[[InferenceResult], InferenceResult],
         sizes: Sizes,
     ) -> None:
         self._load = load
@@ -53,14 +53,14 @@ class Worker:
         self._sizes = sizes
         self._heap = Heap()
         self._retired = threading.Event()
-        self._decoded: tuple[Capture, Frame] | None = None
-        self._at_work: tuple[Job, float] | None = None
+        self._decoded: tuple[CapturedImage, Frame] | None = None
+        self._at_work: tuple[InferenceRequest, float] | None = None
         self._thread = threading.Thread(target=self._run, name='segmenter', daemon=True)
         self.ready: Future[None] = Future()
         self.segmenter: Segmenter | None = None
 
     @property
-    def job(self) -> Job | None:
+    def job(self) -> InferenceRequest | None:
         """What it is busy with."""
         at_work = self._at_work
         return at_work[0] if at_work is not None else None
@@ -125,13 +125,13 @@ class Worker:
             return None  # the answers about images of that size say so
         except BaseException as error:
             reason = f'{describe(size_wh)} failed: {type(error).__name__}: {error}'
-            self._report(Answer(WARM_UP, error=reason, cause=error))
+            self._report(InferenceResult(WARM_UP, error=reason, cause=error))
             return error
         finally:
             self._sizes.finish()
         return None
 
-    def _work(self, segmenter: Segmenter, job: Job) -> BaseException | None:
+    def _work(self, segmenter: Segmenter, job: InferenceRequest) -> BaseException | None:
         """Answer a job; what was raised instead of an answer."""
         self._at_work = job, time.monotonic()
         answer = self._answer(segmenter, job)
@@ -141,7 +141,7 @@ class Worker:
         self._at_work = None
         return answer.cause if answer is not None else None
 
-    def _answer(self, segmenter: Segmenter, job: Job) -> Answer | None:
+    def _answer(self, segmenter: Segmenter, job: InferenceRequest) -> InferenceResult | None:
         """The answer; None for a standing question about an image whose size is new, which is asked again later."""
         assert job.capture is not None
         frame = None
@@ -155,11 +155,11 @@ class Worker:
             segmentation = segmenter.segment(frame, job.instruction, selection)
         except BaseException as error:  # whatever goes wrong is an answer, not the end of the node
             reason = str(error) if isinstance(error, FrameError) else f'{type(error).__name__}: {error}'
-            return Answer(job.instruction, job.capture, frame, error=reason, cause=error)
+            return InferenceResult(job.instruction, job.capture, frame, error=reason, cause=error)
         inference_s = time.monotonic() - started_s
-        return Answer(job.instruction, job.capture, frame, segmentation, inference_s=inference_s)
+        return InferenceResult(job.instruction, job.capture, frame, segmentation, inference_s=inference_s)
 
-    def _read(self, capture: Capture) -> Frame:
+    def _read(self, capture: CapturedImage) -> Frame:
         """The picture decoded: the same `Frame` for all jobs about it in a row, since its encoding is kept with it."""
         if self._decoded is None or self._decoded[0] is not capture:
             self._decoded = None

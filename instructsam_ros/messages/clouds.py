@@ -10,7 +10,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_ros.depth3d.measurement import Measurement
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.geometry import points_of_all
 
 POINT = np.dtype([('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('rgb', 'u4')])
@@ -35,7 +35,7 @@ def make_scene(measurement: Measurement, image_rgb: Picture, labels: NDArray[np.
     return _cloud(points, header, is_dense=False)
 
 
-def make_target(surface: Surface | None, image_rgb: Picture, header: Header) -> PointCloud2:
+def make_target(surface: VisibleSurface | None, image_rgb: Picture, header: Header) -> PointCloud2:
     """The points of one instance, or none, as an unorganized cloud x y z rgb; all of them are finite."""
     points = np.empty((1, 0 if surface is None else len(surface.points_m)), dtype=POINT)
     if surface is not None:

@@ -22,7 +22,7 @@ from instructsam_ros.msg import Segmentation
 if TYPE_CHECKING:
     from std_msgs.msg import Header
 
-    from instructsam_ros.inference.requests import Answer
+    from instructsam_ros.inference.requests import InferenceResult
 
 
 class Publishers:
@@ -59,7 +59,7 @@ class Publishers:
         """Whether somebody wants depth of an image even where there is no instance in it."""
         return _is_wanted(self._points)
 
-    def publish(self, answer: Answer) -> float:
+    def publish(self, answer: InferenceResult) -> float:
         """Publish an answer whose picture could be decoded.
 
         Returns:
@@ -75,7 +75,7 @@ class Publishers:
         self._publish_boxes(answer, header)
         return latency_s
 
-    def _publish_pictures(self, answer: Answer, header: Header) -> None:
+    def _publish_pictures(self, answer: InferenceResult, header: Header) -> None:
         if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
             return
         _publish_if_wanted(self._labels, lambda: convert.make_labels(segmentation, header))
@@ -84,7 +84,7 @@ class Publishers:
             self._overlay, lambda: convert.make_image(overlay(frame.image_rgb, segmentation), 'rgb8', header)
         )
 
-    def _publish_points(self, answer: Answer, header: Header) -> None:
+    def _publish_points(self, answer: InferenceResult, header: Header) -> None:
         if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
             return
         _publish_if_wanted(self._target_points, lambda: clouds.make_target(answer.target, frame.image_rgb, header))
@@ -94,7 +94,7 @@ class Publishers:
                 lambda: clouds.make_scene(measurement, frame.image_rgb, convert.label_pixels(segmentation), header),
             )
 
-    def _publish_boxes(self, answer: Answer, header: Header) -> None:
+    def _publish_boxes(self, answer: InferenceResult, header: Header) -> None:
         if (segmentation := answer.segmentation) is None:
             return
         measurement = answer.measurement
@@ -107,7 +107,7 @@ class Publishers:
             _publish_if_wanted(solid, lambda: detections.make_detections_3d(segmentation, measurement, header))
 
 
-def make_answer(answer: Answer, header: Header) -> Segmentation:
+def make_answer(answer: InferenceResult, header: Header) -> Segmentation:
     """The message of an answer; its status is FAILED when there is none."""
     if answer.segmentation is not None:
         message = convert.make_segmentation(answer.segmentation, header)

@@ -10,7 +10,7 @@ from instructsam_model import ConfigError, Instruction, Selection
 from instructsam_model.instructsam.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import Sizes, SizeWh
-from instructsam_ros.inference.requests import Tuning
+from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import Limits
 from instructsam_ros.node.parameter_declaration import Parameters, declared
 
@@ -177,9 +177,9 @@ class NodeParameters(Parameters):
         return Selection(self.score_threshold, self.mask_threshold, self.max_instances)
 
     @property
-    def tuning(self) -> Tuning:
+    def tuning(self) -> StreamOptions:
         """How the worker answers the standing instruction."""
-        return Tuning(self.selection, self.max_rate, self.max_age)
+        return StreamOptions(self.selection, self.max_rate, self.max_age)
 
     @property
     def limits(self) -> Limits:

@@ -13,7 +13,7 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
-from instructsam_ros.inference.requests import Answer, Job
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.messages import clouds, convert
 from instructsam_ros.node.outputs import make_answer
 from instructsam_ros.srv import Segment
@@ -29,7 +29,7 @@ class SegmentService:
         ask: puts the question of a request to the scheduler; raises ConfigError when that cannot be done.
     """
 
-    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], Job]) -> None:
+    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], InferenceRequest]) -> None:
         self._node = node
         self._ask = ask
         # While it awaits, a callback keeps a mutually exclusive group to itself, and the images share the default one.
@@ -66,7 +66,7 @@ def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[None]:
     return future
 
 
-def _fill(response: Segment.Response, answer: Answer) -> Segment.Response:
+def _fill(response: Segment.Response, answer: InferenceResult) -> Segment.Response:
     header = answer.capture.message.header if answer.capture is not None else Header()
     response.success = answer.segmentation is not None
     response.message = answer.error

@@ -19,10 +19,10 @@ from rclpy.timer import Timer
 
 from instructsam_model import CheckpointError, ConfigError, Instruction, Selection, prepare_threads
 from instructsam_ros.action import Track
-from instructsam_ros.depth3d.estimator import DepthSense
-from instructsam_ros.inference.active_instructions import StandingQuestions
+from instructsam_ros.depth3d.estimator import DepthEstimator
+from instructsam_ros.inference.active_instructions import ActiveInstructions
 from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Answers
-from instructsam_ros.inference.requests import Answer, Capture, Job, Question
+from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages import convert
@@ -63,12 +63,12 @@ class SegmenterNode(LifecycleNode):
         self._instruction_topic = InstructionTopic(self, self._on_instruction)
         self._statistics = Statistics()
         self._health = Health()
-        self._depth = DepthSense(self, lambda: self._values.depth, lambda camera: self._answers.wants_scene(camera))
+        self._depth = DepthEstimator(self, lambda: self._values.depth, lambda camera: self._answers.wants_scene(camera))
         # Where this raises, destroy_node must find all of the above.
         self._values = declare(self, NodeParameters)
         self._scheduler = Scheduler(self._values.camera_names)
         self._answers = Answers(self, self._values, self._statistics)
-        self._standing = StandingQuestions(self._scheduler, self._answers.deliver)
+        self._standing = ActiveInstructions(self._scheduler, self._answers.deliver)
         self._standing.instruct(standing_instruction(self._values.instruction))
         self._standing.instruct_further(standing_instructions(self._values.instructions))
         self._scheduler.tune(self._values.tuning)
@@ -185,7 +185,7 @@ class SegmenterNode(LifecycleNode):
         if self._sizes is not None:
             self._sizes.see(message)
         age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
-        self._scheduler.offer(Capture(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
+        self._scheduler.offer(CapturedImage(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
 
     def _on_instruction(self, text: str) -> None:
         try:
@@ -199,18 +199,18 @@ class SegmenterNode(LifecycleNode):
         self._answers.forget_all_but(self._standing.texts)
         self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
-    def _ask(self, request: Segment.Request) -> Job:
+    def _ask(self, request: Segment.Request) -> InferenceRequest:
         selection, camera = self._prepare(request.min_score, request.camera)
         instruction = Instruction(request.instruction, request.request_id)
         image = request.image
         is_given = image.data or image.width or image.height
-        capture = Capture(image, camera, depth=self._depth.follow(camera, image.header)) if is_given else None
+        capture = CapturedImage(image, camera, depth=self._depth.follow(camera, image.header)) if is_given else None
         timeout_s = self._values.request_timeout
         return self._scheduler.ask(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
 
-    def _follow(self, goal: Track.Goal, deliver: Callable[[Answer], None]) -> Question:
+    def _follow(self, goal: Track.Goal, deliver: Callable[[InferenceResult], None]) -> ContinuousQuery:
         selection, camera = self._prepare(goal.min_score, goal.camera)
-        question = Question(Instruction(goal.instruction), deliver, selection, camera)
+        question = ContinuousQuery(Instruction(goal.instruction), deliver, selection, camera)
         self._standing.follow(question)
         return question
 

@@ -19,7 +19,7 @@ from rclpy.lifecycle import LifecycleNode
 from instructsam_model import ConfigError
 from instructsam_ros.action import Track
 from instructsam_ros.inference.pipeline import Answers
-from instructsam_ros.inference.requests import Answer, Question
+from instructsam_ros.inference.requests import ContinuousQuery, InferenceResult
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.outputs import make_answer
 from instructsam_ros.node.segment_service import awaitable
@@ -63,7 +63,7 @@ class Goal:
         self.ended: ThreadFuture[Outcome] = ThreadFuture()
         self.last = Segmentation()
 
-    def deliver(self, answer: Answer) -> None:
+    def deliver(self, answer: InferenceResult) -> None:
         """Give feedback; runs in the worker's thread."""
         assert answer.capture is not None
         try:
@@ -107,8 +107,8 @@ class TrackAction:
         self,
         node: LifecycleNode,
         answers: Answers,
-        follow: Callable[[Track.Goal, Callable[[Answer], None]], Question],
-        unfollow: Callable[[Question], None],
+        follow: Callable[[Track.Goal, Callable[[InferenceResult], None]], ContinuousQuery],
+        unfollow: Callable[[ContinuousQuery], None],
     ) -> None:
         self._node = node
         self._answers = answers

@@ -1,4 +1,4 @@
-"""`Moment`: all that a camera says with one stamp."""
+"""`GroundTruthSample`: all that a camera says with one stamp."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEPT = 300
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class GroundTruthSample:
     """What a camera saw at one time, and what that was.
 
     Attributes:
@@ -49,7 +49,7 @@ class Moment:
     boxes: Mapping[int, OrientedBox] = field(default_factory=dict)
 
 
-class Moments:
+class GroundTruthSynchronizer:
     """Listens to a camera and puts together what has the same stamp; the newest `KEPT` are kept.
 
     Args:
@@ -61,7 +61,7 @@ class Moments:
         for topic, kind in TOPICS.items():
             node.create_subscription(kind, topic, partial(self._hear, topic), QoSProfile(depth=5))
 
-    def at(self, stamp_ns: int) -> Moment | None:
+    def at(self, stamp_ns: int) -> GroundTruthSample | None:
         """The moment of a stamp; None while something of it is missing.
 
         Raises:
@@ -71,7 +71,7 @@ class Moments:
         if len(heard) < len(TOPICS):
             return None
         image, depth, camera_info, labels, boxes = (heard[topic] for topic in TOPICS)
-        return Moment(
+        return GroundTruthSample(
             convert.read_image(image),
             read_depth(depth),
             read_intrinsics(camera_info),

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
-from instructsam_model.image_io import find_pictures, read_picture
+from instructsam_model.image_io import find_images, read_image
 from instructsam_ros.messages import convert
 from instructsam_ros.node.entrypoint import run
 
@@ -47,7 +47,7 @@ class Player:
         if encoding not in CODES_FROM_RGB:
             raise ConfigError(f"encoding: expected one of {', '.join(CODES_FROM_RGB)}, got '{encoding}'")
         self._encoding = encoding
-        files = find_pictures(Path(path)) if path and Path(path).is_dir() else [Path(path)]
+        files = find_images(Path(path)) if path and Path(path).is_dir() else [Path(path)]
         self._turns = cycle(files) if loop else iter(files)
         self._file = files[0]
         self._pixels = self._read(self._file)  # now, while somebody can be told
@@ -67,7 +67,7 @@ class Player:
         return convert.make_image(self._pixels, self._encoding, header)
 
     def _read(self, file: Path) -> NDArray[np.uint8]:
-        image_rgb = read_picture(file)
+        image_rgb = read_image(file)
         code = CODES_FROM_RGB[self._encoding]
         return image_rgb if code is None else np.asarray(cv2.cvtColor(image_rgb, code), dtype=np.uint8)
 

@@ -11,7 +11,7 @@ from instructsam_model import Segmentation
 from instructsam_model.masks import mask_iou, merge_masks
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import back_project, project
-from instructsam_ros.sim.ground_truth_sync import Moment
+from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 
 NEAR_PX = 2
 """A point is on a thing whose pixels are at most so far away in the picture, along rows and columns."""
@@ -68,7 +68,7 @@ class Result:
 
     question: Question
     segmentation: Segmentation
-    moment: Moment
+    moment: GroundTruthSample
     iou: float
     point_m: NDArray[np.float64] | None
     is_right: bool
@@ -79,7 +79,7 @@ class Result:
 def judge(
     question: Question,
     segmentation: Segmentation,
-    moment: Moment,
+    moment: GroundTruthSample,
     latency_s: float,
     box: OrientedBox | None = None,
 ) -> Result:
@@ -95,7 +95,7 @@ def judge(
     return Result(question, segmentation, moment, mask_iou(found, truth), point_m, is_right, latency_s, box_error)
 
 
-def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: Moment) -> BoxError | None:
+def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: GroundTruthSample) -> BoxError | None:
     """How far a box is from that of the nearest target; None where the truth is not known."""
     true_boxes = [moment.boxes[label] for label in targets if label in moment.boxes]
     if not true_boxes:
@@ -107,7 +107,7 @@ def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: Moment) -
     return BoxError(center_m, float(off_m.mean()), float((off_m / true_m).mean()))
 
 
-def target_point(segmentation: Segmentation, moment: Moment) -> NDArray[np.float64] | None:
+def target_point(segmentation: Segmentation, moment: GroundTruthSample) -> NDArray[np.float64] | None:
     """The median (3,) of the points of the best instance, in meters; None where it has none."""
     if not segmentation.instances:
         return None
@@ -115,7 +115,7 @@ def target_point(segmentation: Segmentation, moment: Moment) -> NDArray[np.float
     return np.asarray(np.median(points_m, axis=0)) if len(points_m) else None
 
 
-def is_on(point_m: NDArray[np.float64], labels: tuple[int, ...], moment: Moment) -> bool:
+def is_on(point_m: NDArray[np.float64], labels: tuple[int, ...], moment: GroundTruthSample) -> bool:
     """Whether a point is on one of the things: seen at its pixels, and as far away as they are."""
     x, y = (round(each) for each in project(point_m, moment.intrinsics))
     around = moment.labels[max(0, y - NEAR_PX) : y + NEAR_PX + 1, max(0, x - NEAR_PX) : x + NEAR_PX + 1]

@@ -1,4 +1,4 @@
-"""`Peer`: a node beside the segmenter's process: it brings that up, calls services and waits for what comes."""
+"""`SegmenterClient`: a node that configures the segmenter, calls its services and waits for its messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 
 T = TypeVar('T')
 
@@ -26,7 +26,7 @@ class PeerError(RuntimeError):
     """The system did not do what was asked of it."""
 
 
-class Peer:
+class SegmenterClient:
     """Brings the segmenter up and waits for it, as long as all processes live.
 
     Args:
@@ -40,7 +40,7 @@ class Peer:
         segmenter: the process that answers.
     """
 
-    def __init__(self, name: str, timeout_s: float, segmenter: Child, *others: Child) -> None:
+    def __init__(self, name: str, timeout_s: float, segmenter: NodeProcess, *others: NodeProcess) -> None:
         self.segmenter = segmenter
         self._children = (segmenter, *others)
         self._timeout_s = timeout_s

@@ -30,7 +30,7 @@ from instructsam_model.draw import overlay
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages import convert
 from instructsam_ros.messages.geometry import project
-from instructsam_ros.sim.ground_truth_sync import Moments
+from instructsam_ros.sim.ground_truth_sync import GroundTruthSynchronizer
 from instructsam_ros.sim.scoring import Question, Result, judge
 from instructsam_ros.tools.client import PeerError
 from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
@@ -93,12 +93,12 @@ def ask_all(arguments: argparse.Namespace, asked: list[Question], console: Conso
     camera = {'seed': asked[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
     depth = {'depth.enabled': True, 'depth.box_plane': True}
     with open_session('sim_camera', camera, arguments, score_threshold=MIN_SCORE, **depth) as (planner, ready_s):
-        moments = Moments(planner.node)
+        moments = GroundTruthSynchronizer(planner.node)
         progress = track(asked, 'asking', console=console, transient=True)
         return [ask(planner, moments, question) for question in progress], ready_s
 
 
-def ask(planner: Planner, moments: Moments, question: Question) -> Result:
+def ask(planner: Planner, moments: GroundTruthSynchronizer, question: Question) -> Result:
     """Begin a scene, ask, and compare the answer with the truth at the stamp of its picture: the scene moves on.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import Any
 
 from instructsam_model import Segmenter
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.node_process import Child, ChildError
+from instructsam_ros.tools.node_process import NodeProcess, ChildError
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from instructsam_ros.tools.session import add_timeouts, run_session
 from instructsam_training.evaluation.arguments import build_parser
@@ -80,7 +80,7 @@ def open_node(
         'request_timeout': arguments.timeout,
         'autostart': False,
     }
-    with Child('-m', 'instructsam_ros.node.segmenter_node', parameters=parameters) as node:
+    with NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=parameters) as node:
         segmenter = RemoteSegmenter(node, arguments.timeout)
         try:
             segmenter.bring_up(arguments.start_timeout)

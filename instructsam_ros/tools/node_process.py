@@ -25,7 +25,7 @@ class ChildError(RuntimeError):
     """A child process has ended on its own."""
 
 
-class Child:
+class NodeProcess:
     """A Python program with a ROS node, running as a process until the `with` block ends.
 
     Args:
@@ -51,7 +51,7 @@ class Child:
             [sys.executable, *program, *ros_arguments], stdout=self._log, stderr=subprocess.STDOUT
         )
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> NodeProcess:
         return self
 
     def __exit__(

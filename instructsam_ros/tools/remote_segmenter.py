@@ -12,14 +12,14 @@ from std_msgs.msg import Header
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
 from instructsam_ros.messages import convert
 from instructsam_ros.srv import Segment
-from instructsam_ros.tools.client import Peer
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.client import SegmenterClient
+from instructsam_ros.tools.node_process import NodeProcess
 
 GRACE_S = 10.0
 """The node answers in time, or says that it cannot; so much later it is not there any more."""
 
 
-class RemoteSegmenter(Peer):
+class RemoteSegmenter(SegmenterClient):
     """Sends pictures and instructions to `~/segment` and gets masks back, to the pixel and the last bit of the score.
 
     Args:
@@ -27,7 +27,7 @@ class RemoteSegmenter(Peer):
         timeout_s: how long an answer may take.
     """
 
-    def __init__(self, segmenter: Child, timeout_s: float) -> None:
+    def __init__(self, segmenter: NodeProcess, timeout_s: float) -> None:
         super().__init__('remote_segmenter', timeout_s + GRACE_S, segmenter)
         self._selection: Selection | None = None
         self._segment: Client[Any, Any] = self.node.create_client(Segment, 'segmenter/segment')

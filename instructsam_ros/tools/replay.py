@@ -25,7 +25,7 @@ from rich.table import Table
 
 from instructsam_model import Segmentation
 from instructsam_model.draw import overlay
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
 from instructsam_ros.messages import convert
 from instructsam_ros.tools.client import PeerError
@@ -116,7 +116,7 @@ def write_overlays(results: Iterable[Result], folder: Path) -> None:
     """Draw each answer over its picture, one PNG each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, result in enumerate(results):
-        picture = overlay(read_picture(result.question.image), result.segmentation)
+        picture = overlay(read_image(result.question.image), result.segmentation)
         file = folder / f'{number:03d}_{result.question.image.stem}.png'
         cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 

@@ -14,7 +14,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.node_process import Child, ChildError, use_own_domain
+from instructsam_ros.tools.node_process import ChildError, NodeProcess, use_own_domain
 from instructsam_ros.tools.task_planner import Planner
 
 T = TypeVar('T')
@@ -74,8 +74,8 @@ def open_session(
     node = {'checkpoint': arguments.checkpoint, 'device': arguments.device, 'autostart': False, **node_parameters}
     started_s = time.monotonic()
     with (
-        Child('-m', f'instructsam_ros.{camera}', parameters=dict(parameters)) as camera_process,
-        Child('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,
+        NodeProcess('-m', f'instructsam_ros.sim.{camera}', parameters=dict(parameters)) as camera_process,
+        NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,
     ):
         planner = Planner(camera, camera_process, segmenter, arguments.timeout)
         try:

@@ -11,11 +11,11 @@ from std_msgs.msg import String
 
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.tools.client import Peer, PeerError
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.client import PeerError, SegmenterClient
+from instructsam_ros.tools.node_process import NodeProcess
 
 
-class Planner(Peer):
+class Planner(SegmenterClient):
     """Does what a task planner does: brings the node up, gives it instructions, waits for answers.
 
     Args:
@@ -25,7 +25,7 @@ class Planner(Peer):
         timeout_s: how long an answer may take.
     """
 
-    def __init__(self, camera_name: str, camera: Child, segmenter: Child, timeout_s: float) -> None:
+    def __init__(self, camera_name: str, camera: NodeProcess, segmenter: NodeProcess, timeout_s: float) -> None:
         super().__init__('planner', timeout_s, segmenter, camera)
         self._answers: list[Segmentation] = []
         self.node.create_subscription(Segmentation, 'segmenter/segmentation', self._answers.append, 5)

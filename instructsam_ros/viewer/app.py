@@ -22,8 +22,8 @@ from instructsam_model import FrameError
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.entrypoint import run
 from instructsam_ros.node.subscriptions import Camera
-from instructsam_ros.viewer.message_buffer import Heard, News
-from instructsam_ros.viewer.rerun_sink import WEB_PORT, Recording
+from instructsam_ros.viewer.message_buffer import MessageBuffer, News
+from instructsam_ros.viewer.rerun_sink import WEB_PORT, RerunSink
 
 SILENCE_S = 5.0
 """Without a picture for so long, the log says why."""
@@ -39,12 +39,12 @@ class Viewer(Node):
         segmenter: full name of the node.
     """
 
-    def __init__(self, recording: Recording, image: str, segmenter: str, **kwargs: Any) -> None:
+    def __init__(self, recording: RerunSink, image: str, segmenter: str, **kwargs: Any) -> None:
         transport = 'compressed' if image.endswith('/compressed') else 'raw'
         topic = 'image/compressed' if transport == 'compressed' else 'image'
         super().__init__('instructsam_view', cli_args=['--ros-args', '-r', f'{topic}:={image}'], **kwargs)
         self._recording = recording
-        self._heard = Heard()
+        self._heard = MessageBuffer()
         self._camera = Camera(self, transport, self._heard.put_picture)
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Segmentation, f'{segmenter}/segmentation', self._heard.put_answer, qos)
@@ -110,13 +110,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def open_recording(arguments: argparse.Namespace) -> Recording:
+def open_recording(arguments: argparse.Namespace) -> RerunSink:
     """The recording that the command line asks for.
 
     Raises:
         ConfigError: Rerun is not installed, or the recording cannot go there.
     """
-    recording = Recording()
+    recording = RerunSink()
     if arguments.save is not None:
         recording.save(arguments.save)
     elif arguments.connect is not None:

@@ -1,4 +1,4 @@
-"""`Heard`: what a viewer has heard and not yet shown. Newest wins; nothing queues."""
+"""`MessageBuffer`: what a viewer has heard and not yet shown. Newest wins; nothing queues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class News:
     cloud: PointCloud2 | None = None
 
 
-class Heard:
+class MessageBuffer:
     """Filled by the executor's thread, emptied by the thread that shows."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`Recording`: what the node sees and answers, in Rerun (rerun.io), which draws it.
+"""`RerunSink`: what the node sees and answers, in Rerun (rerun.io), which draws it.
 
     camera                  the newest picture
     answer                  what the instances of the newest answer are called, and their colors
@@ -54,7 +54,7 @@ def load_rerun() -> ModuleType:
     return rerun
 
 
-class Recording:
+class RerunSink:
     """A recording that goes to one place, and what is written to it. For one thread.
 
     Attributes:

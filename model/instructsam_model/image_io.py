@@ -14,7 +14,7 @@ SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 """File names that end in one of these, in any case, are taken for pictures."""
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """The pictures that lie directly in the folder, by name.
 
     Raises:
@@ -26,7 +26,7 @@ def find_pictures(folder: Path) -> list[Path]:
     return pictures
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture, turned upright by its EXIF orientation.
 
     Returns:

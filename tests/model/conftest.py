@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instructsam_model import Frame, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from tests.support import GOLDEN
 
@@ -32,7 +32,7 @@ def segmenter(checkpoint: Path) -> InstructSAMSegmenter:
 
 @pytest.fixture(scope='session')
 def frames() -> list[Frame]:
-    return [Frame(read_picture(file)) for file in sorted((GOLDEN / 'images').iterdir())]
+    return [Frame(read_image(file)) for file in sorted((GOLDEN / 'images').iterdir())]
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from instructsam_model.errors import FrameError
-from instructsam_model.image_io import find_pictures, read_picture
+from instructsam_model.image_io import find_images, read_image
 
 
 @pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK'])
 def test_every_kind_of_picture_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ('picture.tif' if mode == 'CMYK' else 'picture.png')
     Image.new('RGB', (6, 4), 'white').convert(mode).save(path)
-    image_rgb = read_picture(path)
+    image_rgb = read_image(path)
     assert image_rgb.dtype == np.uint8
     assert image_rgb.shape == (4, 6, 3)
     assert (image_rgb == 255).all()
@@ -30,7 +30,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, corner: t
     exif = Image.Exif()
     exif[0x0112] = orientation
     image.save(tmp_path / 'picture.png', exif=exif)
-    bright = np.argwhere(read_picture(tmp_path / 'picture.png')[..., 0] > 0)
+    bright = np.argwhere(read_image(tmp_path / 'picture.png')[..., 0] > 0)
     assert bright.tolist() == [list(corner)]
 
 
@@ -41,23 +41,23 @@ def test_a_file_that_is_cut_off_is_named(tmp_path: Path, size: int) -> None:
     Image.fromarray(generator.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(FrameError, match=r'picture\.png: expected a picture, cannot read it'):
-        read_picture(path)
+        read_image(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match=r'none\.png: expected a picture, found no such file'):
-        read_picture(tmp_path / 'none.png')
+        read_image(tmp_path / 'none.png')
 
 
 @pytest.mark.parametrize('dtype', [np.uint16, np.int32, np.float32])
 def test_deep_pictures_are_refused_rather_than_clipped(tmp_path: Path, dtype: type[np.generic]) -> None:
     Image.fromarray(np.full((4, 6), 1000, dtype)).save(tmp_path / 'depth.tif')
     with pytest.raises(FrameError, match='expected 8 bits a channel, got a picture of mode'):
-        read_picture(tmp_path / 'depth.tif')
+        read_image(tmp_path / 'depth.tif')
 
 
 def test_pictures_of_a_folder_come_by_name(tmp_path: Path) -> None:
     for name in ('b.png', 'a.JPG', 'notes.txt'):
         (tmp_path / name).touch()
     (tmp_path / 'c.png').mkdir()
-    assert [path.name for path in find_pictures(tmp_path)] == ['a.JPG', 'b.png']
+    assert [path.name for path in find_images(tmp_path)] == ['a.JPG', 'b.png']

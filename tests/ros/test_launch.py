@@ -16,7 +16,7 @@ from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 
 from instructsam_ros.sim.sim_camera import CameraParameters
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 from tests.support import ROOT
 from tests.support.graph import Graph
 
@@ -101,7 +101,7 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         'params_file': params_file,
         'use_sim_time': 'true',
     }
-    child = Child('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    child = NodeProcess('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
     try:
         state = graph.peer.create_client(GetState, '/robot/segmenter/get_state')
         graph.wait_for(state.service_is_ready, 'the node to appear', timeout_s=60)
@@ -134,7 +134,7 @@ def test_demo_brings_up_a_camera_and_a_node_that_answers(graph: Graph):
         'instruction': 'the blue box',
     }
     answers, depths = graph.hear(), graph.hear('depth/image', Image)
-    child = Child('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    child = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
     try:
         graph.wait_for(lambda: answers, 'an answer about the simulated table', timeout_s=120)
         assert (answers[0].instruction, answers[0].width, answers[0].height) == ('the blue box', 320, 240)

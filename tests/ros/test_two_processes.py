@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import fastdds
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 from tests.support import SUPPORT
 from tests.support.graph import Graph
 
@@ -35,7 +35,7 @@ def picture(tmp_path: Path) -> str:
     return str(file)
 
 
-def resident_mb(child: Child) -> float:
+def resident_mb(child: NodeProcess) -> float:
     """Memory of a process that is in RAM, in 1e6 bytes."""
     pages = int(Path(f'/proc/{child.pid}/statm').read_text().split()[1])
     return pages * 4096 / 1e6
@@ -57,8 +57,8 @@ def observe(graph: Graph, picture: str, reliability: str, duration_s: float) -> 
     parameters = graph.peer.create_client(GetParameters, 'segmenter/get_parameters')
     round_trips_ms, memory_mb = [], []
     with (
-        Child(SLOW_SEGMENTER, str(INFERENCE_S), parameters={'instruction': 'the red block'}) as segmenter,
-        Child('-m', 'instructsam_ros.sim.image_player', parameters=camera) as player,
+        NodeProcess(SLOW_SEGMENTER, str(INFERENCE_S), parameters={'instruction': 'the red block'}) as segmenter,
+        NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters=camera) as player,
     ):
         graph.wait_for(lambda: len(ages_s) >= 5, 'the first answers', timeout_s=60)
         ages_s.clear(), stamps_ns.clear()
@@ -115,10 +115,10 @@ def test_memory_stays_flat(graph: Graph, picture: str, reliability: str):
 def test_a_node_that_was_killed_can_be_started_again(graph: Graph, picture: str, monkeypatch: pytest.MonkeyPatch):
     answers, planner = graph.hear(), graph.planner(latched=True)
     planner.publish(String(data='the red block'))
-    with Child('-m', 'instructsam_ros.sim.image_player', parameters={'path': picture}):
+    with NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters={'path': picture}):
         monkeypatch.delenv(fastdds.VARIABLE, raising=False)  # what is killed leaves its shared memory behind
         for _ in range(2):
-            with Child(SLOW_SEGMENTER, '0.01') as segmenter:
+            with NodeProcess(SLOW_SEGMENTER, '0.01') as segmenter:
                 graph.wait_for(lambda: answers, 'answers', timeout_s=60)
                 assert segmenter.stop(signal.SIGKILL) == -signal.SIGKILL
             answers.clear()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
-from instructsam_ros.inference.requests import Answer, Capture, Question
+from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Limits, Supervisor
 
@@ -65,7 +65,7 @@ class Bench:
         self.gate = Gate()
         self.loaded = 0
         self.load_errors: list[Exception] = []
-        self.delivered: list[Answer] = []
+        self.delivered: list[InferenceResult] = []
         self.scheduler = Scheduler(cameras)
         self.supervisor = Supervisor(self._load, decode, self.scheduler)
         self.supervisor.limits = limits or Limits()
@@ -78,11 +78,11 @@ class Bench:
         return self.gate
 
     def stand(self, *instructions: Instruction) -> None:
-        self.scheduler.stand([Question(each, self.delivered.append) for each in instructions])
+        self.scheduler.stand([ContinuousQuery(each, self.delivered.append) for each in instructions])
 
     def offer(self, *stamps: Any, camera: str = '') -> None:
         for stamp in stamps:
-            self.scheduler.offer(Capture(stamp, camera))
+            self.scheduler.offer(CapturedImage(stamp, camera))
 
     def wait_until_busy(self) -> None:
         assert self.gate.busy.wait(TIMEOUT_S)

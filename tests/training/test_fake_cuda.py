@@ -16,7 +16,7 @@ from torch import Tensor
 
 from instructsam_model import Frame
 from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_training.cli.throughput import make_step
@@ -81,9 +81,7 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
         PhraseTarget(mask[:0]),
         PhraseTarget(mask.flip(2), weak=True),
     )
-    example = replace(
-        builder.encode(Frame(read_picture(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets
-    )
+    example = replace(builder.encode(Frame(read_image(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets)
     whole: Batch = collate([example] * images, network.config)
     config = TrainConfig('', StartConfig(checkpoint='golden'), (stage,))
     with FakeCuda() as cuda:

@@ -63,7 +63,7 @@ CARDS = (
 
 HEAD = """# What fits where
 
-Written by `make gpus`. **Memory and arithmetic are modeled, not measured**: `instructsam-bench --device fake-cuda`
+Written by `make gpus`. **AnswerCache and arithmetic are modeled, not measured**: `instructsam-bench --device fake-cuda`
 runs the real code at full size on CUDA tensors that have shapes and no memory, and adds up those that are alive. No
 card has run it for this page. Losses are measured, on a CPU, with the small checkpoint of this package.
 

@@ -19,7 +19,7 @@ from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
-from instructsam_model.sam3.detector import GroundingModel, VisionFeatures
+from instructsam_model.sam3.detector import Sam3Detector, VisionFeatures
 
 INSTRUCTION = Instruction('Segment the red box.')
 
@@ -53,7 +53,7 @@ def int8_weights(network: InstructSAM) -> None:
 class Pyramid(nn.Module):
     """SAM3's image encoder with plain tensors for its answer, as a converter wants it: maps, then positions."""
 
-    def __init__(self, grounding: GroundingModel) -> None:
+    def __init__(self, grounding: Sam3Detector) -> None:
         super().__init__()
         self.encoder = grounding.model.vision_encoder
         self._encode = grounding.encode
@@ -67,7 +67,7 @@ class Pyramid(nn.Module):
 class Converted:
     """The same, computed by OpenVINO, for one image at a time; in bfloat16 where the CPU has it, as it chooses."""
 
-    def __init__(self, grounding: GroundingModel, side: int) -> None:
+    def __init__(self, grounding: Sam3Detector, side: int) -> None:
         import openvino  # not one of our requirements
 
         example = torch.zeros(1, 3, side, side)

@@ -21,7 +21,7 @@ from instructsam_model.cli.segment_output import Outcome, describe_picture, writ
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
-from instructsam_model.image_io import find_pictures, read_picture
+from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Answerer:
             raise FrameError('picture: expected one, got none; upload a picture or choose an example')
         path = Path(picture)
         selection = Selection(min_score, mask_threshold, int(max_instances))
-        image_rgb = read_picture(path)
+        image_rgb = read_image(path)
         with self._lock:
             started_s = time.perf_counter()
             segmentation = self._segmenter.segment(self._same_frame(image_rgb), Instruction(text), selection)
@@ -195,11 +195,11 @@ def serve(arguments: argparse.Namespace) -> None:
     """Load the model and serve the page until it is interrupted.
 
     Raises:
-        CheckpointError, ConfigError, FrameError: as `load_segmenter`, `load_gradio` and `find_pictures`.
+        CheckpointError, ConfigError, FrameError: as `load_segmenter`, `load_gradio` and `find_images`.
         OSError: the port is in use.
     """
     gr = load_gradio()
-    examples = find_pictures(arguments.examples) if arguments.examples else []
+    examples = find_images(arguments.examples) if arguments.examples else []
     prepare_threads()
     # Here, because it brings torch: --help need not wait for it.
     from instructsam_model import load_segmenter

@@ -24,7 +24,7 @@ from instructsam_model.cli.segment_output import (
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
-from instructsam_model.image_io import SUFFIXES, find_pictures, read_picture
+from instructsam_model.image_io import SUFFIXES, find_images, read_image
 from instructsam_model.instructsam.load_options import add_load_arguments, load_options
 from instructsam_model.runtime.threads import prepare_threads
 
@@ -144,10 +144,10 @@ def plan(arguments: argparse.Namespace) -> Task:
         raise FrameError(f'{arguments.image}: expected a picture or a folder of pictures, found neither')
     is_folder = arguments.image.is_dir()
     if is_folder:
-        pictures = tuple(find_pictures(arguments.image))
+        pictures = tuple(find_images(arguments.image))
     else:
         pictures = (arguments.image,)
-        read_picture(arguments.image)
+        read_image(arguments.image)
     overlays = _overlay_paths(pictures, is_folder, arguments.out, len(instructions)) if arguments.out else ()
     if arguments.json not in (None, STDOUT) and Path(arguments.json).is_dir():
         raise ConfigError(f'--json: expected a file, got the folder {arguments.json}')
@@ -172,7 +172,7 @@ def run(task: Task, segmenter: Segmenter) -> Outcome:
     )
     for index, path in progress:
         try:
-            frame = Frame(read_picture(path))
+            frame = Frame(read_image(path))
             segmentations = [segmenter.segment(frame, text, task.selection) for text in task.instructions]
         except FrameError as error:
             if not task.is_folder:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 
-class Memory:
+class AnswerCache:
     """Counts the bytes of fake storages for as long as they live.
 
     What a captured graph allocates stays with its pool: the pool, shared by all graphs, is as large as it ever was

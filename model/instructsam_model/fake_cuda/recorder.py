@@ -22,7 +22,7 @@ from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
 from instructsam_model.fake_cuda.device import Streams, cuda_is_there
 from instructsam_model.fake_cuda.dispatch import Dispatch
 from instructsam_model.fake_cuda.known import KnownValues, really
-from instructsam_model.fake_cuda.memory import Memory
+from instructsam_model.fake_cuda.memory import AnswerCache
 from instructsam_model.fake_cuda.pinned import Pinned
 from instructsam_model.fake_cuda.place import find_place
 from instructsam_model.fake_cuda.recording import REST, Kind, Op, Recording
@@ -50,7 +50,7 @@ class FakeCuda:
 
     def __init__(self, unknown: Callable[[Tensor], Tensor] | None = None) -> None:
         self.values = KnownValues()
-        self.memory = Memory()
+        self.memory = AnswerCache()
         self.pinned = Pinned()
         self._unknown = unknown or _zeros
         self._streams = Streams(self.note)

@@ -1,4 +1,4 @@
-"""`Memory`: the last answers, which save the language model work when the same is asked again."""
+"""`AnswerCache`: the last answers, which save the language model work when the same is asked again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Said:
     frames: int = 0
 
 
-class Memory:
+class AnswerCache:
     """The last answer to each of the last instructions, camera by camera.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor
 from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
 from instructsam_model.instructsam.engine.tokens import ImagePrompt
 from instructsam_model.instructsam.incremental_decoder import IncrementalDecoder
-from instructsam_model.instructsam.inference_mode import InferenceProtocol
+from instructsam_model.instructsam.inference_mode import InferenceMode
 from instructsam_model.instructsam.layout import mrope_positions
 
 
@@ -38,7 +38,7 @@ class Answer:
 
 
 def lay_out_image(
-    prompt_ids: Sequence[int], grid_thw: Tensor, config: ModelConfig, protocol: InferenceProtocol
+    prompt_ids: Sequence[int], grid_thw: Tensor, config: ModelConfig, protocol: InferenceMode
 ) -> ImagePrompt:
     """Find the positions of the prompt up to the instruction.
 

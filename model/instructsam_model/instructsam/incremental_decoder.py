@@ -13,7 +13,7 @@ from torch import Tensor
 
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import Tokens
-from instructsam_model.instructsam.inference_mode import InferenceProtocol
+from instructsam_model.instructsam.inference_mode import InferenceMode
 from instructsam_model.runtime.stages import stage
 
 
@@ -42,9 +42,7 @@ class IncrementalDecoder:
         image_is_read: the language model has read the image's prompt; otherwise the first pass does.
     """
 
-    def __init__(
-        self, engine: Engine, protocol: InferenceProtocol, start: Mark, *, image_is_read: bool = False
-    ) -> None:
+    def __init__(self, engine: Engine, protocol: InferenceMode, start: Mark, *, image_is_read: bool = False) -> None:
         self._engine = engine
         self._config = engine.network.config
         self._protocol = protocol

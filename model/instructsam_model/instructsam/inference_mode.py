@@ -8,7 +8,7 @@ from instructsam_model.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class InferenceProtocol:
+class InferenceMode:
     """In which details inference may differ from training, as the public implementation's does.
 
     Attributes:
@@ -25,12 +25,12 @@ class InferenceProtocol:
 
 
 PROTOCOLS = {
-    'trained': InferenceProtocol(),
-    'released': InferenceProtocol(mrope=False, mask_end_visible=True, phrase_delimiters=True, block_shift=1),
+    'trained': InferenceMode(),
+    'released': InferenceMode(mrope=False, mask_end_visible=True, phrase_delimiters=True, block_shift=1),
 }
 
 
-def get_protocol(name: str) -> InferenceProtocol:
+def get_inference_mode(name: str) -> InferenceMode:
     """`trained` does at inference what training does; `released` does what the public implementation does.
 
     Raises:

@@ -12,7 +12,7 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.instructsam.checkpoint import read_network, resolve_checkpoint, resolve_sam3
 from instructsam_model.instructsam.engine.choose import check_engine, choose_engine
 from instructsam_model.instructsam.image_sizes import with_image_sizes
-from instructsam_model.instructsam.inference_mode import get_protocol
+from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.load_options import UNQUANTIZED
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
@@ -50,7 +50,7 @@ def load_segmenter(
         dtype: `float32`, `bfloat16`, `float16`, or `auto`: on a CPU bfloat16 where that is faster, else float32, see
             `resolve_dtype`; on a GPU as stored, the small network in float32.
         engine: `auto`, `eager` or `compiled`, see `choose_engine`.
-        protocol: `trained` or `released`, see `InferenceProtocol`.
+        protocol: `trained` or `released`, see `InferenceMode`.
         selection: default thresholds of `segment`.
         max_new_tokens: longest answer; a phrase takes about six tokens.
         reuse_answers: faster where an instruction stands over many frames, see `InstructSAMSegmenter`.
@@ -70,7 +70,7 @@ def load_segmenter(
         ConfigError: an argument is not one of those above.
     """
     torch_device = parse_device(device)
-    get_protocol(protocol)
+    get_inference_mode(protocol)
     check_engine(engine)
     # What is compiled is compiled anew for another number of threads, so that it must not follow what is free.
     counted = Threads(threads or (Threads().count() if engine == 'compiled' else 0))

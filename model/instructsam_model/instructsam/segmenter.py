@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
-from instructsam_model.instructsam.answer_cache import Asked, Memory
+from instructsam_model.instructsam.answer_cache import AnswerCache, Asked
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import ImagePrompt
 from instructsam_model.instructsam.generation import Answer, generate, lay_out_image
 from instructsam_model.instructsam.incremental_decoder import IncrementalDecoder, Mark
-from instructsam_model.instructsam.inference_mode import get_protocol
+from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM, Prediction
 from instructsam_model.instructsam.postprocess import select_instances
@@ -63,7 +63,7 @@ class InstructSAMSegmenter:
         network: in evaluation mode.
         preprocessor: of its checkpoint.
         engine: that runs it; None for the one that `choose_engine` finds.
-        protocol: see `InferenceProtocol`.
+        protocol: see `InferenceMode`.
         selection: default thresholds.
         max_new_tokens: longest answer.
         reuse_answers: keep the last answers as drafts, see `generate`: an instruction that stays over many frames
@@ -93,8 +93,8 @@ class InstructSAMSegmenter:
         self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
-        self._protocol = get_protocol(protocol)
-        self._memory = Memory(reuse_answers=reuse_answers, steady_frames=steady_frames)
+        self._protocol = get_inference_mode(protocol)
+        self._memory = AnswerCache(reuse_answers=reuse_answers, steady_frames=steady_frames)
         self._threads = threads
         self._seen: _Seen | None = None
 
@@ -137,7 +137,7 @@ class InstructSAMSegmenter:
             FrameError: the size is not one that the network can see.
         """
         blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        memory, self._memory = self._memory, Memory(reuse_answers=False, steady_frames=0)
+        memory, self._memory = self._memory, AnswerCache(reuse_answers=False, steady_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
             with self._computing():

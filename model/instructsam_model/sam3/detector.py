@@ -90,7 +90,7 @@ class PointwiseConv(nn.Module):
         return projected.view(len(maps), len(self.weight), *maps.shape[2:])
 
 
-class GroundingModel(nn.Module):
+class Sam3Detector(nn.Module):
     """The `grounding_model` of the checkpoint: SAM3's detector less text encoder, presence token and presence head.
 
     Attributes:

@@ -16,7 +16,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer
 from instructsam_model.errors import CheckpointError
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.fused import PackedLinear, Rotation, attend, split_heads
-from instructsam_model.sam3.detector import GroundingModel, VisionFeatures
+from instructsam_model.sam3.detector import Sam3Detector, VisionFeatures
 
 
 class Sam3Encoder:
@@ -27,7 +27,7 @@ class Sam3Encoder:
         compile_: for the layers.
     """
 
-    def __init__(self, grounding: GroundingModel, compile_: Compile) -> None:
+    def __init__(self, grounding: Sam3Detector, compile_: Compile) -> None:
         self._grounding = grounding
         backbone = grounding.model.vision_encoder.backbone
         self._embeddings, self._layer_norm = backbone.embeddings, backbone.layer_norm

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
-from instructsam_model.instructsam.inference_mode import get_protocol
+from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.prompt_lookup import PromptLookup
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
@@ -214,4 +214,4 @@ def test_while_the_picture_is_steady_the_language_model_rests(
 
 def test_unknown_protocol_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="expected one of trained, released, got 'fast'"):
-        get_protocol('fast')
+        get_inference_mode('fast')

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from instructsam_model import Frame, Instruction, Segmentation, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.engine.static import StaticEngine
 from instructsam_model.instructsam.network import Prediction
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
@@ -38,7 +38,7 @@ class Answered:
 def answer_all(segmenter: InstructSAMSegmenter) -> list[Answered]:
     answers = []
     for question in json.loads((TABLES / 'questions.json').read_text()):
-        frame, instruction = Frame(read_picture(TABLES / question['image'])), Instruction(question['instruction'])
+        frame, instruction = Frame(read_image(TABLES / question['image'])), Instruction(question['instruction'])
         answers.append(Answered(segmenter.predict(frame, instruction), segmenter.segment(frame, instruction)))
     return answers
 

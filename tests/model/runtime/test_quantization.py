@@ -15,7 +15,7 @@ import torch._inductor.config as inductor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Selection, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.checkpoint import build_empty, place_tensors, read_config, write_checkpoint
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
@@ -69,7 +69,7 @@ def answers(segmenter: InstructSAMSegmenter) -> list[tuple[str, np.ndarray, np.n
     """Text, scores and masks [H, W] of what the segmenter finds on the golden tables."""
     found = []
     for question in json.loads((TABLES / 'questions.json').read_text()):
-        frame, instruction = Frame(read_picture(TABLES / question['image'])), Instruction(question['instruction'])
+        frame, instruction = Frame(read_image(TABLES / question['image'])), Instruction(question['instruction'])
         prediction = segmenter.predict(frame, instruction)
         masks = [instance.mask for instance in segmenter.segment(frame, instruction, SMALL).instances]
         found.append((prediction.answer, prediction.scores.float().numpy(), np.any(masks, axis=0)))

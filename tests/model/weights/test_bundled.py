@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from instructsam_model import CheckpointError, Frame, Instruction, Selection, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.masks import decode_rle, mask_iou
 from instructsam_model.runtime.precision import best_of_cpu
 from instructsam_model.weights import bundled
@@ -49,7 +49,7 @@ def test_it_finds_what_instructions_mean_on_tables() -> None:
     assert sum(file.stat().st_size for file in bundled.FOLDER.rglob('*')) < 40e6
     segmenter = load_segmenter(device='cpu')
     for question in json.loads((TABLES / 'questions.json').read_text()):
-        frame = Frame(read_picture(TABLES / question['image']))
+        frame = Frame(read_image(TABLES / question['image']))
         found = segmenter.segment(frame, Instruction(question['instruction']), Selection(min_score=0.3)).instances
         assert found, question['instruction']
         truth = np.any([decode_rle(rle) for rle in question['masks']], axis=0)

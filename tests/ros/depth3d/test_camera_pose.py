@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
 from instructsam_ros.depth3d import camera_pose
-from instructsam_ros.depth3d.camera_pose import BoxFrame, UnknownPoseError, check_tf2
+from instructsam_ros.depth3d.camera_pose import CameraPoseLookup, UnknownPoseError, check_tf2
 from instructsam_ros.messages.convert import make_stamp
 from instructsam_ros.messages.geometry import make_transform
 from tests.ros.faults.test_messages import check_documented
@@ -65,7 +65,7 @@ def test_the_pose_at_the_stamp_of_the_image(graph: Graph, tf2: list[TransformSta
     for stamp, shift in ((make_stamp(0), 1.0), (STAMP, 0.0)):
         tf2.append(make_transform(pose + shift * np.eye(4, k=3), Header(stamp=stamp, frame_id='table'), 'camera'))
     check_tf2()
-    frame = BoxFrame(graph.peer, 'table')
+    frame = CameraPoseLookup(graph.peer, 'table')
     np.testing.assert_allclose(frame.camera_pose(Header(stamp=STAMP, frame_id='camera')), pose, atol=1e-12)
     with pytest.raises(UnknownPoseError, match=r"'camera' is not known in depth.box_frame 'table'.*does not exist"):
         frame.camera_pose(Header(stamp=make_stamp(7), frame_id='camera'))

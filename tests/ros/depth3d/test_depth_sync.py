@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from instructsam_ros.depth3d import depth_sync
-from instructsam_ros.depth3d.depth_sync import KEPT, DepthRing
+from instructsam_ros.depth3d.depth_sync import KEPT, DepthSynchronizer
 from instructsam_ros.messages.convert import make_stamp, stamp_ns
 
 PERIOD_NS = 33_000_000
@@ -21,7 +21,7 @@ def depth(stamp_ns: int) -> Image:
 
 
 def test_the_nearest_of_what_came_before_the_image():
-    ring = DepthRing()
+    ring = DepthSynchronizer()
     messages = [depth(index * PERIOD_NS) for index in range(3)]
     for message in messages:
         ring.add(message)
@@ -31,7 +31,7 @@ def test_the_nearest_of_what_came_before_the_image():
 
 
 def test_what_comes_after_the_image_is_taken_if_it_is_nearer_however_long_the_answer_takes():
-    ring = DepthRing()
+    ring = DepthSynchronizer()
     ring.add(depth(0))
     match = ring.follow(PERIOD_NS)
     best = depth(PERIOD_NS + 5)
@@ -43,7 +43,7 @@ def test_what_comes_after_the_image_is_taken_if_it_is_nearer_however_long_the_an
 
 
 def test_waits_for_depth_that_is_on_its_way():
-    ring = DepthRing()
+    ring = DepthSynchronizer()
     ring.add(depth(0))
     match, late = ring.follow(PERIOD_NS), depth(PERIOD_NS)
     timer = threading.Timer(0.02, ring.add, (late,))
@@ -54,7 +54,7 @@ def test_waits_for_depth_that_is_on_its_way():
 
 def test_does_not_wait_where_nothing_comes_any_more(monkeypatch):
     monkeypatch.setattr(depth_sync, 'WAIT_S', 60.0)
-    ring = DepthRing()
+    ring = DepthSynchronizer()
     started_s = time.monotonic()
     assert ring.settle(ring.follow(PERIOD_NS)) is None
     ring.add(depth(0))
@@ -64,7 +64,7 @@ def test_does_not_wait_where_nothing_comes_any_more(monkeypatch):
 
 
 def test_an_image_that_nobody_answers_holds_no_depth():
-    ring = DepthRing()
+    ring = DepthSynchronizer()
     match = ring.follow(0)
     ring.add(depth(0))
     assert match.message is not None

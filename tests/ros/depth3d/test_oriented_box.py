@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_principal, fit_upright, support_height
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))
@@ -29,7 +29,7 @@ def fit(box: OrientedBox, floor_m: float = 0.0, noise_m: float = 0.0, grow: int 
     depth_m += np.random.default_rng(0).normal(0, noise_m, depth_m.shape).astype(np.float32)
     if grow:
         mask = cv2.dilate(mask.astype(np.uint8), np.ones((2 * grow + 1, 2 * grow + 1))).astype(np.bool_)
-    found = fit_upright(Surface(mask, depth_m, INTRINSICS), pose)
+    found = fit_upright(VisibleSurface(mask, depth_m, INTRINSICS), pose)
     assert found is not None
     return found.moved(pose)
 
@@ -69,7 +69,7 @@ def test_principal_axes_of_a_face():
     face = OrientedBox(np.array((0.0, 0.0, 0.05)), np.eye(3), np.array((0.12, 0.06, 0.1)))
     pose = camera_pose(elevation=1.57)
     depth_m, mask = cast(pose, face)
-    found = fit_principal(Surface(mask, depth_m, INTRINSICS))
+    found = fit_principal(VisibleSurface(mask, depth_m, INTRINSICS))
     assert found is not None
     np.testing.assert_allclose(found.size_m[:2], (0.12, 0.06), atol=0.005)
     assert 0 < found.size_m[2] < 0.01  # depth sees the front alone, and a box is never flat
@@ -83,8 +83,8 @@ def test_principal_axes_of_a_face():
 def test_of_a_few_points_there_is_no_box(kind):
     mask = np.zeros((120, 160), dtype=np.bool_)
     mask[10:14, 10:14] = True
-    assert kind(Surface(mask, np.ones(mask.shape, dtype=np.float32), INTRINSICS)) is None
-    assert kind(Surface(mask, np.full(mask.shape, np.nan, dtype=np.float32), INTRINSICS)) is None
+    assert kind(VisibleSurface(mask, np.ones(mask.shape, dtype=np.float32), INTRINSICS)) is None
+    assert kind(VisibleSurface(mask, np.full(mask.shape, np.nan, dtype=np.float32), INTRINSICS)) is None
 
 
 def test_support_is_the_level_that_most_of_what_is_around_has():
@@ -120,7 +120,7 @@ def test_boxes_of_simulated_things_are_right_to_centimeters(views: list):
             is_cut = x1 == 0 or y1 == 0 or x2 == 320 or y2 == 240
             if thing.visible < 0.9 or is_cut or thing.on is not None or thing.inside is not None:
                 continue
-            box = fit_upright(Surface(view.labels == thing.label, depth_m, view.intrinsics), view.camera_pose)
+            box = fit_upright(VisibleSurface(view.labels == thing.label, depth_m, view.intrinsics), view.camera_pose)
             assert box is not None, thing
             found, body = box.moved(view.camera_pose), bodies[thing.label]
             extent_m = np.abs(body.rotation) @ body.size_m

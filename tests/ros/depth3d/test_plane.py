@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_upright
 from instructsam_ros.depth3d.plane import find_plane
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))
@@ -42,7 +42,7 @@ def test_boxes_stand_on_it_as_with_a_known_pose():
     depth_m, mask = cast(camera_pose(), BOX)
     pose = find_plane(depth_m, INTRINSICS)
     assert pose is not None
-    box = fit_upright(Surface(mask, depth_m, INTRINSICS), pose)
+    box = fit_upright(VisibleSurface(mask, depth_m, INTRINSICS), pose)
     assert box is not None
     np.testing.assert_allclose(box.moved(camera_pose()).center_m, BOX.center_m, atol=0.004)
     np.testing.assert_allclose(box.size_m, SIZE_M, atol=0.004)

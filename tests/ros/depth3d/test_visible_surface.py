@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 
 INTRINSICS = np.array([[300.0, 0, 39.5], [0, 300.0, 29.5], [0, 0, 1]])
 NEAR_M, FAR_M = 0.5, 0.8
@@ -20,10 +20,10 @@ def depth_m() -> NDArray[np.float32]:
     return depth_m
 
 
-def surface_of(mask: tuple[slice, slice], depth_m: NDArray[np.float32]) -> Surface:
+def surface_of(mask: tuple[slice, slice], depth_m: NDArray[np.float32]) -> VisibleSurface:
     pixels = np.zeros(depth_m.shape, dtype=np.bool_)
     pixels[mask] = True
-    return Surface(pixels, depth_m, INTRINSICS)
+    return VisibleSurface(pixels, depth_m, INTRINSICS)
 
 
 def test_points_are_those_of_the_pixels_inside_the_outline(depth_m: NDArray[np.float32]):
@@ -54,7 +54,7 @@ def test_a_thing_behind_a_pole_is_one(depth_m: NDArray[np.float32]):
     depth_m[:, 38:41] = 0.3
     mask = np.zeros(depth_m.shape, dtype=np.bool_)
     mask[20:40, 25:38] = mask[20:40, 41:55] = True
-    columns = Surface(mask, depth_m, INTRINSICS).pixels[1]
+    columns = VisibleSurface(mask, depth_m, INTRINSICS).pixels[1]
     assert (columns.min(), columns.max()) == (26, 53)
 
 

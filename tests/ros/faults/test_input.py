@@ -17,11 +17,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from instructsam_model import ConfigError, FrameError, Instruction
-from instructsam_ros.inference.requests import Capture
+from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages import convert
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 from tests.ros.faults.test_messages import check_documented, logged
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
@@ -35,12 +35,12 @@ def test_a_camera_that_is_killed_and_started_again(graph: Graph, tmp_path: Path,
     graph.segmenter(instruction='red', image_timeout=1.0)
     answers = graph.hear()
     camera = ('-m', 'instructsam_ros.sim.image_player')
-    with Child(*camera, parameters={'path': str(picture)}) as player:
+    with NodeProcess(*camera, parameters={'path': str(picture)}) as player:
         graph.wait_for(lambda: answers, 'answers', timeout_s=60)
         assert player.stop(signal.SIGKILL) == -signal.SIGKILL
     graph.wait_for(lambda: 'no image for' in log(), 'a warning')
     answers.clear()
-    with Child(*camera, parameters={'path': str(picture)}):
+    with NodeProcess(*camera, parameters={'path': str(picture)}):
         graph.wait_for(lambda: answers, 'answers', timeout_s=60)
     assert "images arrive again on '/image'" in log()
 
@@ -179,7 +179,7 @@ def test_random_images_and_instructions(count: int):
         except ConfigError:
             outcomes['instruction'] += 1
             continue
-        answer = scheduler.ask(instruction, 60.0, capture=Capture(random_message(rng))).answer.result(60.0)
+        answer = scheduler.ask(instruction, 60.0, capture=CapturedImage(random_message(rng))).answer.result(60.0)
         if answer.segmentation is None and 'fail' not in instruction.text:
             assert isinstance(answer.cause, FrameError), answer.error
             outcomes['image'] += 1

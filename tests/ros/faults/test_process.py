@@ -10,7 +10,7 @@ import pytest
 from lifecycle_msgs.msg import Transition
 
 from instructsam_ros.srv import Segment
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 from tests.support import SUPPORT
 from tests.support.graph import Graph, Manager
 
@@ -18,10 +18,10 @@ SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 
 
 @pytest.fixture
-def busy(graph: Graph) -> Iterator[Child]:
+def busy(graph: Graph) -> Iterator[NodeProcess]:
     """A node in a process of its own that is in the middle of an inference of 5 seconds."""
     client = graph.peer.create_client(Segment, 'segmenter/segment')
-    with Child(SLOW_SEGMENTER, '5.0', parameters={'warmup': False, 'request_timeout': 60.0}) as segmenter:
+    with NodeProcess(SLOW_SEGMENTER, '5.0', parameters={'warmup': False, 'request_timeout': 60.0}) as segmenter:
         assert client.wait_for_service(60)
         graph.wait_for(lambda: 'active, listening' in segmenter.tail(), 'the node to be active', timeout_s=60)
         request = Segment.Request(instruction='red', image=graph.image('red'))
@@ -32,14 +32,14 @@ def busy(graph: Graph) -> Iterator[Child]:
 
 
 @pytest.mark.parametrize('signal_number', [signal.SIGTERM, signal.SIGINT], ids=['SIGTERM', 'SIGINT'])
-def test_a_signal_during_inference_ends_the_process_cleanly(busy: Child, signal_number: int):
+def test_a_signal_during_inference_ends_the_process_cleanly(busy: NodeProcess, signal_number: int):
     assert busy.stop(signal_number) == 0, busy.tail()
     assert 'Traceback' not in busy.tail(), busy.tail()
 
 
-def test_sigkill_during_inference_leaves_nothing_in_the_way(graph: Graph, busy: Child):
+def test_sigkill_during_inference_leaves_nothing_in_the_way(graph: Graph, busy: NodeProcess):
     assert busy.stop(signal.SIGKILL) == -signal.SIGKILL
-    with Child(SLOW_SEGMENTER, '0.01', parameters={'instruction': 'red'}):
+    with NodeProcess(SLOW_SEGMENTER, '0.01', parameters={'instruction': 'red'}):
         answers = graph.hear()
         graph.play(graph.camera(), until=lambda: answers, rate_hz=10)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from instructsam_model import Instruction, Selection
-from instructsam_ros.inference.requests import Answer, Capture, Question, Tuning
+from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult, StreamOptions
 from instructsam_ros.inference.scheduler import Scheduler
 from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, wait_for
 
@@ -40,7 +40,7 @@ def test_a_picture_is_answered_once(bench: Bench):
     bench.offer(1)
     bench.answer(5)
     wait_for(lambda: bench.stamps == [1])
-    bench.scheduler.ask(BLUE, 10, capture=Capture(2)).answer.result(TIMEOUT_S)
+    bench.scheduler.ask(BLUE, 10, capture=CapturedImage(2)).answer.result(TIMEOUT_S)
     assert bench.gate.asked == [('red', 1), ('blue', 2)]
 
 
@@ -75,7 +75,7 @@ def test_requests_do_not_stop_the_stream(bench: Bench):
     bench.stand(RED)
     bench.offer(1)
     bench.wait_until_busy()
-    requests = [bench.scheduler.ask(BLUE, TIMEOUT_S, capture=Capture(stamp)) for stamp in (11, 12, 13)]
+    requests = [bench.scheduler.ask(BLUE, TIMEOUT_S, capture=CapturedImage(stamp)) for stamp in (11, 12, 13)]
     bench.offer(2)
     bench.answer(5)
     for request in requests:
@@ -96,7 +96,7 @@ def test_several_instructions_are_answered_about_the_same_picture(bench: Bench):
 
 
 def test_an_instruction_that_is_withdrawn_loses_its_turn(bench: Bench):
-    red, blue = (Question(each, bench.delivered.append) for each in (RED, BLUE))
+    red, blue = (ContinuousQuery(each, bench.delivered.append) for each in (RED, BLUE))
     bench.scheduler.stand([red, blue])
     bench.offer(1)
     bench.wait_until_busy()
@@ -111,7 +111,7 @@ def test_requests_go_first_and_in_order(bench: Bench):
     bench.stand(RED, BLUE)
     bench.offer(1)
     bench.wait_until_busy()
-    jobs = [bench.scheduler.ask(Instruction(text), 10, capture=Capture(9)) for text in ('first', 'second')]
+    jobs = [bench.scheduler.ask(Instruction(text), 10, capture=CapturedImage(9)) for text in ('first', 'second')]
     bench.answer(4)
     assert [job.answer.result(TIMEOUT_S).instruction.text for job in jobs] == ['first', 'second']
     wait_for(lambda: len(bench.gate.asked) == 4)
@@ -130,9 +130,9 @@ def test_a_request_without_picture_takes_the_first_that_arrives_after_it(bench: 
 def test_a_request_may_bring_its_own_selection(bench: Bench):
     bench.answer(5)
     standing, own = Selection(min_score=0.4), Selection(min_score=0.7)
-    bench.scheduler.tune(Tuning(standing))
-    bench.scheduler.ask(RED, 10, capture=Capture(1), selection=own).answer.result(TIMEOUT_S)
-    bench.scheduler.ask(RED, 10, capture=Capture(1)).answer.result(TIMEOUT_S)
+    bench.scheduler.tune(StreamOptions(standing))
+    bench.scheduler.ask(RED, 10, capture=CapturedImage(1), selection=own).answer.result(TIMEOUT_S)
+    bench.scheduler.ask(RED, 10, capture=CapturedImage(1)).answer.result(TIMEOUT_S)
     assert bench.gate.selections == [own, standing]
 
 
@@ -142,19 +142,19 @@ def test_a_request_without_picture_times_out(bench: Bench):
     wait_for(lambda: bench.scheduler.waiting == 0)
     bench.offer(1)
     bench.answer()
-    bench.scheduler.ask(BLUE, 10, capture=Capture(2)).answer.result(TIMEOUT_S)
+    bench.scheduler.ask(BLUE, 10, capture=CapturedImage(2)).answer.result(TIMEOUT_S)
     assert bench.gate.asked == [('blue', 2)], 'a request that timed out is not answered any more'
 
 
 def test_a_request_times_out_while_the_model_is_busy(bench: Bench):
-    running = bench.scheduler.ask(RED, 0.05, capture=Capture(1))
+    running = bench.scheduler.ask(RED, 0.05, capture=CapturedImage(1))
     bench.wait_until_busy()
-    waiting = bench.scheduler.ask(BLUE, 0.05, capture=Capture(2))
+    waiting = bench.scheduler.ask(BLUE, 0.05, capture=CapturedImage(2))
     for job in (running, waiting):
         assert job.answer.result(TIMEOUT_S).error == 'the model was not done within 0.05 s'
     wait_for(lambda: bench.scheduler.waiting == 0)
     bench.answer()
-    later = bench.scheduler.ask(RED, 10, capture=Capture(3))
+    later = bench.scheduler.ask(RED, 10, capture=CapturedImage(3))
     bench.answer()
     assert later.answer.result(TIMEOUT_S).segmentation.stamp_ns == 3
     assert bench.gate.asked == [('red', 1), ('red', 3)]
@@ -162,7 +162,7 @@ def test_a_request_times_out_while_the_model_is_busy(bench: Bench):
 
 def test_max_rate_spaces_the_pictures(bench: Bench):
     bench.answer(100)
-    bench.scheduler.tune(Tuning(max_rate_hz=10.0))
+    bench.scheduler.tune(StreamOptions(max_rate_hz=10.0))
     bench.stand(RED)
     started_s = time.monotonic()
     while len(bench.stamps) < 4:
@@ -174,24 +174,24 @@ def test_max_rate_spaces_the_pictures(bench: Bench):
 
 def test_max_rate_does_not_hold_up_requests(bench: Bench):
     bench.answer(100)
-    bench.scheduler.tune(Tuning(max_rate_hz=0.01))
+    bench.scheduler.tune(StreamOptions(max_rate_hz=0.01))
     bench.stand(RED)
     bench.offer(1)
     wait_for(lambda: bench.stamps == [1])
     bench.offer(2)
-    job = bench.scheduler.ask(RED, 10, capture=Capture(3))
+    job = bench.scheduler.ask(RED, 10, capture=CapturedImage(3))
     assert job.answer.result(TIMEOUT_S).segmentation is not None
     assert bench.stamps == [1]
 
 
 def test_max_age_counts_from_the_stamp_to_the_turn(bench: Bench):
-    bench.scheduler.tune(Tuning(max_age_s=0.5))
+    bench.scheduler.tune(StreamOptions(max_age_s=0.5))
     bench.stand(RED)
-    bench.scheduler.offer(Capture(1, age_s=0.6))
+    bench.scheduler.offer(CapturedImage(1, age_s=0.6))
     assert bench.scheduler.too_old == 1
-    bench.scheduler.offer(Capture(2, age_s=0.0))
+    bench.scheduler.offer(CapturedImage(2, age_s=0.0))
     bench.wait_until_busy()
-    bench.scheduler.offer(Capture(3, age_s=0.0, arrived_s=time.monotonic() - 0.45))
+    bench.scheduler.offer(CapturedImage(3, age_s=0.0, arrived_s=time.monotonic() - 0.45))
     time.sleep(0.1)
     bench.answer(5)
     wait_for(lambda: bench.scheduler.too_old == 2)
@@ -200,11 +200,11 @@ def test_max_age_counts_from_the_stamp_to_the_turn(bench: Bench):
 
 def test_says_when_every_picture_is_too_old(bench: Bench):
     bench.answer(100)
-    bench.scheduler.tune(Tuning(max_age_s=1.0))
+    bench.scheduler.tune(StreamOptions(max_age_s=1.0))
     bench.stand(RED)
     for stamp in range(10):
         assert bench.scheduler.complaint == ''
-        bench.scheduler.offer(Capture(stamp, age_s=3600.0))
+        bench.scheduler.offer(CapturedImage(stamp, age_s=3600.0))
     said = 'the last 10 images were all left out: the stamp of the newest was 3600.0 s old'
     assert bench.scheduler.complaint.startswith(said)
     bench.offer(11)
@@ -215,9 +215,9 @@ def test_says_when_every_picture_is_too_old(bench: Bench):
 @pytest.mark.parametrize('age_s', [-1e9, -0.001], ids=['clock set back', 'clocks not quite the same'])
 def test_a_stamp_in_the_future_is_not_too_old(bench: Bench, age_s: float):
     bench.answer(5)
-    bench.scheduler.tune(Tuning(max_age_s=0.5))
+    bench.scheduler.tune(StreamOptions(max_age_s=0.5))
     bench.stand(RED)
-    bench.scheduler.offer(Capture(1, age_s=age_s))
+    bench.scheduler.offer(CapturedImage(1, age_s=age_s))
     wait_for(lambda: bench.stamps == [1])
 
 
@@ -231,7 +231,7 @@ def test_clear_refuses_who_waits_and_forgets_the_picture(bench: Bench):
     assert waiting.answer.result(TIMEOUT_S).error == 'the node was deactivated'
     bench.answer(5)
     wait_for(lambda: bench.stamps == [1])
-    bench.scheduler.ask(BLUE, 10, capture=Capture(3)).answer.result(TIMEOUT_S)
+    bench.scheduler.ask(BLUE, 10, capture=CapturedImage(3)).answer.result(TIMEOUT_S)
     assert bench.gate.asked == [('red', 1), ('blue', 3)]
 
 
@@ -265,20 +265,22 @@ def test_a_request_waits_for_the_picture_of_its_camera(pair: Bench):
 
 def test_a_question_about_one_camera_is_not_asked_about_another(pair: Bench):
     pair.answer(9)
-    pair.scheduler.stand([Question(RED, pair.delivered.append), Question(BLUE, pair.delivered.append, camera='right')])
+    pair.scheduler.stand(
+        [ContinuousQuery(RED, pair.delivered.append), ContinuousQuery(BLUE, pair.delivered.append, camera='right')]
+    )
     pair.offer(1, camera='left')
     wait_for(lambda: pair.stamps == [1])
     pair.offer(2, camera='right')
     wait_for(lambda: pair.stamps == [1, 2, 2])
     assert pair.gate.asked == [('red', 1), ('red', 2), ('blue', 2)]
-    pair.scheduler.stand([Question(BLUE, pair.delivered.append, camera='right')])
+    pair.scheduler.stand([ContinuousQuery(BLUE, pair.delivered.append, camera='right')])
     pair.offer(3, 4, camera='left')
     assert pair.scheduler.replaced == 0, 'what nobody asks about is not replaced either'
 
 
 def test_max_rate_is_that_of_each_camera(pair: Bench):
     pair.answer(9)
-    pair.scheduler.tune(Tuning(max_rate_hz=0.01))
+    pair.scheduler.tune(StreamOptions(max_rate_hz=0.01))
     pair.stand(RED)
     pair.offer(1, camera='left')
     pair.offer(2, camera='right')
@@ -290,10 +292,10 @@ def test_what_is_answered_is_let_go_of_at_once():
     scheduler = Scheduler()
     gc.disable()
     try:
-        capture = Capture(1)
+        capture = CapturedImage(1)
         job = scheduler.ask(RED, 100.0, capture=capture)
         assert scheduler.next_job(lambda: False) is job
-        job.settle(Answer(RED, capture))
+        job.settle(InferenceResult(RED, capture))
         held = weakref.ref(capture)
         del job, capture
         wait_for(lambda: held() is None)
@@ -304,14 +306,14 @@ def test_what_is_answered_is_let_go_of_at_once():
 @pytest.mark.parametrize('newer', [False, True], ids=['none came', 'a newer one came'])
 def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer_one_comes(newer: bool):
     scheduler = Scheduler()
-    scheduler.tune(Tuning(max_rate_hz=0.01))
-    scheduler.stand([Question(each, lambda _: None) for each in (RED, BLUE)])
-    scheduler.offer(Capture(1))
+    scheduler.tune(StreamOptions(max_rate_hz=0.01))
+    scheduler.stand([ContinuousQuery(each, lambda _: None) for each in (RED, BLUE)])
+    scheduler.offer(CapturedImage(1))
     job = scheduler.next_job(lambda: False)
     assert job is not None
     assert job.capture is not None
     if newer:
-        scheduler.offer(Capture(2))
+        scheduler.offer(CapturedImage(2))
     scheduler.put_back(job.capture)
     given_up = threading.Event()
     timer = threading.Timer(5.0, lambda: (given_up.set(), scheduler.wake()))
@@ -327,14 +329,14 @@ def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer
 
 def test_a_picture_that_nobody_asks_about_any_more_is_not_kept():
     scheduler = Scheduler()
-    scheduler.stand([Question(RED, lambda _: None)])
-    scheduler.offer(Capture(1))
+    scheduler.stand([ContinuousQuery(RED, lambda _: None)])
+    scheduler.offer(CapturedImage(1))
     job = scheduler.next_job(lambda: False)
     assert job is not None
     assert job.capture is not None
     scheduler.stand([])
     scheduler.put_back(job.capture)
-    scheduler.stand([Question(BLUE, lambda _: None)])
+    scheduler.stand([ContinuousQuery(BLUE, lambda _: None)])
     timer = threading.Timer(0.1, scheduler.wake)  # for there is nothing that it could wait for
     timer.start()
     assert scheduler.next_job(iter([False, True]).__next__) is None

@@ -12,7 +12,7 @@ import pytest
 
 from instructsam_model import Instruction
 from instructsam_ros.inference import supervisor
-from instructsam_ros.inference.requests import Capture
+from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Limits, Supervisor
 from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, Gate, decode, wait_for
@@ -30,7 +30,7 @@ def bench() -> Iterator[Bench]:
 def ask(bench: Bench, instruction: Instruction, timeout_s: float = TIMEOUT_S) -> str:
     """The error of an answer; empty for a good one."""
     bench.answer()
-    return bench.scheduler.ask(instruction, timeout_s, capture=Capture(1)).answer.result(TIMEOUT_S).error
+    return bench.scheduler.ask(instruction, timeout_s, capture=CapturedImage(1)).answer.result(TIMEOUT_S).error
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_it_is_exhausted_after_so_many_failures_in_a_row(bench: Bench, max_failu
 
 
 def test_broken_pictures_are_no_failures_of_the_model(bench: Bench):
-    bench.scheduler.ask(RED, 10, capture=Capture('broken')).answer.result(TIMEOUT_S)
+    bench.scheduler.ask(RED, 10, capture=CapturedImage('broken')).answer.result(TIMEOUT_S)
     assert bench.supervisor.failures == 0
 
 
@@ -109,7 +109,7 @@ def test_a_model_that_is_stuck_is_reported_once_and_nobody_waits_for_it(bench: B
     bench.offer(1)
     bench.wait_until_busy()
     assert bench.supervisor.check() == ''
-    waiting = [bench.scheduler.ask(BLUE, TIMEOUT_S, capture=capture) for capture in (None, Capture(2))]
+    waiting = [bench.scheduler.ask(BLUE, TIMEOUT_S, capture=capture) for capture in (None, CapturedImage(2))]
     reason = 'the model has been busy with one image for more than 0.2 s'
     wait_for(lambda: bench.supervisor.check() == reason)
     assert bench.supervisor.trouble == reason
@@ -120,7 +120,7 @@ def test_a_model_that_is_stuck_is_reported_once_and_nobody_waits_for_it(bench: B
 
 def test_a_model_that_comes_back_goes_on(bench: Bench):
     bench.supervisor.limits = Limits(stuck_timeout_s=0.2)
-    job = bench.scheduler.ask(RED, TIMEOUT_S, capture=Capture(1))
+    job = bench.scheduler.ask(RED, TIMEOUT_S, capture=CapturedImage(1))
     bench.wait_until_busy()
     wait_for(bench.supervisor.check)
     bench.supervisor.limits = Limits(stuck_timeout_s=TIMEOUT_S)
@@ -172,7 +172,7 @@ def test_stop_waits_for_the_answer_in_progress_and_ends_the_thread(bench: Bench)
     bench.stand(RED)
     bench.offer(1)
     bench.wait_until_busy()
-    waiting = bench.scheduler.ask(BLUE, 10, capture=Capture(2))
+    waiting = bench.scheduler.ask(BLUE, 10, capture=CapturedImage(2))
     threading.Timer(0.1, bench.answer).start()
     bench.supervisor.stop('the node was shut down')
     assert bench.stamps == [1]
@@ -182,7 +182,7 @@ def test_stop_waits_for_the_answer_in_progress_and_ends_the_thread(bench: Bench)
 
 def test_stop_does_not_wait_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(supervisor, 'STOP_TIMEOUT_S', 0.1)
-    job = bench.scheduler.ask(RED, TIMEOUT_S, capture=Capture(1))
+    job = bench.scheduler.ask(RED, TIMEOUT_S, capture=CapturedImage(1))
     bench.wait_until_busy()
     bench.supervisor.stop('the node was shut down')
     assert job.answer.result(0).error == 'the node was shut down'

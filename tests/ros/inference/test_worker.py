@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from instructsam_model import Instruction
-from instructsam_ros.inference.requests import Capture
+from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.worker import is_out_of_memory
 from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, OutOfMemoryError, wait_for
 
@@ -40,7 +40,7 @@ def test_a_broken_picture_is_an_answer_without_frame(bench: Bench):
     wait_for(lambda: bench.delivered)
     assert (bench.delivered[0].frame, bench.delivered[0].error) == (None, 'this one is broken')
     for message, error in (('broken', 'this one is broken'), ('odd', "KeyError: 'odd'")):
-        assert bench.scheduler.ask(RED, 10, capture=Capture(message)).answer.result(TIMEOUT_S).error == error
+        assert bench.scheduler.ask(RED, 10, capture=CapturedImage(message)).answer.result(TIMEOUT_S).error == error
     bench.offer(2)
     wait_for(lambda: bench.stamps == [2, 2])
     assert len(bench.delivered) == 3, 'nothing more is asked about a picture that is broken'

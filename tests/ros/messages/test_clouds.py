@@ -9,7 +9,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_ros.depth3d.measurement import Measurement
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.clouds import make_scene, make_target
 from instructsam_ros.messages.point_cloud import read_points
 
@@ -39,7 +39,7 @@ def measurement() -> Measurement:
     depth_m[3, 4] = np.nan
     mask = np.zeros(depth_m.shape, dtype=np.bool_)
     mask[2:8, 3:10] = True
-    return Measurement(depth_m, INTRINSICS, (Surface(mask, depth_m, INTRINSICS),), (None,))
+    return Measurement(depth_m, INTRINSICS, (VisibleSurface(mask, depth_m, INTRINSICS),), (None,))
 
 
 @pytest.fixture

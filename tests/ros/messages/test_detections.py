@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.depth3d.measurement import Measurement
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
 from tests.support.graph import Graph
 
@@ -32,7 +32,7 @@ def segmentation() -> Segmentation:
 @pytest.fixture
 def measurement() -> Measurement:
     depth_m = np.ones(MASK.shape, dtype=np.float32)
-    surface = Surface(MASK, depth_m, np.eye(3))
+    surface = VisibleSurface(MASK, depth_m, np.eye(3))
     return Measurement(depth_m, np.eye(3), (surface, surface), (None, BOX))
 
 

@@ -11,7 +11,7 @@ from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.draw import color_rgb
 from instructsam_ros.depth3d.measurement import Measurement
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.depth3d.visible_surface import Surface
+from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.markers import make_markers
 
 HEADER = Header(frame_id='camera')
@@ -27,7 +27,7 @@ def answer(count: int) -> Segmentation:
 
 def measurement(*boxes: OrientedBox | None) -> Measurement:
     depth_m, intrinsics = np.ones(MASK.shape, dtype=np.float32), np.eye(3)
-    surface = Surface(MASK, depth_m, intrinsics)
+    surface = VisibleSurface(MASK, depth_m, intrinsics)
     return Measurement(depth_m, intrinsics, (surface,) * len(boxes), boxes)
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from instructsam_ros.tools.node_process import Child, ChildError
+from instructsam_ros.tools.node_process import ChildError, NodeProcess
 from tests.support import SUPPORT
 from tests.support.graph import Graph
 
@@ -16,7 +16,7 @@ SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
 ENDED_CONTEXT = str(SUPPORT / 'ended_context.py')
 
 
-def wait_for_state(graph: Graph, child: Child, said: str) -> None:
+def wait_for_state(graph: Graph, child: NodeProcess, said: str) -> None:
     def has_said() -> bool:
         child.check()
         return said in child.tail()
@@ -27,7 +27,7 @@ def wait_for_state(graph: Graph, child: Child, said: str) -> None:
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
 def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
-    with Child(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
+    with NodeProcess(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, listening')
         if busy:
             answers = graph.hear()
@@ -38,7 +38,7 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
 
 
 def test_a_second_interrupt_changes_nothing(graph: Graph):
-    with Child(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
+    with NodeProcess(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, listening')
         answers, camera = graph.hear(), graph.camera()
         graph.play(camera, until=lambda: answers)
@@ -50,14 +50,14 @@ def test_a_second_interrupt_changes_nothing(graph: Graph):
 
 
 def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
-    with Child('-m', 'instructsam_ros.node.segmenter_node', parameters={'checkpoint': 'no/such/folder'}) as child:
+    with NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters={'checkpoint': 'no/such/folder'}) as child:
         wait_for_state(graph, child, 'not configured: no/such/folder')
         assert child.stop(signal.SIGINT) == 0
         assert 'Traceback' not in child.tail()
 
 
 def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
-    with Child(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
+    with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
         wait_until_ended(child)
     assert 'Traceback' not in str(caught.value)
 
@@ -75,7 +75,7 @@ def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
     ],
 )
 def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
-    with Child('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
+    with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
         wait_until_ended(child)
     assert 'ended with status 1' in str(caught.value)
     assert 'not started: ' in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, ob
     assert 'Traceback' not in str(caught.value)
 
 
-def wait_until_ended(child: Child) -> None:
+def wait_until_ended(child: NodeProcess) -> None:
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         child.check()

@@ -16,7 +16,7 @@ from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.sim import ground_truth_sync
-from instructsam_ros.sim.ground_truth_sync import TOPICS, Moments
+from instructsam_ros.sim.ground_truth_sync import TOPICS, GroundTruthSynchronizer
 from tests.support.graph import Graph
 
 SIZE_WH = (8, 6)
@@ -46,7 +46,7 @@ def camera(graph: Graph) -> dict[str, Publisher[Any]]:
 
 
 def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict[str, Publisher[Any]]):
-    heard = Moments(graph.peer)
+    heard = GroundTruthSynchronizer(graph.peer)
     graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'the camera to be heard')
     first, second = graph.header(), graph.header()
     for topic, message in messages(2, second).items():
@@ -72,7 +72,7 @@ def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict
 
 def test_the_oldest_are_forgotten(graph: Graph, camera: dict[str, Publisher[Any]], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ground_truth_sync, 'KEPT', 2)
-    heard = Moments(graph.peer)
+    heard = GroundTruthSynchronizer(graph.peer)
     graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'the camera to be heard')
     stamps_ns = []
     for value in range(3):

@@ -8,7 +8,7 @@ import pytest
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.masks import Mask, tight_box
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.sim.ground_truth_sync import Moment
+from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 from instructsam_ros.sim.scoring import Question, judge
 
 SIZE_HW = (40, 60)
@@ -25,7 +25,7 @@ BOX, BALL = block(slice(10, 20), slice(5, 20)), block(slice(10, 20), slice(40, 5
 
 
 @pytest.fixture
-def moment() -> Moment:
+def moment() -> GroundTruthSample:
     """A box (1) and a nearer ball (2) before a table (0)."""
     depth_m = np.full(SIZE_HW, TABLE_M, dtype=np.float32)
     depth_m[BOX], depth_m[BALL] = BOX_M, BALL_M
@@ -36,7 +36,7 @@ def moment() -> Moment:
         label: OrientedBox(np.array(center_m), np.eye(3), np.array((0.3, 0.2, 0.1)))
         for label, center_m in ((1, (0.0, 0.0, BOX_M)), (2, (0.1, 0.0, BALL_M)))
     }
-    return Moment(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels, boxes)
+    return GroundTruthSample(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels, boxes)
 
 
 def answer(*masks: Mask) -> Segmentation:
@@ -52,7 +52,7 @@ def asked(*targets: int) -> Question:
     return Question(1, 'category', 'a', targets)
 
 
-def test_a_target_that_is_found_is_reached(moment: Moment):
+def test_a_target_that_is_found_is_reached(moment: GroundTruthSample):
     result = judge(asked(1), answer(BOX), moment, latency_s=0.25)
     assert (result.iou, result.is_right, result.latency_s) == (1.0, True, 0.25)
     assert result.point_m is not None
@@ -60,12 +60,12 @@ def test_a_target_that_is_found_is_reached(moment: Moment):
     np.testing.assert_allclose(result.point_m, ((12 - 29.5) / 50 * BOX_M, (14.5 - 19.5) / 50 * BOX_M, BOX_M), rtol=1e-6)
 
 
-def test_another_thing_is_not_the_target(moment: Moment):
+def test_another_thing_is_not_the_target(moment: GroundTruthSample):
     result = judge(asked(1), answer(BALL), moment, 0.0)
     assert (result.iou, result.is_right) == (0.0, False)
 
 
-def test_of_several_the_best_instance_counts_for_the_point_and_all_for_the_masks(moment: Moment):
+def test_of_several_the_best_instance_counts_for_the_point_and_all_for_the_masks(moment: GroundTruthSample):
     both = judge(asked(1, 2), answer(BALL, BOX), moment, 0.0)
     assert (both.iou, both.is_right) == (1.0, True)
     wrong_first = judge(asked(1), answer(BALL, BOX), moment, 0.0)
@@ -73,7 +73,7 @@ def test_of_several_the_best_instance_counts_for_the_point_and_all_for_the_masks
     assert not wrong_first.is_right
 
 
-def test_a_point_behind_the_target_is_not_on_it(moment: Moment):
+def test_a_point_behind_the_target_is_not_on_it(moment: GroundTruthSample):
     # Mostly table around the box: the median looks at the box's pixels, and is as far away as the table.
     mask = block(slice(4, 26), slice(0, 26))
     result = judge(asked(1), answer(mask), moment, 0.0)
@@ -83,7 +83,9 @@ def test_a_point_behind_the_target_is_not_on_it(moment: Moment):
 
 
 @pytest.mark.parametrize(('row', 'column'), [(14, 21), (14, 3), (8, 12), (21, 12)])
-def test_a_point_just_beside_the_target_is_on_it_and_one_further_away_is_not(moment: Moment, row: int, column: int):
+def test_a_point_just_beside_the_target_is_on_it_and_one_further_away_is_not(
+    moment: GroundTruthSample, row: int, column: int
+):
     def is_right(row: int, column: int) -> bool:
         pixel = block(slice(row, row + 1), slice(column, column + 1))
         return judge(asked(1), answer(pixel), moment, 0.0).is_right
@@ -95,7 +97,7 @@ def test_a_point_just_beside_the_target_is_on_it_and_one_further_away_is_not(mom
     assert not is_right(further_row, further_column)
 
 
-def test_nothing_found(moment: Moment):
+def test_nothing_found(moment: GroundTruthSample):
     missed = judge(asked(1), answer(), moment, 0.0)
     assert (missed.iou, missed.point_m, missed.is_right) == (0.0, None, False)
     nothing_there = judge(asked(), answer(), moment, 0.0)
@@ -104,7 +106,7 @@ def test_nothing_found(moment: Moment):
     assert (false_alarm.iou, false_alarm.is_right) == (0.0, False)
 
 
-def test_the_box_is_compared_with_that_of_the_target(moment: Moment):
+def test_the_box_is_compared_with_that_of_the_target(moment: GroundTruthSample):
     turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     box = OrientedBox(np.array((0.0, 0.03, BOX_M - 0.04)), turned, np.array((0.17, 0.3, 0.1)))
     error = judge(asked(1, 2), answer(BOX), moment, 0.0, box).box_error
@@ -115,7 +117,7 @@ def test_the_box_is_compared_with_that_of_the_target(moment: Moment):
     assert judge(asked(1), answer(BOX), moment, 0.0).box_error is None, 'there is none'
 
 
-def test_a_mask_without_depth_has_no_point(moment: Moment):
+def test_a_mask_without_depth_has_no_point(moment: GroundTruthSample):
     moment.depth_m[BOX] = np.nan
     result = judge(asked(1), answer(BOX), moment, 0.0)
     assert (result.iou, result.point_m, result.is_right) == (1.0, None, False)

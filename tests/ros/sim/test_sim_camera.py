@@ -21,7 +21,7 @@ from instructsam_model import ConfigError
 from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import project
-from instructsam_ros.sim.ground_truth_sync import Moment, Moments
+from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.ground_truth import View
@@ -46,7 +46,7 @@ def start(graph: Graph, **parameters: Any) -> SimCamera:
     return graph.add(SimCamera(context=graph.context, cli_args=[], parameter_overrides=overrides))
 
 
-def is_of(moment: Moment, view: View) -> bool:
+def is_of(moment: GroundTruthSample, view: View) -> bool:
     """Tell whether a moment is that of a view; if its picture is, then so is the rest."""
     is_same = np.array_equal(moment.image_rgb, view.image_rgb)
     for seen, known in (
@@ -58,10 +58,10 @@ def is_of(moment: Moment, view: View) -> bool:
     return is_same
 
 
-def next_moment(graph: Graph, moments: Moments, images: list[Image]) -> Moment:
+def next_moment(graph: Graph, moments: GroundTruthSynchronizer, images: list[Image]) -> GroundTruthSample:
     """The first whole moment of a picture that is taken from now on."""
     now_ns = graph.peer.get_clock().now().nanoseconds
-    found: list[Moment] = []
+    found: list[GroundTruthSample] = []
 
     def is_there() -> bool:
         stamps_ns = [convert.stamp_ns(image.header.stamp) for image in list(images)]
@@ -73,7 +73,7 @@ def next_moment(graph: Graph, moments: Moments, images: list[Image]) -> Moment:
 
 
 def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_header(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), Moments(graph.peer)
+    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
     depths = graph.hear('depth/image', Image)
     start(graph)
     moment = next_moment(graph, moments, images)
@@ -97,7 +97,7 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
 
 
 def test_another_seed_is_another_scene(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), Moments(graph.peer)
+    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph)
     assert is_of(next_moment(graph, moments, images), renderer.view(sample_scene(SEED)))
     assert graph.set_parameter(camera, 'seed', 9).successful
@@ -105,11 +105,11 @@ def test_another_seed_is_another_scene(graph: Graph, renderer: Renderer):
 
 
 def test_moves_in_steps_of_its_rate_and_from_the_start_when_told(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), Moments(graph.peer)
+    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph, moving=True)
     scene = sample_scene(SEED)
 
-    def step(moment: Moment) -> int:
+    def step(moment: GroundTruthSample) -> int:
         return next(number for number in range(200) if is_of(moment, renderer.view(scene.moved(number / RATE_HZ))))
 
     steps = [step(next_moment(graph, moments, images)) for _ in range(3)]

@@ -13,7 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from instructsam_ros.tools import client
-from instructsam_ros.tools.client import Peer, PeerError
+from instructsam_ros.tools.client import PeerError, SegmenterClient
 from instructsam_ros.tools.node_process import use_own_domain
 
 
@@ -73,27 +73,27 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def peer(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+def peer(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[SegmenterClient]:
     monkeypatch.setattr(client, 'ASK_AGAIN_S', 0.2)
-    made = Peer('peer', 10.0, Process())  # type: ignore[arg-type]
+    made = SegmenterClient('peer', 10.0, Process())  # type: ignore[arg-type]
     yield made
     made.close()
 
 
-def test_a_response_lost_in_discovery_does_not_stop_it(server: Server, peer: Peer) -> None:
+def test_a_response_lost_in_discovery_does_not_stop_it(server: Server, peer: SegmenterClient) -> None:
     server.lose_first_response('get_state')
     peer.bring_up(10.0)
     assert server.asked == [GetState, GetState, ChangeState, ChangeState]
 
 
-def test_a_transition_is_asked_for_once(server: Server, peer: Peer) -> None:
+def test_a_transition_is_asked_for_once(server: Server, peer: SegmenterClient) -> None:
     server.lose_first_response('change_state')
     with pytest.raises(PeerError, match=r'(?s)waited 1 s for the node to configure.*the log'):
         peer.bring_up(1.0)
     assert server.asked.count(ChangeState) == 1
 
 
-def test_a_node_that_refuses(server: Server, peer: Peer) -> None:
+def test_a_node_that_refuses(server: Server, peer: SegmenterClient) -> None:
     server.allowed = False
     with pytest.raises(PeerError, match=r'(?s)could not configure.*the log'):
         peer.bring_up(10.0)

@@ -20,7 +20,7 @@ from tests.support import ROOT
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.sim.ground_truth_sync import Moment
+from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 from instructsam_ros.sim.scoring import BoxError, Question, Result, judge
 from instructsam_ros.tools.client import PeerError
 from instructsam_ros.tools.demo import choose_questions, make_table, summarize, write_overlays
@@ -54,7 +54,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def result(*targets: int, found: bool, latency_s: float = 0.1) -> Result:
     """An answer about a picture in which thing 1 is all there is to see."""
-    moment = Moment(
+    moment = GroundTruthSample(
         np.zeros((*MASK.shape, 3), dtype=np.uint8),
         np.ones(MASK.shape, dtype=np.float32),
         np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]]),

@@ -10,7 +10,7 @@ import pytest
 import rclpy
 
 from instructsam_model import Frame, FrameError, Instruction, Selection
-from instructsam_ros.tools.node_process import Child, ChildError, use_own_domain
+from instructsam_ros.tools.node_process import ChildError, NodeProcess, use_own_domain
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from tests.support import SUPPORT
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
@@ -20,16 +20,16 @@ BOTH = Instruction('the red one and the blue one', '7.0')
 
 
 @pytest.fixture
-def node() -> Iterator[Child]:
+def node() -> Iterator[NodeProcess]:
     use_own_domain()
     rclpy.init(args=[])
-    with Child(SLOW_SEGMENTER, '0', parameters={'autostart': False}) as child:
+    with NodeProcess(SLOW_SEGMENTER, '0', parameters={'autostart': False}) as child:
         yield child
     rclpy.try_shutdown()
 
 
 @pytest.fixture
-def remote(node: Child) -> Iterator[RemoteSegmenter]:
+def remote(node: NodeProcess) -> Iterator[RemoteSegmenter]:
     segmenter = RemoteSegmenter(node, timeout_s=60.0)
     segmenter.bring_up(300.0)
     yield segmenter
@@ -66,7 +66,7 @@ def test_the_node_chooses_as_it_is_told(remote: RemoteSegmenter, frame: Frame) -
     assert labels(Selection(min_score=0.0, max_instances=1)) == ['red']
 
 
-def test_failures_are_told_apart(node: Child, remote: RemoteSegmenter, frame: Frame) -> None:
+def test_failures_are_told_apart(node: NodeProcess, remote: RemoteSegmenter, frame: Frame) -> None:
     with pytest.raises(FrameError, match="could not answer 'fail': RuntimeError: the model broke"):
         remote.segment(frame, Instruction('fail'))
     assert remote.segment(frame, BOTH).instances

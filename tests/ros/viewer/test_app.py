@@ -19,7 +19,7 @@ from instructsam_model.draw import color_rgb
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools import node_process
-from instructsam_ros.tools.node_process import Child
+from instructsam_ros.tools.node_process import NodeProcess
 from instructsam_ros.viewer.app import build_parser
 from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support import GOLDEN
@@ -42,7 +42,7 @@ class Scene:
         self.answers = graph.peer.create_publisher(Segmentation, f'{node}/segmentation', 5)
         self.clouds = graph.peer.create_publisher(PointCloud2, f'{node}/points', 1)
 
-    def wait_for_viewer(self, viewer: Child) -> None:
+    def wait_for_viewer(self, viewer: NodeProcess) -> None:
         def heard() -> bool:
             viewer.check()
             return all(each.get_subscription_count() for each in (self.camera, self.answers, self.clouds))
@@ -93,7 +93,7 @@ def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
     first, second, third = (scene.graph.image('red', 'green') for _ in range(3))
     points = cloud(organized())
     points.header = first.header
-    with Child(*arguments('--save', str(file))) as viewer:
+    with NodeProcess(*arguments('--save', str(file))) as viewer:
         scene.wait_for_viewer(viewer)
         for picture in (first, second, third):
             show(scene, file, picture, scene.camera.publish, '/camera')
@@ -115,7 +115,7 @@ def test_bad_messages_are_left_out_and_the_viewer_lives_on(scene: Scene, tmp_pat
     file = tmp_path / 'view.rrd'
     broken = Image(header=scene.graph.header(), encoding='rgb8', width=4, height=4, step=12)
     picture = scene.graph.image('red')
-    with Child(*arguments('--save', str(file))) as viewer:
+    with NodeProcess(*arguments('--save', str(file))) as viewer:
         scene.wait_for_viewer(viewer)
 
         def warned() -> bool:
@@ -139,7 +139,7 @@ def free_port() -> int:
 
 def test_a_page_for_browsers(graph: Graph):
     port = free_port()
-    with Child(*arguments('--web', str(port))) as viewer:
+    with NodeProcess(*arguments('--web', str(port))) as viewer:
 
         def served() -> bool:
             viewer.check()
@@ -152,7 +152,7 @@ def test_a_page_for_browsers(graph: Graph):
 
 
 def test_what_cannot_be_done_ends_with_a_sentence(graph: Graph, tmp_path: Path):
-    with Child(*arguments('--save', str(tmp_path / 'missing' / 'a.rrd'))) as viewer:
+    with NodeProcess(*arguments('--save', str(tmp_path / 'missing' / 'a.rrd'))) as viewer:
         graph.wait_for(lambda: 'not started: --save: cannot write' in viewer.tail(), 'the reason', timeout_s=START_S)
 
 
@@ -179,9 +179,9 @@ def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_pat
     node = {'checkpoint': str(GOLDEN / 'checkpoint'), 'device': 'cpu', 'instruction': "Please segment 'green ball'."}
     answers = graph.hear()
     with (
-        Child('-m', 'instructsam_ros.sim.image_player', parameters=player),
-        Child('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,
-        Child('-m', 'instructsam_ros.viewer.app', '--connect', f'127.0.0.1:{port}') as viewer,
+        NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters=player),
+        NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,
+        NodeProcess('-m', 'instructsam_ros.viewer.app', '--connect', f'127.0.0.1:{port}') as viewer,
     ):
 
         def answered() -> bool:

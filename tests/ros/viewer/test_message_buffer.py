@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer import message_buffer
-from instructsam_ros.viewer.message_buffer import Heard, News
+from instructsam_ros.viewer.message_buffer import MessageBuffer, News
 
 
 def header(number: int, frame_id: str = 'camera') -> Header:
@@ -26,7 +26,7 @@ def answer(number: int, frame_id: str = 'camera') -> Segmentation:
     return Segmentation(header=header(number, frame_id))
 
 
-def take(store: Heard) -> News:
+def take(store: MessageBuffer) -> News:
     guard = threading.Timer(10.0, store.close)  # what is never ready fails the test, it does not stop it
     guard.start()
     news = store.take()
@@ -36,7 +36,7 @@ def take(store: Heard) -> News:
 
 
 def test_the_newest_wins():
-    store = Heard()
+    store = MessageBuffer()
     pictures, answers, clouds = ([make(number) for number in range(3)] for make in (picture, answer, cloud))
     for message in pictures:
         store.put_picture(message)
@@ -56,7 +56,7 @@ def cloud(number: int) -> PointCloud2:
 
 
 def test_an_answer_finds_its_picture_among_newer_ones():
-    store = Heard()
+    store = MessageBuffer()
     pictures = [picture(number) for number in range(5)]
     for message in pictures:
         store.put_picture(message)
@@ -68,7 +68,7 @@ def test_an_answer_finds_its_picture_among_newer_ones():
 
 
 def test_an_answer_waits_for_a_picture_that_comes_late():
-    store = Heard()
+    store = MessageBuffer()
     store.put_answer(answer(1))
     late = picture(1)
     timer = threading.Timer(0.05, store.put_picture, [late])
@@ -80,7 +80,7 @@ def test_an_answer_waits_for_a_picture_that_comes_late():
 
 def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(message_buffer, 'PATIENCE_S', 0.05)
-    store = Heard()
+    store = MessageBuffer()
     store.put_picture(picture(1))
     take(store)
     store.put_answer(answer(1, frame_id='another_camera'))
@@ -92,7 +92,7 @@ def test_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch):
 def test_answers_without_pictures_do_not_put_each_other_off(monkeypatch: pytest.MonkeyPatch):
     clock = [100.0]
     monkeypatch.setattr(message_buffer.time, 'monotonic', lambda: clock[0])
-    store = Heard()
+    store = MessageBuffer()
     for number in range(4):
         store.put_answer(answer(number))
         clock[0] += 0.2
@@ -104,7 +104,7 @@ def test_answers_without_pictures_do_not_put_each_other_off(monkeypatch: pytest.
 def test_old_pictures_are_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(message_buffer, 'KEPT_BYTES', 100)
     monkeypatch.setattr(message_buffer, 'PATIENCE_S', 0.0)
-    store = Heard()
+    store = MessageBuffer()
     for number in (1, 1, 2, 3):  # the same stamp twice counts once
         store.put_picture(picture(number, size=40))
     found = []
@@ -115,6 +115,6 @@ def test_old_pictures_are_forgotten(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_closing_lets_go():
-    store = Heard()
+    store = MessageBuffer()
     threading.Timer(0.05, store.close).start()
     assert store.take() is None

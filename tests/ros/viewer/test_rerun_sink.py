@@ -17,7 +17,7 @@ from instructsam_model import ConfigError, Frame, Instruction
 from instructsam_model.draw import color_rgb
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.viewer.rerun_sink import Recording
+from instructsam_ros.viewer.rerun_sink import RerunSink
 from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
@@ -29,8 +29,8 @@ STAMP_NS = 1_700_000_000_123_456_789
 
 
 @pytest.fixture
-def recording() -> Recording:
-    return Recording()
+def recording() -> RerunSink:
+    return RerunSink()
 
 
 def header(number: int) -> Header:
@@ -52,7 +52,7 @@ def answer(picture: Image, text: str) -> Segmentation:
     return message
 
 
-def written(recording: Recording, file: Path, *steps: tuple[Any, ...]) -> dict[str, Rows]:
+def written(recording: RerunSink, file: Path, *steps: tuple[Any, ...]) -> dict[str, Rows]:
     """Save what the steps log, each a method and its arguments, and read it."""
     recording.save(file)
     for method, *arguments in steps:
@@ -62,7 +62,7 @@ def written(recording: Recording, file: Path, *steps: tuple[Any, ...]) -> dict[s
     return read_recording(file)
 
 
-def test_an_answer_lies_over_its_picture(recording: Recording, tmp_path: Path):
+def test_an_answer_lies_over_its_picture(recording: RerunSink, tmp_path: Path):
     first, newest = scene(0, 'red', 'green'), scene(1)
     rows = written(
         recording,
@@ -92,7 +92,7 @@ def test_an_answer_lies_over_its_picture(recording: Recording, tmp_path: Path):
     assert '/answer/space/boxes' not in rows
 
 
-def test_colors_are_those_of_the_overlay(recording: Recording, tmp_path: Path):
+def test_colors_are_those_of_the_overlay(recording: RerunSink, tmp_path: Path):
     picture = scene(0, 'red', 'green')
     rows = written(recording, tmp_path / 'a.rrd', (recording.log_answer, answer(picture, 'red and green'), picture))
     [(_, context)] = rows['/answer']
@@ -103,7 +103,7 @@ def test_colors_are_those_of_the_overlay(recording: Recording, tmp_path: Path):
     assert classes[0]['color'] & 255 == 0
 
 
-def test_nothing_found_and_failed_take_the_last_answer_away(recording: Recording, tmp_path: Path):
+def test_nothing_found_and_failed_take_the_last_answer_away(recording: RerunSink, tmp_path: Path):
     pictures = [scene(number, 'red') for number in range(3)]
     failed = Segmentation(
         header=header(2), instruction='red', status=Segmentation.FAILED, message='the model broke', latency=0.1
@@ -126,7 +126,7 @@ def test_nothing_found_and_failed_take_the_last_answer_away(recording: Recording
     assert texts == ['1 found', 'nothing found', 'failed: the model broke']
 
 
-def test_points_and_boxes_in_space(recording: Recording, tmp_path: Path):
+def test_points_and_boxes_in_space(recording: RerunSink, tmp_path: Path):
     picture = scene(0, 'red', 'green')
     found = answer(picture, 'red and green')
     found.instances[1].pose = Pose(position=Point(x=0.1, y=0.2, z=1.0), orientation=Quaternion(z=1.0, w=0.0))
@@ -163,10 +163,10 @@ def test_points_and_boxes_in_space(recording: Recording, tmp_path: Path):
 def test_without_rerun(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, 'rerun', None)
     with pytest.raises(ConfigError, match="install it with pip install 'rerun-sdk"):
-        Recording()
+        RerunSink()
 
 
-def test_places_that_do_not_exist(recording: Recording, tmp_path: Path):
+def test_places_that_do_not_exist(recording: RerunSink, tmp_path: Path):
     with pytest.raises(ConfigError, match='--save: cannot write'):
         recording.save(tmp_path / 'missing' / 'a.rrd')
     with pytest.raises(ConfigError, match="--connect: expected HOST:PORT or a URL of Rerun, got 'ftp://nowhere'"):

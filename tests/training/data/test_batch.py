@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory as pin_by_loader
 
 from instructsam_model import ConfigError, Frame
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import encode_rle, mask_iou
 from instructsam_training.config.loss_options import PRESETS
@@ -92,7 +92,7 @@ def test_independent_questions_are_answered_as_if_each_was_the_first(segmenter: 
         together = packing.build(sample(*names), '0')
         packed = segmenter.network(collate([together, packing.build(sample(names[0]), '1')], config).inputs)
         for index, turn in enumerate(build_conversation(sample(*names), Random('0'), data.conversation)):
-            alone = packing.encode(Frame(read_picture(sample().image)), [turn], '')
+            alone = packing.encode(Frame(read_image(sample().image)), [turn], '')
             single = segmenter.network(collate([alone], config).inputs)
             torch.testing.assert_close(packed.query_states[index], single.query_states[0], rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(packed.mask_logits[index], single.mask_logits[0], rtol=1e-4, atol=1e-3)
@@ -153,7 +153,7 @@ def test_the_loader_pins_all_that_is_uploaded(segmenter: InstructSAMSegmenter, m
 
 
 def test_images_are_uploaded_as_8_bit_and_normalized_by_the_network(segmenter: InstructSAMSegmenter) -> None:
-    frame = Frame(read_picture(sample().image))
+    frame = Frame(read_image(sample().image))
     example = builder(segmenter).encode(frame, [Turn('What?', (Span('disc'),))], '')
     pixels = collate([example], segmenter.network.config).inputs.pixels
     assert pixels.qwen.dtype == pixels.sam3.dtype == torch.uint8

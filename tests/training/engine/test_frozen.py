@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from instructsam_model import Frame
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.options import DataConfig, LoraConfig, RatesConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
@@ -27,7 +27,7 @@ def test_the_forward_pass_under_autocast_is_the_same_to_the_last_bit(
     network = copy.deepcopy(segmenter.network)
     choose_trainable(network, rates, LoraConfig(rank=2, dropout=0))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, network, DataConfig(max_pixels=65536))
-    frame = Frame(read_picture(Path(GOLDEN / 'images' / '000.png')))
+    frame = Frame(read_image(Path(GOLDEN / 'images' / '000.png')))
     inputs = collate([builder.encode(frame, [Turn('Segment the ball.', (Span('ball'),))], '')], network.config).inputs
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         before = network(inputs)

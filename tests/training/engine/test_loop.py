@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import RatesConfig
 from instructsam_training.engine import state
@@ -41,7 +41,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     names = weights(uninterrupted).keys()
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
     segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
-    frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
+    frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
     assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
 
 

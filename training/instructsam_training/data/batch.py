@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import Frame
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.image_sizes import limit_pixels
 from instructsam_model.instructsam.inputs import ModelInputs, Pixels
@@ -157,7 +157,7 @@ class ExampleBuilder:
             FrameError: the picture cannot be read.
         """
         turns = build_conversation(sample, Random(seed), self._options)
-        return self.encode(Frame(read_picture(sample.image)), turns, sample.source)
+        return self.encode(Frame(read_image(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
         """A gray picture with nothing in it."""

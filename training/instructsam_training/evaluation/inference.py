@@ -10,7 +10,7 @@ from pathlib import Path
 
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.errors import ConfigError, FrameError
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_training.evaluation.prediction import Answer, AnswerLog, answer_of
 from instructsam_training.evaluation.query import Question
 
@@ -85,6 +85,6 @@ def _read_ahead(
 
 def _read(file: Path) -> Frame | FrameError:
     try:
-        return Frame(read_picture(file))
+        return Frame(read_image(file))
     except FrameError as error:
         return error

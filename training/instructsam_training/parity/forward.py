@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from instructsam_model import Frame, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.attention import hybrid_attention_mask
 from instructsam_model.instructsam.inputs import ModelInputs, Pixels
 from instructsam_model.instructsam.network import InstructSAM
@@ -51,7 +51,7 @@ def golden_inputs(
     folder: Path, entry: Mapping[str, Any], golden: Mapping[str, np.ndarray], preprocessor: Preprocessor
 ) -> ModelInputs:
     """The tokens of the golden conversation with the picture resized to the golden grid of patches."""
-    frame = Frame(read_picture(folder / entry['image']))
+    frame = Frame(read_image(folder / entry['image']))
     phrases = [preprocessor.text(phrase) for phrase in entry['phrase_text'].split(PHRASE_START)[1:]]
     phrase_ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
     phrase_mask = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.bool)

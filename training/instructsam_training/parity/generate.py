@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from instructsam_model import Frame, Instruction, load_segmenter
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.network import Prediction
 from instructsam_training.parity.report import Difference
 
@@ -39,7 +39,7 @@ def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays:
         for index, entry in enumerate(entries):
-            frame = Frame(read_picture(folder / entry['image']))
+            frame = Frame(read_image(folder / entry['image']))
             prediction = segmenter.predict(frame, Instruction(entry['instruction']))
             answers.append(prediction.answer)
             prefix = f'generate{index}_'

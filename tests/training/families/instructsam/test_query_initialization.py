@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from instructsam_model import Frame
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_training.data.batch import ExampleBuilder, collate
 from instructsam_training.data.conversation import ConversationOptions, Span, Turn
 from instructsam_training.families.instructsam.initial_weights import load_start
@@ -18,7 +18,7 @@ def test_slots_start_from_what_they_learnt_alone() -> None:
     torch.manual_seed(0)
     torch.nn.init.normal_(network.model.mask_queries)  # equal rows have nothing to tell slots apart by
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
-    frame = Frame(read_picture(GOLDEN / 'images' / '000.png'))
+    frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
     turns = [Turn(f'Find the {name}.', (Span(name),)) for name in ('ball', 'cup', 'red thing')]
     inputs = collate([builder.encode(frame, turns, 'here')], network.config).inputs
     others = {name: tensor.clone() for name, tensor in network.state_dict().items() if 'mask_hidden_fcs' not in name}

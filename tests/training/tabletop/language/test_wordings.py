@@ -47,9 +47,7 @@ def test_training_says_everything_in_several_ways() -> None:
 
 def test_tests_have_no_word_that_training_has_not() -> None:
     train = words(whole('train')) | words({verb for use in USES for verb in use.train})
-    named = words(
-        {category.name for category in CATALOG.values()} | {category.plural for category in CATALOG.values()}
-    )
+    named = words({category.name for category in CATALOG.values()} | {category.plural for category in CATALOG.values()})
     test = words(whole('test')) | words({verb for use in USES for verb in use.test})
     assert test - train - named == set()
 

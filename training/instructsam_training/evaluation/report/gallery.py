@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsam_model.draw import DARK_RGB, Rgb
-from instructsam_model.image_io import read_picture
+from instructsam_model.image_io import read_image
 from instructsam_model.masks import Mask, Rle, decode_rle
 from instructsam_training.datasets.io.segmentation import is_empty
 from instructsam_training.evaluation.prediction import Answer
@@ -75,7 +75,7 @@ def picture_of(case: Case, longest_side: int = LONGEST_SIDE) -> Picture:
     Raises:
         FrameError: the picture cannot be read.
     """
-    picture = read_picture(case.question.image)
+    picture = read_image(case.question.image)
     scale = min(1.0, longest_side / max(picture.shape[:2]))
     size_wh = max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0]))
     picture = np.ascontiguousarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import Sam3Model
 
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.sam3.detector import GroundingModel
+from instructsam_model.sam3.detector import Sam3Detector
 
 OUTSIDE = 6.0
 """How steeply the attention of slots falls, at first, outside of their boxes."""
@@ -48,7 +48,7 @@ def let_places_be_seen(network: InstructSAM) -> None:
 
 
 @torch.no_grad()
-def let_features_be_alike(grounding: GroundingModel) -> None:
+def let_features_be_alike(grounding: Sam3Detector) -> None:
     """Start all levels of SAM3's features with a variance of 1, seen on noise (LSUV, Mishkin and Matas, 2016).
 
     Where the coarsest is larger, attention to it drowns what tells the slots apart; where it is smaller, masks are.
