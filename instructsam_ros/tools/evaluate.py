@@ -18,7 +18,7 @@ from typing import Any
 
 from instructsam_model import Segmenter
 from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.node_process import NodeProcess, ChildError
+from instructsam_ros.tools.node_process import ChildError, NodeProcess
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from instructsam_ros.tools.session import add_timeouts, run_session
 from instructsam_training.evaluation.arguments import build_parser
