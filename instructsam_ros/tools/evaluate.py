@@ -22,7 +22,7 @@ from instructsam_ros.tools.node_process import ChildError, NodeProcess
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from instructsam_ros.tools.session import add_timeouts, run_session
 from instructsam_training.evaluation.arguments import build_parser
-from instructsam_training.evaluation.evaluate import IMPOSSIBLE, folder_of, run_command
+from instructsam_training.evaluation.command import IMPOSSIBLE, folder_of, run_command
 from instructsam_training.evaluation.report import compare_predictions as agreement
 
 COMMAND = 'python -m instructsam_ros.tools.evaluate'

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS, LISA, MASK_ONLY, RELEASED
+from instructsam_training.evaluation.benchmark import BENCHMARKS, LISA, MASK_ONLY, RELEASED
 from instructsam_training.evaluation.metrics import METRICS
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.query import Question

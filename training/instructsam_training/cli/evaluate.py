@@ -15,7 +15,7 @@ from typing import Any
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_training.evaluation.arguments import build_parser
-from instructsam_training.evaluation.evaluate import run_command
+from instructsam_training.evaluation.command import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from instructsam_model.instructsam.load_options import add_load_arguments
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 
 
 def build_parser(command: str, description: str) -> argparse.ArgumentParser:

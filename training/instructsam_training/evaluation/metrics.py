@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS
 from instructsam_training.evaluation.scoring import Judged, Numbers
 
 Metric = Callable[[Judged, Numbers], float]

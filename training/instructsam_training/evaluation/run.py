@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import ConfigError
-from instructsam_training.evaluation.benchmarks.benchmark import Benchmark
+from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.inference import ask
 from instructsam_training.evaluation.prediction import FILES, Answer, AnswerLog, log_of, read_answers
 from instructsam_training.evaluation.query import Question, by_picture

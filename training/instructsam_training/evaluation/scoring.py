@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 
 from instructsam_model.masks import Rle
 from instructsam_training.datasets.io.segmentation import is_empty
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS, Measured, Record, measure
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS, Measured, Record, measure
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.query import Question
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS, Metrics, Record, evaluate
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS, Metrics, Record, evaluate
 from instructsam_training.parity.report import Difference
 
 FILE = 'metrics.json'

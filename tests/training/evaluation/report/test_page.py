@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.query import Question
 from instructsam_training.evaluation.report.page import write_page

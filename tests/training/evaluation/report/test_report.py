@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.query import Question
 from instructsam_training.evaluation.report.report import Setting, make_report, speed_of

@@ -12,7 +12,7 @@ from PIL import Image
 
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.report.report import Setting, make_report, speed_of, write_json
 from instructsam_training.tabletop.report.__main__ import main

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.files import load_json
-from instructsam_training.evaluation.benchmarks.paper import SECONDS
+from instructsam_training.evaluation.published import SECONDS
 from instructsam_training.evaluation.report.grid import Grid, as_markdown, as_rich, percent
 
 SHOWN_METRICS = 3

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS
 from instructsam_training.evaluation.metrics import giou
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS
 from instructsam_training.evaluation.scoring import Judged, Numbers
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from instructsam_training.datasets.io.segmentation import is_empty
-from instructsam_training.evaluation.benchmarks.benchmark import Benchmark
-from instructsam_training.evaluation.benchmarks.paper import PAPER
+from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.bootstrap import intervals
 from instructsam_training.evaluation.coco_ap import coco_average_precision
 from instructsam_training.evaluation.metrics import METRICS
 from instructsam_training.evaluation.prediction import Answer
+from instructsam_training.evaluation.published import PAPER
 from instructsam_training.evaluation.query import Question
 from instructsam_training.evaluation.scoring import Judged, judge
 

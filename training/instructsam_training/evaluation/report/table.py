@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from instructsam_training.evaluation.benchmarks.paper import ALL
+from instructsam_training.evaluation.published import ALL
 from instructsam_training.evaluation.report.grid import Grid, as_rich, interval, percent
 
 SHOWN_OF_PARTS = 4

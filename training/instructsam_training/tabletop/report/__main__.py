@@ -15,7 +15,7 @@ import numpy as np
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.metrics import giou
 from instructsam_training.evaluation.prediction import read_answers
 from instructsam_training.evaluation.query import Question

@@ -13,7 +13,7 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import BENCHMARKS
 from instructsam_training.evaluation.query import Question, phrased, with_others_texts
 
 Save = Callable[[str, Any], Path]

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks import prompts, sources
+from instructsam_training.evaluation import prompts
+from instructsam_training.evaluation.benchmarks import sources
 from instructsam_training.evaluation.query import Prompt, Question
 from instructsam_training.evaluation.scoring import IouRule
 

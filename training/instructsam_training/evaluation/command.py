@@ -15,10 +15,10 @@ from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.instructsam.load_options import load_options
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS, Benchmark
-from instructsam_training.evaluation.benchmarks.prompts import plain
+from instructsam_training.evaluation.benchmark import BENCHMARKS, Benchmark
 from instructsam_training.evaluation.external_predictions import read_predictions, write_questions
 from instructsam_training.evaluation.prediction import Answer, read_answers
+from instructsam_training.evaluation.prompts import plain
 from instructsam_training.evaluation.query import Question, phrased, with_others_texts
 from instructsam_training.evaluation.report.page import write_page
 from instructsam_training.evaluation.report.report import Setting, make_report, speed_of, write_json

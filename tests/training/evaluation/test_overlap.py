@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS, Evaluation, Metrics, Record, evaluate
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS, Evaluation, Metrics, Record, evaluate
 from tests.support import GOLDEN
 
 GOLDEN = GOLDEN / 'metrics.json'
