@@ -53,7 +53,7 @@ def test_golden_data_is_reproduced(capsys: pytest.CaptureFixture[str]) -> None:
         ('generate3_scores', 2e-4, 'generate scores'),
     ],
 )
-def test_a_difference_is_seen_and_named(
+def test_difference_is_detected_and_named(
     folder: Path, key: str, change: float, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with np.load(folder / 'golden.npz') as arrays:
@@ -66,7 +66,7 @@ def test_a_difference_is_seen_and_named(
     assert [each for each, same in passed.items() if not same] == [name]
 
 
-def test_another_text_is_seen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_text_is_detected(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     golden = json.loads((folder / 'golden.json').read_text())
     golden['generate'][0]['text'] = 'something else'
     (folder / 'golden.json').write_text(json.dumps(golden))

@@ -1,7 +1,7 @@
-"""The words in which names and instructions are put to the model.
+"""Prompts that several benchmarks share.
 
-Those of the public evaluation are quoted to the letter: the published checkpoint knows them. It has none for RefCOCO
-and GSEval, which are asked as gRefCOCO is.
+Those of the public evaluation are quoted to the letter, because the published checkpoint was trained on them. It has
+none for RefCOCO and GSEval, which get the prompt of gRefCOCO.
 """
 
 from __future__ import annotations
@@ -9,26 +9,19 @@ from __future__ import annotations
 from instructsam_training.data.sample import Kind
 from instructsam_training.data.templates import PHRASE_QUESTIONS
 
-REQUEST = 'Please output the segmentation mask.'
+MASK_REQUEST = 'Please output the segmentation mask.'
 
 
-def plain(kind: Kind, text: str) -> str:
-    """As in training: instructions as they are, names in the first of the training's questions."""
+def as_in_training(kind: Kind, text: str) -> str:
+    """Return instructions unchanged, and names in the first template of the training."""
     return text if kind == 'sentence' else PHRASE_QUESTIONS[0].format(text)
 
 
-def with_request(kind: Kind, text: str) -> str:
-    """The public evaluation of Inst2Seg and RoboRefIt, and of ReasonSeg's long questions."""
-    return text if REQUEST in text else f'{text} {REQUEST}'
+def with_mask_request(kind: Kind, text: str) -> str:
+    """Return the prompt of Inst2Seg, RoboRefIt and ReasonSeg's long queries."""
+    return text if MASK_REQUEST in text else f'{text} {MASK_REQUEST}'
 
 
 def can_you_segment(kind: Kind, text: str) -> str:
-    """The public evaluation of gRefCOCO."""
+    """Return the prompt of gRefCOCO."""
     return f"Can you segment '{text}' in the image?"
-
-
-def reasonseg(kind: Kind, text: str) -> str:
-    """The public evaluation of ReasonSeg: short questions are names."""
-    if kind == 'sentence':
-        return with_request(kind, text)
-    return f"Please segment the '{text[:1].lower()}{text[1:]}' in the image."

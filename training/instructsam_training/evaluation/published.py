@@ -1,42 +1,45 @@
-"""What the paper (arXiv 2605.26102) reports for InstructSAM-2B, shares in percent: Tables 2 to 4, 6 and 10.
+"""Types of published numbers, and the published latencies.
 
-RoboRefIt's number has no name there; the public evaluation computes the mean IoU of masks.
+The numbers of a benchmark are in its file in `benchmarks/`. All are percent, and each names the table it is from. The
+paper is arXiv 2605.26102.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 ALL = 'all'
+"""Stratum of all queries."""
 
-PAPER: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] = {
-    ('inst2seg', 'test'): {
-        ALL: {'mAP': 31.5, 'gIoU': 60.4},
-        '0': {'gIoU': 74.3},
-        '1': {'mAP': 52.6, 'gIoU': 66.8},
-        '>=2': {'mAP': 22.2, 'gIoU': 44.0},
-    },
-    ('reasonseg', 'val'): {ALL: {'gIoU': 62.5, 'cIoU': 65.0}},
-    ('reasonseg', 'test'): {ALL: {'gIoU': 61.1, 'cIoU': 61.0}},
-    ('grefcoco', 'val'): {ALL: {'mAP': 57.3, 'cIoU': 68.3}},
-    ('grefcoco', 'testA'): {ALL: {'mAP': 51.9, 'cIoU': 72.3}},
-    ('grefcoco', 'testB'): {ALL: {'mAP': 43.5, 'cIoU': 65.2}},
-    ('gseval', 'test'): {
-        ALL: {'gIoU': 64.1},
-        'stuff': {'gIoU': 89.4},
-        'part': {'gIoU': 22.4},
-        'multi': {'gIoU': 73.6},
-        'single': {'gIoU': 54.8},
-    },
-    ('roborefit', 'testA'): {ALL: {'mIoU': 82.5}},
-    ('roborefit', 'testB'): {ALL: {'mIoU': 74.4}},
-}
-"""By benchmark and split, by stratum, by metric."""
 
-SECONDS: Mapping[str, float] = {
-    'InstructSAM-2B': 1.1,
-    'with 50 queries': 1.4,
-    'with 200 queries': 2.1,
-    'SAM3-Agent with Qwen3-VL-2B': 29.6,
-}
-"""An instruction, of Tables 6 and 10. InstructSAM-2B has 10 queries."""
+@dataclass(frozen=True)
+class PublishedResult:
+    """Numbers of one method on one split of a benchmark.
+
+    Attributes:
+        method: name of the method.
+        source: table of the paper, or another paper.
+        numbers: percent, by stratum (`ALL`, a number of targets or a group) and metric.
+    """
+
+    method: str
+    source: str
+    numbers: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class PublishedLatency:
+    """Seconds that one method takes for one instruction."""
+
+    method: str
+    source: str
+    seconds: float
+
+
+PUBLISHED_LATENCIES = (
+    PublishedLatency('InstructSAM-2B (10 queries)', 'Table 10', 1.1),
+    PublishedLatency('InstructSAM-2B (50 queries)', 'Table 6', 1.4),
+    PublishedLatency('InstructSAM-2B (200 queries)', 'Table 6', 2.1),
+    PublishedLatency('SAM3-Agent (Qwen3-VL-2B)', 'Table 10', 29.6),
+)

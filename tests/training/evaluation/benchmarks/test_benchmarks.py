@@ -1,4 +1,4 @@
-"""The benchmarks: which questions their files hold, in which words they are asked, how they are judged."""
+"""Covers every module of evaluation.benchmarks, evaluation.benchmark, evaluation.prompts and evaluation.published."""
 
 from __future__ import annotations
 
@@ -13,94 +13,94 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmark import BENCHMARKS
-from instructsam_training.evaluation.query import Question, phrased, with_others_texts
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
+from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
 
 Save = Callable[[str, Any], Path]
 Paint = Callable[..., Path]
-Run = Callable[[int, int], Rle]
+MakeMask = Callable[[int, int], Rle]
 REQUEST = 'Please output the segmentation mask.'
 
 
-def read(name: str, root: Path, split: str, report: SkipReport | None = None) -> list[Question]:
-    return BENCHMARKS[name].questions(root, split, SkipReport() if report is None else report)
+def read(name: str, root: Path, split: str, report: SkipReport | None = None) -> list[Query]:
+    return BENCHMARKS[name].load_queries(root, split, SkipReport() if report is None else report)
 
 
-def asked(name: str, questions: list[Question]) -> list[str]:
-    return [question.text for question in phrased(questions, BENCHMARKS[name].prompt)]
+def prompts(name: str, queries: list[Query]) -> list[str]:
+    return [query.text for query in with_prompt(queries, BENCHMARKS[name].prompt)]
 
 
-def test_tabletop(save: Save, tmp_path: Path, run: Run) -> None:
+def test_tabletop(save: Save, tmp_path: Path, pixels: MakeMask) -> None:
     entries = [
-        {'text': 'the red mug', 'kind': 'attribute', 'mask': [run(0, 5)]},
+        {'text': 'the red mug', 'kind': 'attribute', 'mask': [pixels(0, 5)]},
         {'text': 'a cat', 'kind': 'no-target'},
     ]
     entries.insert(0, {'text': 'damaged', 'kind': 'damaged', 'mask': [{}]})
     save('inst2seg.json', [{'image': 'a.png', 'height': 1, 'width': 100, 'scene': 's', 'annotation': entries}])
     report = SkipReport()
-    questions = read('tabletop', tmp_path, 'test', report)
-    assert [(question.group, len(question.targets)) for question in questions] == [('attribute', 1), ('no-target', 0)]
-    assert asked('tabletop', questions) == ['the red mug', 'a cat']
+    queries = read('tabletop', tmp_path, 'test', report)
+    assert [(query.group, len(query.targets)) for query in queries] == [('attribute', 1), ('no-target', 0)]
+    assert prompts('tabletop', queries) == ['the red mug', 'a cat']
     assert len(report) == 1
-    assert read('tabletop', tmp_path / 'inst2seg.json', 'test') == questions
+    assert read('tabletop', tmp_path / 'inst2seg.json', 'test') == queries
 
 
-def test_inst2seg(save: Save, tmp_path: Path, run: Run) -> None:
-    entries = [{'text': 'Which?', 'mask': [run(0, 5), run(9, 2)]}, {'text': f'None? {REQUEST}'}]
+def test_inst2seg(save: Save, tmp_path: Path, pixels: MakeMask) -> None:
+    entries = [{'text': 'Which?', 'mask': [pixels(0, 5), pixels(9, 2)]}, {'text': f'None? {REQUEST}'}]
     save('inst2seg.json', [{'image': 'a.png', 'height': 1, 'width': 100, 'annotation': entries}])
-    questions = read('inst2seg', tmp_path, 'test')
-    assert [question.id for question in questions] == ['0.0', '0.1']
-    assert asked('inst2seg', questions) == [f'Which? {REQUEST}', f'None? {REQUEST}']
+    queries = read('inst2seg', tmp_path, 'test')
+    assert [query.id for query in queries] == ['0.0', '0.1']
+    assert prompts('inst2seg', queries) == [f'Which? {REQUEST}', f'None? {REQUEST}']
 
 
-def test_reasonseg_published(save: Save, tmp_path: Path, run: Run) -> None:
-    record = {'image': 'a.jpg', 'mask': run(0, 5), 'ignore_mask': run(9, 2)}
+def test_reasonseg_published(save: Save, tmp_path: Path, pixels: MakeMask) -> None:
+    record = {'image': 'a.jpg', 'mask': pixels(0, 5), 'ignore_mask': pixels(9, 2)}
     save('reason_seg_val.json', [
         {**record, 'question': 'What keeps rain off?', 'is_sentence': True},
         {**record, 'question': 'Umbrella', 'is_sentence': False},
     ])  # fmt: skip
-    questions = read('reasonseg', tmp_path, 'val')
-    assert [question.group for question in questions] == ['long', 'short']
-    assert questions[0].ignore == run(9, 2)
+    queries = read('reasonseg', tmp_path, 'val')
+    assert [query.group for query in queries] == ['long', 'short']
+    assert queries[0].ignore == pixels(9, 2)
     expected = [f'What keeps rain off? {REQUEST}', "Please segment the 'umbrella' in the image."]
-    assert asked('reasonseg', questions) == expected
+    assert prompts('reasonseg', queries) == expected
 
 
 def test_reasonseg_release(save: Save, paint: Paint, tmp_path: Path) -> None:
     paint('val/1.jpg', (20, 20))
     shape = {'label': 'target', 'points': [[2, 2], [9, 2], [9, 9]]}
     save('val/1.json', {'text': ['Umbrella', 'not asked'], 'is_sentence': False, 'shapes': [shape]})
-    [question] = read('reasonseg', tmp_path, 'val')
-    assert (question.id, question.group, len(question.targets)) == ('1.0', 'short', 1)
+    [query] = read('reasonseg', tmp_path, 'val')
+    assert (query.id, query.group, len(query.targets)) == ('1.0', 'short', 1)
 
 
-def test_grefcoco(save: Save, paint: Paint, tmp_path: Path, run: Run) -> None:
+def test_grefcoco(save: Save, paint: Paint, tmp_path: Path, pixels: MakeMask) -> None:
     paint('train2017/000000000001.jpg')
     record = {'image': 'COCO_train2014_000000000001.jpg', 'height': 1, 'width': 100}
-    save('grefcoco_val.json', [{**record, 'cat': ['two men', 'nobody'], 'masks': [[run(0, 2), run(5, 2)], []]}])
-    questions = read('grefcoco', tmp_path, 'val')
-    assert [len(question.targets) for question in questions] == [2, 0]
-    assert asked('grefcoco', questions)[0] == "Can you segment 'two men' in the image?"
+    save('grefcoco_val.json', [{**record, 'cat': ['two men', 'nobody'], 'masks': [[pixels(0, 2), pixels(5, 2)], []]}])
+    queries = read('grefcoco', tmp_path, 'val')
+    assert [len(query.targets) for query in queries] == [2, 0]
+    assert prompts('grefcoco', queries)[0] == "Can you segment 'two men' in the image?"
 
 
-def test_roborefit_release_and_published(save: Save, tmp_path: Path, paint: Paint, run: Run) -> None:
+def test_roborefit_release_and_published(save: Save, tmp_path: Path, paint: Paint, pixels: MakeMask) -> None:
     folder = tmp_path / 'final_dataset' / 'testA'
     paint('final_dataset/testA/image/0000003.png', (4, 6))
-    pixels = np.zeros((4, 6, 3), np.uint8)
-    pixels[1, 1:3] = 0, 0, 9
+    mask_rgb = np.zeros((4, 6, 3), np.uint8)
+    mask_rgb[1, 1:3] = 0, 0, 9
     (folder / 'mask' / '0000003').mkdir(parents=True)
-    Image.fromarray(pixels).save(folder / 'mask' / '0000003' / '1.png')
+    Image.fromarray(mask_rgb).save(folder / 'mask' / '0000003' / '1.png')
     save('final_dataset/testA/roborefit_testA.json', [{
         'num': 0, 'text': 'could you pass the can', 'bbox': [1, 1, 99, 2], 'scene': 'shelf', 'class': 'can',
         'rgb_path': 'final_dataset\\testA\\image\\0000003.png',
         'mask_path': 'final_dataset\\testA\\mask\\0000003\\1.png',
     }])  # fmt: skip
-    [question] = read('roborefit', tmp_path, 'testA')
-    assert (question.id, question.group, question.box_xyxy) == ('0000003.0', 'shelf', (1, 1, 6, 2))
-    assert asked('roborefit', [question]) == [f'Could you pass the can? {REQUEST}']
-    save('roborefit_testA_qa.json', [{'image': 'x.png', 'expression': 'Pass it.', 'masks': run(0, 3)}])
+    [query] = read('roborefit', tmp_path, 'testA')
+    assert (query.id, query.group, query.box_xyxy) == ('0000003.0', 'shelf', (1, 1, 6, 2))
+    assert prompts('roborefit', [query]) == [f'Could you pass the can? {REQUEST}']
+    save('roborefit_testA_qa.json', [{'image': 'x.png', 'expression': 'Pass it.', 'masks': pixels(0, 3)}])
     [published] = read('roborefit', tmp_path, 'testA')
-    assert asked('roborefit', [published]) == [f'Pass it. {REQUEST}']
+    assert prompts('roborefit', [published]) == [f'Pass it. {REQUEST}']
     assert BENCHMARKS['roborefit'].min_score == 0.5
 
 
@@ -114,38 +114,38 @@ def test_refcoco(save: Save, tmp_path: Path) -> None:
         'images': [{'id': 9, 'height': 20, 'width': 30, 'file_name': '9.jpg'}],
         'annotations': [{'id': 5, 'image_id': 9, 'segmentation': [[2, 2, 9, 2, 9, 9]], 'iscrowd': 0}],
     })  # fmt: skip
-    assert [question.id for question in read('refcoco', tmp_path, 'testA')] == ['9.0', '9.1']
+    assert [query.id for query in read('refcoco', tmp_path, 'testA')] == ['9.0', '9.1']
 
 
-def test_gseval(save: Save, tmp_path: Path, run: Run) -> None:
-    line = {'image_path': 'unlabeled2017/1.jpg', 'label': 'sky', 'caption': 'the sky', 'segmentation': run(0, 9)}
+def test_gseval(save: Save, tmp_path: Path, pixels: MakeMask) -> None:
+    line = {'image_path': 'unlabeled2017/1.jpg', 'label': 'sky', 'caption': 'the sky', 'segmentation': pixels(0, 9)}
     lines = [
         {**line, 'idx': 7, 'class_id': 1, 'box': [0, 0, 9, 1]}, {**line, 'idx': 8, 'class_id': 4},
         {**line, 'idx': 9, 'class_id': 5}, {**line, 'idx': 8, 'class_id': 4, 'caption': 'again'},
     ]  # fmt: skip
     save('GroundingSuite-Eval.jsonl', lines)
     report = SkipReport()
-    questions = read('gseval', tmp_path, 'test', report)
-    assert [(question.id, question.group, question.text) for question in questions] == [
+    queries = read('gseval', tmp_path, 'test', report)
+    assert [(query.id, query.group, query.text) for query in queries] == [
         ('7', 'stuff', 'the sky'), ('8', 'single', 'the sky')
     ]  # fmt: skip
-    assert questions[0].image == tmp_path / 'unlabeled2017' / '1.jpg'
+    assert queries[0].image == tmp_path / 'unlabeled2017' / '1.jpg'
     assert [error.reason for error in report.errors] == ['expected idx, and class_id 1 to 4, got 9 and 5']
 
 
-def test_what_there_is_not(save: Save, tmp_path: Path) -> None:
+def test_unknown_split_and_empty_data_set_are_errors(save: Save, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="split: expected one of testA, testB of roborefit, got 'val'"):
         read('roborefit', tmp_path, 'val')
     save('inst2seg.json', [{'image': 'a.png', 'height': 1, 'width': 100, 'annotation': [{'text': 'x', 'mask': [{}]}]}])
-    with pytest.raises(ConfigError, match=r'expected questions of inst2seg test, found none; the first .*RLE'):
+    with pytest.raises(ConfigError, match=r'expected queries of inst2seg test, found none; the first .*RLE'):
         read('inst2seg', tmp_path, 'test')
 
 
-def test_shuffled_instructions_are_others(question: Callable[..., Question], run: Run) -> None:
-    questions = [question(number, run(number, 1)) for number in range(20)]
-    shuffled = with_others_texts(questions, seed=3)
-    assert all(new.text != old.text for new, old in zip(shuffled, questions, strict=True))
-    assert sorted(each.text for each in shuffled) == sorted(each.text for each in questions)
-    assert [(each.id, each.targets) for each in shuffled] == [(each.id, each.targets) for each in questions]
-    assert with_others_texts(questions, seed=3) == shuffled
-    assert with_others_texts(questions, seed=4) != shuffled
+def test_shuffled_instructions_are_of_other_queries(query: Callable[..., Query], pixels: MakeMask) -> None:
+    queries = [query(number, pixels(number, 1)) for number in range(20)]
+    shuffled = with_shuffled_texts(queries, seed=3)
+    assert all(new.text != old.text for new, old in zip(shuffled, queries, strict=True))
+    assert sorted(each.text for each in shuffled) == sorted(each.text for each in queries)
+    assert [(each.id, each.targets) for each in shuffled] == [(each.id, each.targets) for each in queries]
+    assert with_shuffled_texts(queries, seed=3) == shuffled
+    assert with_shuffled_texts(queries, seed=4) != shuffled
