@@ -35,7 +35,7 @@ def report_of(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The golden queries, with kinds."""
+    """The golden queries, each with a kind."""
     records = json.loads((GOLDEN / 'eval_inst2seg.json').read_text())
     for record in records:
         for entry in record['annotation']:
@@ -47,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an evaluation that nothing has disturbed."""
+    """The folder of an evaluation that was not interrupted."""
     out = tmp_path_factory.mktemp('whole')
     assert main(command(data, out)) == 0
     return out

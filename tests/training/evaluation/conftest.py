@@ -1,4 +1,4 @@
-"""Questions about images of one row of pixels, so that overlaps can be counted on the fingers."""
+"""Queries on images of one row of 100 pixels, so that overlaps can be computed by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE_HW = (1, 100)
 
 @pytest.fixture
 def pixels() -> Callable[[int, int], Rle]:
-    """A mask of so many pixels from a column on."""
+    """Make a mask of `count` pixels, starting at column `first`."""
 
     def make(first: int, count: int) -> Rle:
         mask = np.zeros(SIZE_HW, dtype=np.bool_)
@@ -49,7 +49,7 @@ def prediction() -> Callable[..., PredictedMasks]:
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[[str, Any], Path]:
-    """Write a file below the temporary folder: lists of lines for JSON lines, anything else as JSON."""
+    """Write a file to the temporary folder: JSON lines if its name ends with .jsonl, JSON otherwise."""
 
     def write(name: str, content: Any) -> Path:
         file = tmp_path / name
@@ -65,7 +65,7 @@ def save(tmp_path: Path) -> Callable[[str, Any], Path]:
 
 @pytest.fixture
 def paint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a black image below the temporary folder."""
+    """Write a black image to the temporary folder."""
 
     def write(name: str, size_hw: tuple[int, int] = SIZE_HW) -> Path:
         file = tmp_path / name

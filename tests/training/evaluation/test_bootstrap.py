@@ -1,4 +1,4 @@
-"""Bootstrap intervals: repeatable, and as wide as images, not queries, allow."""
+"""Bootstrap confidence intervals: repeatable, and computed over images, not queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {name: METRICS[name] for name in ('gIoU', 'mAP', 'N-acc')}
 def half_right(
     query: Callable[..., Query], prediction: Callable[..., PredictedMasks], pixels: Callable[[int, int], Rle]
 ) -> MakeScored:
-    """64 queries, half of them answered; so many about each image, all of them right or all wrong."""
+    """Make 64 queries, `about_each` per image; the predictions of every other image are right, the others empty."""
 
     def make(about_each: int) -> ScoredPredictions:
         pairs = []

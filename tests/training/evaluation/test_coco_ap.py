@@ -1,4 +1,4 @@
-"""COCO's average precision: as pycocotools has it from files, and no prediction scores too low for it."""
+"""COCO's average precision: equal to that of pycocotools from files, without a score threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions from elsewhere: every form that is read, and what is wrong with one is listed, not fatal."""
+"""Predictions from files: all formats, and errors that are reported without stopping."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MakeMask = Callable[[int, int], Rle]
 
 @pytest.fixture
 def queries(query: Callable[..., Query]) -> list[Query]:
-    """Three, whose ids are not their numbers."""
+    """Three queries, whose ids are not their numbers."""
     return [query(name) for name in ('4.0', '4.1', '5.0')]
 
 
 @pytest.fixture
 def read(save: Callable[[str, Any], Path], queries: list[Query]) -> Callable[..., dict[str, PredictedMasks]]:
-    """Read a file of these records; reasons for what is skipped in `read.reasons`."""
+    """Write records to a file and read it; `read.reasons` are the index and reason of each skipped record."""
 
     def read_records(records: list[Any], name: str = 'predictions.json') -> dict[str, PredictedMasks]:
         report = SkipReport()

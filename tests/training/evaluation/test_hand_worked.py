@@ -1,4 +1,4 @@
-"""From the files of a release and of predictions to the report, on cases that are worked out by hand."""
+"""From the files of a data set and of predictions to the report, in cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SIZE_HW = (10, 20)
 
 
 def block(rows: slice, columns: slice) -> Rle:
-    """A mask of a rectangle; the rows and columns of a slice as Python has them."""
+    """Make the mask of a rectangle."""
     mask = np.zeros(SIZE_HW, dtype=np.bool_)
     mask[rows, columns] = True
     return encode_rle(mask)
 
 
 def columns(first: int, count: int) -> Rle:
-    """Whole columns: ten pixels each."""
+    """Make a mask of whole columns of ten pixels each."""
     return block(slice(None), slice(first, first + count))
 
 
 @pytest.fixture
 def score(tmp_path: Path, save: Save) -> Callable[..., tuple[dict[str, Any], int]]:
-    """The report of predictions for a release in the temporary folder, and the exit status."""
+    """Evaluate predictions for the data set in the temporary folder; returns the report and the exit status."""
 
     def run(benchmark: str, split: str, predictions: Sequence[Any], *more: str) -> tuple[dict[str, Any], int]:
         file, out = save('predictions.json', list(predictions)), tmp_path / 'out'
@@ -45,7 +45,7 @@ def score(tmp_path: Path, save: Save) -> Callable[..., tuple[dict[str, Any], int
 
 
 def predicted(idx: int, *found: tuple[Rle, float]) -> dict[str, Any]:
-    """A record as the public scripts write them."""
+    """Return a record in the format of the public scripts."""
     return {'idx': idx, 'pred_rles': [mask for mask, _ in found], 'pred_scores': [score for _, score in found]}
 
 

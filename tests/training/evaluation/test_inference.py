@@ -1,4 +1,4 @@
-"""The loop: one encoding a image, one line an prediction, and failures that stay where they are."""
+"""Inference: one frame for all queries of an image, one line for each prediction, errors of single queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from instructsam_training.evaluation.query import Query, group_by_image
 
 
 class OnePixel:
-    """Finds the first pixel, with a score of 0.1, and remembers what it was asked."""
+    """A segmenter that finds the first pixel with a score of 0.1 and records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Frame, str]] = []

@@ -1,4 +1,4 @@
-"""The file of predictions: what a killed process leaves behind can be gone on with."""
+"""Files of predictions, also those of a killed process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The parity tool on the golden data: everything is the same, and a change of any part is seen."""
+"""Parity on the golden data: everything is equal, and a change of any part is detected.
+
+Covers parity.__main__, parity.forward, parity.generate and parity.training.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from tests.support import GOLDEN
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the golden data that a test may change."""
+    """Return a copy of the golden data that a test may change."""
     return Path(shutil.copytree(GOLDEN, tmp_path / 'golden'))
 
 
 def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, bool]]:
-    """Exit code, and whether each thing that was compared is the same."""
+    """Return the exit status, and by result whether it passed."""
     code = main([str(folder)])
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     return code, {row['name']: row['passed'] for row in report['differences']}

@@ -1,4 +1,4 @@
-"""The parity tool: what counts as a difference, what is printed, and how it ends."""
+"""Differences, their printed report, and the exit status; covers parity.report and parity.metrics."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def test_missing_parts_are_listed_as_absent(tmp_path: Path) -> None:
         ('{"records": [], "expected": {"overall": {"speed": 1.0}, "by_num_objects": {}}}', "got KeyError('speed')"),
     ],
 )
-def test_damaged_file_is_an_error_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+def test_damaged_file_is_an_error_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
     (tmp_path / 'metrics.json').write_text(text)
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err

@@ -13,8 +13,11 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
+from instructsam_training.evaluation.benchmark import Benchmark
+from instructsam_training.evaluation.benchmarks import BENCHMARKS, find_benchmarks
+from instructsam_training.evaluation.metrics import METRICS
+from instructsam_training.evaluation.published import ALL
+from instructsam_training.evaluation.query import Query, with_prompt
 
 Save = Callable[[str, Any], Path]
 Paint = Callable[..., Path]
@@ -27,7 +30,11 @@ def read(name: str, root: Path, split: str, report: SkipReport | None = None) ->
 
 
 def prompts(name: str, queries: list[Query]) -> list[str]:
-    return [query.text for query in with_prompt(queries, BENCHMARKS[name].prompt)]
+    return prompts_of(BENCHMARKS[name], queries)
+
+
+def prompts_of(benchmark: Benchmark, queries: list[Query]) -> list[str]:
+    return [query.text for query in with_prompt(queries, benchmark.prompt)]
 
 
 def test_tabletop(save: Save, tmp_path: Path, pixels: MakeMask) -> None:
@@ -141,11 +148,49 @@ def test_unknown_split_and_empty_data_set_are_errors(save: Save, tmp_path: Path)
         read('inst2seg', tmp_path, 'test')
 
 
-def test_shuffled_instructions_are_of_other_queries(query: Callable[..., Query], pixels: MakeMask) -> None:
-    queries = [query(number, pixels(number, 1)) for number in range(20)]
-    shuffled = with_shuffled_texts(queries, seed=3)
-    assert all(new.text != old.text for new, old in zip(shuffled, queries, strict=True))
-    assert sorted(each.text for each in shuffled) == sorted(each.text for each in queries)
-    assert [(each.id, each.targets) for each in shuffled] == [(each.id, each.targets) for each in queries]
-    assert with_shuffled_texts(queries, seed=3) == shuffled
-    assert with_shuffled_texts(queries, seed=4) != shuffled
+def test_published_numbers_are_of_reported_metrics_and_strata() -> None:
+    strata = {
+        'inst2seg': {'0', '1', '>=2'},
+        'reasonseg': {'long', 'short'},
+        'gseval': {'stuff', 'part', 'multi', 'single'},
+    }
+    for benchmark in BENCHMARKS.values():
+        assert {*benchmark.published} <= {*benchmark.splits}
+        for result in (result for results in benchmark.published.values() for result in results):
+            assert {*result.numbers} <= {ALL} | strata.get(benchmark.name, set())
+            metrics = {metric for numbers in result.numbers.values() for metric in numbers}
+            assert metrics <= {*benchmark.metrics}
+
+
+def test_every_metric_exists() -> None:
+    assert {metric for benchmark in BENCHMARKS.values() for metric in benchmark.metrics} <= METRICS.keys()
+
+
+DUMMY = """
+from pathlib import Path
+from instructsam_training.evaluation.benchmark import Benchmark
+from instructsam_training.evaluation.prompts import can_you_segment
+from instructsam_training.evaluation.published import ALL, PublishedResult
+from instructsam_training.evaluation.query import Query
+
+def read_queries(root, split, report, images):
+    yield Query('1', Path('a.png'), (1, 100), 'phrase', 'cup', ())
+
+PUBLISHED = {'test': (PublishedResult('Method', 'Table 1', {ALL: {'gIoU': 50.0}}),)}
+BENCHMARKS = (Benchmark('dummy', read_queries, ('test',), can_you_segment, ('gIoU',), published=PUBLISHED),)
+"""
+
+
+def test_one_new_file_is_a_new_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / 'more_benchmarks'
+    package.mkdir()
+    (package / 'dummy.py').write_text(DUMMY)
+    monkeypatch.syspath_prepend(tmp_path)
+    [(name, benchmark)] = find_benchmarks([str(package)], 'more_benchmarks').items()
+    assert (name, benchmark.published['test'][0].method) == ('dummy', 'Method')
+    assert prompts_of(benchmark, benchmark.load_queries(tmp_path, 'test', SkipReport())) == [
+        "Can you segment 'cup' in the image?"
+    ]
+    (package / 'again.py').write_text(DUMMY)
+    with pytest.raises(ValueError, match="'dummy' is already a benchmark"):
+        find_benchmarks([str(package)], 'more_benchmarks')

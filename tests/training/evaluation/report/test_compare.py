@@ -1,4 +1,4 @@
-"""Evaluations side by side, in the terminal and in a document."""
+"""Comparison of evaluations in one table, for the terminal and as Markdown; covers report.grid and report.speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPEED = {'predictions': 2, 'seconds': {'p50': 0.0371, 'p95': 0.2}, 'stages': {},
 
 @pytest.fixture
 def result(save: Callable[..., Path]) -> Callable[..., str]:
-    """Write a report, and its speed if it has one."""
+    """Write report.json, and speed.json unless `speed` is None; returns NAME=FOLDER."""
 
     def write(name: str, giou: float | None, split: str = 'test', speed: object = SPEED) -> str:
         overall = {'queries': 2, 'mAP': 0.5, 'gIoU': giou}

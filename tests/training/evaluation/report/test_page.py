@@ -1,4 +1,4 @@
-"""The HTML page of a report: self-contained, with examples, and working in a browser."""
+"""The HTML page of a report; covers report.page, report.gallery, report.plots and report.files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CHECK = """<script>
 def page(
     query: MakeQuery, prediction: MakePrediction, pixels: MakeMask, paint: Callable[..., Path], tmp_path: Path
 ) -> str:
-    """The page of three queries: one half right, one right, one of which the image is gone."""
+    """The page of three queries: one with IoU 0.5, one with IoU 1, one whose image is missing."""
     image = paint('a.png')
     kinds = {'half': 'size', 'right': 'color', 'gone': 'size'}
     queries = [query(name, pixels(0, 10), image=image, group=kind) for name, kind in kinds.items()]

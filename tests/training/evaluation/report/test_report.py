@@ -1,4 +1,4 @@
-"""The report: what counts, what is left out and listed, and what stands beside it."""
+"""The numbers and tables of a report; covers report.report, report.table and report.speed."""
 
 from __future__ import annotations
 

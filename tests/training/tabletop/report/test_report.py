@@ -1,4 +1,7 @@
-"""docs/tabletop.md: the numbers of the evaluations, images of each kind, and what the ablations say."""
+"""docs/tabletop.md: numbers, images and ablations.
+
+Covers tabletop.report.__main__, tabletop.report.document, tabletop.report.ablations and tabletop.report.sheets.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def block(first: int, count: int) -> Rle:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three queries about each image: with one target, with two, with none."""
+    """A data set with three queries on each image: with one target, with two, with none."""
     folder = tmp_path_factory.mktemp('data')
     records = []
     for number in range(IMAGES):
@@ -49,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(folder: Path, data: Path, share: float) -> Path:
-    """An evaluation in which so large a part of the images is answered rightly."""
+    """Write an evaluation in which the predictions of this share of the images are right."""
     benchmark = BENCHMARKS['tabletop']
     queries = benchmark.load_queries(data, 'test', SkipReport())
     predictions = {}
