@@ -74,8 +74,8 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
         '--scoring',
         default=SCORINGS[0],
         choices=SCORINGS,
-        help="authors: metrics as defined by the benchmark's authors; released: as computed by the public evaluation "
-        'of InstructSAM (default: %(default)s)',
+        help="authors: metrics as defined by the benchmark's authors; released: as computed by the released evaluation "
+        'code (default: %(default)s)',
     )
     group.add_argument(
         '--min-score',

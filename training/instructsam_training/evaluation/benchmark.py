@@ -14,8 +14,8 @@ from instructsam_training.evaluation.query import Prompt, Query
 from instructsam_training.evaluation.scoring import IouRule
 
 Scoring = Literal['authors', 'released']
-"""`authors`: the metrics as the benchmark's authors define them; `released`: as the public evaluation of InstructSAM
-computes them."""
+"""`authors`: the metrics as the benchmark's authors define them; `released`: as the released evaluation code computes
+them, that of InstructSAM, or of GroundingSuite for GSEval."""
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 
 INSTANCE_METRICS = ('mAP', 'gIoU', 'cIoU', 'AP50', 'AP75')
@@ -55,11 +55,12 @@ class Benchmark:
         metrics: names of `metrics.METRICS`, the most important first.
         min_score: predictions with this score or a lower one are dropped.
         rule: how its authors compute the IoU of a query.
-        released_rule: how the public evaluation of InstructSAM computes it, if that differs.
+        released_rule: how the released evaluation code computes it, if that differs.
         group_by: what `Query.group` is; empty if there are no groups.
         by_target_count: also report by number of targets.
         has_instances: its targets are instances, so that COCO's average precision is meaningful.
-        released_drops_empty: the public evaluation drops queries with an empty prediction, which raises its numbers.
+        released_drops_empty: the released evaluation code skips queries with an empty prediction, which raises its
+            numbers.
         published: numbers of published methods, by split.
     """
 
@@ -78,7 +79,7 @@ class Benchmark:
     published: Mapping[str, tuple[PublishedResult, ...]] = field(default_factory=dict)
 
     def iou_rule(self, scoring: Scoring) -> IouRule:
-        """Return the rule of `authors` or `released`."""
+        """Return the IoU rule of a scoring."""
         return self.released_rule if scoring == 'released' and self.released_rule else self.rule
 
     def load_queries(self, root: Path, split: str, report: SkipReport, images: Path | None = None) -> list[Query]:

@@ -55,13 +55,16 @@ def difference_interval(
 def _resample(scored: ScoredPredictions, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield, for each resample of the images, how often each query is in it: float64 (Q,)."""
     images: dict[str, int] = {}
+    # Image of each query: (Q,).
     image_index = np.array([images.setdefault(str(query.image), len(images)) for query in scored.queries])
     generator = np.random.default_rng(seed)
+    # Draw as many images as there are, with replacement, and count how often each was drawn.
     for _ in range(resamples):
         counts = np.bincount(generator.integers(len(images), size=len(images)), minlength=len(images))
         yield counts[image_index].astype(np.float64)
 
 
 def _percentile_interval(values: Sequence[float]) -> tuple[float, float]:
+    # NaN: the metric is undefined for that resample.
     tail = (1 - CONFIDENCE_LEVEL) / 2
     return float(np.nanquantile(values, tail)), float(np.nanquantile(values, 1 - tail))

@@ -86,6 +86,7 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     if arguments.write_queries is not None:
         write_queries(queries, arguments.write_queries)
         return _exit_status([str(error) for error in skipped.errors], console)
+    # Predictions come from a file or from a checkpoint; everything after them is the same.
     predictions: Mapping[str, PredictedMasks] | None
     if arguments.predictions is not None:
         settings = _make_settings(arguments, benchmark, str(arguments.predictions))
@@ -94,7 +95,7 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
         run = _make_run(arguments, benchmark, queries)
         settings, queries = run.settings, list(run.queries)
         predictions = _predict(run, arguments, open_segmenter, console)
-    if predictions is None:
+    if predictions is None:  # not the main process
         return EXIT_SUCCESS
     report, scored = make_report(benchmark, settings, queries, predictions, [str(error) for error in skipped.errors])
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])

@@ -44,6 +44,7 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
     """
     by_id = {query.id: query for query in queries}
     found: dict[str, list[tuple[Rle, float]]] = {}
+    # Records of one query are collected first: COCO results have one record a mask.
     for index, record in _records(file, report):
         try:
             query = _find_query(record, queries, by_id)
@@ -90,6 +91,7 @@ def _records(file: Path, report: SkipReport) -> Iterator[tuple[int, Mapping[str,
 
 def _find_query(record: Mapping[str, Any], queries: Sequence[Query], by_id: Mapping[str, Query]) -> Query:
     """Return the query of a record."""
+    # COCO results call it image_id, the public scripts and GSEval idx, our own files id.
     name = next((record[key] for key in ('image_id', 'idx', 'id') if record.get(key) is not None), None)
     if str(name) in by_id:
         query = by_id[str(name)]
@@ -97,6 +99,7 @@ def _find_query(record: Mapping[str, Any], queries: Sequence[Query], by_id: Mapp
         query = queries[name]
     else:
         raise ValueError(f'expected the id of a query, or its number below {len(queries)}, got {name!r}')
+    # The public scripts write the instruction too; another one means another order or version of the data set.
     instruction = record.get('instruction')
     if isinstance(instruction, str) and query.text.lower() not in instruction.lower():
         raise ValueError(f'expected a prediction for {query.text!r}, got one for {instruction!r}')
@@ -107,6 +110,7 @@ def _read_masks(record: Mapping[str, Any]) -> tuple[RawMasks, bool]:
     """Return the masks of a record with their scores, and whether they are all the masks of its query."""
     if 'image_id' in record:
         return [(record.get('segmentation'), record.get('score'))], False
+    # Our own files and the public scripts record failures; they count as empty predictions.
     if 'error' in record and not record.get('masks'):
         return [], True
     for masks, scores in (('pred_rles', 'pred_scores'), ('masks', 'scores')):

@@ -51,12 +51,14 @@ def _predict(
     segmenter: Segmenter, query: Query, frame: Frame | FrameError, peak_memory_gib: Callable[[], float]
 ) -> PredictedMasks:
     try:
+        # An image that could not be read is an error of each of its queries.
         if isinstance(frame, FrameError):
             raise frame
         if frame.size_wh[::-1] != query.size_hw:
             raise FrameError(
                 f'{query.image}: expected the size {query.size_hw} (H, W) of its masks, got {frame.size_wh[::-1]}'
             )
+        # The latency of the first query of an image includes encoding it.
         start = time.perf_counter()
         segmentation = segmenter.segment(frame, Instruction(query.text, query.id), NO_THRESHOLDS)
         return from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
@@ -80,6 +82,7 @@ def _prefetch_images(
                 first, frame = pending.popleft()
                 yield first, frame.result()
         finally:
+            # Reached early if the caller stops iterating; images that are not read yet are not needed.
             reader.shutdown(cancel_futures=True)
 
 

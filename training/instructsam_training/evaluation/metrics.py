@@ -75,6 +75,7 @@ def average_precision(scored: ScoredPredictions, weights: FloatArray) -> FloatAr
     true_positives = (weight * scored.is_true_positive).cumsum(axis=0)  # (N, T)
     rank = weight.cumsum(axis=0)  # (N, 1)
     precisions = np.divide(true_positives, rank, out=np.zeros_like(true_positives), where=rank > 0)
+    # Precision at each rank becomes the best precision at this or a higher recall.
     envelope = np.maximum.accumulate(precisions[::-1])[::-1]  # (N, T)
     # Recall grows by one target at each true positive and nowhere else.
     areas: FloatArray = (envelope * scored.is_true_positive * weight).sum(axis=0) / target_count
@@ -113,6 +114,7 @@ def _mean(values: FloatArray | np.ndarray, weights: FloatArray) -> float:
 
 
 def _ratio(numerators: FloatArray | np.ndarray, denominators: FloatArray, weights: FloatArray) -> float:
+    # No query: undefined. Queries whose denominators are all 0, such as empty unions: 0.
     if not weights.any():
         return float('nan')
     total = float((weights * denominators).sum())

@@ -77,12 +77,14 @@ class QueryOverlap:
 
 def compute_overlap(masks: QueryMasks) -> QueryOverlap:
     """Compare the predictions of a query with its targets."""
+    # Best score first; a stable sort keeps the order of equal scores.
     scores = np.asarray(masks.scores, dtype=np.float64)
     order = np.argsort(-scores, kind='stable')
     predictions = [masks.predictions[index] for index in order]
     intersection, union = _union_overlap(predictions, masks.targets, masks.ignore)
-    ious = np.zeros((len(predictions), len(masks.targets)))
+    ious = np.zeros((len(predictions), len(masks.targets)))  # (N, M)
     if ious.size:
+        # The third argument is `iscrowd`: 0 for the ordinary IoU.
         ious = coco_mask.iou(predictions, list(masks.targets), [0] * len(masks.targets))
     return QueryOverlap(intersection, union, scores[order], _match(ious), len(masks.targets))
 
@@ -93,6 +95,7 @@ def _union_overlap(predictions: Sequence[Rle], targets: Sequence[Rle], ignore: R
     union = _area_outside(coco_mask.merge(all_masks), ignore) if all_masks else 0.0
     if not predictions or not targets:
         return 0.0, union
+    # Merge within each side first, so that overlapping instances are not counted twice.
     both = coco_mask.merge([coco_mask.merge(list(predictions)), coco_mask.merge(list(targets))], intersect=True)
     return _area_outside(both, ignore), union
 
@@ -117,12 +120,13 @@ def _match(ious: NDArray[np.float64]) -> NDArray[np.bool_]:
     is_true_positive = np.zeros((len(ious), len(thresholds)), dtype=np.bool_)
     if not ious.size:
         return is_true_positive
+    # Whether a target has a prediction already, at each threshold: (T, M).
     is_matched = np.zeros((len(thresholds), ious.shape[1]), dtype=np.bool_)
     rows = np.arange(len(thresholds))
     # Each threshold matches independently, so all of them are matched at once.
     for prediction_ious, is_positive in zip(ious, is_true_positive, strict=True):
         free_ious = np.where(is_matched, -1.0, prediction_ious)  # (T, M)
-        best = free_ious.argmax(axis=1)  # (T,)
+        best = free_ious.argmax(axis=1)  # (T,) index of a target
         is_positive[:] = free_ious[rows, best] >= thresholds
         is_matched[rows[is_positive], best[is_positive]] = True
     return is_true_positive

@@ -71,6 +71,7 @@ class PredictionLog:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._stream = file.open('a+b')
         self._stream.seek(0)
+        # Everything up to the last newline is complete.
         complete_bytes = self._stream.read().rfind(b'\n') + 1
         self._stream.truncate(complete_bytes)
 
@@ -111,6 +112,7 @@ def first_per_query(predictions: Iterable[PredictedMasks]) -> dict[str, Predicte
 
 
 def _read_lines(file: Path) -> list[PredictedMasks]:
+    # The piece after the last newline is empty, or an incomplete line of a killed process.
     lines = file.read_bytes().split(b'\n')[:-1]
     predictions = []
     for number, line in enumerate(lines, 1):

@@ -76,9 +76,9 @@ def with_shuffled_texts(queries: Sequence[Query], seed: int) -> list[Query]:
     """
     if len(queries) < 2:
         raise ConfigError(f'shuffled instructions: expected at least two queries, got {len(queries)}')
+    # A random order of the queries, as one cycle: each query gives its text to the next one, and none keeps its own.
     order = np.random.default_rng(seed).permutation(len(queries)).tolist()
     shuffled = list(queries)
-    # One cycle through all queries, so that no query keeps its own text.
     for source, destination in zip(order, [*order[1:], order[0]], strict=True):
         shuffled[destination] = replace(queries[destination], kind=queries[source].kind, text=queries[source].text)
     return shuffled

@@ -90,6 +90,7 @@ def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
     """
     file = run.folder / 'run.json'
     description = _describe(run)
+    # run.json says what the predictions in the folder depend on; others must not be mixed with them.
     if fresh:
         for predictions in run.folder.glob(FILE_PATTERN):
             predictions.unlink()
@@ -125,6 +126,7 @@ def predict_all(
     # All processes must load the same predictions before any of them adds more.
     processes.wait_for_everyone()
     groups = group_by_image(query for query in run.queries if query.id not in done)
+    # Whole images, so that no image is encoded by two processes.
     share = groups[processes.process_index :: processes.num_processes]
     log = PredictionLog(log_file(run.folder, processes.process_index))
     with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
@@ -176,7 +178,7 @@ def _describe(run: EvaluationRun) -> dict[str, Any]:
     for query in run.queries:
         queries.update(json.dumps([query.id, str(query.image), query.text]).encode())
     settings = {key: value for key, value in asdict(run.settings).items() if key not in SCORING_SETTINGS}
-    settings.pop('options')
+    settings.pop('options')  # `run.options` has them too, with the defaults of evaluations
     return {
         'command': run.command,
         'benchmark': run.benchmark.name,

@@ -92,6 +92,7 @@ def score(pairs: Iterable[tuple[Query, PredictedMasks]], min_score: float, rule:
         overlaps.append(compute_overlap(masks[-1]))
     # One ranking of the predictions of all queries, best score first; equal scores keep the order of the queries.
     scores = np.concatenate([overlap.scores for overlap in overlaps] or [np.empty(0)])
+    # Query of each prediction: (N,).
     query_index = np.repeat(np.arange(len(overlaps)), [len(overlap.scores) for overlap in overlaps])
     no_predictions = np.empty((0, len(IOU_THRESHOLDS)), np.bool_)
     is_true_positive = np.concatenate([overlap.is_true_positive for overlap in overlaps] or [no_predictions])
@@ -132,8 +133,10 @@ def _box_iou(query: Query, masks: QueryMasks) -> float:
         return float('nan')
     if not _count_nonempty(masks.predictions):
         return 0.0
+    # A published box takes precedence over the box around the published mask.
     target = np.array(query.box_xyxy) if query.box_xyxy is not None else _box_around(masks.targets)
     predicted = _box_around(masks.predictions)
+    # Width and height of the intersection; negative if the boxes are apart.
     sides = np.minimum(target[2:], predicted[2:]) - np.maximum(target[:2], predicted[:2])
     intersection = float(sides.clip(0).prod())
     areas = float((target[2:] - target[:2]).prod() + (predicted[2:] - predicted[:2]).prod())

@@ -79,6 +79,7 @@ def compare(folder: Path, engine: str = 'eager') -> ParityReport:
     comparisons = all_comparisons(engine)
     differences: list[Difference] = []
     absent: list[str] = []
+    # A part is absent if its files are missing, or if they have nothing to compare.
     for comparison in comparisons:
         has_files = all((folder / file).exists() for file in comparison.files)
         found = comparison.compare(folder) if has_files else ()

@@ -56,10 +56,12 @@ def golden_inputs(
     phrases = [preprocessor.text(phrase) for phrase in entry['phrase_text'].split(PHRASE_START)[1:]]
     phrase_ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
     phrase_mask = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.bool)
+    # Phrases are cut to the same length and padded with 0, as in training.
     for row, ids in enumerate(phrases):
         kept = ids[:MAX_PHRASE_TOKENS]
         phrase_ids[row, : len(kept)] = torch.tensor(kept)
         phrase_mask[row, : len(kept)] = True
+    # The golden tokens have no batch axis: (L,) becomes (1, L).
     input_ids = torch.from_numpy(golden['input_ids']).long().unsqueeze(0)
     return ModelInputs(
         input_ids=input_ids,
@@ -74,6 +76,7 @@ def golden_inputs(
 def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor) -> Pixels:
     """Return the pixels for a given grid: in training, the limit of the image size is not that of the checkpoint."""
     processor = preprocessor.qwen_images
+    # The grid (T, H, W) counts patches; the pixels of an image are resized to fill it.
     size_hw = [side * processor.patch_size for side in grid_thw[1:]]
     image_chw = torch.from_numpy(frame.image_rgb).permute(2, 0, 1)
     resized = resize(image_chw, size_hw, interpolation=InterpolationMode.BICUBIC, antialias=True)
@@ -103,6 +106,7 @@ def mask_by_definition(is_query: Tensor) -> np.ndarray:
     """
     flags = is_query.tolist()
     length = len(flags)
+    # Number of the block of queries that each token is in, from 1; 0 for other tokens.
     block = [0] * length
     for index, flag in enumerate(flags):
         continues = index > 0 and flags[index - 1]

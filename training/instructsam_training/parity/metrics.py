@@ -39,6 +39,7 @@ def compare_metrics(folder: Path) -> list[Difference]:
         content = json.loads(path.read_text())
         scored = score(map(_read_record, content['records']), -math.inf, IouRule())
         expected = content['expected']
+        # The strata have the names "0", "1" and ">=2" in both implementations.
         strata = by_target_count(scored)
         pairs = [(compute_numbers(scored, scored.ones), expected['overall'])]
         pairs += [
@@ -72,6 +73,7 @@ def _read_record(record: Mapping[str, Any]) -> tuple[Query, PredictedMasks]:
 
 def _compare_numbers(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> list[Difference]:
     """Return one difference for each kind of number, from pairs of ours and theirs."""
+    # The same number of every stratum, and AP at all thresholds, are one array each.
     ours: dict[str, list[float]] = defaultdict(list)
     theirs: dict[str, list[float]] = defaultdict(list)
     for our_numbers, their_numbers in pairs:

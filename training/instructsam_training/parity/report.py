@@ -138,6 +138,7 @@ def _largest_differences(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, f
     with np.errstate(invalid='ignore'):  # inf - inf is NaN, but equal entries do not differ
         distance = np.where(ours == theirs, 0.0, np.abs(ours - theirs))
     largest_abs = float(np.nan_to_num(distance, nan=math.inf, posinf=math.inf).max())
+    # Relative to the largest finite value, not element by element: small elements may be rounding noise.
     magnitude = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0))
     if largest_abs == 0:
         return 0.0, 0.0

@@ -79,6 +79,7 @@ def read_turns(text: str, preprocessor: Preprocessor) -> Iterator[Turn]:
             prompt.answer_end,
         )
     )
+    # The first question has the image before it; after that, all turns look alike.
     for part in text.replace(first, user, 1).split(user)[1:]:
         question, answer = part.removesuffix(end).split(assistant)
         phrases = [piece.split('<|object_ref_end|>')[0] for piece in answer.split(PHRASE_START)[1:]]
@@ -95,6 +96,7 @@ def compare_losses(
     """Compare every loss with `loss_weights: released`, without point sampling."""
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
+    # The token at position i predicts the label of position i + 1; the last one predicts nothing.
     writes = F.pad(labels[:, 1:] >= 0, (0, 1))
     inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), writes=writes)
     prediction = segmenter.network(inputs)
@@ -103,6 +105,7 @@ def compare_losses(
     targets = [PhraseTarget(resize_masks(masks_of(phrase, record), grid)) for phrase in phrases]
     answer_ids = labels[:, 1:][labels[:, 1:] >= 0]
     terms = compute_losses(prediction, answer_ids, stack_targets(targets, grid), options)
+    # The public implementation reports weighted means, `compute_losses` returns sums and counts.
     means = {name: getattr(options, name) * terms.sums[name] / max(terms.counts[name], 1) for name in terms.sums}
     ours = {
         'ce_loss': means['text'],

@@ -67,6 +67,7 @@ def choose_examples(examples: Sequence[Example], count: int = 20, seed: int = 0)
     """
     with_target = (example for example in examples if example.query.targets)
     best = sorted(with_target, key=lambda example: (-example.iou, -_best_score(example)))[:count]
+    # No example is in two categories.
     rest = _without(examples, best)
     worst = sorted(rest, key=lambda example: (example.iou, -_best_score(example)))[:count]
     rest = _without(rest, worst)
@@ -87,6 +88,7 @@ def draw_example(example: Example, max_side_px: int = MAX_SIDE_PX) -> RgbImage:
     scale = min(1.0, max_side_px / max(image_rgb.shape[:2]))
     size_wh = max(1, round(scale * image_rgb.shape[1])), max(1, round(scale * image_rgb.shape[0]))
     image_rgb = np.ascontiguousarray(cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA))
+    # Predictions are tinted first and outlined last, so that neither hides the outline of a target.
     predictions = _resize(example.masks, size_wh)
     for mask in predictions:
         _tint(image_rgb, mask, PREDICTION_RGB)
@@ -111,6 +113,7 @@ def _without(examples: Iterable[Example], others: Iterable[Example]) -> list[Exa
 
 def _outline(image_rgb: RgbImage, masks: Iterable[Mask], strokes: Sequence[tuple[int, Rgb]]) -> None:
     """Draw the contours of all masks once for each stroke, a width in pixels and a color."""
+    # RETR_CCOMP also returns the borders of holes; all pixels of a contour are kept.
     found = [cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0] for mask in masks]
     for width_px, color in strokes:
         for contours in found:

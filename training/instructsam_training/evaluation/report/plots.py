@@ -46,6 +46,7 @@ def draw_plots(scored: ScoredPredictions) -> str:
         _draw_bars(axes[1, 1], scored, *bars_by_targets(scored), 'gIoU by number of targets')
         stream = io.StringIO()
         figure.savefig(stream, format='svg', metadata={'Date': None, 'Creator': None})
+    # The XML declaration before <svg> is not allowed inside HTML.
     svg = stream.getvalue()
     return svg[svg.index('<svg') :]
 
@@ -58,6 +59,7 @@ def precision_and_recall(scored: ScoredPredictions, threshold: float) -> tuple[F
 
 def bars_by_words(scored: ScoredPredictions) -> tuple[list[str], list[FloatArray]]:
     """Return the bars by number of words in the instruction: their names, and the weights (Q,) of their queries."""
+    # Bar i has the instructions with WORD_COUNTS[i] words up to one less than WORD_COUNTS[i + 1].
     words = np.array([len(query.text.split()) for query in scored.queries])
     ends = [*WORD_COUNTS[1:], np.inf]
     names = [f'{first}\N{EN DASH}{end - 1:.0f}' for first, end in zip(WORD_COUNTS, ends, strict=True)]

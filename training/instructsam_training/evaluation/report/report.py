@@ -100,12 +100,14 @@ def _pairs_to_score(
     pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
     pairs = [(query, prediction) for query, prediction in pairs if not prediction.error]
     if benchmark.released_drops_empty and settings.scoring == 'released':
+        # GroundingSuite's evaluator skips queries without a prediction.
         return [(query, prediction) for query, prediction in pairs if not _is_empty(prediction, settings.min_score)]
     return pairs
 
 
 def _errors(queries: Sequence[Query], predictions: Mapping[str, PredictedMasks]) -> list[str]:
     """Return one line for each query that failed, then one for each without a prediction."""
+    # The order is that of the queries, so that the report does not depend on the order of the predictions.
     failed = [query for query in queries if query.id in predictions and predictions[query.id].error]
     missing = [query for query in queries if query.id not in predictions]
     return [

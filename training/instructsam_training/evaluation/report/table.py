@@ -59,6 +59,7 @@ def _strata_grid(dimension: str, strata: Mapping[str, Mapping[str, Any]], metric
 def _published_grid(report: Mapping[str, Any]) -> Grid:
     """This evaluation and every published method, in the metrics that at least one of these was published with."""
     results = report['published']
+    # A column for each metric and stratum of any method; `dict.fromkeys` keeps the order and drops repeats.
     columns = list(
         dict.fromkeys(
             (stratum, metric)
@@ -67,6 +68,7 @@ def _published_grid(report: Mapping[str, Any]) -> Grid:
             for metric in metrics
         )
     )
+    # The row of this evaluation first, then one for each method; cells that were not published are empty.
     own = (percent(_rows_by_stratum(report).get(stratum, {}).get(metric)) for stratum, metric in columns)
     rows = [(THIS_EVALUATION, *own, '')]
     for result in results:

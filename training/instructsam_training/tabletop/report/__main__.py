@@ -83,6 +83,7 @@ def write_document(arguments: argparse.Namespace) -> Path:
     queries = TABLETOP.load_queries(arguments.data, TABLETOP.splits[0], SkipReport())
     evaluation = score_again(load_result(arguments.evaluation), queries)
     given = [score_again(parse_result(text), queries) for text in arguments.ablation]
+    # The ablations may be trained with a smaller budget than the bundled checkpoint; "full" is then their baseline.
     full = next((each for each in given if each.result.name == 'full'), evaluation)
     ablations = [each for each in given if each is not full]
     examples = make_examples(evaluation.scored, load_predictions(arguments.evaluation), _min_score(evaluation.result))
@@ -112,6 +113,7 @@ def score_again(result: EvaluationResult, queries: Sequence[Query]) -> ScoredEva
         scored = score(pairs, _min_score(result), TABLETOP.iou_rule(result.report['settings']['scoring']))
     except ValueError as error:
         raise ConfigError(f'{result.folder}: expected an evaluation of this data set: {error}') from None
+    # A different gIoU means that the data set was generated again with other settings.
     found, reported = giou(scored, scored.ones), result.report['overall'].get('gIoU')
     if not pairs or reported is None or abs(found - reported) > GIOU_TOLERANCE:
         raise ConfigError(

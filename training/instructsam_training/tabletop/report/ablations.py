@@ -78,6 +78,7 @@ def ablation_grid(full: ScoredEvaluation, ablations: Sequence[ScoredEvaluation])
 def _row(full: ScoredEvaluation, evaluation: ScoredEvaluation) -> tuple[str, ...]:
     ablation = ABLATIONS[evaluation.result.name]
     try:
+        # Paired: both models are evaluated on the same resamples of images.
         low, high = difference_interval(full.scored, evaluation.scored, mean_average_precision)
     except ValueError as error:
         raise ConfigError(f'{evaluation.result.folder}: {error}') from None

@@ -67,6 +67,7 @@ def _draw_cell(example: Example) -> Image.Image:
     image = Image.fromarray(draw_example(example, max(CELL_WH)))
     image.thumbnail(CELL_WH)
     cell.paste(image, (0, 0))
+    # At most two lines of the instruction, and one of the IoU and the generated text.
     lines = textwrap.wrap(example.query.text, LINE_CHARS, max_lines=2, placeholder='...')
     lines.append(textwrap.shorten(f'IoU {example.iou:.2f}: {example.text}', LINE_CHARS, placeholder='...'))
     # Pillow's own font is the same on every machine.
