@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from instructsam_model.backends import BUILT_IN
 from instructsam_training.cli.evaluate import main
 from tests.support import ROOT
 
@@ -200,3 +201,53 @@ except SystemExit:
     result = subprocess.run([sys.executable, '-c', code], env=ENVIRONMENT, check=True, capture_output=True, text=True)
     assert '--scoring {authors,released}' in result.stdout
     assert result.stdout.splitlines()[-1] == '[]'
+
+
+OTHER_BACKEND = """
+from dataclasses import dataclass
+from instructsam_model.backends import Backend
+from instructsam_model.datatypes import Segmentation
+from instructsam_model.options import Options, option
+
+@dataclass(frozen=True)
+class EmptyOptions(Options):
+    word: str = option('nothing', 'Text of every result.')
+
+class EmptySegmenter:
+    def __init__(self, word):
+        self.word = word
+    def segment(self, frame, instruction, selection=None, **_):
+        return Segmentation((), instruction, self.word, frame.size_wh)
+    def memory_bytes(self):
+        return None
+    def close(self):
+        print('closed')
+
+BACKEND = Backend(
+    name='empty', description='Finds nothing.', options=EmptyOptions,
+    matches=lambda source: source.config.get('model_type') == 'empty',
+    load=lambda source, settings, options: EmptySegmenter(options.word),
+)
+"""
+
+
+def test_any_backend_is_evaluated_and_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'empty_backend.py').write_text(OTHER_BACKEND)
+    (tmp_path / 'config.json').write_text('{"model_type": "empty"}')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(BUILT_IN, 'empty', 'empty_backend:BACKEND')
+    out = tmp_path / 'out'
+    arguments = ['tabletop', '--data', str(data), '--images', str(GOLDEN), '--out', str(out), '--limit', str(COUNT)]
+    model = ['--checkpoint', str(tmp_path), '--device', 'cpu', '--empty.word', 'none']
+    assert main([*arguments, *model]) == 0
+    printed = capsys.readouterr().out
+    assert 'closed' in printed
+    assert f'tabletop test: {COUNT} of {COUNT} queries on 2 images, back end empty' in printed
+    settings = report_of(out)['settings']
+    assert (settings['backend'], settings['options']) == ('empty', {'empty.word': 'none'})
+    assert report_of(out)['overall']['N-acc'] == 1.0
+    assert 'back end empty' in (out / 'report.html').read_text()
+    assert main([*arguments, *model, '--backend', 'instructsam']) == 2
+    assert 'empty.word: expected an option of instructsam' in capsys.readouterr().err

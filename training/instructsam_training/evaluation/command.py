@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from instructsam_model.backend_arguments import backend_arguments
-from instructsam_model.backends import find_backend
+from instructsam_model.backends import find_backend, own_options
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.options import make_options
 from instructsam_model.weights import bundled
 from instructsam_model.weights.hub import resolve_source
 from instructsam_training.data.sample import SkipReport
@@ -112,10 +113,17 @@ def output_folder(arguments: argparse.Namespace) -> Path:
 
 
 def _make_run(arguments: argparse.Namespace, benchmark: Benchmark, queries: Sequence[Query]) -> EvaluationRun:
-    """Return the evaluation of a checkpoint."""
+    """Return the evaluation of a checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: an option is unknown or out of range.
+    """
     source = resolve_source(arguments.checkpoint or bundled.FOLDER)
     backend = find_backend(source, arguments.backend)
     settings = _make_settings(arguments, benchmark, arguments.checkpoint or 'bundled', backend.name)
+    # Checked here and not only by the back end, so that --fresh does not delete predictions before an error.
+    make_options(backend.options, own_options(backend, settings.options), f'back end {backend.name}')
     return EvaluationRun(
         benchmark=benchmark,
         settings=settings,
