@@ -13,6 +13,7 @@ from instructsam_training.evaluation.report.grid import Grid, as_rich, percent, 
 MAX_STRATUM_METRICS = 4
 """Columns of the tables by stratum; report.json has all metrics."""
 THIS_EVALUATION = 'this evaluation'
+PUBLISHED_NOTE = 'tables are those of arXiv 2605.26102'
 
 
 def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
@@ -57,27 +58,24 @@ def _strata_grid(dimension: str, strata: Mapping[str, Mapping[str, Any]], metric
 
 
 def _published_grid(report: Mapping[str, Any]) -> Grid:
-    """This evaluation and every published method, in the metrics that at least one of these was published with."""
+    """Return one row for this evaluation and one for each published method."""
     results = report['published']
-    # A column for each metric and stratum of any method; `dict.fromkeys` keeps the order and drops repeats.
-    columns = list(
-        dict.fromkeys(
-            (stratum, metric)
-            for result in results
-            for stratum, metrics in result['numbers'].items()
-            for metric in metrics
-        )
-    )
-    # The row of this evaluation first, then one for each method; cells that were not published are empty.
-    own = (percent(_rows_by_stratum(report).get(stratum, {}).get(metric)) for stratum, metric in columns)
+    columns = _published_columns(results)
+    rows_by_stratum = _rows_by_stratum(report)
+    own = (percent(rows_by_stratum.get(stratum, {}).get(metric)) for stratum, metric in columns)
     rows = [(THIS_EVALUATION, *own, '')]
     for result in results:
+        # Published numbers are percent already; a cell is empty if the method has no number for it.
         numbers = (result['numbers'].get(stratum, {}).get(metric) for stratum, metric in columns)
         rows.append((result['method'], *('' if each is None else f'{each:.1f}' for each in numbers), result['source']))
     names = (metric if stratum == ALL else f'{metric} ({stratum})' for stratum, metric in columns)
-    return Grid(
-        ('method', *names, 'source'), tuple(rows), 'published numbers: arXiv 2605.26102 unless a paper is named'
-    )
+    return Grid(('method', *names, 'source'), tuple(rows), PUBLISHED_NOTE)
+
+
+def _published_columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return every stratum and metric that a method has a number for, in the order of the methods."""
+    strata = (item for result in results for item in result['numbers'].items())
+    return list(dict.fromkeys((stratum, metric) for stratum, metrics in strata for metric in metrics))
 
 
 def _rows_by_stratum(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
