@@ -35,7 +35,7 @@ from instructsam_ros.sim.scoring import Question, Result, judge
 from instructsam_ros.tools.client import PeerError
 from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
 from instructsam_ros.tools.task_planner import Planner
-from instructsam_training.tabletop.language.questions import questions
+from instructsam_training.tabletop.language.instructions import questions
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.sampling import sample_scene
 

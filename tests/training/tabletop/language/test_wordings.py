@@ -7,10 +7,10 @@ from itertools import product
 from random import Random
 
 from instructsam_training.tabletop.language.captions import captions
+from instructsam_training.tabletop.language.nouns import GROUPS, USES
 from instructsam_training.tabletop.language.sentence_templates import FRAMES, Split
 from instructsam_training.tabletop.language.wordings import PHRASES, TEST, TRAIN, WORDINGS
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS
-from instructsam_training.tabletop.scene.nouns import GROUPS, USES
 from tests.support.hand_made import Put, look_at
 
 

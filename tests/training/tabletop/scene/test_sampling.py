@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from instructsam_training.tabletop.scene.catalog import CATALOG
-from instructsam_training.tabletop.scene.placing import inside
+from instructsam_training.tabletop.scene.placement import inside
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from instructsam_training.tabletop.scene.scene import Body, Scene
 from instructsam_training.tabletop.scene.shapes import shape

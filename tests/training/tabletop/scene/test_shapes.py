@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from instructsam_training.tabletop.scene.catalog import CATALOG
+from instructsam_training.tabletop.scene.meshes import Solid
 from instructsam_training.tabletop.scene.shapes import shape
-from instructsam_training.tabletop.scene.solids import Solid
 
 
 def volume(solid: Solid) -> float:

@@ -28,8 +28,8 @@ from instructsam_training.datasets.io.published import to_sample
 from instructsam_training.datasets.io.published_writer import record_file, record_of, shard_names
 from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.tabletop.language.captions import captions
+from instructsam_training.tabletop.language.instructions import Question, questions
 from instructsam_training.tabletop.language.names import names
-from instructsam_training.tabletop.language.questions import Question, questions
 from instructsam_training.tabletop.language.sentence_templates import Split
 from instructsam_training.tabletop.scene.ground_truth import View
 

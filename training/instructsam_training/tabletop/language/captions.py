@@ -11,14 +11,14 @@ from itertools import pairwise
 from random import Random
 from typing import Literal, get_args
 
+from instructsam_training.tabletop.language.instructions import answer, is_plural_of, settled
+from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
 from instructsam_training.tabletop.language.phrasing import phrase_of
 from instructsam_training.tabletop.language.query_samplers import NUMBERS
-from instructsam_training.tabletop.language.questions import answer, is_plural_of, settled
-from instructsam_training.tabletop.language.relations import Layout
-from instructsam_training.tabletop.language.requests import Kind, Request, fits
+from instructsam_training.tabletop.language.scene_layout import Layout
+from instructsam_training.tabletop.language.scene_query import Kind, Request, fits
 from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
-from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
 
 CaptionKind = Literal['place', 'list', 'order', 'name', 'count', 'exists', 'color', 'material', 'side']
 NAMED_KINDS: tuple[Kind, ...] = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from instructsam_training.tabletop.language.questions import Part, answer
-from instructsam_training.tabletop.language.relations import Layout
+from instructsam_training.tabletop.language.instructions import Part, answer
+from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.language.scene_layout import Layout
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS
 from instructsam_training.tabletop.scene.ground_truth import View
-from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
 
 ABSENT_SHARE = 0.25
 """Share of the names that nothing in the picture has."""

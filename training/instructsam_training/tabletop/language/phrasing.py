@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from instructsam_training.tabletop.language.requests import Request
+from instructsam_training.tabletop.language.nouns import USES
+from instructsam_training.tabletop.language.scene_query import Request
 from instructsam_training.tabletop.language.sentence_templates import FRAMES, Split
 from instructsam_training.tabletop.language.wordings import PHRASES, WORDINGS
-from instructsam_training.tabletop.scene.nouns import USES
 
 SINGULAR_STARTS = ('each', 'every', 'everything')
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import get_args
 
-from instructsam_training.tabletop.language.relations import Layout, Relation
-from instructsam_training.tabletop.language.requests import Kind, Request, contests, fits, rank_below, without
+from instructsam_training.tabletop.language.nouns import ANYTHING, GROUPS, USES, Noun
+from instructsam_training.tabletop.language.scene_layout import Layout, Relation
+from instructsam_training.tabletop.language.scene_query import Kind, Request, contests, fits, rank_below, without
 from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, negation
 from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import Thing
-from instructsam_training.tabletop.scene.nouns import ANYTHING, GROUPS, USES, Noun
 
 NUMBERS = ('none', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
 ORDINALS = ('', 'first', 'second', 'third')

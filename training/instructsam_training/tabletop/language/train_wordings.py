@@ -6,7 +6,14 @@ none that it has not seen.
 
 from __future__ import annotations
 
-from instructsam_training.tabletop.language.comparisons import compared, extreme, extremes, first_from, located, on_side
+from instructsam_training.tabletop.language.wording_patterns import (
+    compared,
+    extreme,
+    extremes,
+    first_from,
+    located,
+    on_side,
+)
 
 TRAIN: dict[str, tuple[str, ...]] = {
     'one': (

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from instructsam_training.tabletop.render.headless import open_context
-from instructsam_training.tabletop.render.world import FAR_M, NEAR_M, SURFACES, World, build_model
+from instructsam_training.tabletop.render.mujoco_scene import FAR_M, NEAR_M, SURFACES, World, build_model
 from instructsam_training.tabletop.scene.ground_truth import BACKGROUND, Thing, View
 from instructsam_training.tabletop.scene.scene import Body, Matrix, Scene
 from instructsam_training.tabletop.scene.textures import texture

@@ -12,7 +12,7 @@ from math import pi
 import numpy as np
 
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, Category, Color, rgb_of
-from instructsam_training.tabletop.scene.placing import LYING, TRIES, Place, inside, on_top
+from instructsam_training.tabletop.scene.placement import LYING, TRIES, Place, inside, on_top
 from instructsam_training.tabletop.scene.randomization import sample_camera, sample_lights, sample_room
 from instructsam_training.tabletop.scene.scene import Body, Motion, Scene, Vector, slid
 

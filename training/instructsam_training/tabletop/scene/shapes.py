@@ -12,7 +12,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from instructsam_training.tabletop.scene.solids import Solid, arc, box, joined, lathe, prism, tube
+from instructsam_training.tabletop.scene.meshes import Solid, arc, box, joined, lathe, prism, tube
 
 ITSELF = ''
 """Tint of what has the thing's own color and material."""

@@ -1,6 +1,6 @@
 """Simulated tables as RoboRefIt is released, for everything that reads the data set itself.
 
-python -m instructsam_training.tabletop.export.roborefit data/tabletop-roborefit --split testA --scenes 60
+python -m instructsam_training.tabletop.export.roborefit_writer data/tabletop-roborefit --split testA --scenes 60
 instructsam-eval roborefit --data data/tabletop-roborefit --prompt plain
 
 The layout is that of the authors' `RoboRefIt_engine` (https://github.com/luyh20/VL-Grasp):
@@ -33,7 +33,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.datasets.roborefit import FOLDER, SPLITS
 from instructsam_training.tabletop.export.dataset import MILLIMETERS, Plan
-from instructsam_training.tabletop.language.questions import Question, questions
+from instructsam_training.tabletop.language.instructions import Question, questions
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -57,7 +57,7 @@ class Expression:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 when all is written, 2 when it cannot be."""
     parser = argparse.ArgumentParser(
-        prog='python -m instructsam_training.tabletop.export.roborefit',
+        prog='python -m instructsam_training.tabletop.export.roborefit_writer',
         description='Write simulated tables as RoboRefIt.',
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='gets final_dataset')

@@ -14,8 +14,8 @@ from typing import get_args
 
 from instructsam_training.tabletop.language.phrasing import phrase_of, several_text, text_of
 from instructsam_training.tabletop.language.query_samplers import DRAWS
-from instructsam_training.tabletop.language.relations import Layout
-from instructsam_training.tabletop.language.requests import Kind, Meaning, Request
+from instructsam_training.tabletop.language.scene_layout import Layout
+from instructsam_training.tabletop.language.scene_query import Kind, Meaning, Request
 from instructsam_training.tabletop.language.sentence_templates import Split
 from instructsam_training.tabletop.scene.ground_truth import Thing, View
 

@@ -15,7 +15,7 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; pip install -e .[
 from instructsam_model.masks import decode_rle, tight_box
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.roborefit import read_depth, read_roborefit
-from instructsam_training.tabletop.export import roborefit as command
+from instructsam_training.tabletop.export import roborefit_writer as command
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.ground_truth import View
 from instructsam_training.tabletop.scene.sampling import sample_scene

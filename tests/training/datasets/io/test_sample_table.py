@@ -16,7 +16,7 @@ from datasets.distributed import split_dataset_by_node
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SampleError
 from instructsam_training.datasets.io.mixture import Share
-from instructsam_training.datasets.io.table import SampleTable, row_to_sample, stream_records
+from instructsam_training.datasets.io.sample_table import SampleTable, row_to_sample, stream_records
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from instructsam_training.tabletop.language.relations import Layout
+from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.language.scene_layout import Layout
 from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, fewer_than, negation
 from instructsam_training.tabletop.scene.ground_truth import Thing
-from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
 
 Kind = Literal[
     'category', 'attribute', 'size', 'relation', 'ordering', 'counting', 'exclusion', 'function', 'several', 'none'

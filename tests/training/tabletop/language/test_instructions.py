@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from instructsam_training.tabletop.language.questions import Question, questions
-from instructsam_training.tabletop.language.requests import Kind
+from instructsam_training.tabletop.language.instructions import Question, questions
+from instructsam_training.tabletop.language.scene_query import Kind
 from instructsam_training.tabletop.language.sentence_templates import Split
 from tests.support.hand_made import Put, look_at
 

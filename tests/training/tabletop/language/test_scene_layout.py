@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from instructsam_training.tabletop.language.relations import Layout
+from instructsam_training.tabletop.language.nouns import Noun
+from instructsam_training.tabletop.language.scene_layout import Layout
 from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, fewer_than
-from instructsam_training.tabletop.scene.nouns import Noun
 from tests.support.hand_made import Put, look_at
 
 MUG = Put('red', 'mug', 0.0, 0.0)
