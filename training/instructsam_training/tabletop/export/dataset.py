@@ -24,7 +24,7 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.data.sample import Annotation, Sample, named
-from instructsam_training.datasets.io.published import to_sample
+from instructsam_training.datasets.io.published import parse_record
 from instructsam_training.datasets.io.published_writer import record_file, record_of, shard_names
 from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.tabletop.language.captions import captions
@@ -130,7 +130,7 @@ def write_evaluation(plan: Plan, out: Path) -> Path:
     with record_file(out / 'inst2seg.json') as append:
         for file in plan.files(out):
             for raw in iter_records(file):
-                record, sample = json.loads(raw.text), to_sample(raw, file, out)
+                record, sample = json.loads(raw.text), parse_record(raw, out)
                 asked = [
                     _evaluated(kind, annotation)
                     for kind, annotation in zip(record['kinds'], sample.annotations, strict=True)
