@@ -1,4 +1,4 @@
-"""Instructions about hand-made tables: what they mean, and what is not asked because nobody could say."""
+"""Instructions about hand-made views: targets and ambiguity. Covers query_samplers.py and scene_query.py too."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from instructsam_training.tabletop.language.instructions import Question, questions
-from instructsam_training.tabletop.language.scene_query import Kind
+from instructsam_training.tabletop.language.instructions import GroundedInstruction, sample_instructions
+from instructsam_training.tabletop.language.scene_query import QueryKind
 from instructsam_training.tabletop.language.sentence_templates import Split
-from tests.support.hand_made import Put, look_at
+from tests.support.handmade_view import Placed, make_view
 
 # Seen from above, the camera below:
 #
@@ -20,35 +20,35 @@ from tests.support.hand_made import Put, look_at
 #    blue mug 2                       green mug 6           plate 8 with box 9
 RED, BLUE, BOWL, BALL, BOTTLE, GREEN, HAMMER, PLATE, BOX = range(1, 10)
 TABLE = (
-    Put('red', 'mug', -0.15, 0.0),
-    Put('blue', 'mug', -0.38, -0.18, scale=1.4),
-    Put('brown', 'bowl', 0.0, 0.2, material='wood'),
-    Put('red', 'ball', 0.0, 0.2, scale=0.6, inside=BOWL, visible=0.9),
-    Put('green', 'bottle', 0.25, 0.18),
-    Put('green', 'mug', 0.07, -0.18, scale=0.7),
-    Put('black', 'hammer', -0.4, 0.2),
-    Put('white', 'plate', 0.38, -0.15),
-    Put('yellow', 'box', 0.38, -0.15, on=PLATE),
+    Placed('red', 'mug', -0.15, 0.0),
+    Placed('blue', 'mug', -0.38, -0.18, scale=1.4),
+    Placed('brown', 'bowl', 0.0, 0.2, material='wood'),
+    Placed('red', 'ball', 0.0, 0.2, scale=0.6, inside=BOWL, visible=0.9),
+    Placed('green', 'bottle', 0.25, 0.18),
+    Placed('green', 'mug', 0.07, -0.18, scale=0.7),
+    Placed('black', 'hammer', -0.4, 0.2),
+    Placed('white', 'plate', 0.38, -0.15),
+    Placed('yellow', 'box', 0.38, -0.15, on=PLATE),
 )
 
 
-def ask(*puts: Put, split: Split = 'train', seeds: int = 80) -> list[Question]:
-    """Everything that is asked about a table sooner or later."""
-    view = look_at(*puts)
-    return [question for seed in range(seeds) for question in questions(view, Random(seed), split, 12)]
+def sample(*objects: Placed, split: Split = 'train', seeds: int = 80) -> list[GroundedInstruction]:
+    """All instructions about a view over many seeds."""
+    view = make_view(*objects)
+    return [instruction for seed in range(seeds) for instruction in sample_instructions(view, Random(seed), split, 12)]
 
 
-def meanings(asked: list[Question]) -> dict[str, set[tuple[int, ...]]]:
+def targets_by_phrase(instructions: list[GroundedInstruction]) -> dict[str, set[tuple[int, ...]]]:
     found: dict[str, set[tuple[int, ...]]] = {}
-    for question in asked:
-        for part in question.parts:
+    for instruction in instructions:
+        for part in instruction.parts:
             found.setdefault(part.phrase, set()).add(part.targets)
     return found
 
 
 @pytest.fixture(scope='module')
-def asked() -> list[Question]:
-    return ask(*TABLE, seeds=300)
+def instructions() -> list[GroundedInstruction]:
+    return sample(*TABLE, seeds=300)
 
 
 EXPECTED = {
@@ -91,52 +91,52 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize(('phrase', 'targets'), EXPECTED.items())
-def test_instructions_mean_what_people_mean(asked: list[Question], phrase: str, targets: tuple[int, ...]) -> None:
-    assert meanings(asked)[phrase] == {targets}
+def test_targets_of_phrases(instructions: list[GroundedInstruction], phrase: str, targets: tuple[int, ...]) -> None:
+    assert targets_by_phrase(instructions)[phrase] == {targets}
 
 
-def test_every_kind_is_asked_about_as_often_and_some_have_no_target(asked: list[Question]) -> None:
-    counts = {kind: sum(question.kind == kind for question in asked) for kind in get_args(Kind)}
+def test_kinds_are_sampled_equally_often_and_some_have_no_target(instructions: list[GroundedInstruction]) -> None:
+    counts = {kind: sum(instruction.kind == kind for instruction in instructions) for kind in get_args(QueryKind)}
     none = counts.pop('none')
-    assert 0.08 < none / len(asked) < 0.15
+    assert 0.08 < none / len(instructions) < 0.15
     assert max(counts.values()) < 1.4 * min(counts.values())
-    for question in asked:
-        assert (question.kind == 'none') == (not question.targets)
-        assert len(question.parts) == 1 or question.kind == 'several'
-        assert all(len(part.phrase.split()) <= 8 for part in question.parts)
+    for instruction in instructions:
+        assert (instruction.kind == 'none') == (not instruction.targets)
+        assert len(instruction.parts) == 1 or instruction.kind == 'several'
+        assert all(len(part.phrase.split()) <= 8 for part in instruction.parts)
 
 
-def test_several_phrases_mean_different_things(asked: list[Question]) -> None:
-    several = [question for question in asked if question.kind == 'several']
-    known = meanings([question for question in asked if question.kind != 'several'])
-    for question in several:
-        labels = [label for part in question.parts for label in part.targets]
+def test_phrases_of_one_instruction_have_different_targets(instructions: list[GroundedInstruction]) -> None:
+    several = [instruction for instruction in instructions if instruction.kind == 'several']
+    known = targets_by_phrase([instruction for instruction in instructions if instruction.kind != 'several'])
+    for instruction in several:
+        labels = [label for part in instruction.parts for label in part.targets]
         assert len(set(labels)) == len(labels)
-        assert all(part.phrase in question.text for part in question.parts)
-        assert all(known.get(part.phrase, {part.targets}) == {part.targets} for part in question.parts)
+        assert all(part.phrase in instruction.text for part in instruction.parts)
+        assert all(known.get(part.phrase, {part.targets}) == {part.targets} for part in instruction.parts)
 
 
-def test_other_words_mean_the_same(asked: list[Question]) -> None:
-    others = ask(*TABLE, split='test')
-    known, found = meanings(asked), meanings(others)
+def test_test_wordings_have_the_same_targets(instructions: list[GroundedInstruction]) -> None:
+    others = sample(*TABLE, split='test')
+    known, found = targets_by_phrase(instructions), targets_by_phrase(others)
     assert len(known.keys() & found.keys()) > 100
     assert all(known[phrase] == found[phrase] for phrase in known.keys() & found.keys())
-    assert not {question.text for question in asked} & {question.text for question in others}
+    assert not {instruction.text for instruction in instructions} & {instruction.text for instruction in others}
 
 
-def test_a_thing_is_not_looked_for_on_itself(asked: list[Question]) -> None:
-    assert 'thing on box' in meanings(asked)
-    assert not {'box on box', 'bowl in bowl', 'yellow box on box'} & meanings(asked).keys()
+def test_anchor_is_never_a_target(instructions: list[GroundedInstruction]) -> None:
+    assert 'thing on box' in targets_by_phrase(instructions)
+    assert not {'box on box', 'bowl in bowl', 'yellow box on box'} & targets_by_phrase(instructions).keys()
 
 
-def changed(label: int, **changes: object) -> tuple[Put, ...]:
-    return tuple(replace(put, **changes) if number == label else put for number, put in enumerate(TABLE, start=1))  # type: ignore[arg-type]
+def changed(label: int, **changes: object) -> tuple[Placed, ...]:
+    return tuple(replace(obj, **changes) if number == label else obj for number, obj in enumerate(TABLE, start=1))  # type: ignore[arg-type]
 
 
-DOUBTS = {
+AMBIGUOUS = {
     'sizes are alike': (changed(BLUE, scale=1.15), 'largest mug'),
     'one is as far left as the other': (changed(RED, x=-0.42), 'leftmost mug'),
-    'two anchors fit': ((*TABLE, Put('red', 'bowl', 0.1, 0.0)), 'mug left of bowl'),
+    'two anchors fit': ((*TABLE, Placed('red', 'bowl', 0.1, 0.0)), 'mug left of bowl'),
     'a target is hardly visible': (changed(RED, visible=0.2), 'red mug'),
     'one of many is hardly visible': (changed(RED, visible=0.2), 'mugs'),
     'what is hardly visible may be what is meant': (changed(BLUE, visible=0.2), 'leftmost mug'),
@@ -144,16 +144,16 @@ DOUBTS = {
 }
 
 
-@pytest.mark.parametrize(('puts', 'phrase'), DOUBTS.values(), ids=DOUBTS)
-def test_nothing_is_asked_where_people_could_differ(puts: tuple[Put, ...], phrase: str) -> None:
-    assert phrase not in meanings(ask(*puts, seeds=40))
+@pytest.mark.parametrize(('objects', 'phrase'), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_ambiguous_instructions_are_not_sampled(objects: tuple[Placed, ...], phrase: str) -> None:
+    assert phrase not in targets_by_phrase(sample(*objects, seeds=40))
 
 
-def test_same_seed_asks_the_same() -> None:
-    view = look_at(*TABLE)
-    assert questions(view, Random(3), 'train', 8) == questions(view, Random(3), 'train', 8)
-    assert questions(view, Random(3), 'train', 8) != questions(view, Random(4), 'train', 8)
+def test_same_seed_gives_the_same_instructions() -> None:
+    view = make_view(*TABLE)
+    assert sample_instructions(view, Random(3), 'train', 8) == sample_instructions(view, Random(3), 'train', 8)
+    assert sample_instructions(view, Random(3), 'train', 8) != sample_instructions(view, Random(4), 'train', 8)
 
 
-def test_nothing_is_asked_of_an_empty_table() -> None:
-    assert questions(look_at(), Random(0), 'train', 8) == []
+def test_empty_table_has_no_instructions() -> None:
+    assert sample_instructions(make_view(), Random(0), 'train', 8) == []

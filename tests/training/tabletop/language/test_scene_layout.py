@@ -1,4 +1,4 @@
-"""How things lie to each other: yes, no, and in between neither."""
+"""Spatial relations and comparisons: true, false, and unknown in between. Covers ternary_logic.py, nouns.py too."""
 
 from __future__ import annotations
 
@@ -7,69 +7,76 @@ from dataclasses import replace
 import pytest
 
 from instructsam_training.tabletop.language.nouns import Noun
-from instructsam_training.tabletop.language.scene_layout import Layout
-from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, fewer_than
-from tests.support.hand_made import Put, look_at
+from instructsam_training.tabletop.language.scene_layout import SceneLayout
+from instructsam_training.tabletop.language.ternary_logic import Ternary, fewer_than, logical_and
+from tests.support.handmade_view import Placed, make_view
 
-MUG = Put('red', 'mug', 0.0, 0.0)
-BALL = Put('red', 'ball', 0.1, 0.0, 0.4)
+MUG = Placed('red', 'mug', 0.0, 0.0)
+BALL = Placed('red', 'ball', 0.1, 0.0, 0.4)
 
 
 @pytest.mark.parametrize(('x', 'is_left'), [(0.2, True), (0.06, True), (0.04, None), (0.0, None), (-0.06, False)])
-def test_left_needs_a_distance_in_the_picture(x: float, is_left: Verdict) -> None:
-    one, other = (layout := Layout(look_at(MUG, Put('red', 'mug', x, 0.0)))).things
+def test_left_needs_a_distance_in_the_image(x: float, is_left: Ternary) -> None:
+    one, other = (layout := SceneLayout(make_view(MUG, Placed('red', 'mug', x, 0.0)))).objects
     assert layout.holds('left', one, other) is layout.holds('right', other, one) is is_left
     assert layout.holds('right', one, other) is (None if is_left is None else not is_left)
 
 
-def test_small_things_need_a_distance_too() -> None:
-    ball, aside, behind = (layout := Layout(look_at(BALL, replace(BALL, x=0.14), replace(BALL, y=0.03)))).things
+def test_small_objects_need_a_distance_too() -> None:
+    ball, aside, behind = (layout := SceneLayout(make_view(BALL, replace(BALL, x=0.14), replace(BALL, y=0.03)))).objects
     assert layout.holds('left', ball, aside) is None
     assert layout.holds('front', ball, behind) is None
 
 
-def test_left_of_what_reaches_further_left_is_doubtful() -> None:
-    plate = Put('white', 'plate', 0.1, -0.2, scale=1.6)
-    one, other = (layout := Layout(look_at(MUG, plate))).things
+def test_left_of_an_object_that_extends_further_left_is_unknown() -> None:
+    plate = Placed('white', 'plate', 0.1, -0.2, scale=1.6)
+    one, other = (layout := SceneLayout(make_view(MUG, plate))).objects
     assert one.box_xyxy[0] > other.box_xyxy[0]
     assert one.box_xyxy[0] + one.box_xyxy[2] + 50 < other.box_xyxy[0] + other.box_xyxy[2]
     assert layout.holds('left', one, other) is None
 
 
 @pytest.mark.parametrize(('y', 'is_front'), [(0.2, True), (0.06, True), (0.03, None), (-0.03, None), (-0.06, False)])
-def test_front_needs_a_distance_along_the_table(y: float, is_front: Verdict) -> None:
-    one, other = (layout := Layout(look_at(MUG, Put('red', 'mug', 0.0, y)))).things
+def test_front_needs_a_distance_along_the_table(y: float, is_front: Ternary) -> None:
+    one, other = (layout := SceneLayout(make_view(MUG, Placed('red', 'mug', 0.0, y)))).objects
     assert layout.holds('front', one, other) is layout.holds('behind', other, one) is is_front
 
 
-def test_in_front_of_what_reaches_nearer_is_doubtful() -> None:
-    ball, plate = (layout := Layout(look_at(BALL, Put('white', 'plate', -0.2, 0.08, 1.5)))).things
+def test_in_front_of_an_object_that_extends_nearer_is_unknown() -> None:
+    ball, plate = (layout := SceneLayout(make_view(BALL, Placed('white', 'plate', -0.2, 0.08, 1.5)))).objects
     assert layout.holds('front', ball, plate) is None
 
 
-def test_a_tall_thing_is_no_nearer_for_it() -> None:
-    bottle, plate = (layout := Layout(look_at(Put('red', 'bottle', -0.2, 0.1), Put('red', 'plate', 0.2, 0.0)))).things
+def test_height_does_not_count_for_nearness() -> None:
+    bottle, plate = (
+        layout := SceneLayout(make_view(Placed('red', 'bottle', -0.2, 0.1), Placed('red', 'plate', 0.2, 0.0)))
+    ).objects
     assert bottle.position_camera_m[2] < plate.position_camera_m[2]
     assert layout.holds('front', plate, bottle) is True
 
 
 @pytest.mark.parametrize(('x', 'is_closer'), [(0.15, True), (0.115, None), (0.1, None), (0.07, False)])
-def test_closer_needs_a_ratio(x: float, is_closer: Verdict) -> None:
+def test_closer_needs_a_ratio(x: float, is_closer: Ternary) -> None:
     anchor, one, other = (
-        layout := Layout(look_at(MUG, Put('red', 'mug', -0.1, 0.0), Put('red', 'mug', x, 0.0)))
-    ).things
+        layout := SceneLayout(make_view(MUG, Placed('red', 'mug', -0.1, 0.0), Placed('red', 'mug', x, 0.0)))
+    ).objects
     assert layout.is_closer(one, other, anchor) is is_closer
 
 
 @pytest.mark.parametrize(('x', 'is_beside'), [(0.11, True), (0.14, None), (0.2, False)])
-def test_beside_is_a_matter_of_the_gap(x: float, is_beside: Verdict) -> None:
-    one, other = (layout := Layout(look_at(MUG, Put('red', 'mug', x, 0.0)))).things
+def test_beside_depends_on_the_gap(x: float, is_beside: Ternary) -> None:
+    one, other = (layout := SceneLayout(make_view(MUG, Placed('red', 'mug', x, 0.0)))).objects
     assert layout.holds('beside', one, other) is is_beside
 
 
-def test_what_rests_on_another_is_nowhere_else() -> None:
-    puts = (Put('red', 'plate', 0, 0), Put('red', 'bowl', 0, 0, on=1), Put('red', 'ball', 0, 0, 0.6, inside=2), BALL)
-    plate, bowl, inner, outer = (layout := Layout(look_at(*puts))).things
+def test_stacked_objects_have_no_other_relation() -> None:
+    objects = (
+        Placed('red', 'plate', 0, 0),
+        Placed('red', 'bowl', 0, 0, on=1),
+        Placed('red', 'ball', 0, 0, 0.6, inside=2),
+        BALL,
+    )
+    plate, bowl, inner, outer = (layout := SceneLayout(make_view(*objects))).objects
     assert layout.holds('on', bowl, plate) is True
     assert layout.holds('inside', inner, bowl) is True
     assert layout.holds('on', inner, plate) is layout.holds('on', inner, bowl) is None
@@ -78,38 +85,43 @@ def test_what_rests_on_another_is_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize(('scale', 'is_larger'), [(1.3, True), (1.2, None), (0.85, None), (0.75, False)])
-def test_larger_and_taller_need_a_ratio_of_lengths(scale: float, is_larger: Verdict) -> None:
-    one, other = (layout := Layout(look_at(Put('red', 'mug', -0.2, 0.0, scale), MUG))).things
+def test_larger_and_taller_need_a_ratio_of_lengths(scale: float, is_larger: Ternary) -> None:
+    one, other = (layout := SceneLayout(make_view(Placed('red', 'mug', -0.2, 0.0, scale), MUG))).objects
     assert layout.is_larger(one, other) is layout.is_taller(one, other) is is_larger
 
 
-def test_some_things_are_neither_larger_nor_smaller() -> None:
-    knife, box = (layout := Layout(look_at(Put('red', 'knife', 0, 0), Put('red', 'box', 0.2, 0)))).things
+def test_some_objects_are_neither_larger_nor_smaller() -> None:
+    knife, box = (layout := SceneLayout(make_view(Placed('red', 'knife', 0, 0), Placed('red', 'box', 0.2, 0)))).objects
     assert layout.is_larger(knife, box) is layout.is_larger(box, knife) is None
 
 
-def test_height_is_that_of_what_stands() -> None:
-    puts = (Put('red', 'hammer', -0.2, 0, 1.2), MUG, Put('red', 'box', 0.2, 0), Put('red', 'bottle', 0.2, 0, on=3))
-    hammer, mug, box, bottle = (layout := Layout(look_at(*puts))).things
+def test_only_upright_objects_have_a_height() -> None:
+    objects = (
+        Placed('red', 'hammer', -0.2, 0, 1.2),
+        MUG,
+        Placed('red', 'box', 0.2, 0),
+        Placed('red', 'bottle', 0.2, 0, on=3),
+    )
+    hammer, mug, box, bottle = (layout := SceneLayout(make_view(*objects))).objects
     assert layout.is_taller(mug, hammer) is True
     assert layout.is_shorter(hammer, mug) is None
     assert layout.is_shorter(box, mug) is True
     assert layout.is_taller(bottle, mug) is None
 
 
-def test_partly_hidden_things_are_of_any_size() -> None:
-    one, other = (layout := Layout(look_at(Put('red', 'mug', -0.2, 0.0, 1.5, visible=0.5), MUG))).things
+def test_sizes_of_partly_hidden_objects_are_unknown() -> None:
+    one, other = (layout := SceneLayout(make_view(Placed('red', 'mug', -0.2, 0.0, 1.5, visible=0.5), MUG))).objects
     assert layout.is_larger(one, other) is layout.is_taller(one, other) is None
 
 
-def test_some_call_a_knife_a_tool() -> None:
-    knife, hammer, mug = look_at(Put('red', 'knife', -0.2, 0), Put('red', 'hammer', 0.2, 0), MUG).things
-    assert [Noun('tool').fits(thing) for thing in (knife, hammer, mug)] == [None, True, False]
-    assert Noun('tool', 'blue').fits(knife) is False
+def test_whether_a_knife_is_a_tool_is_unknown() -> None:
+    knife, hammer, mug = make_view(Placed('red', 'knife', -0.2, 0), Placed('red', 'hammer', 0.2, 0), MUG).objects
+    assert [Noun('tool').matches(obj) for obj in (knife, hammer, mug)] == [None, True, False]
+    assert Noun('tool', 'blue').matches(knife) is False
 
 
-def test_three_values() -> None:
-    assert conjunction(True, None, False) is False
-    assert conjunction(True, None) is None
+def test_ternary_logic() -> None:
+    assert logical_and(True, None, False) is False
+    assert logical_and(True, None) is None
     assert [fewer_than(2, [True, None, other]) for other in (False, None, True)] == [None, None, False]
     assert fewer_than(2, [True, False]) is True

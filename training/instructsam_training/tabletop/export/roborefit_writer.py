@@ -1,4 +1,4 @@
-"""Simulated tables as RoboRefIt is released, for everything that reads the data set itself.
+"""Writer of simulated scenes in the layout of the RoboRefIt release, to test readers of that data set.
 
 python -m instructsam_training.tabletop.export.roborefit_writer data/tabletop-roborefit --split testA --scenes 60
 instructsam-eval roborefit --data data/tabletop-roborefit --prompt plain
@@ -6,12 +6,12 @@ instructsam-eval roborefit --data data/tabletop-roborefit --prompt plain
 The layout is that of the authors' `RoboRefIt_engine` (https://github.com/luyh20/VL-Grasp):
 
     <out>/final_dataset/testA/{image,depth,depth_colormap}/0000000.png     depth: 16 bits, millimeters
-    <out>/final_dataset/testA/mask/0000000/0.png                           one an expression, RGB, target not black
-    <out>/final_dataset/testA/{box,text}/0000000.txt                       the boxes and the expressions, as lists
-    <out>/final_dataset/testA/roborefit_testA.json                         one record an expression
-    <out>/final_dataset/testA/refindoor_testA_with_scene.json              the same without classes, as first released
+    <out>/final_dataset/testA/mask/0000000/0.png                           one per expression, RGB, target not black
+    <out>/final_dataset/testA/{box,text}/0000000.txt                       boxes and expressions, as lists
+    <out>/final_dataset/testA/roborefit_testA.json                         one record per expression
+    <out>/final_dataset/testA/refindoor_testA_with_scene.json              without classes, as in the first release
 
-Paths in the JSON files have back-slashes. Only instructions with exactly one target are there.
+Paths in the JSON files have backslashes. Only instructions with exactly one target are written.
 """
 
 from __future__ import annotations
@@ -32,42 +32,43 @@ from PIL import Image
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.datasets.roborefit import FOLDER, SPLITS
-from instructsam_training.tabletop.export.dataset import MILLIMETERS, Plan
-from instructsam_training.tabletop.language.instructions import Question, questions
-from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.ground_truth import Thing, View
+from instructsam_training.tabletop.export.dataset import MILLIMETERS, DatasetPlan
+from instructsam_training.tabletop.language.instructions import GroundedInstruction, sample_instructions
+from instructsam_training.tabletop.scene.ground_truth import SceneObject, SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
 SIZE_WH = (640, 480)
 MASK_RGB = (128, 0, 0)
-COLORS_PER_MM = 0.03
-"""Of the depth as a person sees it: the whole scale is 8.5 m."""
-PICTURE_FOLDERS = ('image', 'depth', 'depth_colormap', 'mask', 'box', 'text')
+COLORMAP_SCALE_PER_MM = 0.03
+"""Color map values per millimeter of depth; the whole scale of 255 is 8.5 m."""
+OUTPUT_FOLDERS = ('image', 'depth', 'depth_colormap', 'mask', 'box', 'text')
 SCENE = 'table'
 
 
 @dataclass(frozen=True)
 class Expression:
-    """An instruction and the one thing it means."""
+    """An instruction with its only target."""
 
     text: str
-    target: Thing
+    target: SceneObject
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when all is written, 2 when it cannot be."""
+    """Run the command; return 0 if all files are written, 2 on invalid arguments or write errors."""
     parser = argparse.ArgumentParser(
         prog='python -m instructsam_training.tabletop.export.roborefit_writer',
-        description='Write simulated tables as RoboRefIt.',
+        description='Write images of simulated tabletops in the layout of the RoboRefIt release.',
     )
-    parser.add_argument('out', type=Path, metavar='OUT', help='gets final_dataset')
-    parser.add_argument('--scenes', type=int, required=True, metavar='N', help='how many')
-    parser.add_argument('--split', choices=SPLITS, default='testA', help='each has scenes of its own (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='another one has other scenes')
+    parser.add_argument('out', type=Path, metavar='OUT', help='folder in which final_dataset is made')
+    parser.add_argument('--scenes', type=int, required=True, metavar='N', help='number of scenes')
+    parser.add_argument(
+        '--split', choices=SPLITS, default='testA', help='the splits have no scene in common (%(default)s)'
+    )
+    parser.add_argument('--seed', type=int, default=0, metavar='N', help='random seed of the scenes (%(default)s)')
     arguments = parser.parse_args(argv)
     try:
         count = write_release(
-            plan_of(arguments.split, arguments.scenes, arguments.seed), arguments.split, arguments.out
+            plan_split(arguments.split, arguments.scenes, arguments.seed), arguments.split, arguments.out
         )
     except (ConfigError, OSError) as error:
         print(f'roborefit: error: {" ".join(str(error).split())}', file=sys.stderr)
@@ -76,69 +77,78 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def plan_of(split: str, scenes: int, seed: int = 0, size_wh: tuple[int, int] = SIZE_WH) -> Plan:
-    """Scenes and wordings of a split of RoboRefIt: both tests have the wordings of tests, and no scene in common.
+def plan_split(split: str, scenes: int, seed: int = 0, size_wh: tuple[int, int] = SIZE_WH) -> DatasetPlan:
+    """Return the plan of a split of RoboRefIt; testA and testB use the test wordings and have no scene in common.
 
     Raises:
-        ConfigError: a number is out of its range.
+        ConfigError: a number is out of range.
     """
-    return Plan(scenes, 2 * seed + (split == 'testB'), 'train' if split == 'train' else 'test', size_wh)
+    return DatasetPlan(scenes, 2 * seed + (split == 'testB'), 'train' if split == 'train' else 'test', size_wh)
 
 
-def write_release(plan: Plan, split: str, out: Path) -> int:
+def write_release(plan: DatasetPlan, split: str, out: Path) -> int:
     """Write one split.
 
     Returns:
-        How many expressions it has.
+        Number of expressions.
 
     Raises:
-        ConfigError: the split is there already.
+        ConfigError: the split exists already.
         OSError: a file cannot be written.
     """
     folder = out / FOLDER / split
     if folder.exists():
-        raise ConfigError(f'{folder}: expected no such folder, so that nothing is mixed; remove it first')
-    for name in PICTURE_FOLDERS:
+        raise ConfigError(
+            f'{folder}: expected no such folder, because files of two runs would be mixed; remove it first'
+        )
+    for name in OUTPUT_FOLDERS:
         (folder / name).mkdir(parents=True)
     count = 0
     with (
         record_file(folder / f'roborefit_{split}.json') as append,
         record_file(folder / f'refindoor_{split}_with_scene.json') as append_old,
     ):
-        for picture, (view, expressions) in enumerate(_asked(plan)):
-            _write_picture(folder, picture, view, expressions)
+        for image_number, (view, expressions) in enumerate(_views_with_expressions(plan)):
+            _write_images(folder, image_number, view, expressions)
             for index, expression in enumerate(expressions):
-                record = _record(split, picture, index, expression)
+                record = _record(split, image_number, index, expression)
                 append_old({'num': count, **record})
                 append({'num': count, **record, 'class': expression.target.category})
                 count += 1
     return count
 
 
-def _asked(plan: Plan) -> Iterator[tuple[View, list[Expression]]]:
-    """The views about which there is something to ask."""
+def _views_with_expressions(plan: DatasetPlan) -> Iterator[tuple[SceneView, list[Expression]]]:
+    """Views with at least one expression."""
+    # Imported here, so that --help does not load MuJoCo.
+    from instructsam_training.tabletop.render.render import Renderer
+
     renderer = Renderer(plan.size_wh)
     try:
         for seed in map(plan.scene_seed, range(plan.scenes)):
-            view = renderer.view(sample_scene(seed))
-            asked = questions(view, Random(f'{plan.split}/{seed}/questions'), plan.split, plan.questions)
-            expressions = [_expression(view, question) for question in asked if len(question.targets) == 1]
+            view = renderer.render(sample_scene(seed))
+            instructions = sample_instructions(
+                view, Random(f'{plan.split}/{seed}/questions'), plan.split, plan.questions
+            )
+            expressions = [
+                _expression(view, instruction) for instruction in instructions if len(instruction.targets) == 1
+            ]
             if expressions:
                 yield view, expressions
     finally:
         renderer.close()
 
 
-def _expression(view: View, question: Question) -> Expression:
-    [target] = [thing for thing in view.things if thing.label in question.targets]
-    return Expression(question.text, target)
+def _expression(view: SceneView, instruction: GroundedInstruction) -> Expression:
+    [target] = [obj for obj in view.objects if obj.label in instruction.targets]
+    return Expression(instruction.text, target)
 
 
-def _write_picture(folder: Path, picture: int, view: View, expressions: Sequence[Expression]) -> None:
-    """Everything but the records."""
-    name = f'{picture:07}'
+def _write_images(folder: Path, image_number: int, view: SceneView, expressions: Sequence[Expression]) -> None:
+    """Write all files of one image, except the records."""
+    name = f'{image_number:07}'
     depth_mm = np.round(view.depth_m * MILLIMETERS).astype(np.uint16)
-    colors = cv2.applyColorMap(cv2.convertScaleAbs(depth_mm, alpha=COLORS_PER_MM), cv2.COLORMAP_JET)
+    colors = cv2.applyColorMap(cv2.convertScaleAbs(depth_mm, alpha=COLORMAP_SCALE_PER_MM), cv2.COLORMAP_JET)
     Image.fromarray(view.image_rgb).save(folder / 'image' / f'{name}.png')
     Image.fromarray(depth_mm).save(folder / 'depth' / f'{name}.png')
     Image.fromarray(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB)).save(folder / 'depth_colormap' / f'{name}.png')
@@ -150,25 +160,25 @@ def _write_picture(folder: Path, picture: int, view: View, expressions: Sequence
     (folder / 'text' / f'{name}.txt').write_text(f'{[expression.text for expression in expressions]}')
 
 
-def _mask_rgb(view: View, thing: Thing) -> NDArray[np.uint8]:
+def _mask_rgb(view: SceneView, obj: SceneObject) -> NDArray[np.uint8]:
     mask = np.zeros_like(view.image_rgb)
-    mask[view.labels == thing.label] = MASK_RGB
+    mask[view.labels == obj.label] = MASK_RGB
     return mask
 
 
-def _record(split: str, picture: int, index: int, expression: Expression) -> dict[str, Any]:
-    name, start = f'{picture:07}', (FOLDER, split)
+def _record(split: str, image_number: int, index: int, expression: Expression) -> dict[str, Any]:
+    name, start = f'{image_number:07}', (FOLDER, split)
     return {
         'text': expression.text,
         'bbox': list(expression.target.box_xyxy),
-        'rgb_path': _windows(*start, 'image', f'{name}.png'),
-        'depth_path': _windows(*start, 'depth', f'{name}.png'),
-        'mask_path': _windows(*start, 'mask', name, f'{index}.png'),
+        'rgb_path': _windows_path(*start, 'image', f'{name}.png'),
+        'depth_path': _windows_path(*start, 'depth', f'{name}.png'),
+        'mask_path': _windows_path(*start, 'mask', name, f'{index}.png'),
         'scene': SCENE,
     }
 
 
-def _windows(*parts: str) -> str:
+def _windows_path(*parts: str) -> str:
     return '\\'.join(parts)
 
 

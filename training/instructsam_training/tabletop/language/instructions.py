@@ -1,7 +1,7 @@
-"""`Question`: an instruction about a view, the phrases of its answer, and the things each of them means.
+"""`GroundedInstruction`: an instruction about a view, the phrases of its answer, and the target objects of each phrase.
 
-Only what is beyond doubt is asked: no comparison within its margin is needed for the answer, which is the same whether
-or not things count of which little is visible, and none of these is among its targets.
+Only unambiguous instructions are sampled: the answer needs no comparison within its margin, is the same with and
+without the objects that are hardly visible, and has none of these among its targets.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from itertools import chain
 from random import Random
 from typing import get_args
 
-from instructsam_training.tabletop.language.phrasing import phrase_of, several_text, text_of
-from instructsam_training.tabletop.language.query_samplers import DRAWS
-from instructsam_training.tabletop.language.scene_layout import Layout
-from instructsam_training.tabletop.language.scene_query import Kind, Meaning, Request
+from instructsam_training.tabletop.language.phrasing import answer_phrase, instruction_text, multi_phrase_text
+from instructsam_training.tabletop.language.query_samplers import SAMPLERS
+from instructsam_training.tabletop.language.scene_layout import SceneLayout
+from instructsam_training.tabletop.language.scene_query import Predicate, QueryKind, SceneQuery
 from instructsam_training.tabletop.language.sentence_templates import Split
-from instructsam_training.tabletop.scene.ground_truth import Thing, View
+from instructsam_training.tabletop.scene.ground_truth import SceneObject, SceneView
 
-NONE_SHARE = 0.11
-SEVERAL_KINDS: tuple[Kind, ...] = ('category', 'attribute', 'attribute', 'size', 'ordering')
-SEVERAL_CONSTRUCTIONS = (
+NO_TARGET_PROBABILITY = 0.11
+MULTI_PHRASE_KINDS: tuple[QueryKind, ...] = ('category', 'attribute', 'attribute', 'size', 'ordering')
+MULTI_PHRASE_CONSTRUCTIONS = (
     'one',
     'all',
     'such',
@@ -32,19 +32,19 @@ SEVERAL_CONSTRUCTIONS = (
     'leftmost',
     'rightmost',
 )
-"""What a question for several things is put together from."""
-TRIES = 40
-TRIVIAL_SHARE = 0.2
-"""How often something may be asked in more words than are needed to tell it from the others."""
+"""Kinds and constructions that instructions with several phrases are composed of."""
+MAX_TRIES = 40
+TRIVIAL_PROBABILITY = 0.2
+"""Probability to keep a query with more words than are needed to identify its targets."""
 
 
 @dataclass(frozen=True)
-class Part:
+class GroundedPhrase:
     """One phrase of an answer.
 
     Attributes:
-        phrase: as the model shall write it.
-        targets: labels of the things it means, in order; empty when there are none.
+        phrase: the phrase that the model should write.
+        targets: labels of its target objects, in ascending order; empty if there are none.
     """
 
     phrase: str
@@ -52,122 +52,129 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Question:
+class GroundedInstruction:
     """One instruction.
 
     Attributes:
         kind: what has to be understood to answer it.
         text: the instruction.
-        parts: one, or of the kind 'several' more.
+        parts: phrases of the answer: one, or more for the kind 'several'.
     """
 
-    kind: Kind
+    kind: QueryKind
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[GroundedPhrase, ...]
 
     @property
     def phrase(self) -> str:
-        """All phrases of the answer."""
+        """All phrases of the answer, joined by commas."""
         return ', '.join(part.phrase for part in self.parts)
 
     @property
     def targets(self) -> tuple[int, ...]:
-        """Labels of all things that answer it."""
+        """Labels of all target objects."""
         return tuple(sorted(chain.from_iterable(part.targets for part in self.parts)))
 
 
-def questions(view: View, rng: Random, split: Split, count: int) -> list[Question]:
-    """Up to `count` questions about a view, kinds in turn, no phrase twice; fewer where there is little to ask.
+def sample_instructions(view: SceneView, rng: Random, split: Split, count: int) -> list[GroundedInstruction]:
+    """Sample instructions with different phrases, cycling through the kinds.
 
     Args:
-        view: the picture and its facts.
-        rng: decides what is asked.
-        split: whose wordings to use; no wording is in both.
-        count: at most so many.
+        view: the image with its ground truth.
+        rng: source of randomness.
+        split: whose wordings to use; the splits share none.
+        count: largest number of instructions; there are fewer if the view offers too little.
     """
-    layout = Layout(view)
-    if not layout.clear:
+    layout = SceneLayout(view)
+    if not layout.clearly_visible:
         return []
-    kinds: list[Kind] = [kind for kind in get_args(Kind) if kind != 'none']
+    kinds: list[QueryKind] = [kind for kind in get_args(QueryKind) if kind != 'none']
     rng.shuffle(kinds)
-    asked: dict[str, Question] = {}
+    by_phrase: dict[str, GroundedInstruction] = {}
     failures = 0
-    while len(asked) < count and failures <= len(kinds):
-        kind: Kind = 'none' if rng.random() < NONE_SHARE else kinds[0]
-        question = _ask(kind, layout, rng, split)
+    while len(by_phrase) < count and failures <= len(kinds):
+        kind: QueryKind = 'none' if rng.random() < NO_TARGET_PROBABILITY else kinds[0]
+        instruction = _sample_of_kind(kind, layout, rng, split)
+        # The kind goes to the end of the queue, whether or not an instruction was found.
         if kind == kinds[0]:
             kinds.append(kinds.pop(0))
-        if question is None or question.phrase in asked:
+        if instruction is None or instruction.phrase in by_phrase:
             failures += 1
             continue
-        asked[question.phrase] = question
-    return list(asked.values())
+        by_phrase[instruction.phrase] = instruction
+    return list(by_phrase.values())
 
 
-def answer(meaning: Meaning, layout: Layout) -> tuple[Thing, ...] | None:
-    """The things that are meant, as anybody would say; None where people might differ."""
-    every, seen = _those(meaning, layout.things), _those(meaning, layout.clear)
-    return seen if every == seen else None
+def find_targets(predicate: Predicate, layout: SceneLayout) -> tuple[SceneObject, ...] | None:
+    """Return the objects that a predicate selects; None if that is ambiguous."""
+    of_all, of_visible = _select(predicate, layout.objects), _select(predicate, layout.clearly_visible)
+    return of_visible if of_all == of_visible else None
 
 
-def _those(meaning: Meaning, universe: Sequence[Thing]) -> tuple[Thing, ...] | None:
-    verdicts = [meaning(thing, universe) for thing in universe]
-    if None in verdicts:
+def _select(predicate: Predicate, universe: Sequence[SceneObject]) -> tuple[SceneObject, ...] | None:
+    values = [predicate(obj, universe) for obj in universe]
+    if None in values:
         return None
-    return tuple(thing for thing, is_meant in zip(universe, verdicts, strict=True) if is_meant)
+    return tuple(obj for obj, is_target in zip(universe, values, strict=True) if is_target)
 
 
-def _ask(kind: Kind, layout: Layout, rng: Random, split: Split) -> Question | None:
-    for _ in range(TRIES):
+def _sample_of_kind(kind: QueryKind, layout: SceneLayout, rng: Random, split: Split) -> GroundedInstruction | None:
+    for _ in range(MAX_TRIES):
         if kind == 'several':
-            question = _several(layout, rng, split)
+            instruction = _sample_multi_phrase(layout, rng, split)
         else:
-            found = settled(kind, layout, rng)
-            question = found and _single(kind, *found, rng, split)
-        if question is not None:
-            return question
+            found = sample_unambiguous_query(kind, layout, rng)
+            instruction = found and _single_phrase(kind, *found, rng, split)
+        if instruction is not None:
+            return instruction
     return None
 
 
-def _single(kind: Kind, request: Request, targets: tuple[Thing, ...], rng: Random, split: Split) -> Question:
-    labels = tuple(thing.label for thing in targets)
-    is_plural = is_plural_of(request, targets, rng)
-    part = Part(phrase_of(request, is_plural=is_plural), labels)
-    return Question(kind, text_of(request, split, rng, is_plural=is_plural), (part,))
+def _single_phrase(
+    kind: QueryKind, query: SceneQuery, targets: tuple[SceneObject, ...], rng: Random, split: Split
+) -> GroundedInstruction:
+    labels = tuple(obj.label for obj in targets)
+    is_plural = sample_plural(query, targets, rng)
+    part = GroundedPhrase(answer_phrase(query, is_plural=is_plural), labels)
+    return GroundedInstruction(kind, instruction_text(query, split, rng, is_plural=is_plural), (part,))
 
 
-def _several(layout: Layout, rng: Random, split: Split) -> Question | None:
-    parts: list[Part] = []
+def _sample_multi_phrase(layout: SceneLayout, rng: Random, split: Split) -> GroundedInstruction | None:
+    """Sample two or three queries with disjoint targets; None if one of them cannot be combined."""
+    parts: list[GroundedPhrase] = []
     for _ in range(rng.choice((2, 2, 2, 3))):
-        found = settled(rng.choice(SEVERAL_KINDS), layout, rng)
-        if found is None or found[0].construction not in SEVERAL_CONSTRUCTIONS:
+        found = sample_unambiguous_query(rng.choice(MULTI_PHRASE_KINDS), layout, rng)
+        if found is None or found[0].construction not in MULTI_PHRASE_CONSTRUCTIONS:
             return None
-        request, targets = found
-        phrase = phrase_of(request, is_plural=is_plural_of(request, targets, rng))
-        parts.append(Part(phrase, tuple(thing.label for thing in targets)))
+        query, targets = found
+        phrase = answer_phrase(query, is_plural=sample_plural(query, targets, rng))
+        parts.append(GroundedPhrase(phrase, tuple(obj.label for obj in targets)))
     labels = [label for part in parts for label in part.targets]
     if len(set(labels)) < len(labels):
         return None
-    return Question('several', several_text([part.phrase for part in parts], split, rng), tuple(parts))
+    text = multi_phrase_text([part.phrase for part in parts], split, rng)
+    return GroundedInstruction('several', text, tuple(parts))
 
 
-def settled(kind: Kind, layout: Layout, rng: Random) -> tuple[Request, tuple[Thing, ...]] | None:
-    """Draw a request, and its answer if that is beyond doubt and as the kind wants it."""
-    request = rng.choice(DRAWS[kind])(layout, rng)
-    targets = None if request is None else answer(request.meaning, layout)
-    if request is None or targets is None or (kind == 'none') != (not targets):
+def sample_unambiguous_query(
+    kind: QueryKind, layout: SceneLayout, rng: Random
+) -> tuple[SceneQuery, tuple[SceneObject, ...]] | None:
+    """Sample a query with its targets; None if these are ambiguous or do not suit the kind."""
+    query = rng.choice(SAMPLERS[kind])(layout, rng)
+    targets = None if query is None else find_targets(query.predicate, layout)
+    if query is None or targets is None or (kind == 'none') != (not targets):
         return None
-    wider = None if request.wider is None else answer(request.wider, layout)
+    superset = None if query.superset is None else find_targets(query.superset, layout)
     if kind == 'none':
-        # A bowl on the box is missed where there are bowls elsewhere.
-        return None if request.wider is not None and not wider else (request, targets)
-    if request.count not in (None, len(targets)):
+        # "The bowl on the box" is only missing if there are bowls elsewhere.
+        return None if query.superset is not None and not superset else (query, targets)
+    if query.count not in (None, len(targets)):
         return None
-    return None if wider == targets and rng.random() > TRIVIAL_SHARE else (request, targets)
+    return None if superset == targets and rng.random() > TRIVIAL_PROBABILITY else (query, targets)
 
 
-def is_plural_of(request: Request, targets: Sequence[Thing], rng: Random) -> bool:
-    """Whether to speak of several things; where there are none, either will do."""
-    if request.is_plural or len(targets) > 1:
+def sample_plural(query: SceneQuery, targets: Sequence[SceneObject], rng: Random) -> bool:
+    """Choose the grammatical number: that of the targets, or a random one if there are none."""
+    if query.is_plural or len(targets) > 1:
         return True
-    return not targets and request.count is None and rng.random() < 0.2
+    return not targets and query.count is None and rng.random() < 0.2

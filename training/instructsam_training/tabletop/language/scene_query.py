@@ -1,4 +1,4 @@
-"""`Request`: something that can be asked about a view, and which things it means, before it has words."""
+"""`SceneQuery`: a query for objects of a view, before it is put into words, and the predicates it is made of."""
 
 from __future__ import annotations
 
@@ -7,74 +7,76 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
-from instructsam_training.tabletop.language.scene_layout import Layout
-from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, fewer_than, negation
-from instructsam_training.tabletop.scene.ground_truth import Thing
+from instructsam_training.tabletop.language.scene_layout import SceneLayout
+from instructsam_training.tabletop.language.ternary_logic import Ternary, fewer_than, logical_and, logical_not
+from instructsam_training.tabletop.scene.ground_truth import SceneObject
 
-Kind = Literal[
+QueryKind = Literal[
     'category', 'attribute', 'size', 'relation', 'ordering', 'counting', 'exclusion', 'function', 'several', 'none'
 ]
-Meaning = Callable[[Thing, Sequence[Thing]], Verdict]
-"""Whether a thing is meant, were the given ones all there are."""
-Beats = Callable[[Thing, Thing], Verdict]
+Predicate = Callable[[SceneObject, Sequence[SceneObject]], Ternary]
+"""Whether an object is a target, if the given objects are all there are."""
+Comparison = Callable[[SceneObject, SceneObject], Ternary]
+"""Whether the first object is more extreme than the second."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """One way to ask for things.
+class SceneQuery:
+    """A query for objects.
 
     Attributes:
-        construction: its key in `wordings`.
-        meaning: which things are meant.
-        noun: what they are called, in those constructions that name them.
-        slots: what else its wordings need.
-        count: how many are meant; None for any number.
-        wider: what is true of the things meant and, in a question worth asking, of others as well.
-        is_plural: spoken of as several, however many there are.
+        construction: key of `wordings.WORDINGS`.
+        predicate: selects the targets.
+        noun: name of the targets, in constructions that have one.
+        slots: values of the other slots of the wording.
+        count: required number of targets; None for any number.
+        superset: predicate that the targets share with other objects; without others the query would be trivial.
+        is_plural: use the plural whatever the number of targets.
     """
 
     construction: str
-    meaning: Meaning
+    predicate: Predicate
     noun: Noun = field(default=Noun(ANYTHING))
     slots: Mapping[str, str] = field(default_factory=dict)
     count: int | None = None
-    wider: Meaning | None = None
+    superset: Predicate | None = None
     is_plural: bool = False
 
 
-def contests(layout: Layout) -> dict[str, Beats]:
-    """For each extreme, whether the first of two things is more so than the second."""
+def extreme_comparisons(layout: SceneLayout) -> dict[str, Comparison]:
+    """Return the comparison behind each superlative."""
     return {
         'largest': layout.is_larger,
-        'smallest': lambda thing, other: layout.is_larger(other, thing),
+        'smallest': lambda obj, other: layout.is_larger(other, obj),
         'tallest': layout.is_taller,
         'shortest': layout.is_shorter,
         'leftmost': layout.is_left,
-        'rightmost': lambda thing, other: layout.is_left(other, thing),
+        'rightmost': lambda obj, other: layout.is_left(other, obj),
         'nearest': layout.is_nearer,
-        'furthest': lambda thing, other: layout.is_nearer(other, thing),
+        'furthest': lambda obj, other: layout.is_nearer(other, obj),
     }
 
 
-def rank_below(limit: int, members: Meaning, beats: Beats) -> Meaning:
-    """Members that fewer than `limit` other members beat."""
+def top_ranked(limit: int, members: Predicate, outranks: Comparison) -> Predicate:
+    """Select the `limit` highest-ranked members: those outranked by fewer than `limit` others."""
 
-    def meaning(thing: Thing, universe: Sequence[Thing]) -> Verdict:
-        is_member = members(thing, universe)
+    def predicate(obj: SceneObject, universe: Sequence[SceneObject]) -> Ternary:
+        is_member = members(obj, universe)
         if is_member is False:
             return False
-        rivals = [(other, members(other, universe)) for other in universe if other is not thing]
-        wins = (conjunction(is_rival, beats(other, thing)) for other, is_rival in rivals if is_rival is not False)
-        return conjunction(is_member, fewer_than(limit, wins))
+        # An object that may be a member makes the result unknown only if it may also outrank this one.
+        rivals = [(other, members(other, universe)) for other in universe if other is not obj]
+        wins = (logical_and(is_rival, outranks(other, obj)) for other, is_rival in rivals if is_rival is not False)
+        return logical_and(is_member, fewer_than(limit, wins))
 
-    return meaning
-
-
-def fits(noun: Noun) -> Meaning:
-    """Everything that has this name."""
-    return lambda thing, _: noun.fits(thing)
+    return predicate
 
 
-def without(noun: Noun, left_out: Meaning) -> Meaning:
-    """Everything that has this name, but what is left out."""
-    return lambda thing, universe: conjunction(noun.fits(thing), negation(left_out(thing, universe)))
+def matching(noun: Noun) -> Predicate:
+    """Select all objects of a name."""
+    return lambda obj, _: noun.matches(obj)
+
+
+def matching_except(noun: Noun, excluded: Predicate) -> Predicate:
+    """Select all objects of a name but the excluded ones."""
+    return lambda obj, universe: logical_and(noun.matches(obj), logical_not(excluded(obj, universe)))
