@@ -16,7 +16,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
-from instructsam_training.datasets.refer import in_split, read_refer
+from instructsam_training.datasets.refer import in_split, read_grefcoco, read_refer
 
 IMAGE_FOLDER = 'images/mscoco/images/train2014'
 IMAGES = [
@@ -89,7 +89,6 @@ def release(save: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
 
 
 read_refcoco = partial(read_refer, name='refcoco', split_by='unc')
-read_grefcoco = partial(read_refer, name='grefcoco', split_by='unc', stem='grefs')
 
 
 @pytest.mark.parametrize('suffix', ['.p', '.json'])

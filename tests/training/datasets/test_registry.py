@@ -26,14 +26,14 @@ SOURCES = {'mine': Source(read, ('train',))}
 """
 
 
-def make_package(folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> tuple[str, list[str]]:
-    """Write an importable package of readers; return its name and path."""
+def make_package(folder: Path, monkeypatch: pytest.MonkeyPatch, **modules: str) -> tuple[list[str], str]:
+    """Write an importable package of readers; return its path and name."""
     name = f'readers_{folder.name}'
     (folder / name).mkdir()
     for module, source in modules.items():
         (folder / name / f'{module}.py').write_text(source)
     monkeypatch.syspath_prepend(str(folder))
-    return name, [str(folder / name)]
+    return [str(folder / name)], name
 
 
 def test_a_new_data_set_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: SkipReport) -> None:

@@ -77,6 +77,11 @@ def read_refer(
     return read_samples(references, split, report, images or find(root, *IMAGE_FOLDERS.get(name, COCO_FOLDERS)))
 
 
+def read_grefcoco(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
+    """Yield the samples of a split of gRefCOCO; arguments and errors as for `read_refer`."""
+    return read_refer(root, split, report, images, name='grefcoco', split_by='unc', stem='grefs')
+
+
 def load_references(folder: Path, stem: str) -> References:
     """Load the files of a data set.
 
@@ -210,8 +215,8 @@ def _entry(entries: Mapping[int, Mapping[str, Any]], number: int, what: str) -> 
     return entries[number]
 
 
-def _source(name: str, split_by: str, *tests: str, stem: str = 'refs') -> Source:
-    return Source(partial(read_refer, name=name, split_by=split_by, stem=stem), ('train', 'val', *tests))
+def _source(name: str, split_by: str, *tests: str) -> Source:
+    return Source(partial(read_refer, name=name, split_by=split_by), ('train', 'val', *tests))
 
 
 SOURCES = {
@@ -221,5 +226,5 @@ SOURCES = {
     'refcocog_google': _source('refcocog', 'google'),
     'refclef': _source('refclef', 'unc', 'testA', 'testB', 'testC'),
     'refclef_berkeley': _source('refclef', 'berkeley', 'test'),
-    'grefcoco': _source('grefcoco', 'unc', 'testA', 'testB', stem='grefs'),
+    'grefcoco': Source(read_grefcoco, ('train', 'val', 'testA', 'testB')),
 }

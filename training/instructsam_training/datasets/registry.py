@@ -14,12 +14,12 @@ import instructsam_training.datasets as readers
 from instructsam_training.datasets.source import Source
 
 
-def find_sources(package: str, folders: Iterable[str]) -> dict[str, Source]:
+def find_sources(folders: Iterable[str], package: str) -> dict[str, Source]:
     """Collect the `SOURCES` of all modules of a package, sub-packages excluded.
 
     Args:
-        package: its dotted name.
-        folders: where its modules are (`__path__`).
+        folders: where the modules of the package are (`__path__`).
+        package: name of the package.
 
     Raises:
         ValueError: two modules declare the same name.
@@ -36,4 +36,4 @@ def find_sources(package: str, folders: Iterable[str]) -> dict[str, Source]:
     return sources
 
 
-SOURCES: Mapping[str, Source] = find_sources(readers.__name__, readers.__path__)
+SOURCES: Mapping[str, Source] = find_sources(readers.__path__, readers.__name__)

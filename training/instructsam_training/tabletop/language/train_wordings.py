@@ -5,14 +5,7 @@ Every construction has many, because a small language model memorizes two or thr
 
 from __future__ import annotations
 
-from instructsam_training.tabletop.language.wording_patterns import (
-    compared,
-    extreme,
-    extremes,
-    first_from,
-    located,
-    on_side,
-)
+from instructsam_training.tabletop.language.patterns import compared, extreme, extremes, first_from, located, on_side
 
 TRAIN: dict[str, tuple[str, ...]] = {
     'one': (
