@@ -1,4 +1,4 @@
-"""The small network with random weights that the training on the tabletop starts from."""
+"""The small network with random weights that training on the tabletop starts from. Covers small_network.py too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
-from instructsam_training.tabletop.small_model import main, write_small_model
+from instructsam_training.tabletop.small_model import main
+from instructsam_training.tabletop.small_network import write_small_model
 
 TEXTS = ['Segment the red mug.', 'red mug', 'Which mug is left of the red bowl?', 'mug left of the red bowl'] * 3
 
