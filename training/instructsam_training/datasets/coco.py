@@ -142,6 +142,7 @@ def read_categories(
         ConfigError: the annotation file is missing or damaged.
     """
     kind = CATEGORY_SETS[name]
+    # Copies of a release differ in layout: the first annotation file found decides where the images are.
     candidates = [(root / file.format(split=split), image) for file, image in kind.layouts]
     file, image_layout = next(((file, image) for file, image in candidates if file.is_file()), (None, ''))
     if file is None:
@@ -232,6 +233,7 @@ class _AnnotationFile:
                 unusable.add(phrase)
                 whose = f' of {phrase!r}' if phrase else ''
                 self.report.skip(self.file, f'images.{index}', f'annotation {instance.get("id")}{whose}: {error}')
+        # Categories known to be absent become annotations without target.
         targets = masks | {phrase: [] for phrase in self._known(entry.get('neg_category_ids')) if phrase not in masks}
         return tuple(
             named(phrase, tuple(rles), weak=self.kind.boxes_only)

@@ -113,6 +113,7 @@ def _grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
     names, masks = record.get('cat'), record.get('masks')
     if not isinstance(names, list) or not isinstance(masks, list) or len(names) != len(masks):
         raise ValueError('expected cat and masks of one length')
+    # COCO_train2014_000000000009.jpg is 000000000009.jpg in the folders of 2017.
     name = text_of(record, 'image').rpartition('_')[2]
     image = next((images / folder / name for folder in COCO_FOLDERS if (images / folder / name).is_file()), None)
     if image is None:
@@ -135,6 +136,7 @@ def _roborefit(record: Mapping[str, Any], images: Path) -> _Record:
 def _union(record: Mapping[str, Any], images: Path, kind: Kind, text: str, key: str) -> _Record:
     """A record with one question and one mask of all its targets; an RLE also gives the size of the image."""
     image, mask = images / text_of(record, 'image'), record.get(key)
+    # An RLE may be empty, which means that there is no target.
     if isinstance(mask, dict):
         rle = to_rle(mask)
         height, width = rle['size']
@@ -152,6 +154,7 @@ def _instances(targets: Any, size_hw: tuple[int, int]) -> tuple[Rle, ...]:
     """Masks of the instances: the elements of a list, or a single RLE or polygon."""
     if targets is None:
         return ()
+    # A flat list of numbers is one polygon, a list of masks several instances.
     is_one = isinstance(targets, dict) or (isinstance(targets, list) and targets and not _holds_instances(targets))
     if not isinstance(targets, list) and not is_one:
         raise ValueError(f'expected a list of masks, got {type(targets).__name__}')

@@ -58,6 +58,7 @@ def read_reasonseg(
     files = sorted(folder.glob('*.json'))
     if not files:
         raise ConfigError(f'{folder}: expected a JSON file beside each image, found none')
+    # LISA trains on all texts of an image and evaluates on the first.
     only_first = split != 'train' if first_text_only is None else first_text_only
     more = _explanatory(folder.parent / 'explanatory' / 'train.json', files, report) if split == 'train' else {}
     return _samples(files, images or folder, report, phrase, only_first, more)
@@ -73,6 +74,7 @@ def _samples(
             size_hw = read_size_hw(image)
             values = draw_polygons(record.get('shapes'), size_hw)
             texts = [*_texts(record, only_first), *more.get(file.stem, ())]
+            # One mask per image: all target polygons together.
             masks = (encode_rle(values == TARGET),) if (values == TARGET).any() else ()
             ignore = encode_rle(values == IGNORE) if (values == IGNORE).any() else None
             annotations = tuple(
@@ -104,6 +106,7 @@ def draw_polygons(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         label = text_of(shape, 'label').lower()
         if label != 'flag':
             points = _points(shape.get('points'))
+            # Area in drawn pixels, as in LISA.
             area = int(_fill(np.zeros(size_hw, dtype=np.uint8), points, 1).sum())
             polygons.append((area, points, IGNORE if 'ignore' in label else TARGET))
     values = np.zeros(size_hw, dtype=np.uint8)
@@ -134,6 +137,7 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError:
+        # A few files of the release are not UTF-8.
         text = content.decode('cp1252')
     record = json.loads(text)
     if not isinstance(record, dict) or not isinstance(record.get('is_sentence'), bool):

@@ -120,6 +120,7 @@ def read_samples(references: References, split: str, report: SkipReport, images:
     """
     if split not in SPLITS:
         raise ConfigError(f'split: expected one of {", ".join(SPLITS)}, got {split!r}')
+    # Groups of one image are spread over the file; the image is one sample.
     by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
     for index, ref in enumerate(references.refs):
         if not is_ref(ref):
@@ -196,6 +197,7 @@ def _mask(number: int, image_id: int, references: References, size_hw: tuple[int
     instance = _entry(references.instances, number, 'annotation')
     if instance.get('image_id') != image_id:
         raise ValueError(f'annotation {number}: expected one of image {image_id}, got {instance.get("image_id")}')
+    # A crowd is no single target.
     if instance.get('iscrowd'):
         raise ValueError(f'annotation {number}: expected one target, got a crowd')
     try:

@@ -61,6 +61,7 @@ def held_out(root: Path) -> HeldOut:
             # A damaged group cannot be skipped: its image might be the one that leaks.
             if not all(map(is_ref, refs)):
                 raise ConfigError(f'{file}: expected groups of expressions with image_id and split, some are not')
+            # Validation and test splits of any author; an image of several splits is held out too.
             ids |= {ref['image_id'] for ref in refs if ref['split'] != 'train'}
     if not found:
         names = ', '.join(f'{name}/{stem}' for name, stem in REFERENCES)

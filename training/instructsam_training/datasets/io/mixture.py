@@ -66,6 +66,7 @@ def published_files(name: str, data: Path) -> tuple[Path, ...]:
     Raises:
         ConfigError: there is no such file, or shards are missing.
     """
+    # A file of exactly this name has priority over shards.
     for candidate in (name, *(f'{name}{suffix}' for suffix in SUFFIXES)):
         if candidate.endswith(SUFFIXES) and (data / candidate).is_file():
             return (data / candidate,)
@@ -75,6 +76,7 @@ def published_files(name: str, data: Path) -> tuple[Path, ...]:
     shards = tuple(known.get(Path(name).name, ()))
     if not shards:
         raise ConfigError(f'{name}: no such data set in {data}; expected one of {", ".join(sorted(known)) or "none"}')
+    # All shards name their total number: a missing or additional file is noticed.
     expected = {match[1] for shard in shards if (match := SHARD.search(shard.stem))}
     if expected != {f'{len(shards):05}'}:
         raise ConfigError(f'{name}: expected {" or ".join(sorted(expected))} shards in {data}, found {len(shards)}')

@@ -69,6 +69,7 @@ def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> 
     if record.get('image') is None and record.get('video') is not None:
         raise ValueError('expected an image, got a video')
     image = images / text_of(record, 'image')
+    # Opening the image is the slow fallback for records without size.
     has_size = record.get('height') is not None and record.get('width') is not None
     size_hw = parse_size_hw(record) if has_size else read_size_hw(image)
     annotations, left_out = _annotations(record, size_hw, file, index)
@@ -101,6 +102,7 @@ def _annotations(
         raise ValueError(f'annotation: expected a list, got {type(entries).__name__}')
     annotations: list[Annotation] = []
     left_out: list[SampleError] = []
+    # A damaged annotation is dropped alone: the others of its record are still correct.
     for number, entry in enumerate(entries or ()):
         try:
             annotations.append(_annotation(entry, size_hw))
@@ -122,6 +124,7 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
         raise ValueError(f'type: expected {", ".join(get_args(Kind))}, got {entry.get("type")!r}')
     kind: Kind = entry['type']
     text = text_of(entry, 'text')
+    # Names are their own answer; instructions have theirs in `category`.
     phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED else text)
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
     return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)

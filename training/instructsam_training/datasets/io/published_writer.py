@@ -47,6 +47,7 @@ def write_published(samples: Iterable[Sample], file: Path, images: Path | None =
     with ExitStack() as stack:
         append = [stack.enter_context(record_file(name)) for name in files]
         for number, sample in enumerate(samples):
+            # Round-robin keeps the shards equally long without knowing the number of samples.
             append[number % shards](record_of(sample, folder))
     return files
 
@@ -70,6 +71,7 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
         'mask': None,
         'conversations': None,
     }
+    # The list `annotation` has no place for several phrases; they are written as conversations.
     several = [annotation for annotation in sample.annotations if annotation.more]
     if several:
         record['conversations'], record['mask'] = write_spans(several)
@@ -125,6 +127,7 @@ def record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
             if file.suffix == '.jsonl':
                 yield lambda record: print(json.dumps(record), file=stream)
             else:
+                # `[` before the first record, a comma before the others.
                 separators = chain(['[\n'], repeat(',\n'))
                 yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
                 stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')

@@ -90,6 +90,7 @@ def is_empty(rle: Rle) -> bool:
 
 def _drop_degenerate_polygons(segmentation: Any) -> Any:
     """Drop polygons of fewer than three points; return other forms unchanged."""
+    # Only lists of polygons are filtered; the caller parses all other forms.
     if not isinstance(segmentation, list) or not all(isinstance(part, list) for part in segmentation):
         return segmentation
     polygons = [part for part in segmentation if len(part) >= 6]

@@ -53,6 +53,7 @@ def _turns(conversations: Any) -> list[tuple[str, str]]:
     """Pairs of question and answer."""
     if not isinstance(conversations, list):
         raise ValueError(f'expected a list of turns, got {type(conversations).__name__}')
+    # Turns alternate, so the speaker (`from`) is not needed.
     values = [turn.get('value') if isinstance(turn, dict) else None for turn in conversations]
     if len(values) % 2 or not all(isinstance(value, str) for value in values):
         raise ValueError(f'expected questions and answers in turn, got {len(values)} turns, some unpaired')
@@ -97,5 +98,6 @@ def _annotation(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[
         masks[phrase] = (*masks.get(phrase, ()), *([] if rle is None else [rle]))
     if not masks:
         return []
+    # Dictionaries keep the order of the spans.
     first, *more = (named(phrase, found) for phrase, found in masks.items())
     return [Annotation('sentence', question, first.phrase, first.masks, more=tuple(more))]

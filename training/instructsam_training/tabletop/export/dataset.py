@@ -140,6 +140,7 @@ def write_evaluation_file(plan: DatasetPlan, out: Path) -> Path:
                     for kind, annotation in zip(record['kinds'], sample.annotations, strict=True)
                     if annotation.kind == 'sentence'
                 ]
+                # Image names are relative to the folder, as in the shards.
                 kept = {key: record[key] for key in ('image', 'height', 'width', 'scene')}
                 append({**kept, 'annotation': instructions})
     return out / 'inst2seg.json'
@@ -160,6 +161,7 @@ def _annotations(plan: DatasetPlan, view: SceneView, seed: int) -> Iterator[tupl
 
 
 def _sentence(instruction: GroundedInstruction, masks: dict[int, Rle]) -> Annotation:
+    # The first phrase makes the annotation, the others are attached to it.
     first, *more = instruction.parts
     others = tuple(named(part.phrase, _masks_of(masks, part.targets)) for part in more)
     return Annotation('sentence', instruction.text, first.phrase, _masks_of(masks, first.targets), more=others)

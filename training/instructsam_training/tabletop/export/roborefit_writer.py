@@ -147,6 +147,7 @@ def _expression(view: SceneView, instruction: GroundedInstruction) -> Expression
 def _write_images(folder: Path, image_number: int, view: SceneView, expressions: Sequence[Expression]) -> None:
     """Write all files of one image, except the records."""
     name = f'{image_number:07}'
+    # Same unit as the release's 16-bit depth images.
     depth_mm = np.round(view.depth_m * MILLIMETERS).astype(np.uint16)
     colors = cv2.applyColorMap(cv2.convertScaleAbs(depth_mm, alpha=COLORMAP_SCALE_PER_MM), cv2.COLORMAP_JET)
     Image.fromarray(view.image_rgb).save(folder / 'image' / f'{name}.png')

@@ -115,6 +115,7 @@ def write(plan: DatasetPlan, out: Path, workers: int = 1) -> Record:
     if workers < 1:
         raise ConfigError(f'workers: expected at least 1, got {workers}')
     reserve_folder(plan, out)
+    # Shards appear only when complete (`record_file`), so an existing one needs no check.
     missing = [(file, numbers) for file, numbers in zip(plan.files(out), plan.shards, strict=True) if not file.exists()]
     kinds: Counter[str] = Counter()
     scenes = sum(len(numbers) for _, numbers in missing)
@@ -128,6 +129,7 @@ def write(plan: DatasetPlan, out: Path, workers: int = 1) -> Record:
                         kinds.update(record['kinds'])
                     advance()
     seconds = time.perf_counter() - start
+    # Rewritten from all shards, also those of earlier runs.
     if plan.split == 'test':
         write_evaluation_file(plan, out)
     speed = {'seconds': round(seconds, 1), 'scenes_per_s': round(scenes / seconds, 2)}

@@ -69,6 +69,7 @@ def sample_captions(view: SceneView, rng: Random, count: int) -> list[Caption]:
     made: dict[str, Caption] = {}
     for turn in range(2 * count):
         kind: CaptionKind = kinds[turn // 2 % len(kinds)] if turn % 2 else 'place'
+        # Every other turn asks for locations, the others cycle through the kinds.
         tried = (_SAMPLERS[kind](layout, view, rng) for _ in range(MAX_TRIES))
         found = next((each for each in tried if each is not None), None)
         if found is not None and len(made) < count:
@@ -83,6 +84,7 @@ def _locations(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAns
     found = sample_unambiguous_query(rng.choice((*NAMED_KINDS, 'none')), layout, rng)
     if found is None or len(found[1]) > MAX_LOCATED:
         return None
+    # No target gives the answer 'nowhere'.
     locations = ', '.join(_center_percent(obj, view) for obj in sorted(found[1], key=_center_x))
     return f'Locate the {_phrase(*found, rng)}.', locations or NO_LOCATION
 
@@ -98,6 +100,7 @@ def _order(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
     members = sorted(find_targets(matching(noun), layout) or (), key=_center_x)
     if not 2 <= len(members) <= MAX_LISTED:
         return None
+    # The order must be beyond doubt for all neighbors.
     if any(layout.is_left(*pair) is not True for pair in pairwise(members)):
         return None
     many = noun.words(plural=True)
@@ -111,11 +114,13 @@ def _name_them(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAns
     if found is None or len(found[1]) > MAX_LISTED:
         return None
     phrase, answered = _phrase(*found, rng), _names(found[1])
+    # "Name the red mug" would answer itself.
     return None if phrase == answered else (f'Name the {phrase}.', answered)
 
 
 def _count(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
     obj = rng.choice(layout.clearly_visible)
+    # A random category, so that "none" is an answer too.
     absent = Noun(rng.choice(tuple(CATALOG)))
     noun = rng.choice((Noun(obj.category), Noun(ANYTHING, obj.color), Noun(ANYTHING), absent))
     members = find_targets(matching(noun), layout)
@@ -148,6 +153,7 @@ def _side(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
     found = _sample_single_target(layout, rng)
     if found is None:
         return None
+    # Between middle and side nothing is asked: the answer would be arguable.
     share = _center_x(found[1]) / view.labels.shape[1]
     if MIDDLE_RANGE[0] <= share <= MIDDLE_RANGE[1]:
         side = 'middle'

@@ -107,6 +107,7 @@ def sample_instructions(view: SceneView, rng: Random, split: Split, count: int) 
 
 def find_targets(predicate: Predicate, layout: SceneLayout) -> tuple[SceneObject, ...] | None:
     """Return the objects that a predicate selects; None if that is ambiguous."""
+    # Hardly visible objects may or may not count for the reader: the answer must be the same both ways.
     of_all, of_visible = _select(predicate, layout.objects), _select(predicate, layout.clearly_visible)
     return of_visible if of_all == of_visible else None
 
@@ -149,6 +150,7 @@ def _sample_multi_phrase(layout: SceneLayout, rng: Random, split: Split) -> Grou
         query, targets = found
         phrase = answer_phrase(query, is_plural=sample_plural(query, targets, rng))
         parts.append(GroundedPhrase(phrase, tuple(obj.label for obj in targets)))
+    # Phrases that share a target would need one mask twice.
     labels = [label for part in parts for label in part.targets]
     if len(set(labels)) < len(labels):
         return None
@@ -168,6 +170,7 @@ def sample_unambiguous_query(
     if kind == 'none':
         # "The bowl on the box" is only missing if there are bowls elsewhere.
         return None if query.superset is not None and not superset else (query, targets)
+    # "The mug" needs exactly one target.
     if query.count not in (None, len(targets)):
         return None
     return None if superset == targets and rng.random() > TRIVIAL_PROBABILITY else (query, targets)

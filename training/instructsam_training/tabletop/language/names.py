@@ -24,6 +24,7 @@ def sample_names(view: SceneView, rng: Random, count: int) -> list[GroundedPhras
     """
     layout = SceneLayout(view)
     present = [noun for obj in layout.clearly_visible for noun in _names_of(obj.category, obj.color)]
+    # Sampled whatever the objects; some of them have targets after all.
     absent = [_sample_absent(layout, rng) for _ in range(round(ABSENT_FRACTION * count))] if present else []
     rng.shuffle(present)
     phrases: dict[Noun, GroundedPhrase] = {}

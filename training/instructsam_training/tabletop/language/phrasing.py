@@ -16,7 +16,9 @@ SINGULAR_DETERMINERS = ('each', 'every', 'everything')
 def instruction_text(query: SceneQuery, split: Split, rng: Random, *, is_plural: bool) -> str:
     """Return one of the instructions for a query."""
     slots = _slots(query, is_plural=is_plural)
+    # `the` is not used by phrases of answers, so it is sampled here only.
     slots['the'] = rng.choice(('the', 'all')) if is_plural else 'the'
+    # Uses have verb phrases of their own for each split.
     if 'use' in slots:
         use = next(use for use in USES if use.phrase == slots['use'])
         slots['do'] = rng.choice(use.train if split == 'train' else use.test)

@@ -31,6 +31,7 @@ QuerySampler = Callable[[SceneLayout, Random], SceneQuery | None]
 
 def sample_category(layout: SceneLayout, rng: Random) -> SceneQuery:
     """Sample a query for all objects of a category or group, or for the only one."""
+    # A category with a single object is mostly asked for as "the mug", sometimes as "all mugs".
     noun = _sample_head(layout, rng, groups=0.15)
     return _category_query(noun, rng.random() < (0.25 if _count(noun, layout) == 1 else 1.0))
 
@@ -41,6 +42,7 @@ def sample_attribute(layout: SceneLayout, rng: Random) -> SceneQuery:
     if rng.random() < 0.25:
         noun = Noun(ANYTHING, obj.color)
         return SceneQuery('anything such', matching(noun), noun)
+    # The material is only mentioned if the category has several.
     materials = CATALOG[obj.category].materials
     material = obj.material if len(materials) > 1 and rng.random() < 0.35 else ''
     color = obj.color if not material or rng.random() < 0.2 else ''
@@ -91,6 +93,7 @@ def sample_ordering(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     if anchor is None:
         return None
     others = matching_except(noun, lambda obj, _: obj is anchor[0])
+    # Closest to the anchor, which is no candidate itself.
     closest = top_ranked(1, others, lambda one, other: layout.is_closer(one, other, anchor[0]))
     return SceneQuery('closest', closest, noun, {'a': anchor[1]}, count=1, superset=others)
 
@@ -118,6 +121,7 @@ def sample_counting(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     noun = _sample_noun(layout, rng)
     members = _count(noun, layout)
     if rng.random() < 0.3 and noun.head != ANYTHING and 2 <= members <= MAX_COUNTED:
+        # All objects of the name: "the three mugs"; else a number of extreme ones: "the two largest mugs".
         construction = 'pair' if members == 2 else 'n'
         return SceneQuery(construction, matching(noun), noun, {'n': NUMBERS[members]}, count=members)
     if members < 3:
@@ -134,6 +138,7 @@ def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     draw, obj = rng.random(), rng.choice(layout.clearly_visible)
     if draw < 0.4:
         excluded = _sample_head(layout, rng, groups=0.3) if rng.random() < 0.5 else Noun(obj.category, obj.color)
+        # All objects except those of a name.
         is_plural = _count(excluded, layout) > 1
         return SceneQuery(
             'all but',
@@ -147,10 +152,12 @@ def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
         return None
     if draw < 0.75 and members > 2:
         superlative = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
+        # All objects of a category except the extreme one.
         extreme = top_ranked(1, matching(noun), extreme_comparisons(layout)[superlative])
         predicate = matching_except(noun, extreme)
         return SceneQuery('but most', predicate, noun, {'x': superlative}, members - 1, is_plural=True)
     excluded = Noun(obj.category, obj.color)
+    # All objects of a category except those of a color.
     slots = {'x': excluded.attributes, 'ones': 'one' if _count(excluded, layout) == 1 else 'ones'}
     return SceneQuery('but such', matching_except(noun, matching(excluded)), noun, slots, is_plural=True)
 
@@ -245,6 +252,7 @@ def _count(noun: Noun, layout: SceneLayout) -> int:
 def _sample_head(layout: SceneLayout, rng: Random, groups: float) -> Noun:
     """Sample the category of an object; with probability `groups` its group."""
     obj = rng.choice(layout.clearly_visible)
+    # Arguable members do not count: a knife is not asked for as a tool.
     heads = [head for head, (members, _) in GROUPS.items() if obj.category in members]
     return Noun(heads[0] if heads and rng.random() < groups else obj.category)
 
@@ -263,6 +271,7 @@ def _sample_anchor(layout: SceneLayout, rng: Random, obj: SceneObject) -> tuple[
         Noun(obj.category, obj.color),
         Noun(obj.category, obj.color, obj.material if len(CATALOG[obj.category].materials) > 1 else ''),
     ]
+    # A name is unique if it certainly does not match any other object, even a hardly visible one.
     unique = [noun for noun in nouns if [each for each in layout.objects if noun.matches(each) is not False] == [obj]]
     if not unique:
         return None

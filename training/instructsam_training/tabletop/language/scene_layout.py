@@ -89,6 +89,7 @@ class SceneLayout:
         width = self._view.labels.shape[1]
         (x1, _, x2, _), (other_x1, _, other_x2, _) = obj.box_xyxy, other.box_xyxy
         extents = x2 - x1 + other_x2 - other_x1
+        # Small objects need the image margin, large ones a fraction of their width.
         by_middle = exceeds((other_x1 + other_x2 - x1 - x2) / 2, max(SIDE_MARGIN * width, EXTENT_MARGIN * extents))
         return by_middle if by_middle == (x1 < other_x1) == (x2 < other_x2) else None
 
@@ -152,6 +153,7 @@ class SceneLayout:
 
     def _visible_gap_m(self, obj: SceneObject, other: SceneObject) -> float:
         """Smallest distance on the table between visible points of two objects."""
+        # [N, M, 2] for N and M points.
         difference = self._surface(obj)[:, None] - self._surface(other)[None]
         return float(np.sqrt((difference**2).sum(-1).min()))
 

@@ -51,6 +51,7 @@ class GeomAppearance:
 def build_model(size_wh: tuple[int, int]) -> mujoco.MjModel:
     """Compile a model with all meshes and textures; it is never simulated."""
     spec = mujoco.MjSpec()
+    # The framebuffer has the size of the images; larger windows are rendered with coarser pixels.
     quality, screen = spec.visual.quality, spec.visual.global_
     quality.shadowsize, quality.offsamples = SHADOW_MAP_PX, MSAA_SAMPLES
     screen.offwidth, screen.offheight = size_wh
@@ -130,6 +131,7 @@ class MujocoScene:
             )
             # MuJoCo passes this matrix to OpenGL unchanged, so it may scale as well as rotate.
             geom.mat = stretched @ rotation
+            # MuJoCo numbers each mesh and its convex hull: the mesh has the even numbers.
             geom.dataid, geom.segid = 2 * mesh, body.label
 
     def set_camera(
@@ -168,6 +170,7 @@ class MujocoScene:
         frame = self._add_slab((length / 2 - 0.02, depth / 2 - 0.02, 0.01), (0, 0, -thick - 0.01), 'table', room.table)
         frame.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
         self._add_slab((side, side, 0.01), (0, 0, floor - 0.01), 'floor', room.floor)
+        # Four walls of 3 m.
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             half = (0.01 if x else side, 0.01 if y else side, 1.5)
             self._add_slab(half, (x * side, y * side, floor + 1.5), 'wall', room.wall)
@@ -192,6 +195,7 @@ class MujocoScene:
 
 def _set_light(drawn: mujoco.MjvLight, index: int, light: Light) -> None:
     drawn.id, drawn.type = index, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    # A light of its own, not attached to the camera.
     drawn.headlight, drawn.castshadow = 0, light.shadow
     direction = np.asarray(light.direction) / np.linalg.norm(light.direction)
     # The shadow map is rendered from this position.

@@ -35,6 +35,7 @@ class Renderer:
     def __init__(self, size_wh: tuple[int, int] = (320, 240)) -> None:
         self.size_wh = size_wh
         self._gl = open_context(size_wh)
+        # `_isolated` renders single bodies, to count their pixels without occlusion.
         model = build_model(size_wh)
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
@@ -87,6 +88,7 @@ class Renderer:
         """Fill `pixels` with colors, or with labels if `depth` is given, which is filled too; the last row is first."""
         flags, flag = mujoco_scene.drawn.flags, mujoco.mjtRndFlag
         flags[:] = 0
+        # Segmentation: flat colors that encode `segid`, without shadows.
         flags[flag.mjRND_SHADOW] = depth is None
         flags[flag.mjRND_SEGMENT] = flags[flag.mjRND_IDCOLOR] = depth is not None
         window = mujoco.MjrRect(0, 0, pixels.shape[1], pixels.shape[0])
@@ -98,6 +100,7 @@ class Renderer:
         inverse = np.asarray(np.linalg.inv(pose), np.float64)
         objects = []
         for body in scene.bodies:
+            # Bodies without a visible pixel are not part of the ground truth.
             rows, columns = np.nonzero(labels == body.label)
             if not len(rows):
                 continue

@@ -42,6 +42,7 @@ class Mesh:
 
 def merged(*meshes: Mesh) -> Mesh:
     """Return several meshes as one."""
+    # Triangles of each mesh are shifted by the number of vertices before it.
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     triangles = [mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)]
     return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(triangles))
@@ -74,6 +75,7 @@ def lathe(profile: Sequence[tuple[float, float]]) -> Mesh:
         profile: (radius, z) from the bottom upwards along the outside, then back down along the inside if it is hollow.
             A radius of 0 is allowed at both ends and closes the surface there.
     """
+    # [CIRCLE_SEGMENTS, 2], unit circle; a ring is a scaled copy, a closed end a single vertex.
     angles = 2 * np.pi * np.arange(CIRCLE_SEGMENTS) / CIRCLE_SEGMENTS
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     vertices: list[Points] = []
@@ -91,6 +93,7 @@ def lathe(profile: Sequence[tuple[float, float]]) -> Mesh:
 def tube(path: Sequence[Sequence[float]], radii: Sequence[float], corners: int = 10) -> Mesh:
     """Return a closed tube along a planar path, with one radius per point."""
     points = np.asarray(path, float)
+    # [P, 3] for a path of P points.
     tangents = np.gradient(points, axis=0)
     tangents /= np.linalg.norm(tangents, axis=1, keepdims=True)
     # Normal of the path's plane; of a straight path any vector across it.
@@ -98,6 +101,7 @@ def tube(path: Sequence[Sequence[float]], radii: Sequence[float], corners: int =
     normal = normal if np.linalg.norm(normal) > 1e-9 else np.cross(tangents[0], np.eye(3)[np.abs(tangents[0]).argmin()])
     normal = normal / np.linalg.norm(normal)
     angles = 2 * np.pi * np.arange(corners) / corners
+    # Each ring lies in the plane of `normal` and `across`, perpendicular to the path.
     across = np.cross(tangents, normal)
     # Seen against the path's direction the corners run clockwise, so that the triangles of `_strip` face outwards.
     rings = [
@@ -106,6 +110,7 @@ def tube(path: Sequence[Sequence[float]], radii: Sequence[float], corners: int =
     ]
     count = len(points)
     triangles = [each for i in range(count - 1) for each in _strip(i * corners, (i + 1) * corners, corners)]
+    # Two more vertices, the ends of the path, close the tube.
     first, last = count * corners, count * corners + 1
     triangles += _connect_rings(first, 1, 0, corners) + _connect_rings((count - 1) * corners, corners, last, 1)
     return Mesh(np.concatenate([*rings, points[:1], points[-1:]]), np.array(triangles))
@@ -114,6 +119,7 @@ def tube(path: Sequence[Sequence[float]], radii: Sequence[float], corners: int =
 def arc(inner: float, outer: float, half_height: float, start: float, stop: float) -> Mesh:
     """Return a flat ring about z, or a part of it, from angle `start` to `stop` in radians."""
     steps = np.linspace(start, stop, CIRCLE_SEGMENTS)
+    # A ring is not convex: it is built of convex pieces.
     pieces = []
     for left, right in pairwise(steps):
         corners = [(inner, left), (outer, left), (outer, right), (inner, right)]

@@ -52,6 +52,7 @@ class PlacementArea:
 
     def is_free(self, body: Body, others: tuple[Body, ...]) -> bool:
         """Whether a body is within the table and collides with no other, except its support."""
+        # The table frame's origin is the middle of the table.
         own = footprint(body, CLEARANCE_M)
         is_within = np.all(np.abs(own) < np.array(self.table_m) / 2)
         supports = (body.on, body.inside)
@@ -108,6 +109,7 @@ def place_on_top(rng: np.random.Generator, body: Body, below: Body) -> Body | No
         return None
     if base.cavity is not None:
         return _place_in_cavity(rng, body, below, base.cavity, on=below.label)
+    # A flat top carries bodies of up to 1.1 times its size; round and long ones would roll or fall off.
     length, depth = below.size_m[:2]
     if category.round or category.elongated or body.size_m[0] > 1.1 * length or body.size_m[1] > 1.1 * depth:
         return None

@@ -62,8 +62,10 @@ def sample_lights(rng: np.random.Generator) -> tuple[Light, ...]:
     """Sample ambient light and one or two lamps with a limited total intensity."""
     count = int(rng.integers(1, 3))
     ambient, total = rng.uniform((0.48, 0.95), (0.60, 1.12)).tolist()
+    # Lamps share what is left of the total intensity.
     lamps = (total - ambient - FILL_LIGHT) * rng.dirichlet(np.full(count, 4.0))
     shadows = rng.random() < 0.85
+    # Ambient light and light from straight above, which casts no shadow; only the first lamp casts shadows.
     lights = [_sample_light(rng, (0.0, 0.0), ambient, FILL_LIGHT, False)]
     lights += [
         _sample_light(rng, (0.2, 1.0), 0.0, float(lamp), bool(shadows) and i == 0) for i, lamp in enumerate(lamps)
@@ -95,6 +97,7 @@ def sample_camera(rng: np.random.Generator, bodies: tuple[Body, ...]) -> OrbitCa
     field = radians(rng.uniform(*FIELD_OF_VIEW_DEG))
     # At a factor of 1 a sphere of radius `reach` fills the image from top to bottom.
     distance = reach / tan(field / 2) * rng.uniform(0.75, 1.05)
+    # The target is off the middle, so that objects are not always in the image center.
     x, y, z = (middle + rng.normal(0, 0.15 * reach, 3) * (1, 1, 0)).tolist()
     return OrbitCamera(
         target_m=(x, y, max(z, 0.0)),

@@ -56,6 +56,7 @@ def _sample_bodies(rng: np.random.Generator, area: PlacementArea) -> tuple[Body,
     count = int(rng.integers(OBJECT_COUNT[0], OBJECT_COUNT[1] + 1))
     theme = _sample_kind(rng) if rng.random() < THEME_PROBABILITY else None
     bodies: tuple[Body, ...] = ()
+    # Bodies without room are dropped, so there are more attempts than bodies.
     for _ in range(3 * count):
         if len(bodies) < count:
             body = _place(rng, _sample_body(rng, theme, bodies), bodies, area)
@@ -74,6 +75,7 @@ def _sample_kind(rng: np.random.Generator) -> tuple[Category, Color]:
 
 def _sample_body(rng: np.random.Generator, theme: tuple[Category, Color] | None, others: tuple[Body, ...]) -> Body:
     """Sample a body without position."""
+    # The kind is sampled even if the theme replaces it.
     category, color = _sample_kind(rng)
     if theme is not None:
         draw = rng.random()
@@ -82,6 +84,7 @@ def _sample_body(rng: np.random.Generator, theme: tuple[Category, Color] | None,
             color = theme[1] if rng.random() < 0.4 else COLORS[str(rng.choice(category.colors))]
         elif draw < SAME_CATEGORY_PROBABILITY + SAME_COLOR_PROBABILITY and theme[1].name in category.colors:
             color = theme[1]
+    # Exact color: uniform within the range of the color term.
     offset = rng.uniform(-1, 1, 3) * color.spread
     hue, saturation, value = (np.array(color.hsv) + offset).tolist()
     return Body(
@@ -101,6 +104,7 @@ def _sample_size(rng: np.random.Generator, category: Category, others: list[Body
     """Sample a size that differs visibly from those of other bodies of the category, if the range allows it."""
     lengths = [other.size_m[0] for other in others]
     for _ in range(MAX_TRIES):
+        # Log-uniform, so that half and double size are equally likely.
         scale = float(np.exp(rng.uniform(*np.log(category.scale))))
         length = scale * category.size_m[0]
         if all(max(length, each) > MIN_SIZE_RATIO * min(length, each) for each in lengths):
@@ -111,6 +115,7 @@ def _sample_size(rng: np.random.Generator, category: Category, others: list[Body
 
 def _place(rng: np.random.Generator, body: Body, others: tuple[Body, ...], area: PlacementArea) -> Body | None:
     """Place a body on or in another one, else on the table; None if there is no room."""
+    # At most one body on or in each other one.
     occupied = {other.on for other in others} | {other.inside for other in others}
     if rng.random() < STACKING_PROBABILITY:
         upright = replace(body, tilt=0.0)

@@ -62,6 +62,7 @@ class Body:
     @cached_property
     def rotation(self) -> Matrix:
         """[3, 3], from the body frame into the table frame."""
+        # Rz(yaw) @ Ry(tilt).
         turn = np.array([[cos(self.yaw), -sin(self.yaw), 0], [sin(self.yaw), cos(self.yaw), 0], [0, 0, 1]])
         lean = np.array([[cos(self.tilt), 0, sin(self.tilt)], [0, 1, 0], [-sin(self.tilt), 0, cos(self.tilt)]])
         return np.asarray(turn @ lean)
@@ -152,6 +153,7 @@ class OrbitCamera:
         right = np.array([cos(self.azimuth), sin(self.azimuth), 0.0])
         down = np.cross(forward, right)
         pose = np.eye(4)
+        # Columns: the camera axes x right, y down, z forward in the table frame, then the position.
         pose[:3, 0] = cos(self.roll) * right + sin(self.roll) * down
         pose[:3, 1] = cos(self.roll) * down - sin(self.roll) * right
         pose[:3, 2] = forward
@@ -161,6 +163,7 @@ class OrbitCamera:
     def intrinsics(self, size_wh: tuple[int, int]) -> Matrix:
         """Return the camera matrix [3, 3] in pixels; the center of the first pixel is (0, 0)."""
         width, height = size_wh
+        # Square pixels; pixel centers at integer coordinates.
         focal = height / 2 / tan(self.field_of_view / 2)
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 

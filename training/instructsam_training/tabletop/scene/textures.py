@@ -54,6 +54,7 @@ def _grain(rng: np.random.Generator) -> Gray:
 def _planks(rng: np.random.Generator) -> Gray:
     count = int(rng.choice([4, 8]))
     wide = SIDE // count
+    # One shade per plank, and dark joints between them.
     shades = np.repeat(rng.uniform(-0.12, 0.06, count), wide)[:, None]
     gray = np.asarray(_grain(rng) + shades, np.float32)
     gray[::wide] *= 0.55
@@ -67,6 +68,7 @@ def _speckle(rng: np.random.Generator) -> Gray:
 
 
 def _marble(rng: np.random.Generator) -> Gray:
+    # Veins are the zeros of a sine of distorted noise; the square root makes them sharp.
     bent = 2 * noise(rng, (4, 4)) + 0.8 * noise(rng, (8, 8)) + 0.4 * noise(rng, (32, 32))
     return np.asarray(0.70 + 0.27 * np.sqrt(np.abs(np.sin(np.pi * bent))), np.float32)
 
@@ -75,6 +77,7 @@ def _cloth(rng: np.random.Generator) -> Gray:
     """Cloth: a weave with stripes in both directions."""
     stripes = np.sign(np.sin(2 * np.pi * int(rng.integers(3, 9)) * np.linspace(0, 1, SIDE, endpoint=False)))
     strength = rng.uniform(0.0, 0.14)
+    # Threads: noise stretched along y, and along x.
     threads = 0.05 * noise(rng, (128, 32)) + 0.05 * noise(rng, (32, 128))
     return np.asarray(0.84 + threads + strength * 0.5 * (stripes[:, None] + stripes[None]), np.float32)
 
@@ -83,9 +86,11 @@ def _tiles(rng: np.random.Generator) -> Gray:
     count = int(rng.choice([4, 8]))
     wide = SIDE // count
     shades = rng.uniform(0.78, 0.98, (count, count)).astype(np.float32)
+    # Some are checkered.
     if rng.random() < 0.4:
         shades[np.indices((count, count)).sum(0) % 2 == 0] -= 0.25
     gray = np.kron(shades, np.ones((wide, wide), np.float32)) + 0.04 * noise(rng, (64, 64))
+    # Dark joints of one pixel.
     gray[::wide], gray[:, ::wide] = 0.55, 0.55
     return gray
 
