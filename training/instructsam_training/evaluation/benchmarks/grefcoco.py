@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.datasets.grefcoco import read_grefcoco
 from instructsam_training.datasets.inst2seg import read_grefcoco_eval
+from instructsam_training.datasets.refer import read_grefcoco
 from instructsam_training.evaluation.benchmark import INSTANCE_METRICS, Benchmark
 from instructsam_training.evaluation.prompts import can_you_segment
 from instructsam_training.evaluation.published import ALL, PublishedResult
