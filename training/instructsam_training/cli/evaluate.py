@@ -30,7 +30,7 @@ def open_segmenter(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segment
     """Load the segmenter into this process; see `evaluation.command.OpenSegmenter`."""
     # Imported here because it imports torch, which --help and errors in the arguments do not need.
     from instructsam_model import load_segmenter
-    from instructsam_training.engine.metrics_logger import peak_memory_gib
+    from instructsam_model.runtime.memory import peak_memory_gib
 
     segmenter = load_segmenter(checkpoint, **options)
     try:

@@ -39,6 +39,7 @@ from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
 from instructsam_model.runtime.device import parse_device
+from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.config_file import read_config as read_run
 from instructsam_training.config.options import SAM3_PARTS, StageConfig, TrainConfig
@@ -47,7 +48,6 @@ from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.data.targets import PhraseTarget
 from instructsam_training.engine.launches import Launches, count_launches
 from instructsam_training.engine.loop import prepare_network
-from instructsam_training.engine.metrics_logger import peak_memory_gib
 from instructsam_training.engine.one_process import start_alone
 from instructsam_training.engine.step import take_step
 from instructsam_training.families.instructsam.trainable import SAM3_ALONE, choose_trainable, freeze_detector
@@ -147,7 +147,7 @@ def time_stage(
         'tflop_a_step': counter.get_total_flops() / 1e12,
         'tflop_per_s': tflops,
         'share_of_peak': tflops / arguments.peak_tflops if arguments.peak_tflops else None,
-        'peak_memory_gib': peak_memory_gib(),
+        'peak_memory_gib': peak_memory_gib(device),
         **report_launches(launches, count),
     }
 

@@ -21,13 +21,14 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import MicroBatches, Plan, load_batches, open_table
 from instructsam_training.engine.distributed import spread, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
-from instructsam_training.engine.metrics_logger import Journal, draw_curves, peak_memory_gib
+from instructsam_training.engine.metrics_logger import Journal, draw_curves
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.state import WHOLE, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
