@@ -1,21 +1,18 @@
-"""Atomic writing of report files."""
+"""Writing of report files; readers see the old content or the new one, never a part of it."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from instructsam_model.files import write_atomically
+
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file atomically: readers see the old content or the new one, never a part of it."""
-    part = file.with_name(f'.{file.name}.part')
-    with part.open('w', encoding='utf-8') as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
+    """Write a text file atomically."""
+    with write_atomically(file) as draft:
+        draft.write_text(text, encoding='utf-8')
 
 
 def write_json(file: Path, content: Any) -> None:
