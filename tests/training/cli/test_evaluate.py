@@ -1,4 +1,7 @@
-"""instructsam-eval on the golden checkpoint; covers evaluation.command, evaluation.arguments and evaluation.run."""
+"""instructsam-eval on the golden checkpoint.
+
+Covers evaluation.command, evaluation.arguments and evaluation.run.
+"""
 
 from __future__ import annotations
 

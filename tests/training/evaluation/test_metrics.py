@@ -1,4 +1,4 @@
-"""Covers metrics, scoring and strata: the numbers of the public evaluation, and special cases worked out by hand."""
+"""The numbers of the public evaluation, and special cases worked out by hand. Covers scoring and strata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences, their printed report, and the exit status; covers parity.report and parity.metrics."""
+"""Differences, their printed report, and the exit status. Covers parity.metrics."""
 
 from __future__ import annotations
 

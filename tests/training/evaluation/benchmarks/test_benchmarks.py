@@ -1,4 +1,8 @@
-"""Covers every module of evaluation.benchmarks, evaluation.benchmark, evaluation.prompts and evaluation.published."""
+"""Queries, prompts and published numbers of the benchmarks.
+
+Covers tabletop, inst2seg, roborefit, reasonseg, grefcoco, refcoco, gseval, evaluation.benchmark, evaluation.benchmarks,
+evaluation.prompts and evaluation.published.
+"""
 
 from __future__ import annotations
 

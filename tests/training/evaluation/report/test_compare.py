@@ -1,4 +1,4 @@
-"""Comparison of evaluations in one table, for the terminal and as Markdown; covers report.grid and report.speed."""
+"""Comparison of evaluations in one table, for the terminal and as Markdown. Covers grid and speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTML page of a report; covers report.page, report.gallery, report.plots and report.files."""
+"""The HTML page of a report. Covers gallery, plots and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers and tables of a report; covers report.report, report.table and report.speed."""
+"""The numbers and tables of a report. Covers table and speed."""
 
 from __future__ import annotations
 
