@@ -25,6 +25,7 @@ ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"
 MODULE = 'instructsam_training.cli.evaluate'
 TWO = ['torch.distributed.run', '--standalone', '--nproc_per_node', '2']  # `accelerate launch` starts one on a CPU
 COUNT = 6
+NO_MASK = {'size': [240, 320], 'counts': [240 * 320]}
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
@@ -220,7 +221,7 @@ class EmptySegmenter:
     def __init__(self, word):
         self.word = word
     def segment(self, frame, instruction, selection=None, **_):
-        return Segmentation((), instruction, self.word, frame.size_wh)
+        return Segmentation((), instruction, f'{self.word}: {instruction.text}', frame.size_wh)
     def memory_bytes(self):
         return None
     def close(self):
@@ -252,5 +253,11 @@ def test_any_backend_is_evaluated_and_named(
     assert (settings['backend'], settings['options']) == ('empty', {'empty.word': 'none'})
     assert report_of(out)['overall']['N-acc'] == 1.0
     assert 'back end empty' in (out / 'report.html').read_text()
+    # The names of reasonseg's file get no prompt.
+    record = {'image': 'images/000.png', 'question': 'Cup', 'is_sentence': False, 'mask': NO_MASK}
+    (tmp_path / 'reason_seg_val.json').write_text(json.dumps([record]))
+    reasonseg = ['reasonseg', '--data', str(tmp_path), '--images', str(GOLDEN), '--out', str(tmp_path / 'reasonseg')]
+    assert main([*reasonseg, *model, '--prompt', 'unchanged']) == 0
+    assert json.loads((tmp_path / 'reasonseg' / 'predictions-0.jsonl').read_text())['text'] == 'none: Cup'
     assert main([*arguments, *model, '--backend', 'instructsam']) == 2
     assert 'empty.word: expected an option of instructsam' in capsys.readouterr().err

@@ -9,6 +9,8 @@ from instructsam_model.backend_arguments import add_backend_arguments, add_check
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 
+PROMPTS = ('published', 'plain', 'unchanged')
+
 
 def build_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Return the parser.
@@ -55,10 +57,10 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     add_checkpoint_argument(source)
     group.add_argument(
         '--prompt',
-        default='published',
-        choices=('published', 'plain'),
-        help='published: wording of the public evaluation; plain: wording of the training (default: %(default)s; the '
-        'same for tabletop)',
+        default=PROMPTS[0],
+        choices=PROMPTS,
+        help='published: wording of the public evaluation; plain: wording of the training, also that of tabletop; '
+        'unchanged: the text of the query, for back ends that take phrases (default: %(default)s)',
     )
     group.add_argument(
         '--shuffle-instructions',

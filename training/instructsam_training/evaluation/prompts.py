@@ -17,6 +17,11 @@ def as_in_training(kind: Kind, text: str) -> str:
     return text if kind == 'sentence' else PHRASE_QUESTIONS[0].format(text)
 
 
+def unchanged(kind: Kind, text: str) -> str:
+    """Return the text of the query, for back ends that take concept phrases."""
+    return text
+
+
 def with_mask_request(kind: Kind, text: str) -> str:
     """Return the prompt of Inst2Seg, RoboRefIt and ReasonSeg's long queries."""
     return text if MASK_REQUEST in text else f'{text} {MASK_REQUEST}'

@@ -34,7 +34,7 @@ class EvaluationSettings:
         scoring: `authors` or `released`.
         min_score: predictions with this score or a lower one are dropped.
         source: the checkpoint, or the file of predictions.
-        prompt: `published` or `plain`.
+        prompt: `published`, `plain` or `unchanged`.
         backend: back end that made the predictions; empty if they were read from a file.
         options: of the back end, as given on the command line.
         shuffle_seed: seed of the shuffled instructions; None if they are not shuffled.
