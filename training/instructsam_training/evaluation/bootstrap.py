@@ -54,6 +54,7 @@ def difference_interval(
 
 def _resample(scored: ScoredPredictions, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield, for each resample of the images, how often each query is in it: float64 (Q,)."""
+    # Number the images in the order of their first query.
     images: dict[str, int] = {}
     # Image of each query: (Q,).
     image_index = np.array([images.setdefault(str(query.image), len(images)) for query in scored.queries])

@@ -28,6 +28,7 @@ def coco_average_precision(pairs: Iterable[tuple[Query, PredictedMasks]]) -> dic
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
+    # Ids start at 1: pycocotools treats an annotation id of 0 as "no match".
     for number, (query, prediction) in enumerate(pairs, 1):
         height, width = query.size_hw
         images.append({'id': number, 'height': height, 'width': width})
@@ -57,4 +58,5 @@ def _run_cocoeval(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
+    # The first three of COCO's twelve numbers: AP, AP50 and AP75 of all areas, 100 predictions an image.
     return [float(value) for value in evaluation.stats[:3]]

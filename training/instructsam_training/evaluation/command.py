@@ -179,6 +179,7 @@ def _predict(
         'dtype': run.dtype,
         'threads': arguments.threads,
     }
+    # Options of the command line override those that the back end prefers for evaluations.
     with open_segmenter(checkpoint, **settings, **run.options) as (segmenter, peak_memory_gib):
         predict_all(run, segmenter, peak_memory_gib, processes, console)
     return load_predictions(run.folder) if processes.is_main_process else None
@@ -188,6 +189,7 @@ def _write_numbers(report: Mapping[str, Any], speed: Mapping[str, Any], folder: 
     """Write report.json and speed.json and print their tables."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'report.json', report)
+    # Tables go to stdout, progress and summary to stderr.
     Console().print(*report_tables(report))
     if speed:
         write_json(folder / 'speed.json', speed)
@@ -198,5 +200,6 @@ def _exit_status(skipped: Sequence[str], console: Console) -> int:
     """Print how much was skipped and return the exit status."""
     if not skipped:
         return EXIT_SUCCESS
+    # Paths may contain square brackets, which rich would read as markup.
     console.print(f'{len(skipped)} skipped, the first: {skipped[0]}', soft_wrap=True, markup=False)
     return EXIT_SKIPPED

@@ -139,11 +139,13 @@ def _check_list(value: Any) -> list[Any]:
 
 def _check_mask(mask: Any, score: Any, query: Query) -> tuple[Rle, float]:
     """Return a mask of the query's size and its score."""
+    # bool is a subclass of int.
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise ValueError(f'score: expected a number, got {score!r}')
     return to_rle(mask, query.size_hw), float(score)
 
 
 def _make_prediction(query: Query, masks: Sequence[tuple[Rle, float]]) -> PredictedMasks:
+    # `PredictedMasks` has the best score first; records have any order.
     best_first = sorted(masks, key=lambda pair: -pair[1])
     return PredictedMasks(query.id, tuple(mask for mask, _ in best_first), tuple(score for _, score in best_first))

@@ -69,6 +69,7 @@ def average_precision(scored: ScoredPredictions, weights: FloatArray) -> FloatAr
     predictions. A query of weight w counts as w copies of it, which are adjacent in the ranking.
     """
     target_count = float((weights * scored.target_count).sum())
+    # A prediction has the weight of its query.
     weight = weights[scored.query_index][:, None]  # (N, 1)
     if not target_count or not weight.any():
         return np.zeros(len(IOU_THRESHOLDS))
@@ -77,7 +78,7 @@ def average_precision(scored: ScoredPredictions, weights: FloatArray) -> FloatAr
     precisions = np.divide(true_positives, rank, out=np.zeros_like(true_positives), where=rank > 0)
     # Precision at each rank becomes the best precision at this or a higher recall.
     envelope = np.maximum.accumulate(precisions[::-1])[::-1]  # (N, T)
-    # Recall grows by one target at each true positive and nowhere else.
+    # Area under the envelope: recall grows by one target at each true positive and nowhere else.
     areas: FloatArray = (envelope * scored.is_true_positive * weight).sum(axis=0) / target_count
     return areas
 

@@ -50,6 +50,7 @@ class QueryMasks:
             )
         if not np.isfinite(self.scores).all():
             raise ValueError(f'query {self.query_id}: expected finite scores, got {self.scores}')
+        # pycocotools does not check sizes: masks of different sizes would give a wrong overlap.
         masks = [*self.targets, *self.predictions] + ([] if self.ignore is None else [self.ignore])
         sizes = {tuple(rle['size']) for rle in masks}
         if len(sizes) > 1:
@@ -102,6 +103,7 @@ def _union_overlap(predictions: Sequence[Rle], targets: Sequence[Rle], ignore: R
 
 def _area_outside(rle: Rle, ignore: Rle | None) -> float:
     """Pixels that a mask covers outside of `ignore`."""
+    # RLEs have no difference, so the part inside is subtracted.
     inside = 0 if ignore is None else coco_mask.area(coco_mask.merge([rle, ignore], intersect=True))
     return float(coco_mask.area(rle)) - float(inside)
 

@@ -128,6 +128,7 @@ def predict_all(
     groups = group_by_image(query for query in run.queries if query.id not in done)
     # Whole images, so that no image is encoded by two processes.
     share = groups[processes.process_index :: processes.num_processes]
+    # One file a process, so that processes do not write to the same file.
     log = PredictionLog(log_file(run.folder, processes.process_index))
     with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
         for query, prediction in run_inference(segmenter, share, log, peak_memory_gib):
@@ -174,6 +175,7 @@ def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
     path = run.source.path
     weights = sorted(path.glob('*.safetensors')) if path.is_dir() else [path]
+    # The ids, images and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:
         queries.update(json.dumps([query.id, str(query.image), query.text]).encode())

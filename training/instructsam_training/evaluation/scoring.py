@@ -94,6 +94,7 @@ def score(pairs: Iterable[tuple[Query, PredictedMasks]], min_score: float, rule:
     scores = np.concatenate([overlap.scores for overlap in overlaps] or [np.empty(0)])
     # Query of each prediction: (N,).
     query_index = np.repeat(np.arange(len(overlaps)), [len(overlap.scores) for overlap in overlaps])
+    # np.concatenate needs at least one array.
     no_predictions = np.empty((0, len(IOU_THRESHOLDS)), np.bool_)
     is_true_positive = np.concatenate([overlap.is_true_positive for overlap in overlaps] or [no_predictions])
     order = np.argsort(-scores, kind='stable')
@@ -132,7 +133,7 @@ def _box_iou(query: Query, masks: QueryMasks) -> float:
     if not masks.targets:
         return float('nan')
     if not _count_nonempty(masks.predictions):
-        return 0.0
+        return 0.0  # an empty mask has no box
     # A published box takes precedence over the box around the published mask.
     target = np.array(query.box_xyxy) if query.box_xyxy is not None else _box_around(masks.targets)
     predicted = _box_around(masks.predictions)

@@ -89,6 +89,7 @@ def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[st
     """Compare the inputs of the network: pixels, M-RoPE positions and attention mask."""
     pixels = inputs.pixels
     sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
+    # (3, B, L): M-RoPE has a position for time, height and width; all are compared.
     positions = network.lay_out(inputs).positions
     is_query = inputs.input_ids == network.config.tokens.query
     mask = hybrid_attention_mask(is_query, inputs.attention_mask)[0, 0]
@@ -132,5 +133,6 @@ def compare_outputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[s
     rows = [
         Difference.arrays(f'forward {name}', tensor, golden[name], abs_tol=TOLERANCE) for name, tensor in ours.items()
     ]
+    # Mask logits reach the hundreds, so that their difference is relative.
     masks = Difference.arrays('forward pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE)
     return [*rows, masks]

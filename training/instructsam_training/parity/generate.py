@@ -55,6 +55,7 @@ def compare_prediction(prediction: Prediction, golden: Mapping[str, np.ndarray])
     """Compare the slots of one prediction; `golden` is empty if the public inference found no target."""
     if not golden:
         return [Difference.arrays('generate phrases', len(prediction.phrases), 0, abs_tol=0)]
+    # (P, L, D): P phrases of at most L tokens.
     phrases, expected = prediction.phrase_embeds.numpy(), golden['text_embeds']
     if phrases.shape == expected.shape:  # the public inference does not zero the padding, which is not used
         expected = np.where(phrases.any(-1, keepdims=True), expected, 0)

@@ -53,6 +53,7 @@ def read_queries(root: Path, split: str, report: SkipReport, images: Path | None
 
 
 def _parse(fields: dict[str, Any], images: Path) -> Query:
+    # The mask has the size of the image, so that the image need not be opened.
     rle = to_rle(fields.get('segmentation'))
     size_hw = (rle['size'][0], rle['size'][1])
     if fields.get('idx') is None or fields.get('class_id') not in CLASSES:

@@ -83,6 +83,7 @@ def summarize(
 ) -> dict[str, int | float]:
     """Return the number of queries, how many differ in each field, and the largest difference of a score."""
     pairs = [(predictions[query_id], others[query_id]) for query_id in predictions if query_id in others]
+    # Predictions of different lengths differ anyway; the common part shows whether scores drift.
     gaps = [
         abs(score - other_score)
         for prediction, other in pairs

@@ -85,6 +85,7 @@ def draw_example(example: Example, max_side_px: int = MAX_SIDE_PX) -> RgbImage:
         FrameError: the image cannot be read.
     """
     image_rgb = read_image(example.query.image)
+    # Shrink large images, never enlarge small ones; a side has at least one pixel.
     scale = min(1.0, max_side_px / max(image_rgb.shape[:2]))
     size_wh = max(1, round(scale * image_rgb.shape[1])), max(1, round(scale * image_rgb.shape[0]))
     image_rgb = np.ascontiguousarray(cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA))

@@ -54,6 +54,7 @@ def as_markdown(grid: Grid) -> str:
     """Return the table as Markdown."""
     rule = ['---', *['---:'] * (len(grid.headings) - 1)]
     lines = ['| ' + ' | '.join(cell.replace('|', '\\|') for cell in row) + ' |' for row in (grid.headings, *grid.rows)]
+    # The second line of a Markdown table sets the alignment of its columns.
     lines.insert(1, '|' + '|'.join(rule) + '|')
     return '\n'.join([*lines, *(['', grid.note] if grid.note else [])])
 

@@ -50,6 +50,7 @@ def write_page(
         predictions: by query.
         speed: from `summarize_speed`.
     """
+    # Images are embedded, so only a few examples are shown.
     examples = choose_examples(make_examples(scored, predictions, report['settings']['min_score']))
     settings = report['settings'] | report['settings']['options']
     described = (f'{name} {value}' for name, value in settings.items() if value not in (None, '') and name != 'options')
@@ -105,6 +106,7 @@ def _row(example: Example) -> str:
 def _image(example: Example) -> str:
     """Return the image with its masks as an embedded JPEG, or the error if it cannot be read."""
     try:
+        # The image may have been moved since the prediction.
         image_rgb = draw_example(example)
     except FrameError as error:
         return escape(str(error))

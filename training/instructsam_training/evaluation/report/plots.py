@@ -44,6 +44,7 @@ def draw_plots(scored: ScoredPredictions) -> str:
         axes[0, 1].set(title='IoU of queries', xlabel='%', ylabel='queries')
         _draw_bars(axes[1, 0], scored, *bars_by_words(scored), 'gIoU by words of the instruction')
         _draw_bars(axes[1, 1], scored, *bars_by_targets(scored), 'gIoU by number of targets')
+        # Without date and creator the SVG depends on the report alone.
         stream = io.StringIO()
         figure.savefig(stream, format='svg', metadata={'Date': None, 'Creator': None})
     # The XML declaration before <svg> is not allowed inside HTML.
@@ -89,6 +90,7 @@ def _draw_curves(axis: Axes, scored: ScoredPredictions) -> None:
 def _draw_bars(
     axis: Axes, scored: ScoredPredictions, names: Sequence[str], strata: Sequence[FloatArray], title: str
 ) -> None:
+    # Bars without queries are left out; their gIoU is undefined.
     nonempty = [(name, weights) for name, weights in zip(names, strata, strict=True) if weights.any()]
     bars = axis.bar(
         [name for name, _ in nonempty], [100 * giou(scored, weights) for _, weights in nonempty], color=COLORS[0]

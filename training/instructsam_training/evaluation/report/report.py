@@ -118,6 +118,7 @@ def _errors(queries: Sequence[Query], predictions: Mapping[str, PredictedMasks])
 
 def _overall(benchmark: Benchmark, scored: ScoredPredictions, pairs: Pairs) -> Row:
     row = _row(benchmark, scored, scored.ones)
+    # COCO's AP ignores the score threshold, so it needs the predictions themselves.
     return row | coco_average_precision(pairs) if benchmark.has_instances else row
 
 
@@ -140,6 +141,7 @@ def _row(benchmark: Benchmark, scored: ScoredPredictions, weights: FloatArray) -
     row: Row = {'queries': int(weights.sum())}
     for name in benchmark.metrics:
         value = METRICS[name](scored, weights)
+        # JSON has no NaN.
         row[name] = None if math.isnan(value) else value
     return row
 

@@ -12,9 +12,11 @@ from instructsam_training.evaluation.prediction import PredictedMasks
 
 def summarize_speed(predictions: Sequence[PredictedMasks]) -> dict[str, Any]:
     """Return percentiles of the latency, seconds, and the peak memory; empty if no latency was measured."""
+    # Predictions from files, and those that failed, have no latency.
     measured = [prediction for prediction in predictions if prediction.seconds]
     if not measured:
         return {}
+    # A stage that a prediction did not need took no time.
     stages = sorted({stage for prediction in measured for stage in prediction.stages})
     return {
         'queries': len(measured),

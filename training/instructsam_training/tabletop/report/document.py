@@ -90,6 +90,7 @@ def _overall_grid(result: EvaluationResult, shuffled: EvaluationResult | None) -
 
 
 def _goals_grid(result: EvaluationResult, shuffled: EvaluationResult | None) -> Grid:
+    # Goals of the bundled checkpoint; a number that is undefined has no row.
     targets = result.report['strata']['targets']
     goals = [
         ('mAP', 0.60, result.report['overall']['mAP']),

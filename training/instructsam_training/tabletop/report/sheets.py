@@ -58,6 +58,7 @@ def draw_sheet(rows: Sequence[Sequence[Example]]) -> Image.Image:
 
 
 def _sample(examples: Sequence[Example], seed: int, *, is_correct: bool) -> list[Example]:
+    # The same seed for each kind, so that a sheet does not change when another kind is added.
     some = [example for example in examples if (example.iou > MIN_CORRECT_IOU) == is_correct]
     return [some[number] for number in np.random.default_rng(seed).permutation(len(some))[:COLUMNS].tolist()]
 
