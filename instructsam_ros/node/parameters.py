@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
-from instructsam_model.instructsam.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
+from instructsam_model.instructsam.load_options import ENGINES
+from instructsam_model.runtime.quantization import QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import Sizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from transformers import Sam3Config
 
-from instructsam_model.instructsam.config import ModelConfig, read_json
+from instructsam_model.files import read_json
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.random_weights import stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from tests.support import GOLDEN, ROOT

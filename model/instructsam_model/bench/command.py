@@ -20,17 +20,18 @@ from instructsam_model.bench.modeled import model_answers
 from instructsam_model.bench.modeled_tables import print_modeled
 from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
-from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
+from instructsam_model.bench.scenarios import NAIVE, Bench, Timing
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
-from instructsam_model.instructsam.config import read_json
+from instructsam_model.files import read_json
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.load_options import add_load_arguments, load_options
-from instructsam_model.instructsam.loading import load_segmenter, parse_device
+from instructsam_model.instructsam.loading import load_segmenter
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import PHRASE, phrase_of, stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.device import parse_device, peak_memory_gib
 from instructsam_model.runtime.precision import DTYPES, resolve_dtype
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.weights import bundled

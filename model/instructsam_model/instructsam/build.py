@@ -19,11 +19,13 @@ from transformers import (
 )
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.checkpoint import build_empty, parameter_shapes, resolve_checkpoint
-from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, read_json, read_sam3_config
+from instructsam_model.files import read_json
+from instructsam_model.instructsam.checkpoint import build_empty, parameter_shapes
+from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.network import InstructSAM, projection
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.sam3.meta_weights import read_meta_sam3
+from instructsam_model.weights.hub import resolve_checkpoint
 from instructsam_model.weights.tensor_files import check_tensors, find_tensors, read_tensors
 
 TOKENS = {

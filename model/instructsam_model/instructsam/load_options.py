@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-UNQUANTIZED = 'none'
-QUANTIZATIONS = (UNQUANTIZED, 'int8', 'fp8')
+from instructsam_model.runtime.quantization import QUANTIZATIONS, UNQUANTIZED
+
 ENGINES = ('auto', 'eager', 'compiled')
 
 

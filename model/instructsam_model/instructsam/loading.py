@@ -8,17 +8,19 @@ from pathlib import Path
 import torch
 
 from instructsam_model.datatypes import Selection
-from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.instructsam.checkpoint import read_network, resolve_checkpoint, resolve_sam3
+from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
 from instructsam_model.instructsam.engine.choose import check_engine, choose_engine
 from instructsam_model.instructsam.image_sizes import with_image_sizes
 from instructsam_model.instructsam.inference_mode import get_inference_mode
-from instructsam_model.instructsam.load_options import UNQUANTIZED
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.precision import resolve_dtype
+from instructsam_model.runtime.quantization import UNQUANTIZED
 from instructsam_model.runtime.threads import Threads
 from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import resolve_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -105,21 +107,3 @@ def load_segmenter(
         steady_frames=steady_frames,
         threads=counted if threads or torch_device.type == 'cpu' else None,
     )
-
-
-def parse_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a GPU when there is one.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
-    gpus = torch.cuda.device_count()
-    if device.type == 'cuda' and (device.index or 0) >= gpus:
-        raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
-    return device

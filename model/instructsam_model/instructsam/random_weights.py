@@ -12,19 +12,21 @@ from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
 from instructsam_model.datatypes import Selection
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
-from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
+from instructsam_model.files import read_json
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
+from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, SpecialTokens, with_queries
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import Tokens
 from instructsam_model.instructsam.image_sizes import limit_pixels, with_sam3_size
-from instructsam_model.instructsam.load_options import UNQUANTIZED
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.prompt_lookup import SEPARATOR
+from instructsam_model.instructsam.quantization import quantize_network
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.runtime.quantization import quantize
+from instructsam_model.runtime.quantization import UNQUANTIZED
 from instructsam_model.sam3.boxes import keep_float32
+from instructsam_model.weights.hub import resolve_checkpoint
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
 """Of the processor of Qwen3-VL-2B-Instruct."""
@@ -103,7 +105,7 @@ def stand_in(
         ConfigError: a size or the quantization cannot be used.
     """
     folder, words = resolve_checkpoint(architecture), resolve_checkpoint(tokenizer)
-    config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
+    config = with_tokens_of(words, read_model_config(folder, resolve_sam3(folder)))
     if num_queries is not None:
         config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
     config = replace(config, sam3=with_sam3_size(config.sam3, sam3_size))
@@ -111,7 +113,7 @@ def stand_in(
     stop = read_json(words / 'config.json')['text_config']['eos_token_id']
     network = build_empty(replace(config, stop_tokens=(stop,)))
     fill_randomly(network, device, dtype)
-    quantize(network, quantization)
+    quantize_network(network, quantization)
     tokens = network.config.tokens
     phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
     comma = small.text(SEPARATOR)

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.checkpoint import read_network, resolve_checkpoint, resolve_sam3, write_checkpoint
+from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_model.runtime.precision import DTYPES
+from instructsam_model.weights.hub import resolve_checkpoint
 
 
 def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:

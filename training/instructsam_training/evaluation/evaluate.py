@@ -127,8 +127,8 @@ def _ask(
 ) -> Mapping[str, Answer] | None:
     """What the checkpoint answers; None in processes other than the first, which have done their share."""
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
-    from instructsam_model.instructsam.checkpoint import resolve_checkpoint
     from instructsam_model.weights import bundled
+    from instructsam_model.weights.hub import resolve_checkpoint
     from instructsam_training.evaluation.run import Run, answer_all, begin, start_processes
 
     processes = start_processes(arguments.device)

@@ -11,14 +11,14 @@ from torch import nn
 from instructsam_model.instructsam.build import build_segmentation_network
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
-    read_config,
+    read_model_config,
     read_network,
-    resolve_checkpoint,
     resolve_sam3,
 )
 from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.weights.hub import resolve_checkpoint
 from instructsam_training.config.options import StartConfig
 
 CPU = torch.device('cpu')
@@ -63,7 +63,7 @@ def load_start(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
 def random_start(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
     """The architecture of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
-    config = read_config(checkpoint, sam3_folder)
+    config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
     network = InstructSAM(config)
     spread_references(network)
@@ -104,4 +104,4 @@ def spread_references(network: InstructSAM) -> None:
 def describe_start(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """The network without its weights, on the meta device; `architecture` is a checkpoint's configuration."""
     folder = architecture or Path(start.checkpoint)
-    return build_empty(read_config(folder, resolve_sam3(folder)))
+    return build_empty(read_model_config(folder, resolve_sam3(folder)))

@@ -1,0 +1,40 @@
+"""The device that a model runs on: its name, waiting for it, and its peak memory."""
+
+from __future__ import annotations
+
+import resource
+
+import torch
+
+from instructsam_model.errors import ConfigError
+
+
+def parse_device(name: str) -> torch.device:
+    """Return the device of that name; `auto` is a GPU if torch sees one, else the CPU.
+
+    Raises:
+        ConfigError: torch does not see such a device.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
+    gpus = torch.cuda.device_count()
+    if device.type == 'cuda' and (device.index or 0) >= gpus:
+        raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
+    return device
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished everything that was launched on it."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """Peak memory so far: of the tensors on a GPU, or of this process (resident set) on a CPU, GiB."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
