@@ -1,31 +1,10 @@
-"""Reading and writing small files: JSON objects, and text that must never be seen half written."""
+"""Writing text files atomically."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from instructsam_model.errors import CheckpointError
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object of a checkpoint.
-
-    Raises:
-        CheckpointError: the file is missing, not JSON, or not an object.
-    """
-    try:
-        content = json.loads(file.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise CheckpointError(f'{file}: no such file; every checkpoint has one') from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f'{file}: expected JSON, got {error}') from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{file}: expected a JSON object, got {type(content).__name__}')
-    return content
 
 
 def write_atomically(file: Path, text: str) -> None:

@@ -21,15 +21,15 @@ from accelerate import init_empty_weights
 from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.files import read_json
 from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.quantization import quantized_layers
-from instructsam_model.runtime.quantization import UNQUANTIZED, check_quantization, is_quantized, quantize_layer
+from instructsam_model.runtime.choices import UNQUANTIZED
+from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer
 from instructsam_model.sam3.boxes import keep_float32
-from instructsam_model.weights.hub import resolve_checkpoint
+from instructsam_model.weights.hub import read_json, resolve_path
 from instructsam_model.weights.tensor_files import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -51,13 +51,13 @@ def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | Non
     """
     patterns = ('config.json', 'preprocessor_config.json')
     if override is not None:
-        return resolve_checkpoint(override, patterns=patterns)
+        return resolve_path(override, patterns=patterns)
     source = str(read_json(folder / 'config.json').get('mask_decoder_model') or SAM3_FOLDER)
     for candidate in (folder / source, folder / SAM3_FOLDER):
         if (candidate / 'config.json').exists():
             return candidate
     try:
-        return resolve_checkpoint(source, patterns=patterns)
+        return resolve_path(source, patterns=patterns)
     except CheckpointError as error:
         logger.warning("SAM3's configuration is not at hand, using the defaults of the published SAM3 (%s)", error)
         return None

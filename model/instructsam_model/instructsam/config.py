@@ -14,7 +14,7 @@ from typing import Any
 from transformers import Qwen3VLConfig, Sam3Config
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.files import read_json
+from instructsam_model.weights.hub import read_json
 
 SAM3_FOLDER = 'sam3'
 GENERATION_FILE = 'generation_config.json'

@@ -1,19 +1,14 @@
-"""Weight-only quantization with torchao: int8 or float8 weights with one scale per row, activations unchanged.
-
-torch is not imported here, so that the names can be listed in the options of a command line.
-"""
+"""Weight-only quantization with torchao: int8 or float8 weights with one scale per row, activations unchanged."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import Tensor, nn
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.runtime.choices import QUANTIZATIONS, UNQUANTIZED
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-UNQUANTIZED = 'none'
-QUANTIZATIONS = (UNQUANTIZED, 'int8', 'fp8')
 INSTALL = "pip install 'instructsam_ros[quantized]'"
 
 

@@ -84,7 +84,7 @@ class StaticEngine:
         """SAM3's features of an image, computed beside what the language model does."""
         self._side_stream.wait()
         self._pixels = pixels  # its memory is the main stream's, which may not use it again before the side stream has
-        with self._side_stream.working(), _attention(self.network.device):
+        with self._side_stream.active(), _attention(self.network.device):
             self._features = self._run(('sam3 encoder',), self._sam3, pixels.sam3.to(self.network.dtype))
         return self._features
 
