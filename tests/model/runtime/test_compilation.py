@@ -67,8 +67,8 @@ def test_the_language_model_compiles_as_one_graph(own: InstructSAMSegmenter) -> 
     embeds = torch.randn(40, width, generator=generator)
     image = ImageTokens(embeds, [torch.ones(20, width)] * levels, 4, torch.arange(40).expand(3, -1))
     packed = tokens(network, 40, 12).pack(24, cache.unused_slot)
-    compare(lambda given: text.read_image(given, image, cache), packed)
-    compare(lambda given: text.read(given, cache), tokens(network, 52, 10).pack(16, cache.unused_slot))
+    compare(lambda given: text.prefill(given, image, cache), packed)
+    compare(lambda given: text.forward(given, cache), tokens(network, 52, 10).pack(16, cache.unused_slot))
 
 
 @torch.inference_mode()
