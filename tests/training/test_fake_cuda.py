@@ -79,7 +79,7 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
         PhraseTarget(torch.cat([mask, mask.flip(1)])),
         PhraseTarget(mask),
         PhraseTarget(mask[:0]),
-        PhraseTarget(mask.flip(2), weak=True),
+        PhraseTarget(mask.flip(2), box_only=True),
     )
     example = replace(builder.encode(Frame(read_image(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets)
     whole: Batch = collate([example] * images, network.config)

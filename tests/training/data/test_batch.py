@@ -66,14 +66,14 @@ def test_batch_keeps_phrases_with_their_pictures(segmenter: InstructSAMSegmenter
     inputs = batch.inputs
     assert inputs.phrase_owner.tolist() == [0, 1, 1]
     assert len(batch.targets) == 3
-    assert inputs.writes is not None
-    assert int(inputs.writes.sum()) == int((batch.labels >= 0).sum())
+    assert inputs.logit_mask is not None
+    assert int(inputs.logit_mask.sum()) == int((batch.labels >= 0).sum())
     assert not batch.labels[~inputs.attention_mask].ge(0).any()
     with torch.inference_mode():
         prediction = segmenter.network(inputs)
     assert prediction.mask_logits.shape == (3, 4, 64, 64)
     assert prediction.answer_logits is not None
-    assert len(prediction.answer_logits) == int(inputs.writes.sum())
+    assert len(prediction.answer_logits) == int(inputs.logit_mask.sum())
 
 
 def test_same_seed_same_example(segmenter: InstructSAMSegmenter) -> None:
@@ -116,7 +116,7 @@ def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegme
     mixed = sample(Annotation('caption', 'What is it?', 'a ball'), Annotation('phrase', 'ball', 'ball'))
     example = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data).build(mixed, '0')
     assert len(example.targets) == 1
-    assert max(example.encoding.turns) == 1
+    assert max(example.encoding.segment_ids) == 1
     with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
         ConversationOptions(kinds=('poem',))
 

@@ -28,12 +28,16 @@ KNIFE = Annotation('sentence', 'What would cut the bread?', 'knife', (box(30),))
 SIGN = Annotation('OCR', 'EXIT', 'EXIT', (box(12),))
 GHOST = Annotation('phrase', 'elephant', 'elephant')
 SET = Annotation(
-    'sentence', 'The spoon and the fork?', 'spoon', (box(12),), more=(Annotation('phrase', 'fork', 'fork'),)
+    'sentence',
+    'The spoon and the fork?',
+    'spoon',
+    (box(12),),
+    additional_phrases=(Annotation('phrase', 'fork', 'fork'),),
 )
 
 
-def sample(*annotations: Annotation, several_at_once: bool = False) -> Sample:
-    return Sample(Path('a.png'), (10, 40), annotations, several_at_once)
+def sample(*annotations: Annotation, allow_multi_phrase: bool = False) -> Sample:
+    return Sample(Path('a.png'), (10, 40), annotations, allow_multi_phrase)
 
 
 def conversations(one: Sample, options: ConversationOptions, count: int = 60) -> list[tuple[Turn, ...]]:
@@ -94,7 +98,7 @@ def test_names_of_the_same_pixels_do_not() -> None:
 
 def test_several_names_at_once_where_the_picture_allows_it() -> None:
     options = ConversationOptions(several_probability=0.5, merge_pairs=False)
-    turns = conversations(sample(MUG, BOWL, GHOST, several_at_once=True), options)
+    turns = conversations(sample(MUG, BOWL, GHOST, allow_multi_phrase=True), options)
     together = [each for each in turns if len(each) == 1]
     assert 15 < len(together) < 45
     assert all(len(each[0].spans) == 3 for each in together)

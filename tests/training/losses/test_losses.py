@@ -25,11 +25,11 @@ NOTHING = PhraseTarget(torch.zeros(0, 12, 12))
 
 
 def match(
-    mask_logits: Tensor, score_logits: Tensor, masks: Tensor, *, weak: bool = False, place_cost: Tensor | None = None
+    mask_logits: Tensor, score_logits: Tensor, masks: Tensor, *, box_only: bool = False, box_costs: Tensor | None = None
 ) -> dict[int, int]:
     """For each matched slot of one phrase its instance."""
-    place_cost = None if place_cost is None else place_cost[None]
-    costs = slot_costs(mask_logits[None], score_logits[None], masks[None], [weak], place_cost)
+    box_costs = None if box_costs is None else box_costs[None]
+    costs = slot_costs(mask_logits[None], score_logits[None], masks[None], [box_only], box_costs)
     return {pair.slot: pair.instance for pair in assign(costs, [len(masks)])}
 
 
@@ -43,7 +43,7 @@ def predict(mask_logits: Tensor, score_logits: Tensor, boxes_xyxy: Tensor | None
         query_states=torch.zeros(phrases, slots, 4),
         query_embeds=torch.zeros(phrases, slots, 4),
         phrase_embeds=torch.zeros(phrases, 1, 4),
-        region_logits=torch.zeros(phrases, 12, 12),
+        semantic_logits=torch.zeros(phrases, 12, 12),
     )
 
 
@@ -72,7 +72,7 @@ def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
     alike, scores = torch.zeros(2, 12, 12), torch.zeros(2)
     boxes = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.0, 0.1, 0.4, 0.4]])
     cost = box_cost(boxes, tight_boxes(masks), corners=1.0, giou=1.0)
-    assert match(alike, scores, masks, place_cost=cost) == {0: 1, 1: 0}
+    assert match(alike, scores, masks, box_costs=cost) == {0: 1, 1: 0}
 
 
 def test_boxes_are_matched_by_their_extent_alone() -> None:
@@ -81,7 +81,7 @@ def test_boxes_are_matched_by_their_extent_alone() -> None:
     diagonal = torch.eye(12) * box
     half = square(2, 2, side=8)
     half[:, 6:] = 0
-    assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0), weak=True) == {1: 0}
+    assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0), box_only=True) == {1: 0}
     assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0)) == {0: 0}
 
 
@@ -126,7 +126,7 @@ def test_phrases_together_cost_what_they_cost_apart(options: LossOptions) -> Non
         PhraseTarget(torch.stack([square(0, 0), square(8, 8)])),
         PhraseTarget(square(2, 6)[None]),
         NOTHING,
-        PhraseTarget(square(4, 4, side=6)[None], weak=True),
+        PhraseTarget(square(4, 4, side=6)[None], box_only=True),
     ]
     options = replace(options, points=None)
     together = losses_of(prediction, options, *targets)
@@ -149,7 +149,7 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         [
             PhraseTarget(torch.zeros(3, 4, 4)),
             PhraseTarget(torch.zeros(0, 4, 4)),
-            PhraseTarget(torch.zeros(1, 4, 4), weak=True),
+            PhraseTarget(torch.zeros(1, 4, 4), box_only=True),
         ],
         (4, 4),
     )
@@ -190,7 +190,9 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
     scores = torch.zeros(3, 2, requires_grad=True)
     prediction = predict(logits_of(left, right).expand(3, 2, 12, 12), scores)
     targets = stack_targets([PhraseTarget(torch.stack([left, right])), PhraseTarget(left[None]), NOTHING], (12, 12))
-    terms = compute_losses(prediction, NO_WORDS, targets, replace(ALL_PIXELS, score_target='binary'), leads=[0, 0, 0])
+    terms = compute_losses(
+        prediction, NO_WORDS, targets, replace(ALL_PIXELS, score_target='binary'), query_owner=[0, 0, 0]
+    )
     assert terms.counts == {
         **dict.fromkeys(TERMS, 0),
         'bce': 2,
@@ -208,7 +210,7 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
 
 def test_without_slots_there_are_places_alone() -> None:
     places = torch.zeros(2, 3, 3, requires_grad=True)
-    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), place_logits=places)
+    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), location_logits=places)
     terms = losses_of(prediction, LossOptions(place=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
     assert {name for name, value in terms.sums.items() if float(value.detach())} == {'place'}
     terms.sums['place'].backward()

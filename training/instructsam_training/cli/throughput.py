@@ -47,7 +47,7 @@ from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.data.targets import PhraseTarget
 from instructsam_training.engine.launches import Launches, count_launches
 from instructsam_training.engine.loop import prepare_network
-from instructsam_training.engine.one_process import start_alone
+from instructsam_training.engine.one_process import start_single_process
 from instructsam_training.engine.step import take_step
 from instructsam_training.families.instructsam.trainable import SAM3_ALONE, choose_trainable, freeze_detector
 
@@ -112,7 +112,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
     preprocessor = read_preprocessor(words, resolve_sam3(architecture), network.config.qwen.image_token_id)
     size_wh = tuple(int(side) for side in arguments.picture.split('x'))
     count = arguments.micro_batch or stage.micro_batch
-    batch = made_batch(network, preprocessor, stage, size_wh, count, arguments.phrases)
+    batch = make_batch(network, preprocessor, stage, size_wh, count, arguments.phrases)
     chosen = arguments.device or config.device
     if chosen == FAKE:
         figures = record_step(network, config, stage, batch, arguments.gpu)
@@ -186,7 +186,7 @@ def report_launches(launches: Launches | None, count: int) -> Figures:
     }
 
 
-def made_batch(
+def make_batch(
     network: InstructSAM,
     preprocessor: Preprocessor,
     stage: StageConfig,
@@ -221,7 +221,7 @@ def make_step(
     if stage.part == 'places':
         freeze_detector(network)
     prepare_network(network, config, stage, device, keep=False)
-    run = start_alone(network, stage, bfloat16=config.precision == 'bfloat16')
+    run = start_single_process(network, stage, bfloat16=config.precision == 'bfloat16')
     pinned = batch.pin_memory() if device.type == 'cuda' else batch
     return lambda: take_step(run, [pinned])
 

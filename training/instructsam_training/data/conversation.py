@@ -27,12 +27,12 @@ class Span:
     Attributes:
         phrase: as the model shall write it.
         masks: one per instance; empty when there is none.
-        weak: the masks are filled boxes.
+        box_only: the masks are filled boxes.
     """
 
     phrase: str
     masks: tuple[Rle, ...] = ()
-    weak: bool = False
+    box_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
     annotations.sort(key=lambda annotation: annotation.phrase not in options.lead)
     annotations = _within_limits(annotations, options)
     names = [annotation for annotation in annotations if annotation.kind == 'phrase']
-    if sample.several_at_once and len(names) > 1 and rng.random() < options.several_probability:
+    if sample.allow_multi_phrase and len(names) > 1 and rng.random() < options.several_probability:
         return (_ask_together(names, rng),)
     pair = _disjoint_pair(annotations) if options.merge_pairs else None
     if pair is None:
@@ -127,7 +127,7 @@ def _ask_together(annotations: Sequence[Annotation], rng: Random) -> Turn:
 
 
 def _span(annotation: Annotation) -> Span:
-    return Span(annotation.phrase, annotation.masks, annotation.weak)
+    return Span(annotation.phrase, annotation.masks, annotation.box_only)
 
 
 def _disjoint_pair(annotations: Sequence[Annotation]) -> tuple[Annotation, Annotation] | None:
