@@ -18,10 +18,10 @@ from instructsam_model import ConfigError, Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import encode_rle, mask_iou
+from instructsam_training.config.data_options import ConversationOptions, DataConfig
 from instructsam_training.config.loss_options import PRESETS
-from instructsam_training.config.options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.sample import Annotation, Sample
 from instructsam_training.losses.losses import compute_losses, total_loss
 from tests.support.small_run import GOLDEN
@@ -118,7 +118,7 @@ def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegme
     assert len(example.targets) == 1
     assert max(example.encoding.segment_ids) == 1
     with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
-        ConversationOptions(kinds=('poem',))
+        ConversationOptions(kinds=('poem',))  # type: ignore[arg-type]
 
 
 def tensors_of(record: Any) -> dict[str, Tensor]:

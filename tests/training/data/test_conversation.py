@@ -11,7 +11,8 @@ import torch
 
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.config.data_options import ConversationOptions
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, encode_conversation
 from instructsam_training.data.sample import Annotation, Sample
 
@@ -63,7 +64,7 @@ def test_only_chosen_phrases_are_asked_about() -> None:
 
 
 def test_what_leads_is_asked_first_and_always() -> None:
-    options = ConversationOptions(merge_pairs=False, max_phrases=2, lead=('bowl',))
+    options = ConversationOptions(merge_pairs=False, max_phrases=2, first_phrases=('bowl',))
     asked = [[turn.spans[0].phrase for turn in turns] for turns in conversations(sample(MUG, BOWL, GHOST), options)]
     assert {phrases[0] for phrases in asked} == {'bowl'}
     assert {phrases[1] for phrases in asked} == {'mug', 'elephant'}
@@ -97,7 +98,7 @@ def test_names_of_the_same_pixels_do_not() -> None:
 
 
 def test_several_names_at_once_where_the_picture_allows_it() -> None:
-    options = ConversationOptions(several_probability=0.5, merge_pairs=False)
+    options = ConversationOptions(multi_phrase_probability=0.5, merge_pairs=False)
     turns = conversations(sample(MUG, BOWL, GHOST, allow_multi_phrase=True), options)
     together = [each for each in turns if len(each) == 1]
     assert 15 < len(together) < 45

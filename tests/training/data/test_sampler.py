@@ -10,7 +10,7 @@ import torch
 
 from instructsam_model import ConfigError
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
 from tests.support import GOLDEN

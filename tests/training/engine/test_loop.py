@@ -81,7 +81,12 @@ def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path
 
 def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_path: Path) -> None:
     run = write_run(tmp_path, 'words', 'whole')
-    parts = ['stages.0.part=llm', 'stages.0.steps=2', 'stages.1.hand_over=true', 'stages.1.steps=1']
+    parts = [
+        'stages.0.objective=language_model',
+        'stages.0.steps=2',
+        'stages.1.init_queries_from_sam3=true',
+        'stages.1.steps=1',
+    ]
     config = read_config(run, parts)
     before, _ = load_initial_weights(config.start, config.seed)
     train(config)

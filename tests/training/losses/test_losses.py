@@ -71,7 +71,7 @@ def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
     masks = torch.stack([square(0, 0), square(8, 8)])
     alike, scores = torch.zeros(2, 12, 12), torch.zeros(2)
     boxes = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.0, 0.1, 0.4, 0.4]])
-    cost = box_cost(boxes, tight_boxes(masks), corners=1.0, giou=1.0)
+    cost = box_cost(boxes, tight_boxes(masks), box_l1=1.0, giou=1.0)
     assert match(alike, scores, masks, box_costs=cost) == {0: 1, 1: 0}
 
 
@@ -113,7 +113,7 @@ def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float)
     assert float(terms.sums['score']) == pytest.approx(float(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(corners=1, giou=1, region=1)])
+@pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(box_l1=1, giou=1, semantic=1)])
 def test_phrases_together_cost_what_they_cost_apart(options: LossOptions) -> None:
     """Several instances, one, none, and a filled box; what another phrase's slots draw is of no account."""
     generator = torch.Generator().manual_seed(0)
@@ -153,7 +153,17 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         ],
         (4, 4),
     )
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3, 'region': 3, 'place': 3}
+    counts = {
+        'text': 3,
+        'bce': 2,
+        'dice': 2,
+        'box': 1,
+        'score': 3,
+        'box_l1': 3,
+        'giou': 3,
+        'semantic': 3,
+        'location': 3,
+    }
     assert count_terms(3, targets, 2, PRESETS['paper']) == counts
     assert count_terms(3, targets, 2, PRESETS['released'])['bce'] == 3
 
@@ -179,9 +189,9 @@ def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
 def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     mask = square(2, 2)
     prediction = predict(logits_of(mask)[None], torch.zeros(1, 1), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]))
-    assert float(losses_of(prediction, ALL_PIXELS, PhraseTarget(mask[None])).sums['corners']) == 0
-    asked = losses_of(prediction, replace(ALL_PIXELS, corners=1.0), PhraseTarget(mask[None])).sums
-    assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
+    assert float(losses_of(prediction, ALL_PIXELS, PhraseTarget(mask[None])).sums['box_l1']) == 0
+    asked = losses_of(prediction, replace(ALL_PIXELS, box_l1=1.0), PhraseTarget(mask[None])).sums
+    assert float(asked['box_l1']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
 
 
 def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks() -> None:
@@ -198,10 +208,10 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
         'bce': 2,
         'dice': 2,
         'score': 3,
-        'corners': 2,
+        'box_l1': 2,
         'giou': 2,
-        'region': 1,
-        'place': 3,
+        'semantic': 1,
+        'location': 3,
     }
     terms.sums['score'].backward()
     assert scores.grad is not None
@@ -211,8 +221,8 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
 def test_without_slots_there_are_places_alone() -> None:
     places = torch.zeros(2, 3, 3, requires_grad=True)
     prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), location_logits=places)
-    terms = losses_of(prediction, LossOptions(place=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
-    assert {name for name, value in terms.sums.items() if float(value.detach())} == {'place'}
-    terms.sums['place'].backward()
+    terms = losses_of(prediction, LossOptions(location=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
+    assert {name for name, value in terms.sums.items() if float(value.detach())} == {'location'}
+    terms.sums['location'].backward()
     assert places.grad is not None
     assert places.grad[0, 0, 0] < 0 < places.grad[1, 0, 0]

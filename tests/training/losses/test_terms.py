@@ -71,9 +71,9 @@ def test_corner_losses_by_hand() -> None:
     wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
     layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
     losses = box_losses(layers, wanted)
-    assert losses['corners'].item() == pytest.approx(0.5 / 2)
+    assert losses['box_l1'].item() == pytest.approx(0.5 / 2)
     assert losses['giou'].item() == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
-    losses['corners'].backward()
+    losses['box_l1'].backward()
     assert layers.grad is not None
     assert layers.grad[0].any()  # the first layer is taught as well
 

@@ -22,8 +22,9 @@ from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.masks import decode_rle
-from instructsam_training.config.options import SAM3_PARTS, DataConfig
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.config.data_options import ConversationOptions, DataConfig
+from instructsam_training.config.options import DETECTOR_OBJECTIVES, Objective
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.data.sample import Sample
 from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
@@ -86,21 +87,15 @@ class Batch:
         """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
         return change_tensors(self, Tensor.pin_memory)
 
-    def for_part(self, part: str) -> Batch:
-        """What a part of the network learns from; to be asked for on the CPU.
-
-        Args:
-            part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
-                its own queries, which has nothing to read; its `names`: likewise, but the phrases about a picture
-                share the slots of the first; or its `places`: its image encoder alone, and no slots.
-        """
-        if part in SAM3_PARTS:
-            shared = part == 'names'
-            alone = replace(self.inputs, reads=False, shared=shared, detects=part != 'places')
+    def for_objective(self, objective: Objective) -> Batch:
+        """The batch as the forward pass and the losses of an objective take it, see `StageConfig`; on the CPU."""
+        if objective in DETECTOR_OBJECTIVES:
+            shared = objective == 'shared_queries'
+            alone = replace(self.inputs, reads=False, shared=shared, detects=objective != 'dense')
             owners = self.inputs.phrase_owner.tolist()
             query_owner = tuple(owners.index(owner) for owner in owners) if shared else None
             return replace(self, inputs=alone, query_owner=query_owner)
-        if part == 'llm':
+        if objective == 'language_model':
             nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
             targets = Targets(self.targets.masks[-1:], (), ())
             return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)

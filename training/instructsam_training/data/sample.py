@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from instructsam_model.masks import Rle
+from instructsam_training.config.data_options import Kind as Kind
 
-Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
-"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that
-is answered in words alone."""
 ANSWERED: tuple[Kind, ...] = ('sentence', 'caption')
 """Those whose phrase is not their text."""
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.data.sample import SampleError
 from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture

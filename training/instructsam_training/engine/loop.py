@@ -22,7 +22,7 @@ from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoi
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
-from instructsam_training.config.options import SAM3_PARTS, StageConfig, TrainConfig
+from instructsam_training.config.options import DETECTOR_OBJECTIVES, StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
 from instructsam_training.engine.distributed import spread, start_processes
@@ -80,7 +80,7 @@ def train_stage(
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
     whole = network.config
-    if stage.part in SAM3_PARTS:
+    if stage.objective in DETECTOR_OBJECTIVES:
         network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
@@ -89,10 +89,10 @@ def train_stage(
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora)
-    if stage.part == 'places':
+    if stage.objective == 'dense':
         freeze_detector(network)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
-    if stage.hand_over and read_last_state(folder / 'states') is None:
+    if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         left = hand_over(network.to(accelerator.device), batches, plan)
         accelerator.print(f'{stage.name}: queries handed over, relative error {left:.3f}')
     if accelerator.is_main_process:

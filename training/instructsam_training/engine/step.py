@@ -62,7 +62,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     factor = schedule(step, run.steps, run.stage.warmup)
     for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         group['lr'] = rate * factor
-    micro_batches = [batch.for_part(run.stage.part) for batch in micro_batches]
+    micro_batches = [batch.for_objective(run.stage.objective) for batch in micro_batches]
     counts, stopping = count_step(run, micro_batches)
 
     run.optimizer.zero_grad(set_to_none=True)

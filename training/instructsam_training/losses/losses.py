@@ -21,7 +21,7 @@ from instructsam_training.data.targets import Targets
 from instructsam_training.losses.slot_losses import query_owners, slot_losses, target_counts, unions
 from instructsam_training.losses.terms import location_loss
 
-TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou', 'region', 'place')
+TERMS = ('text', 'bce', 'dice', 'box', 'score', 'box_l1', 'giou', 'semantic', 'location')
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def count_terms(
         'dice': sum(count for count, box_only in pairs if not box_only),
         'box': sum(count for count, box_only in pairs if box_only),
         'score': len(targets),
-        'corners': sum(count for count, _ in pairs),
+        'box_l1': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
-        'region': len(matched),
-        'place': len(targets),
+        'semantic': len(matched),
+        'location': len(targets),
     }
 
 
@@ -100,8 +100,8 @@ def compute_losses(
     phrases, num_queries = prediction.score_logits.shape
     if phrases and num_queries:  # else nothing but words or places was asked for
         losses |= slot_losses(prediction, targets, options, query_owner, generator)
-    if options.place and prediction.location_logits is not None and phrases:
-        losses['place'] = location_loss(prediction.location_logits, unions(targets, range(phrases)))
+    if options.location and prediction.location_logits is not None and phrases:
+        losses['location'] = location_loss(prediction.location_logits, unions(targets, range(phrases)))
     sums = {name: nothing + losses[name] if name in losses else nothing for name in TERMS}
     return LossTerms(sums, count_terms(len(answers), targets, num_queries, options, query_owner))
 

@@ -104,20 +104,20 @@ def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(logits).sum(2).unsqueeze(2) - logits @ targets.mT) / logits.shape[2]
 
 
-def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, corners: float, giou: float) -> Tensor:
+def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, box_l1: float, giou: float) -> Tensor:
     """Weighted L1 distance and 1 - generalised IoU of every slot's box with every instance's (DETR).
 
     Args:
         predicted_xyxy: [P, K, 4], 0..1.
         boxes_xyxy: [P, N, 4], 0..1.
-        corners: weight of the distance, that of the loss.
+        box_l1: weight of the distance, that of the loss.
         giou: weight of 1 - generalised IoU, likewise.
 
     Returns:
         [P, K, N].
     """
     distance = torch.cdist(predicted_xyxy, boxes_xyxy, p=1)
-    cost: Tensor = corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
+    cost: Tensor = box_l1 * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
     return cost
 
 

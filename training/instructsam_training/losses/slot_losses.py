@@ -84,12 +84,12 @@ def slot_losses(
         losses |= {name: _add_up(values, matched.slots[:exact], shape) for name, values in of_pairs.items()}
     if exact < len(logits):
         losses |= box_projection_losses(logits[exact:], masks[exact:])
-    if len(logits) and (options.corners or options.giou):
+    if len(logits) and (options.box_l1 or options.giou):
         refined_xyxy = prediction.refined_xyxy.flatten(1, 2).index_select(1, matched.slots)
         losses |= box_losses(refined_xyxy.float(), tight_boxes(masks))
-    if options.region:
+    if options.semantic:
         semantic_logits = _select(prediction.semantic_logits, leading)
-        losses['region'] = semantic_loss(semantic_logits, unions(targets, leading))
+        losses['semantic'] = semantic_loss(semantic_logits, unions(targets, leading))
     wanted = match_scores(matched, options)
     losses['score'] = score_loss(prediction.score_logits, _spread(matched, wanted, prediction, targets, query_owner))
     return losses
@@ -129,9 +129,9 @@ def _costs(prediction: Prediction, targets: Targets, options: LossOptions, leadi
         for each in (prediction.mask_logits, prediction.score_logits, prediction.refined_xyxy[-1])
     )
     box_costs = None
-    if options.corners or options.giou:
+    if options.box_l1 or options.giou:
         boxes = tight_boxes(masks.flatten(0, 1)).view(*masks.shape[:2], 4)
-        box_costs = box_cost(refined_xyxy.float(), boxes, options.corners, options.giou)
+        box_costs = box_cost(refined_xyxy.float(), boxes, options.box_l1, options.giou)
     return slot_costs(mask_logits, score_logits, masks, box_only, box_costs)
 
 

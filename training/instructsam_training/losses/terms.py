@@ -40,7 +40,7 @@ def box_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
     """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
     layers = len(predicted_xyxy)
     overlap = giou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy)).sum()
-    return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
+    return {'box_l1': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
 
 
 def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.config import Variant
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.options import StartConfig
 from instructsam_training.families.instructsam.initial_weights import SLOTS, load_checkpoint, load_initial_weights
 from tests.support.small_run import GOLDEN

@@ -6,8 +6,9 @@ import torch
 
 from instructsam_model import Frame
 from instructsam_model.image_io import read_image
+from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn
+from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint
 from instructsam_training.families.instructsam.query_initialization import fit_query_projection
 from tests.support.small_run import GOLDEN

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from instructsam_model.instructsam.checkpoint import build_empty
-from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.config_file import read_config
+from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint
 from instructsam_training.families.instructsam.trainable import (
     SAM3_ALONE,

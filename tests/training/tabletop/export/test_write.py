@@ -12,7 +12,7 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.data.sampler import open_table
 from instructsam_training.datasets.inst2seg import read_inst2seg

@@ -11,8 +11,9 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
-from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.options import LoraConfig, RatesConfig
 
 ATTENTION = r'model\.language_model\.layers\.\d+\.self_attn\.[qkvo]_proj'
