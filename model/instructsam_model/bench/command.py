@@ -32,7 +32,8 @@ from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import PHRASE, random_segmenter, scripted_phrases
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.runtime.device import parse_device, peak_memory_gib
+from instructsam_model.runtime.device import parse_device
+from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.runtime.precision import DTYPES, resolve_dtype
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.weights import bundled

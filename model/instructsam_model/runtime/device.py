@@ -1,8 +1,6 @@
-"""The device that a model runs on: its name, waiting for it, and its peak memory."""
+"""The device that a model runs on: its name, and waiting for it."""
 
 from __future__ import annotations
-
-import resource
 
 import torch
 
@@ -31,10 +29,3 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has finished everything that was launched on it."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    """Peak memory so far: of the tensors on a GPU, or of this process (resident set) on a CPU, GiB."""
-    if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
