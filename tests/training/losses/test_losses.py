@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import ConfigError
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.loss_options import PRESETS, LossOptions
 from instructsam_training.data.targets import PhraseTarget, stack_targets
 from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss

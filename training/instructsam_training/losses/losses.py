@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.data.targets import Targets
 from instructsam_training.losses.slot_losses import query_owners, slot_losses, target_counts, unions

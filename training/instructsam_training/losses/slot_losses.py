@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.data.targets import Targets
 from instructsam_training.engine.upload import upload
