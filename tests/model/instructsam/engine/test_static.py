@@ -14,7 +14,7 @@ import torch
 from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_CAPACITY, TEXT_SIZES, StaticEngine
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.compilation import InductorCompiler, run_eagerly

@@ -1,4 +1,4 @@
-"""Numbers of the host on a device, without waiting for it."""
+"""Uploads row numbers to a device without waiting for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def upload(rows: Sequence[int] | Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Row numbers as int64 on a device; from pinned memory where that is a GPU, or the host would wait for the copy."""
+    """Row numbers as int64 on a device; on a GPU from pinned memory, because the host would wait for the copy else."""
     numbers = torch.tensor(rows, dtype=torch.long)
     if device.type == 'cuda':
         numbers = numbers.pin_memory()
