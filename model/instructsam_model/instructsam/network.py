@@ -17,12 +17,13 @@ from transformers import Qwen3VLModel
 
 from instructsam_model.instructsam.attention import hybrid_attention_mask
 from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.detector import QueryDetector, no_detections
 from instructsam_model.instructsam.inputs import ModelInputs, Pixels
 from instructsam_model.instructsam.layout import Layout, SharedSlots, lay_out, share_slots
 from instructsam_model.instructsam.qwen3vl import LanguageModel, PatchEmbedding
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.sam3.boxes import keep_float32
-from instructsam_model.sam3.detector import Detections, Sam3Detector, VisionFeatures, no_detections
+from instructsam_model.sam3.features import Detections, VisionFeatures
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
         self.visual.patch_embed = PatchEmbedding(config.qwen.vision_config)
         self.language_model.__class__ = LanguageModel  # only a method differs: nothing to build again
         hidden = config.qwen.text_config.hidden_size
-        self.grounding_model = Sam3Detector(config.sam3)
+        self.grounding_model = QueryDetector(config.sam3)
         # The rows start equal; only their positions tell them apart at first.
         self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
         self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
@@ -256,7 +257,7 @@ class InstructSAM(nn.Module):
     def _detect(
         self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, slots: SharedSlots | None
     ) -> Detections:
-        grounding: Sam3Detector = self.model.grounding_model
+        grounding: QueryDetector = self.model.grounding_model
         detections: Detections
         if slots is None:
             detections = grounding(vision, queries, phrases, phrase_mask)
@@ -266,7 +267,7 @@ class InstructSAM(nn.Module):
         return detections.select(index, grounding.score(detections.states[index], phrases, phrase_mask))
 
     def _score_places(self, memory: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
-        grounding: Sam3Detector = self.model.grounding_model
+        grounding: QueryDetector = self.model.grounding_model
         side = math.isqrt(memory.shape[1])
         return grounding.score(memory, phrases, phrase_mask).view(len(memory), side, side)
 

@@ -15,7 +15,7 @@ from instructsam_model.instructsam.engine.tokens import PADDING, ImagePrompt, To
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM, Prediction
 from instructsam_model.instructsam.vision_inputs import VisionInputs, compute_vision_inputs
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 
 IMAGE_SIZES = 8
 """Of which what depends on the size alone is kept."""
