@@ -25,8 +25,9 @@ from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, M
 from instructsam_model.instructsam.image_sizes import with_sam3_size
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.quantization import quantized_layers
 from instructsam_model.runtime.choices import UNQUANTIZED
-from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers
+from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_model.weights.hub import read_json, resolve_path
 from instructsam_model.weights.tensor_files import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
@@ -62,7 +63,7 @@ def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | Non
         return None
 
 
-def read_config(folder: Path, sam3_folder: Path | None) -> ModelConfig:
+def read_model_config(folder: Path, sam3_folder: Path | None) -> ModelConfig:
     """Read the configuration of a checkpoint; without a SAM3 folder, that of the published SAM3.
 
     Raises:
@@ -119,7 +120,7 @@ def read_network(
         ConfigError: see `with_sam3_size` and `check_quantization`.
     """
     check_quantization(quantization)
-    config = read_config(folder, sam3_folder)
+    config = read_model_config(folder, sam3_folder)
     network = build_empty(replace(config, sam3=with_sam3_size(config.sam3, sam3_size)))
     found = find_tensors(folder)
     expected = parameter_shapes(network)

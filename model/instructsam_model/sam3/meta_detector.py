@@ -23,6 +23,7 @@ from transformers import CLIPTokenizer
 
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.sam3.checkpoint import read_tokenizer
 from instructsam_model.sam3.files import META_FILE, Sam3Files
@@ -88,7 +89,7 @@ class MetaPhraseDetector:
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""
-        return sum(parameter.nbytes for parameter in self._model.parameters())
+        return count_bytes(self._model)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)

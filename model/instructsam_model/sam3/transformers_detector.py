@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import BaseImageProcessor, CLIPTokenizer
 
 from instructsam_model.datatypes import Frame
+from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.streams import upload
 from instructsam_model.sam3.detector import Sam3Detector
@@ -98,7 +99,7 @@ class TransformersPhraseDetector:
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""
-        return sum(parameter.nbytes for parameter in self.detector.parameters())
+        return count_bytes(self.detector)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -200,7 +200,7 @@ def test_without_a_sam3_folder_the_published_sam3_is_assumed(
     [
         ({'device': 'tpu'}, r"device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
         ({'device': 'cuda:99'}, r"device: torch sees (no|\d+) GPUs? here, got 'cuda:99'"),
-        ({'threads': -1}, r'threads: expected 1 to 1024, or 0 for as many as are free, got -1'),
+        ({'threads': -1}, r'threads: expected 1 to 1024, or 0 for one per free CPU, got -1'),
         ({'dtype': 'int8'}, r"dtype: expected auto or one of float32, bfloat16, float16, got 'int8'"),
         ({'inference_mode': 'fast'}, r'inference_mode: expected one of trained, released'),
         ({'inferencemode': 'fast'}, r'inferencemode: no option of back end instructsam; did you mean inference_mode'),

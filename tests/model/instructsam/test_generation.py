@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
+from instructsam_model.instructsam.answer_cache import CacheKey
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.prompt_lookup import PromptLookup
 from instructsam_model.instructsam.random_weights import ScriptedEngine
@@ -181,14 +182,14 @@ def test_a_draft_saves_passes_and_changes_nothing(
         instruction = Instruction(entry['instruction'])
         for frame in frames[:4]:
             passes.clear()
-            draft = reusing._memory.draft((frame.frame_id, instruction.text))
+            draft = reusing.answer_cache.draft(CacheKey.of(frame, instruction))
             ours, theirs = reusing.predict(frame, instruction), fresh.predict(frame, instruction)
             assert (ours.answer, ours.phrases) == (theirs.answer, theirs.phrases)
             torch.testing.assert_close(ours.mask_logits, theirs.mask_logits, rtol=1e-4, atol=1e-3)
             torch.testing.assert_close(ours.score_logits, theirs.score_logits, rtol=1e-4, atol=1e-3)
             if not draft:
                 continue
-            if draft == reusing._memory.draft((frame.frame_id, instruction.text)):
+            if draft == reusing.answer_cache.draft(CacheKey.of(frame, instruction)):
                 assert len(passes) == 1  # for the picture, the instruction and the answer
                 stood += 1
             else:

@@ -13,7 +13,7 @@ import torch
 from instructsam_model import CheckpointError, Frame, Instruction, Selection, load_segmenter
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import decode_rle, mask_iou
-from instructsam_model.runtime.precision import best_of_cpu
+from instructsam_model.runtime.precision import fastest_cpu_dtype
 from instructsam_model.weights import bundled
 from tests.support import GOLDEN
 
@@ -33,7 +33,7 @@ def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest
         assert caplog.messages == [bundled.NOTE]
         load_segmenter(folder, device='cpu')
         assert len(caplog.messages) == 1
-    assert segmenter.network.dtype == best_of_cpu()[0]
+    assert segmenter.network.dtype == fastest_cpu_dtype()[0]
     assert load_segmenter(device='cpu', dtype='float16').network.dtype == torch.float16
 
 

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
     place_tensors,
-    read_config,
+    read_model_config,
     read_network,
     write_checkpoint,
 )
@@ -34,7 +34,7 @@ def shards(segmenter: InstructSAMSegmenter, tmp_path: Path) -> Path:
 def test_a_gpu_never_holds_more_than_the_weights(
     shards: Path, dtype: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_empty(read_config(shards, shards / 'sam3'))
+    network = build_empty(read_model_config(shards, shards / 'sam3'))
     size = sum(parameter.numel() for parameter in network.parameters()) * (4 if dtype is None else 2)
     found = find_tensors(shards)
     read_tensors_really(monkeypatch)

@@ -181,7 +181,7 @@ class _Source:
             annotations = self._annotations(index, picture, mine, size_hw)
             if annotations:
                 source = f'{self.file}[{index}]'
-                yield Sample(image, size_hw, annotations, several_at_once=True, source=source, id=str(number))
+                yield Sample(image, size_hw, annotations, allow_multi_phrase=True, source=source, id=str(number))
         for image_id, left in instances.items():
             reason = f'{len(left)} annotations of a picture that is not in images'
             self.report.skip(self.file, f'image {image_id}', reason)
@@ -212,7 +212,7 @@ class _Source:
                 self.report.skip(self.file, f'images.{index}', f'annotation {instance.get("id")}{whose}: {error}')
         targets = masks | {phrase: [] for phrase in self._known(picture.get('neg_category_ids')) if phrase not in masks}
         return tuple(
-            named(phrase, tuple(rles), weak=self.kind.weak)
+            named(phrase, tuple(rles), box_only=self.kind.weak)
             for phrase, rles in targets.items()
             if phrase not in unusable
         )

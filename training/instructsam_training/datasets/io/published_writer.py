@@ -65,12 +65,12 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
         'image': _relative(sample.image, images),
         'height': sample.size_hw[0],
         'width': sample.size_hw[1],
-        'type': 'instseg' if sample.several_at_once else 'seg',
-        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.more],
+        'type': 'instseg' if sample.allow_multi_phrase else 'seg',
+        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.additional_phrases],
         'mask': None,
         'conversations': None,
     }
-    several = [annotation for annotation in sample.annotations if annotation.more]
+    several = [annotation for annotation in sample.annotations if annotation.additional_phrases]
     if several:
         record['conversations'], record['mask'] = write_spans(several)
     if sample.depth is not None:
@@ -87,8 +87,8 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         'type': annotation.kind,
         'text': annotation.text,
         'category': None,
-        'ann_type': 'bbox' if annotation.weak else 'mask',
-        'ann': [json.dumps(_target(rle, weak=annotation.weak)) for rle in annotation.masks] or None,
+        'ann_type': 'bbox' if annotation.box_only else 'mask',
+        'ann': [json.dumps(_target(rle, box_only=annotation.box_only)) for rle in annotation.masks] or None,
     }
     if annotation.kind in ANSWERED:
         # Reading drops one final full stop, which may be the phrase's own.
@@ -104,9 +104,9 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
     return entry
 
 
-def _target(rle: Rle, *, weak: bool) -> Any:
+def _target(rle: Rle, *, box_only: bool) -> Any:
     """An RLE; of a filled box its left, top, width and height."""
-    return [float(value) for value in coco_mask.toBbox(rle)] if weak else rle
+    return [float(value) for value in coco_mask.toBbox(rle)] if box_only else rle
 
 
 def _relative(path: Path, folder: Path) -> str:

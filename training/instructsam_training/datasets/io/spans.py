@@ -79,7 +79,7 @@ def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]]
         phrases = [part.phrase for part in annotation.parts]
         if len(set(phrases)) < len(phrases) or any(clean_phrase(each) != each or '<' in each for each in phrases):
             raise ValueError(f'{annotation.text!r}: expected different names as they are read back, got {phrases}')
-        if any(part.weak for part in annotation.parts):
+        if any(part.box_only for part in annotation.parts):
             raise ValueError(f'{annotation.text!r}: expected masks for several names, got filled boxes')
         spans = [(part.phrase, mask) for part in annotation.parts for mask in part.masks or (None,)]
         answer = ', '.join(WRITTEN_SPAN.format(phrase) for phrase, _ in spans)
@@ -95,4 +95,4 @@ def _answered(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[An
     if not masks:
         return []
     first, *more = (named(phrase, found) for phrase, found in masks.items())
-    return [Annotation('sentence', question, first.phrase, first.masks, more=tuple(more))]
+    return [Annotation('sentence', question, first.phrase, first.masks, additional_phrases=tuple(more))]

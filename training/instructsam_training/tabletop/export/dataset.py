@@ -120,7 +120,7 @@ def record_view(plan: Plan, out: Path, number: int, view: View) -> dict[str, Any
         Image.fromarray(np.round(view.depth_m * MILLIMETERS).astype(np.uint16)).save(depth)
     kinds, annotations = zip(*asked, strict=True)
     sample = Sample(
-        picture, view.labels.shape, annotations, several_at_once=True, depth=depth, id=str(number), scene=str(seed)
+        picture, view.labels.shape, annotations, allow_multi_phrase=True, depth=depth, id=str(number), scene=str(seed)
     )
     return {**record_of(sample, out), 'kinds': kinds}
 
@@ -157,7 +157,7 @@ def _annotations(plan: Plan, view: View, seed: int) -> Iterator[tuple[str, Annot
 def _sentence(question: Question, masks: dict[int, Rle]) -> Annotation:
     first, *more = question.parts
     others = tuple(named(part.phrase, _of(masks, part.targets)) for part in more)
-    return Annotation('sentence', question.text, first.phrase, _of(masks, first.targets), more=others)
+    return Annotation('sentence', question.text, first.phrase, _of(masks, first.targets), additional_phrases=others)
 
 
 def _evaluated(kind: str, annotation: Annotation) -> dict[str, Any]:

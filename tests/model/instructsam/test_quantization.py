@@ -16,10 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Selection, load_segmenter
 from instructsam_model.image_io import read_image
-from instructsam_model.instructsam.checkpoint import build_empty, place_tensors, read_config, write_checkpoint
+from instructsam_model.instructsam.checkpoint import build_empty, place_tensors, read_model_config, write_checkpoint
+from instructsam_model.instructsam.quantization import quantized_layers
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
-from instructsam_model.runtime.quantization import count_bytes, quantized_layers
+from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.weights import bundled
 from instructsam_model.weights.tensor_files import find_tensors
 from tests.support import GOLDEN
@@ -109,7 +110,7 @@ def test_the_unquantized_weights_are_never_there_together(
     checkpoint: Path, name: str, bytes_each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_tensors(checkpoint)
-    network = build_empty(read_config(checkpoint, checkpoint / 'sam3'))
+    network = build_empty(read_model_config(checkpoint, checkpoint / 'sam3'))
     full = sum(parameter.numel() for parameter in network.parameters()) * 2
     read_tensors_really(monkeypatch)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes('cuda') as live:
