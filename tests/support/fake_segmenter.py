@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from instructsam_model import Frame, Instance, Instruction, Segmentation, Selection
+from instructsam_model.datatypes import never
+from instructsam_model.errors import InferenceError, raise_if_canceled
 from instructsam_model.masks import tight_box
 
 COLORS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
@@ -27,17 +30,37 @@ class FakeSegmenter:
         self.asked: list[str] = []
         self.threads: set[int] = set()
         self.warmed: list[tuple[int, int]] = []
+        self.is_closed = False
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
         """Remember it."""
         self.warmed.append(size_wh)
         self.threads.add(threading.get_ident())
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def memory_bytes(self) -> int | None:
+        """Return None: unknown."""
+        return None
+
+    def close(self) -> None:
+        """Refuse further requests."""
+        self.is_closed = True
+
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         """Answer as the class says."""
+        if self.is_closed:
+            raise InferenceError('the segmenter is closed; load another one')
+        raise_if_canceled(is_canceled)
         self.asked.append(instruction.text)
         self.threads.add(threading.get_ident())
         time.sleep(self.delay_s)
+        raise_if_canceled(is_canceled)
         if 'fail' in instruction.text:
             raise RuntimeError('the model broke')
         selection = selection or Selection()

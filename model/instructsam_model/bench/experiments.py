@@ -19,7 +19,8 @@ from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 from instructsam_model.runtime.device import synchronize
-from instructsam_model.sam3.detector import Sam3Detector, VisionFeatures
+from instructsam_model.sam3.detector import Sam3Detector
+from instructsam_model.sam3.features import VisionFeatures
 
 INSTRUCTION = Instruction('Segment the red box.')
 

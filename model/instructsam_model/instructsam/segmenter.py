@@ -38,7 +38,7 @@ from instructsam_model.instructsam.special_text import plain_text
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
 

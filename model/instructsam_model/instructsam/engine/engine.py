@@ -19,7 +19,7 @@ from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.prediction import Prediction
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 
 
 class Engine(Protocol):

@@ -32,7 +32,7 @@ from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.graphs import Capture, run_directly
 from instructsam_model.runtime.streams import SideStream, upload
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 from instructsam_model.sam3.static_encoder import Sam3Encoder
 
 logger = logging.getLogger(__name__)
