@@ -89,7 +89,7 @@ bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve m
 	-timeout 300 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
 		--modeled benchmark/gpu-modeled.json --out benchmark/gpu-1.json
 	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
-	-timeout 75 $(BIN)/python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda --picture 1280x960 --steps 5 \
+	-timeout 75 $(BIN)/python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda --image-size 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
 	-timeout 180 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
 

@@ -22,7 +22,7 @@ from instructsam_model.bench.modeled_tables import print_modeled
 from instructsam_model.bench.options import recorded_options
 from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
-from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
+from instructsam_model.bench.scenarios import NAIVE, Bench, Timing
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
@@ -32,6 +32,7 @@ from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import PHRASE, phrase_of, stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.device import parse_device
+from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.runtime.precision import DTYPES, resolve_dtype
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.weights import bundled

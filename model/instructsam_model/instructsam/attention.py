@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 
-def hybrid_attention_mask(is_query: Tensor, is_token: Tensor, turns: Tensor | None = None) -> Tensor:
+def hybrid_attention_mask(is_query: Tensor, is_token: Tensor, segment_ids: Tensor | None = None) -> Tensor:
     """Visibility within a packed sequence, as in training.
 
     Args:
         is_query: bool [B, T], True where a query of the bank stands; every contiguous run is one phrase's block.
         is_token: bool [B, T], False on padding.
-        turns: int64 [B, T], 0 on the picture and 1, 2, ... on questions that do not see each other; None if they do.
+        segment_ids: int64 [B, T], 0 on the image and 1, 2, ... on the questions, which do not attend to each other;
+            None for conversations, in which they do.
 
     Returns:
         bool [B, 1, T, T], True where the row may look at the column: everything before it, and, for a query, its whole
@@ -26,27 +27,27 @@ def hybrid_attention_mask(is_query: Tensor, is_token: Tensor, turns: Tensor | No
     length = is_query.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=is_query.device).tril()
     visible = (causal | same_block) & is_token.unsqueeze(1)
-    if turns is not None:
-        visible &= (turns.unsqueeze(2) == turns.unsqueeze(1)) | (turns == 0).unsqueeze(1)
+    if segment_ids is not None:
+        visible &= (segment_ids.unsqueeze(2) == segment_ids.unsqueeze(1)) | (segment_ids == 0).unsqueeze(1)
     return visible.unsqueeze(1)
 
 
-def turn_positions(positions: Tensor, turns: Tensor) -> Tensor:
+def segment_positions(positions: Tensor, segment_ids: Tensor) -> Tensor:
     """Let every question begin right behind the picture.
 
     Args:
         positions: int64 [3, B, T], of the questions one after the other.
-        turns: int64 [B, T], 0 on the picture, then 1, 2, ... on the questions.
+        segment_ids: int64 [B, T], 0 on the picture, then 1, 2, ... on the questions.
 
     Returns:
         int64 [3, B, T].
     """
     along_time = positions[0]  # text has the same position in all three directions
-    count = int(turns.max()) + 1
-    starts = torch.full((len(turns), count), torch.iinfo(along_time.dtype).max, device=turns.device)
-    starts.scatter_reduce_(1, turns, along_time, 'amin')
-    late = (starts - starts[:, 1:2]).gather(1, turns)
-    return positions - torch.where(turns > 0, late, 0)
+    count = int(segment_ids.max()) + 1
+    starts = torch.full((len(segment_ids), count), torch.iinfo(along_time.dtype).max, device=segment_ids.device)
+    starts.scatter_reduce_(1, segment_ids, along_time, 'amin')
+    late = (starts - starts[:, 1:2]).gather(1, segment_ids)
+    return positions - torch.where(segment_ids > 0, late, 0)
 
 
 def draft_attention_mask(

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import Qwen3VLConfig, Sam3Config
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.variant import Variant
 from instructsam_model.weights.hub import read_json
 
 SAM3_FOLDER = 'sam3'
@@ -53,23 +54,6 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The method, and what remains of it when a part is taken away (paper section 5.3, Tables 5 to 7).
-
-    Attributes:
-        query_bank: the queries are learnt; otherwise they are the embedding of `[SEG]`, written one after the other.
-        hybrid_attention: the queries of a phrase see each other; otherwise each sees only those before it.
-        phrase_condition: SAM3 is told the phrase; otherwise the same dummy token whatever the phrase.
-        conditioned_queries: SAM3's queries come from the language model; otherwise from its own embedding.
-    """
-
-    query_bank: bool = True
-    hybrid_attention: bool = True
-    phrase_condition: bool = True
-    conditioned_queries: bool = True
-
-
-@dataclass(frozen=True)
 class ModelConfig:
     """Everything that decides the network's parameters, their names and their shapes.
 
@@ -93,7 +77,7 @@ class ModelConfig:
     tokens: SpecialTokens
     sam3_source: str = SAM3_FOLDER
     stop_tokens: tuple[int, ...] = ()
-    variant: Variant = Variant()
+    variant: Variant = field(default_factory=Variant)
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -59,9 +59,9 @@ class ModelInputs:
         phrase_ids: int64 [P, L], the phrases in the order of the answers, without delimiters.
         phrase_mask: bool [P, L], True on tokens.
         phrase_owner: int64 [P], which picture each phrase is about.
-        writes: bool [B, T], tokens after which the network's own next token is asked for; None where nobody asks.
-        turns: int64 [B, T], 0 on the picture and 1, 2, ... on the questions about it, which then know nothing of each
-            other, as if each was the first; None for conversations.
+        logit_mask: bool [B, T], tokens after which the network's own next token is asked for; None where nobody asks.
+        segment_ids: int64 [B, T], 0 on the image and 1, 2, ... on the questions about it, which do not attend to each
+            other; None for conversations, in which they do.
         reads: False leaves the language model out: SAM3 alone, with its own queries, as it is pretrained.
         shared: the slots that answer the first phrase about a picture are scored for the others too: many names for one
             pass of SAM3, where the first means everything.
@@ -76,8 +76,8 @@ class ModelInputs:
     phrase_ids: Tensor
     phrase_mask: Tensor
     phrase_owner: Tensor
-    writes: Tensor | None = None
-    turns: Tensor | None = None
+    logit_mask: Tensor | None = None
+    segment_ids: Tensor | None = None
     reads: bool = True
     shared: bool = False
     detects: bool = True

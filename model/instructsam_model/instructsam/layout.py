@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instructsam_model.instructsam.attention import turn_positions
+from instructsam_model.instructsam.attention import segment_positions
 from instructsam_model.instructsam.config import ModelConfig
 
 
@@ -25,13 +25,13 @@ class Layout:
         positions: int64 [3, B, T], M-RoPE's time, height and width; 0 on padding.
         image_rows: int64, the image placeholders, in the order of the image tokens.
         query_rows: int64 [P * K], the queries, in the order of the phrases.
-        written_rows: int64, tokens after which the network's own next token is asked for.
+        logit_rows: int64, tokens after which the network's own next token is asked for.
     """
 
     positions: Tensor
     image_rows: Tensor
     query_rows: Tensor
-    written_rows: Tensor
+    logit_rows: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def lay_out(
     grid_thw: Tensor,
     config: ModelConfig,
     *,
-    writes: Tensor | None = None,
-    turns: Tensor | None = None,
+    logit_mask: Tensor | None = None,
+    segment_ids: Tensor | None = None,
 ) -> Layout:
     """Find where what stands; on the CPU, whatever the device of the arguments, which are as in `ModelInputs`.
 
@@ -64,13 +64,13 @@ def lay_out(
     device = input_ids.device
     input_ids, attention_mask = input_ids.cpu(), attention_mask.cpu()
     positions = mrope_positions(input_ids, attention_mask, grid_thw.cpu(), config)
-    if turns is not None:
-        positions = turn_positions(positions, turns.cpu())
+    if segment_ids is not None:
+        positions = segment_positions(positions, segment_ids.cpu())
     rows = [
         positions,
         find_rows(input_ids == config.qwen.image_token_id),
         find_rows(input_ids == config.tokens.query),
-        find_rows(torch.zeros_like(attention_mask) if writes is None else writes.cpu()),
+        find_rows(torch.zeros_like(attention_mask) if logit_mask is None else logit_mask.cpu()),
     ]
     return Layout(*(tensor.to(device) for tensor in rows))
 

@@ -1,4 +1,4 @@
-"""The network: Qwen3-VL reads, K queries after each phrase become instance slots, SAM3 turns them into masks.
+"""The network: Qwen3-VL reads, K queries after each phrase become instance slots, SAM3 segment_ids them into masks.
 
 Qwen3-VL and SAM3 are `transformers`' own modules. Parameter names and shapes are those of the published checkpoint.
 
@@ -36,11 +36,11 @@ class Prediction:
         query_states: [P, K, D], the language model's output at the queries.
         query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
-        region_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
+        semantic_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
         phrases: the P phrases, as text.
         answer: the text that the model wrote, empty when it was given.
-        answer_logits: of the next token wherever `ModelInputs.writes` asks for it, [N, vocabulary]; else None.
-        place_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
+        answer_logits: of the next token wherever `ModelInputs.logit_mask` asks for it, [N, vocabulary]; else None.
+        location_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
             else None.
     """
 
@@ -50,11 +50,11 @@ class Prediction:
     query_states: Tensor
     query_embeds: Tensor
     phrase_embeds: Tensor
-    region_logits: Tensor
+    semantic_logits: Tensor
     phrases: tuple[str, ...] = ()
     answer: str = ''
     answer_logits: Tensor | None = None
-    place_logits: Tensor | None = None
+    location_logits: Tensor | None = None
 
     def copy(self, count: int) -> Prediction:
         """The first so many phrases, in memory of their own."""
@@ -145,9 +145,9 @@ class InstructSAM(nn.Module):
         prediction = self.ground(
             features, query_states, inputs.phrase_ids, inputs.phrase_mask, slots, detects=inputs.detects, places=True
         )
-        if not inputs.reads or inputs.writes is None:
+        if not inputs.reads or inputs.logit_mask is None:
             return prediction
-        return replace(prediction, answer_logits=self.lm_head(states.index_select(0, layout.written_rows)))
+        return replace(prediction, answer_logits=self.lm_head(states.index_select(0, layout.logit_rows)))
 
     def lay_out(self, inputs: ModelInputs) -> Layout:
         """Find where what stands in conversations, where nobody has yet."""
@@ -156,8 +156,8 @@ class InstructSAM(nn.Module):
             inputs.attention_mask,
             inputs.pixels.grid_thw,
             self.config,
-            writes=inputs.writes,
-            turns=inputs.turns,
+            logit_mask=inputs.logit_mask,
+            segment_ids=inputs.segment_ids,
         )
 
     def read(self, inputs: ModelInputs, layout: Layout) -> Tensor:
@@ -173,7 +173,7 @@ class InstructSAM(nn.Module):
         states: Tensor = self.model.language_model(
             inputs_embeds=rows.view_as(embeds),
             attention_mask=hybrid_attention_mask(
-                is_query & variant.hybrid_attention, inputs.attention_mask, inputs.turns
+                is_query & variant.hybrid_attention, inputs.attention_mask, inputs.segment_ids
             ),
             position_ids=layout.positions,
             visual_pos_masks=layout.image_rows,
@@ -235,8 +235,8 @@ class InstructSAM(nn.Module):
             query_states=query_states,
             query_embeds=queries,
             phrase_embeds=phrases,
-            region_logits=detections.region_logits,
-            place_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
+            semantic_logits=detections.region_logits,
+            location_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
         )
 
     def ground_nothing(self) -> Prediction:
@@ -250,7 +250,7 @@ class InstructSAM(nn.Module):
             query_states=bank.new_zeros(0, *bank.shape),
             query_embeds=detections.states,
             phrase_embeds=bank.new_zeros(0, 0, width),
-            region_logits=detections.region_logits,
+            semantic_logits=detections.region_logits,
         )
 
     def _detect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from instructsam_model.instructsam.attention import draft_attention_mask, hybrid_attention_mask, turn_positions
+from instructsam_model.instructsam.attention import draft_attention_mask, hybrid_attention_mask, segment_positions
 
 # Two phrases of two queries each:  t t q q e t q q e
 SEQUENCE = 'ttqqetqqe'
@@ -56,15 +56,15 @@ def test_a_draft_is_seen_as_it_would_have_been_written() -> None:
 
 
 def test_questions_that_do_not_know_of_each_other() -> None:
-    turns = torch.tensor([[0, 0, 1, 1, 2, 2]])
-    mask = hybrid_attention_mask(flags('tttttt', 'q'), torch.ones(1, 6, dtype=torch.bool), turns)[0, 0]
+    segment_ids = torch.tensor([[0, 0, 1, 1, 2, 2]])
+    mask = hybrid_attention_mask(flags('tttttt', 'q'), torch.ones(1, 6, dtype=torch.bool), segment_ids)[0, 0]
     assert mask[4].tolist() == [True, True, False, False, True, False]
     assert mask[3].tolist() == [True, True, True, True, False, False]
 
 
 def test_every_question_begins_right_behind_the_picture() -> None:
-    turns = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 3], [0, 0, 1, 1, 0, 0, 0, 0]])
+    segment_ids = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 3], [0, 0, 1, 1, 0, 0, 0, 0]])
     along = torch.tensor([[0, 1, 1, 3, 4, 5, 6, 7], [0, 1, 2, 3, 1, 1, 1, 1]])
-    positions = turn_positions(along.expand(3, 2, 8), turns)
+    positions = segment_positions(along.expand(3, 2, 8), segment_ids)
     assert positions[0].tolist() == [[0, 1, 1, 3, 4, 3, 4, 3], [0, 1, 2, 3, 1, 1, 1, 1]]
     assert (positions == positions[0]).all()

@@ -34,15 +34,15 @@ def test_positions_are_those_of_qwen(segmenter: InstructSAMSegmenter) -> None:
 def test_rows_are_those_of_the_masks_in_their_order(segmenter: InstructSAMSegmenter) -> None:
     config = segmenter.network.config
     ids, mask = conversations(segmenter)
-    writes = torch.zeros_like(mask)
-    writes[0, 10] = writes[1, 5] = True
-    layout = lay_out(ids, mask, GRIDS, config, writes=writes)
+    logit_mask = torch.zeros_like(mask)
+    logit_mask[0, 10] = logit_mask[1, 5] = True
+    layout = lay_out(ids, mask, GRIDS, config, logit_mask=logit_mask)
     flat = ids.flatten()
     assert (flat[layout.image_rows] == config.qwen.image_token_id).all()
     assert len(layout.image_rows) == 10
     assert (flat[layout.query_rows] == config.tokens.query).all()
     assert len(layout.query_rows) == config.num_queries
-    assert layout.written_rows.tolist() == [10, ids.shape[1] + 5]
+    assert layout.logit_rows.tolist() == [10, ids.shape[1] + 5]
 
 
 def test_an_image_with_too_few_placeholders_is_an_error(segmenter: InstructSAMSegmenter) -> None:

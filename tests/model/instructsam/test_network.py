@@ -118,14 +118,14 @@ def test_places_are_scored_with_and_without_slots(segmenter: InstructSAMSegmente
     inputs = conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box'])
     inputs = replace(inputs, reads=False)
     whole, alone = network(inputs), network(replace(inputs, detects=False))
-    assert whole.place_logits.shape == alone.place_logits.shape
+    assert whole.location_logits.shape == alone.location_logits.shape
     assert alone.mask_logits.shape[:2] == (2, 0)
-    assert not torch.allclose(alone.place_logits[0], alone.place_logits[1])
+    assert not torch.allclose(alone.location_logits[0], alone.location_logits[1])
     # The image encoder alone does not know of the phrase, so what it sees is scored for another one alike.
     swapped = replace(
         inputs, detects=False, phrase_ids=inputs.phrase_ids.flip(0), phrase_mask=inputs.phrase_mask.flip(0)
     )
-    torch.testing.assert_close(network(swapped).place_logits, alone.place_logits.flip(0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(network(swapped).location_logits, alone.location_logits.flip(0), rtol=1e-4, atol=1e-3)
 
 
 def test_full_size_has_exactly_the_published_tensors() -> None:

@@ -25,11 +25,11 @@ NOTHING = PhraseTarget(torch.zeros(0, 12, 12))
 
 
 def match(
-    mask_logits: Tensor, score_logits: Tensor, masks: Tensor, *, weak: bool = False, place_cost: Tensor | None = None
+    mask_logits: Tensor, score_logits: Tensor, masks: Tensor, *, box_only: bool = False, box_costs: Tensor | None = None
 ) -> dict[int, int]:
     """For each matched slot of one phrase its instance."""
-    place_cost = None if place_cost is None else place_cost[None]
-    costs = slot_costs(mask_logits[None], score_logits[None], masks[None], [weak], place_cost)
+    box_costs = None if box_costs is None else box_costs[None]
+    costs = slot_costs(mask_logits[None], score_logits[None], masks[None], [box_only], box_costs)
     return {pair.slot: pair.instance for pair in assign(costs, [len(masks)])}
 
 
@@ -43,7 +43,7 @@ def predict(mask_logits: Tensor, score_logits: Tensor, boxes_xyxy: Tensor | None
         query_states=torch.zeros(phrases, slots, 4),
         query_embeds=torch.zeros(phrases, slots, 4),
         phrase_embeds=torch.zeros(phrases, 1, 4),
-        region_logits=torch.zeros(phrases, 12, 12),
+        semantic_logits=torch.zeros(phrases, 12, 12),
     )
 
 
@@ -71,8 +71,8 @@ def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
     masks = torch.stack([square(0, 0), square(8, 8)])
     alike, scores = torch.zeros(2, 12, 12), torch.zeros(2)
     boxes = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.0, 0.1, 0.4, 0.4]])
-    cost = box_cost(boxes, tight_boxes(masks), corners=1.0, giou=1.0)
-    assert match(alike, scores, masks, place_cost=cost) == {0: 1, 1: 0}
+    cost = box_cost(boxes, tight_boxes(masks), box_l1=1.0, giou=1.0)
+    assert match(alike, scores, masks, box_costs=cost) == {0: 1, 1: 0}
 
 
 def test_boxes_are_matched_by_their_extent_alone() -> None:
@@ -81,7 +81,7 @@ def test_boxes_are_matched_by_their_extent_alone() -> None:
     diagonal = torch.eye(12) * box
     half = square(2, 2, side=8)
     half[:, 6:] = 0
-    assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0), weak=True) == {1: 0}
+    assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0), box_only=True) == {1: 0}
     assert match(logits_of(half, diagonal), torch.zeros(2), box.unsqueeze(0)) == {0: 0}
 
 
@@ -113,7 +113,7 @@ def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float)
     assert float(terms.sums['score']) == pytest.approx(float(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(corners=1, giou=1, region=1)])
+@pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(box_l1=1, giou=1, semantic=1)])
 def test_phrases_together_cost_what_they_cost_apart(options: LossOptions) -> None:
     """Several instances, one, none, and a filled box; what another phrase's slots draw is of no account."""
     generator = torch.Generator().manual_seed(0)
@@ -126,7 +126,7 @@ def test_phrases_together_cost_what_they_cost_apart(options: LossOptions) -> Non
         PhraseTarget(torch.stack([square(0, 0), square(8, 8)])),
         PhraseTarget(square(2, 6)[None]),
         NOTHING,
-        PhraseTarget(square(4, 4, side=6)[None], weak=True),
+        PhraseTarget(square(4, 4, side=6)[None], box_only=True),
     ]
     options = replace(options, points=None)
     together = losses_of(prediction, options, *targets)
@@ -149,11 +149,21 @@ def test_counts_are_known_before_the_forward_pass() -> None:
         [
             PhraseTarget(torch.zeros(3, 4, 4)),
             PhraseTarget(torch.zeros(0, 4, 4)),
-            PhraseTarget(torch.zeros(1, 4, 4), weak=True),
+            PhraseTarget(torch.zeros(1, 4, 4), box_only=True),
         ],
         (4, 4),
     )
-    counts = {'text': 3, 'bce': 2, 'dice': 2, 'box': 1, 'score': 3, 'corners': 3, 'giou': 3, 'region': 3, 'place': 3}
+    counts = {
+        'text': 3,
+        'bce': 2,
+        'dice': 2,
+        'box': 1,
+        'score': 3,
+        'box_l1': 3,
+        'giou': 3,
+        'semantic': 3,
+        'location': 3,
+    }
     assert count_terms(3, targets, 2, PRESETS['paper']) == counts
     assert count_terms(3, targets, 2, PRESETS['released'])['bce'] == 3
 
@@ -179,9 +189,9 @@ def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
 def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
     mask = square(2, 2)
     prediction = predict(logits_of(mask)[None], torch.zeros(1, 1), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]))
-    assert float(losses_of(prediction, ALL_PIXELS, PhraseTarget(mask[None])).sums['corners']) == 0
-    asked = losses_of(prediction, replace(ALL_PIXELS, corners=1.0), PhraseTarget(mask[None])).sums
-    assert float(asked['corners']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
+    assert float(losses_of(prediction, ALL_PIXELS, PhraseTarget(mask[None])).sums['box_l1']) == 0
+    asked = losses_of(prediction, replace(ALL_PIXELS, box_l1=1.0), PhraseTarget(mask[None])).sums
+    assert float(asked['box_l1']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
 
 
 def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks() -> None:
@@ -190,16 +200,18 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
     scores = torch.zeros(3, 2, requires_grad=True)
     prediction = predict(logits_of(left, right).expand(3, 2, 12, 12), scores)
     targets = stack_targets([PhraseTarget(torch.stack([left, right])), PhraseTarget(left[None]), NOTHING], (12, 12))
-    terms = compute_losses(prediction, NO_WORDS, targets, replace(ALL_PIXELS, score_target='binary'), leads=[0, 0, 0])
+    terms = compute_losses(
+        prediction, NO_WORDS, targets, replace(ALL_PIXELS, score_target='binary'), query_owner=[0, 0, 0]
+    )
     assert terms.counts == {
         **dict.fromkeys(TERMS, 0),
         'bce': 2,
         'dice': 2,
         'score': 3,
-        'corners': 2,
+        'box_l1': 2,
         'giou': 2,
-        'region': 1,
-        'place': 3,
+        'semantic': 1,
+        'location': 3,
     }
     terms.sums['score'].backward()
     assert scores.grad is not None
@@ -208,9 +220,9 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
 
 def test_without_slots_there_are_places_alone() -> None:
     places = torch.zeros(2, 3, 3, requires_grad=True)
-    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), place_logits=places)
-    terms = losses_of(prediction, LossOptions(place=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
-    assert {name for name, value in terms.sums.items() if float(value.detach())} == {'place'}
-    terms.sums['place'].backward()
+    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), location_logits=places)
+    terms = losses_of(prediction, LossOptions(location=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
+    assert {name for name, value in terms.sums.items() if float(value.detach())} == {'location'}
+    terms.sums['location'].backward()
     assert places.grad is not None
     assert places.grad[0, 0, 0] < 0 < places.grad[1, 0, 0]

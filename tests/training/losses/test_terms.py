@@ -9,11 +9,11 @@ from torchvision.ops import generalized_box_iou_loss
 from instructsam_training.losses.point_sampling import choose_points, read_points, sample_points
 from instructsam_training.losses.terms import (
     box_losses,
-    corner_losses,
+    box_projection_losses,
     giou_loss,
+    location_loss,
     mask_losses,
-    place_loss,
-    region_loss,
+    semantic_loss,
     tight_boxes,
 )
 from tests.support.squares import SURE, logits_of, square
@@ -32,8 +32,8 @@ def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
 def test_box_loss_wants_the_extent_and_not_the_filling() -> None:
     box = square(2, 2, side=8)
     diagonal = torch.eye(12) * box
-    assert float(box_losses(logits_of(diagonal), box.unsqueeze(0))['box']) == pytest.approx(0, abs=1e-4)
-    assert float(box_losses(logits_of(square(2, 2, side=4)), box.unsqueeze(0))['box']) > 0.2
+    assert float(box_projection_losses(logits_of(diagonal), box.unsqueeze(0))['box']) == pytest.approx(0, abs=1e-4)
+    assert float(box_projection_losses(logits_of(square(2, 2, side=4)), box.unsqueeze(0))['box']) > 0.2
 
 
 def test_points_gather_where_the_network_is_unsure() -> None:
@@ -70,10 +70,10 @@ def test_corner_losses_by_hand() -> None:
     """Boxes of 0.5 x 0.5 that overlap by half, IoU 1/3 without a gap in their hull; then the right one."""
     wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
     layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
-    losses = corner_losses(layers, wanted)
-    assert losses['corners'].item() == pytest.approx(0.5 / 2)
+    losses = box_losses(layers, wanted)
+    assert losses['box_l1'].item() == pytest.approx(0.5 / 2)
     assert losses['giou'].item() == pytest.approx((1 - 1 / 3) / 2, abs=1e-5)
-    losses['corners'].backward()
+    losses['box_l1'].backward()
     assert layers.grad is not None
     assert layers.grad[0].any()  # the first layer is taught as well
 
@@ -94,12 +94,12 @@ def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
     left, right = square(0, 0), square(0, 8)
     both = SURE * (2 * (left + right) - 1)
     everything, nothing = torch.stack([left, right]).amax(0), torch.zeros(12, 12)
-    assert float(region_loss(both[None], everything[None])) == pytest.approx(0, abs=1e-4)
-    assert float(region_loss(both[None], left[None])) > 1
-    assert float(region_loss(torch.full((1, 12, 12), -SURE), nothing[None])) == pytest.approx(0, abs=1e-4)
-    assert float(region_loss(both[None], nothing[None])) > 1
-    apart = [float(region_loss(both[None], union[None])) for union in (everything, left, nothing)]
-    together = region_loss(both.expand(3, 12, 12), torch.stack([everything, left, nothing]))
+    assert float(semantic_loss(both[None], everything[None])) == pytest.approx(0, abs=1e-4)
+    assert float(semantic_loss(both[None], left[None])) > 1
+    assert float(semantic_loss(torch.full((1, 12, 12), -SURE), nothing[None])) == pytest.approx(0, abs=1e-4)
+    assert float(semantic_loss(both[None], nothing[None])) > 1
+    apart = [float(semantic_loss(both[None], union[None])) for union in (everything, left, nothing)]
+    together = semantic_loss(both.expand(3, 12, 12), torch.stack([everything, left, nothing]))
     assert float(together) == pytest.approx(sum(apart))
 
 
@@ -107,11 +107,11 @@ def test_places_score_as_much_as_instances_cover_them() -> None:
     left = square(0, 0)  # 4 of 12 x 12: on a grid of 3 x 3 the first place
     logits = torch.full((1, 3, 3), -SURE)
     logits[0, 0, 0] = SURE
-    assert float(place_loss(logits, left[None])) == pytest.approx(0, abs=1e-4)
-    assert float(place_loss(logits, square(0, 8)[None])) == pytest.approx(2 * SURE / 9, rel=1e-3)
-    assert float(place_loss(logits, torch.zeros(1, 12, 12))) == pytest.approx(SURE / 9, rel=1e-3)
+    assert float(location_loss(logits, left[None])) == pytest.approx(0, abs=1e-4)
+    assert float(location_loss(logits, square(0, 8)[None])) == pytest.approx(2 * SURE / 9, rel=1e-3)
+    assert float(location_loss(logits, torch.zeros(1, 12, 12))) == pytest.approx(SURE / 9, rel=1e-3)
     half = torch.zeros(1, 12, 12)
     half[0, :4, :2] = 1
     unsure = logits.clone()
     unsure[0, 0, 0] = 0.0  # a half
-    assert place_loss(unsure, half) < place_loss(logits, half)
+    assert location_loss(unsure, half) < location_loss(logits, half)

@@ -30,7 +30,7 @@ def in_this_process(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segmen
     """The segmenter itself."""
     # Here, because they bring torch: wrong arguments and --help need not wait for it.
     from instructsam_model import load_segmenter
-    from instructsam_training.engine.metrics_logger import peak_memory_gib
+    from instructsam_model.runtime.memory import peak_memory_gib
 
     yield load_segmenter(checkpoint, **options), peak_memory_gib
 

@@ -22,8 +22,9 @@ from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.masks import decode_rle
-from instructsam_training.config.options import SAM3_PARTS, DataConfig
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.config.data_options import ConversationOptions, DataConfig
+from instructsam_training.config.options import DETECTOR_OBJECTIVES, Objective
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.data.sample import Sample
 from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
@@ -59,14 +60,14 @@ class Batch:
     """What one forward pass takes.
 
     Attributes:
-        inputs: with `writes` and all that could be found out about them on the CPU.
+        inputs: with `logit_mask` and all that could be found out about them on the CPU.
         labels: int64 [B, T]; stays on the CPU.
         answers: int64 [N], those of them that are to be written.
         targets: of the P phrases.
         sources: file and index of each sample, for reports.
-        skipped: what was to be in it and could not be read.
+        errors: what was to be in it and could not be read.
         counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
-        leads: for each phrase the first one about its picture, where they share its slots; else None.
+        query_owner: for each phrase the first one about its picture, where they share its slots; else None.
     """
 
     inputs: ModelInputs
@@ -74,9 +75,9 @@ class Batch:
     answers: Tensor
     targets: Targets
     sources: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     counts: bool = True
-    leads: tuple[int, ...] | None = None
+    query_owner: tuple[int, ...] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
@@ -86,21 +87,15 @@ class Batch:
         """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
         return change_tensors(self, Tensor.pin_memory)
 
-    def for_part(self, part: str) -> Batch:
-        """What a part of the network learns from; to be asked for on the CPU.
-
-        Args:
-            part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
-                its own queries, which has nothing to read; its `names`: likewise, but the phrases about a picture
-                share the slots of the first; or its `places`: its image encoder alone, and no slots.
-        """
-        if part in SAM3_PARTS:
-            shared = part == 'names'
-            alone = replace(self.inputs, reads=False, shared=shared, detects=part != 'places')
+    def for_objective(self, objective: Objective) -> Batch:
+        """The batch as the forward pass and the losses of an objective take it, see `StageConfig`; on the CPU."""
+        if objective in DETECTOR_OBJECTIVES:
+            shared = objective == 'shared_queries'
+            alone = replace(self.inputs, reads=False, shared=shared, detects=objective != 'dense')
             owners = self.inputs.phrase_owner.tolist()
-            leads = tuple(owners.index(owner) for owner in owners) if shared else None
-            return replace(self, inputs=alone, leads=leads)
-        if part == 'llm':
+            query_owner = tuple(owners.index(owner) for owner in owners) if shared else None
+            return replace(self, inputs=alone, query_owner=query_owner)
+        if objective == 'language_model':
             nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
             targets = Targets(self.targets.masks[-1:], (), ())
             return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)
@@ -174,7 +169,9 @@ class ExampleBuilder:
         # Many phrases mean the same thing, whose mask is decoded once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
         masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
-        targets = tuple(PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.weak) for span in spans)
+        targets = tuple(
+            PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.box_only) for span in spans
+        )
         return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
@@ -186,14 +183,14 @@ class ExampleBuilder:
 
 
 def collate(
-    examples: Sequence[Example], config: ModelConfig, skipped: Sequence[str] = (), *, counts: bool = True
+    examples: Sequence[Example], config: ModelConfig, errors: Sequence[str] = (), *, counts: bool = True
 ) -> Batch:
     """Pad conversations on the right, stack pictures, and find out what the network would wait for on a GPU.
 
     Args:
         examples: at least one.
         config: of the network.
-        skipped: passed on.
+        errors: passed on.
         counts: passed on.
     """
     length = max(len(example.encoding.input_ids) for example in examples)
@@ -207,8 +204,8 @@ def collate(
     attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)
     phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)
     written = labels[:, 1:] != IGNORED
-    writes = F.pad(written, (0, 1))
-    turns = pad([row.turns for row in rows], length, 0) if examples[0].independent else None
+    logit_mask = F.pad(written, (0, 1))
+    segment_ids = pad([row.segment_ids for row in rows], length, 0) if examples[0].independent else None
     inputs = ModelInputs(
         input_ids=input_ids,
         attention_mask=attention_mask,
@@ -216,14 +213,16 @@ def collate(
         phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),
         phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),
         phrase_owner=phrase_owner,
-        writes=writes,
-        turns=turns,
-        layout=lay_out(input_ids, attention_mask, pixels.grid_thw, config, writes=writes, turns=turns),
+        logit_mask=logit_mask,
+        segment_ids=segment_ids,
+        layout=lay_out(
+            input_ids, attention_mask, pixels.grid_thw, config, logit_mask=logit_mask, segment_ids=segment_ids
+        ),
         slots=share_slots(phrase_owner),
     )
     targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
     sources = tuple(example.source for example in examples)
-    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(skipped), counts)
+    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(errors), counts)
 
 
 def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:

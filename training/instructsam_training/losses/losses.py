@@ -1,4 +1,4 @@
-"""The training losses: text, masks of matched slots, extents of weak ones, and scores (paper section 3.4).
+"""The training losses: text, masks of matched slots, extents of box_only ones, and scores (paper section 3.4).
 
 Every term is a sum with the count that it is to be divided by, so that a step over several processes and micro-batches
 weighs each token, instance and phrase alike, however they are dealt out.
@@ -18,10 +18,10 @@ from torch import Tensor
 from instructsam_model.instructsam.network import Prediction
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.data.targets import Targets
-from instructsam_training.losses.slot_losses import leading_phrases, slot_losses, unions, wanted_counts
-from instructsam_training.losses.terms import place_loss
+from instructsam_training.losses.slot_losses import query_owners, slot_losses, target_counts, unions
+from instructsam_training.losses.terms import location_loss
 
-TERMS = ('text', 'bce', 'dice', 'box', 'score', 'corners', 'giou', 'region', 'place')
+TERMS = ('text', 'bce', 'dice', 'box', 'score', 'box_l1', 'giou', 'semantic', 'location')
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def count_terms(
     targets: Targets,
     num_queries: int,
     options: LossOptions,
-    leads: Sequence[int] | None = None,
+    query_owner: Sequence[int] | None = None,
 ) -> dict[str, int]:
     """What the sums of a batch will be divided by, before it is run.
 
@@ -51,21 +51,21 @@ def count_terms(
         targets: of the P phrases.
         num_queries: K.
         options: decide what is matched.
-        leads: as for `compute_losses`.
+        query_owner: as for `compute_losses`.
     """
-    matched = leading_phrases(targets, leads)
-    wanted = wanted_counts(targets, options)
-    pairs = [(min(wanted[phrase], num_queries), targets.weak[phrase]) for phrase in matched]
+    matched = query_owners(targets, query_owner)
+    wanted = target_counts(targets, options)
+    pairs = [(min(wanted[phrase], num_queries), targets.box_only[phrase]) for phrase in matched]
     return {
         'text': answers,
-        'bce': sum(count for count, weak in pairs if not weak),
-        'dice': sum(count for count, weak in pairs if not weak),
-        'box': sum(count for count, weak in pairs if weak),
+        'bce': sum(count for count, box_only in pairs if not box_only),
+        'dice': sum(count for count, box_only in pairs if not box_only),
+        'box': sum(count for count, box_only in pairs if box_only),
         'score': len(targets),
-        'corners': sum(count for count, _ in pairs),
+        'box_l1': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
-        'region': len(matched),
-        'place': len(targets),
+        'semantic': len(matched),
+        'location': len(targets),
     }
 
 
@@ -75,7 +75,7 @@ def compute_losses(
     targets: Targets,
     options: LossOptions,
     generator: torch.Generator | None = None,
-    leads: Sequence[int] | None = None,
+    query_owner: Sequence[int] | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -85,25 +85,25 @@ def compute_losses(
         targets: of the P phrases, in their order.
         options: as in the run's configuration.
         generator: for the sampled points; on the device of the prediction.
-        leads: where phrases share slots (`ModelInputs.shared`), the one that each shares those of, [P]: its instances
-            are matched and drawn, and the others are scored for those of them that are theirs too.
+        query_owner: where phrases share queries, the phrase that owns the queries of each, [P]. Only the instances of
+            owners are matched to queries; the other phrases learn scores for those of them that are theirs too.
 
     Raises:
         FloatingPointError: the network has diverged.
     """
     # Every output takes part in every sum, so that processes agree on which parameters get a gradient.
-    outputs = prediction.mask_logits, prediction.refined_xyxy, prediction.region_logits
+    outputs = prediction.mask_logits, prediction.refined_xyxy, prediction.semantic_logits
     nothing = 0 * torch.stack([output.sum(dtype=torch.float32) for output in outputs]).sum()
     losses: dict[str, Tensor] = {}
     if prediction.answer_logits is not None:
         losses['text'] = F.cross_entropy(prediction.answer_logits.float(), answers, reduction='sum')
     phrases, num_queries = prediction.score_logits.shape
     if phrases and num_queries:  # else nothing but words or places was asked for
-        losses |= slot_losses(prediction, targets, options, leads, generator)
-    if options.place and prediction.place_logits is not None and phrases:
-        losses['place'] = place_loss(prediction.place_logits, unions(targets, range(phrases)))
+        losses |= slot_losses(prediction, targets, options, query_owner, generator)
+    if options.location and prediction.location_logits is not None and phrases:
+        losses['location'] = location_loss(prediction.location_logits, unions(targets, range(phrases)))
     sums = {name: nothing + losses[name] if name in losses else nothing for name in TERMS}
-    return LossTerms(sums, count_terms(len(answers), targets, num_queries, options, leads))
+    return LossTerms(sums, count_terms(len(answers), targets, num_queries, options, query_owner))
 
 
 def total_loss(terms: LossTerms, counts: dict[str, int], options: LossOptions) -> Tensor:

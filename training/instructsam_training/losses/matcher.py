@@ -38,8 +38,8 @@ def slot_costs(
     mask_logits: Tensor,
     score_logits: Tensor,
     masks: Tensor,
-    weak: Sequence[bool],
-    place_cost: Tensor | None = None,
+    box_only: Sequence[bool],
+    box_costs: Tensor | None = None,
 ) -> Tensor:
     """What it costs each slot to answer for each instance.
 
@@ -47,9 +47,9 @@ def slot_costs(
         mask_logits: [P, K, h, w].
         score_logits: [P, K].
         masks: [P, N, h, w], 0 to 1; empty ones behind the instances of phrases with fewer.
-        weak: of P phrases whether the instances are filled boxes; what lies inside them is not known, so only their
+        box_only: of P phrases whether the instances are filled boxes; what lies inside them is not known, so only their
             extent is compared.
-        place_cost: [P, K, N], how far the slots' boxes are from the instances', where boxes are learnt.
+        box_costs: [P, K, N], how far the slots' boxes are from the instances', where boxes are learnt.
 
     Returns:
         [P, K, N].
@@ -57,15 +57,17 @@ def slot_costs(
     logits, masks = mask_logits.float(), masks.float()
     probabilities = logits.sigmoid()
     kinds: dict[bool, Tensor] = {}
-    if not all(weak):
+    if not all(box_only):
         kinds[False] = DICE_COST * dice_cost(probabilities.flatten(2), masks.flatten(2)) + BCE_COST * bce_cost(
             logits.flatten(2), masks.flatten(2)
         )
-    if any(weak):
+    if any(box_only):
         kinds[True] = _extent_cost(probabilities, masks)
-    mask_cost = kinds[weak[0]] if len(kinds) == 1 else torch.stack([kinds[kind][row] for row, kind in enumerate(weak)])
+    mask_cost = (
+        kinds[box_only[0]] if len(kinds) == 1 else torch.stack([kinds[kind][row] for row, kind in enumerate(box_only)])
+    )
     cost = mask_cost + SCORE_COST * F.softplus(-score_logits.float()).unsqueeze(2)
-    return cost if place_cost is None else cost + place_cost
+    return cost if box_costs is None else cost + box_costs
 
 
 def assign(costs: Tensor, counts: Sequence[int]) -> list[Pair]:
@@ -102,20 +104,20 @@ def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(logits).sum(2).unsqueeze(2) - logits @ targets.mT) / logits.shape[2]
 
 
-def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, corners: float, giou: float) -> Tensor:
+def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, box_l1: float, giou: float) -> Tensor:
     """Weighted L1 distance and 1 - generalised IoU of every slot's box with every instance's (DETR).
 
     Args:
         predicted_xyxy: [P, K, 4], 0..1.
         boxes_xyxy: [P, N, 4], 0..1.
-        corners: weight of the distance, that of the loss.
+        box_l1: weight of the distance, that of the loss.
         giou: weight of 1 - generalised IoU, likewise.
 
     Returns:
         [P, K, N].
     """
     distance = torch.cdist(predicted_xyxy, boxes_xyxy, p=1)
-    cost: Tensor = corners * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
+    cost: Tensor = box_l1 * distance + giou * (1 - generalized_box_iou(predicted_xyxy, boxes_xyxy))
     return cost
 
 

@@ -22,12 +22,12 @@ from instructsam_training.engine.upload import upload
 from instructsam_training.losses.matcher import SMOOTH, Pair, assign, box_cost, slot_costs
 from instructsam_training.losses.terms import (
     box_losses,
-    corner_losses,
+    box_projection_losses,
     dice,
-    extent_dice,
     mask_losses,
-    region_loss,
+    projection_dice,
     score_loss,
+    semantic_loss,
     tight_boxes,
 )
 
@@ -56,12 +56,12 @@ class Matched:
     masks: Tensor
 
 
-def leading_phrases(targets: Targets, leads: Sequence[int] | None) -> list[int]:
+def query_owners(targets: Targets, query_owner: Sequence[int] | None) -> list[int]:
     """The phrases whose instances are matched: all, or those whose slots others share."""
-    return [*range(len(targets))] if leads is None else sorted({*leads})
+    return [*range(len(targets))] if query_owner is None else sorted({*query_owner})
 
 
-def wanted_counts(targets: Targets, options: LossOptions) -> list[int]:
+def target_counts(targets: Targets, options: LossOptions) -> list[int]:
     """How many instances each phrase is matched to: one that is empty, where options ask for it, if it has none."""
     return [max(count, int(options.no_target == 'matched')) for count in targets.counts]
 
@@ -70,11 +70,11 @@ def slot_losses(
     prediction: Prediction,
     targets: Targets,
     options: LossOptions,
-    leads: Sequence[int] | None,
+    query_owner: Sequence[int] | None,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """The sums of the terms of masks, boxes, regions and scores; the arguments are as for `compute_losses`."""
-    leading = leading_phrases(targets, leads)
+    leading = query_owners(targets, query_owner)
     matched = match_slots(prediction, targets, options, leading)
     logits, masks, exact = matched.logits, matched.masks, matched.exact
     losses: dict[str, Tensor] = {}
@@ -83,28 +83,28 @@ def slot_losses(
         shape = prediction.score_logits.shape
         losses |= {name: _add_up(values, matched.slots[:exact], shape) for name, values in of_pairs.items()}
     if exact < len(logits):
-        losses |= box_losses(logits[exact:], masks[exact:])
-    if len(logits) and (options.corners or options.giou):
+        losses |= box_projection_losses(logits[exact:], masks[exact:])
+    if len(logits) and (options.box_l1 or options.giou):
         refined_xyxy = prediction.refined_xyxy.flatten(1, 2).index_select(1, matched.slots)
-        losses |= corner_losses(refined_xyxy.float(), tight_boxes(masks))
-    if options.region:
-        region_logits = _select(prediction.region_logits, leading)
-        losses['region'] = region_loss(region_logits, unions(targets, leading))
-    wanted = wanted_scores(matched, options)
-    losses['score'] = score_loss(prediction.score_logits, _spread(matched, wanted, prediction, targets, leads))
+        losses |= box_losses(refined_xyxy.float(), tight_boxes(masks))
+    if options.semantic:
+        semantic_logits = _select(prediction.semantic_logits, leading)
+        losses['semantic'] = semantic_loss(semantic_logits, unions(targets, leading))
+    wanted = match_scores(matched, options)
+    losses['score'] = score_loss(prediction.score_logits, _spread(matched, wanted, prediction, targets, query_owner))
     return losses
 
 
 def match_slots(prediction: Prediction, targets: Targets, options: LossOptions, leading: Sequence[int]) -> Matched:
     """Assign the instances of the leading phrases to their slots."""
     num_queries, device = prediction.score_logits.shape[1], prediction.mask_logits.device
-    rows, counts = targets.rows(), wanted_counts(targets, options)
+    rows, counts = targets.rows(), target_counts(targets, options)
     found: list[Pair] = []
     if any(counts[phrase] for phrase in leading):
         costs = _costs(prediction, targets, options, leading)
         found = assign(costs, [counts[phrase] for phrase in leading])
     pairs = [Pair(leading[pair.phrase], pair.slot, pair.instance) for pair in found]
-    pairs.sort(key=lambda pair: targets.weak[pair.phrase])  # stable: otherwise in the order of the phrases
+    pairs.sort(key=lambda pair: targets.box_only[pair.phrase])  # stable: otherwise in the order of the phrases
     numbers = [
         [pair.phrase * num_queries + pair.slot for pair in pairs],
         [rows[pair.phrase][pair.instance] for pair in pairs],
@@ -112,7 +112,7 @@ def match_slots(prediction: Prediction, targets: Targets, options: LossOptions, 
     slots, instances = upload(numbers, device)
     return Matched(
         pairs,
-        exact=sum(not targets.weak[pair.phrase] for pair in pairs),
+        exact=sum(not targets.box_only[pair.phrase] for pair in pairs),
         slots=slots,
         logits=prediction.mask_logits.flatten(0, 1).index_select(0, slots).float(),
         masks=targets.masks.index_select(0, instances).float(),
@@ -122,17 +122,17 @@ def match_slots(prediction: Prediction, targets: Targets, options: LossOptions, 
 @torch.no_grad()
 def _costs(prediction: Prediction, targets: Targets, options: LossOptions, leading: Sequence[int]) -> Tensor:
     """What it costs the slots of the leading phrases to answer for their instances, [P, K, N]."""
-    rows, weak = targets.rows(), [targets.weak[phrase] for phrase in leading]
+    rows, box_only = targets.rows(), [targets.box_only[phrase] for phrase in leading]
     masks = targets.masks[upload([rows[phrase] for phrase in leading], targets.masks.device)].float()  # [P, N, h, w]
     mask_logits, score_logits, refined_xyxy = (
         _select(each, leading)
         for each in (prediction.mask_logits, prediction.score_logits, prediction.refined_xyxy[-1])
     )
-    place_cost = None
-    if options.corners or options.giou:
+    box_costs = None
+    if options.box_l1 or options.giou:
         boxes = tight_boxes(masks.flatten(0, 1)).view(*masks.shape[:2], 4)
-        place_cost = box_cost(refined_xyxy.float(), boxes, options.corners, options.giou)
-    return slot_costs(mask_logits, score_logits, masks, weak, place_cost)
+        box_costs = box_cost(refined_xyxy.float(), boxes, options.box_l1, options.giou)
+    return slot_costs(mask_logits, score_logits, masks, box_only, box_costs)
 
 
 def _add_up(values: Tensor, slots: Tensor, shape: torch.Size) -> Tensor:
@@ -145,28 +145,28 @@ def _add_up(values: Tensor, slots: Tensor, shape: torch.Size) -> Tensor:
 
 
 @torch.no_grad()
-def wanted_scores(matched: Matched, options: LossOptions) -> Tensor:
+def match_scores(matched: Matched, options: LossOptions) -> Tensor:
     """What matched slots are to score, [M]."""
     if options.score_target == 'binary':
         return torch.ones(len(matched.pairs), device=matched.logits.device)
     probabilities, masks, exact = matched.logits.sigmoid(), matched.masks, matched.exact
     fits = [
         dice(probabilities[:exact], masks[:exact], SCORE_SMOOTH),
-        extent_dice(probabilities[exact:], masks[exact:], SCORE_SMOOTH),
+        projection_dice(probabilities[exact:], masks[exact:], SCORE_SMOOTH),
     ]
     return torch.cat(fits).clamp(min=SCORE_FLOOR)
 
 
 @torch.no_grad()
 def _spread(
-    matched: Matched, wanted: Tensor, prediction: Prediction, targets: Targets, leads: Sequence[int] | None
+    matched: Matched, wanted: Tensor, prediction: Prediction, targets: Targets, query_owner: Sequence[int] | None
 ) -> Tensor:
     """What all slots are to score for all phrases, [P, K]: 0 but for matched ones, and for those who share them."""
     phrases, num_queries = prediction.score_logits.shape
     scores = torch.zeros(phrases * num_queries, device=wanted.device).index_copy(0, matched.slots, wanted)
     entries = [
         (phrase, number)
-        for phrase, lead in enumerate(leads or ())
+        for phrase, lead in enumerate(query_owner or ())
         if lead != phrase
         for number, pair in enumerate(matched.pairs)
         if pair.phrase == lead

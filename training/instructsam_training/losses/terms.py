@@ -31,16 +31,16 @@ def mask_losses(
     return {'bce': bce, 'dice': 1 - dice(logits.sigmoid(), masks, DICE_SMOOTH)}
 
 
-def box_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
+def box_projection_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
     """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
-    return {'box': (1 - extent_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
+    return {'box': (1 - projection_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
 
 
-def corner_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
+def box_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
     """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
     layers = len(predicted_xyxy)
     overlap = giou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy)).sum()
-    return {'corners': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
+    return {'box_l1': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
 
 
 def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:
@@ -65,13 +65,13 @@ def _area(start_xy: Tensor, end_xy: Tensor) -> Tensor:
     return width * height
 
 
-def region_loss(logits: Tensor, unions: Tensor) -> Tensor:
+def semantic_loss(logits: Tensor, unions: Tensor) -> Tensor:
     """BCE and 1 - Dice between logits and the union of all instances, [P, h, w] each, summed over phrases."""
     terms = mask_losses(logits.float(), unions, points=None)
     return terms['bce'].sum() + terms['dice'].sum()
 
 
-def place_loss(logits: Tensor, unions: Tensor) -> Tensor:
+def location_loss(logits: Tensor, unions: Tensor) -> Tensor:
     """BCE between logits [P, h_f, w_f] and how far all instances, [P, h, w], cover each place, summed over phrases."""
     covered = F.interpolate(unions.unsqueeze(1), size=logits.shape[1:], mode='area').squeeze(1)
     loss = F.binary_cross_entropy_with_logits(logits.float(), covered, reduction='none')
@@ -100,7 +100,7 @@ def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
     return (overlap + smooth) / (probabilities.sum(1) + targets.sum(1) + smooth)
 
 
-def extent_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
+def projection_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
     """Dice of the extents along x and y, averaged, of each pair [M, h, w]: [M]."""
     along = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
     return torch.stack(along).mean(0)

@@ -95,8 +95,8 @@ def compare_losses(
     """Compare every loss with `loss_weights: released`, without sampling of points."""
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
-    writes = F.pad(labels[:, 1:] >= 0, (0, 1))
-    inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), writes=writes)
+    logit_mask = F.pad(labels[:, 1:] >= 0, (0, 1))
+    inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), logit_mask=logit_mask)
     prediction = segmenter.network(inputs)
     grid = prediction.mask_logits.shape[-2:]
     phrases = entry['phrase_text'].split(PHRASE_START)[1:]

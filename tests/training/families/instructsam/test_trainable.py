@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from instructsam_model.instructsam.checkpoint import build_empty
-from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.config_file import read_config
+from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions
-from instructsam_training.families.instructsam.initial_weights import load_start
+from instructsam_training.families.instructsam.initial_weights import load_checkpoint
 from instructsam_training.families.instructsam.trainable import (
     SAM3_ALONE,
     choose_trainable,
@@ -101,7 +102,7 @@ def test_full_size_stages(config: ModelConfig, file: str, vision_learns: bool) -
 
 
 def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
-    network, _ = load_start(GOLDEN / 'checkpoint')
+    network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     rates = RatesConfig(llm=1.0, projector=2.0, decoder=3.0)
     choose_trainable(network, rates, LoraConfig(rank=2))
     groups = group_parameters(network, rates)
@@ -111,7 +112,7 @@ def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
 
 
 def test_matrices_that_muon_moves_have_groups_of_their_own(segmenter: InstructSAMSegmenter) -> None:
-    network, _ = load_start(GOLDEN / 'checkpoint')
+    network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     rates = RatesConfig(llm=1.0, llm_body=1.0, projector=0.0, decoder=3.0)
     choose_trainable(network, rates, LoraConfig(rank=0))
     groups = {group['name']: group for group in group_parameters(network, rates, muon=5.0)}
@@ -131,7 +132,7 @@ def test_matrices_that_muon_moves_have_groups_of_their_own(segmenter: InstructSA
 
 
 def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
-    network, _ = load_start(GOLDEN / 'checkpoint')
+    network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     names = list(network.state_dict())
     lora = LoraConfig(rank=2, alpha=6, dropout=0.0)
     choose_trainable(network, RatesConfig(), lora)
@@ -147,7 +148,7 @@ def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
             each.eval().model.language_model(inputs_embeds=embeds).last_hidden_state for each in (network, merged)
         )
     torch.testing.assert_close(plain, adapted)
-    original, _ = load_start(GOLDEN / 'checkpoint')
+    original, _ = load_checkpoint(GOLDEN / 'checkpoint')
     with torch.inference_mode():
         without = original.model.language_model(inputs_embeds=embeds).last_hidden_state
     assert float((without - adapted).abs().max()) > 0.01
@@ -167,13 +168,13 @@ def test_sam3_alone_trains_what_it_uses_and_nothing_else(config: ModelConfig) ->
 
 
 def test_where_places_are_scored_all_that_learns_gets_a_gradient() -> None:
-    network, preprocessor = load_start(GOLDEN / 'checkpoint')
+    network, preprocessor = load_checkpoint(GOLDEN / 'checkpoint')
     network.config = replace(network.config, variant=SAM3_ALONE)
     choose_trainable(network, RatesConfig(llm=0, decoder=1e-3, sam3_vision=1e-3), LoraConfig(rank=0))
     freeze_detector(network)
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
     inputs = collate([builder.blank()], network.config).inputs
-    places = network(replace(inputs, reads=False, detects=False)).place_logits
+    places = network(replace(inputs, reads=False, detects=False)).location_logits
     assert places is not None
     places.square().sum().backward()
     learns = {name for name, parameter in network.named_parameters() if parameter.requires_grad}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from instructsam_model.instructsam.inputs import ModelInputs
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_training.data.sampler import MicroBatches, Plan, load_batches
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
 
 PICTURE_STEPS = 4
 """Of the run, whose pictures are read."""
@@ -19,15 +19,15 @@ STEPS = 400
 RATE = 3e-3
 
 
-def hand_over(network: InstructSAM, batches: MicroBatches, plan: Plan) -> float:
-    """Hand over on the first pictures of a run, in every process alike; returns as `hand_over_queries`."""
+def hand_over(network: InstructSAM, batches: MicroBatchDataset, plan: BatchPlan) -> float:
+    """Hand over on the first pictures of a run, in every process alike; returns as `fit_query_projection`."""
     read = load_batches(batches, plan, range(PICTURE_STEPS), rank=0, processes=1, workers=0)
-    return hand_over_queries(
+    return fit_query_projection(
         network, (batch.to(network.device).inputs for step in read for batch in step if batch.counts)
     )
 
 
-def hand_over_queries(network: InstructSAM, batches: Iterable[ModelInputs]) -> float:
+def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -> float:
     """Fit the projection of the queries to the content that SAM3's slots have learnt to start from.
 
     Otherwise the first steps of the whole network would start SAM3's decoder from noise, and it would forget. The

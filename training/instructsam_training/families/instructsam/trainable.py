@@ -11,8 +11,9 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
-from instructsam_model.instructsam.config import ModelConfig, Variant
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.options import LoraConfig, RatesConfig
 
 ATTENTION = r'model\.language_model\.layers\.\d+\.self_attn\.[qkvo]_proj'
@@ -28,12 +29,12 @@ PARTS = (
     (GROUNDING + r'vision_encoder\.', 'sam3_vision'),
     (GROUNDING + r'(geometry_encoder|text_projection)', 'frozen'),  # not called
 )
-DOWN = '.lora_A.default.weight'
+LORA_A_SUFFIX = '.lora_A.default.weight'
 OWN_QUERIES = GROUNDING + r'detr_decoder\.query_embed\.'
 REGIONS = GROUNDING + r'mask_decoder\.semantic_projection\.'
 PROJECTED_QUERIES = r'model\.mask_hidden_fcs\.'
 QUERY_BANK = r'model\.mask_queries$'
-ROWS = r'embed|reference_points|mask_queries|lm_head|\.lora_'
+NON_MATRIX_PATTERN = r'embed|reference_points|mask_queries|lm_head|\.lora_'
 """In the names of two-dimensional parameters that are rows side by side, or a factor of a matrix."""
 
 SAM3_ALONE = Variant(query_bank=False, conditioned_queries=False)
@@ -120,7 +121,7 @@ def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            matrix = bool(muon) and parameter.ndim == 2 and not re.search(ROWS, name)
+            matrix = bool(muon) and parameter.ndim == 2 and not re.search(NON_MATRIX_PATTERN, name)
             groups.setdefault((part_of(name, network.config), matrix), []).append(parameter)
     return [
         {
@@ -137,9 +138,9 @@ def merge_adapters(tensors: Mapping[str, Tensor], lora: LoraConfig) -> dict[str,
     """A network's tensors with its adapters added to the weights that they adapt, under the names without adapters."""
     merged = {name.replace('.base_layer.', '.'): tensor for name, tensor in tensors.items() if '.lora_' not in name}
     for name, down in tensors.items():
-        if name.endswith(DOWN):
+        if name.endswith(LORA_A_SUFFIX):
             up = tensors[name.replace('.lora_A.', '.lora_B.')]
-            adapted = name.removesuffix(DOWN) + '.weight'
+            adapted = name.removesuffix(LORA_A_SUFFIX) + '.weight'
             merged[adapted] = merged[adapted] + lora.alpha / lora.rank * (up @ down)
     return merged
 

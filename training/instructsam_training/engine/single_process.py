@@ -20,7 +20,7 @@ STEPS = 1_000_000
 """Of the schedule of learning rates, whose course is of no account."""
 
 
-class OneProcess:
+class SingleProcess:
     """What a step asks of Accelerate.
 
     Attributes:
@@ -59,7 +59,7 @@ class Autocast(nn.Module):
             return self.network(*inputs)
 
 
-def start_alone(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, seed: int = 0) -> Run:
+def start_single_process(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, seed: int = 0) -> Run:
     """A run of this process, which writes nothing.
 
     Args:
@@ -70,7 +70,7 @@ def start_alone(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, see
     """
     optimizer = make_optimizer(network, stage, network.device)
     return Run(
-        accelerator=cast(Accelerator, OneProcess(network.device)),
+        accelerator=cast(Accelerator, SingleProcess(network.device)),
         seed=seed,
         stage=stage,
         folder=Path(),
