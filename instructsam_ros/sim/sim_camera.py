@@ -33,7 +33,7 @@ from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.node.entrypoint import run
 from instructsam_ros.node.parameter_declaration import Parameters, change, declare, declared
 from instructsam_training.tabletop.render.headless import RenderError
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Outputs:
         self._boxes = _publisher(node, MarkerArray, '~/truth/boxes')
         self._transform = _transform_publisher(node, moving=values.moving)
 
-    def publish(self, view: View, scene: Scene, shot: Shot) -> None:
+    def publish(self, view: SceneView, scene: Scene, shot: Shot) -> None:
         """Tell all about a view of a scene."""
         header = shot.header
         height, width = view.labels.shape
@@ -165,8 +165,8 @@ class SimCamera(Node):
         """Draw and publish; runs in the drawer's thread."""
         assert self._renderer is not None
         try:
-            scene = _scene(shot.seed).moved(shot.time_s)
-            self._outputs.publish(self._renderer.view(scene), scene, shot)
+            scene = _scene(shot.seed).at_time(shot.time_s)
+            self._outputs.publish(self._renderer.render(scene), scene, shot)
         except Exception:
             if self.context.ok():  # at shutdown the middleware goes before the thread does
                 self.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
@@ -189,12 +189,12 @@ def main(args: list[str] | None = None) -> None:
     run(SimCamera, args)
 
 
-def make_truth(view: View, scene: Scene, header: Header) -> MarkerArray:
+def make_truth(view: SceneView, scene: Scene, header: Header) -> MarkerArray:
     """The box around each thing of which something is seen, in the optical frame; its id is its label."""
     from_table = np.asarray(np.linalg.inv(view.camera_pose), dtype=np.float64)
     bodies = {body.label: body for body in scene.bodies}
     markers = [Marker(header=header, action=Marker.DELETEALL)]
-    for body in (bodies[thing.label] for thing in view.things):
+    for body in (bodies[thing.label] for thing in view.objects):
         box = OrientedBox(np.array(body.position_m), body.rotation, np.array(body.size_m)).moved(from_table)
         red, green, blue = body.rgb
         markers.append(make_box_marker(box, body.label, ColorRGBA(r=red, g=green, b=blue, a=0.3), header))

@@ -35,7 +35,7 @@ from instructsam_ros.sim.scoring import Question, Result, judge
 from instructsam_ros.tools.client import PeerError
 from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
 from instructsam_ros.tools.task_planner import Planner
-from instructsam_training.tabletop.language.questions import questions
+from instructsam_training.tabletop.language.instructions import sample_instructions
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
@@ -72,7 +72,7 @@ def choose_questions(count: int, each: int, seed: int) -> list[Question]:
     chosen: list[Question] = []
     asked: Counter[str] = Counter()
     for scene in itertools.count(2 * seed + 1, 2):
-        left = questions(renderer.view(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES)
+        left = sample_instructions(renderer.render(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES)
         for _ in range(min(each, len(left), count - len(chosen))):
             question = min(left, key=lambda candidate: asked[candidate.kind])
             left.remove(question)

@@ -24,7 +24,7 @@ from instructsam_ros.messages.geometry import project
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from tests.support.graph import Graph
 from tests.support.policy import allowed
@@ -46,7 +46,7 @@ def start(graph: Graph, **parameters: Any) -> SimCamera:
     return graph.add(SimCamera(context=graph.context, cli_args=[], parameter_overrides=overrides))
 
 
-def is_of(moment: GroundTruthSample, view: View) -> bool:
+def is_of(moment: GroundTruthSample, view: SceneView) -> bool:
     """Tell whether a moment is that of a view; if its picture is, then so is the rest."""
     is_same = np.array_equal(moment.image_rgb, view.image_rgb)
     for seen, known in (
@@ -77,14 +77,14 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
     depths = graph.hear('depth/image', Image)
     start(graph)
     moment = next_moment(graph, moments, images)
-    view = renderer.view(sample_scene(SEED))
+    view = renderer.render(sample_scene(SEED))
     assert is_of(moment, view)
     assert (images[0].encoding, images[0].width, images[0].height) == ('rgb8', 160, 120)
     assert images[0].header == next(depth.header for depth in depths if depth.header.stamp == images[0].header.stamp)
     assert images[0].header.frame_id == 'camera_optical_frame'
-    assert len(view.things) > 2
-    assert sorted(moment.boxes) == [thing.label for thing in view.things]
-    for thing in view.things:
+    assert len(view.objects) > 2
+    assert sorted(moment.boxes) == [thing.label for thing in view.objects]
+    for thing in view.objects:
         x, y = project(np.array(thing.position_camera_m), moment.intrinsics)
         box = moment.boxes[thing.label]
         np.testing.assert_allclose(box.center_m, thing.position_camera_m, atol=1e-9)
@@ -99,9 +99,9 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
 def test_another_seed_is_another_scene(graph: Graph, renderer: Renderer):
     images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph)
-    assert is_of(next_moment(graph, moments, images), renderer.view(sample_scene(SEED)))
+    assert is_of(next_moment(graph, moments, images), renderer.render(sample_scene(SEED)))
     assert graph.set_parameter(camera, 'seed', 9).successful
-    assert is_of(next_moment(graph, moments, images), renderer.view(sample_scene(9)))
+    assert is_of(next_moment(graph, moments, images), renderer.render(sample_scene(9)))
 
 
 def test_moves_in_steps_of_its_rate_and_from_the_start_when_told(graph: Graph, renderer: Renderer):
@@ -110,7 +110,7 @@ def test_moves_in_steps_of_its_rate_and_from_the_start_when_told(graph: Graph, r
     scene = sample_scene(SEED)
 
     def step(moment: GroundTruthSample) -> int:
-        return next(number for number in range(200) if is_of(moment, renderer.view(scene.moved(number / RATE_HZ))))
+        return next(number for number in range(200) if is_of(moment, renderer.render(scene.at_time(number / RATE_HZ))))
 
     steps = [step(next_moment(graph, moments, images)) for _ in range(3)]
     assert steps == sorted(set(steps))
@@ -138,7 +138,7 @@ def test_depth_in_millimeters_when_told(graph: Graph, renderer: Renderer):
     graph.wait_for(lambda: depths, 'depth in meters')
     assert graph.set_parameter(camera, 'depth_encoding', '16UC1').successful
     graph.wait_for(lambda: depths[-1].encoding == '16UC1', 'depth in millimeters')
-    np.testing.assert_allclose(read_depth(depths[-1]), renderer.view(sample_scene(SEED)).depth_m, atol=0.00051)
+    np.testing.assert_allclose(read_depth(depths[-1]), renderer.render(sample_scene(SEED)).depth_m, atol=0.00051)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_says_what_to_install_where_mujoco_is_missing(graph: Graph, monkeypatch:
 
 
 def test_drawing_keeps_nobody_waiting_and_leaves_out_pictures(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    view, threads = Renderer.view, set()
+    view, threads = Renderer.render, set()
 
-    def slow_view(self: Renderer, scene: Any) -> View:
+    def slow_view(self: Renderer, scene: Any) -> SceneView:
         threads.add(threading.current_thread().name)
         time.sleep(0.5)
         return view(self, scene)
 
-    monkeypatch.setattr(Renderer, 'view', slow_view)
+    monkeypatch.setattr(Renderer, 'render', slow_view)
     images = graph.hear('image', Image)
     camera = start(graph, rate_hz=50.0, moving=True)
     graph.wait_for(lambda: images, 'a picture')
@@ -201,13 +201,13 @@ def test_a_scene_that_cannot_be_drawn_is_logged_and_the_next_is_drawn(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
 ):
     images = graph.hear('image', Image)
-    view = Renderer.view
+    view = Renderer.render
 
-    def fails_once(self: Renderer, scene: Any) -> View:
-        monkeypatch.setattr(Renderer, 'view', view)
+    def fails_once(self: Renderer, scene: Any) -> SceneView:
+        monkeypatch.setattr(Renderer, 'render', view)
         raise RuntimeError('out of paint')
 
-    monkeypatch.setattr(Renderer, 'view', fails_once)
+    monkeypatch.setattr(Renderer, 'render', fails_once)
     start(graph, rate_hz=20.0)
     graph.wait_for(lambda: images, 'a picture')
     assert 'out of paint' in log()

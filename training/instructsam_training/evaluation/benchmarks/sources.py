@@ -9,11 +9,11 @@ from typing import Any
 
 from instructsam_model.masks import to_rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport
-from instructsam_training.datasets import SOURCES
 from instructsam_training.datasets.inst2seg import read_inst2seg
 from instructsam_training.datasets.io.files import find, load_list, text_of
 from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.datasets.io.segmentation import clip_box, is_empty
+from instructsam_training.datasets.registry import SOURCES
 from instructsam_training.evaluation.query import Question, questions_of
 
 GSEVAL_FILE = 'GroundingSuite-Eval.jsonl'

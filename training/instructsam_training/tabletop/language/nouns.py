@@ -1,33 +1,33 @@
-"""`Noun` and `Use`: how things are named, and what they are good for."""
+"""`Noun` and `Use`: names of objects and what the objects can be used for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction
+from instructsam_training.tabletop.language.ternary_logic import Ternary, logical_and
 from instructsam_training.tabletop.scene.catalog import CATALOG
-from instructsam_training.tabletop.scene.ground_truth import Thing
+from instructsam_training.tabletop.scene.ground_truth import SceneObject
 
 ANYTHING = 'thing'
-"""Head of a noun that fits every thing."""
+"""Head of the noun that matches every object."""
 GROUPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     'tool': (frozenset({'hammer', 'screwdriver', 'wrench'}), frozenset({'knife'})),
     'fruit': (frozenset({'apple', 'banana'}), frozenset()),
 }
-"""Heads with several categories: those that are, and those that some people would count among them."""
+"""Heads of several categories: the categories in the group, and those on which people disagree."""
 ADJECTIVES = {'wood': 'wooden'}
-"""Of materials, where it is not the name itself."""
+"""Adjectives of materials, if different from the noun."""
 
 
 @dataclass(frozen=True)
 class Noun:
-    """A name of things, without its article.
+    """A name of objects, without article.
 
     Attributes:
-        head: a category of the catalog, one of `GROUPS`, or `ANYTHING`.
-        color: of the catalog; empty for any.
-        material: of the catalog; empty for any.
+        head: a category of the catalog, a key of `GROUPS`, or `ANYTHING`.
+        color: color of the catalog; empty for any.
+        material: material of the catalog; empty for any.
     """
 
     head: str
@@ -36,38 +36,38 @@ class Noun:
 
     @property
     def bare(self) -> Noun:
-        """The same without color and material."""
+        """The noun without color and material."""
         return Noun(self.head)
 
     @property
     def attributes(self) -> str:
-        """Color and material, as after "is"."""
+        """Color and material as adjectives."""
         return ' '.join(filter(None, (self.color, _adjective(self.material))))
 
-    def fits(self, thing: Thing) -> Verdict:
-        """Whether it is a name of the thing."""
-        return conjunction(
-            self.head == ANYTHING or _is_among(thing, *GROUPS.get(self.head, (frozenset({self.head}), frozenset()))),
-            self.color in ('', thing.color),
-            self.material in ('', thing.material),
+    def matches(self, obj: SceneObject) -> Ternary:
+        """Return whether this is a name of the object."""
+        return logical_and(
+            self.head == ANYTHING or _is_in_group(obj, *GROUPS.get(self.head, (frozenset({self.head}), frozenset()))),
+            self.color in ('', obj.color),
+            self.material in ('', obj.material),
         )
 
     def words(self, *, plural: bool) -> str:
-        """The name of one thing, or of several."""
-        known = CATALOG.get(self.head)
-        several = known.plural if known else f'{self.head}s'
-        return ' '.join(filter(None, (self.attributes, several if plural else self.head)))
+        """Return the noun in singular or plural."""
+        category = CATALOG.get(self.head)
+        plural_head = category.plural if category else f'{self.head}s'
+        return ' '.join(filter(None, (self.attributes, plural_head if plural else self.head)))
 
 
 @dataclass(frozen=True)
 class Use:
-    """Something to be done for which one needs a thing.
+    """A use of objects (affordance).
 
     Attributes:
-        phrase: what the model writes for such a thing.
-        categories: of the catalog, that are good for it.
-        train: what one does with them, as after "something to".
-        test: the same in other words.
+        phrase: phrase of the answer.
+        categories: categories of the catalog with this use.
+        train: verb phrases after "something to", for training.
+        test: other verb phrases for the test split.
     """
 
     phrase: str
@@ -75,9 +75,9 @@ class Use:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
-    def fits(self, thing: Thing) -> Verdict:
-        """Whether the thing is good for it."""
-        return thing.category in self.categories
+    def matches(self, obj: SceneObject) -> Ternary:
+        """Return whether the object has this use."""
+        return obj.category in self.categories
 
 
 def _use(phrase: str, categories: str, train: Sequence[str], test: Sequence[str]) -> Use:
@@ -150,8 +150,8 @@ USES = (
 )
 
 
-def _is_among(thing: Thing, members: frozenset[str], arguable: frozenset[str]) -> Verdict:
-    return None if thing.category in arguable else thing.category in members
+def _is_in_group(obj: SceneObject, members: frozenset[str], arguable: frozenset[str]) -> Ternary:
+    return None if obj.category in arguable else obj.category in members
 
 
 def _adjective(material: str) -> str:

@@ -1,6 +1,6 @@
-"""`World`: MuJoCo's part: the meshes of all categories and the textures, and the geoms that a scene becomes.
+"""`MujocoScene`: a scene as MuJoCo's list of geoms, and the model that holds all meshes and textures.
 
-No model is compiled per scene: MuJoCo draws a list of geoms (`mjvScene`), and that list is all that changes.
+The model is compiled once; MuJoCo draws a list of geoms (`mjvScene`), and only this list changes between scenes.
 """
 
 from __future__ import annotations
@@ -12,25 +12,35 @@ import numpy as np
 
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS, rgb_of
 from instructsam_training.tabletop.scene.ground_truth import BACKGROUND
-from instructsam_training.tabletop.scene.scene import Body, Camera, Light, Matrix, Rgb, Room, Scene, Surface, Vector
-from instructsam_training.tabletop.scene.shapes import Part, shape
+from instructsam_training.tabletop.scene.scene import (
+    Body,
+    Light,
+    Matrix,
+    OrbitCamera,
+    Rgb,
+    Room,
+    Scene,
+    SurfaceAppearance,
+    Vector,
+)
+from instructsam_training.tabletop.scene.shapes import MeshPart, mesh_parts
 from instructsam_training.tabletop.scene.textures import SIDE, texture
 
 SURFACES = {'table': (2, 2), 'floor': (4, 4), 'wall': (6, 3)}
-"""What has textures that change with the scene, and how often they repeat along its sides."""
+"""Surfaces whose textures change with the scene, and how often the texture repeats along each side."""
 PATTERNS = tuple(material.pattern for material in MATERIALS.values() if material.pattern)
-SHADOW_PX = 1024
-SHADOW_M = 0.8
-"""Shadows fall so far from the table's middle."""
-SAMPLES = 4
+SHADOW_MAP_PX = 1024
+SHADOW_RADIUS_M = 0.8
+"""Radius around the middle of the table in which shadows are drawn."""
+MSAA_SAMPLES = 4
 NEAR_M, FAR_M = 0.05, 12.0
 MAX_GEOMS = 256
-"""Of twelve things, the table and the room; there are at most five a thing."""
+"""Capacity of the list; an object has at most five geoms, table and room have seven."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one geom is painted: color, highlights, and the material of the model that carries its texture."""
+class GeomAppearance:
+    """Color and reflection of a geom; `material` is the index of the material with its texture, -1 without."""
 
     rgb: Rgb
     specular: float = 0.0
@@ -39,23 +49,25 @@ class Look:
 
 
 def build_model(size_wh: tuple[int, int]) -> mujoco.MjModel:
-    """A model that holds every mesh and texture, and nothing that moves."""
+    """Compile a model with all meshes and textures; it is never simulated."""
     spec = mujoco.MjSpec()
+    # The framebuffer has the size of the images; larger windows are rendered with coarser pixels.
     quality, screen = spec.visual.quality, spec.visual.global_
-    quality.shadowsize, quality.offsamples = SHADOW_PX, SAMPLES
+    quality.shadowsize, quality.offsamples = SHADOW_MAP_PX, MSAA_SAMPLES
     screen.offwidth, screen.offheight = size_wh
-    spec.visual.map.shadowclip = SHADOW_M
+    spec.visual.map.shadowclip = SHADOW_RADIUS_M
     spec.stat.extent, spec.stat.center = 1.0, np.zeros(3)
     for name in (*SURFACES, *PATTERNS):
         _add_texture(spec, name)
     for category in CATALOG:
-        for index, part in enumerate(shape(category)):
+        for index, part in enumerate(mesh_parts(category)):
             _add_mesh(spec, _mesh_name(category, index), part)
     return spec.compile()
 
 
 def _add_texture(spec: mujoco.MjSpec, name: str) -> None:
     pixels = texture(name if name in PATTERNS else 'plain', seed=0)
+    # Boxes get 2D textures, meshes without texture coordinates the six equal faces of a cube map.
     flat = name in SURFACES
     kind = mujoco.mjtTexture.mjTEXTURE_2D if flat else mujoco.mjtTexture.mjTEXTURE_CUBE
     pixels = pixels if flat else np.tile(pixels, (6, 1, 1))
@@ -66,11 +78,11 @@ def _add_texture(spec: mujoco.MjSpec, name: str) -> None:
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
 
-def _add_mesh(spec: mujoco.MjSpec, name: str, part: Part) -> None:
+def _add_mesh(spec: mujoco.MjSpec, name: str, part: MeshPart) -> None:
     mesh = spec.add_mesh(name=name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
-    mesh.uservert = part.solid.vertices.ravel()
-    mesh.userface = part.solid.triangles.ravel()
-    # The compiler refuses a mesh that nothing uses.
+    mesh.uservert = part.mesh.vertices.ravel()
+    mesh.userface = part.mesh.triangles.ravel()
+    # The compiler rejects meshes that no geom uses.
     spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, contype=0, conaffinity=0)
 
 
@@ -78,8 +90,8 @@ def _mesh_name(category: str, index: int) -> str:
     return f'{category}_{index}'
 
 
-class World:
-    """The list of geoms that MuJoCo draws, filled from a scene."""
+class MujocoScene:
+    """The list of geoms that MuJoCo draws."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self.model = model
@@ -87,15 +99,15 @@ class World:
         self._materials = {model.material(index).name: index for index in range(model.nmat)}
         self._meshes: dict[tuple[str, int], tuple[int, Matrix, Matrix]] = {}
         for category in CATALOG:
-            for index in range(len(shape(category))):
+            for index in range(len(mesh_parts(category))):
                 mesh = model.mesh(_mesh_name(category, index)).id
                 rotation = np.empty(9)
                 mujoco.mju_quat2Mat(rotation, model.mesh_quat[mesh])
-                # The compiler moved the vertices into the frame of the mesh's inertia.
+                # The compiler moves the vertices into the frame of the mesh's inertia; keep the way back.
                 self._meshes[category, index] = mesh, rotation.reshape(3, 3), model.mesh_pos[mesh].copy()
 
-    def fill(self, scene: Scene) -> None:
-        """Everything of a scene but its camera."""
+    def load(self, scene: Scene) -> None:
+        """Replace the geoms and lights by those of a scene; the camera is set by `set_camera`."""
         self.drawn.ngeom = 0
         for body in scene.bodies:
             self.add_body(body)
@@ -105,23 +117,36 @@ class World:
         self.drawn.nlight = len(scene.lights)
 
     def clear(self) -> None:
-        """Take away all geoms."""
+        """Remove all geoms."""
         self.drawn.ngeom = 0
 
     def add_body(self, body: Body) -> None:
-        """One thing, whose geoms carry its label."""
+        """Add the geoms of a body; their `segid` is its label."""
+        # [3, 3]: scales the unit box of the mesh to the body's size, then rotates it into the table frame.
         stretched = body.rotation * body.size_m
-        for index, part in enumerate(shape(body.category)):
+        for index, part in enumerate(mesh_parts(body.category)):
             mesh, rotation, offset = self._meshes[body.category, index]
-            geom = self._add(mujoco.mjtGeom.mjGEOM_MESH, stretched @ offset + body.position_m, self._look(body, part))
-            # OpenGL takes any matrix here, so that a mesh of side 1 is scaled on its way to its place.
+            geom = self._add(
+                mujoco.mjtGeom.mjGEOM_MESH, stretched @ offset + body.position_m, self._appearance(body, part)
+            )
+            # MuJoCo passes this matrix to OpenGL unchanged, so it may scale as well as rotate.
             geom.mat = stretched @ rotation
+            # MuJoCo numbers each mesh and its convex hull: the mesh has the even numbers.
             geom.dataid, geom.segid = 2 * mesh, body.label
 
-    def look(self, camera: Camera, size_wh: tuple[int, int], window: tuple[float, float, float, float]) -> None:
-        """Let the camera draw a window x1, y1, x2, y2 of its picture, in pixels from the picture's upper left edge."""
+    def set_camera(
+        self, camera: OrbitCamera, size_wh: tuple[int, int], window: tuple[float, float, float, float]
+    ) -> None:
+        """Set the camera, restricted to a window x1, y1, x2, y2 of its image.
+
+        Args:
+            camera: the camera.
+            size_wh: size of the whole image, pixels.
+            window: in pixels from the upper left corner of the image; may extend beyond it.
+        """
         width, height = size_wh
         pose = camera.pose
+        # Width of a pixel on the near plane, meters: OpenGL's frustum is given there.
         pixel = NEAR_M / camera.intrinsics(size_wh)[0, 0]
         left, top, right, bottom = window
         for each in self.drawn.camera:
@@ -131,47 +156,49 @@ class World:
             each.frustum_width = (right - left) / 2 * pixel
             each.frustum_top, each.frustum_bottom = (height / 2 - top) * pixel, (height / 2 - bottom) * pixel
 
-    def _look(self, body: Body, part: Part) -> Look:
+    def _appearance(self, body: Body, part: MeshPart) -> GeomAppearance:
         material = MATERIALS[part.material or body.material]
         rgb = rgb_of(COLORS[part.tint].hsv) if part.tint else body.rgb
         texture_of = self._materials[material.pattern] if material.pattern else -1
-        return Look(rgb, material.specular, material.shininess, texture_of)
+        return GeomAppearance(rgb, material.specular, material.shininess, texture_of)
 
     def _add_room(self, room: Room) -> None:
         length, depth, thick = room.table_m
         floor, side = -room.table_height_m, room.walls_m
         self._add_slab((length / 2, depth / 2, thick / 2), (0, 0, -thick / 2), 'table', room.table)
-        # The frame under the top shades the floor, on which the things' shadows would be seen else.
+        # A frame below the tabletop shades the floor; without it, shadows of the objects would appear there.
         frame = self._add_slab((length / 2 - 0.02, depth / 2 - 0.02, 0.01), (0, 0, -thick - 0.01), 'table', room.table)
         frame.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
         self._add_slab((side, side, 0.01), (0, 0, floor - 0.01), 'floor', room.floor)
+        # Four walls of 3 m.
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             half = (0.01 if x else side, 0.01 if y else side, 1.5)
             self._add_slab(half, (x * side, y * side, floor + 1.5), 'wall', room.wall)
 
-    def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: Surface) -> mujoco.MjvGeom:
-        look = Look(surface.rgb, 0.1, 0.3, self._materials[name])
-        geom = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array(position_m), look)
-        # What is decoration to MuJoCo throws no shadow, and so none on itself, which would be seen as dark specks.
+    def _add_slab(self, half_m: Vector, position_m: Vector, name: str, surface: SurfaceAppearance) -> mujoco.MjvGeom:
+        appearance = GeomAppearance(surface.rgb, 0.1, 0.3, self._materials[name])
+        geom = self._add(mujoco.mjtGeom.mjGEOM_BOX, np.array(position_m), appearance)
+        # Geoms of the category decor cast no shadow; shadows of a slab on itself would be visible as dark specks.
         geom.size, geom.segid, geom.category = half_m, BACKGROUND, mujoco.mjtCatBit.mjCAT_DECOR
         return geom
 
-    def _add(self, kind: mujoco.mjtGeom, position_m: Matrix, look: Look) -> mujoco.MjvGeom:
+    def _add(self, kind: mujoco.mjtGeom, position_m: Matrix, appearance: GeomAppearance) -> mujoco.MjvGeom:
         geom = self.drawn.geoms[self.drawn.ngeom]
-        rgba = np.array([*look.rgb, 1.0], np.float32)
+        rgba = np.array([*appearance.rgb, 1.0], np.float32)
         mujoco.mjv_initGeom(geom, kind, np.ones(3), position_m, np.eye(3).ravel(), rgba)
         geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
-        geom.specular, geom.shininess = look.specular, look.shininess
-        geom.matid = look.material
+        geom.specular, geom.shininess = appearance.specular, appearance.shininess
+        geom.matid = appearance.material
         self.drawn.ngeom += 1
         return geom
 
 
 def _set_light(drawn: mujoco.MjvLight, index: int, light: Light) -> None:
     drawn.id, drawn.type = index, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    # A light of its own, not attached to the camera.
     drawn.headlight, drawn.castshadow = 0, light.shadow
     direction = np.asarray(light.direction) / np.linalg.norm(light.direction)
-    # The shadow map is drawn from here.
+    # The shadow map is rendered from this position.
     drawn.pos, drawn.dir = -2.0 * direction, direction
     drawn.ambient, drawn.diffuse, drawn.specular = light.ambient, light.diffuse, light.specular
     drawn.attenuation, drawn.cutoff, drawn.exponent, drawn.bulbradius = (1, 0, 0), 60, 1, 0.02

@@ -1,4 +1,4 @@
-"""Published files as a table of samples, and as a stream."""
+"""Published files as a table of samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from datasets import disable_progress_bars, enable_progress_bars
-from datasets.distributed import split_dataset_by_node
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SampleError
 from instructsam_training.datasets.io.mixture import Share
-from instructsam_training.datasets.io.table import SampleTable, row_to_sample, stream_records
+from instructsam_training.datasets.io.sample_table import SampleTable
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +42,7 @@ def table(save: Callable[..., Path], tmp_path: Path) -> SampleTable:
     first = save('first.json', mixed_forms())
     second = save('second.jsonl', ''.join(json.dumps(record(text)) + '\n' for text in 'xy'))
     shares = [Share('first', (first,), 2), Share('second', (second,), 3)]
-    return SampleTable(shares, tmp_path / 'pictures', tmp_path / 'cache')
+    return SampleTable(shares, tmp_path / 'images', tmp_path / 'cache')
 
 
 def phrases(table: SampleTable) -> list[str]:
@@ -56,20 +55,20 @@ def phrases(table: SampleTable) -> list[str]:
     return found
 
 
-def test_shares_follow_each_other_as_often_as_they_say(table: SampleTable, tmp_path: Path) -> None:
+def test_shares_are_concatenated_and_repeated(table: SampleTable, tmp_path: Path) -> None:
     first = ['a', 'b', 'first.json[2]', 'd']
     assert len(table) == 14
     assert phrases(table) == first * 2 + ['x', 'y'] * 3
-    assert table[13].image == tmp_path / 'pictures' / 'y.jpg'
+    assert table[13].image == tmp_path / 'images' / 'y.jpg'
 
 
 @pytest.mark.parametrize('position', [-1, 14])
-def test_positions_that_there_are_not(table: SampleTable, position: int) -> None:
+def test_position_out_of_range(table: SampleTable, position: int) -> None:
     with pytest.raises(IndexError):
         table[position]
 
 
-def test_error_says_where_and_survives_a_worker(table: SampleTable, tmp_path: Path) -> None:
+def test_error_names_file_and_index_and_can_be_pickled(table: SampleTable, tmp_path: Path) -> None:
     with pytest.raises(SampleError) as error:
         table[6]
     again = pickle.loads(pickle.dumps(error.value))
@@ -78,18 +77,18 @@ def test_error_says_where_and_survives_a_worker(table: SampleTable, tmp_path: Pa
     assert 'height and width' in again.reason
 
 
-def test_workers_get_the_table(table: SampleTable) -> None:
+def test_table_can_be_pickled(table: SampleTable) -> None:
     assert phrases(pickle.loads(pickle.dumps(table))) == phrases(table)
 
 
-def test_records_are_not_copied_for_repeats(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_repeated_records_are_stored_once(save: Callable[..., Path], tmp_path: Path) -> None:
     file = save('first.json', [record('a' * 100_000)])
     cache = tmp_path / 'cache'
     assert len(SampleTable([Share('first', (file,), 1000)], tmp_path, cache)) == 1000
     assert sum(path.stat().st_size for path in cache.rglob('*') if path.is_file()) < 1_000_000
 
 
-def test_file_is_read_once_and_again_when_it_changes(
+def test_arrow_file_is_cached_and_rebuilt_when_the_file_changes(
     save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = save('first.json', [record('a')])
@@ -105,7 +104,7 @@ def test_file_is_read_once_and_again_when_it_changes(
     assert phrases(SampleTable(shares, tmp_path, tmp_path / 'cache')) == ['b']
 
 
-def test_truncated_file_keeps_what_is_whole(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_truncated_file_keeps_its_complete_records(save: Callable[..., Path], tmp_path: Path) -> None:
     file = save('cut.json', json.dumps([record('a'), record('b')])[:-9])
     table = SampleTable([Share('cut', (file,))], tmp_path, tmp_path / 'cache')
     assert phrases(table) == ['a', 'cut.json[1]']
@@ -125,25 +124,3 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_empty_table(tmp_path: Path) -> None:
     assert len(SampleTable([], tmp_path)) == 0
-
-
-def test_stream_is_split_by_shard_and_resumes(save: Callable[..., Path], tmp_path: Path) -> None:
-    shards = [
-        save(f'{name}.jsonl', ''.join(json.dumps(record(f'{name}{number}')) + '\n' for number in range(3)))
-        for name in 'abcd'
-    ]
-    stream = stream_records(shards)
-
-    def names(rows: Any) -> list[str]:
-        return [row_to_sample(row, tmp_path).image.stem for row in rows]
-
-    assert names(stream) == [f'{name}{number}' for name in 'abcd' for number in range(3)]
-    parts = [names(split_dataset_by_node(stream, rank, 2)) for rank in range(2)]
-    assert sorted(parts[0] + parts[1]) == names(stream)
-    assert not set(parts[0]) & set(parts[1])
-    rows = iter(stream)
-    for _ in range(5):
-        next(rows)
-    resumed = stream_records(shards)
-    resumed.load_state_dict(stream.state_dict())
-    assert names(resumed) == names(stream)[5:]

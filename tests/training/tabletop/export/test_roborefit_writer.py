@@ -1,4 +1,4 @@
-"""Simulated tables as RoboRefIt is released: the reader of the data set finds in them what the simulator knows."""
+"""Simulated scenes in the layout of the RoboRefIt release, read back by its reader."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; pip install -e .[
 
 from instructsam_model.masks import decode_rle, tight_box
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.roborefit import read_depth, read_roborefit
-from instructsam_training.tabletop.export import roborefit as command
+from instructsam_training.datasets.roborefit import read_roborefit
+from instructsam_training.tabletop.export import roborefit_writer as command
 from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
 SIZE_WH = (160, 120)
-PLAN = command.plan_of('testB', 4, size_wh=SIZE_WH)
+PLAN = command.plan_split('testB', 4, size_wh=SIZE_WH)
 
 
 @pytest.fixture(scope='module')
@@ -32,9 +32,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def views() -> list[View]:
+def views() -> list[SceneView]:
     renderer = Renderer(SIZE_WH)
-    seen = [renderer.view(sample_scene(PLAN.scene_seed(number))) for number in range(PLAN.scenes)]
+    seen = [renderer.render(sample_scene(PLAN.scene_seed(number))) for number in range(PLAN.scenes)]
     renderer.close()
     return seen
 
@@ -46,22 +46,22 @@ def read(root: Path) -> list[Sample]:
     return samples
 
 
-def test_what_is_read_back_is_what_was_seen(release: Path, views: list[View]) -> None:
+def test_samples_read_back_agree_with_the_rendered_scenes(release: Path, views: list[SceneView]) -> None:
     samples = read(release)
     assert [sample.id for sample in samples] == [f'{number:07}' for number in range(PLAN.scenes)]
     for sample, view in zip(samples, views, strict=True):
         assert np.array_equal(np.asarray(Image.open(sample.image)), view.image_rgb)
         assert sample.depth is not None
-        assert np.nanmax(np.abs(read_depth(sample.depth) - view.depth_m)) <= 0.0005001
-        things = {(view.labels == thing.label).tobytes(): thing for thing in view.things}
+        assert np.abs(np.asarray(Image.open(sample.depth)) / 1000 - view.depth_m).max() <= 0.0005001
+        objects = {(view.labels == obj.label).tobytes(): obj for obj in view.objects}
         for annotation in sample.annotations:
             [mask] = map(decode_rle, annotation.masks)
-            thing = things[mask.tobytes()]
-            assert annotation.phrase == thing.category
-            assert annotation.box_xyxy == thing.box_xyxy == tuple(tight_box(mask))
+            obj = objects[mask.tobytes()]
+            assert annotation.phrase == obj.category
+            assert annotation.box_xyxy == obj.box_xyxy == tuple(tight_box(mask))
 
 
-def test_the_files_are_those_of_the_release(release: Path) -> None:
+def test_files_have_the_layout_of_the_release(release: Path) -> None:
     folder = release / 'final_dataset' / 'testB'
     records = json.loads((folder / 'roborefit_testB.json').read_text())
     assert list(records[0]) == ['num', 'text', 'bbox', 'rgb_path', 'depth_path', 'mask_path', 'scene', 'class']
@@ -79,7 +79,7 @@ def test_the_files_are_those_of_the_release(release: Path) -> None:
     assert older == [{key: record[key] for key in record if key != 'class'} for record in records]
 
 
-def test_the_older_name_alone_is_enough(tmp_path: Path, release: Path) -> None:
+def test_older_annotation_file_is_enough(tmp_path: Path, release: Path) -> None:
     folder = release / 'final_dataset' / 'testB'
     other = tmp_path / 'final_dataset' / 'testB'
     other.mkdir(parents=True)
@@ -90,14 +90,14 @@ def test_the_older_name_alone_is_enough(tmp_path: Path, release: Path) -> None:
     assert masks == [[annotation.masks for annotation in sample.annotations] for sample in read(release)]
 
 
-def test_splits_share_no_scene() -> None:
-    plans = [command.plan_of(split, 100, seed) for split in ('train', 'testA', 'testB') for seed in (0, 1)]
+def test_splits_have_no_scene_in_common() -> None:
+    plans = [command.plan_split(split, 100, seed) for split in ('train', 'testA', 'testB') for seed in (0, 1)]
     seeds = [plan.scene_seed(number) for plan in plans for number in range(plan.scenes)]
     assert len({*seeds}) == len(seeds)
     assert [plan.split for plan in plans[::2]] == ['train', 'test', 'test']
 
 
-def test_a_split_is_not_mixed_with_another(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_split_is_not_overwritten(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([str(tmp_path), '--scenes', '1']) == 0
     assert capsys.readouterr().out.startswith(f'{tmp_path}/final_dataset/testA: ')
     assert command.main([str(tmp_path), '--scenes', '1']) == 2

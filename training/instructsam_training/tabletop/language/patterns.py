@@ -1,10 +1,10 @@
-"""Wordings of training that all extremes share, or all places: with another word each time."""
+"""Patterns of training wordings that several constructions share; functions insert the word that differs."""
 
 from __future__ import annotations
 
 
 def extreme(most: str, *others: str) -> tuple[str, ...]:
-    """One of several, by what it is most."""
+    """Return wordings of a superlative: 'largest'."""
     return (
         f'the {most} {{s}}',
         f'Which {{s}} is the {most}?',
@@ -25,7 +25,7 @@ def extreme(most: str, *others: str) -> tuple[str, ...]:
 
 
 def extremes(most: str, *others: str) -> tuple[str, ...]:
-    """Some of several, by what they are most."""
+    """Return wordings of a superlative with a number: 'two largest'."""
     return (
         f'the {most} {{n}} {{s}}',
         f'the {{n}} {most} among the {{many}}',
@@ -42,7 +42,7 @@ def extremes(most: str, *others: str) -> tuple[str, ...]:
 
 
 def located(place: str, *others: str) -> tuple[str, ...]:
-    """Where something is, from another thing."""
+    """Return wordings of a location relative to an anchor."""
     return (
         f'{{the}} {{s}} {place} the {{a}}',
         f'Which {{s}} {{is}} {place} the {{a}}?',
@@ -59,7 +59,7 @@ def located(place: str, *others: str) -> tuple[str, ...]:
 
 
 def on_side(side: str) -> tuple[str, ...]:
-    """On which side of another thing something is."""
+    """Return wordings of left or right of an anchor."""
     return located(
         f'{side} of',
         f'{{the}} {{s}} to the {side} of the {{a}}',
@@ -72,7 +72,7 @@ def on_side(side: str) -> tuple[str, ...]:
 
 
 def first_from(side: str) -> tuple[str, ...]:
-    """The first of several from a side."""
+    """Return wordings of the first object from the left or right."""
     return (
         f'the first {{s}} from the {side}',
         f'the {{s}} that is first from the {side}',
@@ -86,7 +86,7 @@ def first_from(side: str) -> tuple[str, ...]:
 
 
 def compared(more: str, *others: str) -> tuple[str, ...]:
-    """What something is more than another thing."""
+    """Return wordings of a comparison with an anchor: 'larger'."""
     return (
         f'{{the}} {{s}} {more} than the {{a}}',
         f'Which {{s}} {{is}} {more} than the {{a}}?',
