@@ -1,10 +1,10 @@
-"""A benchmark through the running node: the evaluation of `instructsam-eval`, sample for sample.
+"""Evaluates the running node on a benchmark, with the code of `instructsam-eval`.
 
 python -m instructsam_ros.tools.evaluate roborefit --data DIR --split testA --checkpoint C --out DIR [--compare DIR]
 
-Pictures and instructions go to the node's process over DDS, and masks and scores come back; questions, answers on disk,
-metrics and report are those of `instructsam-eval`. With --compare, the last line is a JSON document that says how many
-samples differ from those of another evaluation.
+Images and instructions go to the node's process over DDS, and masks and scores come back; queries, predictions on disk,
+metrics and report are those of `instructsam-eval`. With --compare, the last line is a JSON document with the number of
+queries whose predictions differ from those of another evaluation.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from instructsam_ros.tools.node_process import ChildError, NodeProcess
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from instructsam_ros.tools.session import add_timeouts, run_session
 from instructsam_training.evaluation.arguments import build_parser
-from instructsam_training.evaluation.evaluate import IMPOSSIBLE, folder_of, run_command
-from instructsam_training.evaluation.report import compare_predictions as agreement
+from instructsam_training.evaluation.command import EXIT_FAILURE, output_folder, run_command
+from instructsam_training.evaluation.report import compare_predictions
 
 COMMAND = 'python -m instructsam_ros.tools.evaluate'
 
@@ -32,43 +32,43 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 when all is scored and agrees; 1 when something was skipped or differs; 2 when it cannot be done.
+        0 if everything was scored and is equal; 1 if something was skipped or differs; 2 on an error.
     """
     arguments = parse_arguments(args)
-    return run_session('evaluate', lambda: evaluate(arguments))
+    return run_session('evaluate', lambda: evaluate_node(arguments))
 
 
 def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = build_parser(COMMAND, 'Score a checkpoint on a benchmark through the running node.')
+    """Parse the command line."""
+    parser = build_parser(COMMAND, 'Evaluate the running node on a benchmark.')
     node = parser.add_argument_group('node')
     node.add_argument(
-        '--compare', metavar='DIR', help='an evaluation by instructsam-eval, whose answers must be the same'
+        '--compare', metavar='DIR', help='an evaluation by instructsam-eval, whose predictions must be equal'
     )
     add_timeouts(node)
     return parser.parse_args(args)
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate, and compare with another evaluation where that is asked for; the exit status is as of `main`."""
+def evaluate_node(arguments: argparse.Namespace) -> int:
+    """Evaluate the node, and compare it with another evaluation if `--compare` is given; returns as `main`."""
     try:
-        outcome = run_command(arguments, partial(open_node, arguments))
+        exit_status = run_command(arguments, partial(open_node, arguments))
     except (PeerError, ChildError) as error:
         print(f'{COMMAND}: error: {error}', file=sys.stderr)
-        return IMPOSSIBLE
-    if arguments.compare is None or outcome >= IMPOSSIBLE:
-        return outcome
-    return max(outcome, agreement.main([str(folder_of(arguments)), arguments.compare]))
+        return EXIT_FAILURE
+    if arguments.compare is None or exit_status >= EXIT_FAILURE:
+        return exit_status
+    return max(exit_status, compare_predictions.main([str(output_folder(arguments)), arguments.compare]))
 
 
 @contextmanager
 def open_node(
     arguments: argparse.Namespace, checkpoint: str, /, **options: Any
 ) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
-    """Start the node, and end it with the context.
+    """Start the node; it is stopped when the context ends.
 
     Yields:
-        The node as a segmenter, and what tells how much main memory its process has used at most, in GiB.
+        The node as a segmenter, and a function that returns the peak main memory of its process, in GiB.
 
     Raises:
         ChildError, PeerError: the process has ended, or the node cannot be configured.
@@ -76,7 +76,6 @@ def open_node(
     parameters = {
         'checkpoint': checkpoint,
         **options,
-        'speculative_decoding': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,
     }

@@ -1,4 +1,7 @@
-"""The parity tool on the golden data: everything is the same, and a change of any part is seen."""
+"""Parity on the golden data: everything is equal, and a change of any part is detected.
+
+Covers parity.__main__, parity.forward, parity.generate and parity.training.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from tests.support import GOLDEN
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the golden data that a test may change."""
+    """Return a copy of the golden data that a test may change."""
     return Path(shutil.copytree(GOLDEN, tmp_path / 'golden'))
 
 
 def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, bool]]:
-    """Exit code, and whether each thing that was compared is the same."""
+    """Return the exit status, and by result whether it passed."""
     code = main([str(folder)])
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     return code, {row['name']: row['passed'] for row in report['differences']}
@@ -53,7 +56,7 @@ def test_golden_data_is_reproduced(capsys: pytest.CaptureFixture[str]) -> None:
         ('generate3_scores', 2e-4, 'generate scores'),
     ],
 )
-def test_a_difference_is_seen_and_named(
+def test_difference_is_detected_and_named(
     folder: Path, key: str, change: float, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with np.load(folder / 'golden.npz') as arrays:
@@ -66,7 +69,7 @@ def test_a_difference_is_seen_and_named(
     assert [each for each, same in passed.items() if not same] == [name]
 
 
-def test_another_text_is_seen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_text_is_detected(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     golden = json.loads((folder / 'golden.json').read_text())
     golden['generate'][0]['text'] = 'something else'
     (folder / 'golden.json').write_text(json.dumps(golden))

@@ -1,4 +1,4 @@
-"""The parity tool: what counts as a difference, what is printed, and how it ends."""
+"""Differences, their printed report, and the exit status; covers parity.report and parity.metrics."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from instructsam_training.parity.__main__ import compare, main, parts
+from instructsam_training.parity.__main__ import all_comparisons, compare, main
 from instructsam_training.parity.metrics import compare_metrics
-from instructsam_training.parity.report import Difference, Report, print_report, sum_up
+from instructsam_training.parity.report import Difference, ParityReport, largest_by_name, print_report
 from tests.support import GOLDEN
 
 
@@ -37,7 +37,7 @@ from tests.support import GOLDEN
     ],
 )
 def test_largest_differences(ours: Any, theirs: Any, largest_abs: float, largest_rel: float) -> None:
-    difference = Difference.of('tensor', np.array(ours), np.array(theirs), abs_tol=0.0)
+    difference = Difference.arrays('tensor', np.array(ours), np.array(theirs), abs_tol=0.0)
     assert difference.largest_abs == pytest.approx(largest_abs)
     assert difference.largest_rel == pytest.approx(largest_rel)
     assert difference.passed == (largest_abs == 0)
@@ -54,32 +54,32 @@ def test_largest_differences(ours: Any, theirs: Any, largest_abs: float, largest
         ({'abs_tol': 0.49, 'rel_tol': 0.01}, False),
     ],
 )
-def test_every_tolerance_that_is_given_is_kept(tolerances: dict[str, float], passed: bool) -> None:
-    assert Difference.of('tensor', [50.5], [50.0], **tolerances).passed == passed
+def test_all_given_limits_apply(tolerances: dict[str, float], passed: bool) -> None:
+    assert Difference.arrays('tensor', [50.5], [50.0], **tolerances).passed == passed
 
 
-def test_a_comparison_without_tolerance_is_refused() -> None:
+def test_comparison_without_limits_is_an_error() -> None:
     with pytest.raises(ValueError, match='tensor: expected abs_tol, rel_tol or both'):
-        Difference.of('tensor', [1.0], [1.0])
+        Difference.arrays('tensor', [1.0], [1.0])
 
 
 @pytest.mark.parametrize(
     ('ours', 'theirs', 'differing'),
     [(['a', 'b'], ['a', 'b'], 0), (['a', 'c'], ['a', 'b'], 1), (['a'], ['a', 'b'], 1), ([], [], 0)],
 )
-def test_texts_are_compared_letter_by_letter(ours: list[str], theirs: list[str], differing: int) -> None:
-    difference = Difference.of_texts('text', ours, theirs)
+def test_texts_must_be_equal(ours: list[str], theirs: list[str], differing: int) -> None:
+    difference = Difference.texts('text', ours, theirs)
     assert difference.largest_abs == differing
     assert difference.passed == (differing == 0)
 
 
-def test_one_row_for_each_name_shows_the_worst() -> None:
-    rows = sum_up(
+def test_one_row_for_each_name_has_the_largest_difference() -> None:
+    rows = largest_by_name(
         [
-            Difference.of('masks', [1.0], [1.1], abs_tol=0.2),
-            Difference.of('scores', [1.0], [1.0], abs_tol=0.2),
-            Difference.of('masks', [1.0], [1.5], abs_tol=0.2),
-            Difference.of('masks', [1.0], [1.0], abs_tol=0.2),
+            Difference.arrays('masks', [1.0], [1.1], abs_tol=0.2),
+            Difference.arrays('scores', [1.0], [1.0], abs_tol=0.2),
+            Difference.arrays('masks', [1.0], [1.5], abs_tol=0.2),
+            Difference.arrays('masks', [1.0], [1.0], abs_tol=0.2),
         ]
     )
     assert [(row.name, row.count, row.passed) for row in rows] == [('masks', 3, False), ('scores', 1, True)]
@@ -87,10 +87,13 @@ def test_one_row_for_each_name_shows_the_worst() -> None:
     assert rows[0].largest_rel == pytest.approx(0.5 / 1.5)
 
 
-def test_the_last_line_is_json_even_when_a_difference_is_infinite() -> None:
+def test_last_line_is_json_with_null_for_infinite() -> None:
     stream = io.StringIO()
-    differences = (Difference.of('a' * 30, [math.nan], [1.0], abs_tol=1e-5), Difference.of_texts('text', ['x'], ['x']))
-    print_report(Report(Path('folder[b]'), differences, ('forward',)), Console(file=stream, width=40))
+    differences = (
+        Difference.arrays('a' * 30, [math.nan], [1.0], abs_tol=1e-5),
+        Difference.texts('text', ['x'], ['x']),
+    )
+    print_report(ParityReport(Path('folder[b]'), differences, ('forward',)), Console(file=stream, width=40))
     *_, absent, last = stream.getvalue().splitlines()
     assert absent == 'absent from folder[b]: forward'
     content = json.loads(last)
@@ -100,16 +103,16 @@ def test_the_last_line_is_json_even_when_a_difference_is_infinite() -> None:
     assert [row['largest_abs'] for row in content['differences']] == [None, 0.0]
 
 
-def test_the_table_fits_into_a_pipe() -> None:
+def test_table_fits_into_80_columns() -> None:
     stream = io.StringIO()
-    difference = Difference.of('generate query_embeds', [1.0], [2.0], abs_tol=1e-5, rel_tol=1e-5)
-    print_report(Report(Path('folder'), (difference,)), Console(file=stream, width=80))
+    difference = Difference.arrays('generate query_embeds', [1.0], [2.0], abs_tol=1e-5, rel_tol=1e-5)
+    print_report(ParityReport(Path('folder'), (difference,)), Console(file=stream, width=80))
     for cell in ('generate query_embeds', '1.00e+00', '5.00e-01', '1e-05', 'DIFFERS'):
         assert cell in stream.getvalue()
 
 
-def test_a_report_of_nothing_has_not_passed() -> None:
-    assert not Report(Path('folder'), ()).passed
+def test_empty_report_has_not_passed() -> None:
+    assert not ParityReport(Path('folder'), ()).passed
 
 
 def test_golden_metrics_are_reproduced() -> None:
@@ -139,7 +142,7 @@ def drop_first_record(content: dict[str, Any]) -> None:
         (drop_first_record, {'metrics giou', 'metrics ciou', 'metrics AP', 'metrics counts'}),
     ],
 )
-def test_another_folder_is_judged_by_its_own_numbers(
+def test_folder_is_compared_with_its_own_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object], differing: set[str]
 ) -> None:
     write_metrics(tmp_path, change)
@@ -148,11 +151,11 @@ def test_another_folder_is_judged_by_its_own_numbers(
     assert {row['name'] for row in content['differences'] if not row['passed']} == differing
 
 
-def test_parts_that_a_folder_lacks_are_absent_and_no_error(tmp_path: Path) -> None:
+def test_missing_parts_are_listed_as_absent(tmp_path: Path) -> None:
     write_metrics(tmp_path, lambda content: None)
     report = compare(tmp_path)
     assert report.passed
-    assert report.absent == tuple(part.name for part in parts('eager') if part.name != 'metrics')
+    assert report.absent == tuple(part.name for part in all_comparisons('eager') if part.name != 'metrics')
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,9 @@ def test_parts_that_a_folder_lacks_are_absent_and_no_error(tmp_path: Path) -> No
         ('{"records": [], "expected": {"overall": {"speed": 1.0}, "by_num_objects": {}}}', "got KeyError('speed')"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+def test_damaged_file_is_an_error_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
     (tmp_path / 'metrics.json').write_text(text)
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -173,7 +178,7 @@ def test_a_broken_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize('name', ['missing', '.'])
-def test_a_folder_without_anything_to_compare_is_an_error(
+def test_folder_with_nothing_to_compare_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert main([str(tmp_path / name)]) == 2
