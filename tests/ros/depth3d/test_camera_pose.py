@@ -18,7 +18,7 @@ from instructsam_ros.depth3d import camera_pose
 from instructsam_ros.depth3d.camera_pose import CameraPoseLookup, UnknownPoseError, check_tf2
 from instructsam_ros.messages.convert import make_stamp
 from instructsam_ros.messages.geometry import make_transform
-from tests.ros.faults.test_messages import check_documented
+from tests.support.documented_faults import check_documented
 from tests.support.graph import Graph
 
 STAMP = make_stamp(1_500_000_000)

@@ -20,10 +20,10 @@ from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.srv import Segment
-from tests.ros.faults.test_messages import check_documented, logged
-from tests.ros.node.test_track_action import Follower
+from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
+from tests.support.track_client import TrackClient
 
 SIZE_WH = (64, 48)
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
@@ -135,7 +135,7 @@ def test_each_camera_has_depth_of_its_own(graph: Graph, log: Callable[[], str]):
 
 def test_tracked_instances_have_boxes_too(graph: Graph):
     start(graph, instruction='')
-    camera, images, follower, heard = RgbdCamera(graph), graph.camera(), Follower(graph), []
+    camera, images, follower, heard = RgbdCamera(graph), graph.camera(), TrackClient(graph), []
     follower.follow('red', heard)
     graph.play(images, until=lambda: heard and heard[-1].instances[0].size.x > 0, make=camera.image)
     assert heard[-1].instances[0].id == '1'

@@ -22,7 +22,7 @@ from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages import convert
 from instructsam_ros.tools.node_process import NodeProcess
-from tests.ros.faults.test_messages import check_documented, logged
+from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 

@@ -17,23 +17,10 @@ from instructsam_ros.messages import convert
 from instructsam_ros.node.backend_loader import load_checkpoint
 from instructsam_ros.srv import Segment
 from tests.support import ROOT
+from tests.support.documented_faults import check_documented, logged
 from tests.support.graph import Graph
 
 GOLDEN = ROOT / 'tests' / 'golden' / 'checkpoint'
-
-
-def check_documented(message: str) -> None:
-    """The message, but for how long something took, is in the table."""
-    table = (ROOT / 'docs' / 'faults.md').read_text()
-    same = [re.sub(r'for \d+ s', 'for 5 s', text) for text in (message, table)]
-    assert same[0] in same[1], f'docs/faults.md does not show: {message}'
-
-
-def logged(graph: Graph, log: Callable[[], str], said: str) -> str:
-    """The log entry that holds `said`, without level, time and name."""
-    graph.wait_for(lambda: said in log(), f'the log to say {said!r}')
-    entry = next(line for line in log().splitlines() if said in line)
-    return entry.split(']: ', 1)[1]
 
 
 def truncated(folder: Path) -> None:

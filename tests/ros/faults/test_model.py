@@ -13,7 +13,7 @@ from rclpy.action.client import ActionClient
 from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.srv import Segment
-from tests.ros.faults.test_messages import check_documented, logged
+from tests.support.documented_faults import check_documented, logged
 from tests.support.graph import Graph, Manager
 from tests.support.saboteur import Saboteur
 

@@ -7,7 +7,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from instructsam_ros.srv import Segment
-from tests.ros.faults.test_messages import check_documented
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 

@@ -9,51 +9,21 @@ import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rcl_interfaces.srv import GetParameters
-from rclpy.action.client import ActionClient
 
-from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph
-
-
-class Follower:
-    """A client of the action, its goals and what it hears."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
-
-    def follow(self, instruction: str, heard: list[Segmentation] | None = None, **options: Any) -> Any:
-        """Send a goal and wait until it is accepted; returns its handle."""
-        graph, heard = self._graph, [] if heard is None else heard
-        graph.wait_for(self._client.server_is_ready, 'the action server')
-        future = self._client.send_goal_async(
-            Track.Goal(instruction=instruction, **options),
-            feedback_callback=lambda message: heard.append(message.feedback.segmentation),
-        )
-        graph.wait_for(future.done, 'the goal to be accepted')
-        assert future.result().accepted
-        return future.result()
-
-    def result(self, handle: Any) -> tuple[int, Track.Result]:
-        """Wait for the end of a goal."""
-        future = handle.get_result_async()
-        self._graph.wait_for(future.done, 'the result')
-        return future.result().status, future.result().result
-
-    def close(self) -> None:
-        self._graph.do(self._client.destroy)  # the executor must not be waiting for it
+from tests.support.track_client import TrackClient
 
 
 @pytest.fixture
 def follower(graph: Graph):
-    follower = Follower(graph)
+    follower = TrackClient(graph)
     yield follower
     follower.close()
 
 
-def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph, follower: Follower):
+def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph, follower: TrackClient):
     node, heard = graph.segmenter(), []
     camera, handle = graph.camera(), follower.follow('red', heard)
     sent = graph.play(camera, until=lambda: len(heard) >= 3)
@@ -68,7 +38,7 @@ def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph,
     assert node._scheduler.questions == ()
 
 
-def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(graph: Graph, follower: Follower):
+def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(graph: Graph, follower: TrackClient):
     graph.segmenter(instruction='blue')
     heard: dict[str, list[Segmentation]] = {'red': [], 'green': []}
     for instruction, messages in heard.items():
@@ -81,7 +51,7 @@ def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(g
     assert stamps[0] & stamps[1]
 
 
-def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: Follower):
+def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter()
     heard: list[Segmentation] = []
     handle = follower.follow('red', heard, lost_after=Duration(nanosec=500_000_000))
@@ -96,13 +66,13 @@ def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: Follower):
     assert any(each.status == Segmentation.NO_TARGET for each in heard), 'which is feedback all the same'
 
 
-def test_a_camera_that_is_silent_ends_the_goal_too(graph: Graph, follower: Follower):
+def test_a_camera_that_is_silent_ends_the_goal_too(graph: Graph, follower: TrackClient):
     graph.segmenter()
     status, result = follower.result(follower.follow('red', lost_after=Duration(nanosec=200_000_000)))
     assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'nothing has answered for 0.2 s')
 
 
-def test_deactivating_ends_the_goals(graph: Graph, follower: Follower):
+def test_deactivating_ends_the_goals(graph: Graph, follower: TrackClient):
     node = graph.segmenter()
     handles = [follower.follow(text) for text in ('red', 'blue')]
     graph.do(node.trigger_deactivate)
@@ -122,20 +92,22 @@ def test_deactivating_ends_the_goals(graph: Graph, follower: Follower):
     ],
     ids=['empty', 'min_score', 'camera'],
 )
-def test_a_goal_that_cannot_be_followed_is_told_why(graph: Graph, follower: Follower, goal: dict[str, Any], said: str):
+def test_a_goal_that_cannot_be_followed_is_told_why(
+    graph: Graph, follower: TrackClient, goal: dict[str, Any], said: str
+):
     graph.segmenter()
     status, result = follower.result(follower.follow(**goal))
     assert (status, result.success) == (GoalStatus.STATUS_ABORTED, False)
     assert said in result.message
 
 
-def test_a_goal_of_an_inactive_node_is_told_so(graph: Graph, follower: Follower):
+def test_a_goal_of_an_inactive_node_is_told_so(graph: Graph, follower: TrackClient):
     graph.segmenter(autostart=False)
     _, result = follower.result(follower.follow('red'))
     assert result.message == 'the node is unconfigured; configure and activate it first, as ros2 lifecycle does'
 
 
-def test_min_score_is_that_of_the_goal(graph: Graph, follower: Follower):
+def test_min_score_is_that_of_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter(score_threshold=0.8)
     heard: list[Segmentation] = []
     follower.follow('red everything', heard, min_score=0.6)
@@ -143,7 +115,7 @@ def test_min_score_is_that_of_the_goal(graph: Graph, follower: Follower):
     assert len(heard[0].instances) == 2
 
 
-def test_a_failing_model_is_feedback_and_not_the_end(graph: Graph, follower: Follower):
+def test_a_failing_model_is_feedback_and_not_the_end(graph: Graph, follower: TrackClient):
     graph.segmenter()
     heard: list[Segmentation] = []
     handle = follower.follow('fail', heard)
@@ -152,7 +124,7 @@ def test_a_failing_model_is_feedback_and_not_the_end(graph: Graph, follower: Fol
     assert handle.status in (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING)
 
 
-def test_the_node_does_everything_else_meanwhile(graph: Graph, follower: Follower):
+def test_the_node_does_everything_else_meanwhile(graph: Graph, follower: TrackClient):
     graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False)
     heard: list[Segmentation] = []
     follower.follow('red', heard)

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
 from instructsam_ros.messages import convert
 from instructsam_ros.node.camera_sizes import image_size
-from tests.ros.faults.test_messages import check_documented
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph, Manager
 from tests.support.worker_bench import OutOfMemoryError

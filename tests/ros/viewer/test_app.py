@@ -21,10 +21,10 @@ from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools import node_process
 from instructsam_ros.tools.node_process import NodeProcess
 from instructsam_ros.viewer.app import build_parser
-from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support import GOLDEN
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
+from tests.support.point_clouds import make_cloud, organized_points
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.support.rrd import Rows, read_recording
@@ -91,7 +91,7 @@ def stamps(rows: dict[str, Rows], entity: str) -> list[int | None]:
 def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
     file = tmp_path / 'view.rrd'
     first, second, third = (scene.graph.image('red', 'green') for _ in range(3))
-    points = cloud(organized())
+    points = make_cloud(organized_points())
     points.header = first.header
     with NodeProcess(*arguments('--save', str(file))) as viewer:
         scene.wait_for_viewer(viewer)

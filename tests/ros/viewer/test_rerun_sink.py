@@ -18,8 +18,8 @@ from instructsam_model.draw import color_rgb
 from instructsam_ros.messages import convert
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer.rerun_sink import RerunSink
-from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
+from tests.support.point_clouds import make_cloud, organized_points
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.support.rrd import Rows, read_recording
@@ -131,7 +131,7 @@ def test_points_and_boxes_in_space(recording: RerunSink, tmp_path: Path):
     found = answer(picture, 'red and green')
     found.instances[1].pose = Pose(position=Point(x=0.1, y=0.2, z=1.0), orientation=Quaternion(z=1.0, w=0.0))
     found.instances[1].size = Vector3(x=0.2, y=0.4, z=0.6)
-    points = cloud(organized())
+    points = make_cloud(organized_points())
     points.header = picture.header
     gone = answer(scene(1), 'red')
     rows = written(
