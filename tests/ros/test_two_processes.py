@@ -113,7 +113,7 @@ def test_memory_stays_flat(graph: Graph, picture: str, reliability: str):
 
 
 def test_a_node_that_was_killed_can_be_started_again(graph: Graph, picture: str, monkeypatch: pytest.MonkeyPatch):
-    answers, planner = graph.hear(), graph.planner(latched=True)
+    answers, planner = graph.subscribe(), graph.instruction_publisher(latched=True)
     planner.publish(String(data='the red block'))
     with NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters={'path': picture}):
         monkeypatch.delenv(fastdds.VARIABLE, raising=False)  # what is killed leaves its shared memory behind

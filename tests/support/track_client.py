@@ -37,4 +37,4 @@ class TrackClient:
         return future.result().status, future.result().result
 
     def close(self) -> None:
-        self._graph.do(self._client.destroy)  # the executor must not be waiting for it
+        self._graph.run_in_executor(self._client.destroy)  # the executor must not be waiting for it

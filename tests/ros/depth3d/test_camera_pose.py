@@ -84,6 +84,6 @@ def test_the_node_is_not_configured_without_tf2_ros(
 ):
     monkeypatch.setattr(camera_pose, 'find_spec', lambda name: None)
     node = graph.segmenter(autostart=False, **{'depth.enabled': True, 'depth.box_frame': 'base_link'})
-    graph.do(node.trigger_configure)
+    graph.run_in_executor(node.trigger_configure)
     assert node.state == 'unconfigured'
     graph.wait_for(lambda: 'not configured: depth.box_frame needs tf2_ros' in log(), 'the log to say why')

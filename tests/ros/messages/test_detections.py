@@ -62,9 +62,9 @@ def test_boxes_in_meters_are_those_that_there_are(segmentation: Segmentation, me
 
 def test_are_published_with_the_header_of_the_image(graph: Graph):
     graph.segmenter(instruction='red')
-    heard = graph.hear('segmenter/detections', vision_msgs.Detection2DArray)
-    solid = graph.hear('segmenter/detections_3d', vision_msgs.Detection3DArray)
-    sent = graph.play(graph.camera(), until=lambda: heard and solid)
+    heard = graph.subscribe('segmenter/detections', vision_msgs.Detection2DArray)
+    solid = graph.subscribe('segmenter/detections_3d', vision_msgs.Detection3DArray)
+    sent = graph.publish_images(graph.camera(), until=lambda: heard and solid)
     assert heard[0].header in [image.header for image in sent]
     assert hypothesis(heard[0].detections[0]) == ('red', 0.9)
     assert not solid[0].detections

@@ -26,7 +26,7 @@ def follower(graph: Graph):
 def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph, follower: TrackClient):
     node, heard = graph.segmenter(), []
     camera, handle = graph.camera(), follower.follow('red', heard)
-    sent = graph.play(camera, until=lambda: len(heard) >= 3)
+    sent = graph.publish_images(camera, until=lambda: len(heard) >= 3)
     headers = [image.header for image in sent]
     assert all(each.header in headers and each.instruction == 'red' for each in heard)
     assert {each.instances[0].id for each in heard} == {'1'}
@@ -43,9 +43,11 @@ def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(g
     heard: dict[str, list[Segmentation]] = {'red': [], 'green': []}
     for instruction, messages in heard.items():
         follower.follow(instruction, messages)
-    answers = graph.hear()
+    answers = graph.subscribe()
     make = lambda: graph.image('red', 'green', 'blue')  # noqa: E731
-    graph.play(graph.camera(), make=make, until=lambda: answers and all(len(each) >= 3 for each in heard.values()))
+    graph.publish_images(
+        graph.camera(), make=make, until=lambda: answers and all(len(each) >= 3 for each in heard.values())
+    )
     assert {answer.instruction for answer in answers} == {'blue'}, 'goals are not published on the topic'
     stamps = [{str(message.header.stamp) for message in messages} for messages in heard.values()]
     assert stamps[0] & stamps[1]
@@ -56,9 +58,9 @@ def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: TrackClient
     heard: list[Segmentation] = []
     handle = follower.follow('red', heard, lost_after=Duration(nanosec=500_000_000))
     camera = graph.camera()
-    graph.play(camera, until=lambda: heard)
+    graph.publish_images(camera, until=lambda: heard)
     future = handle.get_result_async()
-    graph.play(camera, make=lambda: graph.image('blue'), until=future.done)
+    graph.publish_images(camera, make=lambda: graph.image('blue'), until=future.done)
     result = future.result().result
     assert future.result().status == GoalStatus.STATUS_ABORTED
     assert (result.success, result.message) == (False, 'nothing has answered for 0.5 s')
@@ -75,7 +77,7 @@ def test_a_camera_that_is_silent_ends_the_goal_too(graph: Graph, follower: Track
 def test_deactivating_ends_the_goals(graph: Graph, follower: TrackClient):
     node = graph.segmenter()
     handles = [follower.follow(text) for text in ('red', 'blue')]
-    graph.do(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_deactivate)
     for handle in handles:
         status, result = follower.result(handle)
         assert (status, result.success, result.message) == (
@@ -111,7 +113,7 @@ def test_min_score_is_that_of_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter(score_threshold=0.8)
     heard: list[Segmentation] = []
     follower.follow('red everything', heard, min_score=0.6)
-    graph.play(graph.camera(), until=lambda: heard)
+    graph.publish_images(graph.camera(), until=lambda: heard)
     assert len(heard[0].instances) == 2
 
 
@@ -119,7 +121,7 @@ def test_a_failing_model_is_feedback_and_not_the_end(graph: Graph, follower: Tra
     graph.segmenter()
     heard: list[Segmentation] = []
     handle = follower.follow('fail', heard)
-    graph.play(graph.camera(), until=lambda: len(heard) >= 2)
+    graph.publish_images(graph.camera(), until=lambda: len(heard) >= 2)
     assert (heard[0].status, heard[0].message) == (Segmentation.FAILED, 'RuntimeError: the model broke')
     assert handle.status in (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING)
 
@@ -128,7 +130,7 @@ def test_the_node_does_everything_else_meanwhile(graph: Graph, follower: TrackCl
     graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False)
     heard: list[Segmentation] = []
     follower.follow('red', heard)
-    graph.play(graph.camera(), until=lambda: heard)
+    graph.publish_images(graph.camera(), until=lambda: heard)
     parameters = graph.peer.create_client(GetParameters, 'segmenter/get_parameters')
     took_s = []
     for _ in range(10):

@@ -40,7 +40,7 @@ def colors(messages: list[Image]) -> list[tuple[int, ...]]:
 
 
 def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     play(graph, folder)
     graph.wait_for(lambda: len(heard) >= 7, 'seven pictures')
     order = list(COLORS_RGB.values())
@@ -52,17 +52,17 @@ def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
 
 
 def test_stops_after_the_last_picture(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder, loop=False)
     graph.wait_for(lambda: player._player is None, 'the end')
     count = len(heard)
-    graph.play(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
+    graph.publish_images(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
     assert len(heard) == count <= 3
 
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
 def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     play(graph, folder / '0.png', encoding=encoding)
     graph.wait_for(lambda: heard, 'a picture')
     assert heard[0].encoding == encoding
@@ -70,7 +70,7 @@ def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
 
 
 def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder / '0.png')
     graph.wait_for(lambda: heard, 'a picture')
     before_ns = player.get_clock().now().nanoseconds
@@ -94,7 +94,7 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
     ],
 )
 def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, folder: Path, name: str, value: Any, said: str):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder / '0.png')
     result = graph.set_parameter(player, name, value)
     assert not result.successful

@@ -177,7 +177,7 @@ def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_pat
         pytest.skip(f'Rerun cannot draw here (Debian: mesa-vulkan-drivers): {error}')
     player = {'path': str(GOLDEN / 'images'), 'rate_hz': 0.5}
     node = {'checkpoint': str(GOLDEN / 'checkpoint'), 'device': 'cpu', 'instruction': "Please segment 'green ball'."}
-    answers = graph.hear()
+    answers = graph.subscribe()
     with (
         NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters=player),
         NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,
