@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_pixels
 
 UNITS_M = {'32FC1': 1.0, '16UC1': 0.001}
 """Meters of a 1, by encoding."""
@@ -23,9 +23,9 @@ def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> I
         header: of the message.
     """
     if encoding == '32FC1':
-        return convert.make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
+        return make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
     units = np.rint(np.nan_to_num(depth_m) / UNITS_M[encoding])
-    return convert.make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
+    return make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
 
 
 def read_depth(message: Image) -> NDArray[np.float32]:
@@ -34,5 +34,5 @@ def read_depth(message: Image) -> NDArray[np.float32]:
     Raises:
         FrameError: the message is not a depth picture, or contradicts itself.
     """
-    pixels = convert.read_pixels(message, UNITS_M, 'a depth picture')
+    pixels = read_pixels(message, UNITS_M, 'a depth picture')
     return np.asarray(pixels * np.float32(UNITS_M[message.encoding]), dtype=np.float32)

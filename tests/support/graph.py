@@ -25,7 +25,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from instructsam_model import Segmenter
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from instructsam_ros.tools.node_process import use_own_domain
@@ -97,14 +98,14 @@ class Graph:
     def header(self) -> Header:
         """A header with a stamp that no other has, and with every part of it in use."""
         self._stamp_ns += 33_333_333
-        return Header(stamp=convert.make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
+        return Header(stamp=make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
 
     def image(self, *colors: str) -> Image:
         """A picture of 64 x 48 with a block of each color."""
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
         for place, color in enumerate(colors):
             pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
-        return convert.make_image(pixels, 'rgb8', self.header())
+        return make_image(pixels, 'rgb8', self.header())
 
     def publish_images(
         self,

@@ -16,8 +16,8 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError
 from instructsam_ros.depth3d import camera_pose
 from instructsam_ros.depth3d.camera_pose import CameraPoseLookup, UnknownPoseError, check_tf2
-from instructsam_ros.messages.convert import make_stamp
 from instructsam_ros.messages.geometry import make_transform
+from instructsam_ros.messages.stamp import make_stamp
 from tests.support.documented_faults import check_documented
 from tests.support.graph import Graph
 

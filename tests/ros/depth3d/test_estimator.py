@@ -16,9 +16,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d import depth_input, estimator
 from instructsam_ros.depth3d.camera_pose import UnknownPoseError
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.srv import Segment
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
@@ -57,14 +58,12 @@ class RgbdCamera:
         depth_m = np.full(self.size_wh[::-1], FAR_M, dtype=np.float32)
         depth_m[16:32, 20:40] = self.near_m
         depth_m = self.spoil(depth_m)
-        at = Header(
-            stamp=convert.make_stamp(convert.stamp_ns(header.stamp) + self.offset_ns), frame_id=self.depth_frame
-        )
+        at = Header(stamp=make_stamp(read_stamp_ns(header.stamp) + self.offset_ns), frame_id=self.depth_frame)
         depth = make_depth(depth_m, '16UC1' if self.encoding == '16UC1' else '32FC1', at)
         depth.encoding = self.encoding
         self.info.publish(make_camera_info(self.intrinsics, self.info_size_wh, header))
         self.depth.publish(depth)
-        return convert.make_image(pixels, 'rgb8', header)
+        return make_image(pixels, 'rgb8', header)
 
 
 def start(graph: Graph, **parameters: Any) -> Any:
@@ -164,9 +163,9 @@ def test_depth_is_decoded_once_for_all_questions_about_an_image(graph: Graph, mo
     answers, camera = graph.subscribe(), RgbdCamera(graph)
     graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
     graph.publish_images(
-        graph.camera(), until=lambda: len({convert.stamp_ns(a.header.stamp) for a in answers}) >= 4, make=camera.image
+        graph.camera(), until=lambda: len({read_stamp_ns(a.header.stamp) for a in answers}) >= 4, make=camera.image
     )
-    assert len(decoded) <= len({convert.stamp_ns(answer.header.stamp) for answer in answers}) + 1
+    assert len(decoded) <= len({read_stamp_ns(answer.header.stamp) for answer in answers}) + 1
 
 
 def test_depth_out_of_range_is_left_out(graph: Graph):
@@ -325,6 +324,6 @@ def test_requests_get_points_too(graph: Graph):
     assert response.points.width == 18 * 14
     assert response.points.header == image.header
     assert response.segmentation.instances[0].size.x > 0
-    image.header.stamp = convert.make_stamp(convert.stamp_ns(image.header.stamp) - 10**9)
+    image.header.stamp = make_stamp(read_stamp_ns(image.header.stamp) - 10**9)
     late = graph.call(client, Segment.Request(instruction='red', image=image))
     assert (late.success, late.points.width, late.segmentation.instances[0].size.x) == (True, 0, 0.0)

@@ -20,7 +20,8 @@ from instructsam_model import ConfigError, FrameError, Instruction
 from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_frame
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.tools.node_process import NodeProcess
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import FakeSegmenter
@@ -53,10 +54,10 @@ def test_stamps_in_any_order_and_of_any_time(graph: Graph):
 
     def make() -> Image:
         image = graph.image('red')
-        image.header.stamp = convert.make_stamp(stamps_ns[next(places) % len(stamps_ns)])
+        image.header.stamp = make_stamp(stamps_ns[next(places) % len(stamps_ns)])
         return image
 
-    heard = lambda: {convert.stamp_ns(answer.header.stamp) for answer in answers}  # noqa: E731
+    heard = lambda: {read_stamp_ns(answer.header.stamp) for answer in answers}  # noqa: E731
     graph.publish_images(graph.camera(reliable=True), make=make, until=lambda: heard() == set(stamps_ns))
 
 
@@ -66,7 +67,7 @@ def test_a_clock_that_jumps_back_as_when_a_bag_begins_anew(graph: Graph):
     now_ns = itertools.count()
 
     def make() -> Image:
-        stamp = convert.make_stamp(next(now_ns))
+        stamp = make_stamp(next(now_ns))
         clock.publish(Clock(clock=stamp))
         image = graph.image('red')
         image.header.stamp = stamp
@@ -77,7 +78,7 @@ def test_a_clock_that_jumps_back_as_when_a_bag_begins_anew(graph: Graph):
         answers.clear()
         # One that was on its way when the clock jumped may seem too old.
         graph.publish_images(camera, make=make, until=lambda: len(answers) >= 5)
-        stamps_ns = [convert.stamp_ns(answer.header.stamp) for answer in answers[1:]]
+        stamps_ns = [read_stamp_ns(answer.header.stamp) for answer in answers[1:]]
         assert min(stamps_ns) >= began_ns
 
 
@@ -86,7 +87,7 @@ def test_a_camera_whose_clock_is_wrong_is_named(graph: Graph, log: Callable[[], 
 
     def make() -> Image:
         image = graph.image('red')
-        image.header.stamp = convert.make_stamp(time.time_ns() - 3600 * SECOND_NS)
+        image.header.stamp = make_stamp(time.time_ns() - 3600 * SECOND_NS)
         return image
 
     graph.publish_images(graph.camera(), make=make, until=lambda: 'were all left out' in log())
@@ -137,7 +138,7 @@ def test_huge_messages(graph: Graph):
     planner.publish(String(data='x' * 5_000_000))
     large = np.zeros((3000, 4000, 3), dtype=np.uint8)
     graph.publish_images(
-        camera, make=lambda: convert.make_image(large, 'rgb8', graph.header()), until=lambda: answers, rate_hz=2
+        camera, make=lambda: make_image(large, 'rgb8', graph.header()), until=lambda: answers, rate_hz=2
     )
     assert (answers[0].width, answers[0].height) == (4000, 3000)
     assert node._standing.texts == ('everything',)
@@ -172,7 +173,7 @@ def random_text(rng: np.random.Generator) -> str:
 def test_random_images_and_instructions(count: int):
     rng = np.random.default_rng(0)
     scheduler = Scheduler()
-    supervisor = Supervisor(FakeSegmenter, convert.read_frame, scheduler)
+    supervisor = Supervisor(FakeSegmenter, read_frame, scheduler)
     supervisor.start()
     outcomes = {'answer': 0, 'model': 0, 'image': 0, 'instruction': 0}
     for _ in range(count):

@@ -13,7 +13,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
 from instructsam_ros.node.backend_loader import load_checkpoint
 from instructsam_ros.srv import Segment
 from tests.support import ROOT
@@ -119,7 +119,7 @@ def test_images(graph: Graph, log: Callable[[], str], damage: Callable[[Image], 
 def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
     def make() -> CompressedImage:
         message = CompressedImage(header=graph.header(), format='jpeg')
-        message.data.frombytes(cv2.imencode('.jpg', convert.read_image(graph.image('red')))[1].tobytes()[:-100])
+        message.data.frombytes(cv2.imencode('.jpg', read_image(graph.image('red')))[1].tobytes()[:-100])
         return message
 
     graph.segmenter(instruction='red', image_transport='compressed')

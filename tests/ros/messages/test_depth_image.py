@@ -7,8 +7,8 @@ import pytest
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import make_depth, read_depth
+from instructsam_ros.messages.image import make_image, read_image
 
 DEPTH_M = np.array([[0.5, 1.2344, 70.0], [0.0, np.nan, 65.535]], dtype=np.float32)
 
@@ -34,6 +34,6 @@ def test_millimeters_are_rounded_and_unknown_or_too_far_is_0():
 
 def test_a_picture_is_no_depth_and_depth_is_no_picture():
     with pytest.raises(FrameError, match="'mono16' is not a depth picture; expected one of 32FC1, 16UC1"):
-        read_depth(convert.make_image(np.zeros((2, 2), np.uint16), 'mono16', Header()))
+        read_depth(make_image(np.zeros((2, 2), np.uint16), 'mono16', Header()))
     with pytest.raises(FrameError, match="'32FC1' is not a picture in color or gray"):
-        convert.read_image(make_depth(DEPTH_M, '32FC1', Header()))
+        read_image(make_depth(DEPTH_M, '32FC1', Header()))

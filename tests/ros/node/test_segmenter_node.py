@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_image
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import outputs
 from tests.support.fake_segmenter import FakeSegmenter
@@ -18,7 +19,7 @@ from tests.support.graph import Graph
 
 
 def compressed(graph: Graph, suffix: str = '.png', cut: float = 1.0) -> CompressedImage:
-    pixels = convert.read_image(graph.image('red'))
+    pixels = read_image(graph.image('red'))
     data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
     message = CompressedImage(header=graph.header(), format=suffix[1:])
     message.data.frombytes(data[: int(cut * len(data))])
@@ -39,7 +40,7 @@ def test_answers_the_standing_instruction_about_images(graph: Graph):
     assert 0 < answer.latency < 5
     headers = [image.header for image in sent]
     assert all(answer.header in headers for answer in answers)
-    stamps = [convert.stamp_ns(answer.header.stamp) for answer in answers]
+    stamps = [read_stamp_ns(answer.header.stamp) for answer in answers]
     assert stamps == sorted(set(stamps))
 
 
@@ -139,7 +140,7 @@ def test_the_camera_may_change_its_resolution(graph: Graph):
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: answers)
     small = np.zeros((24, 32, 3), dtype=np.uint8)
-    make = lambda: convert.make_image(small, 'rgb8', graph.header())  # noqa: E731
+    make = lambda: make_image(small, 'rgb8', graph.header())  # noqa: E731
     graph.publish_images(camera, until=lambda: answers[-1].width == 32, make=make)
     mask = answers[-1].instances[0].mask
     assert (mask.width, mask.height) == (32, 24)
@@ -195,7 +196,7 @@ def test_max_age_leaves_old_images_out(graph: Graph):
 
     def old() -> Image:
         image = graph.image('red')
-        image.header.stamp = convert.make_stamp(time.time_ns() - 3_000_000_000)
+        image.header.stamp = make_stamp(time.time_ns() - 3_000_000_000)
         return image
 
     graph.publish_images(camera, until=lambda: node._scheduler.too_old >= 3, make=old)

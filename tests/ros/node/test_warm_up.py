@@ -15,7 +15,8 @@ from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.camera_sizes import image_size
 from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
@@ -62,11 +63,11 @@ def fake() -> Iterator[SlowToWarm]:
 def image(graph: Graph, size_wh: tuple[int, int]) -> Image:
     pixels = np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
     pixels[:10, :10, 0] = 255
-    return convert.make_image(pixels, 'rgb8', graph.header())
+    return make_image(pixels, 'rgb8', graph.header())
 
 
 def stamp(message: Image) -> int:
-    return convert.stamp_ns(message.header.stamp)
+    return read_stamp_ns(message.header.stamp)
 
 
 def hear_statuses(graph: Graph) -> list[DiagnosticStatus]:
@@ -168,7 +169,7 @@ def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: G
     graph.publish_images(
         camera, until=lambda: len(answers) > before, make=lambda: sent.append(image(graph, LARGE)) or sent[-1]
     )
-    first = next(convert.stamp_ns(each.header.stamp) for each in answers[before:])
+    first = next(read_stamp_ns(each.header.stamp) for each in answers[before:])
     assert first >= stamp(sent[2]), 'those that came first while it got ready are not answered'
     assert fake.warmed.count(LARGE) == 1
     graph.wait_for(lambda: statuses[-1].message == 'active', 'diagnostics to say that it is over')

@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import project
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
@@ -64,7 +64,7 @@ def next_moment(graph: Graph, moments: GroundTruthSynchronizer, images: list[Ima
     found: list[GroundTruthSample] = []
 
     def is_there() -> bool:
-        stamps_ns = [convert.stamp_ns(image.header.stamp) for image in list(images)]
+        stamps_ns = [read_stamp_ns(image.header.stamp) for image in list(images)]
         found.extend(moment for stamp_ns in stamps_ns if stamp_ns > now_ns and (moment := moments.at(stamp_ns)))
         return bool(found)
 
@@ -218,10 +218,8 @@ def test_takes_the_time_of_a_simulation(graph: Graph):
     clock = graph.peer.create_publisher(Clock, '/clock', 10)
     start(graph, use_sim_time=True)
     times_ns = iter(range(100_000_000_000, 10**15, 50_000_000))
-    graph.publish_images(
-        clock, until=lambda: len(images) >= 2, make=lambda: Clock(clock=convert.make_stamp(next(times_ns)))
-    )
-    stamps_ns = [convert.stamp_ns(image.header.stamp) for image in images]
+    graph.publish_images(clock, until=lambda: len(images) >= 2, make=lambda: Clock(clock=make_stamp(next(times_ns))))
+    stamps_ns = [read_stamp_ns(image.header.stamp) for image in images]
     assert 100_000_000_000 <= stamps_ns[0] < stamps_ns[1] < next(times_ns)
     assert stamps_ns[1] - stamps_ns[0] >= 200_000_000  # of the simulation, which is faster here than time is
 

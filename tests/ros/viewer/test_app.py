@@ -16,7 +16,9 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from instructsam_model import Frame, Instruction
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
+from instructsam_ros.messages.segmentation import make_segmentation
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools import node_process
 from instructsam_ros.tools.node_process import NodeProcess
@@ -50,8 +52,8 @@ class Scene:
         self.graph.wait_for(heard, 'the viewer to listen', timeout_s=START_S)
 
     def answer(self, picture: Any, text: str) -> Segmentation:
-        frame = Frame(convert.read_image(picture))
-        message = convert.make_segmentation(FakeSegmenter().segment(frame, Instruction(text)), picture.header)
+        frame = Frame(read_image(picture))
+        message = make_segmentation(FakeSegmenter().segment(frame, Instruction(text)), picture.header)
         self.answers.publish(message)
         return message
 
@@ -73,7 +75,7 @@ def arguments(*place: str) -> list[str]:
 
 def show(scene: Scene, file: Path, message: Any, publish: Callable[[Any], None], entity: str) -> None:
     """Publish something until it is in the file; the first messages after discovery may be lost."""
-    stamp_ns = convert.stamp_ns(message.header.stamp)
+    stamp_ns = read_stamp_ns(message.header.stamp)
 
     def shown() -> bool:
         if file.exists() and stamp_ns in stamps(read_recording(file), entity):
@@ -102,7 +104,7 @@ def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
         show(scene, file, points, scene.clouds.publish, '/answer/space/points')
         assert viewer.stop() == 0, viewer.tail()
     rows = read_recording(file)
-    first_ns, second_ns, third_ns = (convert.stamp_ns(picture.header.stamp) for picture in (first, second, third))
+    first_ns, second_ns, third_ns = (read_stamp_ns(picture.header.stamp) for picture in (first, second, third))
     assert set(stamps(rows, '/camera')) == {first_ns, second_ns, third_ns}
     assert set(stamps(rows, '/answer/picture')) == {first_ns, second_ns}
     assert all('EncodedImage:blob' in row[1] for row in rows['/answer/picture'])
@@ -127,7 +129,7 @@ def test_bad_messages_are_left_out_and_the_viewer_lives_on(scene: Scene, tmp_pat
         unseen = scene.graph.image('red')
         show(scene, file, unseen, lambda picture: scene.answer(picture, 'red'), '/answer/picture/masks')
         assert 'an answer is shown without its picture' in viewer.tail()
-    assert set(stamps(read_recording(file), '/camera')) == {convert.stamp_ns(picture.header.stamp)}
+    assert set(stamps(read_recording(file), '/camera')) == {read_stamp_ns(picture.header.stamp)}
 
 
 def free_port() -> int:

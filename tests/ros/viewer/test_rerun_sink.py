@@ -15,7 +15,9 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, Frame, Instruction
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_image
+from instructsam_ros.messages.segmentation import make_segmentation
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer.rerun_sink import RerunSink
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
@@ -34,19 +36,19 @@ def recording() -> RerunSink:
 
 
 def header(number: int) -> Header:
-    return Header(stamp=convert.make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
+    return Header(stamp=make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
 
 
 def scene(number: int, *colors: str) -> Image:
     pixels = np.zeros((48, 64, 3), dtype=np.uint8)
     for place, color in enumerate(colors):
         pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
-    return convert.make_image(pixels, 'rgb8', header(number))
+    return make_image(pixels, 'rgb8', header(number))
 
 
 def answer(picture: Image, text: str) -> Segmentation:
-    segmentation = FakeSegmenter().segment(Frame(convert.read_image(picture)), Instruction(text))
-    message = convert.make_segmentation(segmentation, picture.header)
+    segmentation = FakeSegmenter().segment(Frame(read_image(picture)), Instruction(text))
+    message = make_segmentation(segmentation, picture.header)
     message.answer = f'<|object_ref_start|>{message.answer}<|object_ref_end|>[SEG]'
     message.latency = 0.25
     return message

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from instructsam_model import FrameError
 from instructsam_ros.depth3d.measurement import Measurement
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
-from instructsam_ros.messages.clouds import make_scene, make_target
-from instructsam_ros.messages.point_cloud import read_points
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
+from tests.support.point_clouds import make_cloud, organized_points
 
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 HEADER = Header(frame_id='camera')
@@ -49,7 +50,7 @@ def image_rgb() -> NDArray[np.uint8]:
 
 def test_scene_is_organized_colored_and_labeled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
-    message = make_scene(measurement, image_rgb, labels, HEADER)
+    message = make_scene_cloud(measurement, image_rgb, labels, HEADER)
     assert (message.height, message.width, message.is_dense) == (12, 16, False)
     assert message.header == HEADER
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label']
@@ -66,7 +67,7 @@ def test_scene_is_organized_colored_and_labeled(measurement: Measurement, image_
 def test_what_is_written_can_be_read(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
     seen = np.isfinite(measurement.depth_m)
-    position_m, color_rgb, read_labels = read_points(make_scene(measurement, image_rgb, labels, HEADER))
+    position_m, color_rgb, read_labels = read_points(make_scene_cloud(measurement, image_rgb, labels, HEADER))
     np.testing.assert_array_equal(position_m[:, 2], measurement.depth_m[seen])
     np.testing.assert_array_equal(color_rgb, image_rgb[seen])
     np.testing.assert_array_equal(read_labels, labels[seen])
@@ -74,7 +75,7 @@ def test_what_is_written_can_be_read(measurement: Measurement, image_rgb: NDArra
 
 def test_target_is_unorganized_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     surface = measurement.surfaces[0]
-    message = make_target(surface, image_rgb, HEADER)
+    message = make_target_cloud(surface, image_rgb, HEADER)
     assert (message.height, message.is_dense, message.header) == (1, True, HEADER)
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb']
     [points] = read(message)
@@ -86,6 +87,44 @@ def test_target_is_unorganized_and_finite(measurement: Measurement, image_rgb: N
 
 
 def test_no_target_is_an_empty_cloud(image_rgb: NDArray[np.uint8]):
-    message = make_target(None, image_rgb, HEADER)
+    message = make_target_cloud(None, image_rgb, HEADER)
     assert (message.height, message.width, len(message.data)) == (1, 0, 0)
     assert len(read(message)[0]) == 0
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('rgb', ['u4', 'f4'])
+@pytest.mark.parametrize('row_padding', [0, 5])
+def test_points_that_are_somewhere(rgb: str, order: str, row_padding: int):
+    position_m, color_rgb, labels = read_points(make_cloud(organized_points(rgb, order), row_padding=row_padding))
+    assert position_m.tolist() == [[x, 0.5, 2.0] for x in (0, 2, 3, 4, 5)]
+    assert color_rgb.tolist() == [[0x10, 0x20, 0x30]] * 5
+    assert labels.tolist() == [0, 0, 0, 0, 2]
+
+
+def test_plain_points():
+    points = np.ones((1, 4), np.dtype([(name, '<f8') for name in 'xyz']))
+    position_m, color_rgb, labels = read_points(make_cloud(points))
+    assert position_m.dtype == np.float32
+    assert color_rgb.tolist() == [[128] * 3] * 4
+    assert labels.tolist() == [0] * 4
+
+
+def test_no_points():
+    position_m, color_rgb, labels = read_points(make_cloud(organized_points()[:, :0]))
+    assert (position_m.shape, color_rgb.shape, labels.shape) == ((0, 3), (0, 3), (0,))
+
+
+def test_what_is_no_cloud():
+    message = make_cloud(organized_points())
+    message.data = message.data[:-1]
+    with pytest.raises(FrameError, match='data is 191 bytes; expected 2 rows of at least 3 points of 32 bytes'):
+        read_points(message)
+    message = make_cloud(organized_points())
+    message.fields = message.fields[1:]
+    with pytest.raises(FrameError, match='expected the fields x, y and z, got y, z, rgb, label'):
+        read_points(message)
+    message = make_cloud(organized_points())
+    message.fields[3].datatype = 77
+    with pytest.raises(FrameError, match='rgb is of no type of PointField'):
+        read_points(message)

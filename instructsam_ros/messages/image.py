@@ -17,16 +17,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from instructsam_model import Frame, FrameError, Instruction
-from instructsam_model import Instance as ModelInstance
-from instructsam_model import Segmentation as ModelSegmentation
-from instructsam_model.masks import tight_box
-from instructsam_ros.msg import Instance, Segmentation
+from instructsam_model import Frame, FrameError
+from instructsam_ros.messages.stamp import read_stamp_ns
 
 Pixels = NDArray[Any]
 
@@ -69,8 +65,8 @@ def read_frame(message: Image | CompressedImage) -> Frame:
     Raises:
         FrameError: the message is not a picture in color or gray, or contradicts itself.
     """
-    read = read_compressed if isinstance(message, CompressedImage) else read_image
-    return Frame(read(message), stamp_ns(message.header.stamp), message.header.frame_id)
+    read = read_compressed_image if isinstance(message, CompressedImage) else read_image
+    return Frame(read(message), read_stamp_ns(message.header.stamp), message.header.frame_id)
 
 
 def read_image(message: Image) -> NDArray[np.uint8]:
@@ -97,7 +93,7 @@ def read_image(message: Image) -> NDArray[np.uint8]:
         ) from error
 
 
-def read_compressed(message: CompressedImage) -> NDArray[np.uint8]:
+def read_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
     """The pixels of a CompressedImage (JPEG, PNG, whatever OpenCV reads) as uint8 (H, W, 3) RGB.
 
     Raises:
@@ -135,7 +131,7 @@ def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels
         )
     dtype, channels = _checked_layout(message)
     row = message.width * channels * dtype.itemsize
-    bridge = _bridge()
+    bridge = load_cv_bridge()
     # It reads padding and the byte order wrong, the latter even of bytes and with NumPy 2.
     if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
         return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
@@ -165,68 +161,28 @@ def make_image(pixels: Pixels, encoding: str, header: Header) -> Image:
     return message
 
 
-def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmentation:
-    """The whole answer; `latency` is left for whoever publishes it."""
-    width, height = segmentation.size_wh
-    return Segmentation(
-        header=header,
-        instruction=segmentation.instruction.text,
-        request_id=segmentation.instruction.id,
-        answer=segmentation.answer,
-        status=Segmentation.OK if segmentation.instances else Segmentation.NO_TARGET,
-        height=height,
-        width=width,
-        instances=[_instance_message(instance, header) for instance in segmentation.instances],
-    )
+def make_mask(mask: NDArray[np.bool_], header: Header) -> Image:
+    """A mono8 Image of a mask (H, W): 0 or 255."""
+    return make_image(np.multiply(mask, 255, dtype=np.uint8), 'mono8', header)
 
 
-def read_segmentation(message: Segmentation) -> ModelSegmentation:
-    """The answer that a message holds, with masks of the size of the picture.
+def read_mask(message: Image) -> NDArray[np.bool_]:
+    """The mask (H, W) of a mono8 Image.
 
     Raises:
-        ValueError: the message contradicts itself, or its instruction is empty.
+        FrameError: as `read_pixels`.
     """
-    return ModelSegmentation(
-        instances=tuple(_instance(instance, (message.height, message.width)) for instance in message.instances),
-        instruction=Instruction(message.instruction, message.request_id),
-        answer=message.answer,
-        size_wh=(message.width, message.height),
-        stamp_ns=stamp_ns(message.header.stamp),
-        frame_id=message.header.frame_id,
-    )
+    return np.asarray(read_pixels(message, ('mono8',), 'a mask') > 0)
 
 
-def label_pixels(segmentation: ModelSegmentation) -> NDArray[np.uint16]:
-    """uint16 (H, W): 0 is background, k is instance k counted from 1; the better score wins an overlap."""
-    width, height = segmentation.size_wh
-    labels = np.zeros((height, width), dtype=np.uint16)
-    for number, instance in reversed(list(enumerate(segmentation.instances, start=1))):
-        labels[instance.mask] = number
-    return labels
-
-
-def make_labels(segmentation: ModelSegmentation, header: Header) -> Image:
-    """mono16 label image: the `label_pixels`."""
-    return make_image(label_pixels(segmentation), 'mono16', header)
-
-
-def make_target(segmentation: ModelSegmentation, header: Header) -> Image:
-    """mono8 mask of the best instance, 0 or 255; all 0 when there is none."""
-    width, height = segmentation.size_wh
-    if not segmentation.instances:
-        return make_image(np.zeros((height, width), dtype=np.uint8), 'mono8', header)
-    return make_image(_mono8(segmentation.instances[0].mask), 'mono8', header)
-
-
-def stamp_ns(stamp: Time) -> int:
-    """Nanoseconds since the epoch of the clock that made the stamp."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def make_stamp(nanoseconds: int) -> Time:
-    """The stamp of so many nanoseconds since the epoch."""
-    sec, nanosec = divmod(nanoseconds, 1_000_000_000)
-    return Time(sec=sec, nanosec=nanosec)
+@cache
+def load_cv_bridge() -> Any:
+    """A CvBridge; None where cv_bridge is not installed."""
+    try:
+        from cv_bridge import CvBridge
+    except ImportError:
+        return None
+    return CvBridge()
 
 
 def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
@@ -251,39 +207,7 @@ def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
     return dtype, channels
 
 
-@cache
-def _bridge() -> Any:
-    try:
-        from cv_bridge import CvBridge
-    except ImportError:
-        return None
-    return CvBridge()
-
-
 def _to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     used_bits = int(pixels.max()).bit_length()
     sensor_bits = next(bits for bits in (8, 10, 12, 14, 16) if used_bits <= bits)
     return np.right_shift(pixels, sensor_bits - 8).astype(np.uint8)
-
-
-def _instance_message(instance: ModelInstance, header: Header) -> Instance:
-    # The box of the mask, because a model's box that is a pixel too small would cut the mask.
-    box = tight_box(instance.mask)
-    x1, y1, x2, y2 = (int(side) for side in (instance.box_xyxy if box is None else box))
-    message = Instance(id=instance.id, label=instance.label, score=instance.score)
-    message.box = RegionOfInterest(x_offset=x1, y_offset=y1, width=x2 - x1, height=y2 - y1)
-    message.mask = make_image(_mono8(instance.mask[y1:y2, x1:x2]), 'mono8', header)
-    return message
-
-
-def _instance(message: Instance, size_hw: tuple[int, int]) -> ModelInstance:
-    box = message.box
-    x1, y1, x2, y2 = box.x_offset, box.y_offset, box.x_offset + box.width, box.y_offset + box.height
-    mask = np.zeros(size_hw, dtype=np.bool_)
-    mask[y1:y2, x1:x2] = read_pixels(message.mask, ('mono8',), 'a mask') > 0
-    box_xyxy = np.array((x1, y1, x2, y2), dtype=np.float32)
-    return ModelInstance(mask, box_xyxy, message.score, message.label, message.id)
-
-
-def _mono8(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.multiply(mask, 255, dtype=np.uint8)
