@@ -1,11 +1,11 @@
-"""Messages to pictures and back: the only file that touches the pixels of a message.
+"""Image messages to arrays and back: the only file that accesses the pixels of a message.
 
-Every picture becomes uint8 RGB. Pixels are viewed, not copied, wherever the encoding allows; a view shares the memory
-of its message. Messages are filled with `data.frombytes`, the one way that is a plain copy everywhere: the setter
-takes 45 to 160 ms for a list, memoryview or array of 720p.
+Every color or gray image becomes uint8 (H, W, 3) RGB. Where the encoding allows, the array is a view that shares the
+memory of its message. Messages are filled with `data.frombytes`, which is a plain memory copy in every ROS
+distribution; the setter of `data` takes 45 to 160 ms for a list, memoryview or array of 1280x720 RGB.
 
-cv_bridge is used, where it is installed, to read a message as it is ('passthrough'). It is never asked for an encoding:
-that calls its compiled part, which crashes beside another NumPy than the one it was built with (vision_opencv #535).
+Where cv_bridge is installed it reads messages in 'passthrough' mode only. Its conversion between encodings is compiled
+code, which crashes with another NumPy version than the one it was built with (vision_opencv #535).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from instructsam_ros.messages.stamp import read_stamp_ns
 
 Pixels = NDArray[Any]
 
-# encoding: (dtype of one number, numbers per pixel, cv2.cvtColor code to RGB; None when it is RGB)
+# encoding: (dtype of one channel, channels per pixel, cv2.cvtColor code to RGB or None for RGB)
 _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     'rgb8': ('u1', 3, None),
     'bgr8': ('u1', 3, cv2.COLOR_BGR2RGB),
@@ -38,7 +38,7 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     'rgba16': ('u2', 4, cv2.COLOR_RGBA2RGB),
     'bgra16': ('u2', 4, cv2.COLOR_BGRA2RGB),
     'mono16': ('u2', 1, cv2.COLOR_GRAY2RGB),
-    # Without a named color order OpenCV's is meant, as in cv_bridge.
+    # Encodings without a color order follow OpenCV's BGR, as in cv_bridge.
     '8UC1': ('u1', 1, cv2.COLOR_GRAY2RGB),
     '8UC3': ('u1', 3, cv2.COLOR_BGR2RGB),
     '8UC4': ('u1', 4, cv2.COLOR_BGRA2RGB),
@@ -49,7 +49,7 @@ _ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     'yuv422': ('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
     'yuyv': ('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
     'yuv422_yuy2': ('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
-    # ROS names a Bayer pattern by its first row from the left, OpenCV by the second row from the second column.
+    # ROS names a Bayer pattern by the first two pixels of row 0, OpenCV by pixels 1 and 2 of row 1.
     **{f'bayer_rggb{bits}': (dtype, 1, cv2.COLOR_BayerBG2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
     **{f'bayer_bggr{bits}': (dtype, 1, cv2.COLOR_BayerRG2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
     **{f'bayer_gbrg{bits}': (dtype, 1, cv2.COLOR_BayerGR2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
@@ -60,25 +60,25 @@ _NATIVE_IS_BIG = sys.byteorder == 'big'
 
 
 def read_frame(message: Image | CompressedImage) -> Frame:
-    """The picture of a message, with its stamp and frame.
+    """The image of a message as a `Frame` with the message's stamp and frame id.
 
     Raises:
-        FrameError: the message is not a picture in color or gray, or contradicts itself.
+        FrameError: the message is not a color or gray image, or its fields are inconsistent.
     """
     read = read_compressed_image if isinstance(message, CompressedImage) else read_image
     return Frame(read(message), read_stamp_ns(message.header.stamp), message.header.frame_id)
 
 
 def read_image(message: Image) -> NDArray[np.uint8]:
-    """The pixels of an Image as uint8 (H, W, 3) RGB; a view of the message when it is rgb8.
+    """The pixels of an Image as uint8 (H, W, 3) RGB; for rgb8 a view of the message.
 
-    16-bit pixels are divided by a power of two such that the depth of the sensor, the smallest of 8, 10, 12, 14 and
-    16 bits that holds the brightest pixel, becomes 8 bits: cameras put 10 to 14 bits into the low end of 16.
+    16-bit pixels are shifted right by the bit depth of the sensor minus 8. The bit depth is taken to be the smallest
+    of 8, 10, 12, 14 and 16 that holds the brightest pixel, since cameras store 10 to 14 bits in the low bits of 16.
 
     Raises:
         FrameError: as `read_frame`.
     """
-    pixels = read_pixels(message, _ENCODINGS, 'a picture in color or gray')
+    pixels = read_pixels(message, _ENCODINGS, 'a color or gray image')
     if pixels.dtype != np.uint8:
         pixels = _to_8_bit(pixels)
     code = _ENCODINGS[message.encoding][2]
@@ -88,41 +88,41 @@ def read_image(message: Image) -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
     except cv2.error as error:
         raise FrameError(
-            f'image: {message.width}x{message.height} cannot be {message.encoding}, which needs even sides '
+            f'image: {message.width}x{message.height} cannot be {message.encoding}; expected an even width and height '
             f'({error.err}); check the camera driver'
         ) from error
 
 
 def read_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
-    """The pixels of a CompressedImage (JPEG, PNG, whatever OpenCV reads) as uint8 (H, W, 3) RGB.
+    """The pixels of a CompressedImage (JPEG, PNG or another format that OpenCV reads) as uint8 (H, W, 3) RGB.
 
     Raises:
         FrameError: as `read_frame`.
     """
     data = np.frombuffer(message.data, dtype=np.uint8)
-    # OpenCV 4 fills the missing part of a cut JPEG with gray and says nothing; a whole one ends in an EOI marker.
-    cut = data[:2].tobytes() == b'\xff\xd8' and b'\xff\xd9' not in data[-64:].tobytes()
-    # The camera's geometry counts, not what an EXIF tag says about how to hold the picture.
+    # OpenCV 4 fills the missing part of a truncated JPEG with gray and reports no error, so look for the EOI marker.
+    is_truncated = data[:2].tobytes() == b'\xff\xd8' and b'\xff\xd9' not in data[-64:].tobytes()
+    # Masks and boxes refer to the pixels as the camera stored them, so ignore the EXIF orientation.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = None if cut or data.size == 0 else cv2.imdecode(data, flags)
+    pixels = None if is_truncated or data.size == 0 else cv2.imdecode(data, flags)
     if pixels is None:
         raise FrameError(
             f"compressed image: {data.size} bytes of format '{message.format}' cannot be decoded"
-            f'{", because the end is missing" if cut else ""}; expected a whole JPEG or PNG'
+            f'{", because the end is missing" if is_truncated else ""}; expected a complete JPEG or PNG'
         )
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels:
-    """The pixels as they are: (H, W) or (H, W, channels), in the byte order of this machine.
+    """The pixels without color conversion: (H, W) or (H, W, channels), in native byte order.
 
     Args:
-        message: the picture.
-        encodings: those that make sense.
-        what: name of such a picture.
+        message: the image.
+        encodings: accepted encodings.
+        what: name of such an image, for error messages.
 
     Raises:
-        FrameError: the message has another encoding, or contradicts itself.
+        FrameError: the message has another encoding, or its fields are inconsistent.
     """
     if message.encoding not in encodings:
         raise FrameError(
@@ -132,9 +132,10 @@ def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels
     dtype, channels = _checked_layout(message)
     row = message.width * channels * dtype.itemsize
     bridge = load_cv_bridge()
-    # It reads padding and the byte order wrong, the latter even of bytes and with NumPy 2.
+    # cv_bridge misreads padded rows, and non-native byte order even of 8-bit pixels with NumPy 2.
     if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
         return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
+    # A strided view (H, W, channels) skips the padding at the end of each row.
     shape = (message.height, message.width, channels)
     strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
     pixels = np.ndarray(shape, dtype, np.frombuffer(message.data, np.uint8), 0, strides)
@@ -143,10 +144,10 @@ def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels
 
 
 def make_image(pixels: Pixels, encoding: str, header: Header) -> Image:
-    """An Image of rgb8 (H, W, 3), mono8, mono16, 16UC1 or 32FC1 (H, W) pixels.
+    """An Image message of rgb8 (H, W, 3), mono8, mono16, 16UC1 or 32FC1 (H, W) pixels.
 
     Raises:
-        ValueError: the pixels do not have the shape or dtype of the encoding.
+        ValueError: shape or dtype of the pixels do not match the encoding.
     """
     dtype, channels = _LAYOUTS[encoding]
     expected = (*pixels.shape[:2], channels) if channels > 1 else pixels.shape[:2]
@@ -162,12 +163,12 @@ def make_image(pixels: Pixels, encoding: str, header: Header) -> Image:
 
 
 def make_mask(mask: NDArray[np.bool_], header: Header) -> Image:
-    """A mono8 Image of a mask (H, W): 0 or 255."""
+    """A mono8 Image message of a mask (H, W), with values 0 and 255."""
     return make_image(np.multiply(mask, 255, dtype=np.uint8), 'mono8', header)
 
 
 def read_mask(message: Image) -> NDArray[np.bool_]:
-    """The mask (H, W) of a mono8 Image.
+    """The mask (H, W) of a mono8 Image: True where a pixel is not 0.
 
     Raises:
         FrameError: as `read_pixels`.
@@ -186,7 +187,7 @@ def load_cv_bridge() -> Any:
 
 
 def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
-    """The dtype of one number and how many make a pixel."""
+    """The dtype of one channel and the channels per pixel, after checking the size of the data."""
     width, height = message.width, message.height
     if width == 0 or height == 0:
         raise FrameError(f'image: {width}x{height} has no pixels; expected at least 1x1; check the camera driver')
@@ -198,7 +199,7 @@ def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
             f'image: step is {message.step} bytes; expected at least {row} for {width} pixels of '
             f'{message.encoding}; check the camera driver'
         )
-    expected = message.step * (height - 1) + row  # the last row may come without its padding
+    expected = message.step * (height - 1) + row  # some drivers leave out the padding of the last row
     if len(message.data) < expected:
         raise FrameError(
             f'image: data is {len(message.data)} bytes; expected at least {expected} for {width}x{height} '

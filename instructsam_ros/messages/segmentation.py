@@ -1,4 +1,4 @@
-"""The answer to an instruction as a Segmentation message and back."""
+"""The Segmentation message: writer and reader, and the images made from a segmentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from instructsam_ros.msg import Instance, Segmentation
 
 
 def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmentation:
-    """The whole answer; `latency` is left for whoever publishes it."""
+    """The message of a segmentation; `latency` is set by the publisher."""
     width, height = segmentation.size_wh
     return Segmentation(
         header=header,
@@ -32,10 +32,10 @@ def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmen
 
 
 def read_segmentation(message: Segmentation) -> ModelSegmentation:
-    """The answer that a message holds, with masks of the size of the picture.
+    """The segmentation in a message, with masks of the size of the image.
 
     Raises:
-        ValueError: the message contradicts itself, or its instruction is empty.
+        ValueError: the fields of the message are inconsistent, or its instruction is empty.
     """
     return ModelSegmentation(
         instances=tuple(_instance(instance, (message.height, message.width)) for instance in message.instances),
@@ -48,21 +48,22 @@ def read_segmentation(message: Segmentation) -> ModelSegmentation:
 
 
 def label_pixels(segmentation: ModelSegmentation) -> NDArray[np.uint16]:
-    """uint16 (H, W): 0 is background, k is instance k counted from 1; the better score wins an overlap."""
+    """Label array uint16 (H, W): 0 is background, k is instance k counted from 1; the higher score wins an overlap."""
     width, height = segmentation.size_wh
     labels = np.zeros((height, width), dtype=np.uint16)
+    # Instances are sorted by descending score, so the best one is written last.
     for number, instance in reversed(list(enumerate(segmentation.instances, start=1))):
         labels[instance.mask] = number
     return labels
 
 
 def make_label_image(segmentation: ModelSegmentation, header: Header) -> Image:
-    """mono16 label image: the `label_pixels`."""
+    """The `label_pixels` as a mono16 Image message."""
     return make_image(label_pixels(segmentation), 'mono16', header)
 
 
 def make_target_mask(segmentation: ModelSegmentation, header: Header) -> Image:
-    """mono8 mask of the best instance, 0 or 255; all 0 when there is none."""
+    """The mask of the best instance as a mono8 Image message; all 0 without instances."""
     width, height = segmentation.size_wh
     if not segmentation.instances:
         return make_mask(np.zeros((height, width), dtype=np.bool_), header)
@@ -70,7 +71,7 @@ def make_target_mask(segmentation: ModelSegmentation, header: Header) -> Image:
 
 
 def _instance_message(instance: ModelInstance, header: Header) -> Instance:
-    # The box of the mask, because a model's box that is a pixel too small would cut the mask.
+    # Use the tight box of the mask: a predicted box that is one pixel too small would crop the mask.
     box = tight_box(instance.mask)
     x1, y1, x2, y2 = (int(side) for side in (instance.box_xyxy if box is None else box))
     message = Instance(id=instance.id, label=instance.label, score=instance.score)
@@ -82,6 +83,7 @@ def _instance_message(instance: ModelInstance, header: Header) -> Instance:
 def _instance(message: Instance, size_hw: tuple[int, int]) -> ModelInstance:
     box = message.box
     x1, y1, x2, y2 = box.x_offset, box.y_offset, box.x_offset + box.width, box.y_offset + box.height
+    # The message holds the mask cropped to the box; paste it into an array of the image size.
     mask = np.zeros(size_hw, dtype=np.bool_)
     mask[y1:y2, x1:x2] = read_mask(message.mask)
     box_xyxy = np.array((x1, y1, x2, y2), dtype=np.float32)

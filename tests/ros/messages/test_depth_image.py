@@ -35,5 +35,5 @@ def test_millimeters_are_rounded_and_unknown_or_too_far_is_0():
 def test_a_picture_is_no_depth_and_depth_is_no_picture():
     with pytest.raises(FrameError, match="'mono16' is not a depth picture; expected one of 32FC1, 16UC1"):
         read_depth(make_image(np.zeros((2, 2), np.uint16), 'mono16', Header()))
-    with pytest.raises(FrameError, match="'32FC1' is not a picture in color or gray"):
+    with pytest.raises(FrameError, match="'32FC1' is not a color or gray image"):
         read_image(make_depth(DEPTH_M, '32FC1', Header()))

@@ -149,10 +149,10 @@ def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [
-        ({'encoding': 'rgb9'}, "encoding 'rgb9' is not a picture"),
-        ({'encoding': ''}, "encoding '' is not a picture"),
-        ({'encoding': '32FC1'}, "encoding '32FC1' is not a picture"),
-        ({'encoding': '16SC1'}, "encoding '16SC1' is not a picture"),
+        ({'encoding': 'rgb9'}, "encoding 'rgb9' is not a color or gray image"),
+        ({'encoding': ''}, "encoding '' is not a color or gray image"),
+        ({'encoding': '32FC1'}, "encoding '32FC1' is not a color or gray image"),
+        ({'encoding': '16SC1'}, "encoding '16SC1' is not a color or gray image"),
         ({'width': 0, 'height': 0}, '0x0 has no pixels'),
         ({'height': 0}, '8x0 has no pixels'),
         ({'step': 0}, 'step is 0 bytes; expected at least 24 for 8 pixels of rgb8'),
@@ -160,7 +160,7 @@ def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
         ({'step': 32}, 'data is 144 bytes; expected at least 184 for 8x6 rgb8 with step 32'),
         ({'height': 7}, 'data is 144 bytes; expected at least 168'),
         ({'width': 9}, 'step is 24 bytes; expected at least 27'),
-        ({'encoding': 'yuv422', 'width': 7}, '7x6 cannot be yuv422, which needs even sides'),
+        ({'encoding': 'yuv422', 'width': 7}, '7x6 cannot be yuv422; expected an even width and height'),
     ],
     ids=lambda value: ' '.join(f'{key} {item}' for key, item in value.items()) if isinstance(value, dict) else '',
 )

@@ -126,5 +126,5 @@ def test_what_is_no_cloud():
         read_points(message)
     message = make_cloud(organized_points())
     message.fields[3].datatype = 77
-    with pytest.raises(FrameError, match='rgb is of no type of PointField'):
+    with pytest.raises(FrameError, match='rgb has no data type of PointField'):
         read_points(message)

@@ -80,7 +80,7 @@ def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client:
         (Segment.Request(instruction='red', image=Image(encoding='rgb8', width=4, height=4, step=12)),
          'data is 0 bytes'),
         (Segment.Request(instruction='red', image=Image(encoding='32FC1', width=1, height=1, step=4, data=bytes(4))),
-         "'32FC1' is not a picture"),
+         "'32FC1' is not a color or gray image"),
         (Segment.Request(instruction='fail', image=Image(encoding='mono8', width=1, height=1, step=1, data=b'a')),
          'RuntimeError: the model broke'),
     ],
