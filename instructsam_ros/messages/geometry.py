@@ -109,5 +109,5 @@ def project(point_m: NDArray[np.float64], intrinsics: Matrix) -> tuple[float, fl
 
 
 def _rays(pixels: NDArray[np.intp], intrinsics: Matrix, axis: int) -> NDArray[np.float32]:
-    """x / z of columns (axis 0) or y / z of rows (axis 1)."""
+    """The ratio x / z of columns (axis 0) or y / z of rows (axis 1)."""
     return np.asarray((pixels - intrinsics[axis, 2]) / intrinsics[axis, axis], dtype=np.float32)

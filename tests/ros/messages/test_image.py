@@ -1,4 +1,4 @@
-"""Every encoding to RGB and back to messages, and what is said about messages that are broken."""
+"""Every encoding to RGB and back to messages, and errors for malformed messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def message_of(
 
 
 def bayer(first_row: str) -> np.ndarray[Any, Any]:
-    """A mosaic of a picture that is red everywhere: only the red cells are lit."""
+    """A Bayer mosaic of a red image: only the red cells are bright."""
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
     cell = np.array([[255 * (color == 'r') for color in row] for row in (first_row, second_row)], dtype=np.uint8)
     return np.tile(cell, (3, 4))
@@ -72,7 +72,7 @@ def bayer(first_row: str) -> np.ndarray[Any, Any]:
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
-def test_reads_every_encoding(
+def test_read_image_supports_every_encoding(
     pixels: np.ndarray[Any, Any], encoding: str, expected: np.ndarray[Any, Any], padding: int
 ):
     for big in (False, True) if pixels.dtype == np.uint16 else (False,):
@@ -84,7 +84,7 @@ def test_reads_every_encoding(
 
 @pytest.mark.parametrize('first_row', ['rg', 'bg', 'gb', 'gr'])
 @pytest.mark.parametrize('bits', [8, 16])
-def test_reads_every_bayer_pattern(first_row: str, bits: int):
+def test_read_image_supports_every_bayer_pattern(first_row: str, bits: int):
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
     mosaic = bayer(first_row) if bits == 8 else to_16(bayer(first_row))
     image_rgb = read_image(message_of(mosaic, f'bayer_{first_row}{second_row}{bits}'))
@@ -97,7 +97,7 @@ def test_reads_every_bayer_pattern(first_row: str, bits: int):
     ('encoding', 'order'),
     [('uyvy', 'uyvy'), ('yuv422', 'uyvy'), ('yuyv', 'yuyv'), ('yuv422_yuy2', 'yuyv')],
 )  # fmt: skip
-def test_reads_every_yuv_order(encoding: str, order: str):
+def test_read_image_supports_every_yuv_order(encoding: str, order: str):
     sample = {'y': 81, 'u': 90, 'v': 240}  # red in BT.601
     pair = np.array([sample[name] for name in order], dtype=np.uint8).reshape(2, 2)
     image_rgb = read_image(message_of(np.tile(pair, (6, 4, 1)), encoding))
@@ -105,26 +105,26 @@ def test_reads_every_yuv_order(encoding: str, order: str):
 
 
 @pytest.mark.parametrize(('top', 'divisor'), [(255, 1), (1023, 4), (4095, 16), (16383, 64), (65535, 256)])
-def test_16_bits_are_scaled_by_the_depth_of_the_sensor(top: int, divisor: int):
+def test_16_bit_pixels_are_scaled_by_the_bit_depth_of_the_sensor(top: int, divisor: int):
     pixels = np.linspace(0, top, 48).astype(np.uint16).reshape(6, 8)
     gray = read_image(message_of(pixels, 'mono16'))[..., 0]
     np.testing.assert_array_equal(gray, pixels // divisor)
     assert gray.max() == 255
 
 
-def test_rgb8_is_not_copied():
+def test_read_image_returns_a_view_of_rgb8():
     message = message_of(RGB, 'rgb8')
     image_rgb = read_image(message)
     message.data[0] = image_rgb[0, 0, 0] ^ 0xFF
     assert image_rgb[0, 0, 0] == message.data[0]
 
 
-def test_cv_bridge_reads_what_needs_no_conversion(monkeypatch: pytest.MonkeyPatch):
-    asked = []
+def test_cv_bridge_is_used_in_passthrough_for_unpadded_native_images(monkeypatch: pytest.MonkeyPatch):
+    encodings = []
 
     class CvBridge:
         def imgmsg_to_cv2(self, message: Image, encoding: str) -> np.ndarray[Any, Any]:
-            asked.append(encoding)
+            encodings.append(encoding)
             return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
 
     monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=CvBridge))
@@ -134,7 +134,7 @@ def test_cv_bridge_reads_what_needs_no_conversion(monkeypatch: pytest.MonkeyPatc
             np.testing.assert_array_equal(read_image(message_of(RGB[..., ::-1], 'bgr8', **options)), RGB)
     finally:
         load_cv_bridge.cache_clear()
-    assert asked == ['passthrough'], 'it reads padding and the other byte order wrong'
+    assert encodings == ['passthrough'], 'it reads padding and the other byte order wrong'
 
 
 def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
@@ -147,7 +147,7 @@ def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'said'),
+    ('changes', 'expected'),
     [
         ({'encoding': 'rgb9'}, "encoding 'rgb9' is not a color or gray image"),
         ({'encoding': ''}, "encoding '' is not a color or gray image"),
@@ -164,13 +164,13 @@ def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
     ],
     ids=lambda value: ' '.join(f'{key} {item}' for key, item in value.items()) if isinstance(value, dict) else '',
 )
-def test_says_what_is_wrong_with_an_image(changes: dict[str, Any], said: str):
+def test_malformed_image_raises_frame_error(changes: dict[str, Any], expected: str):
     message = message_of(RGB, 'rgb8')
     for name, value in changes.items():
         setattr(message, name, value)
     with pytest.raises(FrameError, match=r'^image: ') as caught:
         read_frame(message)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def compressed(suffix: str, pixels: np.ndarray[Any, Any] = RGB[..., ::-1]) -> bytes:
@@ -183,7 +183,7 @@ def compressed_message(data: bytes, format_: str = 'jpeg') -> CompressedImage:
     return message
 
 
-def test_reads_png_and_jpeg():
+def test_read_compressed_image_supports_png_and_jpeg():
     np.testing.assert_array_equal(read_compressed_image(compressed_message(compressed('.png'))), RGB)
     flat = np.full((16, 16, 3), (40, 80, 160), dtype=np.uint8)
     image_rgb = read_compressed_image(compressed_message(compressed('.jpg', flat[..., ::-1])))
@@ -191,34 +191,34 @@ def test_reads_png_and_jpeg():
 
 
 @pytest.mark.parametrize(
-    ('data', 'said'),
+    ('data', 'expected'),
     [
         (b'', '0 bytes'),
-        (b'not a picture', "13 bytes of format 'jpeg' cannot be decoded"),
+        (b'not an image', "12 bytes of format 'jpeg' cannot be decoded"),
         (compressed('.jpg')[:-40], 'because the end is missing'),
         (compressed('.png')[:-40], 'cannot be decoded'),
         (compressed('.jpg')[:100], 'because the end is missing'),
     ],
     ids=['empty', 'text', 'cut JPEG', 'cut PNG', 'cut JPEG header'],
 )
-def test_says_what_is_wrong_with_a_compressed_image(data: bytes, said: str):
+def test_malformed_compressed_image_raises_frame_error(data: bytes, expected: str):
     with pytest.raises(FrameError, match=r'^compressed image: ') as caught:
         read_frame(compressed_message(data))
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
-def test_a_cut_jpeg_is_refused_by_an_opencv_that_fills_it_with_gray(monkeypatch: pytest.MonkeyPatch):
+def test_truncated_jpeg_is_rejected_when_opencv_fills_it_with_gray(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(image.cv2, 'imdecode', lambda *_: np.full(RGB.shape, 128, dtype=np.uint8))
     with pytest.raises(FrameError, match='because the end is missing'):
         read_compressed_image(compressed_message(compressed('.jpg')[:-40]))
 
 
-def test_a_padded_jpeg_is_whole():
-    """Some cameras fill their buffer with zeros after the end of the picture."""
+def test_jpeg_with_trailing_zeros_is_read():
+    """Some cameras fill their buffer with zeros after the end of the image."""
     assert read_compressed_image(compressed_message(compressed('.jpg') + bytes(16))).shape == RGB.shape
 
 
-def test_a_frame_keeps_stamp_and_frame():
+def test_read_frame_keeps_stamp_and_frame_id():
     frame = read_frame(message_of(RGB, 'rgb8'))
     assert (frame.stamp_ns, frame.frame_id) == (1_700_000_000_123_456_789, 'camera_optical_frame')
 
@@ -226,7 +226,7 @@ def test_a_frame_keeps_stamp_and_frame():
 @pytest.mark.parametrize(
     'pixels', [RGB, RGB[..., 0], to_16(RGB[..., 0]), RGB[:, ::2]], ids=['rgb8', 'mono8', 'mono16', 'not contiguous']
 )
-def test_an_image_message_holds_the_pixels(pixels: np.ndarray[Any, Any]):
+def test_make_image_stores_the_pixels(pixels: np.ndarray[Any, Any]):
     encoding = 'rgb8' if pixels.ndim == 3 else 'mono16' if pixels.dtype == np.uint16 else 'mono8'
     message = make_image(pixels, encoding, HEADER)
     assert message.header == HEADER
@@ -236,6 +236,6 @@ def test_an_image_message_holds_the_pixels(pixels: np.ndarray[Any, Any]):
     np.testing.assert_array_equal(read, pixels)
 
 
-def test_an_image_message_of_other_pixels_is_refused():
+def test_make_image_rejects_pixels_of_another_dtype():
     with pytest.raises(ValueError, match='mono16: expected u2'):
         make_image(RGB[..., 0], 'mono16', HEADER)

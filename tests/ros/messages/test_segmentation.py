@@ -38,7 +38,7 @@ SEGMENTATION = Segmentation(
 )
 
 
-def test_a_segmentation_survives_the_message():
+def test_segmentation_round_trip():
     message = make_segmentation(SEGMENTATION, HEADER)
     message = deserialize_message(serialize_message(message), SegmentationMessage)
     first = message.instances[0]
@@ -54,14 +54,14 @@ def test_a_segmentation_survives_the_message():
         assert (is_.id, is_.label, is_.score) == (was.id, was.label, pytest.approx(was.score))
 
 
-def test_a_box_that_is_too_small_does_not_cut_the_mask():
+def test_mask_is_not_cropped_to_a_box_that_is_too_small():
     loose = instance(2, 3, 0.9)
     tight = Instance(loose.mask, np.array((4, 3, 6, 5), dtype=np.float32), loose.score)
     message = make_segmentation(Segmentation((tight,), Instruction('mug'), '', (16, 12)), HEADER)
     np.testing.assert_array_equal(read_segmentation(message).instances[0].mask, loose.mask)
 
 
-def test_the_better_score_wins_an_overlap_in_the_labels():
+def test_label_image_gives_overlaps_to_the_higher_score():
     message = make_label_image(SEGMENTATION, HEADER)
     labels = np.frombuffer(message.data, np.uint16).reshape(12, 16)
     first, second = (instance.mask for instance in SEGMENTATION.instances)
@@ -71,7 +71,7 @@ def test_the_better_score_wins_an_overlap_in_the_labels():
     assert np.all(labels[~first & ~second] == 0)
 
 
-def test_the_target_is_the_best_instance():
+def test_target_mask_is_that_of_the_best_instance():
     message = make_target_mask(SEGMENTATION, HEADER)
     target = np.frombuffer(message.data, np.uint8).reshape(12, 16)
     np.testing.assert_array_equal(target, SEGMENTATION.instances[0].mask * np.uint8(255))

@@ -17,6 +17,6 @@ from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
     ],
     ids=['zero', 'now', 'before the epoch'],
 )
-def test_stamp_survives_conversion(stamp: Time, nanoseconds: int):
+def test_stamp_round_trip(stamp: Time, nanoseconds: int):
     assert read_stamp_ns(stamp) == nanoseconds
     assert make_stamp(nanoseconds) == stamp
