@@ -52,23 +52,23 @@ bench: bench-modeled ## how long answers take, on this CPU: docs/performance.md;
 MODELED := $(BIN)/instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16
 LOSSES := max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8 \
 	sam3_size=120 sam3_size=180 sam3_size=300
-SMALLER := --max-pixels 307200 --sam3-size 672
+SMALLER := --instructsam.max_pixels 307200 --instructsam.sam3_size 672
 TABLES := $(BIN)/instructsam-eval tabletop --data data/gpus --device cpu --dtype float32 --out evaluation/gpus
 
 gpus: .venv/installed ## which cards it fits, modeled, and what smaller sizes and weights lose: docs/gpus.md; needs torchao, half an hour
 	$(MODELED) --size 640x480 --out benchmark/gpus/01.json
 	$(MODELED) --size 1280x720 --out benchmark/gpus/02.json
 	$(MODELED) --size 1920x1080 --out benchmark/gpus/03.json
-	$(MODELED) --size 1280x720 --max-pixels 307200 --out benchmark/gpus/04.json
-	$(MODELED) --size 1280x720 --sam3-size 672 --out benchmark/gpus/05.json
-	$(MODELED) --size 1280x720 --sam3-size 336 --out benchmark/gpus/06.json
+	$(MODELED) --size 1280x720 --instructsam.max_pixels 307200 --out benchmark/gpus/04.json
+	$(MODELED) --size 1280x720 --instructsam.sam3_size 672 --out benchmark/gpus/05.json
+	$(MODELED) --size 1280x720 --instructsam.sam3_size 336 --out benchmark/gpus/06.json
 	$(MODELED) --size 1280x720 $(SMALLER) --out benchmark/gpus/07.json
-	$(MODELED) --size 1280x720 --quantization int8 --out benchmark/gpus/08.json
-	$(MODELED) --size 1280x720 --quantization fp8 --out benchmark/gpus/09.json
-	$(MODELED) --size 1280x720 --quantization int8 $(SMALLER) --out benchmark/gpus/10.json
+	$(MODELED) --size 1280x720 --instructsam.quantization int8 --out benchmark/gpus/08.json
+	$(MODELED) --size 1280x720 --instructsam.quantization fp8 --out benchmark/gpus/09.json
+	$(MODELED) --size 1280x720 --instructsam.quantization int8 $(SMALLER) --out benchmark/gpus/10.json
 	$(BIN)/instructsam-tabletop data/gpus --scenes 60 --split test --names 0 --captions 0
 	set -e; for option in none $(LOSSES); do \
-		$(TABLES)/$$option $$(test $$option = none || echo --$$option | tr _= '- '); \
+		$(TABLES)/$$option $$(test $$option = none || echo --instructsam.$$option | tr = ' '); \
 	done
 	$(BIN)/python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
 		--losses $(addprefix evaluation/gpus/,none $(LOSSES))
@@ -78,14 +78,14 @@ PHRASES := 1 4
 
 bench-modeled: .venv/installed ## what answers at full size would take on GPUs: a model, without one; benchmark/5-modeled-*.json
 	set -e; for phrases in $(PHRASES); do \
-		$(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --phrases $$phrases \
+		$(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --instructsam.engine compiled --phrases $$phrases \
 			--out benchmark/5-modeled-$$phrases.json; \
 	done
 
 # What matters most comes first, each part with its limit: twelve minutes together. A part that fails does not cost the others.
 bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve minutes: benchmark/gpu-*.json
 	mkdir -p benchmark
-	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --engine compiled --out benchmark/gpu-modeled.json
+	-timeout 90 $(BIN)/instructsam-bench $(FULL_SIZE) --device fake-cuda --instructsam.engine compiled --out benchmark/gpu-modeled.json
 	-timeout 300 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --check --compare-naive --profile --repeats 10 \
 		--modeled benchmark/gpu-modeled.json --out benchmark/gpu-1.json
 	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json

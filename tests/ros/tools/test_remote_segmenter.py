@@ -47,7 +47,7 @@ def frame() -> Frame:
 
 def test_what_the_node_finds_comes_back_whole(remote: RemoteSegmenter, frame: Frame) -> None:
     expected, found = (segmenter.segment(frame, BOTH) for segmenter in (FakeSegmenter(), remote))
-    assert (found.instruction, found.answer, found.size_wh) == (BOTH, 'red, blue', (61, 47))
+    assert (found.instruction, found.text, found.size_wh) == (BOTH, 'red, blue', (61, 47))
     assert (found.stamp_ns, found.frame_id) == (1_234_567_890, 'optical')
     assert len(found.instances) == 2
     for instance, original in zip(found.instances, expected.instances, strict=True):
