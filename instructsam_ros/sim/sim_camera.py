@@ -97,8 +97,8 @@ class Outputs:
         self._image = _publisher(node, Image, 'image')
         self._depth = _publisher(node, Image, 'depth/image')
         self._camera_info = _publisher(node, CameraInfo, 'camera_info')
-        self._labels = _publisher(node, Image, '~/truth/labels')
-        self._boxes = _publisher(node, MarkerArray, '~/truth/boxes')
+        self._labels = _publisher(node, Image, '~/ground_truth/labels')
+        self._boxes = _publisher(node, MarkerArray, '~/ground_truth/boxes')
         self._transform = _transform_publisher(node, moving=values.moving)
 
     def publish(self, view: View, scene: Scene, request: RenderRequest) -> None:

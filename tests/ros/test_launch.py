@@ -82,7 +82,7 @@ def test_rviz_shows_topics_that_there_are():
     assert topics == {
         *(f'/segmenter/{name}' for name in ('overlay', 'target/mask', 'points', 'target/points', 'markers')),
         '/image',
-        '/sim_camera/truth/boxes',
+        '/sim_camera/ground_truth/boxes',
     }
 
 
