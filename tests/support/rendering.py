@@ -1,4 +1,4 @@
-"""The simulator's renderer, where this machine can draw."""
+"""The renderer of the simulator, on machines that can render."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instructsam_training.tabletop.render.render import Renderer
 
 @contextmanager
 def open_renderer(size_wh: tuple[int, int] = (320, 240)) -> Iterator[Renderer]:
-    """A renderer; the test is skipped where it cannot be had, and told what to install."""
+    """A renderer; skips the test, with what to install, on machines that cannot render."""
     try:
         made = Renderer(size_wh)
     except RenderError as error:
