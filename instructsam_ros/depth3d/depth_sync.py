@@ -8,7 +8,7 @@ import weakref
 from collections import deque
 from typing import Any
 
-from instructsam_ros.messages.convert import stamp_ns
+from instructsam_ros.messages.stamp import read_stamp_ns
 
 KEPT = 5
 """Messages. Enough for depth that comes before its image; what comes after goes straight to its `Match`."""
@@ -34,7 +34,7 @@ class Match:
 
     def offer(self, message: Any) -> None:
         """Take a message if it is nearer."""
-        offset_ns = abs(stamp_ns(message.header.stamp) - self.stamp_ns)
+        offset_ns = abs(read_stamp_ns(message.header.stamp) - self.stamp_ns)
         if self.message is None or offset_ns < self.offset_ns:
             self.message, self.offset_ns = message, offset_ns
 
@@ -80,4 +80,4 @@ class DepthSynchronizer:
 
     def _has_passed(self, match: Match) -> bool:
         newest = self._messages[-1] if self._messages else None
-        return newest is not None and stamp_ns(newest.header.stamp) >= match.stamp_ns
+        return newest is not None and read_stamp_ns(newest.header.stamp) >= match.stamp_ns

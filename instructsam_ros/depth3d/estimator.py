@@ -17,8 +17,8 @@ from instructsam_ros.depth3d.depth_sync import Match
 from instructsam_ros.depth3d.measurement import Fit, measure, no_box
 from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright
 from instructsam_ros.inference.requests import InferenceResult
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.geometry import Matrix
+from instructsam_ros.messages.stamp import read_stamp_ns
 
 LOG_PERIOD_S = 5.0
 PATIENCE_S = 2.0
@@ -76,7 +76,7 @@ class DepthEstimator:
     def follow(self, camera: str, header: Header) -> Match | None:
         """Begin to look for the depth of an image; None while not listening."""
         source = self._inputs.get(camera)
-        return source.follow(convert.stamp_ns(header.stamp)) if source is not None else None
+        return source.follow(read_stamp_ns(header.stamp)) if source is not None else None
 
     def complete(self, answer: InferenceResult) -> InferenceResult:
         """Add the measurement to an answer, if there is one; runs in the worker's thread and raises nothing."""

@@ -15,8 +15,11 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from instructsam_model.draw import overlay
-from instructsam_ros.messages import clouds, convert, detections
+from instructsam_ros.messages import detections
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_markers
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud
+from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_segmentation, make_target_mask
 from instructsam_ros.msg import Segmentation
 
 if TYPE_CHECKING:
@@ -78,20 +81,18 @@ class Publishers:
     def _publish_pictures(self, answer: InferenceResult, header: Header) -> None:
         if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
             return
-        _publish_if_wanted(self._labels, lambda: convert.make_labels(segmentation, header))
-        _publish_if_wanted(self._target, lambda: convert.make_target(segmentation, header))
-        _publish_if_wanted(
-            self._overlay, lambda: convert.make_image(overlay(frame.image_rgb, segmentation), 'rgb8', header)
-        )
+        _publish_if_wanted(self._labels, lambda: make_label_image(segmentation, header))
+        _publish_if_wanted(self._target, lambda: make_target_mask(segmentation, header))
+        _publish_if_wanted(self._overlay, lambda: make_image(overlay(frame.image_rgb, segmentation), 'rgb8', header))
 
     def _publish_points(self, answer: InferenceResult, header: Header) -> None:
         if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
             return
-        _publish_if_wanted(self._target_points, lambda: clouds.make_target(answer.target, frame.image_rgb, header))
+        _publish_if_wanted(self._target_points, lambda: make_target_cloud(answer.target, frame.image_rgb, header))
         if (measurement := answer.measurement) is not None:
             _publish_if_wanted(
                 self._points,
-                lambda: clouds.make_scene(measurement, frame.image_rgb, convert.label_pixels(segmentation), header),
+                lambda: make_scene_cloud(measurement, frame.image_rgb, label_pixels(segmentation), header),
             )
 
     def _publish_boxes(self, answer: InferenceResult, header: Header) -> None:
@@ -110,7 +111,7 @@ class Publishers:
 def make_answer(answer: InferenceResult, header: Header) -> Segmentation:
     """The message of an answer; its status is FAILED when there is none."""
     if answer.segmentation is not None:
-        message = convert.make_segmentation(answer.segmentation, header)
+        message = make_segmentation(answer.segmentation, header)
         boxes = answer.measurement.boxes if answer.measurement is not None else ()
         for instance, box in zip(message.instances, boxes, strict=False):
             if box is not None:

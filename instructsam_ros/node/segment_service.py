@@ -14,7 +14,8 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
-from instructsam_ros.messages import clouds, convert
+from instructsam_ros.messages.point_cloud2 import make_target_cloud
+from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.outputs import make_answer
 from instructsam_ros.srv import Segment
 
@@ -72,7 +73,7 @@ def _fill(response: Segment.Response, answer: InferenceResult) -> Segment.Respon
     response.message = answer.error
     response.segmentation = make_answer(answer, header)
     if answer.segmentation is not None:
-        response.mask = convert.make_target(answer.segmentation, header)
+        response.mask = make_target_mask(answer.segmentation, header)
         if answer.frame is not None:
-            response.points = clouds.make_target(answer.target, answer.frame.image_rgb, header)
+            response.points = make_target_cloud(answer.target, answer.frame.image_rgb, header)
     return response

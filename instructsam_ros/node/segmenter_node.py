@@ -25,7 +25,8 @@ from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Answers
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.backend_loader import Load, load_checkpoint, load_warm
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.diagnostics import Health, Statistics, diagnostic_array
@@ -94,7 +95,7 @@ class SegmenterNode(LifecycleNode):
         """Load the weights; on failure say why and stay unconfigured."""
         sizes = self._values.sizes
         load = partial(load_warm, self._load, self._values, sizes)
-        supervisor = Supervisor(load, convert.read_frame, self._scheduler, self._depth.complete, sizes)
+        supervisor = Supervisor(load, read_frame, self._scheduler, self._depth.complete, sizes)
         started_s = time.monotonic()
         try:
             self._depth.check()
@@ -184,7 +185,7 @@ class SegmenterNode(LifecycleNode):
         self._statistics.images.add()
         if self._sizes is not None:
             self._sizes.see(message)
-        age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
+        age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
         self._scheduler.offer(CapturedImage(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
 
     def _on_instruction(self, text: str) -> None:

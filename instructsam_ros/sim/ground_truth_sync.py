@@ -15,9 +15,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import read_intrinsics
+from instructsam_ros.messages.image import read_image, read_pixels
+from instructsam_ros.messages.stamp import read_stamp_ns
 
 TOPICS = {
     'image': Image,
@@ -72,10 +73,10 @@ class GroundTruthSynchronizer:
             return None
         image, depth, camera_info, labels, boxes = (heard[topic] for topic in TOPICS)
         return GroundTruthSample(
-            convert.read_image(image),
+            read_image(image),
             read_depth(depth),
             read_intrinsics(camera_info),
-            convert.read_pixels(labels, ('mono16',), 'a picture of labels'),
+            read_pixels(labels, ('mono16',), 'a picture of labels'),
             {each.id: OrientedBox.read(each.pose, each.scale) for each in boxes.markers if each.action == Marker.ADD},
         )
 
@@ -85,6 +86,6 @@ class GroundTruthSynchronizer:
 
     def _hear(self, topic: str, message: Any) -> None:
         header = message.markers[0].header if isinstance(message, MarkerArray) else message.header
-        self._heard.setdefault(convert.stamp_ns(header.stamp), {})[topic] = message
+        self._heard.setdefault(read_stamp_ns(header.stamp), {})[topic] = message
         if len(self._heard) > KEPT:
             del self._heard[min(self._heard)]

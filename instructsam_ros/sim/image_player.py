@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.node.entrypoint import run
 
 CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
@@ -64,7 +64,7 @@ class Player:
         if file != self._file:
             self._pixels = self._read(file)
             self._file = file
-        return convert.make_image(self._pixels, self._encoding, header)
+        return make_image(self._pixels, self._encoding, header)
 
     def _read(self, file: Path) -> NDArray[np.uint8]:
         image_rgb = read_image(file)

@@ -26,9 +26,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.node.entrypoint import run
 from instructsam_ros.node.parameter_declaration import Parameters, change, declare, declared
@@ -105,9 +105,9 @@ class Outputs:
         height, width = view.labels.shape
         self._publish_transform(view.camera_pose, header)
         self._camera_info.publish(make_camera_info(view.intrinsics, (width, height), header))
-        self._image.publish(convert.make_image(view.image_rgb, 'rgb8', header))
+        self._image.publish(make_image(view.image_rgb, 'rgb8', header))
         self._depth.publish(make_depth(view.depth_m, shot.depth_encoding, header))
-        self._labels.publish(convert.make_image(view.labels, 'mono16', header))
+        self._labels.publish(make_image(view.labels, 'mono16', header))
         self._boxes.publish(make_truth(view, scene, header))
 
     def _publish_transform(self, pose: Matrix, header: Header) -> None:

@@ -28,8 +28,9 @@ from rich.table import Table
 
 from instructsam_model.draw import overlay
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.geometry import project
+from instructsam_ros.messages.segmentation import read_segmentation
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSynchronizer
 from instructsam_ros.sim.scoring import Question, Result, judge
 from instructsam_ros.tools.client import PeerError
@@ -107,11 +108,11 @@ def ask(planner: Planner, moments: GroundTruthSynchronizer, question: Question) 
     planner.show('seed', question.seed)
     moments.clear()
     message = planner.ask(question.text)
-    stamp_ns = convert.stamp_ns(message.header.stamp)
+    stamp_ns = read_stamp_ns(message.header.stamp)
     moment = planner.wait_for(lambda: moments.at(stamp_ns), 'the truth about a picture')
     best = message.instances[0] if message.instances else None
     box = OrientedBox.read(best.pose, best.size) if best is not None and best.size.x > 0 else None
-    return judge(question, convert.read_segmentation(message), moment, message.latency, box)
+    return judge(question, read_segmentation(message), moment, message.latency, box)
 
 
 def write_overlays(results: Iterable[Result], folder: Path) -> None:

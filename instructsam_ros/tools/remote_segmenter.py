@@ -13,7 +13,9 @@ from std_msgs.msg import Header
 from instructsam_model import Frame, InferenceError, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
 from instructsam_model.errors import raise_if_canceled
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.segmentation import read_segmentation
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools.client import SegmenterClient
 from instructsam_ros.tools.node_process import NodeProcess
@@ -56,13 +58,13 @@ class RemoteSegmenter(SegmenterClient):
         raise_if_canceled(is_canceled)
         if selection is not None and selection != self._selection:
             self._select(selection)
-        header = Header(stamp=convert.make_stamp(frame.stamp_ns), frame_id=frame.frame_id)
-        image = convert.make_image(frame.image_rgb, 'rgb8', header)
+        header = Header(stamp=make_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+        image = make_image(frame.image_rgb, 'rgb8', header)
         request = Segment.Request(instruction=instruction.text, image=image)
         response = self.call(self._segment, request, f"an answer to '{instruction.text}'")
         if not response.success:
             raise InferenceError(f"the node could not answer '{instruction.text}': {response.message}")
-        return replace(convert.read_segmentation(response.segmentation), instruction=instruction)
+        return replace(read_segmentation(response.segmentation), instruction=instruction)
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
         """Nothing to do: the node makes the model ready for its own images."""

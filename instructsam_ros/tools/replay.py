@@ -27,7 +27,7 @@ from instructsam_model import Segmentation
 from instructsam_model.draw import overlay
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.segmentation import read_segmentation
 from instructsam_ros.tools.client import PeerError
 from instructsam_ros.tools.session import add_arguments, open_session, run_session, summarize_times
 from instructsam_ros.tools.task_planner import Planner
@@ -107,7 +107,7 @@ def ask(planner: Planner, question: Question) -> Result:
     """
     planner.show('path', str(question.image))
     message = planner.ask(question.text)
-    segmentation = convert.read_segmentation(message)
+    segmentation = read_segmentation(message)
     found = merge_masks((instance.mask for instance in segmentation.instances), question.truth.shape)
     return Result(question, segmentation, mask_iou(found, question.truth), message.latency)
 

@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.diagnostics import resident_bytes
 from instructsam_ros.srv import Segment
@@ -138,7 +138,7 @@ class Soak:
     def _on_answer(self, answer: Segmentation) -> None:
         now_s = time.monotonic()
         self._failed += answer.status == Segmentation.FAILED
-        self._answer_stamps_ns.append(convert.stamp_ns(answer.header.stamp))
+        self._answer_stamps_ns.append(read_stamp_ns(answer.header.stamp))
         self._latencies_s.append(answer.latency)
         self._instances += len(answer.instances)
         self._boxes += sum(instance.size.x > 0 for instance in answer.instances)
@@ -149,7 +149,7 @@ class Soak:
         self._wrong_instructions += place is None or withdrawn_s < began_s
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera_stamps_ns.add(convert.stamp_ns(message.header.stamp))
+        self._camera_stamps_ns.add(read_stamp_ns(message.header.stamp))
 
     def _come_or_go(self) -> None:
         if self._optional:

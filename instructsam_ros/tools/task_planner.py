@@ -9,7 +9,7 @@ from rclpy.client import Client
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.client import PeerError, SegmenterClient
 from instructsam_ros.tools.node_process import NodeProcess
@@ -57,7 +57,7 @@ class Planner(SegmenterClient):
             fits = (
                 message
                 for message in self._answers
-                if message.instruction == text and convert.stamp_ns(message.header.stamp) > asked_ns
+                if message.instruction == text and read_stamp_ns(message.header.stamp) > asked_ns
             )
             return next(fits, None)
 

@@ -24,8 +24,10 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from instructsam_model import ConfigError
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages import convert
-from instructsam_ros.messages.point_cloud import read_points
+from instructsam_ros.messages.image import read_frame, read_pixels
+from instructsam_ros.messages.point_cloud2 import read_points
+from instructsam_ros.messages.segmentation import make_label_image, read_segmentation
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Instance, Segmentation
 
 APPLICATION = 'instructsam'
@@ -179,15 +181,12 @@ class RerunSink:
         self._stream.disconnect()
 
     def _set_time(self, message: Any) -> None:
-        stamp_ns = convert.stamp_ns(message.header.stamp)
+        stamp_ns = read_stamp_ns(message.header.stamp)
         self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, 'ns'))
 
     def _picture(self, message: Image | CompressedImage) -> Any:
         """As JPEG, since half a minute of a raw camera is as much as viewers keep."""
-        if isinstance(message, CompressedImage):
-            image_rgb = convert.read_compressed(message)
-        else:
-            image_rgb = convert.read_image(message)
+        image_rgb = read_frame(message).image_rgb
         bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         return self._rerun.EncodedImage(contents=data.tobytes(), media_type='image/jpeg')
@@ -202,8 +201,8 @@ class RerunSink:
         if answer.status == Segmentation.FAILED:
             self._stream.log('answer/picture/masks', self._rerun.Clear(recursive=False))
             return
-        labels = convert.make_labels(convert.read_segmentation(answer), answer.header)
-        pixels = convert.read_pixels(labels, ('mono16',), 'a label image')
+        labels = make_label_image(read_segmentation(answer), answer.header)
+        pixels = read_pixels(labels, ('mono16',), 'a label image')
         self._stream.log('answer/picture/masks', self._rerun.SegmentationImage(pixels))
 
     def _log_boxes(self, answer: Segmentation, names: list[str]) -> None:

@@ -133,7 +133,7 @@ def test_demo_brings_up_a_camera_and_a_node_that_answers(graph: Graph):
         'seed': 3,
         'instruction': 'the blue box',
     }
-    answers, depths = graph.hear(), graph.hear('depth/image', Image)
+    answers, depths = graph.subscribe(), graph.subscribe('depth/image', Image)
     child = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
     try:
         graph.wait_for(lambda: answers, 'an answer about the simulated table', timeout_s=120)

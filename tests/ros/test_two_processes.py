@@ -13,7 +13,7 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import fastdds
 from instructsam_ros.tools.node_process import NodeProcess
@@ -49,7 +49,7 @@ def observe(graph: Graph, picture: str, reliability: str, duration_s: float) -> 
 
     def on_answer(message: Segmentation) -> None:
         assert message.status == Segmentation.OK
-        stamp_ns = convert.stamp_ns(message.header.stamp)
+        stamp_ns = read_stamp_ns(message.header.stamp)
         ages_s.append(time.time() - stamp_ns / 1e9)
         stamps_ns.append(stamp_ns)
 
@@ -113,7 +113,7 @@ def test_memory_stays_flat(graph: Graph, picture: str, reliability: str):
 
 
 def test_a_node_that_was_killed_can_be_started_again(graph: Graph, picture: str, monkeypatch: pytest.MonkeyPatch):
-    answers, planner = graph.hear(), graph.planner(latched=True)
+    answers, planner = graph.subscribe(), graph.instruction_publisher(latched=True)
     planner.publish(String(data='the red block'))
     with NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters={'path': picture}):
         monkeypatch.delenv(fastdds.VARIABLE, raising=False)  # what is killed leaves its shared memory behind

@@ -25,7 +25,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from instructsam_model import Segmenter
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from instructsam_ros.tools.node_process import use_own_domain
@@ -75,17 +76,17 @@ class Graph:
         kind = CompressedImage if topic.endswith('compressed') else Image
         return self.peer.create_publisher(kind, topic, QoSProfile(depth=1, reliability=reliability))
 
-    def planner(self, *, latched: bool = False) -> Publisher[String]:
+    def instruction_publisher(self, *, latched: bool = False) -> Publisher[String]:
         """A publisher of instructions."""
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         return self.peer.create_publisher(String, 'segmenter/instruction', QoSProfile(depth=1, durability=durability))
 
-    def instruct(self, node: SegmenterNode, text: str) -> None:
+    def set_instruction(self, node: SegmenterNode, text: str) -> None:
         """Set the standing instruction without the topic."""
         result = self.set_parameter(node, 'instruction', text)
         assert result.successful, result.reason
 
-    def hear(
+    def subscribe(
         self, topic: str = 'segmenter/segmentation', kind: type[Any] = Segmentation, *, reliable: bool = True
     ) -> list[Any]:
         """What arrives on a topic from now on."""
@@ -97,16 +98,16 @@ class Graph:
     def header(self) -> Header:
         """A header with a stamp that no other has, and with every part of it in use."""
         self._stamp_ns += 33_333_333
-        return Header(stamp=convert.make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
+        return Header(stamp=make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
 
     def image(self, *colors: str) -> Image:
         """A picture of 64 x 48 with a block of each color."""
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
         for place, color in enumerate(colors):
             pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
-        return convert.make_image(pixels, 'rgb8', self.header())
+        return make_image(pixels, 'rgb8', self.header())
 
-    def play(
+    def publish_images(
         self,
         camera: Publisher[Any],
         until: Callable[[], Any],
@@ -159,7 +160,7 @@ class Graph:
             assert self._thread.is_alive(), 'the executor has ended: a callback raised'
             time.sleep(period_s)
 
-    def do(self, action: Callable[[], Any]) -> Any:
+    def run_in_executor(self, action: Callable[[], Any]) -> Any:
         """Let the executor do something with a node, as it does what services and timers ask for."""
         task = self._executor.create_task(action)
         self.wait_for(task.done, 'the executor to do it')
@@ -167,9 +168,9 @@ class Graph:
 
     def set_parameter(self, node: Node, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of a node in this context."""
-        return self.do(lambda: node.set_parameters_atomically([Parameter(name, value=value)]))
+        return self.run_in_executor(lambda: node.set_parameters_atomically([Parameter(name, value=value)]))
 
-    def say(self, planner: Publisher[String], text: str, until: Callable[[], Any]) -> None:
+    def publish_instruction(self, planner: Publisher[String], text: str, until: Callable[[], Any]) -> None:
         """Publish an instruction until the condition holds: what is sent right after discovery may be lost."""
 
         def said_again() -> bool:

@@ -16,9 +16,9 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError
 from instructsam_ros.depth3d import camera_pose
 from instructsam_ros.depth3d.camera_pose import CameraPoseLookup, UnknownPoseError, check_tf2
-from instructsam_ros.messages.convert import make_stamp
 from instructsam_ros.messages.geometry import make_transform
-from tests.ros.faults.test_messages import check_documented
+from instructsam_ros.messages.stamp import make_stamp
+from tests.support.documented_faults import check_documented
 from tests.support.graph import Graph
 
 STAMP = make_stamp(1_500_000_000)
@@ -84,6 +84,6 @@ def test_the_node_is_not_configured_without_tf2_ros(
 ):
     monkeypatch.setattr(camera_pose, 'find_spec', lambda name: None)
     node = graph.segmenter(autostart=False, **{'depth.enabled': True, 'depth.box_frame': 'base_link'})
-    graph.do(node.trigger_configure)
+    graph.run_in_executor(node.trigger_configure)
     assert node.state == 'unconfigured'
     graph.wait_for(lambda: 'not configured: depth.box_frame needs tf2_ros' in log(), 'the log to say why')

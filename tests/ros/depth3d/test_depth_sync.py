@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from instructsam_ros.depth3d import depth_sync
 from instructsam_ros.depth3d.depth_sync import KEPT, DepthSynchronizer
-from instructsam_ros.messages.convert import make_stamp, stamp_ns
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 
 PERIOD_NS = 33_000_000
 
@@ -59,7 +59,7 @@ def test_does_not_wait_where_nothing_comes_any_more(monkeypatch):
     assert ring.settle(ring.follow(PERIOD_NS)) is None
     ring.add(depth(0))
     monkeypatch.setattr(depth_sync, 'SILENT_S', 0.0)
-    assert stamp_ns(ring.settle(ring.follow(PERIOD_NS)).header.stamp) == 0
+    assert read_stamp_ns(ring.settle(ring.follow(PERIOD_NS)).header.stamp) == 0
     assert time.monotonic() - started_s < 30
 
 

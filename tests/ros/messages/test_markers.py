@@ -31,7 +31,7 @@ def measurement(*boxes: OrientedBox | None) -> Measurement:
     return Measurement(depth_m, intrinsics, (surface,) * len(boxes), boxes)
 
 
-def test_each_box_has_its_label_and_what_was_there_before_goes_first():
+def test_markers_have_a_box_and_a_label_per_instance_after_deleteall():
     array = make_markers(answer(3), measurement(BOX, None, BOX), HEADER)
     assert array.markers[0].action == Marker.DELETEALL
     assert all(marker.header == HEADER for marker in array.markers)
@@ -48,7 +48,7 @@ def test_each_box_has_its_label_and_what_was_there_before_goes_first():
     assert len({(marker.ns, marker.id) for marker in array.markers}) == len(array.markers)
 
 
-def test_without_boxes_the_old_ones_go():
+def test_markers_without_boxes_delete_the_previous_ones():
     for measured in (None, measurement(None)):
         array = make_markers(answer(1), measured, HEADER)
         assert [marker.action for marker in array.markers] == [Marker.DELETEALL]

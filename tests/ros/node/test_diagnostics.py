@@ -18,8 +18,8 @@ def values(array: DiagnosticArray) -> dict[str, str]:
 
 def test_reports_rates_latencies_and_counts(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False, instruction='the red block', checkpoint='here')
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.play(graph.camera(), until=lambda: len(heard) >= 3)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.publish_images(graph.camera(), until=lambda: len(heard) >= 3)
     status, report = heard[-1].status[0], values(heard[-1])
     assert (status.name, status.level, status.message) == ('/segmenter', DiagnosticStatus.OK, 'active')
     assert (report['state'], report['instruction'], report['checkpoint']) == ('active', 'the red block', 'here')
@@ -39,7 +39,7 @@ class WithGpu(FakeSegmenter):
 @pytest.mark.parametrize(('fake', 'gpu'), [(FakeSegmenter(), None), (WithGpu(), '2500')], ids=['CPU', 'GPU'])
 def test_reports_memory(graph: Graph, fake: FakeSegmenter, gpu: str | None):
     graph.segmenter(fake)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
     graph.wait_for(lambda: heard, 'diagnostics')
     report = values(heard[-1])
     assert 20 < int(report['memory (MB)']) < 100_000
@@ -49,20 +49,20 @@ def test_reports_memory(graph: Graph, fake: FakeSegmenter, gpu: str | None):
 
 def test_reports_while_it_is_not_active(graph: Graph):
     graph.segmenter(autostart=False)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
     graph.wait_for(lambda: heard, 'diagnostics')
     assert heard[0].status[0].message == 'unconfigured'
 
 
 def test_reports_while_simulated_time_stands_still(graph: Graph):
     graph.segmenter(use_sim_time=True)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
     graph.wait_for(lambda: len(heard) >= 2, 'diagnostics')
 
 
 def test_warns_while_no_image_arrives(graph: Graph):
     graph.segmenter(image_timeout=0.1)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
     graph.wait_for(lambda: heard and heard[-1].status[0].level == DiagnosticStatus.WARN, 'a warning')
     assert "nobody publishes on '/image'" in heard[-1].status[0].message
 
@@ -74,9 +74,11 @@ def test_warns_while_no_image_arrives(graph: Graph):
 )
 def test_reports_errors(graph: Graph, instruction: str, broken: bool, counter: str, said: str):
     graph.segmenter(instruction=instruction)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    heard = graph.subscribe('/diagnostics', DiagnosticArray)
     make = lambda: Image(header=graph.header(), encoding='rgb8') if broken else graph.image()  # noqa: E731
-    graph.play(graph.camera(), until=lambda: heard and heard[-1].status[0].level == DiagnosticStatus.ERROR, make=make)
+    graph.publish_images(
+        graph.camera(), until=lambda: heard and heard[-1].status[0].level == DiagnosticStatus.ERROR, make=make
+    )
     assert int(values(heard[-1])[counter]) > 0
     assert said in values(heard[-1])['last error']
     assert said in heard[-1].status[0].message

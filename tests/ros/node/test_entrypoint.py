@@ -30,9 +30,9 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
     with NodeProcess(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, listening')
         if busy:
-            answers = graph.hear()
-            graph.play(graph.camera(), until=lambda: answers)
-            graph.play(graph.camera(), until=iter([False] * 10 + [True]).__next__)
+            answers = graph.subscribe()
+            graph.publish_images(graph.camera(), until=lambda: answers)
+            graph.publish_images(graph.camera(), until=iter([False] * 10 + [True]).__next__)
         assert child.stop(signal_number) == 0, child.tail()
         assert 'Traceback' not in child.tail()
 
@@ -40,9 +40,9 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
 def test_a_second_interrupt_changes_nothing(graph: Graph):
     with NodeProcess(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, listening')
-        answers, camera = graph.hear(), graph.camera()
-        graph.play(camera, until=lambda: answers)
-        graph.play(camera, until=iter([False] * 10 + [True]).__next__)
+        answers, camera = graph.subscribe(), graph.camera()
+        graph.publish_images(camera, until=lambda: answers)
+        graph.publish_images(camera, until=iter([False] * 10 + [True]).__next__)
         os.kill(child.pid, signal.SIGINT)
         time.sleep(0.2)
         assert child.stop(signal.SIGINT) == 0, child.tail()

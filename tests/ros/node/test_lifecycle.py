@@ -20,7 +20,7 @@ ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEA
 
 def test_round_trip(graph: Graph):
     node = graph.segmenter(autostart=False, instruction='red')
-    manager, answers, camera = Manager(graph), graph.hear(), graph.camera()
+    manager, answers, camera = Manager(graph), graph.subscribe(), graph.camera()
     for _ in range(2):
         assert manager.state == node.state == 'unconfigured'
         assert manager.change(CONFIGURE)
@@ -29,7 +29,7 @@ def test_round_trip(graph: Graph):
             assert manager.change(ACTIVATE)
             assert manager.state == node.state == 'active'
             answers.clear()
-            graph.play(camera, until=lambda: answers)
+            graph.publish_images(camera, until=lambda: answers)
             assert manager.change(DEACTIVATE)
             assert manager.state == 'inactive'
             graph.wait_for(lambda: camera.get_subscription_count() == 0, 'the node to unsubscribe')
@@ -44,8 +44,8 @@ def test_autostart_activates(graph: Graph):
 def test_warms_up_in_the_thread_that_answers(graph: Graph):
     fake = FakeSegmenter()
     graph.segmenter(fake, instruction='red')
-    answers = graph.hear()
-    graph.play(graph.camera(), until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers)
     assert fake.warmed[0] == (640, 480)
     assert fake.asked[0] == 'red'
     assert len(fake.threads) == 1

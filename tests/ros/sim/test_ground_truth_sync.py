@@ -11,10 +11,11 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim import ground_truth_sync
 from instructsam_ros.sim.ground_truth_sync import TOPICS, GroundTruthSynchronizer
 from tests.support.graph import Graph
@@ -27,10 +28,10 @@ def messages(value: int, header: Header) -> dict[str, Any]:
     flat = np.full(SIZE_WH[::-1], value)
     box = OrientedBox(np.zeros(3), np.eye(3), np.full(3, float(value)))
     return {
-        'image': convert.make_image(np.stack([flat.astype(np.uint8)] * 3, axis=2), 'rgb8', header),
+        'image': make_image(np.stack([flat.astype(np.uint8)] * 3, axis=2), 'rgb8', header),
         'depth/image': make_depth(flat.astype(np.float32), '32FC1', header),
         'camera_info': make_camera_info(np.diag((value, value, 1.0)), SIZE_WH, header),
-        'sim_camera/truth/labels': convert.make_image(flat.astype(np.uint16), 'mono16', header),
+        'sim_camera/truth/labels': make_image(flat.astype(np.uint16), 'mono16', header),
         'sim_camera/truth/boxes': MarkerArray(
             markers=[
                 Marker(header=header, action=Marker.DELETEALL),
@@ -54,7 +55,7 @@ def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict
     for topic, message in messages(1, first).items():
         if topic != 'camera_info':
             camera[topic].publish(message)
-    stamps_ns = [convert.stamp_ns(header.stamp) for header in (first, second)]
+    stamps_ns = [read_stamp_ns(header.stamp) for header in (first, second)]
     graph.wait_for(lambda: heard.at(stamps_ns[1]) is not None, 'the second moment')
     assert heard.at(stamps_ns[0]) is None
     camera['camera_info'].publish(messages(1, first)['camera_info'])
@@ -77,7 +78,7 @@ def test_the_oldest_are_forgotten(graph: Graph, camera: dict[str, Publisher[Any]
     stamps_ns = []
     for value in range(3):
         header = graph.header()
-        stamps_ns.append(convert.stamp_ns(header.stamp))
+        stamps_ns.append(read_stamp_ns(header.stamp))
         for topic, message in messages(value, header).items():
             camera[topic].publish(message)
         graph.wait_for(lambda: heard.at(stamps_ns[-1]) is not None, 'the moment')

@@ -13,7 +13,8 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from instructsam_model import ConfigError, FrameError
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim.image_player import ImagePlayer
 from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
@@ -36,33 +37,33 @@ def play(graph: Graph, path: Path | str, **parameters: Any) -> ImagePlayer:
 
 
 def colors(messages: list[Image]) -> list[tuple[int, ...]]:
-    return [tuple(convert.read_image(message)[0, 0].tolist()) for message in messages]
+    return [tuple(read_image(message)[0, 0].tolist()) for message in messages]
 
 
 def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     play(graph, folder)
     graph.wait_for(lambda: len(heard) >= 7, 'seven pictures')
     order = list(COLORS_RGB.values())
     start = order.index(colors(heard)[0])
     assert colors(heard) == [order[(start + number) % 3] for number in range(len(heard))]
-    stamps = [convert.stamp_ns(message.header.stamp) for message in heard]
+    stamps = [read_stamp_ns(message.header.stamp) for message in heard]
     assert stamps == sorted(set(stamps))
     assert heard[0].header.frame_id == 'camera_optical_frame'
 
 
 def test_stops_after_the_last_picture(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder, loop=False)
     graph.wait_for(lambda: player._player is None, 'the end')
     count = len(heard)
-    graph.play(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
+    graph.publish_images(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
     assert len(heard) == count <= 3
 
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
 def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     play(graph, folder / '0.png', encoding=encoding)
     graph.wait_for(lambda: heard, 'a picture')
     assert heard[0].encoding == encoding
@@ -70,16 +71,16 @@ def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
 
 
 def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder / '0.png')
     graph.wait_for(lambda: heard, 'a picture')
     before_ns = player.get_clock().now().nanoseconds
     result = graph.set_parameter(player, 'path', str(folder / '2.png'))
     assert result.successful
     changed_ns = player.get_clock().now().nanoseconds
-    graph.wait_for(lambda: convert.stamp_ns(heard[-1].header.stamp) > changed_ns, 'a picture from after the change')
+    graph.wait_for(lambda: read_stamp_ns(heard[-1].header.stamp) > changed_ns, 'a picture from after the change')
     for message, color in zip(heard, colors(heard), strict=True):
-        taken_ns = convert.stamp_ns(message.header.stamp)
+        taken_ns = read_stamp_ns(message.header.stamp)
         if taken_ns < before_ns or taken_ns > changed_ns:
             assert color == COLORS_RGB['red' if taken_ns < before_ns else 'blue']
 
@@ -94,7 +95,7 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
     ],
 )
 def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, folder: Path, name: str, value: Any, said: str):
-    heard = graph.hear('image', Image, reliable=False)
+    heard = graph.subscribe('image', Image, reliable=False)
     player = play(graph, folder / '0.png')
     result = graph.set_parameter(player, name, value)
     assert not result.successful

@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import project
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
@@ -64,7 +64,7 @@ def next_moment(graph: Graph, moments: GroundTruthSynchronizer, images: list[Ima
     found: list[GroundTruthSample] = []
 
     def is_there() -> bool:
-        stamps_ns = [convert.stamp_ns(image.header.stamp) for image in list(images)]
+        stamps_ns = [read_stamp_ns(image.header.stamp) for image in list(images)]
         found.extend(moment for stamp_ns in stamps_ns if stamp_ns > now_ns and (moment := moments.at(stamp_ns)))
         return bool(found)
 
@@ -73,8 +73,8 @@ def next_moment(graph: Graph, moments: GroundTruthSynchronizer, images: list[Ima
 
 
 def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_header(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
-    depths = graph.hear('depth/image', Image)
+    images, moments = graph.subscribe('image', Image), GroundTruthSynchronizer(graph.peer)
+    depths = graph.subscribe('depth/image', Image)
     start(graph)
     moment = next_moment(graph, moments, images)
     view = renderer.view(sample_scene(SEED))
@@ -97,7 +97,7 @@ def test_shows_the_scene_of_its_seed_and_says_all_about_a_picture_with_one_heade
 
 
 def test_another_seed_is_another_scene(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
+    images, moments = graph.subscribe('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph)
     assert is_of(next_moment(graph, moments, images), renderer.view(sample_scene(SEED)))
     assert graph.set_parameter(camera, 'seed', 9).successful
@@ -105,7 +105,7 @@ def test_another_seed_is_another_scene(graph: Graph, renderer: Renderer):
 
 
 def test_moves_in_steps_of_its_rate_and_from_the_start_when_told(graph: Graph, renderer: Renderer):
-    images, moments = graph.hear('image', Image), GroundTruthSynchronizer(graph.peer)
+    images, moments = graph.subscribe('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph, moving=True)
     scene = sample_scene(SEED)
 
@@ -133,7 +133,7 @@ def test_the_policy_lists_what_it_publishes(graph: Graph):
 
 
 def test_depth_in_millimeters_when_told(graph: Graph, renderer: Renderer):
-    depths = graph.hear('depth/image', Image)
+    depths = graph.subscribe('depth/image', Image)
     camera = start(graph)
     graph.wait_for(lambda: depths, 'depth in meters')
     assert graph.set_parameter(camera, 'depth_encoding', '16UC1').successful
@@ -151,7 +151,7 @@ def test_depth_in_millimeters_when_told(graph: Graph, renderer: Renderer):
     ],
 )
 def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, name: str, value: Any, said: str):
-    images = graph.hear('image', Image)
+    images = graph.subscribe('image', Image)
     camera = start(graph, rate_hz=20.0)
     result = graph.set_parameter(camera, name, value)
     assert not result.successful
@@ -186,7 +186,7 @@ def test_drawing_keeps_nobody_waiting_and_leaves_out_pictures(graph: Graph, monk
         return view(self, scene)
 
     monkeypatch.setattr(Renderer, 'view', slow_view)
-    images = graph.hear('image', Image)
+    images = graph.subscribe('image', Image)
     camera = start(graph, rate_hz=50.0, moving=True)
     graph.wait_for(lambda: images, 'a picture')
     for seed in range(5):
@@ -200,7 +200,7 @@ def test_drawing_keeps_nobody_waiting_and_leaves_out_pictures(graph: Graph, monk
 def test_a_scene_that_cannot_be_drawn_is_logged_and_the_next_is_drawn(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
 ):
-    images = graph.hear('image', Image)
+    images = graph.subscribe('image', Image)
     view = Renderer.view
 
     def fails_once(self: Renderer, scene: Any) -> View:
@@ -214,12 +214,12 @@ def test_a_scene_that_cannot_be_drawn_is_logged_and_the_next_is_drawn(
 
 
 def test_takes_the_time_of_a_simulation(graph: Graph):
-    images = graph.hear('image', Image)
+    images = graph.subscribe('image', Image)
     clock = graph.peer.create_publisher(Clock, '/clock', 10)
     start(graph, use_sim_time=True)
     times_ns = iter(range(100_000_000_000, 10**15, 50_000_000))
-    graph.play(clock, until=lambda: len(images) >= 2, make=lambda: Clock(clock=convert.make_stamp(next(times_ns))))
-    stamps_ns = [convert.stamp_ns(image.header.stamp) for image in images]
+    graph.publish_images(clock, until=lambda: len(images) >= 2, make=lambda: Clock(clock=make_stamp(next(times_ns))))
+    stamps_ns = [read_stamp_ns(image.header.stamp) for image in images]
     assert 100_000_000_000 <= stamps_ns[0] < stamps_ns[1] < next(times_ns)
     assert stamps_ns[1] - stamps_ns[0] >= 200_000_000  # of the simulation, which is faster here than time is
 
@@ -229,7 +229,7 @@ def test_tells_where_it_is(graph: Graph, moving: bool):
     tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='tf2_msgs is not installed; it comes with ROS, not from PyPI')
     durability = DurabilityPolicy.VOLATILE if moving else DurabilityPolicy.TRANSIENT_LOCAL
     topic, qos = '/tf' if moving else '/tf_static', QoSProfile(depth=10, durability=durability)
-    images, heard = graph.hear('image', Image), []
+    images, heard = graph.subscribe('image', Image), []
     camera = start(graph, moving=moving)
     graph.wait_for(lambda: len(images) > 2, 'pictures')
     graph.peer.create_subscription(tf2_msgs.TFMessage, topic, heard.append, qos)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rclpy.clock import Clock
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.bench import Account
 from tests.support import GOLDEN
@@ -22,7 +22,7 @@ def test_overhead_is_what_inference_does_not_explain() -> None:
     account = Account(Clock())
     for latency_s in (0.030, 0.040, 0.050):
         answer = Segmentation(latency=latency_s)
-        answer.header.stamp = convert.make_stamp(account.clock.now().nanoseconds - 100_000_000)
+        answer.header.stamp = make_stamp(account.clock.now().nanoseconds - 100_000_000)
         account.on_answer(answer)
     account.inference_ms += [33.0, 35.0]
     figures = account.summarize(2.0)

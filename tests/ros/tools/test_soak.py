@@ -9,7 +9,7 @@ import pytest
 from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import CameraInfo
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Instance, Segmentation
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools import soak
@@ -45,14 +45,14 @@ def account(clock: Clock) -> Soak:
 def see(account: Soak, *stamps_ns: int) -> None:
     for stamp_ns in stamps_ns:
         message = CameraInfo()
-        message.header.stamp = convert.make_stamp(stamp_ns)
+        message.header.stamp = make_stamp(stamp_ns)
         account._on_camera_info(message)
 
 
 def hear(account: Soak, text: str, stamp_ns: int, latency_s: float = 0.1, status: int = Segmentation.OK) -> None:
     boxed = Instance(size=Vector3(x=0.1, y=0.1, z=0.1))
     message = Segmentation(instruction=text, latency=latency_s, status=status, instances=[boxed, Instance()])
-    message.header.stamp = convert.make_stamp(stamp_ns)
+    message.header.stamp = make_stamp(stamp_ns)
     account._on_answer(message)
 
 

@@ -16,15 +16,17 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from instructsam_model import Frame, Instruction
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
+from instructsam_ros.messages.segmentation import make_segmentation
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools import node_process
 from instructsam_ros.tools.node_process import NodeProcess
 from instructsam_ros.viewer.app import build_parser
-from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support import GOLDEN
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
+from tests.support.point_clouds import make_cloud, organized_points
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.support.rrd import Rows, read_recording
@@ -50,8 +52,8 @@ class Scene:
         self.graph.wait_for(heard, 'the viewer to listen', timeout_s=START_S)
 
     def answer(self, picture: Any, text: str) -> Segmentation:
-        frame = Frame(convert.read_image(picture))
-        message = convert.make_segmentation(FakeSegmenter().segment(frame, Instruction(text)), picture.header)
+        frame = Frame(read_image(picture))
+        message = make_segmentation(FakeSegmenter().segment(frame, Instruction(text)), picture.header)
         self.answers.publish(message)
         return message
 
@@ -73,7 +75,7 @@ def arguments(*place: str) -> list[str]:
 
 def show(scene: Scene, file: Path, message: Any, publish: Callable[[Any], None], entity: str) -> None:
     """Publish something until it is in the file; the first messages after discovery may be lost."""
-    stamp_ns = convert.stamp_ns(message.header.stamp)
+    stamp_ns = read_stamp_ns(message.header.stamp)
 
     def shown() -> bool:
         if file.exists() and stamp_ns in stamps(read_recording(file), entity):
@@ -91,7 +93,7 @@ def stamps(rows: dict[str, Rows], entity: str) -> list[int | None]:
 def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
     file = tmp_path / 'view.rrd'
     first, second, third = (scene.graph.image('red', 'green') for _ in range(3))
-    points = cloud(organized())
+    points = make_cloud(organized_points())
     points.header = first.header
     with NodeProcess(*arguments('--save', str(file))) as viewer:
         scene.wait_for_viewer(viewer)
@@ -102,7 +104,7 @@ def test_a_file_holds_what_was_said(scene: Scene, tmp_path: Path):
         show(scene, file, points, scene.clouds.publish, '/answer/space/points')
         assert viewer.stop() == 0, viewer.tail()
     rows = read_recording(file)
-    first_ns, second_ns, third_ns = (convert.stamp_ns(picture.header.stamp) for picture in (first, second, third))
+    first_ns, second_ns, third_ns = (read_stamp_ns(picture.header.stamp) for picture in (first, second, third))
     assert set(stamps(rows, '/camera')) == {first_ns, second_ns, third_ns}
     assert set(stamps(rows, '/answer/picture')) == {first_ns, second_ns}
     assert all('EncodedImage:blob' in row[1] for row in rows['/answer/picture'])
@@ -127,7 +129,7 @@ def test_bad_messages_are_left_out_and_the_viewer_lives_on(scene: Scene, tmp_pat
         unseen = scene.graph.image('red')
         show(scene, file, unseen, lambda picture: scene.answer(picture, 'red'), '/answer/picture/masks')
         assert 'an answer is shown without its picture' in viewer.tail()
-    assert set(stamps(read_recording(file), '/camera')) == {convert.stamp_ns(picture.header.stamp)}
+    assert set(stamps(read_recording(file), '/camera')) == {read_stamp_ns(picture.header.stamp)}
 
 
 def free_port() -> int:
@@ -177,7 +179,7 @@ def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_pat
         pytest.skip(f'Rerun cannot draw here (Debian: mesa-vulkan-drivers): {error}')
     player = {'path': str(GOLDEN / 'images'), 'rate_hz': 0.5}
     node = {'checkpoint': str(GOLDEN / 'checkpoint'), 'device': 'cpu', 'instruction': "Please segment 'green ball'."}
-    answers = graph.hear()
+    answers = graph.subscribe()
     with (
         NodeProcess('-m', 'instructsam_ros.sim.image_player', parameters=player),
         NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=node) as segmenter,

@@ -8,14 +8,14 @@ import pytest
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer import message_buffer
 from instructsam_ros.viewer.message_buffer import MessageBuffer, News
 
 
 def header(number: int, frame_id: str = 'camera') -> Header:
-    return Header(stamp=convert.make_stamp(number), frame_id=frame_id)
+    return Header(stamp=make_stamp(number), frame_id=frame_id)
 
 
 def picture(number: int, size: int = 1) -> Image:

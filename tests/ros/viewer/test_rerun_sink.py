@@ -15,11 +15,13 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, Frame, Instruction
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_image
+from instructsam_ros.messages.segmentation import make_segmentation
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.viewer.rerun_sink import RerunSink
-from tests.ros.messages.test_point_cloud import cloud, organized
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
+from tests.support.point_clouds import make_cloud, organized_points
 
 pytest.importorskip('rerun', reason='the extra view is not installed')
 from tests.support.rrd import Rows, read_recording
@@ -34,19 +36,19 @@ def recording() -> RerunSink:
 
 
 def header(number: int) -> Header:
-    return Header(stamp=convert.make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
+    return Header(stamp=make_stamp(STAMP_NS + number), frame_id='camera_optical_frame')
 
 
 def scene(number: int, *colors: str) -> Image:
     pixels = np.zeros((48, 64, 3), dtype=np.uint8)
     for place, color in enumerate(colors):
         pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
-    return convert.make_image(pixels, 'rgb8', header(number))
+    return make_image(pixels, 'rgb8', header(number))
 
 
 def answer(picture: Image, text: str) -> Segmentation:
-    segmentation = FakeSegmenter().segment(Frame(convert.read_image(picture)), Instruction(text))
-    message = convert.make_segmentation(segmentation, picture.header)
+    segmentation = FakeSegmenter().segment(Frame(read_image(picture)), Instruction(text))
+    message = make_segmentation(segmentation, picture.header)
     message.answer = f'<|object_ref_start|>{message.answer}<|object_ref_end|>[SEG]'
     message.latency = 0.25
     return message
@@ -131,7 +133,7 @@ def test_points_and_boxes_in_space(recording: RerunSink, tmp_path: Path):
     found = answer(picture, 'red and green')
     found.instances[1].pose = Pose(position=Point(x=0.1, y=0.2, z=1.0), orientation=Quaternion(z=1.0, w=0.0))
     found.instances[1].size = Vector3(x=0.2, y=0.4, z=0.6)
-    points = cloud(organized())
+    points = make_cloud(organized_points())
     points.header = picture.header
     gone = answer(scene(1), 'red')
     rows = written(

@@ -1,4 +1,4 @@
-"""Points as messages."""
+"""PointCloud2 messages: writer and reader."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from instructsam_model import FrameError
 from instructsam_ros.depth3d.measurement import Measurement
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
-from instructsam_ros.messages.clouds import make_scene, make_target
-from instructsam_ros.messages.point_cloud import read_points
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
+from tests.support.point_clouds import make_cloud, organized_points
 
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 HEADER = Header(frame_id='camera')
@@ -19,8 +20,8 @@ DATATYPES = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4'}
 
 
 def read(message: PointCloud2) -> NDArray[np.void]:
-    """The points as a consumer reads them: by what the message says about its fields."""
-    kind = np.dtype(
+    """The points as a consumer reads them, by the fields that the message declares."""
+    dtype = np.dtype(
         {
             'names': [field.name for field in message.fields],
             'formats': [DATATYPES[field.datatype] for field in message.fields],
@@ -30,7 +31,7 @@ def read(message: PointCloud2) -> NDArray[np.void]:
     )
     assert message.row_step == message.width * message.point_step
     assert len(message.data) == message.height * message.row_step
-    return np.frombuffer(message.data, kind).reshape(message.height, message.width)
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def image_rgb() -> NDArray[np.uint8]:
     return np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
 
 
-def test_scene_is_organized_colored_and_labeled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_scene_cloud_is_organized_colored_and_labeled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
-    message = make_scene(measurement, image_rgb, labels, HEADER)
+    message = make_scene_cloud(measurement, image_rgb, labels, HEADER)
     assert (message.height, message.width, message.is_dense) == (12, 16, False)
     assert message.header == HEADER
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label']
@@ -63,18 +64,18 @@ def test_scene_is_organized_colored_and_labeled(measurement: Measurement, image_
     np.testing.assert_array_equal(points['label'], labels)
 
 
-def test_what_is_written_can_be_read(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_read_points_reads_a_scene_cloud(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
     seen = np.isfinite(measurement.depth_m)
-    position_m, color_rgb, read_labels = read_points(make_scene(measurement, image_rgb, labels, HEADER))
+    position_m, color_rgb, read_labels = read_points(make_scene_cloud(measurement, image_rgb, labels, HEADER))
     np.testing.assert_array_equal(position_m[:, 2], measurement.depth_m[seen])
     np.testing.assert_array_equal(color_rgb, image_rgb[seen])
     np.testing.assert_array_equal(read_labels, labels[seen])
 
 
-def test_target_is_unorganized_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_target_cloud_is_unorganized_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
     surface = measurement.surfaces[0]
-    message = make_target(surface, image_rgb, HEADER)
+    message = make_target_cloud(surface, image_rgb, HEADER)
     assert (message.height, message.is_dense, message.header) == (1, True, HEADER)
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb']
     [points] = read(message)
@@ -85,7 +86,45 @@ def test_target_is_unorganized_and_finite(measurement: Measurement, image_rgb: N
     assert points['rgb'].view('u4')[0] == red << 16 | green << 8 | blue
 
 
-def test_no_target_is_an_empty_cloud(image_rgb: NDArray[np.uint8]):
-    message = make_target(None, image_rgb, HEADER)
+def test_target_cloud_is_empty_without_a_target(image_rgb: NDArray[np.uint8]):
+    message = make_target_cloud(None, image_rgb, HEADER)
     assert (message.height, message.width, len(message.data)) == (1, 0, 0)
     assert len(read(message)[0]) == 0
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('rgb', ['u4', 'f4'])
+@pytest.mark.parametrize('row_padding', [0, 5])
+def test_read_points_leaves_out_points_without_depth(rgb: str, order: str, row_padding: int):
+    position_m, color_rgb, labels = read_points(make_cloud(organized_points(rgb, order), row_padding=row_padding))
+    assert position_m.tolist() == [[x, 0.5, 2.0] for x in (0, 2, 3, 4, 5)]
+    assert color_rgb.tolist() == [[0x10, 0x20, 0x30]] * 5
+    assert labels.tolist() == [0, 0, 0, 0, 2]
+
+
+def test_read_points_without_color_and_labels():
+    points = np.ones((1, 4), np.dtype([(name, '<f8') for name in 'xyz']))
+    position_m, color_rgb, labels = read_points(make_cloud(points))
+    assert position_m.dtype == np.float32
+    assert color_rgb.tolist() == [[128] * 3] * 4
+    assert labels.tolist() == [0] * 4
+
+
+def test_read_points_of_an_empty_cloud():
+    position_m, color_rgb, labels = read_points(make_cloud(organized_points()[:, :0]))
+    assert (position_m.shape, color_rgb.shape, labels.shape) == ((0, 3), (0, 3), (0,))
+
+
+def test_malformed_cloud_raises_frame_error():
+    message = make_cloud(organized_points())
+    message.data = message.data[:-1]
+    with pytest.raises(FrameError, match='data is 191 bytes; expected 2 rows of at least 3 points of 32 bytes'):
+        read_points(message)
+    message = make_cloud(organized_points())
+    message.fields = message.fields[1:]
+    with pytest.raises(FrameError, match='expected the fields x, y and z, got y, z, rgb, label'):
+        read_points(message)
+    message = make_cloud(organized_points())
+    message.fields[3].datatype = 77
+    with pytest.raises(FrameError, match='rgb has no data type of PointField'):
+        read_points(message)
