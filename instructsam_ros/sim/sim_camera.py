@@ -30,8 +30,8 @@ from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
-from instructsam_ros.node.entrypoint import run
-from instructsam_ros.node.parameter_declaration import Parameters, change, declare, declared
+from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.ground_truth import View
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -44,24 +44,24 @@ LOG_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
-class CameraParameters(Parameters):
+class CameraParameters(ParameterGroup):
     """What is seen, and how; each field's metadata says the rest.
 
     Raises:
         ConfigError: a value is not allowed.
     """
 
-    seed: int = declared(
+    seed: int = parameter(
         1, 'Which scene is on the table; setting it, also to what it is, begins the scene anew. Those of odd seeds are '
         'kept for tests.', range_=(0, 2**62),
     )  # fmt: skip
-    rate_hz: float = declared(10.0, 'Hz; pictures.', range_=(0.1, 100.0), change='at start')
-    width: int = declared(320, 'Pixels of a row.', range_=(32, 3840), change='at start')
-    height: int = declared(240, 'Rows of a picture.', range_=(32, 2160), change='at start')
-    moving: bool = declared(True, 'The camera swings back and forth, and one thing slides.', change='at start')
-    depth_encoding: str = declared('32FC1', 'Depth in meters (32FC1) or millimeters (16UC1).', choices=tuple(UNITS_M))
-    frame_id: str = declared('camera_optical_frame', 'Frame of the pictures.', change='at start')
-    table_frame_id: str = declared('table', "Frame in the middle of the table's top, z up.", change='at start')
+    rate_hz: float = parameter(10.0, 'Hz; pictures.', range_=(0.1, 100.0), mutable='never')
+    width: int = parameter(320, 'Pixels of a row.', range_=(32, 3840), mutable='never')
+    height: int = parameter(240, 'Rows of a picture.', range_=(32, 2160), mutable='never')
+    moving: bool = parameter(True, 'The camera swings back and forth, and one thing slides.', mutable='never')
+    depth_encoding: str = parameter('32FC1', 'Depth in meters (32FC1) or millimeters (16UC1).', choices=tuple(UNITS_M))
+    frame_id: str = parameter('camera_optical_frame', 'Frame of the pictures.', mutable='never')
+    table_frame_id: str = parameter('table', "Frame in the middle of the table's top, z up.", mutable='never')
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class SimCamera(Node):
         self._drawing: Future[None] | None = None
         self._ticks = 0
         # Where this raises, destroy_node must find all of the above.
-        self._values = declare(self, CameraParameters)
+        self._values = declare(self, CameraParameters())
         self._outputs = Outputs(self, self._values)
         size_wh = self._values.width, self._values.height
         self._renderer = self._drawer.submit(_open_renderer, size_wh).result()
@@ -186,7 +186,7 @@ class SimCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    run(SimCamera, args)
+    spin_node(SimCamera, args)
 
 
 def make_truth(view: View, scene: Scene, header: Header) -> MarkerArray:

@@ -20,8 +20,8 @@ from sensor_msgs.msg import PointCloud2
 
 from instructsam_model import FrameError
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.node.entrypoint import run
-from instructsam_ros.node.subscriptions import Camera
+from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.subscriptions import ImageSubscription
 from instructsam_ros.viewer.message_buffer import MessageBuffer, News
 from instructsam_ros.viewer.rerun_sink import WEB_PORT, RerunSink
 
@@ -45,7 +45,7 @@ class Viewer(Node):
         super().__init__('instructsam_view', cli_args=['--ros-args', '-r', f'{topic}:={image}'], **kwargs)
         self._recording = recording
         self._heard = MessageBuffer()
-        self._camera = Camera(self, transport, self._heard.put_picture)
+        self._camera = ImageSubscription(self, transport, self._heard.put_picture)
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Segmentation, f'{segmenter}/segmentation', self._heard.put_answer, qos)
         self.create_subscription(PointCloud2, f'{segmenter}/points', self._heard.put_cloud, qos)
@@ -132,7 +132,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the viewer until it is interrupted."""
     words = sys.argv if args is None else [sys.argv[0], *args]
     arguments = build_parser().parse_args(remove_ros_args(words)[1:])
-    run(lambda: Viewer(open_recording(arguments), arguments.image, arguments.node), words)
+    spin_node(lambda: Viewer(open_recording(arguments), arguments.image, arguments.node), words)
 
 
 if __name__ == '__main__':
