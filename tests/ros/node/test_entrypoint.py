@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from instructsam_ros.tools.node_process import ChildError, NodeProcess
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from tests.support import SUPPORT
 from tests.support.graph import Graph
 
@@ -57,7 +57,7 @@ def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
 
 
 def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
-    with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
+    with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ProcessEndedError, match='ended with status 0') as caught:
         wait_until_ended(child)
     assert 'Traceback' not in str(caught.value)
 
@@ -75,7 +75,7 @@ def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
     ],
 )
 def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
-    with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
+    with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ProcessEndedError) as caught:
         wait_until_ended(child)
     assert 'ended with status 1' in str(caught.value)
     assert 'not started: ' in str(caught.value)

@@ -1,4 +1,4 @@
-"""What a camera says with one stamp."""
+"""Messages of the simulated camera, grouped by stamp."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZE_WH = (8, 6)
 
 
 def messages(value: int, header: Header) -> dict[str, Any]:
-    """All that a camera says, with a value in it that tells moments apart."""
+    """All messages of one image; every pixel and size is `value`."""
     flat = np.full(SIZE_WH[::-1], value)
     box = OrientedBox(np.zeros(3), np.eye(3), np.full(3, float(value)))
     return {
@@ -46,9 +46,9 @@ def camera(graph: Graph) -> dict[str, Publisher[Any]]:
     return {topic: graph.peer.create_publisher(kind, topic, 10) for topic, kind in TOPICS.items()}
 
 
-def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict[str, Publisher[Any]]):
-    heard = GroundTruthSynchronizer(graph.peer)
-    graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'the camera to be heard')
+def test_sample_is_available_once_all_messages_have_arrived(graph: Graph, camera: dict[str, Publisher[Any]]):
+    synchronizer = GroundTruthSynchronizer(graph.peer)
+    graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'discovery')
     first, second = graph.header(), graph.header()
     for topic, message in messages(2, second).items():
         camera[topic].publish(message)
@@ -56,30 +56,30 @@ def test_a_moment_is_whole_when_all_of_it_has_arrived(graph: Graph, camera: dict
         if topic != 'camera_info':
             camera[topic].publish(message)
     stamps_ns = [read_stamp_ns(header.stamp) for header in (first, second)]
-    graph.wait_for(lambda: heard.at(stamps_ns[1]) is not None, 'the second moment')
-    assert heard.at(stamps_ns[0]) is None
+    graph.wait_for(lambda: synchronizer.get(stamps_ns[1]) is not None, 'the second sample')
+    assert synchronizer.get(stamps_ns[0]) is None
     camera['camera_info'].publish(messages(1, first)['camera_info'])
-    graph.wait_for(lambda: heard.at(stamps_ns[0]) is not None, 'the first moment')
+    graph.wait_for(lambda: synchronizer.get(stamps_ns[0]) is not None, 'the first sample')
     for value, stamp_ns in enumerate(stamps_ns, start=1):
-        moment = heard.at(stamp_ns)
-        assert moment is not None
-        for pixels in (moment.image_rgb, moment.depth_m, moment.labels, moment.intrinsics.diagonal()[:2]):
+        sample = synchronizer.get(stamp_ns)
+        assert sample is not None
+        for pixels in (sample.image_rgb, sample.depth_m, sample.labels, sample.intrinsics.diagonal()[:2]):
             assert (pixels == value).all()
-        assert list(moment.boxes) == [3]
-        assert moment.boxes[3].size_m.tolist() == [value] * 3
-    heard.clear()
-    assert heard.at(stamps_ns[0]) is None
+        assert list(sample.boxes) == [3]
+        assert sample.boxes[3].size_m.tolist() == [value] * 3
+    synchronizer.clear()
+    assert synchronizer.get(stamps_ns[0]) is None
 
 
-def test_the_oldest_are_forgotten(graph: Graph, camera: dict[str, Publisher[Any]], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ground_truth_sync, 'KEPT', 2)
-    heard = GroundTruthSynchronizer(graph.peer)
-    graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'the camera to be heard')
+def test_oldest_messages_are_dropped(graph: Graph, camera: dict[str, Publisher[Any]], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ground_truth_sync, 'BUFFER_SIZE', 2)
+    synchronizer = GroundTruthSynchronizer(graph.peer)
+    graph.wait_for(lambda: all(each.get_subscription_count() for each in camera.values()), 'discovery')
     stamps_ns = []
     for value in range(3):
         header = graph.header()
         stamps_ns.append(read_stamp_ns(header.stamp))
         for topic, message in messages(value, header).items():
             camera[topic].publish(message)
-        graph.wait_for(lambda: heard.at(stamps_ns[-1]) is not None, 'the moment')
-    assert [heard.at(stamp_ns) is not None for stamp_ns in stamps_ns] == [False, True, True]
+        graph.wait_for(lambda: synchronizer.get(stamps_ns[-1]) is not None, 'the sample')
+    assert [synchronizer.get(stamp_ns) is not None for stamp_ns in stamps_ns] == [False, True, True]

@@ -61,7 +61,7 @@ class Scene:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rerun's own threads take their time to end on a busy machine."""
-    monkeypatch.setattr(node_process, 'TERMINATE_S', 2 * START_S)
+    monkeypatch.setattr(node_process, 'TERMINATE_TIMEOUT_S', 2 * START_S)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def scene(number: int, *colors: str) -> Image:
 def answer(picture: Image, text: str) -> Segmentation:
     segmentation = FakeSegmenter().segment(Frame(read_image(picture)), Instruction(text))
     message = make_segmentation(segmentation, picture.header)
-    message.answer = f'<|object_ref_start|>{message.answer}<|object_ref_end|>[SEG]'
+    message.raw_text = f'<|object_ref_start|>{message.text}<|object_ref_end|>[SEG]'
     message.latency = 0.25
     return message
 
