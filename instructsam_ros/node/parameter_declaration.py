@@ -122,7 +122,7 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
         ConfigError: a parameter does not exist; the message names similar ones.
     """
     known = [each.name for each in declarations(defaults)]
-    given = [name for name in node.list_parameters([], 0).result.names if name not in OWN_NAMES]
+    given = [name for name in node.list_parameters([], 0).names if name not in OWN_NAMES]
     for name in given:
         node.undeclare_parameter(name)
     for name in given:
