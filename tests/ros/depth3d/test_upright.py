@@ -67,7 +67,8 @@ def test_the_pose_at_the_stamp_of_the_image(graph: Graph, tf2: list[TransformSta
     check_tf2()
     frame = CameraPoseLookup(graph.peer, 'table')
     np.testing.assert_allclose(frame.camera_pose(Header(stamp=STAMP, frame_id='camera')), pose, atol=1e-12)
-    with pytest.raises(UnknownPoseError, match=r"no transform from 'camera' to depth.box_frame 'table'.*does not exist"):
+    said = r"no transform from 'camera' to depth.box_frame 'table'.*does not exist"
+    with pytest.raises(UnknownPoseError, match=said):
         frame.camera_pose(Header(stamp=make_stamp(7), frame_id='camera'))
     frame.destroy()
 

@@ -54,7 +54,7 @@ def test_the_segmenter_is_loaded_anew(
     graph.set_instruction(node, 'red')
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
-    check_documented(logged(graph, log, 'the segmenter is loaded anew in 0 s'))
+    check_documented(logged(graph, log, 'the segmenter is reloaded in 0 s'))
 
 
 def test_a_model_that_is_stuck(
@@ -76,7 +76,7 @@ def test_a_model_that_is_stuck(
         'an error in the diagnostics',
     )
 
-    check_documented(logged(graph, log, 'was left behind'))
+    check_documented(logged(graph, log, 'was abandoned'))
     graph.set_instruction(node, 'red')
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2

@@ -269,9 +269,7 @@ def test_a_request_waits_for_the_picture_of_its_camera(pair: Bench):
 
 def test_a_question_about_one_camera_is_not_asked_about_another(pair: Bench):
     pair.permit(9)
-    pair.scheduler.set_queries(
-        [ContinuousQuery(RED), ContinuousQuery(BLUE, camera='right')]
-    )
+    pair.scheduler.set_queries([ContinuousQuery(RED), ContinuousQuery(BLUE, camera='right')])
     pair.add_images(1, camera='left')
     wait_for(lambda: pair.stamps == [1])
     pair.add_images(2, camera='right')
@@ -326,7 +324,9 @@ def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer
     turns = [scheduler.next_request(given_up.is_set) for _ in range(2)]
     timer.cancel()
     asked = [
-        (turn.instruction, read_stamp_ns(turn.capture.message.header.stamp)) for turn in turns if turn is not None and turn.capture is not None
+        (turn.instruction, read_stamp_ns(turn.capture.message.header.stamp))
+        for turn in turns
+        if turn is not None and turn.capture is not None
     ]
     assert asked == [(RED, 1 + newer), (BLUE, 1 + newer)]
     assert scheduler.images_replaced == newer

@@ -12,11 +12,22 @@ import pytest
 
 from instructsam_model import Instruction
 from instructsam_ros.inference import supervisor
-from instructsam_ros.inference.scheduler import Scheduler
-from instructsam_ros.inference.supervisor import FailureLimits, Supervisor
 from instructsam_ros.inference.error_codes import ErrorCode
 from instructsam_ros.inference.requests import CapturedImage
-from tests.support.worker_bench import BLUE, RED, TIMEOUT_S, Bench, Gate, ResultList, broken_image, captured, make_pipeline, wait_for
+from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.inference.supervisor import FailureLimits, Supervisor
+from tests.support.worker_bench import (
+    BLUE,
+    RED,
+    TIMEOUT_S,
+    Bench,
+    Gate,
+    ResultList,
+    broken_image,
+    captured,
+    make_pipeline,
+    wait_for,
+)
 
 TOO_MUCH, FAIL, EXIT = Instruction('too much'), Instruction('fail'), Instruction('exit')
 

@@ -32,7 +32,8 @@ def test_load_checkpoint_passes_the_options_of_its_back_end_only(tmp_path: Path)
 
 
 def test_load_checkpoint_says_if_no_back_end_reads_the_checkpoint(tmp_path: Path):
-    with pytest.raises(CheckpointError, match='instructsam, squares, circles'):
+    (tmp_path / 'config.json').write_text('{}')
+    with pytest.raises(CheckpointError, match=r'instructsam.*squares, circles'):
         load_checkpoint(NodeParameters(checkpoint=str(tmp_path)))
 
 
@@ -83,7 +84,7 @@ def test_the_back_end_is_switched_after_cleanup(graph: Graph, tmp_path: Path):
     ],
 )
 def test_values_at_the_start_are_checked(graph: Graph, name: str, value: str | int, said: str):
-    with pytest.raises(ConfigError, match='.') as caught:
+    with pytest.raises(ConfigError, match=name.partition('.')[0]) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
 
