@@ -12,7 +12,7 @@ from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Segmentation
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 
 
 def is_available() -> bool:
@@ -35,7 +35,7 @@ def make_detections(segmentation: Segmentation, header: Header) -> Any:
     return Detection2DArray(header=header, detections=detections)
 
 
-def make_detections_3d(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> Any:
+def make_detections_3d(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> Any:
     """A Detection3DArray with the 3D box of each instance that has one, in the frame of the header."""
     from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray
 

@@ -10,7 +10,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 
 OPACITY = 0.4
@@ -18,7 +18,7 @@ TEXT_M = 0.025
 """Height of a capital letter in meters."""
 
 
-def make_markers(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> MarkerArray:
+def make_markers(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> MarkerArray:
     """A box and a label for each instance that has a 3D box, in the colors of the overlay."""
     # DELETEALL removes the markers of the last message; in the same message as the new ones it causes no flicker.
     markers = [Marker(header=header, action=Marker.DELETEALL)]

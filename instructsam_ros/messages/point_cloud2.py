@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.geometry import points_of_all
 
@@ -38,7 +38,7 @@ Colors = NDArray[np.uint8]
 
 
 def make_scene_cloud(
-    measurement: Measurement, image_rgb: Colors, labels: NDArray[np.uint16], header: Header
+    measurement: Geometry3D, image_rgb: Colors, labels: NDArray[np.uint16], header: Header
 ) -> PointCloud2:
     """All pixels as an organized cloud (x, y, z, rgb, label); x, y and z are NaN where depth is unknown.
 

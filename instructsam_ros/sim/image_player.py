@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_ros.messages.image import make_image
-from instructsam_ros.node.entrypoint import run
+from instructsam_ros.node.entrypoint import spin_node
 
 CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 RELIABILITIES = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
@@ -150,7 +150,7 @@ class ImagePlayer(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    run(ImagePlayer, args)
+    spin_node(ImagePlayer, args)
 
 
 if __name__ == '__main__':

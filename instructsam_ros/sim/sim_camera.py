@@ -30,8 +30,8 @@ from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
-from instructsam_ros.node.entrypoint import run
-from instructsam_ros.node.parameter_declaration import Parameters, change, declare, declared
+from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.ground_truth import View
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -44,26 +44,26 @@ LOG_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True)
-class CameraParameters(Parameters):
+class CameraParameters(ParameterGroup):
     """Parameters of the node; descriptions are in the metadata of the fields.
 
     Raises:
         ConfigError: a value is invalid.
     """
 
-    seed: int = declared(
+    seed: int = parameter(
         1, 'Seed of the scene; setting it, also to the same value, restarts the scene. Odd seeds are reserved for '
         'tests.', range_=(0, 2**62),
     )  # fmt: skip
-    rate_hz: float = declared(10.0, 'Hz; images per second.', range_=(0.1, 100.0), change='at start')
-    width: int = declared(320, 'Width of the images in pixels.', range_=(32, 3840), change='at start')
-    height: int = declared(240, 'Height of the images in pixels.', range_=(32, 2160), change='at start')
-    moving: bool = declared(True, 'The camera swings back and forth, and one object slides.', change='at start')
-    depth_encoding: str = declared(
+    rate_hz: float = parameter(10.0, 'Hz; images per second.', range_=(0.1, 100.0), mutable='never')
+    width: int = parameter(320, 'Width of the images in pixels.', range_=(32, 3840), mutable='never')
+    height: int = parameter(240, 'Height of the images in pixels.', range_=(32, 2160), mutable='never')
+    moving: bool = parameter(True, 'The camera swings back and forth, and one object slides.', mutable='never')
+    depth_encoding: str = parameter(
         '32FC1', 'Encoding of the depth images: meters (32FC1) or millimeters (16UC1).', choices=tuple(UNITS_M)
     )
-    frame_id: str = declared('camera_optical_frame', 'Frame id of the images.', change='at start')
-    table_frame_id: str = declared('table', 'Frame id of the center of the table top, z up.', change='at start')
+    frame_id: str = parameter('camera_optical_frame', 'Frame id of the images.', mutable='never')
+    table_frame_id: str = parameter('table', 'Frame id of the center of the table top, z up.', mutable='never')
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class SimCamera(Node):
         self._rendering: Future[None] | None = None
         self._ticks = 0
         # The rest can raise ConfigError; destroy_node then needs the attributes above.
-        self._values = declare(self, CameraParameters)
+        self._values = declare(self, CameraParameters())
         self._outputs = Outputs(self, self._values)
         size_wh = self._values.width, self._values.height
         self._renderer = self._render_thread.submit(_open_renderer, size_wh).result()
@@ -189,7 +189,7 @@ class SimCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    run(SimCamera, args)
+    spin_node(SimCamera, args)
 
 
 def make_box_markers(view: View, scene: Scene, header: Header) -> MarkerArray:

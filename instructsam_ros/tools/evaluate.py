@@ -84,7 +84,6 @@ def open_node(
     parameters = {
         'checkpoint': checkpoint,
         **options,
-        'speculative_decoding': False,  # a result must not depend on earlier requests
         'request_timeout': arguments.timeout,
         'autostart': False,
     }

@@ -15,18 +15,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
-from visualization_msgs.msg import MarkerArray
 
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.diagnostics import resident_bytes
+from instructsam_ros.node.outputs import OUTPUTS
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools.client import SegmenterClient
 from instructsam_ros.tools.runner import add_arguments, open_session, run_session
@@ -36,14 +35,10 @@ INSTRUCTION_PERIOD_S = 2.0
 REQUEST_PERIOD_S = 1.0
 SUBSCRIPTION_PERIOD_S = 3.0
 MEMORY_PERIOD_S = 1.0
-OPTIONAL_TOPICS: dict[str, type] = {
-    'segmenter/overlay': Image,
-    'segmenter/labels': Image,
-    'segmenter/target/mask': Image,
-    'segmenter/points': PointCloud2,
-    'segmenter/target/points': PointCloud2,
-    'segmenter/target/pose': PoseStamped,
-    'segmenter/markers': MarkerArray,
+OPTIONAL_TOPICS = {
+    f'segmenter/{output.name}': output.message_type
+    for output in OUTPUTS
+    if output.make is not None and output.is_available
 }
 NODE_PARAMETERS = {'depth.enabled': True, 'depth.box_plane': True}
 INSTRUCTION_DELAY_S = 1.0

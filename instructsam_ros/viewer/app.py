@@ -20,8 +20,8 @@ from sensor_msgs.msg import PointCloud2
 
 from instructsam_model import FrameError
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.node.entrypoint import run
-from instructsam_ros.node.subscriptions import Camera
+from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.subscriptions import ImageSubscription
 from instructsam_ros.viewer.message_buffer import MessageBuffer, Update
 from instructsam_ros.viewer.rerun_sink import WEB_PORT, RerunSink
 
@@ -45,7 +45,7 @@ class Viewer(Node):
         super().__init__('instructsam_view', cli_args=['--ros-args', '-r', f'{topic}:={image}'], **kwargs)
         self._sink = sink
         self._buffer = MessageBuffer()
-        self._camera = Camera(self, transport, self._buffer.put_image)
+        self._camera = ImageSubscription(self, transport, self._buffer.put_image)
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Segmentation, f'{segmenter}/segmentation', self._buffer.put_result, qos)
         self.create_subscription(PointCloud2, f'{segmenter}/points', self._buffer.put_cloud, qos)
@@ -133,7 +133,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the viewer until it is interrupted."""
     argv = sys.argv if args is None else [sys.argv[0], *args]
     arguments = build_parser().parse_args(remove_ros_args(argv)[1:])
-    run(lambda: Viewer(open_sink(arguments), arguments.image, arguments.node), argv)
+    spin_node(lambda: Viewer(open_sink(arguments), arguments.image, arguments.node), argv)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d import depth_input, estimator
-from instructsam_ros.depth3d.camera_pose import UnknownPoseError
+from instructsam_ros.depth3d.upright import UnknownPoseError
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.messages.image import make_image
@@ -177,9 +177,9 @@ def test_depth_out_of_range_is_left_out(graph: Graph):
     z = np.frombuffer(points[-1].data, np.float32).reshape(-1, 5)[:, 2]
     assert np.isfinite(z).sum() == 20 * 16
     assert graph.set_parameter(node, 'depth.max', 0.5).successful
-    missed = node._depth.missed
+    missed = node.depth.missed
     graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert node._depth.missed == missed, 'there is depth, though nothing near enough'
+    assert node.depth.missed == missed, 'there is depth, though nothing near enough'
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_said_once_and_answered_without_3d(
     answers, images = graph.subscribe(), graph.camera()
     camera = RgbdCamera(graph, **{name: value for name, value in spoilt.items() if name != 'encoding'})
     camera.encoding = spoilt.get('encoding', '32FC1')
-    graph.publish_images(images, until=lambda: said in log() and node._depth.missed >= 5, make=camera.image)
+    graph.publish_images(images, until=lambda: said in log() and node.depth.missed >= 5, make=camera.image)
     assert log().count(said) == 1
     check_documented(logged(graph, log, said))
     assert answers[-1].instances[0].size.x == 0
@@ -215,14 +215,14 @@ def test_what_does_not_fit_is_said_once_and_answered_without_3d(
 
 
 def test_without_depth_it_answers_and_counts(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(estimator, 'PATIENCE_S', 0.0)
+    monkeypatch.setattr(estimator, 'DISCOVERY_TIMEOUT_S', 0.0)
     start(graph)
     answers, markers = graph.subscribe(), graph.subscribe('segmenter/markers', MarkerArray)
     heard = graph.subscribe('/diagnostics', DiagnosticArray)
 
     def missed() -> int:
         values = {pair.key: pair.value for pair in heard[-1].status[0].values} if heard else {}
-        return int(values.get('answers without depth', 0))
+        return int(values.get('results without depth', 0))
 
     graph.publish_images(graph.camera(), until=lambda: missed() >= 3)
     check_documented(logged(graph, log, 'no 3D'))
@@ -262,7 +262,7 @@ def test_listens_to_depth_only_when_told_and_while_active(graph: Graph):
     graph.wait_for(lambda: not listens(), 'the node to stop listening')
 
 
-class FakeBoxFrame:
+class FakePoseLookup:
     """Knows that the camera looks straight down from 1 m above a table, or knows nothing."""
 
     knows = True
@@ -282,7 +282,7 @@ class FakeBoxFrame:
 
 
 def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
-    monkeypatch.setattr(estimator, 'BoxFrame', FakeBoxFrame)
+    monkeypatch.setattr(estimator, 'CameraPoseLookup', FakePoseLookup)
     monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
     start(graph, **{'depth.box_frame': 'table'})
     answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
@@ -293,7 +293,7 @@ def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.Monkey
     up = 1 - 2 * (q.x**2 + q.y**2)  # z of the box along z of the camera
     assert up == pytest.approx(-1.0, abs=1e-6)
 
-    monkeypatch.setattr(FakeBoxFrame, 'knows', False)
+    monkeypatch.setattr(FakePoseLookup, 'knows', False)
     clouds = graph.subscribe('segmenter/target/points', PointCloud2)
     graph.publish_images(
         graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0 and clouds, make=camera.image
@@ -311,7 +311,7 @@ def test_boxes_stand_upright_on_the_plane_that_is_seen(graph: Graph, log: Callab
 
     camera.spoil = lambda depth_m: np.random.default_rng(0).uniform(0.3, 2, depth_m.shape).astype(np.float32)
     graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert 'no 3D boxes: depth shows no plane' in log()
+    assert 'no 3D boxes: no plane in the depth image' in log()
 
 
 def test_requests_get_points_too(graph: Graph):

@@ -131,7 +131,7 @@ def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
 def test_a_camera_that_stops(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(instruction='red', image_timeout=0.5)
     camera = graph.camera()
-    graph.publish_images(camera, until=lambda: node._statistics.received)
+    graph.publish_images(camera, until=lambda: node.statistics.received)
     check_documented(logged(graph, log, 'no image for'))
     graph.publish_images(camera, until=lambda: 'images arrive again' in log())
     check_documented(logged(graph, log, 'images arrive again'))

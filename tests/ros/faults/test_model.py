@@ -54,7 +54,7 @@ def test_the_segmenter_is_loaded_anew(
     graph.set_instruction(node, 'red')
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
-    check_documented(logged(graph, log, 'the segmenter is loaded anew in 0 s'))
+    check_documented(logged(graph, log, 'the segmenter is reloaded in 0 s'))
 
 
 def test_a_model_that_is_stuck(
@@ -64,7 +64,7 @@ def test_a_model_that_is_stuck(
     answers, diagnostics, camera = graph.subscribe(), graph.subscribe('/diagnostics', DiagnosticArray), graph.camera()
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     assert client.wait_for_service(10)
-    graph.publish_images(camera, until=lambda: node._supervisor._worker.busy_s > 0)
+    graph.publish_images(camera, until=lambda: node.supervisor.worker.busy_s > 0)
     waiting = client.call_async(Segment.Request(instruction='red'))
     graph.wait_for(lambda: answers and waiting.done(), 'everybody to be told')
     reason = 'the model has been busy with one image for more than 1 s'
@@ -76,7 +76,7 @@ def test_a_model_that_is_stuck(
         'an error in the diagnostics',
     )
 
-    check_documented(logged(graph, log, 'was left behind'))
+    check_documented(logged(graph, log, 'was abandoned'))
     graph.set_instruction(node, 'red')
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
@@ -98,7 +98,7 @@ def test_after_too_many_failures_the_node_deactivates_itself(
     diagnostics, camera = graph.subscribe('/diagnostics', DiagnosticArray), graph.camera()
     graph.publish_images(camera, until=lambda: node.state == 'inactive')
     said = logged(graph, log, 'deactivated after')
-    check_documented(said.replace(str(node._supervisor.failures), '3'))
+    check_documented(said.replace(str(node.supervisor.failures), '3'))
     graph.wait_for(
         lambda: diagnostics and diagnostics[-1].status[0].message.startswith('deactivated after'),
         'a word in diagnostics',

@@ -23,7 +23,7 @@ def busy(graph: Graph) -> Iterator[NodeProcess]:
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     with NodeProcess(SLOW_SEGMENTER, '5.0', parameters={'warmup': False, 'request_timeout': 60.0}) as segmenter:
         assert client.wait_for_service(60)
-        graph.wait_for(lambda: 'active, listening' in segmenter.tail(), 'the node to be active', timeout_s=60)
+        graph.wait_for(lambda: 'active, subscribed' in segmenter.tail(), 'the node to be active', timeout_s=60)
         request = Segment.Request(instruction='red', image=graph.image('red'))
         client.call_async(request)
         # Requests are taken in order: once a second one is refused for its empty text, the first has been taken.

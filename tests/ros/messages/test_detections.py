@@ -9,7 +9,7 @@ import pytest
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
@@ -30,10 +30,10 @@ def segmentation() -> Segmentation:
 
 
 @pytest.fixture
-def measurement() -> Measurement:
+def measurement() -> Geometry3D:
     depth_m = np.ones(MASK.shape, dtype=np.float32)
     surface = VisibleSurface(MASK, depth_m, np.eye(3))
-    return Measurement(depth_m, np.eye(3), (surface, surface), (None, BOX))
+    return Geometry3D(depth_m, np.eye(3), (surface, surface), (None, BOX))
 
 
 def hypothesis(detection: Any) -> tuple[str, float]:
@@ -50,7 +50,7 @@ def test_2d_detections_have_boxes_in_pixels(segmentation: Segmentation):
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (3.5, 2.0, 5.0, 4.0)
 
 
-def test_3d_detections_leave_out_instances_without_a_3d_box(segmentation: Segmentation, measurement: Measurement):
+def test_3d_detections_leave_out_instances_without_a_3d_box(segmentation: Segmentation, measurement: Geometry3D):
     array = make_detections_3d(segmentation, measurement, HEADER)
     [detection] = array.detections
     assert array.header == detection.header == HEADER

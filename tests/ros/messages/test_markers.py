@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.markers import make_markers
@@ -25,10 +25,10 @@ def answer(count: int) -> Segmentation:
     return Segmentation(instances, Instruction('the red mugs'), '', (6, 4))
 
 
-def measurement(*boxes: OrientedBox | None) -> Measurement:
+def measurement(*boxes: OrientedBox | None) -> Geometry3D:
     depth_m, intrinsics = np.ones(MASK.shape, dtype=np.float32), np.eye(3)
     surface = VisibleSurface(MASK, depth_m, intrinsics)
-    return Measurement(depth_m, intrinsics, (surface,) * len(boxes), boxes)
+    return Geometry3D(depth_m, intrinsics, (surface,) * len(boxes), boxes)
 
 
 def test_markers_have_a_box_and_a_label_per_instance_after_deleteall():

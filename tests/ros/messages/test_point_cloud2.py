@@ -9,7 +9,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
 from tests.support.point_clouds import make_cloud, organized_points
@@ -35,12 +35,12 @@ def read(message: PointCloud2) -> NDArray[np.void]:
 
 
 @pytest.fixture
-def measurement() -> Measurement:
+def measurement() -> Geometry3D:
     depth_m = np.full((12, 16), 2.0, dtype=np.float32)
     depth_m[3, 4] = np.nan
     mask = np.zeros(depth_m.shape, dtype=np.bool_)
     mask[2:8, 3:10] = True
-    return Measurement(depth_m, INTRINSICS, (VisibleSurface(mask, depth_m, INTRINSICS),), (None,))
+    return Geometry3D(depth_m, INTRINSICS, (VisibleSurface(mask, depth_m, INTRINSICS),), (None,))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def image_rgb() -> NDArray[np.uint8]:
     return np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
 
 
-def test_scene_cloud_is_organized_colored_and_labeled(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_scene_cloud_is_organized_colored_and_labeled(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
     message = make_scene_cloud(measurement, image_rgb, labels, HEADER)
     assert (message.height, message.width, message.is_dense) == (12, 16, False)
@@ -64,7 +64,7 @@ def test_scene_cloud_is_organized_colored_and_labeled(measurement: Measurement, 
     np.testing.assert_array_equal(points['label'], labels)
 
 
-def test_read_points_reads_a_scene_cloud(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_read_points_reads_a_scene_cloud(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
     labels = measurement.surfaces[0].mask.astype(np.uint16)
     seen = np.isfinite(measurement.depth_m)
     position_m, color_rgb, read_labels = read_points(make_scene_cloud(measurement, image_rgb, labels, HEADER))
@@ -73,7 +73,7 @@ def test_read_points_reads_a_scene_cloud(measurement: Measurement, image_rgb: ND
     np.testing.assert_array_equal(read_labels, labels[seen])
 
 
-def test_target_cloud_is_unorganized_and_finite(measurement: Measurement, image_rgb: NDArray[np.uint8]):
+def test_target_cloud_is_unorganized_and_finite(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
     surface = measurement.surfaces[0]
     message = make_target_cloud(surface, image_rgb, HEADER)
     assert (message.height, message.is_dense, message.header) == (1, True, HEADER)

@@ -28,7 +28,7 @@ def wait_for_state(graph: Graph, child: NodeProcess, said: str) -> None:
 @pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
 def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
     with NodeProcess(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
-        wait_for_state(graph, child, 'active, listening')
+        wait_for_state(graph, child, 'active, subscribed')
         if busy:
             answers = graph.subscribe()
             graph.publish_images(graph.camera(), until=lambda: answers)
@@ -39,7 +39,7 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
 
 def test_a_second_interrupt_changes_nothing(graph: Graph):
     with NodeProcess(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
-        wait_for_state(graph, child, 'active, listening')
+        wait_for_state(graph, child, 'active, subscribed')
         answers, camera = graph.subscribe(), graph.camera()
         graph.publish_images(camera, until=lambda: answers)
         graph.publish_images(camera, until=iter([False] * 10 + [True]).__next__)

@@ -63,7 +63,11 @@ def test_cleanup_frees_the_segmenter(graph: Graph):
     manager = Manager(graph)
     assert manager.change(CONFIGURE)
     assert alive[0]() is not None
+    assert alive[0]().closed == 0
+    closed = alive[0]().close
     assert manager.change(CLEANUP)
+    assert closed.__self__.closed == 1
+    del closed
     gc.collect()
     assert alive[0]() is None
 
@@ -110,27 +114,15 @@ def test_without_a_checkpoint_it_says_what_to_do(
 def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
     loaded = []
 
-    def load(checkpoint, **options):
-        loaded.append((checkpoint, options))
+    def load(parameters):
+        loaded.append(parameters)
         return FakeSegmenter()
 
     node = graph.segmenter(load=load, autostart=False)
     manager = Manager(graph)
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
-    options = {
-        'device': 'auto',
-        'dtype': 'auto',
-        'engine': 'auto',
-        'threads': 0,
-        'protocol': 'trained',
-        'speculative_decoding': True,
-        'max_cached_frames': 0,
-        'max_pixels': 0,
-        'sam3_size': 0,
-        'quantization': 'none',
-    }
-    assert loaded == [('here', options)]
+    assert [each.checkpoint for each in loaded] == ['here']
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful
     assert 'cleanup' in result.reason
@@ -149,4 +141,4 @@ def test_shuts_down_from_every_state(graph: Graph, steps: tuple[int, ...]):
     }
     assert manager.change(shutdown[node.state])
     assert manager.state == 'finalized'
-    assert node._supervisor is None
+    assert node.supervisor is None

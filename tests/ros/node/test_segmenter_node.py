@@ -62,7 +62,7 @@ def test_is_idle_without_an_instruction(graph: Graph):
     fake = FakeSegmenter()
     node = graph.segmenter(fake, warmup=False)
     answers, camera = graph.subscribe(), graph.camera()
-    arrived = node._statistics  # no topic says that an image arrived and was left alone
+    arrived = node.statistics  # no topic says that an image arrived and was left alone
     graph.publish_images(camera, until=lambda: arrived.received >= 5)
     assert not fake.asked
     graph.set_instruction(node, 'red')
@@ -121,7 +121,7 @@ def cut_short(graph: Graph) -> Image:
 def test_a_broken_image_is_dropped_and_the_node_lives_on(graph: Graph, make: Callable[[Graph], Image]):
     node = graph.segmenter(instruction='red')
     answers, camera = graph.subscribe(), graph.camera()
-    graph.publish_images(camera, until=lambda: node._statistics.dropped >= 2, make=lambda: make(graph))
+    graph.publish_images(camera, until=lambda: node.statistics.dropped >= 2, make=lambda: make(graph))
     assert not answers
     graph.publish_images(camera, until=lambda: answers)
 
@@ -130,7 +130,7 @@ def test_a_broken_jpeg_is_dropped_and_the_node_lives_on(graph: Graph):
     node = graph.segmenter(instruction='red', image_transport='compressed')
     answers, camera = graph.subscribe(), graph.camera(topic='image/compressed')
     broken = lambda: compressed(graph, '.jpg', cut=0.5)  # noqa: E731
-    graph.publish_images(camera, until=lambda: node._statistics.dropped >= 2, make=broken)
+    graph.publish_images(camera, until=lambda: node.statistics.dropped >= 2, make=broken)
     assert not answers
     graph.publish_images(camera, until=lambda: answers, make=lambda: compressed(graph))
 
@@ -187,7 +187,7 @@ def test_max_rate_holds(graph: Graph):
     started_s, before = time.monotonic(), len(answers)
     graph.publish_images(camera, until=lambda: time.monotonic() > started_s + 1.0)
     assert 3 <= len(answers) - before <= 7
-    assert node._scheduler.replaced > 10
+    assert node.scheduler.images_replaced > 10
 
 
 def test_max_age_leaves_old_images_out(graph: Graph):
@@ -199,7 +199,7 @@ def test_max_age_leaves_old_images_out(graph: Graph):
         image.header.stamp = make_stamp(time.time_ns() - 3_000_000_000)
         return image
 
-    graph.publish_images(camera, until=lambda: node._scheduler.too_old >= 3, make=old)
+    graph.publish_images(camera, until=lambda: node.scheduler.images_too_old >= 3, make=old)
     assert not answers
     graph.publish_images(camera, until=lambda: answers)
 

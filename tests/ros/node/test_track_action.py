@@ -33,9 +33,9 @@ def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph,
     assert 0 < heard[0].latency < TIMEOUT_S
     graph.wait_for(handle.cancel_goal_async().done, 'the cancelling')
     status, result = follower.result(handle)
-    assert (status, result.success, result.message) == (GoalStatus.STATUS_CANCELED, True, 'cancelled')
+    assert (status, result.success, result.message) == (GoalStatus.STATUS_CANCELED, True, 'canceled')
     assert result.segmentation == heard[-1]
-    assert node._scheduler.questions == ()
+    assert node.scheduler.queries == ()
 
 
 def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(graph: Graph, follower: TrackClient):
@@ -63,7 +63,7 @@ def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: TrackClient
     graph.publish_images(camera, make=lambda: graph.image('blue'), until=future.done)
     result = future.result().result
     assert future.result().status == GoalStatus.STATUS_ABORTED
-    assert (result.success, result.message) == (False, 'nothing has answered for 0.5 s')
+    assert (result.success, result.message) == (False, 'no instance found for 0.5 s')
     assert [instance.label for instance in result.segmentation.instances] == ['red']
     assert any(each.status == Segmentation.NO_TARGET for each in heard), 'which is feedback all the same'
 
@@ -71,7 +71,7 @@ def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: TrackClient
 def test_a_camera_that_is_silent_ends_the_goal_too(graph: Graph, follower: TrackClient):
     graph.segmenter()
     status, result = follower.result(follower.follow('red', lost_after=Duration(nanosec=200_000_000)))
-    assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'nothing has answered for 0.2 s')
+    assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'no instance found for 0.2 s')
 
 
 def test_deactivating_ends_the_goals(graph: Graph, follower: TrackClient):

@@ -15,6 +15,7 @@ from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
+from instructsam_model.datatypes import never
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.camera_sizes import image_size
@@ -48,9 +49,16 @@ class SlowToWarm(FakeSegmenter):
         if size_wh in self.failures:
             raise self.failures[size_wh]
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         self.order.append(frame.stamp_ns)
-        return super().segment(frame, instruction, selection)
+        return super().segment(frame, instruction, selection, is_canceled=is_canceled)
 
 
 @pytest.fixture
@@ -228,8 +236,8 @@ def test_a_size_that_cannot_be_seen_is_told_by_the_answers_alone(graph: Graph, f
     node = graph.segmenter(fake, instruction='red')
     fake.failures = {SMALL: FrameError('too thin')}
     answer_small_ones(graph, graph.camera(), graph.subscribe())
-    assert node._supervisor is not None
-    assert node._supervisor.failures == 0
+    assert node.supervisor is not None
+    assert node.supervisor.failures == 0
 
 
 def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_sizes(graph: Graph):
@@ -240,5 +248,5 @@ def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_si
     graph.wait_for(lambda: node.state == 'active', 'the node to be active')
     answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fakes[1].warmed == [(640, 480), SMALL]
-    assert node._supervisor is not None
-    assert node._supervisor.restarts == 1
+    assert node.supervisor is not None
+    assert node.supervisor.restarts == 1
