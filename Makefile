@@ -33,7 +33,7 @@ demo: .venv/installed ## a simulated camera, the node and five instructions: a t
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)"
 
 demo-pictures: .venv/installed ## six pictures and the tiny weights of the tests through the node, without a simulator
-	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
+	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --annotations tests/golden/eval_inst2seg.json --out demo
 
 demo-bench: .venv/installed ## the same with 100 instructions about 25 scenes: is the point of the target on the right thing?
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench

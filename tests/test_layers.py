@@ -82,7 +82,7 @@ def test_every_form_of_import_is_seen(source: str, names: set[str]) -> None:
     assert imported(source) == names
 
 
-@pytest.mark.parametrize('module', ['messages.convert', 'node.parameters', 'inference.worker'])
+@pytest.mark.parametrize('module', ['messages.segmentation', 'node.parameters', 'inference.worker'])
 def test_ros_shell_runs_without_torch(module: str) -> None:
     pytest.importorskip('rclpy', reason='rclpy is not installed')
     assert matching(FORBIDDEN['instructsam_ros'], modules_after_import(f'instructsam_ros.{module}')) == set()

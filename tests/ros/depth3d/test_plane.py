@@ -1,4 +1,7 @@
-"""The plane that things stand on, found in depth alone."""
+"""`find_plane`: the largest plane in a depth image.
+
+Covers instructsam_ros.depth3d.upright.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_upright
-from instructsam_ros.depth3d.plane import find_plane
+from instructsam_ros.depth3d.upright import find_plane
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from tests.support.casting import INTRINSICS, camera_pose, cast
 

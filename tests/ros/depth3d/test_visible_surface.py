@@ -33,7 +33,7 @@ def test_points_are_those_of_the_pixels_inside_the_outline(depth_m: NDArray[np.f
     left_m, right_m = ((column - 39.5) / 300 * NEAR_M for column in (26, 53))
     np.testing.assert_allclose(surface.points_m[:, 0].min(), left_m, rtol=1e-5)
     np.testing.assert_allclose(surface.points_m[:, 0].max(), right_m, rtol=1e-5)
-    assert surface.step_m == pytest.approx(NEAR_M / 300)
+    assert surface.point_spacing_m == pytest.approx(NEAR_M / 300)
 
 
 def test_flying_pixels_go_and_the_edge_stays(depth_m: NDArray[np.float32]):
@@ -74,10 +74,10 @@ def test_unknown_depth_is_no_point(depth_m: NDArray[np.float32]):
 def test_a_mask_in_the_corner_of_the_picture(depth_m: NDArray[np.float32]):
     surface = surface_of((slice(0, 10), slice(0, 12)), depth_m)
     assert (surface.pixels[0].min(), surface.pixels[0].max()) == (1, 8)
-    assert len(surface.beside_m) > 0
+    assert len(surface.surrounding_points_m) > 0
 
 
 def test_what_is_beside_is_not_the_thing(depth_m: NDArray[np.float32]):
-    beside_m = surface_of((slice(20, 40), slice(25, 55)), depth_m).beside_m
-    assert len(beside_m) > 100
-    np.testing.assert_allclose(beside_m[:, 2], FAR_M)
+    surrounding_m = surface_of((slice(20, 40), slice(25, 55)), depth_m).surrounding_points_m
+    assert len(surrounding_m) > 100
+    np.testing.assert_allclose(surrounding_m[:, 2], FAR_M)

@@ -11,7 +11,7 @@ import pytest
 
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
-from instructsam_ros.inference.tracking import Tracker, cut
+from instructsam_ros.inference.tracking import Tracker, TrackingOptions, crop
 
 SIZE_HW = (120, 200)
 
@@ -26,7 +26,7 @@ def square(left: int, top: int = 50, side: int = 20, score: float = 0.9) -> Inst
 
 def make_tracker(**options: float) -> Tracker:
     numbers = itertools.count(1)
-    return Tracker(lambda: str(next(numbers)), **options)
+    return Tracker(lambda: str(next(numbers)), TrackingOptions(**options))
 
 
 def ids(tracker: Tracker, *instances: Instance) -> list[str]:
@@ -120,7 +120,7 @@ def test_overlaps_of_large_masks_are_nearly_those_of_all_pixels(shift: tuple[int
         max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)
     ]
     exact = np.count_nonzero(masks[0] & moved) / np.count_nonzero(masks[0] | moved)
-    assert cut(masks[0]).iou(cut(masks[1]), np.array(shift)) == pytest.approx(exact, abs=0.02)
+    assert crop(masks[0]).iou(crop(masks[1]), np.array(shift)) == pytest.approx(exact, abs=0.02)
 
 
 def best_of(count: int, action: Callable[[], object]) -> float:

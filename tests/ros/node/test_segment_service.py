@@ -61,11 +61,11 @@ def test_min_score_replaces_the_threshold_of_the_node(graph: Graph, client: Any)
 def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client: Any):
     node = graph.segmenter()
     camera = graph.camera()
-    before = graph.play(camera, until=lambda: node._statistics.received >= 3)
+    before = graph.publish_images(camera, until=lambda: node.statistics.received >= 3)
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
-    after = graph.play(camera, until=future.done)
+    graph.wait_for(lambda: node.scheduler.pending_requests, 'the request to arrive')
+    after = graph.publish_images(camera, until=future.done)
     header = future.result().segmentation.header
     assert header not in [image.header for image in before]
     assert header in [image.header for image in after]
@@ -80,7 +80,7 @@ def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client:
         (Segment.Request(instruction='red', image=Image(encoding='rgb8', width=4, height=4, step=12)),
          'data is 0 bytes'),
         (Segment.Request(instruction='red', image=Image(encoding='32FC1', width=1, height=1, step=4, data=bytes(4))),
-         "'32FC1' is not a picture"),
+         "'32FC1' is not a color or gray image"),
         (Segment.Request(instruction='fail', image=Image(encoding='mono8', width=1, height=1, step=1, data=b'a')),
          'RuntimeError: the model broke'),
     ],
@@ -115,15 +115,15 @@ def test_an_inactive_node_answers_that_it_is(graph: Graph, client: Any):
         response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
         assert not response.success
         assert f'the node is {state}' in response.message
-        graph.do(node.trigger_configure)
+        graph.run_in_executor(node.trigger_configure)
 
 
 def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
     node = graph.segmenter()
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
-    graph.do(node.trigger_deactivate)
+    graph.wait_for(lambda: node.scheduler.pending_requests, 'the request to arrive')
+    graph.run_in_executor(node.trigger_deactivate)
     graph.wait_for(future.done, 'the answer')
     assert future.result().message == 'the node was deactivated'
 

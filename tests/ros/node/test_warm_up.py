@@ -15,9 +15,11 @@ from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
-from instructsam_ros.messages import convert
+from instructsam_model.datatypes import never
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.camera_sizes import image_size
-from tests.ros.faults.test_messages import check_documented
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph, Manager
 from tests.support.worker_bench import OutOfMemoryError
@@ -47,9 +49,16 @@ class SlowToWarm(FakeSegmenter):
         if size_wh in self.failures:
             raise self.failures[size_wh]
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         self.order.append(frame.stamp_ns)
-        return super().segment(frame, instruction, selection)
+        return super().segment(frame, instruction, selection, is_canceled=is_canceled)
 
 
 @pytest.fixture
@@ -62,11 +71,11 @@ def fake() -> Iterator[SlowToWarm]:
 def image(graph: Graph, size_wh: tuple[int, int]) -> Image:
     pixels = np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
     pixels[:10, :10, 0] = 255
-    return convert.make_image(pixels, 'rgb8', graph.header())
+    return make_image(pixels, 'rgb8', graph.header())
 
 
 def stamp(message: Image) -> int:
-    return convert.stamp_ns(message.header.stamp)
+    return read_stamp_ns(message.header.stamp)
 
 
 def hear_statuses(graph: Graph) -> list[DiagnosticStatus]:
@@ -76,7 +85,7 @@ def hear_statuses(graph: Graph) -> list[DiagnosticStatus]:
 
 
 def answer_small_ones(graph: Graph, camera: Any, answers: list[Any]) -> None:
-    graph.play(camera, until=lambda: answers, make=lambda: image(graph, SMALL))
+    graph.publish_images(camera, until=lambda: answers, make=lambda: image(graph, SMALL))
 
 
 def test_the_sizes_of_the_parameter_are_ready_before_it_is_configured(graph: Graph, fake: SlowToWarm):
@@ -87,13 +96,13 @@ def test_the_sizes_of_the_parameter_are_ready_before_it_is_configured(graph: Gra
 
 def test_without_warm_up_nothing_is_made_ready(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, warmup=False, instruction='red')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.warmed == []
 
 
 def test_the_size_of_the_images_is_ready_before_the_first_answer(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.order[:2] == [(640, 480), SMALL]
     assert fake.warmed == [(640, 480), SMALL], 'each once'
     assert len(fake.threads) == 1, 'in the thread that answers'
@@ -101,7 +110,7 @@ def test_the_size_of_the_images_is_ready_before_the_first_answer(graph: Graph, f
 
 def test_it_gets_ready_while_nothing_is_asked(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake)
-    graph.play(graph.camera(), until=lambda: SMALL in fake.warmed, make=lambda: image(graph, SMALL))
+    graph.publish_images(graph.camera(), until=lambda: SMALL in fake.warmed, make=lambda: image(graph, SMALL))
     assert fake.asked == []
 
 
@@ -109,7 +118,7 @@ def test_camera_info_is_enough_and_need_not_wait_for_activation(graph: Graph, fa
     graph.segmenter(fake, autostart=False)
     assert Manager(graph).change(Transition.TRANSITION_CONFIGURE)
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
-    graph.play(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
+    graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
     assert Manager(graph).state == 'inactive'
     graph.wait_for(lambda: publisher.get_subscription_count() == 0, 'the node to know enough')
 
@@ -117,7 +126,7 @@ def test_camera_info_is_enough_and_need_not_wait_for_activation(graph: Graph, fa
 def test_depth_still_hears_camera_info(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, **{'depth.enabled': True})
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
-    graph.play(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
+    graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
     graph.wait_for(lambda: publisher.get_subscription_count() == 1, 'the subscription of depth alone')
 
 
@@ -139,7 +148,7 @@ def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: 
     graph.segmenter(fake, instruction='red', cameras=['left', 'right', 'wrist'], warmup_sizes=[''])
     sizes = {'left': SMALL, 'right': LARGE, 'wrist': SMALL}
     cameras = {name: graph.camera(topic=f'{name}/image') for name in sizes}
-    answers = {name: graph.hear(f'segmenter/{name}/segmentation') for name in sizes}
+    answers = {name: graph.subscribe(f'segmenter/{name}/segmentation') for name in sizes}
 
     def send() -> bool:
         for name, camera in cameras.items():
@@ -152,10 +161,10 @@ def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: 
 
 def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
-    camera, answers, statuses = graph.camera(), graph.hear(), hear_statuses(graph)
+    camera, answers, statuses = graph.camera(), graph.subscribe(), hear_statuses(graph)
     answer_small_ones(graph, camera, answers)
     fake.gated = {LARGE}
-    sent = graph.play(
+    sent = graph.publish_images(
         camera,
         until=lambda: statuses and statuses[-1].message == 'warming up at 128x96',
         make=lambda: image(graph, LARGE),
@@ -165,8 +174,10 @@ def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: G
     graph.wait_for(lambda: fake.warmed[-1] == LARGE, 'the warm-up')
     before = len(answers)
     fake.permits.release()
-    graph.play(camera, until=lambda: len(answers) > before, make=lambda: sent.append(image(graph, LARGE)) or sent[-1])
-    first = next(convert.stamp_ns(each.header.stamp) for each in answers[before:])
+    graph.publish_images(
+        camera, until=lambda: len(answers) > before, make=lambda: sent.append(image(graph, LARGE)) or sent[-1]
+    )
+    first = next(read_stamp_ns(each.header.stamp) for each in answers[before:])
     assert first >= stamp(sent[2]), 'those that came first while it got ready are not answered'
     assert fake.warmed.count(LARGE) == 1
     graph.wait_for(lambda: statuses[-1].message == 'active', 'diagnostics to say that it is over')
@@ -175,8 +186,8 @@ def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: G
 def test_a_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fake: SlowToWarm):
     """Its size is known only when it has been decoded."""
     graph.segmenter(fake, instruction='red', image_transport='compressed', warmup_sizes=[''])
-    answers, png = graph.hear(), cv2.imencode('.png', np.zeros((96, 128, 3), dtype=np.uint8))[1].tobytes()
-    graph.play(
+    answers, png = graph.subscribe(), cv2.imencode('.png', np.zeros((96, 128, 3), dtype=np.uint8))[1].tobytes()
+    graph.publish_images(
         graph.camera(topic='image/compressed'),
         until=lambda: answers,
         make=lambda: CompressedImage(header=graph.header(), format='png', data=png),
@@ -211,7 +222,7 @@ def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
     statuses = hear_statuses(graph)
     fake.failures = {SMALL: RuntimeError('no such kernel')}
     said = 'warming up at 64x48 failed: RuntimeError: no such kernel'
-    answers = graph.hear()
+    answers = graph.subscribe()
     answer_small_ones(graph, graph.camera(), answers)
     graph.wait_for(lambda: any(each.level == DiagnosticStatus.ERROR for each in statuses), 'diagnostics')
     assert said in next(each.message for each in statuses if each.level == DiagnosticStatus.ERROR)
@@ -224,9 +235,9 @@ def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
 def test_a_size_that_cannot_be_seen_is_told_by_the_answers_alone(graph: Graph, fake: SlowToWarm):
     node = graph.segmenter(fake, instruction='red')
     fake.failures = {SMALL: FrameError('too thin')}
-    answer_small_ones(graph, graph.camera(), graph.hear())
-    assert node._supervisor is not None
-    assert node._supervisor.failures == 0
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
+    assert node.supervisor is not None
+    assert node.supervisor.failures == 0
 
 
 def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_sizes(graph: Graph):
@@ -235,7 +246,7 @@ def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_si
     made = iter(fakes)
     node = graph.segmenter(load=lambda *_, **__: next(made), instruction='red')
     graph.wait_for(lambda: node.state == 'active', 'the node to be active')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fakes[1].warmed == [(640, 480), SMALL]
-    assert node._supervisor is not None
-    assert node._supervisor.restarts == 1
+    assert node.supervisor is not None
+    assert node.supervisor.restarts == 1

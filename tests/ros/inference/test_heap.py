@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from instructsam_ros.node import memory
+from instructsam_ros.inference import heap
 from instructsam_ros.node.diagnostics import resident_bytes
 
 BLOCK_BYTES, BLOCKS = 60_000, 2_000
@@ -19,20 +19,20 @@ def resident_mb() -> float:
 
 
 def test_what_lies_between_what_lives_on_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = memory.Heap()
+    kept = heap.HeapTrimmer()
     blocks = [np.ones(BLOCK_BYTES, dtype=np.uint8) for _ in range(BLOCKS)]
     survivors = blocks[::50]
     del blocks
     before_mb = resident_mb()
-    kept.tidy()
+    kept.trim_heap()
     assert resident_mb() > before_mb - 10  # it was tidied when it began
-    monkeypatch.setattr(memory, 'PERIOD_S', 0.0)
-    kept.tidy()
+    monkeypatch.setattr(heap, 'TRIM_PERIOD_S', 0.0)
+    kept.trim_heap()
     assert resident_mb() < before_mb - 0.7 * BLOCKS * BLOCK_BYTES / 1e6
     assert all(survivor.all() for survivor in survivors)
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, 'CDLL', lambda _: object())
-    monkeypatch.setattr(memory, 'PERIOD_S', 0.0)
-    memory.Heap().tidy()
+    monkeypatch.setattr(heap.ctypes, 'CDLL', lambda _: object())
+    monkeypatch.setattr(heap, 'TRIM_PERIOD_S', 0.0)
+    heap.HeapTrimmer().trim_heap()

@@ -1,4 +1,4 @@
-"""Every encoding to RGB and back to messages, and what is said about messages that are broken."""
+"""Every encoding to RGB and back to messages, and errors for malformed messages."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from instructsam_model import FrameError, Instance, Instruction, Segmentation
-from instructsam_ros.messages import convert
-from instructsam_ros.msg import Segmentation as SegmentationMessage
+from instructsam_model import FrameError
+from instructsam_ros.messages import image
+from instructsam_ros.messages.image import load_cv_bridge, make_image, read_compressed_image, read_frame, read_image
 
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id='camera_optical_frame')
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -43,7 +43,7 @@ def message_of(
 
 
 def bayer(first_row: str) -> np.ndarray[Any, Any]:
-    """A mosaic of a picture that is red everywhere: only the red cells are lit."""
+    """A Bayer mosaic of a red image: only the red cells are bright."""
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
     cell = np.array([[255 * (color == 'r') for color in row] for row in (first_row, second_row)], dtype=np.uint8)
     return np.tile(cell, (3, 4))
@@ -72,22 +72,22 @@ def bayer(first_row: str) -> np.ndarray[Any, Any]:
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
-def test_reads_every_encoding(
+def test_read_image_supports_every_encoding(
     pixels: np.ndarray[Any, Any], encoding: str, expected: np.ndarray[Any, Any], padding: int
 ):
     for big in (False, True) if pixels.dtype == np.uint16 else (False,):
         for last_row in (True, False):
-            image_rgb = convert.read_image(message_of(pixels, encoding, padding=padding, big=big, last_row=last_row))
+            image_rgb = read_image(message_of(pixels, encoding, padding=padding, big=big, last_row=last_row))
             assert image_rgb.dtype == np.uint8
             np.testing.assert_array_equal(image_rgb, expected)
 
 
 @pytest.mark.parametrize('first_row', ['rg', 'bg', 'gb', 'gr'])
 @pytest.mark.parametrize('bits', [8, 16])
-def test_reads_every_bayer_pattern(first_row: str, bits: int):
+def test_read_image_supports_every_bayer_pattern(first_row: str, bits: int):
     second_row = {'rg': 'gb', 'bg': 'gr', 'gb': 'rg', 'gr': 'bg'}[first_row]
     mosaic = bayer(first_row) if bits == 8 else to_16(bayer(first_row))
-    image_rgb = convert.read_image(message_of(mosaic, f'bayer_{first_row}{second_row}{bits}'))
+    image_rgb = read_image(message_of(mosaic, f'bayer_{first_row}{second_row}{bits}'))
     inner = image_rgb[2:-2, 2:-2]
     assert np.all(inner[..., 0] > 250)
     assert np.all(inner[..., 1:] < 5)
@@ -97,62 +97,62 @@ def test_reads_every_bayer_pattern(first_row: str, bits: int):
     ('encoding', 'order'),
     [('uyvy', 'uyvy'), ('yuv422', 'uyvy'), ('yuyv', 'yuyv'), ('yuv422_yuy2', 'yuyv')],
 )  # fmt: skip
-def test_reads_every_yuv_order(encoding: str, order: str):
+def test_read_image_supports_every_yuv_order(encoding: str, order: str):
     sample = {'y': 81, 'u': 90, 'v': 240}  # red in BT.601
     pair = np.array([sample[name] for name in order], dtype=np.uint8).reshape(2, 2)
-    image_rgb = convert.read_image(message_of(np.tile(pair, (6, 4, 1)), encoding))
+    image_rgb = read_image(message_of(np.tile(pair, (6, 4, 1)), encoding))
     assert np.all(np.abs(image_rgb.astype(int) - (254, 0, 0)) < 4)
 
 
 @pytest.mark.parametrize(('top', 'divisor'), [(255, 1), (1023, 4), (4095, 16), (16383, 64), (65535, 256)])
-def test_16_bits_are_scaled_by_the_depth_of_the_sensor(top: int, divisor: int):
+def test_16_bit_pixels_are_scaled_by_the_bit_depth_of_the_sensor(top: int, divisor: int):
     pixels = np.linspace(0, top, 48).astype(np.uint16).reshape(6, 8)
-    gray = convert.read_image(message_of(pixels, 'mono16'))[..., 0]
+    gray = read_image(message_of(pixels, 'mono16'))[..., 0]
     np.testing.assert_array_equal(gray, pixels // divisor)
     assert gray.max() == 255
 
 
-def test_rgb8_is_not_copied():
+def test_read_image_returns_a_view_of_rgb8():
     message = message_of(RGB, 'rgb8')
-    image_rgb = convert.read_image(message)
+    image_rgb = read_image(message)
     message.data[0] = image_rgb[0, 0, 0] ^ 0xFF
     assert image_rgb[0, 0, 0] == message.data[0]
 
 
-def test_cv_bridge_reads_what_needs_no_conversion(monkeypatch: pytest.MonkeyPatch):
-    asked = []
+def test_cv_bridge_is_used_in_passthrough_for_unpadded_native_images(monkeypatch: pytest.MonkeyPatch):
+    encodings = []
 
     class CvBridge:
         def imgmsg_to_cv2(self, message: Image, encoding: str) -> np.ndarray[Any, Any]:
-            asked.append(encoding)
+            encodings.append(encoding)
             return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
 
     monkeypatch.setitem(sys.modules, 'cv_bridge', types.SimpleNamespace(CvBridge=CvBridge))
-    convert._bridge.cache_clear()
+    load_cv_bridge.cache_clear()
     try:
         for options in ({}, {'padding': 5}, {'big': True}):
-            np.testing.assert_array_equal(convert.read_image(message_of(RGB[..., ::-1], 'bgr8', **options)), RGB)
+            np.testing.assert_array_equal(read_image(message_of(RGB[..., ::-1], 'bgr8', **options)), RGB)
     finally:
-        convert._bridge.cache_clear()
-    assert asked == ['passthrough'], 'it reads padding and the other byte order wrong'
+        load_cv_bridge.cache_clear()
+    assert encodings == ['passthrough'], 'it reads padding and the other byte order wrong'
 
 
 def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip('cv_bridge', reason='cv_bridge is not installed; it comes with ROS, not from PyPI')
     messages = [message_of(RGB, 'rgb8'), message_of(RGB[..., 0], 'mono8'), message_of(to_16(RGB), 'bgr16')]
-    with_bridge = [convert.read_image(message) for message in messages]
-    monkeypatch.setattr(convert, '_bridge', lambda: None)
+    with_bridge = [read_image(message) for message in messages]
+    monkeypatch.setattr(image, 'load_cv_bridge', lambda: None)
     for message, expected in zip(messages, with_bridge, strict=True):
-        np.testing.assert_array_equal(convert.read_image(message), expected)
+        np.testing.assert_array_equal(read_image(message), expected)
 
 
 @pytest.mark.parametrize(
-    ('changes', 'said'),
+    ('changes', 'expected'),
     [
-        ({'encoding': 'rgb9'}, "encoding 'rgb9' is not a picture"),
-        ({'encoding': ''}, "encoding '' is not a picture"),
-        ({'encoding': '32FC1'}, "encoding '32FC1' is not a picture"),
-        ({'encoding': '16SC1'}, "encoding '16SC1' is not a picture"),
+        ({'encoding': 'rgb9'}, "encoding 'rgb9' is not a color or gray image"),
+        ({'encoding': ''}, "encoding '' is not a color or gray image"),
+        ({'encoding': '32FC1'}, "encoding '32FC1' is not a color or gray image"),
+        ({'encoding': '16SC1'}, "encoding '16SC1' is not a color or gray image"),
         ({'width': 0, 'height': 0}, '0x0 has no pixels'),
         ({'height': 0}, '8x0 has no pixels'),
         ({'step': 0}, 'step is 0 bytes; expected at least 24 for 8 pixels of rgb8'),
@@ -160,17 +160,17 @@ def test_cv_bridge_agrees_with_numpy(monkeypatch: pytest.MonkeyPatch):
         ({'step': 32}, 'data is 144 bytes; expected at least 184 for 8x6 rgb8 with step 32'),
         ({'height': 7}, 'data is 144 bytes; expected at least 168'),
         ({'width': 9}, 'step is 24 bytes; expected at least 27'),
-        ({'encoding': 'yuv422', 'width': 7}, '7x6 cannot be yuv422, which needs even sides'),
+        ({'encoding': 'yuv422', 'width': 7}, '7x6 cannot be yuv422; expected an even width and height'),
     ],
     ids=lambda value: ' '.join(f'{key} {item}' for key, item in value.items()) if isinstance(value, dict) else '',
 )
-def test_says_what_is_wrong_with_an_image(changes: dict[str, Any], said: str):
+def test_malformed_image_raises_frame_error(changes: dict[str, Any], expected: str):
     message = message_of(RGB, 'rgb8')
     for name, value in changes.items():
         setattr(message, name, value)
     with pytest.raises(FrameError, match=r'^image: ') as caught:
-        convert.read_frame(message)
-    assert said in str(caught.value)
+        read_frame(message)
+    assert expected in str(caught.value)
 
 
 def compressed(suffix: str, pixels: np.ndarray[Any, Any] = RGB[..., ::-1]) -> bytes:
@@ -183,53 +183,52 @@ def compressed_message(data: bytes, format_: str = 'jpeg') -> CompressedImage:
     return message
 
 
-def test_reads_png_and_jpeg():
-    np.testing.assert_array_equal(convert.read_compressed(compressed_message(compressed('.png'))), RGB)
+def test_read_compressed_image_supports_png_and_jpeg():
+    np.testing.assert_array_equal(read_compressed_image(compressed_message(compressed('.png'))), RGB)
     flat = np.full((16, 16, 3), (40, 80, 160), dtype=np.uint8)
-    image_rgb = convert.read_compressed(compressed_message(compressed('.jpg', flat[..., ::-1])))
+    image_rgb = read_compressed_image(compressed_message(compressed('.jpg', flat[..., ::-1])))
     assert np.all(np.abs(image_rgb.astype(int) - flat) < 6)
 
 
 @pytest.mark.parametrize(
-    ('data', 'said'),
+    ('data', 'expected'),
     [
         (b'', '0 bytes'),
-        (b'not a picture', "13 bytes of format 'jpeg' cannot be decoded"),
+        (b'not an image', "12 bytes of format 'jpeg' cannot be decoded"),
         (compressed('.jpg')[:-40], 'because the end is missing'),
         (compressed('.png')[:-40], 'cannot be decoded'),
         (compressed('.jpg')[:100], 'because the end is missing'),
     ],
     ids=['empty', 'text', 'cut JPEG', 'cut PNG', 'cut JPEG header'],
 )
-def test_says_what_is_wrong_with_a_compressed_image(data: bytes, said: str):
+def test_malformed_compressed_image_raises_frame_error(data: bytes, expected: str):
     with pytest.raises(FrameError, match=r'^compressed image: ') as caught:
-        convert.read_frame(compressed_message(data))
-    assert said in str(caught.value)
+        read_frame(compressed_message(data))
+    assert expected in str(caught.value)
 
 
-def test_a_cut_jpeg_is_refused_by_an_opencv_that_fills_it_with_gray(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(convert.cv2, 'imdecode', lambda *_: np.full(RGB.shape, 128, dtype=np.uint8))
+def test_truncated_jpeg_is_rejected_when_opencv_fills_it_with_gray(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image.cv2, 'imdecode', lambda *_: np.full(RGB.shape, 128, dtype=np.uint8))
     with pytest.raises(FrameError, match='because the end is missing'):
-        convert.read_compressed(compressed_message(compressed('.jpg')[:-40]))
+        read_compressed_image(compressed_message(compressed('.jpg')[:-40]))
 
 
-def test_a_padded_jpeg_is_whole():
-    """Some cameras fill their buffer with zeros after the end of the picture."""
-    assert convert.read_compressed(compressed_message(compressed('.jpg') + bytes(16))).shape == RGB.shape
+def test_jpeg_with_trailing_zeros_is_read():
+    """Some cameras fill their buffer with zeros after the end of the image."""
+    assert read_compressed_image(compressed_message(compressed('.jpg') + bytes(16))).shape == RGB.shape
 
 
-def test_a_frame_keeps_stamp_and_frame():
-    frame = convert.read_frame(message_of(RGB, 'rgb8'))
+def test_read_frame_keeps_stamp_and_frame_id():
+    frame = read_frame(message_of(RGB, 'rgb8'))
     assert (frame.stamp_ns, frame.frame_id) == (1_700_000_000_123_456_789, 'camera_optical_frame')
-    assert convert.make_stamp(frame.stamp_ns) == HEADER.stamp
 
 
 @pytest.mark.parametrize(
     'pixels', [RGB, RGB[..., 0], to_16(RGB[..., 0]), RGB[:, ::2]], ids=['rgb8', 'mono8', 'mono16', 'not contiguous']
 )
-def test_an_image_message_holds_the_pixels(pixels: np.ndarray[Any, Any]):
+def test_make_image_stores_the_pixels(pixels: np.ndarray[Any, Any]):
     encoding = 'rgb8' if pixels.ndim == 3 else 'mono16' if pixels.dtype == np.uint16 else 'mono8'
-    message = convert.make_image(pixels, encoding, HEADER)
+    message = make_image(pixels, encoding, HEADER)
     assert message.header == HEADER
     assert len(message.data) == message.step * message.height
     sent = deserialize_message(serialize_message(message), Image)
@@ -237,63 +236,6 @@ def test_an_image_message_holds_the_pixels(pixels: np.ndarray[Any, Any]):
     np.testing.assert_array_equal(read, pixels)
 
 
-def test_an_image_message_of_other_pixels_is_refused():
+def test_make_image_rejects_pixels_of_another_dtype():
     with pytest.raises(ValueError, match='mono16: expected u2'):
-        convert.make_image(RGB[..., 0], 'mono16', HEADER)
-
-
-def instance(top: int, left: int, score: float, label: str = '') -> Instance:
-    """A ring of 4 x 4 with a hole, so that boxes do not fit by chance."""
-    mask = np.zeros((12, 16), dtype=np.bool_)
-    mask[top : top + 4, left : left + 4] = True
-    mask[top + 1 : top + 3, left + 1 : left + 3] = False
-    return Instance(mask, np.array((left, top, left + 4, top + 4), dtype=np.float32), score, label, f'id of {label}')
-
-
-SEGMENTATION = Segmentation(
-    instances=(instance(2, 3, 0.9, 'mug'), instance(4, 5, 0.6, 'cup')),
-    instruction=Instruction('the mugs', 'request 7'),
-    text='mug and cup',
-    size_wh=(16, 12),
-    stamp_ns=1_700_000_000_123_456_789,
-    frame_id='camera_optical_frame',
-)
-
-
-def test_a_segmentation_survives_the_message():
-    message = convert.make_segmentation(SEGMENTATION, HEADER)
-    message = deserialize_message(serialize_message(message), SegmentationMessage)
-    first = message.instances[0]
-    assert (first.box.x_offset, first.box.y_offset, first.box.width, first.box.height) == (3, 2, 4, 4)
-    assert (first.mask.encoding, first.mask.width, first.mask.height) == ('mono8', 4, 4)
-    assert set(first.mask.data) == {0, 255}
-    assert first.mask.header == message.header == HEADER
-    back = convert.read_segmentation(message)
-    assert (back.instruction, back.text, back.size_wh) == (SEGMENTATION.instruction, 'mug and cup', (16, 12))
-    assert (back.stamp_ns, back.frame_id) == (SEGMENTATION.stamp_ns, SEGMENTATION.frame_id)
-    for was, is_ in zip(SEGMENTATION.instances, back.instances, strict=True):
-        np.testing.assert_array_equal(is_.mask, was.mask)
-        assert (is_.id, is_.label, is_.score) == (was.id, was.label, pytest.approx(was.score))
-
-
-def test_a_box_that_is_too_small_does_not_cut_the_mask():
-    loose = instance(2, 3, 0.9)
-    tight = Instance(loose.mask, np.array((4, 3, 6, 5), dtype=np.float32), loose.score)
-    message = convert.make_segmentation(Segmentation((tight,), Instruction('mug'), '', (16, 12)), HEADER)
-    np.testing.assert_array_equal(convert.read_segmentation(message).instances[0].mask, loose.mask)
-
-
-def test_the_better_score_wins_an_overlap_in_the_labels():
-    message = convert.make_labels(SEGMENTATION, HEADER)
-    labels = np.frombuffer(message.data, np.uint16).reshape(12, 16)
-    first, second = (instance.mask for instance in SEGMENTATION.instances)
-    assert np.any(first & second)
-    assert np.all(labels[first] == 1)
-    assert np.all(labels[second & ~first] == 2)
-    assert np.all(labels[~first & ~second] == 0)
-
-
-def test_the_target_is_the_best_instance():
-    message = convert.make_target(SEGMENTATION, HEADER)
-    target = np.frombuffer(message.data, np.uint8).reshape(12, 16)
-    np.testing.assert_array_equal(target, SEGMENTATION.instances[0].mask * np.uint8(255))
+        make_image(RGB[..., 0], 'mono16', HEADER)

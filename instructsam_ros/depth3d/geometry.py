@@ -1,4 +1,7 @@
-"""`Measurement`: what depth says about one answer."""
+"""`Geometry3D`: surfaces and boxes of the instances of one result.
+
+Notation: H, W are the rows and columns of the image, in pixels.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from instructsam_model import Segmentation
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 
-Fit = Callable[[VisibleSurface], OrientedBox | None]
-"""Makes the box of an instance."""
+BoxFitter = Callable[[VisibleSurface], OrientedBox | None]
+"""Fits the box of an instance; returns None if there are too few points."""
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """What depth says about one answer.
+class Geometry3D:
+    """Where the instances of one result are in 3D.
 
     Attributes:
         depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
@@ -33,13 +36,13 @@ class Measurement:
     boxes: tuple[OrientedBox | None, ...]
 
 
-def measure(
-    segmentation: Segmentation, depth_m: NDArray[np.float32], intrinsics: NDArray[np.float64], fit: Fit
-) -> Measurement:
-    """Find the surface of each instance and fit its box."""
+def locate(
+    segmentation: Segmentation, depth_m: NDArray[np.float32], intrinsics: NDArray[np.float64], fit: BoxFitter
+) -> Geometry3D:
+    """Return the surface and the box of each instance; arguments are those of `Geometry3D`."""
     surfaces = tuple(VisibleSurface(instance.mask, depth_m, intrinsics) for instance in segmentation.instances)
-    return Measurement(depth_m, intrinsics, surfaces, tuple(fit(surface) for surface in surfaces))
+    return Geometry3D(depth_m, intrinsics, surfaces, tuple(fit(surface) for surface in surfaces))
 
 
-def no_box(surface: VisibleSurface) -> None:
-    """None: for when nobody knows which way is up."""
+def fit_no_box(surface: VisibleSurface) -> None:
+    """Return None: the box fitter for when the upward direction is unknown."""
