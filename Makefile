@@ -162,6 +162,6 @@ clean: ## remove .venv and everything that was built
 
 # The installation is editable: Python files need no second one, but what CMake builds or copies does.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
-		$(wildcard action/* cmake/* config/* launch/* msg/* rviz/* scripts/* srv/*)
+		$(wildcard action/* cmake/*.* config/* launch/* msg/* rviz/* scripts/* srv/*)
 	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,quantized,sim,train,view]'
 	@touch $@

@@ -55,7 +55,9 @@ def test_version_stands_in_package_xml_alone() -> None:
         if VERSION in file.read_text()
     ]
     others += [
-        ROOT / name for name in ('setup.py', 'pyproject.toml', 'CMakeLists.txt') if VERSION in (ROOT / name).read_text()
+        ROOT / name
+        for name in ('setup.py', 'cmake/build_interfaces.py', 'pyproject.toml', 'CMakeLists.txt')
+        if VERSION in (ROOT / name).read_text()
     ]
     assert [relative(file) for file in others] == []
 
@@ -106,6 +108,7 @@ def test_shared_file_is_installed(path: Path) -> None:
     [
         'CMakeLists.txt',
         'LICENSE',
+        'cmake/build_interfaces.py',
         'cmake/pypi_ros_wheels.cmake',
         'package.xml',
         'requirements-model.txt',
