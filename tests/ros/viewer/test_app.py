@@ -168,7 +168,7 @@ def test_a_viewer_that_runs_already_shows_the_whole_system(graph: Graph, tmp_pat
     """A camera, the node with the golden checkpoint, and a viewer without a window; the picture is docs/view.png."""
     from rerun.experimental import ViewerClient
 
-    port, shot = free_port(), Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'view.png').resolve()
+    port, shot = free_port(), Path(os.environ.get('INSTRUCTSAM_SCREENSHOTS', tmp_path), 'view.png').resolve()
     try:
         client = ViewerClient.spawn(
             headless=True, port=port, executable_path=str(Path(sys.executable).with_name('rerun'))

@@ -165,7 +165,7 @@ def test_in_a_browser(page: str, tmp_path: Path) -> None:
 @in_a_browser
 @pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
 def test_a_picture_of_it(page: str, tmp_path: Path) -> None:
-    command = ['make', '--no-print-directory', 'report-picture', f'REPORT={tmp_path / "report.html"}']
+    command = ['make', '--no-print-directory', 'report-image', f'REPORT={tmp_path / "report.html"}']
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     with Image.open(tmp_path / 'report.png') as picture:
         assert picture.size == (1280, 1600)
