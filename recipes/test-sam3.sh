@@ -10,4 +10,4 @@ if [ ! -e .venv-sam3/installed ]; then
         --editable '.[sam3]' pytest
     touch .venv-sam3/installed
 fi
-.venv-sam3/bin/python -m pytest -m sam3 tests/model/sam3 "$@"
+.venv-sam3/bin/python -m pytest -m sam3 -s tests/model/sam3 "$@"

@@ -1,6 +1,6 @@
 """Meta's SAM3 and that of `transformers` with the same weights.
 
-    pip install .[sam3] pytest && pytest -m slow tests/model/sam3/test_meta_parity.py -s
+    make test-sam3
 
 prints how far apart they are. Both run in float32 on the CPU. Widths, resolution and everything behind the image
 encoder are those of the published SAM3. Of the image encoder's 32 layers there are four, two of each kind, and of the
@@ -172,7 +172,7 @@ def differences(expected: dict[str, Tensor], got: dict[str, Tensor], title: str)
     return shares
 
 
-@pytest.mark.slow
+@pytest.mark.sam3
 def test_meta_layout_is_that_of_metas_package(meta_model: torch.nn.Module) -> None:
     built = {name: shape for name, shape in shapes_of(meta_model.state_dict()).items() if 'freqs_cis' not in name}
     assert built == meta_shapes(shortened_config(LAYER_NORM_EPS))
@@ -189,7 +189,7 @@ def aligned(meta_file: Path) -> Sam3Model:
     return load_transformers(meta_file, LAYER_NORM_EPS)
 
 
-@pytest.mark.slow
+@pytest.mark.sam3
 def test_meta_and_transformers_compute_the_same(
     expected: dict[str, Tensor], aligned: Sam3Model, pixels: Tensor
 ) -> None:
@@ -199,7 +199,7 @@ def test_meta_and_transformers_compute_the_same(
     assert max(shares.values()) < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.sam3
 def test_without_the_geometry_token_only_what_sees_the_prompt_differs(
     expected: dict[str, Tensor], aligned: Sam3Model, pixels: Tensor
 ) -> None:
@@ -211,7 +211,7 @@ def test_without_the_geometry_token_only_what_sees_the_prompt_differs(
     assert min(shares[name] for name in shares.keys() - same) > 1e-2
 
 
-@pytest.mark.slow
+@pytest.mark.sam3
 def test_layer_norm_of_transformers_changes_little(
     expected: dict[str, Tensor], meta_file: Path, pixels: Tensor
 ) -> None:
