@@ -104,8 +104,8 @@ class Health:
         return (DiagnosticStatus.WARN, warning) if warning else (DiagnosticStatus.OK, state)
 
     def memory(self, segmenter: object) -> dict[str, str]:
-        """Memory of the process, and of the GPU where the segmenter tells it by a method `device_memory_bytes`."""
-        tell = getattr(segmenter, 'device_memory_bytes', lambda: None)
+        """Memory of the process, and of the GPU where the segmenter tells it by a method `memory_bytes`."""
+        tell = getattr(segmenter, 'memory_bytes', lambda: None)
         sizes = {'memory (MB)': resident_bytes(), 'GPU memory (MB)': tell()}
         return {name: f'{size / 1e6:.0f}' for name, size in sizes.items() if size is not None}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsam_model import ConfigError, Instruction, Selection
-from instructsam_model.instructsam.load_options import ENGINES, QUANTIZATIONS, UNQUANTIZED
+from instructsam_model.runtime.choices import ENGINES, QUANTIZATIONS, UNQUANTIZED
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import Sizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
@@ -51,11 +51,11 @@ class NodeParameters(Parameters):
         'trained', 'Positions and visibility of the queries: as in training, or as in the released inference code.',
         choices=('trained', 'released'), change='while unconfigured',
     )  # fmt: skip
-    reuse_answers: bool = declared(
+    speculative_decoding: bool = declared(
         True, 'Try the last answer to an instruction on the next image before writing a new one: faster, and the same '
         'but for rounding.', change='while unconfigured',
     )  # fmt: skip
-    steady_frames: int = declared(
+    max_cached_frames: int = declared(
         0, 'While the image hardly changes, what the language model said about one may serve so many more, and SAM3 '
         'alone looks at them: much faster, no longer exact. 0 for none.',
         range_=(0, 1000), change='while unconfigured',

@@ -76,7 +76,7 @@ def open_node(
     parameters = {
         'checkpoint': checkpoint,
         **options,
-        'reuse_answers': False,  # what is answered shall not depend on what was asked before
+        'speculative_decoding': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,
     }

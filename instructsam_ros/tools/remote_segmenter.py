@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from std_msgs.msg import Header
 
-from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
+from instructsam_model import Frame, InferenceError, Instruction, Segmentation, Selection
+from instructsam_model.datatypes import never
+from instructsam_model.errors import raise_if_canceled
 from instructsam_ros.messages import convert
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools.client import SegmenterClient
@@ -35,13 +38,22 @@ class RemoteSegmenter(SegmenterClient):
             SetParametersAtomically, 'segmenter/set_parameters_atomically'
         )
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         """Answer `instruction` about `frame`; `selection` None leaves the node's parameters as they are.
 
         Raises:
-            FrameError: the node could not answer; the message says why.
+            InferenceError: the node could not answer; the message says why.
+            CanceledError: `is_canceled` returned True before the request was sent.
             ChildError, PeerError: the process has ended, or is silent.
         """
+        raise_if_canceled(is_canceled)
         if selection is not None and selection != self._selection:
             self._select(selection)
         header = Header(stamp=convert.make_stamp(frame.stamp_ns), frame_id=frame.frame_id)
@@ -49,11 +61,15 @@ class RemoteSegmenter(SegmenterClient):
         request = Segment.Request(instruction=instruction.text, image=image)
         response = self.call(self._segment, request, f"an answer to '{instruction.text}'")
         if not response.success:
-            raise FrameError(f"the node could not answer '{instruction.text}': {response.message}")
+            raise InferenceError(f"the node could not answer '{instruction.text}': {response.message}")
         return replace(convert.read_segmentation(response.segmentation), instruction=instruction)
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
         """Nothing to do: the node makes the model ready for its own images."""
+
+    def memory_bytes(self) -> int | None:
+        """Return None: the memory is that of another process."""
+        return None
 
     def _select(self, selection: Selection) -> None:
         """Let the node choose instances so; a request alone could not ask for those that score nearly nothing."""

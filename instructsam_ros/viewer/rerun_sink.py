@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from instructsam_model import ConfigError
-from instructsam_model.draw import SPECIAL_TOKENS, color_rgb
+from instructsam_model.draw import color_rgb
 from instructsam_ros.messages import convert
 from instructsam_ros.messages.point_cloud import read_points
 from instructsam_ros.msg import Instance, Segmentation
@@ -271,8 +271,7 @@ def _text(answer: Segmentation) -> str:
     """Instruction, answer and outcome, a paragraph each."""
     outcome = STATUS.get(answer.status, '') or f'{len(answer.instances)} found'
     reason = f': {answer.message}' if answer.message else ''
-    words = SPECIAL_TOKENS.sub('', answer.answer)
-    return '\n\n'.join(filter(None, (answer.instruction, words, outcome + reason)))
+    return '\n\n'.join(filter(None, (answer.instruction, answer.text, outcome + reason)))
 
 
 def _vector(message: Any) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""InstructSAM: a picture and an instruction in, instance masks out.
+"""Segment what an instruction asks for: an image and free-form text in, instance masks out.
 
     from instructsam_model import Frame, Instruction, load_segmenter
 
@@ -11,24 +11,19 @@ shares its CPUs with others calls `prepare_threads` before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from instructsam_model.backends import load_segmenter
 from instructsam_model.datatypes import Frame, Instance, Instruction, Segmentation, Segmenter, Selection
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.errors import (
+    CanceledError,
+    CheckpointError,
+    ConfigError,
+    FrameError,
+    InferenceError,
+    RequestError,
+)
 from instructsam_model.runtime.threads import prepare_threads
 
-if TYPE_CHECKING:
-    from instructsam_model.instructsam.loading import load_segmenter
-
 __all__ = [
-    'CheckpointError', 'ConfigError', 'Frame', 'FrameError', 'Instance', 'Instruction', 'Segmentation', 'Segmenter',
-    'Selection', 'load_segmenter', 'prepare_threads',
+    'CanceledError', 'CheckpointError', 'ConfigError', 'Frame', 'FrameError', 'InferenceError', 'Instance',
+    'Instruction', 'RequestError', 'Segmentation', 'Segmenter', 'Selection', 'load_segmenter', 'prepare_threads',
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name == 'load_segmenter':
-        from instructsam_model.instructsam.loading import load_segmenter
-
-        return load_segmenter
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

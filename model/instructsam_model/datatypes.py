@@ -7,14 +7,14 @@ Notation: H, W are the rows and columns of the picture, in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.errors import ConfigError, FrameError, RequestError
 
 MAX_INSTRUCTION_CHARS = 4096
 """Longest instruction that is accepted. The paper's longest have about 60 words (350 characters)."""
@@ -67,7 +67,7 @@ class Instruction:
         id: chosen by whoever asks, to recognize the answer; empty when nobody needs to.
 
     Raises:
-        ConfigError: the text is empty or too long.
+        RequestError: the text is empty or too long.
     """
 
     text: str
@@ -75,9 +75,11 @@ class Instruction:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise ConfigError('instruction: expected text such as "the red mug", got an empty string')
+            raise RequestError('instruction: expected text such as "the red mug", got an empty string')
         if len(self.text) > MAX_INSTRUCTION_CHARS:
-            raise ConfigError(f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}')
+            raise RequestError(
+                f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}'
+            )
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,12 @@ class Segmentation:
     Attributes:
         instances: best score first; empty when nothing answers.
         instruction: the question.
-        answer: the text that the model wrote, its special tokens included.
+        text: what the model wrote, for people: without special tokens.
         size_wh: width and height of the picture, pixels.
         stamp_ns: copied from the frame.
         frame_id: copied from the frame.
         timings: seconds spent in each stage, by name.
+        raw_text: what the model wrote, special tokens included, for logs and debugging; empty if there are none.
 
     Raises:
         ValueError: the instances are out of order or their masks are not of the picture's size.
@@ -159,11 +162,12 @@ class Segmentation:
 
     instances: tuple[Instance, ...]
     instruction: Instruction
-    answer: str
+    text: str
     size_wh: tuple[int, int]
     stamp_ns: int = 0
     frame_id: str = ''
     timings: Mapping[str, float] = field(default_factory=dict)
+    raw_text: str = ''
 
     def __post_init__(self) -> None:
         width, height = self.size_wh
@@ -175,17 +179,60 @@ class Segmentation:
             raise ValueError(f'instances: expected the best score first, got {scores}')
 
 
-class Segmenter(Protocol):
-    """Anything that answers an instruction about a picture with instances."""
+def never() -> bool:
+    """Return False: the request is not canceled."""
+    return False
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
-        """Answer `instruction` about `frame`; `selection` None means the segmenter's own default."""
+
+class Segmenter(Protocol):
+    """Finds the instances in an image that an instruction asks for; the contract of every back end.
+
+    * One thread at a time: the thread that loaded a segmenter is the one that calls it.
+    * The encoding of the last frame is kept, by the identity of the `Frame` object: further instructions about the same
+      object do not encode the image again.
+    * Nothing is written to standard output.
+    * Errors are those of `instructsam_model.errors`; any other exception is a bug or a failure of the device.
+
+    `tests/conformance` tests all of this for every back end.
+    """
+
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
+        """Find the instances in `frame` that `instruction` asks for.
+
+        Args:
+            frame: the image.
+            instruction: what to look for.
+            selection: which instances to keep; None means the default given when loading.
+            is_canceled: called between passes of the model, from the same thread; must return at once.
+
+        Raises:
+            FrameError: the model cannot process an image of this size.
+            CanceledError: `is_canceled` returned True; raised within one pass of the model.
+            InferenceError: the model failed, or the segmenter is closed.
+        """
         ...
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
-        """Do now what the first frame of that width and height would wait for; leaves no trace in later answers.
+        """Prepare for frames of a width and height, so that the first of them takes no longer than others.
+
+        Later results do not depend on it.
 
         Raises:
-            FrameError: the size is not one that can be answered about.
+            FrameError: the model cannot process an image of this size.
         """
+        ...
+
+    def memory_bytes(self) -> int | None:
+        """Return the memory that weights and caches take on the device, in bytes; None if it is unknown."""
+        ...
+
+    def close(self) -> None:
+        """Free weights and caches; afterwards `segment` raises InferenceError. Closing twice is allowed."""
         ...

@@ -5,7 +5,6 @@ Notation: H, W are the rows and columns of the picture, in pixels.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +39,6 @@ STRIP_OPACITY = 0.72
 DARK_RGB: Rgb = (24, 24, 27)
 WHITE_RGB: Rgb = (255, 255, 255)
 LUMINANCE = (0.299, 0.587, 0.114)
-SPECIAL_TOKENS = re.compile(r'<\|.*?\|>|\[SEG\]')
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def _draw_strip(picture: Picture, lines: Sequence[str], style: _Style) -> int:
 
 def _caption(segmentation: Segmentation) -> tuple[str, str]:
     """The instruction, and what the model made of it."""
-    answer = _one_line(SPECIAL_TOKENS.sub('', segmentation.answer))
+    answer = _one_line(segmentation.text)
     count = len(segmentation.instances)
     found = f'{count} found' if count else 'nothing found'
     return _one_line(segmentation.instruction.text), f'{answer} \u00b7 {found}' if answer else found

@@ -1,12 +1,15 @@
-"""The three ways in which input can be wrong.
+"""Errors of the packages; each message says what was found, what was expected, and what to do.
 
-Each message says what was found, what was expected and what to do about it. They are caught once: by the ROS node or by
-the `main()` of a command.
+Commands catch them in `main()`; the ROS node reports them with the numbers of `ErrorCode.msg`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class CheckpointError(Exception):
-    """A checkpoint is missing, unreadable or does not fit the network."""
+    """A checkpoint is missing, unreadable, or does not fit the network."""
 
 
 class ConfigError(ValueError):
@@ -14,4 +17,22 @@ class ConfigError(ValueError):
 
 
 class FrameError(ValueError):
-    """A picture cannot be used: its size, encoding or contents are not what they claim to be."""
+    """An image cannot be used: its size, encoding or content is not as declared."""
+
+
+class RequestError(ValueError):
+    """A request cannot be answered as it is: no instruction, an instruction that is too long, an inactive node."""
+
+
+class InferenceError(RuntimeError):
+    """The model failed on a valid request."""
+
+
+class CanceledError(InferenceError):
+    """The caller canceled the request while the model was working on it."""
+
+
+def raise_if_canceled(is_canceled: Callable[[], bool]) -> None:
+    """Raise CanceledError if `is_canceled` returns True; called between passes of a model."""
+    if is_canceled():
+        raise CanceledError('the request was canceled')

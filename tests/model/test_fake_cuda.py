@@ -76,8 +76,8 @@ def open_segmenter(
         dtype=dtype,
         phrases=phrases,
         engine=engines.open,
-        reuse_answers=True,
-        steady_frames=1000,
+        speculative_decoding=True,
+        max_cached_frames=1000,
     )
     return Opened(cuda, engines, segmenter)
 
@@ -195,7 +195,7 @@ def test_launched_kernel_by_kernel_it_answers_too(cuda: FakeCuda) -> None:
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_every_protocol_answers(opened: Opened, protocol: str) -> None:
     segmenter = InstructSAMSegmenter(
-        opened.segmenter.network, opened.segmenter.preprocessor, engine=opened.segmenter.engine, protocol=protocol
+        opened.segmenter.network, opened.segmenter.preprocessor, engine=opened.segmenter.engine, inference_mode=protocol
     )
     assert segmenter._protocol == get_inference_mode(protocol)
     other = Opened(opened.cuda, opened.engines, segmenter)
@@ -216,7 +216,7 @@ def test_straightforward_pipeline_answers(opened: Opened) -> None:
 
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> None:
-    segmenter = stand_in(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, reuse_answers=True)
+    segmenter = stand_in(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, speculative_decoding=True)
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:
         segmenter.segment(new_frame(seed=1), Instruction('red'))

@@ -56,7 +56,7 @@ class FakeSegmenter:
         return Segmentation(
             instances=tuple(kept[: selection.max_instances]),
             instruction=instruction,
-            answer=', '.join(name for name, _, _ in found),
+            text=', '.join(name for name, _, _ in found),
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,

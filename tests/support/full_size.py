@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from transformers import Sam3Config
 
-from instructsam_model.instructsam.config import ModelConfig, read_json
+from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.random_weights import stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.weights.hub import read_json
 from tests.support import GOLDEN, ROOT
 
 ARCHITECTURE = ROOT / 'training' / 'configs' / 'instructsam-2b'

@@ -19,10 +19,11 @@ from typing import Any
 from transformers import Sam3Config
 
 from instructsam_model.bench.markdown import table
-from instructsam_model.instructsam.config import read_json, read_sam3_config
+from instructsam_model.instructsam.config import read_sam3_config
 from instructsam_model.instructsam.image_sizes import sam3_size_step
 from instructsam_model.instructsam.random_weights import QWEN_PIXELS
 from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import read_json
 
 GB, GIB = 10**9, 2**30
 ALLOCATOR = 1.05

@@ -13,30 +13,32 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
 from instructsam_model.bench.check import check_against_cpu
 from instructsam_model.bench.experiments import TRIALS, try_all
 from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modeled import model_answers
 from instructsam_model.bench.modeled_tables import print_modeled
+from instructsam_model.bench.options import recorded_options
 from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing, peak_memory_gib
 from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda.cards import CARDS
-from instructsam_model.instructsam.config import read_json
+from instructsam_model.instructsam.backend import BACKEND, load_instructsam
 from instructsam_model.instructsam.engine.engine import Engine
-from instructsam_model.instructsam.load_options import add_load_arguments, load_options
-from instructsam_model.instructsam.loading import load_segmenter, parse_device
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import PHRASE, phrase_of, stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.precision import DTYPES, resolve_dtype
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import read_json
 
 FAKE = 'fake-cuda'
-REUSE: dict[str, Any] = {'reuse_answers': True, 'steady_frames': 1000}
+REUSE: dict[str, Any] = {'speculative_decoding': True, 'max_cached_frames': 1000}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,28 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog='instructsam-bench', description=__doc__)
-    parser.add_argument('--checkpoint', default='', help='folder or hub id (default: the small one of the package)')
+    parser = argparse.ArgumentParser(
+        prog='instructsam-bench', description=f'{__doc__} --device {FAKE}: no GPU, a model of one.'
+    )
+    add_backend_arguments(parser)
     parser.add_argument(
         '--architecture', type=Path, help='folder with a config.json: random weights that write one phrase instead'
     )
     parser.add_argument(
         '--tokenizer', type=Path, default=bundled.FOLDER, help='checkpoint that an architecture takes its words from'
     )
-    parser.add_argument(
-        '--device',
-        default='auto',
-        help=f'auto, cpu, cuda, ..., or {FAKE}: no GPU, a model of one (default: %(default)s)',
-    )
     parser.add_argument('--gpu', default='h200', choices=list(CARDS), help='to model (default: %(default)s)')
-    parser.add_argument(
-        '--dtype',
-        default='auto',
-        choices=['auto', *DTYPES],
-        help='auto: the fastest on a CPU, as the checkpoint or the architecture says on a GPU (default: %(default)s)',
-    )
-    add_load_arguments(parser.add_argument_group('loading'))
-    parser.add_argument('--threads', type=int, default=0, help='of the CPU (default: what torch chooses)')
     parser.add_argument('--size', default='640x480', help='of the frames, width x height (default: %(default)s)')
     parser.add_argument('--phrase-tokens', type=int, default=6, help='of an architecture (default: %(default)s)')
     parser.add_argument('--phrases', type=int, default=1, help='likewise: so many in an answer (default: %(default)s)')
@@ -134,7 +125,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         'weights_gib': round(count_bytes(segmenter.network) / 2**30, 3),
         'dtype': str(segmenter.network.dtype).removeprefix('torch.'),
         'size': arguments.size,
-        **load_options(arguments),
+        **recorded_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': segmenter.network.config.num_queries,
@@ -222,8 +213,8 @@ def open_segmenter(
 ) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
-        options = REUSE | load_options(arguments) | {'threads': torch.get_num_threads()}
-        return load_segmenter(arguments.checkpoint, device=arguments.device, dtype=arguments.dtype, **options)
+        options = {f'instructsam.{name}': value for name, value in REUSE.items()} | backend_arguments(arguments)
+        return load_instructsam(**options | {'backend': BACKEND.name, 'threads': torch.get_num_threads()})
     device = parse_device(arguments.device)
     return stand_in(
         arguments.architecture,
@@ -234,7 +225,7 @@ def open_segmenter(
         phrases=arguments.phrases,
         num_queries=arguments.queries,
         **REUSE,
-        **load_options(arguments) | ({'engine': engine} if engine is not None else {}),
+        **recorded_options(arguments) | ({'engine': engine} if engine is not None else {}),
     )
 
 

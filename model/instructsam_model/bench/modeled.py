@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instructsam_model.bench.options import read_options, recorded_options
 from instructsam_model.bench.scenarios import NAIVE, Bench
 from instructsam_model.errors import ConfigError
 from instructsam_model.fake_cuda import FakeCuda, FakeGraphs, Recording
@@ -22,7 +23,6 @@ from instructsam_model.fake_cuda.compiler import FakeCompiler
 from instructsam_model.fake_cuda.time_model import model_time, without_graphs
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.static import StaticEngine
-from instructsam_model.instructsam.load_options import load_options
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.compilation import run_eagerly
@@ -93,8 +93,9 @@ def model_answers(
     if arguments.architecture is None:
         raise ConfigError('--device fake-cuda: expected --architecture; a checkpoint has values, which are not needed')
     arguments = argparse.Namespace(**{**vars(arguments), 'device': 'cuda'})
+    engine = read_options(arguments).engine
     with FakeCuda(plausible) as cuda:
-        engines = FakeEngines(cuda, arguments.engine)
+        engines = FakeEngines(cuda, engine)
         segmenter = open_segmenter(arguments, engines.open)
         bench = open_bench(arguments, segmenter, compare_naive=arguments.compare_naive)
         recordings = record_round(cuda, bench)
@@ -102,7 +103,7 @@ def model_answers(
         parameters, weights = sum(each.numel() for each in network.parameters()), count_bytes(network)
     compile_ = engines.compiler.compiled
     scenarios = {name: Scenario(each, compile_(each)) for name, each in recordings.items()}
-    way = 'eager' if arguments.engine == 'eager' else 'inductor'
+    way = 'eager' if engine == 'eager' else 'inductor'
     return {
         'device': f'fake CUDA, modeled as {card.title}',
         'modeled': True,
@@ -112,7 +113,7 @@ def model_answers(
         'weights_gib': _gib(weights),
         'dtype': str(network.dtype).removeprefix('torch.'),
         'size': arguments.size,
-        **load_options(arguments),
+        **recorded_options(arguments),
         'phrases': arguments.phrases,
         'phrase_tokens': arguments.phrase_tokens,
         'queries': network.config.num_queries,

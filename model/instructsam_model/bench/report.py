@@ -30,7 +30,7 @@ on a CPU depends on its instructions: measure it on yours.
 BOUGHT = (
     ('cold', 'naive', 'one pass for a block of queries, causal prefill without a mask, masks of kept slots alone'),
     ('warm', 'cold', 'the last answer to the instruction is tried on the new frame and read in one pass'),
-    ('steady', 'warm', 'nothing has moved: the language model rests (`steady_frames`)'),
+    ('steady', 'warm', 'nothing has moved: the language model rests (`max_cached_frames`)'),
     ('reworded', 'warm', "the frame's features and prefix are kept"),
     ('same frame', 'reworded', 'words that the answer copies from the instruction are guessed and read in one pass'),
 )

@@ -53,7 +53,7 @@ class Bench:
     """Asks a segmenter, which reuses answers, about frames of colored squares.
 
     Args:
-        segmenter: with `reuse_answers` and `steady_frames`.
+        segmenter: with `speculative_decoding` and `max_cached_frames`.
         size_wh: of the frames, pixels.
         cameras: take turns. An answer is then one about each camera's frame; with more than one, nothing is asked
             twice about a frame, for the segmenter keeps the last one alone.

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
+from instructsam_model.backends import load_segmenter
 from instructsam_model.cli.segment_output import Outcome, describe_picture, write_json
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
@@ -169,13 +171,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='instructsam-demo', description='Serve a page on which pictures and instructions can be tried.'
     )
-    parser.add_argument(
-        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
-    )
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 lets others in (default: %(default)s)')
     parser.add_argument('--port', type=int, default=7860, help='(default: %(default)s)')
     parser.add_argument('--examples', type=Path, metavar='FOLDER', help='pictures to choose from')
+    add_backend_arguments(parser)
     return parser
 
 
@@ -201,10 +200,7 @@ def serve(arguments: argparse.Namespace) -> None:
     gr = load_gradio()
     examples = find_images(arguments.examples) if arguments.examples else []
     prepare_threads()
-    # Here, because it brings torch: --help need not wait for it.
-    from instructsam_model import load_segmenter
-
-    segmenter = load_segmenter(arguments.checkpoint, device=arguments.device)
+    segmenter = load_segmenter(**backend_arguments(arguments))
     name = arguments.checkpoint or 'embedded'
     fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}  # none from the network
     with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:

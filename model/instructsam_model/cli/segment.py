@@ -13,6 +13,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
+from instructsam_model.backends import load_segmenter
 from instructsam_model.cli.segment_output import (
     STDOUT,
     Outcome,
@@ -23,9 +25,8 @@ from instructsam_model.cli.segment_output import (
 )
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError, RequestError
 from instructsam_model.image_io import SUFFIXES, find_images, read_image
-from instructsam_model.instructsam.load_options import add_load_arguments, load_options
 from instructsam_model.runtime.threads import prepare_threads
 
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome = run(task, _load(arguments))
         if arguments.json is not None:
             write_json(outcome, arguments.checkpoint or 'embedded', arguments.json)
-    except (CheckpointError, ConfigError, FrameError, OSError) as error:
+    except (CheckpointError, ConfigError, FrameError, RequestError, OSError) as error:
         print(f'instructsam-segment: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -75,32 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('image', metavar='IMAGE', type=Path, help='a picture, or a folder of pictures')
     parser.add_argument('instructions', metavar='INSTRUCTION', nargs='+', help='what to segment, in plain words')
-    _add_model_arguments(parser.add_argument_group('model'))
     _add_result_arguments(parser.add_argument_group('results'))
+    add_backend_arguments(parser)
     return parser
-
-
-def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
-    )
-    group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
-    group.add_argument(
-        '--dtype',
-        default='auto',
-        choices=('auto', 'float32', 'bfloat16', 'float16'),
-        help='precision of the weights; auto: the fastest on a CPU, as stored on a GPU (default: %(default)s)',
-    )
-    group.add_argument(
-        '--threads', type=int, default=0, help='of the CPU (default: as many as are free, looked at again and again)'
-    )
-    group.add_argument(
-        '--protocol',
-        default='trained',
-        choices=('trained', 'released'),
-        help='positions and phrase tokens as in training, or as in the public inference code (default: %(default)s)',
-    )
-    add_load_arguments(group)
 
 
 def _add_result_arguments(group: argparse._ArgumentGroup) -> None:
@@ -135,7 +113,8 @@ def plan(arguments: argparse.Namespace) -> Task:
     """Check everything that does not need the model, which takes long to load.
 
     Raises:
-        ConfigError: an instruction or a number is out of range, or an overlay would replace a picture.
+        ConfigError: a number is out of range, or an overlay would replace a picture.
+        RequestError: an instruction is empty or too long.
         FrameError: there is no picture to segment.
     """
     instructions = tuple(Instruction(text) for text in arguments.instructions)
@@ -189,17 +168,7 @@ def run(task: Task, segmenter: Segmenter) -> Outcome:
 
 def _load(arguments: argparse.Namespace) -> Segmenter:
     prepare_threads()
-    # Here, because it brings torch: wrong arguments and --help need not wait for it.
-    from instructsam_model import load_segmenter
-
-    return load_segmenter(
-        arguments.checkpoint,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        protocol=arguments.protocol,
-        **load_options(arguments),
-        threads=arguments.threads,
-    )
+    return load_segmenter(**backend_arguments(arguments))
 
 
 def _overlay_paths(

@@ -94,7 +94,8 @@ def print_unreadable(outcome: Outcome, console: Console) -> None:
 def _describe(segmentation: Segmentation) -> dict[str, Any]:
     return {
         'instruction': segmentation.instruction.text,
-        'answer': segmentation.answer,
+        'text': segmentation.text,
+        'raw_text': segmentation.raw_text,
         'timings': dict(segmentation.timings),
         'instances': [
             {

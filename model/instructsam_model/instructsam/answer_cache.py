@@ -29,27 +29,27 @@ class AnswerCache:
     """The last answer to each of the last instructions, camera by camera.
 
     Args:
-        reuse_answers, steady_frames: as of `InstructSAMSegmenter`.
+        speculative_decoding, max_cached_frames: as of `InstructSAMSegmenter`.
 
     Attributes:
         style: how phrases are written, learned from the answers if they are reused: else nothing of an answer, not even
             the last bits, depends on those before it.
     """
 
-    def __init__(self, *, reuse_answers: bool, steady_frames: int) -> None:
-        self._reuse_answers = reuse_answers
-        self._steady_frames = steady_frames
+    def __init__(self, *, speculative_decoding: bool, max_cached_frames: int) -> None:
+        self._speculative_decoding = speculative_decoding
+        self._max_cached_frames = max_cached_frames
         self.style = PhraseStyle()
         self._said: dict[Asked, _Said] = {}
 
     def look(self, frame: Frame) -> Thumbnail | None:
         """What has to be kept of a frame to know later whether another looks like it; None where nobody will ask."""
-        return Thumbnail.of(frame) if self._steady_frames else None
+        return Thumbnail.of(frame) if self._max_cached_frames else None
 
     def standing(self, asked: Asked, thumbnail: Thumbnail | None) -> Answer | None:
         """The last answer if it may stand for one more frame, which it then does."""
         said = self._said.get(asked)
-        if said is None or said.frames >= self._steady_frames or not changes_little(said.thumbnail, thumbnail):
+        if said is None or said.frames >= self._max_cached_frames or not changes_little(said.thumbnail, thumbnail):
             return None
         self._put(asked, replace(said, frames=said.frames + 1))
         return said.answer
@@ -61,9 +61,9 @@ class AnswerCache:
 
     def keep(self, asked: Asked, answer: Answer, thumbnail: Thumbnail | None, phrases: Sequence[str] = ()) -> None:
         """Remember an answer with its phrases, and forget those that are asked for least recently."""
-        if self._reuse_answers:
+        if self._speculative_decoding:
             self.style.learn(asked[1], phrases)
-        if self._reuse_answers or self._steady_frames:
+        if self._speculative_decoding or self._max_cached_frames:
             self._put(asked, _Said(answer, thumbnail))
 
     def _put(self, asked: Asked, said: _Said) -> None:

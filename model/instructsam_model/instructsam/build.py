@@ -19,11 +19,12 @@ from transformers import (
 )
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.checkpoint import build_empty, parameter_shapes, resolve_checkpoint
-from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, read_json, read_sam3_config
+from instructsam_model.instructsam.checkpoint import build_empty, parameter_shapes
+from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.network import InstructSAM, projection
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.sam3.meta_weights import read_meta_sam3
+from instructsam_model.weights.hub import read_json, resolve_path
 from instructsam_model.weights.tensor_files import check_tensors, find_tensors, read_tensors
 
 TOKENS = {
@@ -63,7 +64,7 @@ def build_segmentation_network(
     Raises:
         CheckpointError: a file is missing or damaged, or one of the two is not what its name says.
     """
-    qwen_folder, sam3_source = resolve_checkpoint(qwen), resolve_sam3_source(sam3)
+    qwen_folder, sam3_source = resolve_path(qwen), resolve_sam3_source(sam3)
     tokenizer = read_tokenizer(qwen_folder)
     sam3_config, sam3_images = read_sam3_settings(sam3_source)
     config = fresh_config(qwen_folder, sam3_config, tokenizer, num_queries)
@@ -93,7 +94,7 @@ def resolve_sam3_source(source: str | Path) -> Path:
     file = Path(source).expanduser()
     if file.suffix == '.pt' and not file.exists():
         raise CheckpointError(f'{file}: no such file')
-    return file if file.is_file() else resolve_checkpoint(source)
+    return file if file.is_file() else resolve_path(source)
 
 
 def read_sam3_settings(source: Path) -> tuple[Sam3Config, BaseImageProcessor]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,49 +18,22 @@ from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_json, read_sam3_config
+from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
-from instructsam_model.instructsam.load_options import UNQUANTIZED
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.runtime.choices import UNQUANTIZED
 from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer, quantized_layers
 from instructsam_model.sam3.boxes import keep_float32
+from instructsam_model.weights.hub import read_json, resolve_path
 from instructsam_model.weights.tensor_files import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
-HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 MAX_SHARD_BYTES = 5 * 10**9
-
-
-def resolve_checkpoint(
-    source: str | Path,
-    *,
-    revision: str | None = None,
-    patterns: tuple[str, ...] = ('*.json', '*.jinja', '*.txt', '*.safetensors'),
-) -> Path:
-    """The local folder of a checkpoint; files matching `patterns` are downloaded when `source` is a hub id.
-
-    Raises:
-        CheckpointError: there is no such folder, and it is no hub id or cannot be downloaded.
-    """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if not HUB_ID.fullmatch(str(source)):
-        raise CheckpointError(f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name)')
-    try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f'{source}: no such folder here, and downloading it from the hub failed: {type(error).__name__}: {reason}'
-        ) from error
 
 
 def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | None:
@@ -78,13 +50,13 @@ def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | Non
     """
     patterns = ('config.json', 'preprocessor_config.json')
     if override is not None:
-        return resolve_checkpoint(override, patterns=patterns)
+        return resolve_path(override, patterns=patterns)
     source = str(read_json(folder / 'config.json').get('mask_decoder_model') or SAM3_FOLDER)
     for candidate in (folder / source, folder / SAM3_FOLDER):
         if (candidate / 'config.json').exists():
             return candidate
     try:
-        return resolve_checkpoint(source, patterns=patterns)
+        return resolve_path(source, patterns=patterns)
     except CheckpointError as error:
         logger.warning("SAM3's configuration is not at hand, using the defaults of the published SAM3 (%s)", error)
         return None

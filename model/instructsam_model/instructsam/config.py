@@ -6,7 +6,6 @@ The published file is a Qwen3-VL configuration with the method's own keys added 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from transformers import Qwen3VLConfig, Sam3Config
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.weights.hub import read_json
 
 SAM3_FOLDER = 'sam3'
 GENERATION_FILE = 'generation_config.json'
@@ -182,23 +182,6 @@ def with_queries(sam3: Sam3Config, num_queries: int) -> Sam3Config:
     published = sam3.to_dict()
     published['detr_decoder_config']['num_queries'] = num_queries
     return Sam3Config(**published)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: the file is missing, not JSON, or not an object.
-    """
-    try:
-        content = json.loads(file.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise CheckpointError(f'{file}: no such file; a checkpoint has one') from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f'{file}: expected JSON, got {error}') from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{file}: expected a JSON object, got {type(content).__name__}')
-    return content
 
 
 def read_sam3_config(file: Path) -> Sam3Config:

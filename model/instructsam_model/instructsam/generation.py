@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from instructsam_model.datatypes import never
+from instructsam_model.errors import raise_if_canceled
 from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
 from instructsam_model.instructsam.engine.tokens import ImagePrompt
 from instructsam_model.instructsam.incremental_decoder import IncrementalDecoder
@@ -72,6 +74,7 @@ def generate(
     max_new_tokens: int,
     draft_ids: Sequence[int] = (),
     propose: Callable[[Sequence[int]], Sequence[int]] = lambda _: (),
+    is_canceled: Callable[[], bool] = never,
 ) -> Answer:
     """Answer greedily until a stop token or `max_new_tokens`, injecting the queries after every phrase.
 
@@ -88,12 +91,17 @@ def generate(
         max_new_tokens: at most so many are written, injected ones not counted.
         draft_ids: what the answer may be, as `Answer.token_ids` of an earlier one; empty for no idea.
         propose: gives what may come behind the tokens that are written so far; none if it has no idea.
+        is_canceled: checked before each pass.
+
+    Raises:
+        CanceledError: `is_canceled` returned True.
     """
     answer = _GeneratedAnswer(special, stop_ids, max_new_tokens)
     known: Sequence[int] = instruction_ids
     begun: tuple[int, ...] = ()  # what of that belongs to the answer
     draft = tuple(draft_ids or propose(()))[:max_new_tokens]
     while True:
+        raise_if_canceled(is_canceled)
         next_ids, marks = decoder.forward(known, draft)
         accepted = next((n for n, token in enumerate(draft) if token != next_ids[n]), len(draft))
         for token, mark in zip((*begun, *draft[:accepted]), marks[1 - len(begun) :], strict=False):

@@ -24,7 +24,7 @@ class InferenceMode:
     block_shift: int = 0
 
 
-PROTOCOLS = {
+INFERENCE_MODES = {
     'trained': InferenceMode(),
     'released': InferenceMode(mrope=False, mask_end_visible=True, phrase_delimiters=True, block_shift=1),
 }
@@ -34,8 +34,8 @@ def get_inference_mode(name: str) -> InferenceMode:
     """`trained` does at inference what training does; `released` does what the public implementation does.
 
     Raises:
-        ConfigError: there is no such protocol.
+        ConfigError: there is no such mode.
     """
-    if name not in PROTOCOLS:
-        raise ConfigError(f'protocol: expected one of {", ".join(PROTOCOLS)}, got {name!r}')
-    return PROTOCOLS[name]
+    if name not in INFERENCE_MODES:
+        raise ConfigError(f'inference_mode: expected one of {", ".join(INFERENCE_MODES)}, got {name!r}')
+    return INFERENCE_MODES[name]

@@ -12,19 +12,20 @@ from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
 from instructsam_model.datatypes import Selection
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
-from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, SpecialTokens, read_json, with_queries
+from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, SpecialTokens, with_queries
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import Tokens
 from instructsam_model.instructsam.image_sizes import limit_pixels, with_sam3_size
-from instructsam_model.instructsam.load_options import UNQUANTIZED
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.prompt_lookup import SEPARATOR
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.choices import UNQUANTIZED
 from instructsam_model.runtime.quantization import quantize
 from instructsam_model.sam3.boxes import keep_float32
+from instructsam_model.weights.hub import read_json, resolve_path
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
 """Of the processor of Qwen3-VL-2B-Instruct."""
@@ -75,8 +76,8 @@ def stand_in(
     phrases: int = 1,
     num_queries: int | None = None,
     engine: str | Callable[[InstructSAM], Engine] = 'auto',
-    reuse_answers: bool = False,
-    steady_frames: int = 0,
+    speculative_decoding: bool = False,
+    max_cached_frames: int = 0,
     max_pixels: int = 0,
     sam3_size: int = 0,
     quantization: str = UNQUANTIZED,
@@ -92,8 +93,8 @@ def stand_in(
         phrases: of each answer.
         num_queries: K; None for that of the architecture.
         engine: see `choose_engine`; or what makes one for the network.
-        reuse_answers: as of `load_segmenter`.
-        steady_frames: likewise.
+        speculative_decoding: see `InstructSAMOptions`.
+        max_cached_frames: likewise.
         max_pixels: likewise.
         sam3_size: likewise.
         quantization: likewise.
@@ -102,7 +103,7 @@ def stand_in(
         CheckpointError: a file of one of the folders is missing or not what it should be.
         ConfigError: a size or the quantization cannot be used.
     """
-    folder, words = resolve_checkpoint(architecture), resolve_checkpoint(tokenizer)
+    folder, words = resolve_path(architecture), resolve_path(tokenizer)
     config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
     if num_queries is not None:
         config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
@@ -124,8 +125,8 @@ def stand_in(
         preprocessor,
         engine=ScriptedEngine(opened, [*script, stop]),
         selection=Selection(min_score=0.0),
-        reuse_answers=reuse_answers,
-        steady_frames=steady_frames,
+        speculative_decoding=speculative_decoding,
+        max_cached_frames=max_cached_frames,
     )
 
 

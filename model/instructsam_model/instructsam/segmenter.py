@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection
+from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
+from instructsam_model.errors import InferenceError, raise_if_canceled
 from instructsam_model.instructsam.answer_cache import AnswerCache, Asked
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
@@ -25,6 +28,8 @@ from instructsam_model.instructsam.postprocess import select_instances
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
+from instructsam_model.instructsam.special_text import plain_text
+from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
 from instructsam_model.sam3.detector import VisionFeatures
@@ -63,13 +68,12 @@ class InstructSAMSegmenter:
         network: in evaluation mode.
         preprocessor: of its checkpoint.
         engine: that runs it; None for the one that `choose_engine` finds.
-        protocol: see `InferenceMode`.
+        inference_mode: name of an `InferenceMode`.
         selection: default thresholds.
         max_new_tokens: longest answer.
-        reuse_answers: keep the last answers as drafts, see `generate`: an instruction that stays over many frames
-            costs the language model one pass a frame. The answers are the same but for rounding, which depends on what
-            was asked before.
-        steady_frames: while the image of a camera hardly changes, so many frames may be answered with what the
+        speculative_decoding: use the last answer to an instruction as draft tokens, see `generate`: while it stays the
+            same, each frame takes one pass of the language model. Results differ by rounding only.
+        max_cached_frames: while the image of a camera hardly changes, so many frames may be answered with what the
             language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
             `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
         threads: of the CPU, for an answer; None for what torch has at the time.
@@ -81,11 +85,11 @@ class InstructSAMSegmenter:
         preprocessor: Preprocessor,
         *,
         engine: Engine | None = None,
-        protocol: str = 'trained',
+        inference_mode: str = 'trained',
         selection: Selection | None = None,
         max_new_tokens: int = 256,
-        reuse_answers: bool = False,
-        steady_frames: int = 0,
+        speculative_decoding: bool = False,
+        max_cached_frames: int = 0,
         threads: Threads | None = None,
     ) -> None:
         self.network = network
@@ -93,23 +97,33 @@ class InstructSAMSegmenter:
         self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
-        self._protocol = get_inference_mode(protocol)
-        self._memory = AnswerCache(reuse_answers=reuse_answers, steady_frames=steady_frames)
+        self._mode = get_inference_mode(inference_mode)
+        self._memory = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
         self._threads = threads
         self._seen: _Seen | None = None
+        self._is_closed = False
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
-        """Answer `instruction` about `frame`; `selection` None means the default given when loading.
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
+        """Find the instances in `frame` that `instruction` asks for, see `Segmenter.segment`.
 
         `timings` are host times of `encode` (SAM3's; 0 when the frame was known), `answer` (the language model's, its
         look at the frame included), `ground` and `postprocess`. On a GPU the work of a stage may end in a later one;
         their sum is right.
 
         Raises:
-            FrameError: the frame's shape is not one that the network can see.
+            FrameError: the network cannot process an image of this size.
+            CanceledError: `is_canceled` returned True.
+            InferenceError: the segmenter is closed.
         """
         with self._computing():
-            prediction, timings = self._predict(frame, instruction)
+            prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
                 instances = select_instances(prediction, frame.size_wh, selection or self.selection)
@@ -117,7 +131,8 @@ class InstructSAMSegmenter:
         return Segmentation(
             instances=instances,
             instruction=instruction,
-            answer=prediction.answer,
+            text=plain_text(prediction.answer),
+            raw_text=prediction.answer,
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -127,7 +142,7 @@ class InstructSAMSegmenter:
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
         """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
         with self._computing():
-            return self._predict(frame, instruction)[0]
+            return self._predict(frame, instruction, never)[0]
 
     @torch.inference_mode()
     def warm_up(self, size_wh: tuple[int, int]) -> None:
@@ -137,7 +152,7 @@ class InstructSAMSegmenter:
             FrameError: the size is not one that the network can see.
         """
         blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        memory, self._memory = self._memory, AnswerCache(reuse_answers=False, steady_frames=0)
+        memory, self._memory = self._memory, AnswerCache(speculative_decoding=False, max_cached_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
             with self._computing():
@@ -146,22 +161,43 @@ class InstructSAMSegmenter:
         finally:
             self._memory, self._seen = memory, None
 
-    def device_memory_bytes(self) -> int | None:
-        """GPU memory that this process has taken for tensors; None where the network runs without one."""
+    def memory_bytes(self) -> int | None:
+        """Return the memory that torch has reserved on the GPU; on a CPU the size of the weights; 0 once closed."""
+        if self._is_closed:
+            return 0
         device = self.network.device
-        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else None
+        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else count_bytes(self.network)
+
+    def close(self) -> None:
+        """Free the weights, the engine's graphs and buffers, and the cached frame."""
+        if self._is_closed:
+            return
+        device = self.network.device
+        self._is_closed, self._seen = True, None
+        del self.network, self.engine, self._memory
+        gc.collect()  # graphs and modules refer to each other
+        if device.type == 'cuda':
+            torch.cuda.empty_cache()
 
     def _computing(self) -> AbstractContextManager[None]:
+        if self._is_closed:
+            raise InferenceError('the segmenter is closed; load another one')
         return self._threads.in_use() if self._threads is not None else nullcontext()
 
     @torch.inference_mode()
-    def _predict(self, frame: Frame, instruction: Instruction) -> tuple[Prediction, dict[str, float]]:
+    def _predict(
+        self, frame: Frame, instruction: Instruction, is_canceled: Callable[[], bool]
+    ) -> tuple[Prediction, dict[str, float]]:
         """The prediction, and the seconds each stage took."""
         marks = [time.perf_counter()]
+        raise_if_canceled(is_canceled)
         seen = self._see(frame)
         marks.append(time.perf_counter())
-        answer = self._memory.standing(_asked(frame, instruction), seen.thumbnail) or self._write(seen, instruction)
+        answer = self._memory.standing(_asked(frame, instruction), seen.thumbnail) or self._write(
+            seen, instruction, is_canceled
+        )
         marks.append(time.perf_counter())
+        raise_if_canceled(is_canceled)
         prediction = self._ground(seen.vision, answer)
         marks.append(time.perf_counter())
         seconds = (after - before for before, after in pairwise(marks))
@@ -178,11 +214,12 @@ class InstructSAMSegmenter:
             self._seen = _Seen(frame, pixels, self._memory.look(frame), vision)
         return self._seen
 
-    def _write(self, seen: _Seen, instruction: Instruction) -> Answer:
+    def _write(self, seen: _Seen, instruction: Instruction, is_canceled: Callable[[], bool]) -> Answer:
         """Let the language model see the image, unless it has, and answer."""
         is_known = seen.prompt is not None
         if seen.prompt is None:
             prompt = self._lay_out(seen.pixels)
+            raise_if_canceled(is_canceled)
             with stage('qwen vision'):
                 self.engine.open_image(seen.pixels, prompt)
             seen.prompt = prompt
@@ -192,13 +229,14 @@ class InstructSAMSegmenter:
         start = Mark(len(seen.prompt), seen.prompt.next_position)
         asked = _asked(seen.frame, instruction)
         answer = generate(
-            IncrementalDecoder(self.engine, self._protocol, start, image_is_read=is_known),
+            IncrementalDecoder(self.engine, self._mode, start, image_is_read=is_known),
             self.preprocessor.instruction(instruction.text),
             special,
             stop_ids=stop_ids,
             max_new_tokens=self.max_new_tokens,
             draft_ids=self._memory.draft(asked),
             propose=self.preprocessor.prompt_lookup(instruction.text, phrases, end_tokens).propose,
+            is_canceled=is_canceled,
         )
         written = [self._decode(answer, span) for span in answer.phrase_spans]
         self._memory.keep(asked, answer, seen.thumbnail, written)
@@ -206,11 +244,11 @@ class InstructSAMSegmenter:
 
     def _lay_out(self, pixels: Pixels) -> ImagePrompt:
         prompt_ids = self.preprocessor.image_prefix(pixels.grid_thw)
-        return lay_out_image(prompt_ids, pixels.grid_thw, self.network.config, self._protocol)
+        return lay_out_image(prompt_ids, pixels.grid_thw, self.network.config, self._mode)
 
     def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
         """Decode the slots of an answer's phrases, all in one pass of SAM3."""
-        delimiter = int(self._protocol.phrase_delimiters)
+        delimiter = int(self._mode.phrase_delimiters)
         count = len(answer.phrase_spans)
         phrase_ids = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.long)
         phrase_mask = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.bool)

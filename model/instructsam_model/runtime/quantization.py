@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.instructsam.load_options import QUANTIZATIONS, UNQUANTIZED
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.runtime.choices import QUANTIZATIONS, UNQUANTIZED
 
 EXTRA = "pip install 'instructsam_ros[quantized]'"
 

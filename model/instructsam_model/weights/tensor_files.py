@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.config import read_json
+from instructsam_model.weights.hub import read_json
 
 WEIGHTS_FILE = 'model.safetensors'
 INDEX_FILE = 'model.safetensors.index.json'

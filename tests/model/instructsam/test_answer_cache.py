@@ -18,7 +18,7 @@ def answer(token: int) -> Answer:
 
 
 def test_an_answer_stands_for_so_many_frames_that_look_the_same() -> None:
-    memory = AnswerCache(reuse_answers=False, steady_frames=2)
+    memory = AnswerCache(speculative_decoding=False, max_cached_frames=2)
     assert memory.standing(A, memory.look(GRAY)) is None
     memory.keep(A, said := answer(1), memory.look(GRAY))
     assert memory.standing(B, memory.look(GRAY)) is None
@@ -29,7 +29,7 @@ def test_an_answer_stands_for_so_many_frames_that_look_the_same() -> None:
 
 
 def test_a_draft_is_the_last_answer() -> None:
-    memory = AnswerCache(reuse_answers=True, steady_frames=0)
+    memory = AnswerCache(speculative_decoding=True, max_cached_frames=0)
     assert memory.look(GRAY) is None
     memory.keep(A, answer(1), None)
     memory.keep(A, answer(2), None)
@@ -39,7 +39,7 @@ def test_a_draft_is_the_last_answer() -> None:
 
 
 def test_cameras_that_take_turns_do_not_disturb_each_other() -> None:
-    memory = AnswerCache(reuse_answers=True, steady_frames=10)
+    memory = AnswerCache(speculative_decoding=True, max_cached_frames=10)
     left, right = ('left', 'a'), ('right', 'a')
     memory.keep(left, of_left := answer(1), memory.look(GRAY))
     assert memory.draft(right) == ()
@@ -50,7 +50,7 @@ def test_cameras_that_take_turns_do_not_disturb_each_other() -> None:
 
 
 def test_what_was_asked_for_least_recently_is_forgotten() -> None:
-    memory = AnswerCache(reuse_answers=True, steady_frames=0)
+    memory = AnswerCache(speculative_decoding=True, max_cached_frames=0)
     for number in range(REMEMBERED):
         memory.keep(('camera', str(number)), answer(number), None)
     memory.keep(('camera', '0'), answer(0), None)
@@ -60,6 +60,6 @@ def test_what_was_asked_for_least_recently_is_forgotten() -> None:
 
 
 def test_nothing_is_kept_where_nothing_is_reused() -> None:
-    memory = AnswerCache(reuse_answers=False, steady_frames=0)
+    memory = AnswerCache(speculative_decoding=False, max_cached_frames=0)
     memory.keep(A, answer(1), None)
     assert memory.draft(A) == ()

@@ -30,7 +30,7 @@ def run(device: str) -> dict[str, float]:
         segmentation = segmenter.segment(frame, Instruction('Segment the red box.'))
         seconds[name] = time.perf_counter() - start
         assert len(segmentation.instances) == 10
-        assert segmentation.answer == (
+        assert segmentation.raw_text == (
             '<|object_ref_start|>the red box left of the<|object_ref_end|><|mask_start|>[SEG]<|mask_end|><|im_end|>'
         )
     prediction = segmenter.predict(frame, Instruction('Segment the red box.'))

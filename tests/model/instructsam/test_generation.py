@@ -142,7 +142,7 @@ def test_words_of_the_instruction_are_proposed(
 def test_proposals_save_passes_and_change_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
     count: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
     saved = 0
@@ -166,8 +166,10 @@ def test_a_draft_saves_passes_and_changes_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
 ) -> None:
     """The drafts are the answers to another picture: some stand, some stand in part."""
-    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
-    reusing = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol, reuse_answers=True)
+    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
+    reusing = load_segmenter(
+        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=True
+    )
     passes: list[int] = []
     reusing.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
     stood = fell = 0
@@ -194,7 +196,7 @@ def test_a_draft_saves_passes_and_changes_nothing(
 def test_while_the_picture_is_steady_the_language_model_rests(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any]
 ) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', steady_frames=2)
+    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', max_cached_frames=2)
     passes: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
     instruction = Instruction(golden['generate'][0]['instruction'])

@@ -19,7 +19,9 @@ def answers(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> list[tuple[
     return [(each.answer, each.mask_logits.numpy().tobytes()) for each in predictions]
 
 
-@pytest.mark.parametrize('options', [{'reuse_answers': True}, {'steady_frames': 9}], ids=lambda each: next(iter(each)))
+@pytest.mark.parametrize(
+    'options', [{'speculative_decoding': True}, {'max_cached_frames': 9}], ids=lambda each: next(iter(each))
+)
 def test_warming_up_leaves_no_trace(checkpoint: Path, frames: list[Frame], options: dict[str, int]) -> None:
     """Not even for a camera without a name whose first picture is as blank and is asked about in the same words."""
     warm, cold = (load_segmenter(checkpoint, device='cpu', dtype='float32', **options) for _ in range(2))

@@ -253,7 +253,7 @@ def instance(top: int, left: int, score: float, label: str = '') -> Instance:
 SEGMENTATION = Segmentation(
     instances=(instance(2, 3, 0.9, 'mug'), instance(4, 5, 0.6, 'cup')),
     instruction=Instruction('the mugs', 'request 7'),
-    answer='mug and cup',
+    text='mug and cup',
     size_wh=(16, 12),
     stamp_ns=1_700_000_000_123_456_789,
     frame_id='camera_optical_frame',
@@ -269,7 +269,7 @@ def test_a_segmentation_survives_the_message():
     assert set(first.mask.data) == {0, 255}
     assert first.mask.header == message.header == HEADER
     back = convert.read_segmentation(message)
-    assert (back.instruction, back.answer, back.size_wh) == (SEGMENTATION.instruction, 'mug and cup', (16, 12))
+    assert (back.instruction, back.text, back.size_wh) == (SEGMENTATION.instruction, 'mug and cup', (16, 12))
     assert (back.stamp_ns, back.frame_id) == (SEGMENTATION.stamp_ns, SEGMENTATION.frame_id)
     for was, is_ in zip(SEGMENTATION.instances, back.instances, strict=True):
         np.testing.assert_array_equal(is_.mask, was.mask)

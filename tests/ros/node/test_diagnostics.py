@@ -32,7 +32,7 @@ def test_reports_rates_latencies_and_counts(graph: Graph):
 
 
 class WithGpu(FakeSegmenter):
-    def device_memory_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         return 2_500_000_000
 
 

@@ -32,7 +32,7 @@ def test_answers_the_standing_instruction_about_images(graph: Graph):
 
     answer = answers[0]
     assert answer.status == Segmentation.OK
-    assert (answer.instruction, answer.answer) == ('the red block', 'red')
+    assert (answer.instruction, answer.text) == ('the red block', 'red')
     assert (answer.width, answer.height) == (64, 48)
     box = answer.instances[0].box
     assert (box.x_offset, box.y_offset, box.width, box.height) == (5, 10, 10, 10)

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.checkpoint import read_network, resolve_checkpoint, resolve_sam3, write_checkpoint
+from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_model.runtime.precision import DTYPES
+from instructsam_model.weights.hub import resolve_path
 
 
 def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:
@@ -28,7 +29,7 @@ def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:
     Raises:
         CheckpointError: the source cannot be read, or the folder is not empty.
     """
-    checkpoint = resolve_checkpoint(source)
+    checkpoint = resolve_path(source)
     sam3_folder = resolve_sam3(checkpoint)
     network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=dtype)
     write_checkpoint(folder, network, read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id))

@@ -33,12 +33,13 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.cards import CARDS, get_card
 from instructsam_model.fake_cuda.time_model import model_time
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_checkpoint, resolve_sam3
+from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_model.instructsam.loading import parse_device
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
+from instructsam_model.runtime.device import parse_device
+from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.config_file import read_config as read_run
 from instructsam_training.config.options import SAM3_PARTS, StageConfig, TrainConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
@@ -106,7 +107,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
     """
     config = read_run(arguments.config, arguments.settings)
     stage = config.stages[arguments.stage]
-    architecture = resolve_checkpoint(arguments.architecture or config.start.checkpoint)
+    architecture = resolve_path(arguments.architecture or config.start.checkpoint)
     words = arguments.tokenizer or architecture
     network = build_empty(with_tokens_of(words, read_config(architecture, resolve_sam3(architecture))))
     preprocessor = read_preprocessor(words, resolve_sam3(architecture), network.config.qwen.image_token_id)

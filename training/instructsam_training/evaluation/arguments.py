@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from instructsam_model.instructsam.load_options import add_load_arguments
+from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
 from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
 
 
@@ -29,6 +29,7 @@ def build_parser(command: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument('benchmark', choices=sorted(BENCHMARKS), metavar='BENCHMARK', help='see below')
     _add_data_arguments(parser.add_argument_group('data'))
     _add_answer_arguments(parser.add_argument_group('answers'))
+    add_backend_arguments(parser, checkpoint=False)
     return parser
 
 
@@ -51,20 +52,7 @@ def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
         help="score this: COCO results, GSEval's JSON lines, results of the public scripts, or an answers file",
     )
     who.add_argument('--questions', type=Path, metavar='FILE', help='only write what there is to predict')
-    who.add_argument(
-        '--checkpoint', default='', help='folder, or id on the Hugging Face hub (default: the small one of the package)'
-    )
-    group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
-    group.add_argument(
-        '--dtype',
-        default='auto',
-        choices=('auto', 'float32', 'bfloat16', 'float16'),
-        help='precision of the weights; auto: the fastest on a CPU, as stored on a GPU (default: %(default)s)',
-    )
-    group.add_argument(
-        '--threads', type=int, default=0, help='of the CPU; the last bits depend on it (default: as many as are free)'
-    )
-    add_load_arguments(group)
+    add_checkpoint_argument(who)
     group.add_argument(
         '--protocol',
         default='trained',

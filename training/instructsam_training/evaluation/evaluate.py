@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from instructsam_model.backend_arguments import backend_arguments
+from instructsam_model.backends import find_backend
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.instructsam.load_options import load_options
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS, Benchmark
 from instructsam_training.evaluation.benchmarks.prompts import plain
@@ -31,7 +32,7 @@ class Open(Protocol):
     """Makes the segmenter that answers; the arguments are those of `instructsam_model.load_segmenter`."""
 
     def __call__(
-        self, checkpoint: str, /, *, device: str, dtype: str, protocol: str, threads: int, **options: Any
+        self, checkpoint: str, /, *, device: str, backend: str, dtype: str, threads: int, **options: Any
     ) -> AbstractContextManager[tuple[Segmenter, Callable[[], float]]]:
         """Give, until the context ends, the segmenter, and what tells the most memory it has used so far, in GiB."""
         ...
@@ -127,20 +128,24 @@ def _ask(
 ) -> Mapping[str, Answer] | None:
     """What the checkpoint answers; None in processes other than the first, which have done their share."""
     # Here, because it brings torch: wrong arguments and --help need not wait for it.
-    from instructsam_model.instructsam.checkpoint import resolve_checkpoint
     from instructsam_model.weights import bundled
+    from instructsam_model.weights.hub import resolve_source
     from instructsam_training.evaluation.run import Run, answer_all, begin, start_processes
 
     processes = start_processes(arguments.device)
-    checkpoint = resolve_checkpoint(arguments.checkpoint or bundled.FOLDER)
-    options = load_options(arguments)
+    source = resolve_source(arguments.checkpoint or bundled.FOLDER)
+    backend = find_backend(source, arguments.backend)
+    defaults = {f'{backend.name}.{name}': value for name, value in backend.evaluation_options.items()}
+    options = {name: value for name, value in backend_arguments(arguments).items() if '.' in name}
     run = Run(benchmark, setting, questions, folder_of(arguments), arguments.command, arguments.dtype, options)
     if processes.is_main_process:
-        begin(run, sorted(checkpoint.glob('*.safetensors')), fresh=arguments.fresh)
+        begin(run, sorted(source.path.glob('*.safetensors')), fresh=arguments.fresh)
     processes.wait_for_everyone()
     device = str(processes.device) if arguments.device == 'auto' else arguments.device
-    named = str(checkpoint) if arguments.checkpoint else ''  # downloaded once
-    asked = {'dtype': arguments.dtype, 'protocol': setting.protocol, 'threads': arguments.threads, **options}
+    named = str(source.path) if arguments.checkpoint else ''  # downloaded once
+    asked = {'backend': backend.name, 'dtype': arguments.dtype, 'threads': arguments.threads, **defaults, **options}
+    if backend.name == 'instructsam':
+        asked['instructsam.inference_mode'] = setting.protocol
     with open_segmenter(named, device=device, **asked) as opened:
         answer_all(run, *opened, processes, console)
     return read_answers(run.folder) if processes.is_main_process else None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.load_options import ENGINES
+from instructsam_model.runtime.choices import ENGINES
 from instructsam_training.parity.forward import compare_forward
 from instructsam_training.parity.generate import compare_generate
 from instructsam_training.parity.metrics import compare_metrics

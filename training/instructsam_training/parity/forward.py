@@ -13,9 +13,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from instructsam_model import Frame, load_segmenter
+from instructsam_model import Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.attention import hybrid_attention_mask
+from instructsam_model.instructsam.backend import load_instructsam
 from instructsam_model.instructsam.inputs import ModelInputs, Pixels
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
@@ -35,7 +36,7 @@ def compare_forward(folder: Path) -> list[Difference]:
         OSError: a picture cannot be read.
     """
     entries = json.loads((folder / 'golden.json').read_text())['forward']
-    segmenter = load_segmenter(folder / 'checkpoint', device='cpu', dtype='float32')
+    segmenter = load_instructsam(folder / 'checkpoint', device='cpu', dtype='float32')
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
         for index, entry in enumerate(entries):

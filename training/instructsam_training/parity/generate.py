@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from instructsam_model import Frame, Instruction, load_segmenter
+from instructsam_model import Frame, Instruction
 from instructsam_model.image_io import read_image
+from instructsam_model.instructsam.backend import load_instructsam
 from instructsam_model.instructsam.network import Prediction
 from instructsam_training.parity.report import Difference
 
@@ -20,19 +21,20 @@ SCORE_TOLERANCE = 1e-4
 
 
 def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
-    """Answer each instruction with `protocol="released"` and compare the text, the queries, the masks and the scores.
+    """Answer each instruction in `released` mode; compare the text, the queries, the masks and the scores.
 
     Raises:
         CheckpointError: the folder's checkpoint cannot be loaded.
         OSError: a picture cannot be read.
     """
     entries = json.loads((folder / 'golden.json').read_text())['generate']
-    segmenter = load_segmenter(
+    segmenter = load_instructsam(
         folder / 'checkpoint',
         device='cpu',
         dtype='float32',
         engine=engine,
-        protocol='released',
+        inference_mode='released',
+        speculative_decoding=False,
         max_new_tokens=MAX_NEW_TOKENS,
     )
     answers: list[str] = []

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructsam_model import load_segmenter
+from instructsam_model.instructsam.backend import load_instructsam
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import decode_mask
@@ -39,7 +39,7 @@ def compare_training(folder: Path) -> list[Difference]:
     """
     golden = json.loads((folder / 'golden.json').read_text())
     records = json.loads((folder / 'train.json').read_text())
-    segmenter = load_segmenter(folder / 'checkpoint', device='cpu', dtype='float32')
+    segmenter = load_instructsam(folder / 'checkpoint', device='cpu', dtype='float32')
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
         for index, entry in enumerate(golden['forward']):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.reference import ReferenceEngine
-from instructsam_model.instructsam.load_options import ENGINES
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.runtime.choices import ENGINES
 
 
 def choose_engine(network: InstructSAM, name: str = 'auto') -> Engine:

@@ -57,8 +57,8 @@ def test_answers_are_those_of_the_reference(
     checkpoint: Path, frames: list[Frame], protocol: str, capture: Capture
 ) -> None:
     """Images of two sizes in turn, several instructions about each: nothing of one answer gets into another."""
-    ours = static(checkpoint, capture, protocol=protocol)
-    theirs = load_segmenter(checkpoint, device='cpu', dtype='float32', protocol=protocol)
+    ours = static(checkpoint, capture, inference_mode=protocol)
+    theirs = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
     narrow = [Frame(np.ascontiguousarray(frame.image_rgb[:, 64:256])) for frame in frames[3:5]]
     kept: list[tuple[Prediction, Prediction]] = []
     for frame in (frames[0], narrow[0], frames[1], narrow[1]):

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from instructsam_model.draw import SPECIAL_TOKENS
 from instructsam_model.errors import FrameError
+from instructsam_model.instructsam.special_text import plain_text
 from instructsam_training.evaluation.prediction import Answer
 from instructsam_training.evaluation.report.gallery import ANSWER_RGB, TRUTH_RGB, Case, cases_of, choose, picture_of
 from instructsam_training.evaluation.report.grid import as_html
@@ -86,7 +86,7 @@ def _row(case: Case) -> str:
         f'{100 * case.iou:.1f}',
     )
     texts = ''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)
-    said = ' '.join(SPECIAL_TOKENS.sub(' ', case.text).split())
+    said = plain_text(case.text)
     words = f'<td class="words"><p>{escape(question.text)}</p><p class="said">{escape(said)}</p>'
     return f'<tr><td>{_image(case)}</td>{words}<small>{escape(question.id)}</small></td>{texts}</tr>'
 

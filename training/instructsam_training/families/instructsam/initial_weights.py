@@ -13,12 +13,12 @@ from instructsam_model.instructsam.checkpoint import (
     build_empty,
     read_config,
     read_network,
-    resolve_checkpoint,
     resolve_sam3,
 )
 from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StartConfig
 
 CPU = torch.device('cpu')
@@ -42,7 +42,7 @@ def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocesso
             start.qwen, start.sam3, num_queries=start.num_queries or NUM_QUERIES, dtype=torch.float32, seed=seed
         )
     elif start.random:
-        network, preprocessor = random_start(resolve_checkpoint(start.checkpoint), seed)
+        network, preprocessor = random_start(resolve_path(start.checkpoint), seed)
     else:
         network, preprocessor = load_start(start.checkpoint)
     if start.num_queries not in (None, network.config.num_queries):
@@ -54,7 +54,7 @@ def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocesso
 
 def load_start(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
     """Load a checkpoint for training."""
-    folder = resolve_checkpoint(checkpoint)
+    folder = resolve_path(checkpoint)
     sam3_folder = resolve_sam3(folder)
     network = read_network(folder, sam3_folder, device=CPU, dtype=torch.float32)
     return network, read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from instructsam_model.draw import DARK_RGB, SPECIAL_TOKENS, WHITE_RGB
+from instructsam_model.draw import DARK_RGB, WHITE_RGB
+from instructsam_model.instructsam.special_text import plain_text
 from instructsam_training.evaluation.report.gallery import Case, picture_of
 
 RIGHT_IOU = 0.5
@@ -68,7 +69,7 @@ def _cell(case: Case) -> Image.Image:
     picture = Image.fromarray(picture_of(case, max(CELL_WH)))
     picture.thumbnail(CELL_WH)
     cell.paste(picture, (0, 0))
-    said = ' '.join(SPECIAL_TOKENS.sub(' ', case.text).split())
+    said = plain_text(case.text)
     lines = textwrap.wrap(case.question.text, LINE_CHARS, max_lines=2, placeholder='...')
     lines.append(textwrap.shorten(f'IoU {case.iou:.2f}: {said}', LINE_CHARS, placeholder='...'))
     # Pillow's own font is the same everywhere.

@@ -1,0 +1,86 @@
+"""Command-line arguments that choose and load a segmenter, the same for every command. No torch.
+
+The options of each back end become flags with the names of the ROS parameters: `--instructsam.engine compiled`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import Field, fields
+from typing import Any
+
+from instructsam_model.backends import AUTO, backend_names, get_backend
+from instructsam_model.errors import ConfigError
+from instructsam_model.runtime.choices import DTYPE_NAMES
+
+
+def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool = True) -> None:
+    """Add `--checkpoint`, `--backend`, `--device`, `--dtype`, `--threads` and a group of flags for each back end.
+
+    Args:
+        parser: of the command.
+        checkpoint: False if the command adds `--checkpoint` itself.
+    """
+    group = parser.add_argument_group('model')
+    if checkpoint:
+        add_checkpoint_argument(group)
+    group.add_argument(
+        '--backend',
+        default=AUTO,
+        choices=(AUTO, *backend_names()),
+        help='auto: the one that reads the checkpoint (default: %(default)s)',
+    )
+    group.add_argument('--device', default=AUTO, help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
+    group.add_argument(
+        '--dtype',
+        default=AUTO,
+        choices=DTYPE_NAMES,
+        help="precision of the weights; auto: the fastest on a CPU, the checkpoint's on a GPU (default: %(default)s)",
+    )
+    group.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: as many as are idle)')
+    for name in backend_names():
+        backend = get_backend(name)
+        options = parser.add_argument_group(f'back end {name}', backend.description)
+        for each in fields(backend.options):
+            _add_flag(options, name, each)
+
+
+def add_checkpoint_argument(group: argparse._ActionsContainer) -> None:
+    """Add `--checkpoint` alone."""
+    group.add_argument(
+        '--checkpoint',
+        default='',
+        help='folder, file, or id on the Hugging Face hub (default: the small network bundled with the package)',
+    )
+
+
+def backend_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return keyword arguments of `load_segmenter`: the options are only those given on the command line."""
+    names = ('checkpoint', 'backend', 'device', 'dtype', 'threads')
+    given = {name: getattr(arguments, name) for name in names}
+    return given | {name: value for name, value in vars(arguments).items() if '.' in name}
+
+
+def _add_flag(group: argparse._ArgumentGroup, backend: str, each: Field[Any]) -> None:
+    kind = type(each.default)
+    default = each.default if each.default != '' else "''"
+    group.add_argument(
+        f'--{backend}.{each.name}',
+        # Absent unless given, so that an option of another back end is an error instead of being ignored.
+        default=argparse.SUPPRESS,
+        type=parse_flag if kind is bool else kind,
+        choices=each.metadata['choices'] or None,
+        metavar=None if each.metadata['choices'] else {bool: 'true|false', int: 'N'}.get(kind, 'VALUE'),
+        help=f'{each.metadata["description"].replace("%", "%%")} (default: {default})',
+    )
+
+
+def parse_flag(text: str) -> bool:
+    """Return the value of `true` or `false`.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if text.lower() not in ('true', 'false'):
+        raise ConfigError(f'expected true or false, got {text!r}')
+    return text.lower() == 'true'

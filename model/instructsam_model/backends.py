@@ -1,0 +1,194 @@
+"""The registry of back ends, and `load_segmenter`, the one way to load any of them. Nothing here imports torch.
+
+A back end is a package that makes a `Segmenter` from a checkpoint. It publishes one `Backend` object: which checkpoints
+it reads, its options, and how it loads. A package outside this repository registers its own through the entry-point
+group `instructsam_ros.backends`:
+
+    [project.entry-points.'instructsam_ros.backends']
+    my_backend = 'my_package.backend:BACKEND'
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from instructsam_model.datatypes import Segmenter, Selection
+from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.options import Options, check_names, make_options
+from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import CheckpointSource, resolve_source
+
+logger = logging.getLogger(__name__)
+
+AUTO = 'auto'
+BUILT_IN = {
+    'instructsam': 'instructsam_model.instructsam.backend:BACKEND',
+}
+"""One row a back end: its name, and where its `Backend` object is."""
+ENTRY_POINT_GROUP = 'instructsam_ros.backends'
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Settings that every back end has.
+
+    Attributes:
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
+        dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is the fastest on a CPU, and that of the checkpoint on
+            a GPU.
+        threads: CPU threads per request; 0 for as many as are idle.
+        selection: default of `Segmenter.segment`; None for the back end's own.
+    """
+
+    device: str = AUTO
+    dtype: str = AUTO
+    threads: int = 0
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What a back end publishes.
+
+    Attributes:
+        name: prefix of its options as ROS parameters and flags: `<name>.<option>`.
+        description: one sentence for users.
+        options: dataclass of its options; its module must not import torch.
+        matches: tells from the configuration whether it reads a checkpoint.
+        load: makes the segmenter; imports torch only when it is called.
+        evaluation_options: options with which a result depends on the frame and the instruction alone, not on earlier
+            requests; evaluations use them unless told otherwise.
+    """
+
+    name: str
+    description: str
+    options: type[Options]
+    matches: Callable[[CheckpointSource], bool]
+    load: Callable[[CheckpointSource, LoadSettings, Any], Segmenter]
+    evaluation_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def get_backend(name: str) -> Backend:
+    """Return the back end of a name.
+
+    Raises:
+        ConfigError: there is none; the message names similar ones.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(':')
+        return _checked(getattr(import_module(module), attribute), name)
+    check_names([name], backend_names(), 'back end')
+    [entry] = entry_points(group=ENTRY_POINT_GROUP, name=name)
+    return _checked(entry.load(), name)
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all back ends, built-in ones first.
+
+    Raises:
+        ConfigError: two installed packages register the same name.
+    """
+    installed = [entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)]
+    names = (*BUILT_IN, *sorted(installed))
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f'back end {repeated[0]!r}: registered more than once; uninstall one of the packages')
+    return names
+
+
+def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
+    """Return the back end `name`, or the one that reads the checkpoint.
+
+    Raises:
+        CheckpointError: no back end, or more than one, reads the checkpoint.
+        ConfigError: there is no back end of that name.
+    """
+    if name != AUTO:
+        return get_backend(name)
+    found = [backend for backend in map(get_backend, backend_names()) if backend.matches(source)]
+    if len(found) == 1:
+        return found[0]
+    readers = ', '.join(backend.name for backend in found) or 'none'
+    raise CheckpointError(
+        f'{source.path}: expected a checkpoint that one back end of {", ".join(backend_names())} reads, '
+        f'read by: {readers}; name the back end'
+    )
+
+
+def load_segmenter(
+    checkpoint: str | Path = '',
+    backend: str = AUTO,
+    device: str = AUTO,
+    dtype: str = AUTO,
+    *,
+    threads: int = 0,
+    selection: Selection | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> Segmenter:
+    """Load a checkpoint.
+
+    Args:
+        checkpoint: a folder or file, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; empty for
+            the small network bundled with this package, which knows simulated tabletops only.
+        backend: name of a back end; `auto` for the one that reads the checkpoint.
+        device: see `LoadSettings`.
+        dtype: see `LoadSettings`.
+        threads: see `LoadSettings`. To be effective beside other processes it needs `prepare_threads` before torch is
+            imported.
+        selection: see `LoadSettings`.
+        revision: branch, tag or commit on the hub.
+        options: those of the back end, such as `engine='compiled'`; also with its name, `'instructsam.engine'`.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or unusable, or no back end reads it.
+        ConfigError: an argument or option is unknown or out of range.
+    """
+    source = resolve_source(checkpoint or _bundled(), revision=revision)
+    chosen = find_backend(source, backend)
+    values = make_options(chosen.options, own_options(chosen, options), f'back end {chosen.name}')
+    settings = LoadSettings(device=device, dtype=dtype, threads=threads, selection=selection)
+    return chosen.load(source, settings, values)
+
+
+def own_options(backend: Backend, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options without the name of the back end.
+
+    Raises:
+        ConfigError: an option has the name of another back end.
+    """
+    own = {}
+    for name, value in options.items():
+        owner, dot, rest = name.rpartition('.')
+        if dot and owner != backend.name:
+            raise ConfigError(f'{name}: expected an option of {backend.name}, the back end that loads this checkpoint')
+        own[rest] = value
+    return own
+
+
+def _bundled() -> Path:
+    """Return the folder of the bundled checkpoint.
+
+    Raises:
+        CheckpointError: this installation has none.
+    """
+    if not bundled.FOLDER.is_dir():
+        raise CheckpointError(bundled.MISSING)
+    logger.warning(bundled.NOTE)
+    return bundled.FOLDER
+
+
+def _checked(backend: Any, name: str) -> Backend:
+    """Return a published object if it is a back end of this name.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(backend, Backend) or backend.name != name:
+        raise ConfigError(f'back end {name!r}: expected a Backend of that name, got {backend!r}')
+    return backend

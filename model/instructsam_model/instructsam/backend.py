@@ -1,0 +1,93 @@
+"""The back end `instructsam`: checkpoints in the layout of `CircleRadon/InstructSAM-2B`. Imports torch only to load."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from instructsam_model.backends import Backend, LoadSettings, load_segmenter
+from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import CheckpointSource
+
+if TYPE_CHECKING:
+    from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+
+logger = logging.getLogger(__name__)
+
+QUERY_COUNT_KEY = 'max_seg_nums'
+"""Key that the method adds to Qwen3-VL's configuration."""
+
+
+def matches(source: CheckpointSource) -> bool:
+    """Return whether the configuration is that of an InstructSAM checkpoint."""
+    return QUERY_COUNT_KEY in source.config
+
+
+def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMOptions) -> InstructSAMSegmenter:
+    """Load a checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or unusable; the message names it.
+        ConfigError: a setting or option is out of range.
+    """
+    import torch
+
+    from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
+    from instructsam_model.instructsam.engine.choose import choose_engine
+    from instructsam_model.instructsam.image_sizes import with_image_sizes
+    from instructsam_model.instructsam.preprocess import read_preprocessor
+    from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+    from instructsam_model.runtime.device import parse_device
+    from instructsam_model.runtime.precision import resolve_dtype
+    from instructsam_model.runtime.threads import Threads
+
+    device = parse_device(settings.device)
+    # Compiled code is specialized to a number of threads, which therefore must not follow how many CPUs are idle.
+    threads = Threads(settings.threads or (Threads().count() if options.engine == 'compiled' else 0))
+    dtype = resolve_dtype(settings.dtype, device)
+    if source.path == bundled.FOLDER:
+        dtype = dtype or torch.float32
+    if device.type == 'cpu':
+        logger.info('threads: %s', threads)
+    sam3_folder = resolve_sam3(source.path, options.sam3_config or None)
+    network = read_network(
+        source.path,
+        sam3_folder,
+        device=device,
+        dtype=dtype,
+        sam3_size=options.sam3_size,
+        quantization=options.quantization,
+    )
+    preprocessor = read_preprocessor(source.path, sam3_folder, network.config.qwen.image_token_id)
+    return InstructSAMSegmenter(
+        network,
+        with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size),
+        engine=choose_engine(network, options.engine),
+        inference_mode=options.inference_mode,
+        selection=settings.selection,
+        max_new_tokens=options.max_new_tokens,
+        speculative_decoding=options.speculative_decoding,
+        max_cached_frames=options.max_cached_frames,
+        threads=threads if settings.threads or device.type == 'cpu' else None,
+    )
+
+
+BACKEND = Backend(
+    name='instructsam',
+    description='InstructSAM: free-form instructions, read by a vision-language model (arXiv 2605.26102).',
+    options=InstructSAMOptions,
+    matches=matches,
+    load=load,
+    evaluation_options={'speculative_decoding': False, 'max_cached_frames': 0},
+)
+
+
+def load_instructsam(checkpoint: str | Path = '', **options: Any) -> InstructSAMSegmenter:
+    """Load an InstructSAM checkpoint for callers that need its network; arguments are those of `load_segmenter`.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_segmenter`.
+    """
+    return cast('InstructSAMSegmenter', load_segmenter(checkpoint, **options | {'backend': BACKEND.name}))

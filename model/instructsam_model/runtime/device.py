@@ -1,0 +1,25 @@
+"""Which device a network runs on, by name."""
+
+from __future__ import annotations
+
+import torch
+
+from instructsam_model.errors import ConfigError
+
+
+def parse_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` is a GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
+    gpus = torch.cuda.device_count()
+    if device.type == 'cuda' and (device.index or 0) >= gpus:
+        raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
+    return device
