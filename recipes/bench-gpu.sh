@@ -11,7 +11,8 @@ part() {
 }
 
 mkdir -p benchmark
-part 90 instructsam-bench "${FULL_SIZE[@]}" --device fake-cuda --engine compiled --out benchmark/gpu-modeled.json
+part 90 instructsam-bench "${FULL_SIZE[@]}" --device fake-cuda --instructsam.engine compiled \
+    --out benchmark/gpu-modeled.json
 part 300 instructsam-bench "${FULL_SIZE[@]}" --device cuda --check --compare-naive --profile --repeats 10 \
     --modeled benchmark/gpu-modeled.json --out benchmark/gpu-1.json
 part 75 instructsam-bench "${FULL_SIZE[@]}" --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json

@@ -5,6 +5,6 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 for phrases in 1 4; do
-    instructsam-bench "${FULL_SIZE[@]}" --device fake-cuda --engine compiled --phrases "$phrases" \
+    instructsam-bench "${FULL_SIZE[@]}" --device fake-cuda --instructsam.engine compiled --phrases "$phrases" \
         --out "benchmark/5-modeled-$phrases.json"
 done

@@ -5,7 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-SMALLER=(--max-pixels 307200 --sam3-size 672)
+SMALLER=(--instructsam.max_pixels 307200 --instructsam.sam3_size 672)
 OPTIONS=(
     max_pixels=38400 max_pixels=19200 max_pixels=9600 quantization=int8 quantization=fp8
     sam3_size=120 sam3_size=180 sam3_size=300
@@ -25,19 +25,18 @@ evaluate() {
 model 01 --size 640x480
 model 02 --size 1280x720
 model 03 --size 1920x1080
-model 04 --size 1280x720 --max-pixels 307200
-model 05 --size 1280x720 --sam3-size 672
-model 06 --size 1280x720 --sam3-size 336
+model 04 --size 1280x720 --instructsam.max_pixels 307200
+model 05 --size 1280x720 --instructsam.sam3_size 672
+model 06 --size 1280x720 --instructsam.sam3_size 336
 model 07 --size 1280x720 "${SMALLER[@]}"
-model 08 --size 1280x720 --quantization int8
-model 09 --size 1280x720 --quantization fp8
-model 10 --size 1280x720 --quantization int8 "${SMALLER[@]}"
+model 08 --size 1280x720 --instructsam.quantization int8
+model 09 --size 1280x720 --instructsam.quantization fp8
+model 10 --size 1280x720 --instructsam.quantization int8 "${SMALLER[@]}"
 
 instructsam-tabletop data/gpus --scenes 60 --split test --names 0 --captions 0
 evaluate none
 for option in "${OPTIONS[@]}"; do
-    name=${option%=*}
-    evaluate "$option" "--${name//_/-}" "${option#*=}"
+    evaluate "$option" "--instructsam.$option"
 done
 
 python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \

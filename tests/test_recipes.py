@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from instructsam_model.backends import backend_names, get_backend
 from tests.support import ROOT
 from tests.support.rooms import modules
 
@@ -49,10 +51,9 @@ def test_modules_and_commands_exist(recipe: Path) -> None:
 
 @pytest.mark.parametrize('recipe', RECIPES, ids=lambda path: path.name)
 def test_options_exist(recipe: Path) -> None:
-    """Each option is written in the source, or is a field of the options of a back end."""
     source = '\n'.join(file.read_text() for file in modules().values())
     others = {'--standalone', '--nproc_per_node', '--quiet', '--disable-pip-version-check', '--editable'}
-    options = set(re.findall(r' (--[a-z][\w.-]*)', text_of(recipe))) - others
-    fields = {option: option.lstrip('-').rpartition('.')[2].replace('-', '_') for option in options}
-    missing = [option for option in options if f"'{option}'" not in source and f' {fields[option]}: ' not in source]
-    assert missing == []
+    options = set(re.findall(r'["( ](--[a-z][\w.-]*\w)', text_of(recipe))) - others
+    known = {f'--{backend}.{each.name}' for backend in backend_names() for each in fields(get_backend(backend).options)}
+    written = {option for option in options if f"'{option}'" in source or f"'{option[2:]}'" in source}
+    assert options - known - written == set()

@@ -18,7 +18,9 @@ PACKAGES = {
 """Package: the folder that holds it."""
 
 ROOMS = {
-    'instructsam_model': ['base', 'runtime', 'weights', 'sam3', 'instructsam', 'backends', 'fake_cuda', 'bench', 'cli'],
+    'instructsam_model': [
+        'base', 'runtime', 'weights', 'backends', 'backend_arguments', 'sam3', 'instructsam', 'fake_cuda', 'bench', 'cli',
+    ],
     'instructsam_training': [
         'config', 'data', 'datasets', 'losses', 'families', 'engine', 'evaluation', 'parity', 'tabletop', 'cli',
     ],
