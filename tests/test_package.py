@@ -134,3 +134,10 @@ def test_ros_is_not_required_from_pypi() -> None:
         re.findall(r'install_requires=\[(.*?)\]', SETUP, re.DOTALL)[0] + (ROOT / 'requirements-model.txt').read_text()
     )
     assert not re.search(r'\b(ros-|rclpy|launch|cv.bridge|\w+_msgs)', required)
+
+
+@pytest.mark.parametrize(('repository', 'tool'), [('ruff-pre-commit', 'ruff'), ('codespell', 'codespell')])
+def test_pre_commit_has_the_versions_of_the_constraints(repository: str, tool: str) -> None:
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+    [revision] = re.findall(rf'/{repository}\n +rev: v(\S+)\n', hooks)
+    assert f'{tool}=={revision}\n' in (ROOT / 'constraints.txt').read_text()
