@@ -1,4 +1,4 @@
-"""What README.md shows of the command line is what the node has."""
+"""The topics and the message that docs/interfaces.md shows are those of the node."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tests.support.graph import Graph
 
 
 def printed(command: str) -> list[str]:
-    """The lines that README.md shows behind a command, without those that are empty."""
-    _, _, shown = (ROOT / 'README.md').read_text().partition(f'    $ {command}\n')
-    until_next = shown.partition('    $ ')[0].partition('</details>')[0]
+    """Return the output of a command in docs/interfaces.md, without empty lines."""
+    _, _, shown = (ROOT / 'docs' / 'interfaces.md').read_text().partition(f'    $ {command}\n')
+    until_next = shown.partition('    $ ')[0].partition('\n## ')[0]
     return [line.strip() for line in until_next.splitlines() if line.strip()]
 
 
@@ -23,7 +23,7 @@ def test_topics_are_those_of_the_node(graph: Graph):
     assert printed('ros2 topic list -t') == [f'{name} [{known[name][0]}]' for name in sorted(own)]
 
 
-def test_the_message_is_that_of_the_file():
+def test_message_is_that_of_the_file():
     shown = iter(printed('ros2 interface show instructsam_ros/msg/Segmentation'))
     for line in (ROOT / 'msg' / 'Segmentation.msg').read_text().splitlines():
         if line.strip():
