@@ -22,7 +22,7 @@ from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import Options, check_names, make_options
 from instructsam_model.weights import bundled
-from instructsam_model.weights.hub import CheckpointSource, resolve_source
+from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, resolve_source
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     """
     if name != AUTO:
         return get_backend(name)
+    if source.path.is_dir() and not source.config and not list(source.path.glob('*.pt')):
+        raise CheckpointError(f'{source.path / CONFIG_FILE}: no such file; a checkpoint has one')
     found = [backend for backend in map(get_backend, backend_names()) if backend.matches(source)]
     if len(found) == 1:
         return found[0]

@@ -27,7 +27,7 @@ def checkpoint() -> Path:
 
 @pytest.fixture(scope='session')
 def segmenter(checkpoint: Path) -> InstructSAMSegmenter:
-    return load_segmenter(checkpoint, device='cpu', dtype='float32')
+    return load_segmenter(checkpoint, device='cpu', dtype='float32', speculative_decoding=False)
 
 
 @pytest.fixture(scope='session')
@@ -44,4 +44,4 @@ def checkpoint_copy(checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def own_segmenter(checkpoint: Path) -> InstructSAMSegmenter:
     """The segmenter of the golden checkpoint, for a test that changes it."""
-    return load_segmenter(checkpoint, device='cpu', dtype='float32')
+    return load_segmenter(checkpoint, device='cpu', dtype='float32', speculative_decoding=False)

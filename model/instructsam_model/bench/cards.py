@@ -70,11 +70,11 @@ card has run it for this page. Losses are measured, on a CPU, with the small che
 
 Three options of `load_segmenter`, of the node's parameters and of the commands make the network fit a smaller card:
 
-* `max_pixels` (`--max-pixels`): images are shrunk to so many pixels for the language model. Without it, Qwen3-VL sees
+* `max_pixels` (`--instructsam.max_pixels`): images are shrunk to so many pixels for the language model. Without it, Qwen3-VL sees
   up to {max_pixels:,}, so that its cost grows with the camera.
-* `sam3_size` (`--sam3-size`): side of the square that SAM3 sees, {sam3_size} of the published one. It is a multiple
+* `sam3_size` (`--instructsam.sam3_size`): side of the square that SAM3 sees, {sam3_size} of the published one. It is a multiple
   of {step}, the side of its attention windows. Position tables are made anew, weights stay.
-* `quantization` (`--quantization`): `int8` or `fp8` keeps the linear layers of the language model and of both vision
+* `quantization` (`--instructsam.quantization`): `int8` or `fp8` keeps the linear layers of the language model and of both vision
   encoders in one byte a weight, with a scale for each row; computing is as before. It needs
   `pip install 'instructsam_ros[quantized]'` (torchao).
 """

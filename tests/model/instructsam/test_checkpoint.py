@@ -180,7 +180,7 @@ def test_sam3_folder_of_the_authors_machine_is_looked_for_beside_the_weights(che
 
 def test_sam3_folder_can_be_named(checkpoint_copy: Path, tmp_path: Path) -> None:
     shutil.move(checkpoint_copy / 'sam3', tmp_path / 'elsewhere')
-    segmenter = load_segmenter(checkpoint_copy, device='cpu', sam3=tmp_path / 'elsewhere')
+    segmenter = load_segmenter(checkpoint_copy, device='cpu', sam3_config=str(tmp_path / 'elsewhere'))
     assert segmenter.preprocessor.sam3_images.size.height == 224
 
 
@@ -202,7 +202,10 @@ def test_without_a_sam3_folder_the_published_sam3_is_assumed(
         ({'device': 'cuda:99'}, r"device: torch sees (no|\d+) GPUs? here, got 'cuda:99'"),
         ({'threads': -1}, r'threads: expected 1 to 1024, or 0 for as many as are free, got -1'),
         ({'dtype': 'int8'}, r"dtype: expected auto or one of float32, bfloat16, float16, got 'int8'"),
-        ({'protocol': 'fast'}, r'protocol: expected one of trained, released'),
+        ({'inference_mode': 'fast'}, r'inference_mode: expected one of trained, released'),
+        ({'inferencemode': 'fast'}, r'inferencemode: no option of back end instructsam; did you mean inference_mode'),
+        ({'backend': 'instructsm'}, r'instructsm: no back end; did you mean instructsam'),
+        ({'sam3.x': 1}, r'sam3\.x: expected an option of instructsam'),
     ],
 )
 def test_wrong_arguments_list_the_right_ones(checkpoint: Path, arguments: dict[str, str], message: str) -> None:

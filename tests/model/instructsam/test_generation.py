@@ -142,7 +142,9 @@ def test_words_of_the_instruction_are_proposed(
 def test_proposals_save_passes_and_change_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
+    segmenter = load_segmenter(
+        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=False
+    )
     count: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
     saved = 0
@@ -166,7 +168,9 @@ def test_a_draft_saves_passes_and_changes_nothing(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
 ) -> None:
     """The drafts are the answers to another picture: some stand, some stand in part."""
-    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
+    fresh = load_segmenter(
+        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=False
+    )
     reusing = load_segmenter(
         checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=True
     )

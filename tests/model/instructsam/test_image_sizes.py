@@ -28,7 +28,7 @@ def test_the_published_sam3_takes_multiples_of_336() -> None:
     assert config.image_size == 1008  # what was given stays as it is
 
 
-@pytest.mark.parametrize('size', [-112, 111, 168, 225])
+@pytest.mark.parametrize('size', [111, 168, 225])
 def test_other_sizes_are_refused_with_those_allowed(checkpoint: Path, size: int) -> None:
     allowed = rf'0 for that of the checkpoint, 224, or a multiple of 112, .* \(112, 224, 336, 448, ...\), got {size}$'
     with pytest.raises(ConfigError, match=f'sam3_size: expected {allowed}'):

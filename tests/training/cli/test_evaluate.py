@@ -119,7 +119,7 @@ def test_another_instruction_is_another_run(
 def test_other_image_sizes_are_another_run(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    smaller = ['--sam3-size', '112', '--max-pixels', '16384']
+    smaller = ['--instructsam.sam3_size', '112', '--instructsam.max_pixels', '16384']
     assert main(command(data, whole, *smaller)) == 2
     assert 'holds answers of a run that differs in max_pixels, sam3_size;' in capsys.readouterr().err
     assert main(command(data, tmp_path, *smaller)) == 0
