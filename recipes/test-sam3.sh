@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests that need Meta's package `sam3` in an environment of their own, .venv-sam3, because the package pins
-# older versions than constraints.txt. Takes several minutes. PYTHON sets the interpreter; pytest gets all arguments.
+# older versions than constraints.txt. Takes a quarter of an hour the first time. PYTHON sets the interpreter; pytest gets all arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
