@@ -1,4 +1,4 @@
-"""The output of ros2 commands in README.md is that of the node."""
+"""The topics and the message that docs/interfaces.md shows are those of the node."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.support.graph import Graph
 
 
 def printed(command: str) -> list[str]:
-    """The lines after a command in README.md, without empty ones."""
-    _, _, shown = (ROOT / 'README.md').read_text().partition(f'    $ {command}\n')
-    until_next = shown.partition('    $ ')[0].partition('</details>')[0]
+    """Return the output of a command in docs/interfaces.md, without empty lines."""
+    _, _, shown = (ROOT / 'docs' / 'interfaces.md').read_text().partition(f'    $ {command}\n')
+    until_next = shown.partition('    $ ')[0].partition('\n## ')[0]
     return [line.strip() for line in until_next.splitlines() if line.strip()]
 
 
@@ -32,7 +32,7 @@ def test_topic_list_is_that_of_the_node(graph: Graph):
     assert topics_of(node) == expected
 
 
-def test_shown_message_is_that_of_the_file():
+def test_message_is_that_of_the_file():
     shown = iter(printed('ros2 interface show instructsam_ros/msg/Segmentation'))
     for line in (ROOT / 'msg' / 'Segmentation.msg').read_text().splitlines():
         if line.strip():
