@@ -198,7 +198,7 @@ def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArr
     bodies = {body.label: body for body in scene.bodies}
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for body in (bodies[thing.label] for thing in view.objects):
-        box = OrientedBox(np.array(body.position_m), body.rotation, np.array(body.size_m)).at_time(from_table)
+        box = OrientedBox(np.array(body.position_m), body.rotation, np.array(body.size_m)).moved(from_table)
         red, green, blue = body.rgb
         markers.append(make_box_marker(box, body.label, ColorRGBA(r=red, g=green, b=blue, a=0.3), header))
     return MarkerArray(markers=markers)
