@@ -54,10 +54,10 @@ def test_one_annotation_per_category_and_one_mask_per_instance(
     save(COCO, content(images, annotations, 'person', 'dining table'))
     first, third = read()
     assert first.image == tmp_path / 'train2017' / '000000000001.jpg'
-    assert (first.size_hw, first.id, first.several_at_once) == ((4, 6), '1', True)
+    assert (first.size_hw, first.id, first.allow_multi_phrase) == ((4, 6), '1', True)
     assert first.source == f'{tmp_path / COCO}[0]'
     (person,) = first.annotations
-    assert (person.kind, person.text, person.phrase, person.weak) == ('phrase', 'person', 'person', False)
+    assert (person.kind, person.text, person.phrase, person.box_only) == ('phrase', 'person', 'person', False)
     assert [np.flatnonzero(decode_rle(rle)[0]).tolist() for rle in person.masks] == [[0, 1], [4, 5]]
     assert [(a.phrase, len(a.masks)) for a in third.annotations] == [('dining table', 1)]
     assert not report.errors
@@ -79,7 +79,7 @@ def test_absent_and_incomplete_categories(
     (sample,) = read('lvis')
     # An image with one kind of bow is not one without a bow.
     assert [(a.phrase, len(a.masks)) for a in sample.annotations] == [('cup', 1), ('bow', 1), ('egg yolk', 0)]
-    assert not any(annotation.weak for annotation in sample.annotations)
+    assert not any(annotation.box_only for annotation in sample.annotations)
     assert not report.errors
 
 

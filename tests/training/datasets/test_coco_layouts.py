@@ -137,7 +137,7 @@ def test_layout_and_category_names_of_each_data_set(
     (annotation,) = sample.annotations
     assert annotation.phrase == phrase
     is_weak = name == 'objects365'
-    assert annotation.weak is is_weak
+    assert annotation.box_only is is_weak
     columns = np.flatnonzero(decode_rle(annotation.masks[0]).any(axis=0)).tolist()
     assert columns == ([4, 5] if is_weak else [2] if segmentation is RLE else [0, 1])
     assert not report.errors

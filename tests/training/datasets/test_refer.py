@@ -104,7 +104,7 @@ def test_one_sample_per_image_and_one_annotation_per_sentence(
     root = release(refs, suffix=suffix)
     first, second = read_refcoco(root, 'train', report)
     assert first.image == root / IMAGE_FOLDER / 'COCO_train2014_000000000009.jpg'
-    assert (first.size_hw, first.id, first.several_at_once) == ((4, 6), '9', False)
+    assert (first.size_hw, first.id, first.allow_multi_phrase) == ((4, 6), '9', False)
     assert first.source == f'{root / "refcoco" / f"refs(unc){suffix}"}[0]'
     assert [(a.kind, a.text, a.phrase) for a in first.annotations] == [
         ('phrase', 'man on left', 'man on left'),

@@ -48,7 +48,7 @@ class Counts:
             self.without_target += not any(part.masks for part in annotation.parts)
             for part in annotation.parts:
                 self.instances += len(part.masks)
-                self.boxes += len(part.masks) * part.weak
+                self.boxes += len(part.masks) * part.box_only
 
 
 def main(argv: Sequence[str] | None = None) -> int:

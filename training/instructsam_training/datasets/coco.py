@@ -203,7 +203,7 @@ class _AnnotationFile:
             annotations = self._annotations(index, entry, of_image, size_hw)
             if annotations:
                 source = f'{self.file}[{index}]'
-                yield Sample(image, size_hw, annotations, several_at_once=True, source=source, id=str(image_id))
+                yield Sample(image, size_hw, annotations, allow_multi_phrase=True, source=source, id=str(image_id))
         for image_id, left in instances.items():
             reason = f'{len(left)} annotations of an image that is not in images'
             self.report.skip(self.file, f'image {image_id}', reason)
@@ -236,7 +236,7 @@ class _AnnotationFile:
         # Categories known to be absent become annotations without target.
         targets = masks | {phrase: [] for phrase in self._known(entry.get('neg_category_ids')) if phrase not in masks}
         return tuple(
-            named(phrase, tuple(rles), weak=self.kind.boxes_only)
+            named(phrase, tuple(rles), box_only=self.kind.boxes_only)
             for phrase, rles in targets.items()
             if phrase not in unusable
         )

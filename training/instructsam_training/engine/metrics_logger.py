@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 CURVES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
 
 
-class Journal:
+class MetricsLogger:
     """The lines of one stage, `metrics.jsonl`, and what is shown while it runs.
 
     Args:
@@ -39,7 +39,7 @@ class Journal:
         self._progress = Progress(*columns, disable=not shown)
         self._task = self._progress.add_task(name, total=steps, completed=done, note='')
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> MetricsLogger:
         self._progress.start()
         return self
 

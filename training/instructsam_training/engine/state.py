@@ -32,8 +32,8 @@ from torch.distributed.checkpoint.state_dict import (
 from instructsam_model.errors import CheckpointError
 from instructsam_model.files import write_atomically
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-LEARNING = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+TRAINABLE_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 PREFIX = 'step-'
 
 
@@ -56,8 +56,10 @@ class RunState:
 
 def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
     """The state of a run, gathered on the CPU; every process calls it, the first one gets it."""
-    trainable: dict[str, Any] = get_model_state_dict(model, options=LEARNING)
-    gathered: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=WHOLE)  # empty but in the first one
+    trainable: dict[str, Any] = get_model_state_dict(model, options=TRAINABLE_STATE)
+    gathered: dict[str, Any] = get_optimizer_state_dict(
+        model, optimizer, options=FULL_STATE
+    )  # empty but in the first one
     moments = {
         f'{name}|{key}': value for name, each in gathered.get('state', {}).items() for key, value in each.items()
     }

@@ -11,7 +11,7 @@ import numpy as np
 from instructsam_model import Frame, Instruction
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.backend import load_instructsam
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.parity.report import Difference
 
 MAX_NEW_TOKENS = 1024

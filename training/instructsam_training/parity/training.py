@@ -97,8 +97,8 @@ def compare_losses(
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
     # The token at position i predicts the label of position i + 1; the last one predicts nothing.
-    writes = F.pad(labels[:, 1:] >= 0, (0, 1))
-    inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), writes=writes)
+    logit_mask = F.pad(labels[:, 1:] >= 0, (0, 1))
+    inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), logit_mask=logit_mask)
     prediction = segmenter.network(inputs)
     grid = prediction.mask_logits.shape[-2:]
     phrases = entry['phrase_text'].split(PHRASE_START)[1:]

@@ -23,8 +23,8 @@ from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
-from instructsam_training.families.instructsam.init import choose_first_weights
-from instructsam_training.families.instructsam.initial_weights import spread_references
+from instructsam_training.families.instructsam.init import init_small_model
+from instructsam_training.families.instructsam.initial_weights import init_reference_boxes
 
 VOCABULARY_SIZE = 1024
 SPECIAL_TOKENS = (
@@ -77,8 +77,8 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     config = small_config(tokenizer, num_queries)
     torch.manual_seed(seed)
     network = InstructSAM(config)
-    spread_references(network)
-    choose_first_weights(network)
+    init_reference_boxes(network)
+    init_small_model(network)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
         merge_size=2,

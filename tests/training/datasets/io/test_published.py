@@ -61,9 +61,9 @@ def test_all_forms_of_a_mask(read: Callable[..., list[Sample]], target: Any, as_
 def test_fields_of_a_record(read: Callable[..., list[Sample]], report: SkipReport, tmp_path: Path) -> None:
     first, second = read(record(phrase(), type='instseg'), record(phrase(), type='seg', id='kitchen', image='b.jpg'))
     assert first.image == tmp_path / 'data' / 'kitchen.jpg'
-    assert (first.size_hw, first.several_at_once, first.id) == ((4, 6), True, '0')
+    assert (first.size_hw, first.allow_multi_phrase, first.id) == ((4, 6), True, '0')
     assert first.source == f'{tmp_path / "data" / "train.json"}[0]'
-    assert (second.several_at_once, second.id) == (False, 'kitchen')
+    assert (second.allow_multi_phrase, second.id) == (False, 'kitchen')
     assert not report.errors
 
 
@@ -83,7 +83,7 @@ def test_fields_of_a_record(read: Callable[..., list[Sample]], report: SkipRepor
         ),
         pytest.param(
             phrase(ann_type='bbox', ann=['[-3, -3, 5, 5]']),
-            Annotation('phrase', 'Blue mug.', 'blue mug', (encode_rle(CORNER),), weak=True),
+            Annotation('phrase', 'Blue mug.', 'blue mug', (encode_rle(CORNER),), box_only=True),
             id='box',
         ),
         pytest.param(
@@ -96,7 +96,7 @@ def test_fields_of_a_record(read: Callable[..., list[Sample]], report: SkipRepor
 def test_kinds_of_annotations(read: Callable[..., list[Sample]], entry: dict[str, Any], expected: Annotation) -> None:
     (sample,) = read(record(entry))
     assert sample.annotations == (expected,)
-    assert not sample.left_out
+    assert not sample.errors
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_invalid_annotation_is_left_out_alone(
 ) -> None:
     (sample,) = read(record(phrase(), entry))
     assert [annotation.text for annotation in sample.annotations] == ['Blue mug.']
-    assert sample.left_out == tuple(report.errors)
+    assert sample.errors == tuple(report.errors)
     assert [error.index for error in report.errors] == ['0.annotation.1']
     assert message in report.errors[0].reason
 

@@ -43,7 +43,7 @@ def turns(*values: str) -> list[dict[str, str]]:
         pytest.param(
             turns('Knife and cup?', f'{SPAN.format("knife")}, {SPAN.format("cup")}'),
             [COLUMN, None],
-            [Annotation('sentence', 'Knife and cup?', 'knife', (RLE,), more=(named('cup'),))],
+            [Annotation('sentence', 'Knife and cup?', 'knife', (RLE,), additional_phrases=(named('cup'),))],
             id='two names, one of them of nothing',
         ),
         pytest.param(
@@ -86,14 +86,17 @@ def test_conversations_that_cannot_be_read(conversation: Any, masks: Any, messag
     ('annotation', 'message'),
     [
         (
-            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('cup'),)),
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(named('cup'),)),
             "different, cleaned phrases, got .'cup'",
         ),
         (
-            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(Annotation('phrase', 'Pot', 'Pot'),)),
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(Annotation('phrase', 'Pot', 'Pot'),)),
             "got .'cup', 'Pot'",
         ),
-        (Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('pot', (RLE,), weak=True),)), 'got filled boxes'),
+        (
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(named('pot', (RLE,), box_only=True),)),
+            'got filled boxes',
+        ),
     ],
 )
 def test_answers_that_would_be_read_back_differently_are_an_error(annotation: Annotation, message: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.data.sampler import open_table
 from instructsam_training.datasets.inst2seg import read_inst2seg
@@ -74,7 +74,7 @@ def test_data_read_back_agrees_with_the_rendered_scenes(written: Path) -> None:
         masks = [rle for annotation in sample.annotations for part in annotation.parts for rle in part.masks]
         assert {decode_rle(rle).tobytes() for rle in masks} <= known
         assert {'phrase', 'sentence', 'caption'} == {annotation.kind for annotation in sample.annotations}
-    assert any(annotation.more for sample in samples for annotation in sample.annotations)
+    assert any(annotation.additional_phrases for sample in samples for annotation in sample.annotations)
     renderer.close()
 
 

@@ -44,12 +44,12 @@ def read_published(file: Path, report: SkipReport, images: Path | None = None) -
         except SampleError as error:
             report.errors.append(error)
         else:
-            report.errors.extend(sample.left_out)
+            report.errors.extend(sample.errors)
             yield sample
 
 
 def parse_record(raw: RawRecord, images: Path) -> Sample:
-    """Parse one record. Annotations that cannot be read are listed in the sample's `left_out`, the others are kept.
+    """Parse one record. Annotations that cannot be read are listed in the sample's `errors`, the others are kept.
 
     Raises:
         SampleError: the record cannot be read, or none of its annotations can.
@@ -72,22 +72,22 @@ def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> 
     # Opening the image is the slow fallback for records without size.
     has_size = record.get('height') is not None and record.get('width') is not None
     size_hw = parse_size_hw(record) if has_size else read_size_hw(image)
-    annotations, left_out = _annotations(record, size_hw, file, index)
+    annotations, errors = _annotations(record, size_hw, file, index)
     if not annotations:
-        reasons = '; '.join(f'{error.index}: {error.reason}' for error in left_out)
+        reasons = '; '.join(f'{error.index}: {error.reason}' for error in errors)
         raise ValueError(f'none of its annotations can be read: {reasons}')
     ignore = _decoded(record.get('ignore'))
     return Sample(
         image,
         size_hw,
         annotations,
-        several_at_once=record.get('type') == 'instseg',
+        allow_multi_phrase=record.get('type') == 'instseg',
         depth=images / text_of(record, 'depth') if record.get('depth') else None,
         source=f'{file}[{index}]',
         id=str(index if record.get('id') is None else record['id']),
         scene=text_of(record, 'scene') if record.get('scene') else '',
         ignore=None if ignore is None else to_rle(ignore, size_hw),
-        left_out=left_out,
+        errors=errors,
     )
 
 
@@ -101,19 +101,19 @@ def _annotations(
     if not isinstance(entries, list | None):
         raise ValueError(f'annotation: expected a list, got {type(entries).__name__}')
     annotations: list[Annotation] = []
-    left_out: list[SampleError] = []
+    errors: list[SampleError] = []
     # A damaged annotation is dropped alone: the others of its record are still correct.
     for number, entry in enumerate(entries or ()):
         try:
             annotations.append(_annotation(entry, size_hw))
         except ValueError as error:
-            left_out.append(SampleError(file, f'{index}.annotation.{number}', str(error)))
+            errors.append(SampleError(file, f'{index}.annotation.{number}', str(error)))
     if masks is not None:
         try:
             annotations += read_spans(_decoded(record.get('conversations')), masks, size_hw)
         except ValueError as error:
-            left_out.append(SampleError(file, f'{index}.conversations', str(error)))
-    return tuple(annotations), tuple(left_out)
+            errors.append(SampleError(file, f'{index}.conversations', str(error)))
+    return tuple(annotations), tuple(errors)
 
 
 def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, repeat
@@ -13,6 +12,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.files import write_atomically
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import ANSWERED, Annotation, Sample, clean_phrase
 from instructsam_training.datasets.io.spans import write_spans
@@ -66,13 +66,13 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
         'image': _relative(sample.image, images),
         'height': sample.size_hw[0],
         'width': sample.size_hw[1],
-        'type': 'instseg' if sample.several_at_once else 'seg',
-        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.more],
+        'type': 'instseg' if sample.allow_multi_phrase else 'seg',
+        'annotation': [_entry(annotation) for annotation in sample.annotations if not annotation.additional_phrases],
         'mask': None,
         'conversations': None,
     }
     # The list `annotation` has no place for several phrases; they are written as conversations.
-    several = [annotation for annotation in sample.annotations if annotation.more]
+    several = [annotation for annotation in sample.annotations if annotation.additional_phrases]
     if several:
         record['conversations'], record['mask'] = write_spans(several)
     if sample.depth is not None:
@@ -89,8 +89,8 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         'type': annotation.kind,
         'text': annotation.text,
         'category': None,
-        'ann_type': 'bbox' if annotation.weak else 'mask',
-        'ann': [json.dumps(_target(rle, weak=annotation.weak)) for rle in annotation.masks] or None,
+        'ann_type': 'bbox' if annotation.box_only else 'mask',
+        'ann': [json.dumps(_target(rle, box_only=annotation.box_only)) for rle in annotation.masks] or None,
     }
     if annotation.kind in ANSWERED:
         # The reader removes one final period: add one if the phrase itself ends in a period.
@@ -106,9 +106,9 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
     return entry
 
 
-def _target(rle: Rle, *, weak: bool) -> Any:
+def _target(rle: Rle, *, box_only: bool) -> Any:
     """The RLE itself; of a filled box left, top, width and height."""
-    return [float(value) for value in coco_mask.toBbox(rle)] if weak else rle
+    return [float(value) for value in coco_mask.toBbox(rle)] if box_only else rle
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -120,20 +120,11 @@ def _relative(path: Path, folder: Path) -> str:
 @contextmanager
 def record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Open a file for records; yields the function that appends one. The file appears when the context ends cleanly."""
-    part = file.with_name(f'.{file.name}.part')
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open('w', encoding='utf-8') as stream:
-            if file.suffix == '.jsonl':
-                yield lambda record: print(json.dumps(record), file=stream)
-            else:
-                # `[` before the first record, a comma before the others.
-                separators = chain(['[\n'], repeat(',\n'))
-                yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
-                stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with write_atomically(file) as draft, draft.open('w', encoding='utf-8') as stream:
+        if file.suffix == '.jsonl':
+            yield lambda record: print(json.dumps(record), file=stream)
+        else:
+            # `[` before the first record, a comma before the others.
+            separators = chain(['[\n'], repeat(',\n'))
+            yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
+            stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')

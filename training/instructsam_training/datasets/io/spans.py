@@ -25,7 +25,7 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     """Parse the questions of a conversation and their masks.
 
     Spans of the same phrase in an answer are its instances. The first phrase of an answer makes the annotation; the
-    others are added to its `more`.
+    others are added to its `additional_phrases`.
 
     Args:
         conversations: alternating questions and answers, `{'from': ..., 'value': text}`; `from` is ignored.
@@ -82,7 +82,7 @@ def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]]
         phrases = [part.phrase for part in annotation.parts]
         if len(set(phrases)) < len(phrases) or any(clean_phrase(each) != each or '<' in each for each in phrases):
             raise ValueError(f'{annotation.text!r}: expected different, cleaned phrases, got {phrases}')
-        if any(part.weak for part in annotation.parts):
+        if any(part.box_only for part in annotation.parts):
             raise ValueError(f'{annotation.text!r}: expected masks for several phrases, got filled boxes')
         spans = [(part.phrase, mask) for part in annotation.parts for mask in part.masks or (None,)]
         answer = ', '.join(WRITTEN_SPAN.format(phrase) for phrase, _ in spans)
@@ -100,4 +100,4 @@ def _annotation(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[
         return []
     # Dictionaries keep the order of the spans.
     first, *more = (named(phrase, found) for phrase, found in masks.items())
-    return [Annotation('sentence', question, first.phrase, first.masks, more=tuple(more))]
+    return [Annotation('sentence', question, first.phrase, first.masks, additional_phrases=tuple(more))]

@@ -124,7 +124,7 @@ def write_scene(plan: DatasetPlan, out: Path, number: int, view: SceneView) -> d
         Image.fromarray(np.round(view.depth_m * MILLIMETERS).astype(np.uint16)).save(depth)
     kinds, annotations = zip(*annotated, strict=True)
     sample = Sample(
-        image, view.labels.shape, annotations, several_at_once=True, depth=depth, id=str(number), scene=str(seed)
+        image, view.labels.shape, annotations, allow_multi_phrase=True, depth=depth, id=str(number), scene=str(seed)
     )
     return {**record_of(sample, out), 'kinds': kinds}
 
@@ -164,7 +164,9 @@ def _sentence(instruction: GroundedInstruction, masks: dict[int, Rle]) -> Annota
     # The first phrase makes the annotation, the others are attached to it.
     first, *more = instruction.parts
     others = tuple(named(part.phrase, _masks_of(masks, part.targets)) for part in more)
-    return Annotation('sentence', instruction.text, first.phrase, _masks_of(masks, first.targets), more=others)
+    return Annotation(
+        'sentence', instruction.text, first.phrase, _masks_of(masks, first.targets), additional_phrases=others
+    )
 
 
 def _evaluation_entry(kind: str, annotation: Annotation) -> dict[str, Any]:
