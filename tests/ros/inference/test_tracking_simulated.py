@@ -22,7 +22,7 @@ from tests.support.rendering import open_renderer
 RATE_HZ = 10.0
 FRAMES = 60
 MISSED = 0.1
-"""Share of the pictures in which the network would not find a thing."""
+"""Share of the images in which the network would not find a thing."""
 SCENES = {61: (1, 4), 87: (3, 4), 147: (4, 2), 155: (2, 3)}
 """Seed: labels of two things of one kind and color, of which the second slides; both stay in sight."""
 
@@ -45,7 +45,7 @@ def found(view: SceneView, label: int, rng: np.random.Generator) -> Instance | N
 
 
 @pytest.mark.parametrize('seed', SCENES)
-def test_look_alikes_keep_their_ids(renderer: Renderer, seed: int):
+def test_similar_objects_keep_their_ids(renderer: Renderer, seed: int):
     scene, rng = sample_scene(seed), np.random.default_rng(seed)
     numbers = iter(range(1000))
     tracker = Tracker(lambda: str(next(numbers)))

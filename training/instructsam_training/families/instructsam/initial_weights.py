@@ -11,12 +11,13 @@ from torch import nn
 from instructsam_model.instructsam.build import build_segmentation_network
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
-    read_config,
+    read_model_config,
     read_network,
     resolve_sam3,
 )
 from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StartConfig
@@ -24,9 +25,6 @@ from instructsam_training.config.options import StartConfig
 CPU = torch.device('cpu')
 NUM_QUERIES = 10
 """K in the paper."""
-DECODER = 'model.grounding_model.model.detr_decoder'
-SLOTS = ('model.mask_queries', f'{DECODER}.query_embed.weight', f'{DECODER}.reference_points.weight')
-"""Parameters with one row for each of the K queries."""
 COPY_NOISE_STD = 0.1
 """Standard deviation of what tells a copied slot from its original, relative to that of the slots."""
 
@@ -63,7 +61,7 @@ def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
 def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
     """The architecture of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
-    config = read_config(checkpoint, sam3_folder)
+    config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
     network = InstructSAM(config)
     init_reference_boxes(network)
@@ -77,7 +75,7 @@ def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
     generator = torch.Generator().manual_seed(seed)
-    for name in SLOTS:
+    for name in QUERY_TABLES:
         rows = tensors[name]
         copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
         noise = torch.randn(copies.shape, generator=generator) * rows.std() * COPY_NOISE_STD
@@ -104,4 +102,4 @@ def init_reference_boxes(network: InstructSAM) -> None:
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """The network without its weights, on the meta device; `architecture` is a checkpoint's configuration."""
     folder = architecture or Path(start.checkpoint)
-    return build_empty(read_config(folder, resolve_sam3(folder)))
+    return build_empty(read_model_config(folder, resolve_sam3(folder)))
