@@ -129,24 +129,24 @@ READERS = {
     'reason_seg_test.json': (read_reasonseg_eval, 'test'),
     'roborefit_testA_qa.json': (read_roborefit_eval, 'testA'),
 }
-PICTURE = {'image': 'COCO_train2014_000000000001.jpg', 'height': 4, 'width': 6}
+IMAGE = {'image': 'COCO_train2014_000000000001.jpg', 'height': 4, 'width': 6}
 ROBOT = {'image': 'robo/1.png', 'question': 'Pass me the can.', 'masks': RLE}
 
 
 @pytest.mark.parametrize(
     ('name', 'bad', 'index', 'message'),
     [
-        ('inst2seg.json', {**PICTURE, 'image': None, 'annotation': []}, '0', 'expected text in image'),
-        ('inst2seg.json', {**PICTURE, 'height': None, 'annotation': []}, '0', 'height and width'),
-        ('inst2seg.json', {**PICTURE}, '0', 'annotation: expected a list'),
-        ('inst2seg.json', {**PICTURE, 'annotation': [{'mask': None}]}, '0.0', 'expected a text'),
-        ('inst2seg.json', {**PICTURE, 'annotation': [{'text': ' ', 'mask': None}]}, '0.0', 'expected a text'),
-        ('inst2seg.json', {**PICTURE, 'annotation': [{'text': 'a', 'mask': [EMPTY]}]}, '0.0', 'at least one pixel'),
-        ('inst2seg.json', {**PICTURE, 'annotation': [{'text': 'a', 'mask': [[1, 2]]}]}, '0.0', 'three points'),
-        ('inst2seg.json', {**PICTURE, 'annotation': [{'text': 'a', 'mask': 5}]}, '0.0', 'expected a list of masks'),
+        ('inst2seg.json', {**IMAGE, 'image': None, 'annotation': []}, '0', 'expected text in image'),
+        ('inst2seg.json', {**IMAGE, 'height': None, 'annotation': []}, '0', 'height and width'),
+        ('inst2seg.json', {**IMAGE}, '0', 'annotation: expected a list'),
+        ('inst2seg.json', {**IMAGE, 'annotation': [{'mask': None}]}, '0.0', 'expected a text'),
+        ('inst2seg.json', {**IMAGE, 'annotation': [{'text': ' ', 'mask': None}]}, '0.0', 'expected a text'),
+        ('inst2seg.json', {**IMAGE, 'annotation': [{'text': 'a', 'mask': [EMPTY]}]}, '0.0', 'at least one pixel'),
+        ('inst2seg.json', {**IMAGE, 'annotation': [{'text': 'a', 'mask': [[1, 2]]}]}, '0.0', 'three points'),
+        ('inst2seg.json', {**IMAGE, 'annotation': [{'text': 'a', 'mask': 5}]}, '0.0', 'expected a list of masks'),
         ('inst2seg.json', 'nothing', '0', 'expected an object'),
-        ('grefcoco_val.json', {**PICTURE, 'cat': ['a'], 'masks': []}, '0', 'cat and masks of one length'),
-        ('grefcoco_val.json', {**PICTURE, 'cat': [None], 'masks': [[]]}, '0.0', 'expected a text'),
+        ('grefcoco_val.json', {**IMAGE, 'cat': ['a'], 'masks': []}, '0', 'cat and masks of one length'),
+        ('grefcoco_val.json', {**IMAGE, 'cat': [None], 'masks': [[]]}, '0.0', 'expected a text'),
         ('reason_seg_test.json', {**ROBOT, 'mask': RLE}, '0', 'is_sentence'),
         (
             'reason_seg_test.json',

@@ -1,4 +1,4 @@
-"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/{files,plain_pickle}.py too."""
+"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/files.py, io/plain_pickle.py."""
 
 from __future__ import annotations
 

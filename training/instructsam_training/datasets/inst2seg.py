@@ -42,7 +42,8 @@ class _Record:
     ignore: Any = None
 
 
-Parse = Callable[[Mapping[str, Any], Path], _Record]
+Parser = Callable[[Mapping[str, Any], Path], _Record]
+"""Parses a record of one of the files; the second argument is the folder of the images."""
 
 
 def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
@@ -58,29 +59,29 @@ def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | Non
         ConfigError: the file is missing or damaged.
     """
     file = root if root.is_file() else find(root, 'inst2seg.json')
-    return _read(file, report, images or file.parent, _inst2seg)
+    return _read(file, report, images or file.parent, _parse_inst2seg)
 
 
 def read_grefcoco_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read gRefCOCO: names with one mask per instance, or none; images in train2017 and val2017."""
-    return _read(find(root, f'grefcoco_{split}.json'), report, images or root, _grefcoco)
+    return _read(find(root, f'grefcoco_{split}.json'), report, images or root, _parse_grefcoco)
 
 
 def read_reasonseg_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read ReasonSeg: names and instructions with one mask, and a mask of pixels to ignore."""
-    return _read(find(root, f'reason_seg_{split}.json'), report, images or root, _reasonseg)
+    return _read(find(root, f'reason_seg_{split}.json'), report, images or root, _parse_reasonseg)
 
 
 def read_roborefit_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read RoboRefIt: instructions with one mask."""
-    return _read(find(root, f'roborefit_{split}_qa.json'), report, images or root, _roborefit)
+    return _read(find(root, f'roborefit_{split}_qa.json'), report, images or root, _parse_roborefit)
 
 
-def _read(file: Path, report: SkipReport, images: Path, parse: Parse) -> Iterator[Sample]:
+def _read(file: Path, report: SkipReport, images: Path, parse: Parser) -> Iterator[Sample]:
     return _samples(file, load_list(file), report, images, parse)
 
 
-def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, parse: Parse) -> Iterator[Sample]:
+def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, parse: Parser) -> Iterator[Sample]:
     for index, content in enumerate(records):
         try:
             if not isinstance(content, dict):
@@ -101,7 +102,7 @@ def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, p
             yield Sample(record.image, record.size_hw, tuple(annotations), source=source, id=str(index), ignore=ignore)
 
 
-def _inst2seg(record: Mapping[str, Any], images: Path) -> _Record:
+def _parse_inst2seg(record: Mapping[str, Any], images: Path) -> _Record:
     entries = record.get('annotation')
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'annotation: expected a list of objects, got {type(entries).__name__}')
@@ -109,7 +110,7 @@ def _inst2seg(record: Mapping[str, Any], images: Path) -> _Record:
     return _Record(images / text_of(record, 'image'), parse_size_hw(record), questions)
 
 
-def _grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
+def _parse_grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
     names, masks = record.get('cat'), record.get('masks')
     if not isinstance(names, list) or not isinstance(masks, list) or len(names) != len(masks):
         raise ValueError('expected cat and masks of one length')
@@ -122,18 +123,18 @@ def _grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
     return _Record(image, parse_size_hw(record), questions)
 
 
-def _reasonseg(record: Mapping[str, Any], images: Path) -> _Record:
+def _parse_reasonseg(record: Mapping[str, Any], images: Path) -> _Record:
     if not isinstance(record.get('is_sentence'), bool):
         raise ValueError(f'is_sentence: expected true or false, got {record.get("is_sentence")!r}')
     kind: Kind = 'sentence' if record['is_sentence'] else 'phrase'
-    return _union(record, images, kind, text_of(record, 'question'), 'mask')
+    return _single_question(record, images, kind, text_of(record, 'question'), 'mask')
 
 
-def _roborefit(record: Mapping[str, Any], images: Path) -> _Record:
-    return _union(record, images, 'sentence', text_of(record, 'question', 'expression'), 'masks')
+def _parse_roborefit(record: Mapping[str, Any], images: Path) -> _Record:
+    return _single_question(record, images, 'sentence', text_of(record, 'question', 'expression'), 'masks')
 
 
-def _union(record: Mapping[str, Any], images: Path, kind: Kind, text: str, key: str) -> _Record:
+def _single_question(record: Mapping[str, Any], images: Path, kind: Kind, text: str, key: str) -> _Record:
     """A record with one question and one mask of all its targets; an RLE also gives the size of the image."""
     image, mask = images / text_of(record, 'image'), record.get(key)
     # An RLE may be empty, which means that there is no target.

@@ -1,4 +1,4 @@
-"""The data set on disk: determinism, resumption, and agreement with the scenes. Covers export/dataset.py too."""
+"""The data set on disk: determinism, resumption, and agreement with the scenes. Covers dataset.py too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wordings of both splits: no wording in common, no additional word in tests, a small vocabulary."""
+"""Wordings of both splits and their vocabulary. Covers sentence_templates.py, train_wordings.py and patterns.py too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Renderer: determinism, and agreement of image, depth, labels and ground truth. Covers mujoco_scene.py too."""
+"""Renderer: determinism, and agreement of image, depth, labels and ground truth.
+
+Covers mujoco_scene.py and tabletop/scene/ground_truth.py too.
+"""
 
 from __future__ import annotations
 
