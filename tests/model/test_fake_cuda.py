@@ -23,7 +23,7 @@ from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.fake_cuda import CUDA, FakeCuda, Recording
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_SIZES
-from instructsam_model.instructsam.inference_mode import PROTOCOLS, get_inference_mode
+from instructsam_model.instructsam.inference_mode import INFERENCE_MODES, get_inference_mode
 from instructsam_model.instructsam.random_weights import phrase_of, stand_in
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.weights import bundled
@@ -192,12 +192,12 @@ def test_launched_kernel_by_kernel_it_answers_too(cuda: FakeCuda) -> None:
     assert recording.launches == recording.kernels + len(recording.host_waits)
 
 
-@pytest.mark.parametrize('protocol', PROTOCOLS)
+@pytest.mark.parametrize('protocol', INFERENCE_MODES)
 def test_every_protocol_answers(opened: Opened, protocol: str) -> None:
     segmenter = InstructSAMSegmenter(
         opened.segmenter.network, opened.segmenter.preprocessor, engine=opened.segmenter.engine, inference_mode=protocol
     )
-    assert segmenter._protocol == get_inference_mode(protocol)
+    assert segmenter._mode == get_inference_mode(protocol)
     other = Opened(opened.cuda, opened.engines, segmenter)
     other.segment(new_frame(seed=3), 'red')
     frame = new_frame(seed=4)

@@ -121,7 +121,10 @@ def test_other_image_sizes_are_another_run(
 ) -> None:
     smaller = ['--instructsam.sam3_size', '112', '--instructsam.max_pixels', '16384']
     assert main(command(data, whole, *smaller)) == 2
-    assert 'holds answers of a run that differs in max_pixels, sam3_size;' in capsys.readouterr().err
+    assert (
+        'holds answers of a run that differs in instructsam.sam3_size, instructsam.max_pixels;'
+        in capsys.readouterr().err
+    )
     assert main(command(data, tmp_path, *smaller)) == 0
     assert report_of(tmp_path)['overall'] != report_of(whole)['overall']
 

@@ -48,7 +48,7 @@ def answer_of(question_id: str, segmentation: Segmentation, seconds: float, memo
         id=question_id,
         masks=tuple(encode_rle(instance.mask) for instance in segmentation.instances),
         scores=tuple(instance.score for instance in segmentation.instances),
-        text=segmentation.raw_text,
+        text=segmentation.raw_text or segmentation.text,
         seconds=seconds,
         stages=dict(segmentation.timings),
         memory_gib=memory_gib,
