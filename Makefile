@@ -34,7 +34,7 @@ demo: .venv/installed ## run five instructions on a simulated camera: a table of
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)"
 
 demo-images: .venv/installed ## the same on six image files with the test checkpoint, without a simulator
-	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --truth tests/golden/eval_inst2seg.json --out demo
+	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --annotations tests/golden/eval_inst2seg.json --out demo
 
 demo-bench: .venv/installed ## run 100 instructions on 25 simulated scenes and score masks, target points and 3D boxes
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench

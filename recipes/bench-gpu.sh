@@ -17,6 +17,6 @@ part 300 instructsam-bench "${FULL_SIZE[@]}" --device cuda --check --compare-nai
     --modeled benchmark/gpu-modeled.json --out benchmark/gpu-1.json
 part 75 instructsam-bench "${FULL_SIZE[@]}" --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
 part 75 python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda \
-    --picture 1280x960 --steps 5 --architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint \
+    --image-size 1280x960 --steps 5 --architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint \
     > benchmark/gpu-3-training.txt
 part 180 instructsam-bench "${FULL_SIZE[@]}" --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
