@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.command_lines import commands, unknown_flags
 from tests.support.rooms import ROOMS, modules
 
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), ROOT / 'model/README.md', ROOT / 'training/README.md'])
@@ -65,6 +66,15 @@ def test_files_exist(page: Path) -> None:
 def test_make_targets_exist(page: Path) -> None:
     used = set(re.findall(r'(?:`|^ {4})make ([a-z][\w-]*)', page.read_text(), re.MULTILINE))
     assert [target for target in used if not re.search(rf'^{target}:', MAKEFILE, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize('page', [*PAGES, ROOT / 'Makefile'], ids=name_of)
+def test_flags_exist(page: Path) -> None:
+    text = page.read_text() if page.name == 'Makefile' else code_of(page)
+    unknown = {
+        f'{module}: --{flag}' for module, arguments in commands(text) for flag in unknown_flags(module, arguments)
+    }
+    assert unknown == set()
 
 
 def test_readme_names_every_room() -> None:

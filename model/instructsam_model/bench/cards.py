@@ -82,8 +82,8 @@ LOADING = """## Loading
 
 Weights go to the card one tensor after the other and are quantized before the next is read: at no time is there more
 than the network and one file of the checkpoint, of which main memory holds only pages that the system can take back
-(`tests/model/weights/test_tensor_files.py`, `tests/model/runtime/test_quantization.py`). There is no `device_map` to
-choose. On a CPU, weights in the precision of their file are the pages of that file and take no time to read.
+(`tests/model/weights/test_tensor_files.py`, `tests/model/instructsam/test_quantization.py`). There is no `device_map`
+to choose. On a CPU, weights in the precision of their file are the pages of that file and take no time to read.
 """
 
 
