@@ -40,6 +40,7 @@ def make_detections_3d(segmentation: Segmentation, measurement: Geometry3D | Non
     from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray
 
     detections = []
+    # Without depth no instance has a box.
     boxes = measurement.boxes if measurement is not None else (None,) * len(segmentation.instances)
     for instance, box in zip(segmentation.instances, boxes, strict=True):
         if box is not None:

@@ -81,6 +81,7 @@ def read_points(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.u
     position_m = np.stack([cloud[name] for name in 'xyz'], axis=-1).astype(np.float32)
     # Pixels without depth are NaN in an organized cloud.
     is_valid = np.isfinite(position_m).all(axis=-1)
+    # (N, 3): unpacked from 0xRRGGBB, or gray without the field.
     color_rgb = np.full((int(is_valid.sum()), 3), 128, dtype=np.uint8)
     if 'rgb' in (cloud.dtype.names or ()):
         packed = cloud['rgb'][is_valid].astype(np.uint32)
@@ -93,6 +94,7 @@ def read_points(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.u
 def _fill(points: NDArray[np.void], points_m: NDArray[np.float32], colors_rgb: Colors) -> None:
     for axis, name in enumerate('xyz'):
         points[name] = points_m[..., axis]
+    # uint32 before the shift, since a uint8 would overflow.
     red, green, blue = (colors_rgb[..., channel].astype(np.uint32) for channel in range(3))
     points['rgb'] = red << 16 | green << 8 | blue
 

@@ -72,6 +72,7 @@ class GroundTruthSynchronizer:
         messages = self._messages.get(stamp_ns, {})
         if len(messages) < len(TOPICS):
             return None
+        # In the order of TOPICS.
         image, depth, camera_info, labels, boxes = (messages[topic] for topic in TOPICS)
         return GroundTruthSample(
             read_image(image),
