@@ -20,7 +20,7 @@ def depth(stamp_ns: int) -> Image:
     return Image(header=Header(stamp=make_stamp(stamp_ns)))
 
 
-def test_the_nearest_of_what_came_before_the_image():
+def test_resolve_returns_the_nearest_earlier_message():
     synchronizer = DepthSynchronizer()
     messages = [depth(index * PERIOD_NS) for index in range(3)]
     for message in messages:
@@ -30,7 +30,7 @@ def test_the_nearest_of_what_came_before_the_image():
     assert match.offset_ns == 2
 
 
-def test_what_comes_after_the_image_is_taken_if_it_is_nearer_however_long_the_answer_takes():
+def test_later_message_is_kept_if_nearer_however_long_inference_takes():
     synchronizer = DepthSynchronizer()
     synchronizer.add(depth(0))
     match = synchronizer.register(PERIOD_NS)
@@ -41,7 +41,7 @@ def test_what_comes_after_the_image_is_taken_if_it_is_nearer_however_long_the_an
     assert synchronizer.resolve(match) is best
 
 
-def test_waits_for_depth_that_is_on_its_way():
+def test_resolve_waits_for_depth_that_may_arrive():
     synchronizer = DepthSynchronizer()
     synchronizer.add(depth(0))
     match, late = synchronizer.register(PERIOD_NS), depth(PERIOD_NS)
@@ -51,7 +51,7 @@ def test_waits_for_depth_that_is_on_its_way():
     timer.join()
 
 
-def test_does_not_wait_where_nothing_comes_any_more(monkeypatch):
+def test_resolve_does_not_wait_if_no_depth_arrives(monkeypatch):
     monkeypatch.setattr(depth_sync, 'ARRIVAL_TIMEOUT_S', 60.0)
     synchronizer = DepthSynchronizer()
     started_s = time.monotonic()
@@ -62,7 +62,7 @@ def test_does_not_wait_where_nothing_comes_any_more(monkeypatch):
     assert time.monotonic() - started_s < 30
 
 
-def test_an_image_that_nobody_answers_holds_no_depth():
+def test_released_match_is_not_pending():
     synchronizer = DepthSynchronizer()
     match = synchronizer.register(0)
     synchronizer.add(depth(0))

@@ -33,7 +33,7 @@ NEAR_M, FAR_M = 0.6, 1.0
 
 @dataclass
 class RgbdCamera:
-    """Publishes a picture with its depth and calibration; what it says can be spoilt."""
+    """Publishes an image with its depth and calibration; what it says can be spoilt."""
 
     graph: Graph
     encoding: str = '32FC1'
@@ -96,26 +96,26 @@ def test_instances_have_boxes(graph: Graph, encoding: str):
     assert 0 < size.z < 0.02
 
 
-def test_everything_is_published_with_the_header_of_the_image(graph: Graph):
+def test_outputs_have_the_header_of_the_image(graph: Graph):
     start(graph)
     clouds = dict.fromkeys(('points', 'target/points'), PointCloud2)
     topics = {**clouds, 'target/pose': PoseStamped, 'markers': MarkerArray}
-    heard = {topic: graph.subscribe(f'segmenter/{topic}', kind) for topic, kind in topics.items()}
+    received = {topic: graph.subscribe(f'segmenter/{topic}', kind) for topic, kind in topics.items()}
     camera = RgbdCamera(graph)
-    sent = graph.publish_images(graph.camera(), until=lambda: all(heard.values()), make=camera.image)
+    sent = graph.publish_images(graph.camera(), until=lambda: all(received.values()), make=camera.image)
     headers = [image.header for image in sent]
-    for topic, messages in heard.items():
+    for topic, messages in received.items():
         first = messages[0].markers[0] if topic == 'markers' else messages[0]
         assert first.header in headers, topic
-    points, target = heard['points'][0], heard['target/points'][-1]
+    points, target = received['points'][0], received['target/points'][-1]
     assert (points.width, points.height) == SIZE_WH
     assert target.width == 18 * 14
-    pose = heard['target/pose'][0].pose.position
+    pose = received['target/pose'][0].pose.position
     np.testing.assert_allclose((pose.x, pose.y, pose.z), middle_m(), atol=0.012)
-    assert [marker.action for marker in heard['markers'][-1].markers] == [Marker.DELETEALL, Marker.ADD, Marker.ADD]
+    assert [marker.action for marker in received['markers'][-1].markers] == [Marker.DELETEALL, Marker.ADD, Marker.ADD]
 
 
-def test_each_camera_has_depth_of_its_own(graph: Graph, log: Callable[[], str]):
+def test_each_camera_has_its_own_depth(graph: Graph, log: Callable[[], str]):
     start(graph, cameras=['left', 'arm/wrist'])
     distances_m = {'left': 0.5, 'arm/wrist': 0.7}
     answers, clouds = {}, {}
@@ -136,14 +136,14 @@ def test_each_camera_has_depth_of_its_own(graph: Graph, log: Callable[[], str]):
 
 def test_tracked_instances_have_boxes_too(graph: Graph):
     start(graph, instruction='')
-    camera, images, follower, heard = RgbdCamera(graph), graph.camera(), TrackClient(graph), []
-    follower.follow('red', heard)
-    graph.publish_images(images, until=lambda: heard and heard[-1].instances[0].size.x > 0, make=camera.image)
-    assert heard[-1].instances[0].id == '1'
+    camera, images, follower, received = RgbdCamera(graph), graph.camera(), TrackClient(graph), []
+    follower.follow('red', received)
+    graph.publish_images(images, until=lambda: received and received[-1].instances[0].size.x > 0, make=camera.image)
+    assert received[-1].instances[0].id == '1'
     follower.close()
 
 
-def test_points_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     decoded, read_depth = [], depth_input.read_depth
     monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     node = start(graph)
@@ -156,7 +156,7 @@ def test_points_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatc
     assert decoded
 
 
-def test_depth_is_decoded_once_for_all_questions_about_an_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_depth_is_decoded_once_per_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     decoded, read_depth = [], depth_input.read_depth
     monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     start(graph, instruction='', instructions=['red', 'red one', 'the red'])
@@ -168,7 +168,7 @@ def test_depth_is_decoded_once_for_all_questions_about_an_image(graph: Graph, mo
     assert len(decoded) <= len({read_stamp_ns(answer.header.stamp) for answer in answers}) + 1
 
 
-def test_depth_out_of_range_is_left_out(graph: Graph):
+def test_depth_out_of_range_is_ignored(graph: Graph):
     node = start(graph, **{'depth.max': 0.7})
     answers, points = graph.subscribe(), graph.subscribe('segmenter/points', PointCloud2)
     camera = RgbdCamera(graph)
@@ -195,7 +195,7 @@ def test_depth_out_of_range_is_left_out(graph: Graph):
     ],
     ids=['encoding', 'size', 'frame', 'size of camera_info', 'no calibration', 'broken calibration', 'stamp'],
 )
-def test_what_does_not_fit_is_said_once_and_answered_without_3d(
+def test_mismatching_depth_is_reported_once_and_results_have_no_3d(
     graph: Graph, log: Callable[[], str], spoilt: dict[str, Any], said: str
 ):
     node = start(graph, **{'depth.max_offset': 0.001})
@@ -214,14 +214,14 @@ def test_what_does_not_fit_is_said_once_and_answered_without_3d(
     graph.publish_images(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
 
 
-def test_without_depth_it_answers_and_counts(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
+def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(estimator, 'DISCOVERY_TIMEOUT_S', 0.0)
     start(graph)
     answers, markers = graph.subscribe(), graph.subscribe('segmenter/markers', MarkerArray)
-    heard = graph.subscribe('/diagnostics', DiagnosticArray)
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
 
     def missed() -> int:
-        values = {pair.key: pair.value for pair in heard[-1].status[0].values} if heard else {}
+        values = {pair.key: pair.value for pair in received[-1].status[0].values} if received else {}
         return int(values.get('results without depth', 0))
 
     graph.publish_images(graph.camera(), until=lambda: missed() >= 3)
@@ -230,7 +230,7 @@ def test_without_depth_it_answers_and_counts(graph: Graph, log: Callable[[], str
     assert [marker.action for marker in markers[-1].markers] == [Marker.DELETEALL]
 
 
-def test_broken_depth_does_not_end_the_node(graph: Graph, log: Callable[[], str]):
+def test_node_recovers_from_broken_depth(graph: Graph, log: Callable[[], str]):
     start(graph)
     answers, images, camera = graph.subscribe(), graph.camera(), RgbdCamera(graph)
     publish = camera.depth.publish
@@ -246,7 +246,7 @@ def test_broken_depth_does_not_end_the_node(graph: Graph, log: Callable[[], str]
     graph.publish_images(images, until=lambda: answers and answers[-1].instances[0].size.x > 0, make=camera.image)
 
 
-def test_listens_to_depth_only_when_told_and_while_active(graph: Graph):
+def test_subscribes_to_depth_only_if_enabled_and_active(graph: Graph):
     node = graph.segmenter(autostart=False)
     listens = lambda: bool(graph.peer.get_subscriptions_info_by_topic('/depth/image'))  # noqa: E731
     graph.run_in_executor(node.trigger_configure)
@@ -281,7 +281,7 @@ class FakePoseLookup:
         pass
 
 
-def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
+def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
     monkeypatch.setattr(estimator, 'CameraPoseLookup', FakePoseLookup)
     monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
     start(graph, **{'depth.box_frame': 'table'})
@@ -302,7 +302,7 @@ def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.Monkey
     graph.publish_images(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
 
 
-def test_boxes_stand_upright_on_the_plane_that_is_seen(graph: Graph, log: Callable[[], str]):
+def test_upright_boxes_on_the_largest_plane(graph: Graph, log: Callable[[], str]):
     start(graph, **{'depth.box_plane': True})
     answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
     instance = depth_answer(graph, camera, answers).instances[0]
@@ -314,7 +314,7 @@ def test_boxes_stand_upright_on_the_plane_that_is_seen(graph: Graph, log: Callab
     assert 'no 3D boxes: no plane in the depth image' in log()
 
 
-def test_requests_get_points_too(graph: Graph):
+def test_responses_have_points(graph: Graph):
     start(graph)
     camera = RgbdCamera(graph)
     depth_answer(graph, camera, graph.subscribe())

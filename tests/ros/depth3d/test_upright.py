@@ -59,7 +59,7 @@ def tf2(monkeypatch: pytest.MonkeyPatch) -> list[TransformStamped]:
     return known
 
 
-def test_the_pose_at_the_stamp_of_the_image(graph: Graph, tf2: list[TransformStamped]):
+def test_camera_pose_at_the_stamp_of_the_image(graph: Graph, tf2: list[TransformStamped]):
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = ((0, -1, 0), (1, 0, 0), (0, 0, 1)), (1, 2, 3)
     for stamp, shift in ((make_stamp(0), 1.0), (STAMP, 0.0)):
@@ -73,16 +73,14 @@ def test_the_pose_at_the_stamp_of_the_image(graph: Graph, tf2: list[TransformSta
     frame.destroy()
 
 
-def test_without_tf2_ros_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+def test_check_tf2_without_tf2_ros(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(upright, 'find_spec', lambda name: None)
     with pytest.raises(ConfigError, match=r'depth.box_frame needs tf2_ros') as caught:
         check_tf2()
     check_documented(f'not configured: {caught.value}')
 
 
-def test_the_node_is_not_configured_without_tf2_ros(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
-):
+def test_node_is_not_configured_without_tf2_ros(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
     monkeypatch.setattr(upright, 'find_spec', lambda name: None)
     node = graph.segmenter(autostart=False, **{'depth.enabled': True, 'depth.box_frame': 'base_link'})
     graph.run_in_executor(node.trigger_configure)

@@ -128,7 +128,7 @@ def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
     check_documented(re.sub(r'\d+ bytes', '742 bytes', logged(graph, log, 'dropped: ')))
 
 
-def test_a_camera_that_stops(graph: Graph, log: Callable[[], str]):
+def test_camera_that_stops(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(instruction='red', image_timeout=0.5)
     camera = graph.camera()
     graph.publish_images(camera, until=lambda: node.statistics.received)
@@ -142,7 +142,7 @@ def test_no_camera(graph: Graph, log: Callable[[], str]):
     check_documented(logged(graph, log, 'no image for'))
 
 
-def test_a_failing_model(graph: Graph):
+def test_failing_model(graph: Graph):
     graph.segmenter(instruction='fail')
     answers = graph.subscribe()
     graph.publish_images(graph.camera(), until=lambda: answers)

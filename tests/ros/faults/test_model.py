@@ -43,7 +43,7 @@ def start(graph: Graph, load: Callable[..., Saboteur], **parameters: Any) -> Any
 
 
 @pytest.mark.parametrize('fault', ['too much', 'exit'])
-def test_the_segmenter_is_loaded_anew(
+def test_segmenter_is_reloaded(
     graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str], fault: str
 ):
     node = start(graph, load, instruction=fault)
@@ -57,9 +57,7 @@ def test_the_segmenter_is_loaded_anew(
     check_documented(logged(graph, log, 'the segmenter is reloaded in 0 s'))
 
 
-def test_a_model_that_is_stuck(
-    graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str]
-):
+def test_stuck_model(graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str]):
     node = start(graph, load, instruction='stuck', stuck_timeout=1.0, request_timeout=60.0)
     answers, diagnostics, camera = graph.subscribe(), graph.subscribe('/diagnostics', DiagnosticArray), graph.camera()
     client = graph.peer.create_client(Segment, 'segmenter/segment')
@@ -82,7 +80,7 @@ def test_a_model_that_is_stuck(
     assert len(saboteurs) == 2
 
 
-def test_a_node_whose_model_is_stuck_can_be_shut_down(graph: Graph, load: Callable[..., Saboteur]):
+def test_node_with_a_stuck_model_can_be_cleaned_up(graph: Graph, load: Callable[..., Saboteur]):
     node = start(graph, load, instruction='stuck', stuck_timeout=0.5)
     answers = graph.subscribe()
     graph.publish_images(graph.camera(), until=lambda: answers)
@@ -91,7 +89,7 @@ def test_a_node_whose_model_is_stuck_can_be_shut_down(graph: Graph, load: Callab
     assert node.state == 'unconfigured'
 
 
-def test_after_too_many_failures_the_node_deactivates_itself(
+def test_node_deactivates_itself_after_max_failures(
     graph: Graph, load: Callable[..., Saboteur], log: Callable[[], str]
 ):
     node = start(graph, load, instruction='fail', max_failures=3)
@@ -112,7 +110,7 @@ def test_after_too_many_failures_the_node_deactivates_itself(
     graph.publish_images(camera, until=lambda: answers and answers[-1].status == Segmentation.OK)
 
 
-def test_a_lost_target_and_a_deactivated_node_end_goals(graph: Graph):
+def test_lost_target_and_deactivation_end_goals(graph: Graph):
     node = graph.segmenter()
     client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
     graph.wait_for(client.server_is_ready, 'the action server')

@@ -32,12 +32,12 @@ def busy(graph: Graph) -> Iterator[NodeProcess]:
 
 
 @pytest.mark.parametrize('signal_number', [signal.SIGTERM, signal.SIGINT], ids=['SIGTERM', 'SIGINT'])
-def test_a_signal_during_inference_ends_the_process_cleanly(busy: NodeProcess, signal_number: int):
+def test_signal_during_inference_ends_the_process_cleanly(busy: NodeProcess, signal_number: int):
     assert busy.stop(signal_number) == 0, busy.tail()
     assert 'Traceback' not in busy.tail(), busy.tail()
 
 
-def test_sigkill_during_inference_leaves_nothing_in_the_way(graph: Graph, busy: NodeProcess):
+def test_node_starts_again_after_sigkill_during_inference(graph: Graph, busy: NodeProcess):
     assert busy.stop(signal.SIGKILL) == -signal.SIGKILL
     with NodeProcess(SLOW_SEGMENTER, '0.01', parameters={'instruction': 'red'}):
         answers = graph.subscribe()
@@ -45,7 +45,7 @@ def test_sigkill_during_inference_leaves_nothing_in_the_way(graph: Graph, busy: 
 
 
 @pytest.mark.parametrize('count', [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_transitions_in_random_order(graph: Graph, count: int):
+def test_random_transitions(graph: Graph, count: int):
     node = graph.segmenter(autostart=False, instruction='red')
     manager, camera, rng = Manager(graph), graph.camera(), random.Random(0)
     allowed = {

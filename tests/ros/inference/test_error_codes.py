@@ -18,7 +18,7 @@ from instructsam_ros.msg import ErrorCode as ErrorCodeMessage
 from tests.support.worker_bench import OutOfMemoryError
 
 
-def test_the_numbers_are_those_of_the_message() -> None:
+def test_error_codes_are_those_of_the_message() -> None:
     names = [name for name in vars(type(ErrorCodeMessage)) if name.isupper()] or list(ErrorCode.__members__)
     assert {name: getattr(ErrorCodeMessage, name) for name in ErrorCode.__members__} == dict(ErrorCode.__members__)
     assert set(names) >= set(ErrorCode.__members__)
@@ -42,11 +42,11 @@ def test_the_numbers_are_those_of_the_message() -> None:
     ],
     ids=repr,
 )
-def test_each_exception_has_a_number_and_a_message(error: BaseException | None, code: ErrorCode, message: str) -> None:
+def test_error_code_and_message_of_an_exception(error: BaseException | None, code: ErrorCode, message: str) -> None:
     assert (error_code(error), error_message(error)) == (code, message)
 
 
-def test_only_the_model_is_to_blame_for_failures_of_the_model() -> None:
+def test_errors_of_images_and_requests_are_not_failures_of_the_model() -> None:
     assert is_model_failure(RuntimeError('broke'))
     assert not any(map(is_model_failure, (FrameError('x'), RequestError('x'), CanceledError('x'))))
 

@@ -18,7 +18,7 @@ def resident_mb() -> float:
     return size / 1e6
 
 
-def test_what_lies_between_what_lives_on_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fragmented_memory_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = heap.HeapTrimmer()
     blocks = [np.ones(BLOCK_BYTES, dtype=np.uint8) for _ in range(BLOCKS)]
     survivors = blocks[::50]
@@ -32,7 +32,7 @@ def test_what_lies_between_what_lives_on_is_given_back(monkeypatch: pytest.Monke
     assert all(survivor.all() for survivor in survivors)
 
 
-def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trim_heap_does_nothing_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap.ctypes, 'CDLL', lambda _: object())
     monkeypatch.setattr(heap, 'TRIM_PERIOD_S', 0.0)
     heap.HeapTrimmer().trim_heap()

@@ -17,7 +17,7 @@ def taken(sizes: ImageSizes) -> list[tuple[int, int]]:
     return found
 
 
-def test_hints_come_first_and_each_size_once():
+def test_hints_come_first_and_sizes_are_unique():
     sizes = ImageSizes([VGA, VGA])
     assert [sizes.add(size_wh) for size_wh in (HD, VGA, HD)] == [True, False, False]
     assert sizes.is_due
@@ -27,7 +27,7 @@ def test_hints_come_first_and_each_size_once():
     assert taken(sizes) == []
 
 
-def test_what_is_taken_is_being_warmed_until_it_is_finished():
+def test_warming_up_until_finish():
     sizes = ImageSizes([HD])
     assert sizes.warming_up is None
     sizes.start_next()
@@ -36,7 +36,7 @@ def test_what_is_taken_is_being_warmed_until_it_is_finished():
     assert sizes.warming_up is None
 
 
-def test_a_model_that_was_loaded_anew_is_made_ready_for_everything_again():
+def test_reset_makes_all_sizes_due():
     sizes = ImageSizes([VGA])
     sizes.add(HD)
     taken(sizes)
@@ -44,20 +44,20 @@ def test_a_model_that_was_loaded_anew_is_made_ready_for_everything_again():
     assert taken(sizes) == [VGA, HD]
 
 
-def test_nothing_is_due_where_it_is_switched_off():
+def test_nothing_is_due_if_disabled():
     sizes = ImageSizes([VGA], enabled=False)
     assert not sizes.add(HD)
     assert taken(sizes) == []
 
 
 @pytest.mark.parametrize('size_wh', [(0, 480), (640, 0), (1_000_000_000, 2), (9000, 9000)], ids=str)
-def test_sizes_of_broken_messages_are_left_alone(size_wh: tuple[int, int]):
+def test_invalid_sizes_are_ignored(size_wh: tuple[int, int]):
     sizes = ImageSizes()
     assert not sizes.add(size_wh)
     assert taken(sizes) == []
 
 
-def test_a_stream_of_ever_other_sizes_comes_to_an_end():
+def test_number_of_sizes_is_limited():
     sizes = ImageSizes()
     assert sum(sizes.add((100 + number, 100)) for number in range(100)) == MAX_SIZES
     assert len(taken(sizes)) == MAX_SIZES

@@ -1,4 +1,4 @@
-"""What is said about standing instructions: which one, about which camera, with which ids."""
+"""What is said about instructions: which one, about which camera, with which ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def ids(message) -> list[str]:
     return [instance.id for instance in message.instances]
 
 
-def test_objects_have_ids_that_stay(graph: Graph):
+def test_objects_keep_their_ids(graph: Graph):
     graph.segmenter(instruction='red green')
     answers = graph.subscribe()
     make = lambda: graph.image('red', 'green')  # noqa: E731
@@ -24,7 +24,7 @@ def test_objects_have_ids_that_stay(graph: Graph):
     assert {tuple(ids(answer)) for answer in answers} == {('1', '2')}
 
 
-def test_ids_are_not_used_again_for_another_instruction(graph: Graph):
+def test_ids_are_not_reused_for_another_instruction(graph: Graph):
     node = graph.segmenter(instruction='red')
     answers, camera = graph.subscribe(), graph.camera()
     seen = []
@@ -36,7 +36,7 @@ def test_ids_are_not_used_again_for_another_instruction(graph: Graph):
     assert len(set(seen)) == 3
 
 
-def test_without_tracking_there_are_no_ids(graph: Graph):
+def test_no_ids_without_tracking(graph: Graph):
     node = graph.segmenter(instruction='red', **{'tracking.enabled': False})
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: answers)
@@ -45,7 +45,7 @@ def test_without_tracking_there_are_no_ids(graph: Graph):
     graph.publish_images(camera, until=lambda: ids(answers[-1]) == ['1'])
 
 
-def test_several_instructions_are_answered_about_each_image(graph: Graph):
+def test_several_instructions_are_processed_for_each_image(graph: Graph):
     node = graph.segmenter(instruction='red', instructions=['green', 'blue', 'red', ''])
     answers, camera = graph.subscribe(), graph.camera()
     make = lambda: graph.image('red', 'green', 'blue')  # noqa: E731
@@ -60,9 +60,9 @@ def test_several_instructions_are_answered_about_each_image(graph: Graph):
     graph.publish_images(camera, until=lambda: [each.instruction for each in answers[-3:]] == ['everything'] * 3)
 
 
-def test_cameras_have_topics_of_their_own_and_are_all_answered(graph: Graph):
+def test_cameras_have_their_own_topics(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.02), warmup=False, instruction='red', cameras=['left', 'arm/wrist'])
-    heard = {name: graph.subscribe(f'segmenter/{name}/segmentation') for name in ('left', 'arm/wrist')}
+    received = {name: graph.subscribe(f'segmenter/{name}/segmentation') for name in ('left', 'arm/wrist')}
     fast, slow = graph.camera(topic='left/image'), graph.camera(topic='arm/wrist/image')
     labels = graph.subscribe('segmenter/left/labels', Image)
     sent: list[Image] = []
@@ -73,17 +73,17 @@ def test_cameras_have_topics_of_their_own_and_are_all_answered(graph: Graph):
             slow.publish(sent[-1])
         return graph.image('red')
 
-    graph.publish_images(fast, make=make, until=lambda: labels and all(len(each) >= 5 for each in heard.values()))
+    graph.publish_images(fast, make=make, until=lambda: labels and all(len(each) >= 5 for each in received.values()))
     of_wrist = [image.header.stamp for image in sent]
-    assert all(answer.header.stamp in of_wrist for answer in heard['arm/wrist'])
-    assert not any(answer.header.stamp in of_wrist for answer in heard['left'])
-    assert ids(heard['left'][-1]) != ids(heard['arm/wrist'][-1])
+    assert all(answer.header.stamp in of_wrist for answer in received['arm/wrist'])
+    assert not any(answer.header.stamp in of_wrist for answer in received['left'])
+    assert ids(received['left'][-1]) != ids(received['arm/wrist'][-1])
 
 
 @pytest.mark.parametrize(
     ('camera', 'said'), [('right', ''), ('', ''), ('front', "expected one of left, right, got 'front'")]
 )
-def test_a_request_names_its_camera(graph: Graph, camera: str, said: str):
+def test_request_for_a_camera(graph: Graph, camera: str, said: str):
     graph.segmenter(cameras=['left', 'right'])
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     publisher = graph.peer.create_publisher(Image, f'{camera or "left"}/image', QoSProfile(depth=1))
@@ -96,7 +96,7 @@ def test_a_request_names_its_camera(graph: Graph, camera: str, said: str):
     assert future.result().segmentation.request_id == '7'
 
 
-def test_a_request_id_comes_back_whatever_happens(graph: Graph):
+def test_request_id_is_in_every_response(graph: Graph):
     graph.segmenter(request_timeout=0.3)
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     for request in (

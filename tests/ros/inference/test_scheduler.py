@@ -27,7 +27,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def test_the_newest_picture_wins(bench: Bench):
+def test_newest_image_replaces_older_ones(bench: Bench):
     bench.set_instructions(RED)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -37,7 +37,7 @@ def test_the_newest_picture_wins(bench: Bench):
     assert bench.scheduler.images_replaced == 2
 
 
-def test_a_picture_is_answered_once(bench: Bench):
+def test_each_image_is_processed_once(bench: Bench):
     bench.set_instructions(RED)
     bench.add_images(1)
     bench.permit(5)
@@ -46,7 +46,7 @@ def test_a_picture_is_answered_once(bench: Bench):
     assert bench.gate.asked == [('red', 1), ('blue', 2)]
 
 
-def test_without_instruction_nothing_happens(bench: Bench):
+def test_no_inference_without_queries(bench: Bench):
     bench.permit(5)
     bench.add_images(1, 2)
     bench.set_instructions(RED)
@@ -60,7 +60,7 @@ def test_without_instruction_nothing_happens(bench: Bench):
     assert bench.gate.asked == [('red', 3), ('blue', 5)]
 
 
-def test_a_picture_from_before_the_pause_is_forgotten(bench: Bench):
+def test_waiting_image_is_dropped_while_idle(bench: Bench):
     bench.set_instructions(RED)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -85,7 +85,7 @@ def test_requests_do_not_stop_the_stream(bench: Bench):
     assert bench.gate.asked == [('red', 1), ('blue', 11), ('red', 2), ('blue', 12), ('blue', 13)]
 
 
-def test_several_instructions_are_answered_about_the_same_picture(bench: Bench):
+def test_queries_are_processed_for_the_same_image(bench: Bench):
     bench.set_instructions(RED, BLUE, GREEN)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -97,7 +97,7 @@ def test_several_instructions_are_answered_about_the_same_picture(bench: Bench):
     assert first[0] is first[1] is first[2], 'or it is encoded again'
 
 
-def test_an_instruction_that_is_withdrawn_loses_its_turn(bench: Bench):
+def test_removed_query_loses_its_turn(bench: Bench):
     red, blue = (ContinuousQuery(each) for each in (RED, BLUE))
     bench.scheduler.set_queries([red, blue])
     bench.add_images(1)
@@ -109,7 +109,7 @@ def test_an_instruction_that_is_withdrawn_loses_its_turn(bench: Bench):
     assert bench.gate.asked == [('red', 1), ('red', 2)]
 
 
-def test_requests_go_first_and_in_order(bench: Bench):
+def test_requests_go_first_in_order(bench: Bench):
     bench.set_instructions(RED, BLUE)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -120,7 +120,7 @@ def test_requests_go_first_and_in_order(bench: Bench):
     assert bench.gate.asked == [('red', 1), ('first', 9), ('blue', 1), ('second', 9)]
 
 
-def test_a_request_without_picture_takes_the_first_that_arrives_after_it(bench: Bench):
+def test_request_without_an_image_takes_the_next_one(bench: Bench):
     bench.permit(5)
     bench.add_images(1)
     requests = [bench.scheduler.submit(Instruction(text), 10) for text in ('first', 'second')]
@@ -129,7 +129,7 @@ def test_a_request_without_picture_takes_the_first_that_arrives_after_it(bench: 
         assert request.future.result(TIMEOUT_S).segmentation.stamp_ns == 2
 
 
-def test_a_request_may_bring_its_own_selection(bench: Bench):
+def test_request_can_have_its_own_selection(bench: Bench):
     bench.permit(5)
     default, own = Selection(0.4, 0.5, 20), Selection(min_score=0.7)
     bench.scheduler.set_options(StreamOptions(score_threshold=0.4))
@@ -138,7 +138,7 @@ def test_a_request_may_bring_its_own_selection(bench: Bench):
     assert bench.gate.selections == [own, default]
 
 
-def test_a_request_without_picture_times_out(bench: Bench):
+def test_request_without_an_image_times_out(bench: Bench):
     result = bench.scheduler.submit(RED, 0.05).future.result(TIMEOUT_S)
     assert result.message == 'no image arrived within 0.05 s'
     assert result.error_code == ErrorCode.TIMEOUT
@@ -149,7 +149,7 @@ def test_a_request_without_picture_times_out(bench: Bench):
     assert bench.gate.asked == [('blue', 2)], 'a request that timed out is not answered any more'
 
 
-def test_a_request_times_out_while_the_model_is_busy(bench: Bench):
+def test_request_times_out_while_the_model_is_busy(bench: Bench):
     running = bench.scheduler.submit(RED, 0.05, capture=captured(1))
     bench.wait_until_busy()
     waiting = bench.scheduler.submit(BLUE, 0.05, capture=captured(2))
@@ -163,7 +163,7 @@ def test_a_request_times_out_while_the_model_is_busy(bench: Bench):
     assert bench.gate.asked == [('red', 1), ('red', 3)]
 
 
-def test_max_rate_spaces_the_pictures(bench: Bench):
+def test_max_rate_limits_the_images(bench: Bench):
     bench.permit(100)
     bench.scheduler.set_options(StreamOptions(max_rate_hz=10.0))
     bench.set_instructions(RED)
@@ -175,7 +175,7 @@ def test_max_rate_spaces_the_pictures(bench: Bench):
     assert time.monotonic() - started_s > 0.29
 
 
-def test_max_rate_does_not_hold_up_requests(bench: Bench):
+def test_max_rate_does_not_delay_requests(bench: Bench):
     bench.permit(100)
     bench.scheduler.set_options(StreamOptions(max_rate_hz=0.01))
     bench.set_instructions(RED)
@@ -187,7 +187,7 @@ def test_max_rate_does_not_hold_up_requests(bench: Bench):
     assert bench.stamps == [1]
 
 
-def test_max_age_counts_from_the_stamp_to_the_turn(bench: Bench):
+def test_max_age_is_measured_from_the_stamp_to_the_turn(bench: Bench):
     bench.scheduler.set_options(StreamOptions(max_age_s=0.5))
     bench.set_instructions(RED)
     bench.scheduler.add_image(captured(1, age_s=0.6))
@@ -201,7 +201,7 @@ def test_max_age_counts_from_the_stamp_to_the_turn(bench: Bench):
     assert bench.gate.asked == [('red', 2)]
 
 
-def test_says_when_every_picture_is_too_old(bench: Bench):
+def test_warns_if_every_image_is_too_old(bench: Bench):
     bench.permit(100)
     bench.scheduler.set_options(StreamOptions(max_age_s=1.0))
     bench.set_instructions(RED)
@@ -216,7 +216,7 @@ def test_says_when_every_picture_is_too_old(bench: Bench):
 
 
 @pytest.mark.parametrize('age_s', [-1e9, -0.001], ids=['clock set back', 'clocks not quite the same'])
-def test_a_stamp_in_the_future_is_not_too_old(bench: Bench, age_s: float):
+def test_stamp_in_the_future_is_not_too_old(bench: Bench, age_s: float):
     bench.permit(5)
     bench.scheduler.set_options(StreamOptions(max_age_s=0.5))
     bench.set_instructions(RED)
@@ -224,7 +224,7 @@ def test_a_stamp_in_the_future_is_not_too_old(bench: Bench, age_s: float):
     wait_for(lambda: bench.stamps == [1])
 
 
-def test_clear_refuses_who_waits_and_forgets_the_picture(bench: Bench):
+def test_clear_fails_waiting_requests_and_drops_the_image(bench: Bench):
     bench.set_instructions(RED, BLUE)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -246,7 +246,7 @@ def pair() -> Iterator[Bench]:
     bench.close()
 
 
-def test_cameras_take_turns_however_fast_one_is(pair: Bench):
+def test_cameras_take_turns_at_different_rates(pair: Bench):
     pair.set_instructions(RED)
     pair.add_images(1, camera='left')
     pair.wait_until_busy()
@@ -259,7 +259,7 @@ def test_cameras_take_turns_however_fast_one_is(pair: Bench):
     assert cameras == ['left', 'right', 'left', 'right', 'left', 'right']
 
 
-def test_a_request_waits_for_the_picture_of_its_camera(pair: Bench):
+def test_request_waits_for_an_image_of_its_camera(pair: Bench):
     pair.permit(5)
     request = pair.scheduler.submit(RED, 10, camera='right')
     pair.add_images(1, camera='left')
@@ -267,7 +267,7 @@ def test_a_request_waits_for_the_picture_of_its_camera(pair: Bench):
     assert request.future.result(TIMEOUT_S).segmentation.stamp_ns == 2
 
 
-def test_a_question_about_one_camera_is_not_asked_about_another(pair: Bench):
+def test_query_for_one_camera_ignores_others(pair: Bench):
     pair.permit(9)
     pair.scheduler.set_queries([ContinuousQuery(RED), ContinuousQuery(BLUE, camera='right')])
     pair.add_images(1, camera='left')
@@ -280,7 +280,7 @@ def test_a_question_about_one_camera_is_not_asked_about_another(pair: Bench):
     assert pair.scheduler.images_replaced == 0, 'what nobody asks about is not replaced either'
 
 
-def test_max_rate_is_that_of_each_camera(pair: Bench):
+def test_max_rate_is_per_camera(pair: Bench):
     pair.permit(9)
     pair.scheduler.set_options(StreamOptions(max_rate_hz=0.01))
     pair.set_instructions(RED)
@@ -289,8 +289,8 @@ def test_max_rate_is_that_of_each_camera(pair: Bench):
     wait_for(lambda: sorted(pair.stamps) == [1, 2])
 
 
-def test_what_is_answered_is_let_go_of_at_once():
-    """Not when the garbage collector comes: beside the objects of torch it comes rarely, and pictures are large."""
+def test_finished_request_is_freed_at_once():
+    """Not when the garbage collector comes: beside the objects of torch it comes rarely, and images are large."""
     scheduler = Scheduler()
     gc.disable()
     try:
@@ -307,7 +307,7 @@ def test_what_is_answered_is_let_go_of_at_once():
 
 
 @pytest.mark.parametrize('newer', [False, True], ids=['none came', 'a newer one came'])
-def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer_one_comes(newer: bool):
+def test_put_back_processes_all_queries_again_unless_a_newer_image_arrives(newer: bool):
     scheduler = Scheduler()
     scheduler.set_options(StreamOptions(max_rate_hz=0.01))
     scheduler.set_queries([ContinuousQuery(each) for each in (RED, BLUE)])
@@ -332,7 +332,7 @@ def test_a_picture_that_is_put_back_is_asked_about_from_the_start_unless_a_newer
     assert scheduler.images_replaced == newer
 
 
-def test_a_picture_that_nobody_asks_about_any_more_is_not_kept():
+def test_put_back_without_queries_drops_the_image():
     scheduler = Scheduler()
     scheduler.set_queries([ContinuousQuery(RED)])
     scheduler.add_image(captured(1))

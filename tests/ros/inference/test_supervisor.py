@@ -50,7 +50,7 @@ def ask(bench: Bench, instruction: Instruction, timeout_s: float = TIMEOUT_S) ->
     [(TOO_MUCH, 'OutOfMemoryError: CUDA out of memory'), (EXIT, 'SystemExit: a library had enough')],
     ids=['out of memory', 'end of the thread'],
 )
-def test_the_segmenter_is_loaded_anew_in_another_thread(bench: Bench, instruction: Instruction, said: str):
+def test_segmenter_is_reloaded_in_another_thread(bench: Bench, instruction: Instruction, said: str):
     assert ask(bench, instruction) == said
     wait_for(lambda: bench.supervisor.worker.segmenter is None)
     wait_for(lambda: bench.supervisor.check() == f'the segmenter is reloaded in 0 s, after: {said}')
@@ -61,7 +61,7 @@ def test_the_segmenter_is_loaded_anew_in_another_thread(bench: Bench, instructio
     assert bench.supervisor.check() == bench.supervisor.error == ''
 
 
-def test_what_ran_out_of_memory_is_let_go_before_loading(bench: Bench):
+def test_segmenter_that_ran_out_of_memory_is_freed_before_reloading(bench: Bench):
     ask(bench, TOO_MUCH)
     worker = bench.supervisor.worker
     wait_for(lambda: not worker.is_alive)
@@ -69,14 +69,14 @@ def test_what_ran_out_of_memory_is_let_go_before_loading(bench: Bench):
     assert bench.gate.closed == 1
 
 
-def test_a_failure_is_not_a_reason_to_load_anew(bench: Bench):
+def test_failure_does_not_reload_the_segmenter(bench: Bench):
     for _ in range(3):
         assert ask(bench, FAIL) == 'RuntimeError: the model broke'
         assert bench.supervisor.check() == ''
     assert bench.loaded == 1
 
 
-def test_it_waits_longer_each_time_loading_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_delay_doubles_each_time_reloading_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     now_s = time.monotonic()
     monkeypatch.setattr(supervisor, 'time', SimpleNamespace(monotonic=lambda: now_s))
     bench.load_errors = [OSError('no room')] * 2
@@ -99,7 +99,7 @@ def test_it_waits_longer_each_time_loading_fails(bench: Bench, monkeypatch: pyte
 
 
 @pytest.mark.parametrize('max_failures', [0, 3])
-def test_it_is_exhausted_after_so_many_failures_in_a_row(bench: Bench, max_failures: int):
+def test_exhausted_after_max_failures_in_a_row(bench: Bench, max_failures: int):
     bench.supervisor.limits = FailureLimits(max_failures=max_failures)
     for instruction in (FAIL, FAIL, RED, FAIL, FAIL):
         ask(bench, instruction)
@@ -110,12 +110,12 @@ def test_it_is_exhausted_after_so_many_failures_in_a_row(bench: Bench, max_failu
     assert not bench.supervisor.is_exhausted
 
 
-def test_broken_pictures_are_no_failures_of_the_model(bench: Bench):
+def test_broken_images_are_not_failures_of_the_model(bench: Bench):
     bench.scheduler.submit(RED, 10, capture=CapturedImage(broken_image())).future.result(TIMEOUT_S)
     assert bench.supervisor.failures == 0
 
 
-def test_a_model_that_is_stuck_is_reported_once_and_nobody_waits_for_it(bench: Bench):
+def test_stuck_model_is_reported_once_and_requests_fail(bench: Bench):
     bench.gate.is_stuck = True
     bench.supervisor.limits = FailureLimits(stuck_timeout_s=0.2)
     bench.set_instructions(RED)
@@ -131,7 +131,7 @@ def test_a_model_that_is_stuck_is_reported_once_and_nobody_waits_for_it(bench: B
     assert bench.supervisor.failures == 1
 
 
-def test_a_model_that_comes_back_goes_on(bench: Bench):
+def test_model_that_was_stuck_recovers(bench: Bench):
     bench.gate.is_stuck = True
     bench.supervisor.limits = FailureLimits(stuck_timeout_s=0.2)
     request = bench.scheduler.submit(RED, TIMEOUT_S, capture=captured(1))
@@ -147,7 +147,7 @@ def test_a_model_that_comes_back_goes_on(bench: Bench):
     assert request.future.result(0).segmentation is None, 'who was told that it failed is not told again'
 
 
-def test_a_thread_that_stays_stuck_is_left_behind(bench: Bench):
+def test_stuck_thread_is_abandoned(bench: Bench):
     bench.gate.is_stuck = True
     bench.supervisor.limits = FailureLimits(stuck_timeout_s=0.1)
     bench.set_instructions(RED)
@@ -184,7 +184,7 @@ def test_no_third_thread_is_started_while_two_are_stuck(bench: Bench):
     assert 'restart the process' in bench.supervisor.error
 
 
-def test_stop_waits_for_the_answer_in_progress_and_ends_the_thread(bench: Bench):
+def test_stop_waits_for_the_request_in_progress_and_ends_the_thread(bench: Bench):
     bench.set_instructions(RED)
     bench.add_images(1)
     bench.wait_until_busy()
@@ -196,7 +196,7 @@ def test_stop_waits_for_the_answer_in_progress_and_ends_the_thread(bench: Bench)
     assert not bench.supervisor.worker.is_alive
 
 
-def test_stop_does_not_wait_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_stop_times_out(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     bench.gate.is_stuck = True
     monkeypatch.setattr(supervisor, 'STOP_TIMEOUT_S', 0.1)
     request = bench.scheduler.submit(RED, TIMEOUT_S, capture=captured(1))
@@ -205,7 +205,7 @@ def test_stop_does_not_wait_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPat
     assert request.future.result(0).message == 'the node was shut down'
 
 
-def test_start_raises_what_loading_raises():
+def test_start_raises_the_error_of_loading():
     def load() -> Any:
         raise OSError('no such file')
 

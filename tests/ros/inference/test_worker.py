@@ -20,7 +20,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def test_a_failure_of_the_model_is_an_answer(bench: Bench):
+def test_failure_of_the_model_is_a_result(bench: Bench):
     bench.permit(5)
     bench.set_instructions(Instruction('fail'))
     bench.add_images(1)
@@ -34,7 +34,7 @@ def test_a_failure_of_the_model_is_an_answer(bench: Bench):
     wait_for(lambda: bench.stamps == [2])
 
 
-def test_a_broken_image_is_dropped(bench: Bench):
+def test_broken_image_is_dropped(bench: Bench):
     bench.permit(5)
     bench.set_instructions(RED, BLUE)
     bench.scheduler.add_image(CapturedImage(broken_image()))
@@ -53,13 +53,13 @@ def test_a_broken_image_is_dropped(bench: Bench):
     ],
     ids=['broken', 'another type'],
 )
-def test_a_request_about_a_broken_image_fails(bench: Bench, message: object, said: str, code: ErrorCode):
+def test_request_with_a_broken_image_fails(bench: Bench, message: object, said: str, code: ErrorCode):
     result = bench.scheduler.submit(RED, 10, capture=CapturedImage(message)).future.result(TIMEOUT_S)
     assert said in result.message
     assert (result.frame, result.error_code) == (None, code)
 
 
-def test_requests_about_one_picture_share_its_frame(bench: Bench):
+def test_requests_for_one_image_share_its_frame(bench: Bench):
     bench.permit(5)
     requests = [bench.scheduler.submit(each, 10) for each in (RED, BLUE)]
     bench.add_images(1)
@@ -68,7 +68,7 @@ def test_requests_about_one_picture_share_its_frame(bench: Bench):
     assert bench.gate.frames[0] is bench.gate.frames[1]
 
 
-def test_a_goal_that_is_canceled_stops_the_model(bench: Bench):
+def test_canceled_goal_stops_the_model(bench: Bench):
     query = ContinuousQuery(RED)
     bench.scheduler.set_queries([query])
     bench.add_images(1)
@@ -78,14 +78,14 @@ def test_a_goal_that_is_canceled_stops_the_model(bench: Bench):
     assert (bench.published, bench.pipeline.failures.in_a_row) == ([], 0)
 
 
-def test_a_request_that_timed_out_stops_the_model(bench: Bench):
+def test_timed_out_request_stops_the_model(bench: Bench):
     result = bench.scheduler.submit(RED, 0.05, capture=captured()).future.result(TIMEOUT_S)
     assert result.error_code == ErrorCode.TIMEOUT
     wait_for(lambda: bench.supervisor.worker.request is None)
     assert bench.pipeline.failures.in_a_row == 0
 
 
-def test_the_segmenter_is_closed_in_its_own_thread(bench: Bench):
+def test_segmenter_is_closed_in_its_own_thread(bench: Bench):
     bench.supervisor.stop('the node was shut down')
     assert bench.gate.closed == 1
     assert bench.gate.closed_in is not threading.current_thread()

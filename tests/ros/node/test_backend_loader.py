@@ -83,13 +83,13 @@ def test_the_back_end_is_switched_after_cleanup(graph: Graph, tmp_path: Path):
         ('squares.edge', 3, 'parameter squares.edge: no such parameter; did you mean squares.side?'),
     ],
 )
-def test_values_at_the_start_are_checked(graph: Graph, name: str, value: str | int, said: str):
+def test_overrides_of_backend_parameters_are_checked(graph: Graph, name: str, value: str | int, said: str):
     with pytest.raises(ConfigError, match=name.partition('.')[0]) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
 
 
-def test_the_backend_option_set_at_run_time_is_checked(graph: Graph, log: Callable[[], str]):
+def test_backend_parameters_set_at_run_time_are_checked(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(autostart=False)
     result = graph.set_parameter(node, 'circles.kind', 'quarter')
     assert (result.successful, result.reason) == (False, "circles.kind: expected one of full, half, got 'quarter'")

@@ -26,7 +26,7 @@ def wait_for_state(graph: Graph, child: NodeProcess, said: str) -> None:
 
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
-def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
+def test_node_shuts_down_cleanly_on_a_signal(graph: Graph, signal_number: int, busy: bool):
     with NodeProcess(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, subscribed')
         if busy:
@@ -37,7 +37,7 @@ def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: 
         assert 'Traceback' not in child.tail()
 
 
-def test_a_second_interrupt_changes_nothing(graph: Graph):
+def test_second_interrupt_is_ignored(graph: Graph):
     with NodeProcess(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
         wait_for_state(graph, child, 'active, subscribed')
         answers, camera = graph.subscribe(), graph.camera()
@@ -49,14 +49,14 @@ def test_a_second_interrupt_changes_nothing(graph: Graph):
         assert 'Traceback' not in child.tail()
 
 
-def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
+def test_unconfigured_node_shuts_down_cleanly_on_a_signal(graph: Graph):
     with NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters={'checkpoint': 'no/such/folder'}) as child:
         wait_for_state(graph, child, 'not configured: no/such/folder')
         assert child.stop(signal.SIGINT) == 0
         assert 'Traceback' not in child.tail()
 
 
-def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
+def test_context_shutdown_while_the_executor_waits_is_no_error():
     with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ProcessEndedError, match='ended with status 0') as caught:
         wait_until_ended(child)
     assert 'Traceback' not in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
         ('instructsam_ros.sim.image_player', {'path': 'nowhere.png'}, 'nowhere.png'),
     ],
 )
-def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
+def test_node_that_cannot_start_prints_the_reason(module: str, parameters: dict[str, object], said: str):
     with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ProcessEndedError) as caught:
         wait_until_ended(child)
     assert 'ended with status 1' in str(caught.value)

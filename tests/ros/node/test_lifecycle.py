@@ -97,7 +97,7 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
     assert manager.change(CONFIGURE), 'the second attempt succeeds'
 
 
-def test_without_a_checkpoint_it_says_what_to_do(
+def test_missing_bundled_checkpoint_is_reported(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     from instructsam_model.weights import bundled
@@ -111,7 +111,7 @@ def test_without_a_checkpoint_it_says_what_to_do(
     assert node.state == 'unconfigured'
 
 
-def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
+def test_checkpoint_can_be_set_only_while_unconfigured(graph: Graph):
     loaded = []
 
     def load(parameters):

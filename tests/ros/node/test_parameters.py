@@ -33,12 +33,12 @@ def flat(parameters: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def test_the_file_is_up_to_date():
+def test_parameter_file_is_up_to_date():
     command = 'python -m instructsam_ros.node.parameters > config/perception.yaml'
     assert CONFIG.read_text() == make_yaml(DEFAULTS), f'out of date; run {command}'
 
 
-def test_the_file_lists_every_parameter_with_its_default():
+def test_parameter_file_lists_every_parameter_with_its_default():
     listed = flat(yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters'])
     defaults = {name: each.default for name, each in DECLARED.items()}
     assert list(listed) == list(defaults)
@@ -48,7 +48,7 @@ def test_the_file_lists_every_parameter_with_its_default():
     }
 
 
-def test_the_file_says_about_each_parameter_what_the_node_says():
+def test_parameter_file_has_the_descriptions_of_the_node():
     text = ' '.join(line.strip().removeprefix('# ') for line in CONFIG.read_text().splitlines())
     for each in DECLARED.values():
         assert each.description in text, each.name
@@ -97,7 +97,7 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('depth.box_plane', 1, 'Wrong parameter type'),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
+def test_invalid_value_is_rejected_with_a_reason(graph: Graph, name: str, value: Any, said: str):
     node = graph.segmenter(autostart=False)
     client = graph.peer.create_client(SetParameters, 'segmenter/set_parameters')
     before = node.get_parameter(name).value if node.has_parameter(name) else None
@@ -117,19 +117,19 @@ def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name
         ('protocol', 'trained', 'parameter protocol: no such parameter; did you mean instructsam.inference_mode?'),
         ('reuse_answers', True, 'no such parameter; did you mean instructsam.speculative_decoding?'),
         ('engine', 'eager', 'parameter engine: no such parameter; did you mean instructsam.engine?'),
-        ('score_treshold', 0.5, 'did you mean score_threshold?'),
+        ('score_treshold', 0.5, 'did you mean score_threshold'),
         ('colour', 'red', 'config/perception.yaml lists all of them'),
         ('cameras', ['left eye'], "cameras: expected names of topics such as 'left' or 'arm/wrist', got 'left eye'"),
         ('cameras', ['left', 'left'], 'cameras: expected each name once, got left, left'),
     ],
 )
-def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, name: str, value: Any, said: str):
+def test_invalid_override_raises_when_the_node_is_created(graph: Graph, name: str, value: Any, said: str):
     with pytest.raises(ConfigError, match=name) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
 
 
-def test_one_parameter_says_what_is_up(graph: Graph):
+def test_box_frame_and_box_plane_exclude_each_other(graph: Graph):
     with pytest.raises(ConfigError, match=r"depth\.box_plane: expected false with depth\.box_frame 'base_link'"):
         graph.segmenter(**{'depth.box_frame': 'base_link', 'depth.box_plane': True})
 
@@ -138,7 +138,7 @@ CHANGEABLE = {name: each.mutable == 'always' for name, each in DECLARED.items() 
 
 
 @pytest.mark.parametrize(('name', 'live'), CHANGEABLE.items())
-def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str, live: bool):
+def test_only_dynamic_parameters_can_be_set_while_configured(graph: Graph, name: str, live: bool):
     node = graph.segmenter()
     value = node.get_parameter(name).value
     result = graph.set_parameter(node, name, value)
@@ -146,15 +146,15 @@ def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: 
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
 
 
-def test_overrides_of_qos_are_no_unknown_parameters(graph: Graph):
+def test_qos_overrides_are_known_parameters(graph: Graph):
     graph.segmenter(**{'qos_overrides./image.subscription.depth': 3})
 
 
-def test_parameters_of_others_are_left_alone(graph: Graph):
+def test_parameters_of_rclpy_can_be_set(graph: Graph):
     node = graph.segmenter()
     assert graph.set_parameter(node, 'use_sim_time', True).successful
 
 
 @pytest.mark.parametrize('text', ['', '  ', '\n'])
-def test_an_empty_text_means_idle(text: str):
+def test_empty_instruction_means_idle(text: str):
     assert parse_instruction(text) is None

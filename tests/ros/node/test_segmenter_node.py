@@ -26,7 +26,7 @@ def compressed(graph: Graph, suffix: str = '.png', cut: float = 1.0) -> Compress
     return message
 
 
-def test_answers_the_standing_instruction_about_images(graph: Graph):
+def test_instruction_is_processed_for_images(graph: Graph):
     graph.segmenter(instruction='the red block')
     answers = graph.subscribe()
     sent = graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3)
@@ -45,20 +45,20 @@ def test_answers_the_standing_instruction_about_images(graph: Graph):
 
 
 @pytest.mark.parametrize('reliable', [False, True], ids=['best effort', 'reliable'])
-def test_hears_cameras_of_either_reliability(graph: Graph, reliable: bool):
+def test_receives_images_of_either_reliability(graph: Graph, reliable: bool):
     graph.segmenter(instruction='red')
     answers = graph.subscribe()
     graph.publish_images(graph.camera(reliable=reliable), until=lambda: answers)
 
 
-def test_hears_compressed_images(graph: Graph):
+def test_receives_compressed_images(graph: Graph):
     graph.segmenter(instruction='red', image_transport='compressed')
     answers = graph.subscribe()
     graph.publish_images(graph.camera(topic='image/compressed'), until=lambda: answers, make=lambda: compressed(graph))
     assert len(answers[0].instances) == 1
 
 
-def test_is_idle_without_an_instruction(graph: Graph):
+def test_no_inference_without_an_instruction(graph: Graph):
     fake = FakeSegmenter()
     node = graph.segmenter(fake, warmup=False)
     answers, camera = graph.subscribe(), graph.camera()
@@ -74,7 +74,7 @@ def test_is_idle_without_an_instruction(graph: Graph):
     assert len(fake.asked) == asked
 
 
-def test_an_empty_answer_is_published_too(graph: Graph):
+def test_result_without_instances_is_published(graph: Graph):
     graph.segmenter(instruction='blue')
     answers, labels = graph.subscribe(), graph.subscribe('segmenter/labels', Image)
     graph.publish_images(graph.camera(), until=lambda: answers and labels)
@@ -82,7 +82,7 @@ def test_an_empty_answer_is_published_too(graph: Graph):
     assert not np.any(labels[0].data)
 
 
-def test_a_failing_model_is_reported_and_the_node_lives_on(graph: Graph):
+def test_failing_model_is_reported_and_the_node_recovers(graph: Graph):
     node = graph.segmenter(instruction='fail')
     answers, camera = graph.subscribe(), graph.camera()
     sent = graph.publish_images(camera, until=lambda: answers)
@@ -118,7 +118,7 @@ def cut_short(graph: Graph) -> Image:
 @pytest.mark.parametrize(
     'make', [empty, with_wrong_step, of_unknown_encoding, cut_short], ids=lambda make: make.__name__
 )
-def test_a_broken_image_is_dropped_and_the_node_lives_on(graph: Graph, make: Callable[[Graph], Image]):
+def test_broken_image_is_dropped_and_the_node_recovers(graph: Graph, make: Callable[[Graph], Image]):
     node = graph.segmenter(instruction='red')
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: node.statistics.dropped >= 2, make=lambda: make(graph))
@@ -126,7 +126,7 @@ def test_a_broken_image_is_dropped_and_the_node_lives_on(graph: Graph, make: Cal
     graph.publish_images(camera, until=lambda: answers)
 
 
-def test_a_broken_jpeg_is_dropped_and_the_node_lives_on(graph: Graph):
+def test_broken_jpeg_is_dropped_and_the_node_recovers(graph: Graph):
     node = graph.segmenter(instruction='red', image_transport='compressed')
     answers, camera = graph.subscribe(), graph.camera(topic='image/compressed')
     broken = lambda: compressed(graph, '.jpg', cut=0.5)  # noqa: E731
@@ -135,7 +135,7 @@ def test_a_broken_jpeg_is_dropped_and_the_node_lives_on(graph: Graph):
     graph.publish_images(camera, until=lambda: answers, make=lambda: compressed(graph))
 
 
-def test_the_camera_may_change_its_resolution(graph: Graph):
+def test_resolution_of_the_camera_can_change(graph: Graph):
     graph.segmenter(instruction='everything')
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: answers)
@@ -146,7 +146,7 @@ def test_the_camera_may_change_its_resolution(graph: Graph):
     assert (mask.width, mask.height) == (32, 24)
 
 
-def test_pictures_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_outputs_are_lazy(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     made = []
 
     def overlay(*arguments):
@@ -170,7 +170,7 @@ def test_pictures_are_made_only_while_somebody_subscribes(graph: Graph, monkeypa
         assert max(image.data) == top
 
 
-def test_thresholds_change_while_it_runs(graph: Graph):
+def test_thresholds_can_be_set_while_active(graph: Graph):
     node = graph.segmenter(instruction='red everything')
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: answers)
@@ -180,7 +180,7 @@ def test_thresholds_change_while_it_runs(graph: Graph):
         graph.publish_images(camera, until=lambda count=count: len(answers[-1].instances) == count)
 
 
-def test_max_rate_holds(graph: Graph):
+def test_max_rate_limits_the_results(graph: Graph):
     node = graph.segmenter(instruction='red', max_rate=5.0)
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: answers)
@@ -190,7 +190,7 @@ def test_max_rate_holds(graph: Graph):
     assert node.scheduler.images_replaced > 10
 
 
-def test_max_age_leaves_old_images_out(graph: Graph):
+def test_max_age_drops_old_images(graph: Graph):
     node = graph.segmenter(instruction='red', max_age=2.0)
     answers, camera = graph.subscribe(), graph.camera()
 
@@ -204,7 +204,7 @@ def test_max_age_leaves_old_images_out(graph: Graph):
     graph.publish_images(camera, until=lambda: answers)
 
 
-def test_simulated_time_may_stand_still(graph: Graph):
+def test_results_do_not_need_simulated_time_to_advance(graph: Graph):
     graph.segmenter(instruction='red', use_sim_time=True)
     answers = graph.subscribe()
     graph.publish_images(graph.camera(), until=lambda: answers)

@@ -23,7 +23,7 @@ def instruction_of(node: SegmenterNode) -> str | None:
 
 
 @pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
-def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
+def test_receives_instructions_of_an_earlier_publisher(graph: Graph, latched: bool):
     planner = graph.instruction_publisher(latched=latched)
     planner.publish(String(data='from before'))
     node = graph.segmenter(instruction='from the parameter')
@@ -33,7 +33,7 @@ def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
         graph.publish_instruction(planner, text, until=lambda text=text: instruction_of(node) == text)
 
 
-def test_hears_what_a_planner_latches_as_soon_as_it_comes(graph: Graph):
+def test_receives_the_latched_instruction_of_a_new_publisher(graph: Graph):
     """On another participant, as always in practice: it sends before the node has found it."""
     node = graph.segmenter()
     context = Context()
@@ -48,7 +48,7 @@ def test_hears_what_a_planner_latches_as_soon_as_it_comes(graph: Graph):
         context.try_shutdown()
 
 
-def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
+def test_each_latched_message_is_processed_once(graph: Graph):
     node = graph.segmenter()
     planner = graph.instruction_publisher(latched=True)
     planner.publish(String(data='warm up'))
@@ -60,8 +60,8 @@ def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
         planner.publish(String(data=text))
         time.sleep(0.005)
     graph.wait_for(lambda: changes and changes[-1].text == texts[-1], 'the last')
-    heard = [int(instruction.text) for instruction in changes]
-    assert heard == sorted(set(heard)), 'no instruction comes back after a newer one'
+    received = [int(instruction.text) for instruction in changes]
+    assert received == sorted(set(received)), 'no instruction comes back after a newer one'
 
 
 def activate_and_wait(graph: Graph, node: SegmenterNode) -> None:
@@ -71,7 +71,7 @@ def activate_and_wait(graph: Graph, node: SegmenterNode) -> None:
     graph.wait_for(lambda: node.instruction_topic.latched_count > before, 'the latched message')
 
 
-def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
+def test_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
     latching, live = graph.instruction_publisher(latched=True), graph.instruction_publisher()
     latching.publish(String(data='old'))
     node = graph.segmenter()
@@ -82,7 +82,7 @@ def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
     assert instruction_of(node) == 'new'
 
 
-def test_an_instruction_that_was_latched_while_the_node_was_inactive_counts(graph: Graph):
+def test_instruction_latched_while_inactive_is_used(graph: Graph):
     planner, node = graph.instruction_publisher(latched=True), graph.segmenter(instruction='set')
     graph.run_in_executor(node.trigger_deactivate)
     planner.publish(String(data='meanwhile'))
@@ -90,7 +90,7 @@ def test_an_instruction_that_was_latched_while_the_node_was_inactive_counts(grap
     assert instruction_of(node) == 'meanwhile'
 
 
-def test_a_live_parameter_replaces_what_was_latched_before(graph: Graph):
+def test_parameter_replaces_an_earlier_latched_instruction(graph: Graph):
     planner, node = graph.instruction_publisher(latched=True), graph.segmenter()
     graph.run_in_executor(node.trigger_deactivate)
     planner.publish(String(data='latched'))
@@ -99,7 +99,7 @@ def test_a_live_parameter_replaces_what_was_latched_before(graph: Graph):
     assert instruction_of(node) == 'set'
 
 
-def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
+def test_empty_instruction_means_idle_and_a_long_one_is_ignored(graph: Graph, log: Callable[[], str]):
     node, planner = graph.segmenter(), graph.instruction_publisher()
     graph.publish_instruction(planner, 'red', until=lambda: instruction_of(node) == 'red')
     planner.publish(String(data='x' * 10_000))
@@ -109,14 +109,14 @@ def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, lo
     graph.wait_for(lambda: instruction_of(node) is None, 'the node to be idle')
 
 
-def test_no_planner_is_told_that_its_qos_is_wrong(graph: Graph, log: Callable[[], str]):
+def test_no_publisher_gets_an_incompatible_qos_warning(graph: Graph, log: Callable[[], str]):
     node, planner = graph.segmenter(), graph.instruction_publisher()
     graph.publish_instruction(planner, 'red', until=lambda: instruction_of(node) == 'red')
     assert "instruction: 'red'" in log()
     assert 'incompatible' not in log()
 
 
-def test_an_instruction_that_is_repeated_is_logged_once(graph: Graph, log: Callable[[], str]):
+def test_repeated_instruction_is_logged_once(graph: Graph, log: Callable[[], str]):
     node, planner = graph.segmenter(), graph.instruction_publisher()
     for text in ('red', 'red', 'blue'):
         graph.publish_instruction(planner, text, until=lambda text=text: instruction_of(node) == text)
@@ -125,7 +125,7 @@ def test_an_instruction_that_is_repeated_is_logged_once(graph: Graph, log: Calla
     assert [log().count(f"instruction: '{text}'") for text in ('red', 'blue', 'end')] == [1, 1, 1]
 
 
-def test_warns_once_when_nobody_publishes_images(graph: Graph, log: Callable[[], str]):
+def test_warns_once_without_an_image_publisher(graph: Graph, log: Callable[[], str]):
     graph.segmenter(image_timeout=0.1)
     said = "no publisher on '/image'; check the remapping of 'image'"
     graph.wait_for(lambda: said in log(), 'the warning')
@@ -133,7 +133,7 @@ def test_warns_once_when_nobody_publishes_images(graph: Graph, log: Callable[[],
     assert log().count(said) == 1
 
 
-def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callable[[], str]):
+def test_warning_without_images_names_both_qos(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(
         image_timeout=0.1, **{'qos_overrides./image.subscription.reliability': 'reliable'}, autostart=False
     )
@@ -147,14 +147,14 @@ def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callab
     assert node.statistics.received == 0
 
 
-def test_says_when_images_arrive_again(graph: Graph, log: Callable[[], str]):
+def test_logs_when_images_arrive_again(graph: Graph, log: Callable[[], str]):
     graph.segmenter(image_timeout=0.1)
     graph.wait_for(lambda: 'no image for' in log(), 'the warning')
     said = "images arrive again on '/image'"
     graph.publish_images(graph.camera(), until=lambda: said in log())
 
 
-def test_the_qos_of_the_images_can_be_overridden(graph: Graph):
+def test_qos_of_images_can_be_overridden(graph: Graph):
     overrides = {
         'qos_overrides./image.subscription.reliability': 'reliable',
         'qos_overrides./image.subscription.depth': 3,

@@ -88,19 +88,19 @@ def answer_small_ones(graph: Graph, camera: Any, answers: list[Any]) -> None:
     graph.publish_images(camera, until=lambda: answers, make=lambda: image(graph, SMALL))
 
 
-def test_the_sizes_of_the_parameter_are_ready_before_it_is_configured(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_warmup_sizes_while_configuring(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, autostart=False, warmup_sizes=['640x480', '', '128x96'])
     assert Manager(graph).change(Transition.TRANSITION_CONFIGURE)
     assert fake.warmed == [(640, 480), LARGE]
 
 
-def test_without_warm_up_nothing_is_made_ready(graph: Graph, fake: SlowToWarm):
+def test_no_warm_up_if_disabled(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, warmup=False, instruction='red')
     answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.warmed == []
 
 
-def test_the_size_of_the_images_is_ready_before_the_first_answer(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_a_new_size_before_the_first_result(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
     answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.order[:2] == [(640, 480), SMALL]
@@ -108,13 +108,13 @@ def test_the_size_of_the_images_is_ready_before_the_first_answer(graph: Graph, f
     assert len(fake.threads) == 1, 'in the thread that answers'
 
 
-def test_it_gets_ready_while_nothing_is_asked(graph: Graph, fake: SlowToWarm):
+def test_warm_up_without_an_instruction(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake)
     graph.publish_images(graph.camera(), until=lambda: SMALL in fake.warmed, make=lambda: image(graph, SMALL))
     assert fake.asked == []
 
 
-def test_camera_info_is_enough_and_need_not_wait_for_activation(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_the_size_of_camera_info_while_inactive(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, autostart=False)
     assert Manager(graph).change(Transition.TRANSITION_CONFIGURE)
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
@@ -123,7 +123,7 @@ def test_camera_info_is_enough_and_need_not_wait_for_activation(graph: Graph, fa
     graph.wait_for(lambda: publisher.get_subscription_count() == 0, 'the node to know enough')
 
 
-def test_depth_still_hears_camera_info(graph: Graph, fake: SlowToWarm):
+def test_depth_keeps_its_subscription_to_camera_info(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, **{'depth.enabled': True})
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
     graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
@@ -140,11 +140,11 @@ def test_depth_still_hears_camera_info(graph: Graph, fake: SlowToWarm):
     ],
     ids=['all of the sensor', 'binning', 'region of interest', 'not calibrated'],
 )
-def test_the_size_of_images_is_that_of_the_calibration(info: CameraInfo, size_wh: tuple[int, int]):
+def test_image_size_of_camera_info(info: CameraInfo, size_wh: tuple[int, int]):
     assert image_size(info) == size_wh
 
 
-def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: SlowToWarm):
+def test_warm_up_once_for_each_size_of_several_cameras(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red', cameras=['left', 'right', 'wrist'], warmup_sizes=[''])
     sizes = {'left': SMALL, 'right': LARGE, 'wrist': SMALL}
     cameras = {name: graph.camera(topic=f'{name}/image') for name in sizes}
@@ -159,7 +159,7 @@ def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: 
     assert sorted(fake.warmed) == [SMALL, LARGE]
 
 
-def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: Graph, fake: SlowToWarm):
+def test_images_are_replaced_and_diagnostics_warn_during_a_warm_up(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
     camera, answers, statuses = graph.camera(), graph.subscribe(), hear_statuses(graph)
     answer_small_ones(graph, camera, answers)
@@ -183,7 +183,7 @@ def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: G
     graph.wait_for(lambda: statuses[-1].message == 'active', 'diagnostics to say that it is over')
 
 
-def test_a_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fake: SlowToWarm):
+def test_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fake: SlowToWarm):
     """Its size is known only when it has been decoded."""
     graph.segmenter(fake, instruction='red', image_transport='compressed', warmup_sizes=[''])
     answers, png = graph.subscribe(), cv2.imencode('.png', np.zeros((96, 128, 3), dtype=np.uint8))[1].tobytes()
@@ -204,7 +204,7 @@ def test_a_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fa
     ],
     ids=['broken', 'cannot be seen'],
 )
-def test_what_fails_while_configuring_is_a_failure_of_loading(
+def test_failed_warm_up_while_configuring_fails_the_transition(
     graph: Graph, fake: SlowToWarm, error: Exception, said: str, log: Callable[[], str]
 ):
     fake.failures = {(640, 480): error}
@@ -215,9 +215,7 @@ def test_what_fails_while_configuring_is_a_failure_of_loading(
     graph.wait_for(lambda: re.search(said, log(), re.DOTALL), f'the log to say {said}')
 
 
-def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
-    graph: Graph, fake: SlowToWarm, log: Callable[[], str]
-):
+def test_failed_warm_up_while_active_is_reported_and_counted(graph: Graph, fake: SlowToWarm, log: Callable[[], str]):
     node = graph.segmenter(fake, instruction='red')
     statuses = hear_statuses(graph)
     fake.failures = {SMALL: RuntimeError('no such kernel')}
@@ -232,7 +230,7 @@ def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
     assert node.state == 'active'
 
 
-def test_a_size_that_cannot_be_seen_is_told_by_the_answers_alone(graph: Graph, fake: SlowToWarm):
+def test_unsupported_size_is_reported_by_the_results_only(graph: Graph, fake: SlowToWarm):
     node = graph.segmenter(fake, instruction='red')
     fake.failures = {SMALL: FrameError('too thin')}
     answer_small_ones(graph, graph.camera(), graph.subscribe())
@@ -240,7 +238,7 @@ def test_a_size_that_cannot_be_seen_is_told_by_the_answers_alone(graph: Graph, f
     assert node.supervisor.failures == 0
 
 
-def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_sizes(graph: Graph):
+def test_reloaded_model_is_warmed_up_for_all_sizes(graph: Graph):
     fakes = [SlowToWarm(), SlowToWarm()]
     fakes[0].failures = {SMALL: OutOfMemoryError('CUDA out of memory')}
     made = iter(fakes)

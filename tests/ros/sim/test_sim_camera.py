@@ -24,7 +24,7 @@ from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from tests.support.graph import Graph
 from tests.support.policy import allowed
@@ -46,7 +46,7 @@ def start(graph: Graph, **parameters: Any) -> SimCamera:
     return graph.add(SimCamera(context=graph.context, cli_args=[], parameter_overrides=overrides))
 
 
-def is_sample_of(sample: GroundTruthSample, view: View) -> bool:
+def is_sample_of(sample: GroundTruthSample, view: SceneView) -> bool:
     """Return whether a sample is that of a view; if the image is, everything else must be."""
     is_same = np.array_equal(sample.image_rgb, view.image_rgb)
     for seen, known in (
@@ -77,14 +77,14 @@ def test_all_messages_of_an_image_have_one_header_and_show_the_scene_of_the_seed
     depths = graph.subscribe('depth/image', Image)
     start(graph)
     sample = next_sample(graph, synchronizer, images)
-    view = renderer.view(sample_scene(SEED))
+    view = renderer.render(sample_scene(SEED))
     assert is_sample_of(sample, view)
     assert (images[0].encoding, images[0].width, images[0].height) == ('rgb8', 160, 120)
     assert images[0].header == next(depth.header for depth in depths if depth.header.stamp == images[0].header.stamp)
     assert images[0].header.frame_id == 'camera_optical_frame'
-    assert len(view.things) > 2
-    assert sorted(sample.boxes) == [thing.label for thing in view.things]
-    for thing in view.things:
+    assert len(view.objects) > 2
+    assert sorted(sample.boxes) == [thing.label for thing in view.objects]
+    for thing in view.objects:
         x, y = project(np.array(thing.position_camera_m), sample.intrinsics)
         box = sample.boxes[thing.label]
         np.testing.assert_allclose(box.center_m, thing.position_camera_m, atol=1e-9)
@@ -99,9 +99,9 @@ def test_all_messages_of_an_image_have_one_header_and_show_the_scene_of_the_seed
 def test_changing_the_seed_changes_the_scene(graph: Graph, renderer: Renderer):
     images, synchronizer = graph.subscribe('image', Image), GroundTruthSynchronizer(graph.peer)
     camera = start(graph)
-    assert is_sample_of(next_sample(graph, synchronizer, images), renderer.view(sample_scene(SEED)))
+    assert is_sample_of(next_sample(graph, synchronizer, images), renderer.render(sample_scene(SEED)))
     assert graph.set_parameter(camera, 'seed', 9).successful
-    assert is_sample_of(next_sample(graph, synchronizer, images), renderer.view(sample_scene(9)))
+    assert is_sample_of(next_sample(graph, synchronizer, images), renderer.render(sample_scene(9)))
 
 
 def test_scene_moves_in_steps_of_the_rate_and_restarts_with_the_seed(graph: Graph, renderer: Renderer):
@@ -111,7 +111,7 @@ def test_scene_moves_in_steps_of_the_rate_and_restarts_with_the_seed(graph: Grap
 
     def step(sample: GroundTruthSample) -> int:
         return next(
-            number for number in range(200) if is_sample_of(sample, renderer.view(scene.moved(number / RATE_HZ)))
+            number for number in range(200) if is_sample_of(sample, renderer.render(scene.at_time(number / RATE_HZ)))
         )
 
     steps = [step(next_sample(graph, synchronizer, images)) for _ in range(3)]
@@ -140,7 +140,7 @@ def test_depth_encoding_16uc1_publishes_millimeters(graph: Graph, renderer: Rend
     graph.wait_for(lambda: depths, 'depth in meters')
     assert graph.set_parameter(camera, 'depth_encoding', '16UC1').successful
     graph.wait_for(lambda: depths[-1].encoding == '16UC1', 'depth in millimeters')
-    np.testing.assert_allclose(read_depth(depths[-1]), renderer.view(sample_scene(SEED)).depth_m, atol=0.00051)
+    np.testing.assert_allclose(read_depth(depths[-1]), renderer.render(sample_scene(SEED)).depth_m, atol=0.00051)
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_missing_mujoco_names_the_extra(graph: Graph, monkeypatch: pytest.Monkey
 
 
 def test_slow_rendering_skips_images_and_does_not_block_services(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    view, threads = Renderer.view, set()
+    view, threads = Renderer.render, set()
 
-    def slow_view(self: Renderer, scene: Any) -> View:
+    def slow_view(self: Renderer, scene: Any) -> SceneView:
         threads.add(threading.current_thread().name)
         time.sleep(0.5)
         return view(self, scene)
 
-    monkeypatch.setattr(Renderer, 'view', slow_view)
+    monkeypatch.setattr(Renderer, 'render', slow_view)
     images = graph.subscribe('image', Image)
     camera = start(graph, rate_hz=50.0, moving=True)
     graph.wait_for(lambda: images, 'an image')
@@ -207,13 +207,13 @@ def test_failed_rendering_is_logged_and_the_next_image_is_rendered(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
 ):
     images = graph.subscribe('image', Image)
-    view = Renderer.view
+    view = Renderer.render
 
-    def fails_once(self: Renderer, scene: Any) -> View:
-        monkeypatch.setattr(Renderer, 'view', view)
+    def fails_once(self: Renderer, scene: Any) -> SceneView:
+        monkeypatch.setattr(Renderer, 'render', view)
         raise RuntimeError('no framebuffer')
 
-    monkeypatch.setattr(Renderer, 'view', fails_once)
+    monkeypatch.setattr(Renderer, 'render', fails_once)
     start(graph, rate_hz=20.0)
     graph.wait_for(lambda: images, 'an image')
     assert 'no framebuffer' in log()

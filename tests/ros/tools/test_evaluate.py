@@ -73,13 +73,13 @@ def offline(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_evaluation_resumes_after_the_node_was_killed(data: Path, offline: Path, tmp_path: Path) -> None:
-    answers = tmp_path / 'answers-0.jsonl'
+    predictions = tmp_path / 'predictions-0.jsonl'
     command_line = command(
         'instructsam_ros.tools.evaluate', data, tmp_path, '--compare', str(offline), '--timeout', '300'
     )
     process = subprocess.Popen(command_line, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        while not answers.exists() or answers.read_bytes().count(b'\n') < 2:
+        while not predictions.exists() or predictions.read_bytes().count(b'\n') < 2:
             assert process.poll() is None
             time.sleep(0.005)
         os.kill(child_of(process.pid), signal.SIGKILL)
@@ -89,25 +89,25 @@ def test_evaluation_resumes_after_the_node_was_killed(data: Path, offline: Path,
     assert process.returncode == 2
     assert '-m instructsam_ros.node.segmenter_node ended with status -9' in stderr
     assert 'Traceback' not in stderr
-    first = answers.read_bytes()
+    first = predictions.read_bytes()
     assert first.count(b'\n') < COUNT
 
     finished = run(*command_line)
     assert finished.returncode == 0, finished.stderr
-    assert answers.read_bytes().startswith(first)
-    agreement = json.loads(finished.stdout.splitlines()[-1])
-    assert (agreement['samples'], agreement['differ'], agreement['largest_score_difference']) == (COUNT, 0, 0.0)
+    assert predictions.read_bytes().startswith(first)
+    comparison = json.loads(finished.stdout.splitlines()[-1])
+    assert (comparison['queries'], comparison['different'], comparison['largest_score_difference']) == (COUNT, 0, 0.0)
     assert (tmp_path / 'report.json').read_bytes() == (offline / 'report.json').read_bytes()
     assert json.loads((offline / 'report.json').read_text())['overall']['mIoU'] > 0.5
     speed = json.loads((tmp_path / 'speed.json').read_text())
-    assert (speed['answers'], speed['stages']) == (COUNT, {})
+    assert (speed['queries'], speed['stages']) == (COUNT, {})
     assert speed['peak_memory_gib'] > 0.1
 
 
 def test_invalid_arguments_end_with_an_error(data: Path, offline: Path, tmp_path: Path) -> None:
     refused = run(*command('instructsam_ros.tools.evaluate', data, offline))
     assert refused.returncode == 2
-    assert 'holds answers of a run that differs in command' in refused.stderr
+    assert 'has predictions of a run that differs in command' in refused.stderr
     nowhere = run(*command('instructsam_ros.tools.evaluate', data, tmp_path, '--split', 'val'))
     assert nowhere.returncode == 2
     assert 'python -m instructsam_ros.tools.evaluate: error: split: expected one of testA, testB' in nowhere.stderr

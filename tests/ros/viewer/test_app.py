@@ -173,7 +173,7 @@ def test_viewer_connects_to_a_running_rerun_viewer(graph: Graph, tmp_path: Path)
     """A camera, the node with the golden checkpoint, and a viewer without a window; the screenshot is docs/view.png."""
     from rerun.experimental import ViewerClient
 
-    port, screenshot = free_port(), Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'view.png').resolve()
+    port, screenshot = free_port(), Path(os.environ.get('INSTRUCTSAM_SCREENSHOTS', tmp_path), 'view.png').resolve()
     try:
         client = ViewerClient.spawn(
             headless=True, port=port, executable_path=str(Path(sys.executable).with_name('rerun'))
