@@ -16,9 +16,9 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix, read_intrinsics
+from instructsam_ros.options import ParameterGroup, parameter
 
 NOT_ARRIVED = ('no depth', 'no calibration')
 """Kinds of `NoDepthError` that are normal shortly after the start."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from instructsam_model import CanceledError, Segmenter
 from instructsam_ros.inference.error_codes import RequestTimeoutError, error_message
 from instructsam_ros.inference.image_sizes import ImageSizes, describe_warm_up
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.inference.requests import InferenceRequest
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.worker import RequestPipeline, Worker
+from instructsam_ros.options import ParameterGroup, parameter
 
 STOP_TIMEOUT_S = 10.0
 """Time for the request in progress to finish when the node shuts down."""

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
-from instructsam_ros.inference.options import ParameterGroup, parameter
+from instructsam_ros.options import ParameterGroup, parameter
 
 MAX_SAMPLES = 128
 """Maximum number of rows and columns used to measure an overlap: 20 by 20 masks take a few ms at 1080p."""

@@ -1,6 +1,6 @@
 """Declares the fields of option classes as parameters of a node.
 
-The fields are made with `parameter` (`instructsam_ros.inference.options`) or with `option` of the model's package. All
+The fields are made with `parameter` (`instructsam_ros.options`) or with `option` of the model's package. All
 functions work on an instance with default values: nested dataclasses are groups, whose names have the `prefix` of the
 field's metadata, and so are mappings of dataclasses, whose names have the key.
 """
@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.inference.options import Mutable, ParameterGroup, parameter
+from instructsam_ros.options import Mutable, ParameterGroup, parameter
 
 __all__ = [
     'Declaration',

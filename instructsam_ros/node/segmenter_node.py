@@ -21,12 +21,13 @@ from instructsam_ros.inference.active_instructions import ActiveInstructions
 from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Pipeline
 from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.backend_loader import Load, load_and_warm_up, load_checkpoint
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.diagnostics import Health, Statistics, diagnostic_array, memory_report
+from instructsam_ros.node.diagnostics import Health, diagnostic_array, memory_report
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
 from instructsam_ros.node.outputs import CameraOutputs
