@@ -24,8 +24,8 @@ TOPICS = {
     'image': Image,
     'depth/image': Image,
     'camera_info': CameraInfo,
-    'sim_camera/truth/labels': Image,
-    'sim_camera/truth/boxes': MarkerArray,
+    'sim_camera/ground_truth/labels': Image,
+    'sim_camera/ground_truth/boxes': MarkerArray,
 }
 BUFFER_SIZE = 300
 """Number of stamps; half a minute of a camera of 10 Hz."""

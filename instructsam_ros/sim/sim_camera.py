@@ -33,7 +33,7 @@ from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
 from instructsam_training.tabletop.render.headless import RenderError
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ class Outputs:
         self._image = _publisher(node, Image, 'image')
         self._depth = _publisher(node, Image, 'depth/image')
         self._camera_info = _publisher(node, CameraInfo, 'camera_info')
-        self._labels = _publisher(node, Image, '~/truth/labels')
-        self._boxes = _publisher(node, MarkerArray, '~/truth/boxes')
+        self._labels = _publisher(node, Image, '~/ground_truth/labels')
+        self._boxes = _publisher(node, MarkerArray, '~/ground_truth/boxes')
         self._transform = _transform_publisher(node, moving=values.moving)
 
-    def publish(self, view: View, scene: Scene, request: RenderRequest) -> None:
+    def publish(self, view: SceneView, scene: Scene, request: RenderRequest) -> None:
         """Publish all messages of one view of a scene."""
         header = request.header
         height, width = view.labels.shape
@@ -167,8 +167,8 @@ class SimCamera(Node):
         """Render and publish; runs in the render thread."""
         assert self._renderer is not None
         try:
-            scene = _scene(request.seed).moved(request.time_s)
-            self._outputs.publish(self._renderer.view(scene), scene, request)
+            scene = _scene(request.seed).at_time(request.time_s)
+            self._outputs.publish(self._renderer.render(scene), scene, request)
         except Exception:
             # At shutdown the context ends before this thread does; publishing then raises.
             if self.context.ok():
@@ -192,12 +192,12 @@ def main(args: list[str] | None = None) -> None:
     spin_node(SimCamera, args)
 
 
-def make_box_markers(view: View, scene: Scene, header: Header) -> MarkerArray:
+def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArray:
     """The true box of each visible object in the optical frame; the id of a marker is the label of the object."""
     from_table = np.asarray(np.linalg.inv(view.camera_pose), dtype=np.float64)
     bodies = {body.label: body for body in scene.bodies}
     markers = [Marker(header=header, action=Marker.DELETEALL)]
-    for body in (bodies[thing.label] for thing in view.things):
+    for body in (bodies[thing.label] for thing in view.objects):
         box = OrientedBox(np.array(body.position_m), body.rotation, np.array(body.size_m)).moved(from_table)
         red, green, blue = body.rgb
         markers.append(make_box_marker(box, body.label, ColorRGBA(r=red, g=green, b=blue, a=0.3), header))

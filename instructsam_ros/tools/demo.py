@@ -35,7 +35,7 @@ from instructsam_ros.sim.ground_truth_sync import GroundTruthSynchronizer
 from instructsam_ros.sim.scoring import Query, QueryScore, score
 from instructsam_ros.tools import runner
 from instructsam_ros.tools.runner import Session
-from instructsam_training.tabletop.language.questions import questions
+from instructsam_training.tabletop.language.instructions import sample_instructions
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
@@ -79,7 +79,9 @@ def choose_queries(count: int, each: int, seed: int) -> list[Query]:
     counts: Counter[str] = Counter()
     # Odd seeds are the scenes reserved for tests.
     for scene in itertools.count(2 * seed + 1, 2):
-        candidates = questions(renderer.view(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES)
+        candidates = sample_instructions(
+            renderer.render(sample_scene(scene)), Random(f'demo/{scene}'), 'test', CANDIDATES
+        )
         for _ in range(min(each, len(candidates), count - len(chosen))):
             # Take the kind that has been chosen least often so far.
             question = min(candidates, key=lambda candidate: counts[candidate.kind])

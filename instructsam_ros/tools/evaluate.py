@@ -22,7 +22,7 @@ from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from instructsam_ros.tools.runner import add_timeout_arguments, run_session
 from instructsam_training.evaluation.arguments import build_parser
-from instructsam_training.evaluation.evaluate import IMPOSSIBLE, folder_of, run_command
+from instructsam_training.evaluation.command import EXIT_FAILURE, output_folder, run_command
 from instructsam_training.evaluation.report import compare_predictions
 
 COMMAND = 'python -m instructsam_ros.tools.evaluate'
@@ -34,10 +34,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 if all samples were scored and agree; 1 if samples were skipped or differ; 2 on failure.
+        0 if everything was scored and is equal; 1 if something was skipped or differs; 2 on an error.
     """
     arguments = parse_arguments(args)
-    return run_session('evaluate', lambda: evaluate(arguments))
+    return run_session('evaluate', lambda: evaluate_node(arguments))
 
 
 def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
@@ -51,16 +51,16 @@ def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate, and compare with another evaluation if requested; returns the exit status as `main`."""
+def evaluate_node(arguments: argparse.Namespace) -> int:
+    """Evaluate the node, and compare it with another evaluation if `--compare` is given; returns as `main`."""
     try:
-        status = run_command(arguments, partial(open_node, arguments))
+        exit_status = run_command(arguments, partial(open_node, arguments))
     except (ClientError, ProcessEndedError) as error:
         print(f'{COMMAND}: error: {error}', file=sys.stderr)
-        return IMPOSSIBLE
-    if arguments.compare is None or status >= IMPOSSIBLE:
-        return status
-    return max(status, compare_predictions.main([str(folder_of(arguments)), arguments.compare]))
+        return EXIT_FAILURE
+    if arguments.compare is None or exit_status >= EXIT_FAILURE:
+        return exit_status
+    return max(exit_status, compare_predictions.main([str(output_folder(arguments)), arguments.compare]))
 
 
 @contextmanager

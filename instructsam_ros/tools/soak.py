@@ -35,7 +35,11 @@ INSTRUCTION_PERIOD_S = 2.0
 REQUEST_PERIOD_S = 1.0
 SUBSCRIPTION_PERIOD_S = 3.0
 MEMORY_PERIOD_S = 1.0
-OPTIONAL_TOPICS = {f'segmenter/{each.name}': each.message_type for each in OUTPUTS if each.make and each.is_available}
+OPTIONAL_TOPICS = {
+    f'segmenter/{output.name}': output.message_type
+    for output in OUTPUTS
+    if output.make is not None and output.is_available
+}
 NODE_PARAMETERS = {'depth.enabled': True, 'depth.box_plane': True}
 INSTRUCTION_DELAY_S = 1.0
 """Time that an instruction may take to reach the node; until then results for the instruction before are correct."""

@@ -10,14 +10,14 @@ from tests.support.graph import Graph
 
 
 def check_documented(message: str) -> None:
-    """The message, but for how long something took, is in the table."""
+    """Check that a message is in docs/faults.md, up to durations in seconds."""
     table = (ROOT / 'docs' / 'faults.md').read_text()
-    same = [re.sub(r'for \d+ s', 'for 5 s', text) for text in (message, table)]
-    assert same[0] in same[1], f'docs/faults.md does not show: {message}'
+    normalized = [re.sub(r'for \d+ s', 'for 5 s', text) for text in (message, table)]
+    assert normalized[0] in normalized[1], f'docs/faults.md does not show: {message}'
 
 
-def logged(graph: Graph, log: Callable[[], str], said: str) -> str:
-    """The log entry that holds `said`, without level, time and name."""
-    graph.wait_for(lambda: said in log(), f'the log to say {said!r}')
-    entry = next(line for line in log().splitlines() if said in line)
+def logged(graph: Graph, log: Callable[[], str], text: str) -> str:
+    """Wait for a log entry that contains `text`; return it without level, time and name."""
+    graph.wait_for(lambda: text in log(), f'{text!r} in the log')
+    entry = next(line for line in log().splitlines() if text in line)
     return entry.split(']: ', 1)[1]

@@ -10,7 +10,7 @@ import numpy as np
 
 from instructsam_model import Frame, Instance, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
-from instructsam_model.errors import raise_if_canceled
+from instructsam_model.errors import InferenceError, raise_if_canceled
 from instructsam_model.masks import tight_box
 
 COLORS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
@@ -38,16 +38,16 @@ class FakeSegmenter:
         self.threads.add(threading.get_ident())
 
     def memory_bytes(self) -> int | None:
-        """Nothing is known."""
+        """Return None: unknown."""
         return None
 
     def close(self) -> None:
-        """Count it."""
+        """Count the call, and refuse further requests."""
         self.closed += 1
         self.threads.add(threading.get_ident())
 
     def _work(self, is_canceled: Callable[[], bool]) -> None:
-        """Take the time that a result takes, in passes of 10 ms."""
+        """Take `delay_s`, in passes of 10 ms."""
         deadline_s = time.monotonic() + self.delay_s
         while (left_s := deadline_s - time.monotonic()) > 0:
             raise_if_canceled(is_canceled)
@@ -62,6 +62,9 @@ class FakeSegmenter:
         is_canceled: Callable[[], bool] = never,
     ) -> Segmentation:
         """Answer as the class says."""
+        if self.closed:
+            raise InferenceError('the segmenter is closed; load another one')
+        raise_if_canceled(is_canceled)
         self.asked.append(instruction.text)
         self.threads.add(threading.get_ident())
         self._work(is_canceled)

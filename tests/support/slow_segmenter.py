@@ -1,4 +1,4 @@
-"""The node as a process of its own, with the fake segmenter made as slow as the first argument says, in seconds."""
+"""Runs the node with a fake segmenter; the first argument is the inference time in seconds."""
 
 from __future__ import annotations
 

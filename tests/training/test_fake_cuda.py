@@ -17,9 +17,9 @@ from torch import Tensor
 from instructsam_model import Frame
 from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
 from instructsam_model.image_io import read_image
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.preprocess import read_preprocessor
-from instructsam_training.cli.throughput import make_step
+from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.config.loss_options import PRESETS, LossOptions
 from instructsam_training.config.options import (
     DataConfig,
@@ -31,21 +31,24 @@ from instructsam_training.config.options import (
 )
 from instructsam_training.data import batch as batching
 from instructsam_training.data.batch import Batch, ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn
+from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.data.targets import PhraseTarget
+from instructsam_training.engine.throughput import make_step
 from instructsam_training.losses import terms
 from tests.support.small_run import GOLDEN
 
-ALL_TERMS = LossOptions(corners=1.0, giou=1.0, region=1.0, place=1.0)
+ALL_TERMS = LossOptions(box_l1=1.0, giou=1.0, semantic=1.0, location=1.0)
 STAGE = StageConfig('one', lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False)
 STAGES = {
-    'whole': replace(STAGE, gradient_checkpointing=True),
-    'llm': replace(STAGE, part='llm'),
-    'sam3': replace(STAGE, part='sam3', losses=replace(PRESETS['released'], points=None, corners=1.0), muon=2.0),
-    'names': replace(STAGE, part='names'),
-    'places': replace(STAGE, part='places', rates=RatesConfig(sam3_vision=1e-5)),
+    'full': replace(STAGE, gradient_checkpointing=True),
+    'language_model': replace(STAGE, objective='language_model'),
+    'detector': replace(
+        STAGE, objective='detector', losses=replace(PRESETS['released'], points=None, box_l1=1.0), muon=2.0
+    ),
+    'shared_queries': replace(STAGE, objective='shared_queries'),
+    'dense': replace(STAGE, objective='dense', rates=RatesConfig(sam3_vision=1e-5)),
 }
-KERNELS = {'whole': 3100, 'llm': 510, 'sam3': 2940, 'names': 2240, 'places': 1120}
+KERNELS = {'full': 3100, 'language_model': 510, 'detector': 2940, 'shared_queries': 2240, 'dense': 1120}
 """Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
 WAITS = {'instructsam_training/losses/matcher.py', 'instructsam_training/engine/step.py'}
 """Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
@@ -60,7 +63,7 @@ def record(stage: StageConfig, images: int = 2, *, independent: bool = False) ->
 def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
     """Take it, whatever was taken before."""
     folder = GOLDEN / 'checkpoint'
-    architecture = read_config(folder, resolve_sam3(folder))
+    architecture = read_model_config(folder, resolve_sam3(folder))
     qwen, sam3 = architecture.qwen, architecture.sam3
     qwen.text_config.num_hidden_layers = qwen.vision_config.depth = 1
     qwen.vision_config.deepstack_visual_indexes = [0]
@@ -79,7 +82,7 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
         PhraseTarget(torch.cat([mask, mask.flip(1)])),
         PhraseTarget(mask),
         PhraseTarget(mask[:0]),
-        PhraseTarget(mask.flip(2), weak=True),
+        PhraseTarget(mask.flip(2), box_only=True),
     )
     example = replace(builder.encode(Frame(read_image(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets)
     whole: Batch = collate([example] * images, network.config)
@@ -98,8 +101,8 @@ def waits(recording: Recording) -> list[str]:
 
 @pytest.mark.parametrize(('name', 'stage'), STAGES.items())
 def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
-    recording = record(stage, independent=name == 'whole')
-    slots = stage.part not in ('llm', 'places')
+    recording = record(stage, independent=name == 'full')
+    slots = stage.objective not in ('language_model', 'dense')
     allowed = WAITS if slots else {'instructsam_training/engine/step.py'}
     assert waits(recording) == sorted(allowed), '\n'.join(map(str, recording.host_waits))
     assert recording.launches <= KERNELS[name]
@@ -107,14 +110,14 @@ def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str,
 
 def test_kernels_an_image_fall_with_the_images_of_a_micro_batch() -> None:
     """So a step is not bound by launches: phrases and images are computed together."""
-    one, two = (record(STAGES['names'], images).launches for images in (1, 2))
+    one, two = (record(STAGES['shared_queries'], images).launches for images in (1, 2))
     assert two < 1.1 * one
 
 
 def test_what_stays_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, 'HOST', (*batching.HOST, 'phrase_mask'))
     with pytest.raises(MixedDevicesError, match=r'instructsam_model/instructsam/network\.py:\d+'):
-        take_step(STAGES['names'])
+        take_step(STAGES['shared_queries'])
 
 
 def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +126,6 @@ def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest
 
     real = terms.dice
     monkeypatch.setattr(terms, 'dice', dice)
-    recording = take_step(STAGES['names'])
+    recording = take_step(STAGES['shared_queries'])
     assert [op.name for op in recording.host_waits if 'instructsam_training' in op.where and 'test_' not in op.where]
     assert set(waits(recording)) - WAITS

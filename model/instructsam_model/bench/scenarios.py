@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.roofline import count_arithmetic
-from instructsam_model.bench.stages import STAGES, synchronize, watched
+from instructsam_model.bench.stages import STAGES, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
 from instructsam_model.instructsam.random_weights import PHRASE
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.device import synchronize
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',
@@ -155,12 +155,3 @@ class Bench:
                 ask()
             timings[name].tflop = counter.get_total_flops() / 1e12
         return timings
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    """Of the GPU's tensors, or of this process without one."""
-    if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

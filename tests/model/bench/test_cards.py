@@ -22,8 +22,8 @@ RESULT: dict[str, Any] = {
     'scenarios': {'cold': SCENARIO, 'warm': {**SCENARIO, 'kernels': 4000, 'peak_memory_gib': 6.0}},
 }
 REPORT = {
-    'questions': 480,
-    'pictures': 60,
+    'queries': 480,
+    'images': 60,
     'overall': {'gIoU': 0.7335, 'mAP': 0.6},
     'intervals': {'gIoU': [0.694, 0.769]},
 }

@@ -1,4 +1,4 @@
-"""Where what stands, against what Qwen3-VL itself derives from the same conversations."""
+"""Layout of conversations, against what Qwen3-VL itself derives from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from instructsam_model.instructsam.layout import lay_out, mrope_positions, share_slots
+from instructsam_model.instructsam.layout import lay_out, mrope_positions, share_queries
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
 GRIDS = torch.tensor([[1, 4, 6], [1, 8, 2]])
@@ -34,15 +34,15 @@ def test_positions_are_those_of_qwen(segmenter: InstructSAMSegmenter) -> None:
 def test_rows_are_those_of_the_masks_in_their_order(segmenter: InstructSAMSegmenter) -> None:
     config = segmenter.network.config
     ids, mask = conversations(segmenter)
-    writes = torch.zeros_like(mask)
-    writes[0, 10] = writes[1, 5] = True
-    layout = lay_out(ids, mask, GRIDS, config, writes=writes)
+    logit_mask = torch.zeros_like(mask)
+    logit_mask[0, 10] = logit_mask[1, 5] = True
+    layout = lay_out(ids, mask, GRIDS, config, logit_mask=logit_mask)
     flat = ids.flatten()
     assert (flat[layout.image_rows] == config.qwen.image_token_id).all()
     assert len(layout.image_rows) == 10
     assert (flat[layout.query_rows] == config.tokens.query).all()
     assert len(layout.query_rows) == config.num_queries
-    assert layout.written_rows.tolist() == [10, ids.shape[1] + 5]
+    assert layout.logit_rows.tolist() == [10, ids.shape[1] + 5]
 
 
 def test_an_image_with_too_few_placeholders_is_an_error(segmenter: InstructSAMSegmenter) -> None:
@@ -51,7 +51,7 @@ def test_an_image_with_too_few_placeholders_is_an_error(segmenter: InstructSAMSe
         lay_out(ids, mask, torch.tensor([[1, 4, 6], [1, 8, 4]]), segmenter.network.config)
 
 
-def test_phrases_share_the_slots_of_the_first_about_their_image() -> None:
-    slots = share_slots(torch.tensor([0, 0, 2, 2, 2]))
-    assert slots.first.tolist() == [0, 2]
-    assert slots.index.tolist() == [0, 0, 1, 1, 1]
+def test_phrases_share_the_queries_of_the_first_about_their_image() -> None:
+    sharing = share_queries(torch.tensor([0, 0, 2, 2, 2]))
+    assert sharing.owners.tolist() == [0, 2]
+    assert sharing.index.tolist() == [0, 0, 1, 1, 1]

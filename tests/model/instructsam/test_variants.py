@@ -1,4 +1,4 @@
-"""The method with a part taken away: it is written, read, trained and run in the same way, and answers differently."""
+"""Ablations of the method: written, read and run like the full method, with other results."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.config import Variant
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.variant import Variant
 from tests.model.instructsam.test_checkpoint import edit_json
 from tests.model.instructsam.test_network import assert_close, conversation
 

@@ -107,7 +107,7 @@ def views() -> Iterator[list]:
     from tests.support.rendering import open_renderer
 
     with open_renderer() as renderer:
-        yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]
+        yield [(scene, renderer.render(scene)) for scene in map(sample_scene, range(1, 33, 2))]
 
 
 def test_boxes_of_simulated_objects_are_accurate_to_centimeters(views: list):
@@ -115,7 +115,7 @@ def test_boxes_of_simulated_objects_are_accurate_to_centimeters(views: list):
     for scene, view in views:
         bodies = {body.label: body for body in scene.bodies}
         depth_m = np.where(view.depth_m > 0, view.depth_m, np.float32(np.nan))
-        for thing in view.things:
+        for thing in view.objects:
             x1, y1, x2, y2 = thing.box_xyxy
             is_cut = x1 == 0 or y1 == 0 or x2 == 320 or y2 == 240
             if thing.visible < 0.9 or is_cut or thing.on is not None or thing.inside is not None:

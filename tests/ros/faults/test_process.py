@@ -27,7 +27,7 @@ def busy(graph: Graph) -> Iterator[NodeProcess]:
         request = Segment.Request(instruction='red', image=graph.image('red'))
         client.call_async(request)
         # Requests are taken in order: once a second one is refused for its empty text, the first has been taken.
-        graph.call(client, Segment.Request(), again_s=1)
+        graph.call(client, Segment.Request(), retry_s=1)
         yield segmenter
 
 

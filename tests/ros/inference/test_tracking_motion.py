@@ -49,7 +49,7 @@ def test_similar_objects_keep_their_ids(renderer: Renderer, number: int) -> None
     tracker = Tracker(lambda: str(next(names)))
     seen: dict[int, list[str]] = {label: [] for label in look_alikes(scene)}
     for frame in range(FRAMES):
-        labels = renderer.view(scene.moved(frame / RATE_HZ)).labels
+        labels = renderer.render(scene.at_time(frame / RATE_HZ)).labels
         found: list[tuple[int, Instance]] = []
         for label in rng.permutation([*seen]).tolist():
             mask = np.roll(labels == label, rng.integers(-ROUGH, ROUGH + 1, 2), axis=(0, 1))

@@ -31,8 +31,8 @@ def messages(value: int, header: Header) -> dict[str, Any]:
         'image': make_image(np.stack([flat.astype(np.uint8)] * 3, axis=2), 'rgb8', header),
         'depth/image': make_depth(flat.astype(np.float32), '32FC1', header),
         'camera_info': make_camera_info(np.diag((value, value, 1.0)), SIZE_WH, header),
-        'sim_camera/truth/labels': make_image(flat.astype(np.uint16), 'mono16', header),
-        'sim_camera/truth/boxes': MarkerArray(
+        'sim_camera/ground_truth/labels': make_image(flat.astype(np.uint16), 'mono16', header),
+        'sim_camera/ground_truth/boxes': MarkerArray(
             markers=[
                 Marker(header=header, action=Marker.DELETEALL),
                 make_box_marker(box, 3, ColorRGBA(), header),

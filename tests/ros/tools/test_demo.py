@@ -75,7 +75,7 @@ def test_demo_segments_a_simulated_table_over_dds(tmp_path: Path):
     assert summary['latency_p95_ms'] >= summary['latency_p50_ms'] > 0
     images = [cv2.cvtColor(cv2.imread(str(tmp_path / f'{number:03d}.png')), cv2.COLOR_BGR2RGB) for number in range(2)]
     renderer = Renderer((320, 240))
-    scene = renderer.view(sample_scene(3)).image_rgb
+    scene = renderer.render(sample_scene(3)).image_rgb
     renderer.close()
     # The second overlay shows the second scene, which has hardly moved yet.
     first, second = (np.median(np.abs(image[:180].astype(int) - scene[:180])) for image in images)

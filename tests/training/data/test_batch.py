@@ -18,10 +18,10 @@ from instructsam_model import ConfigError, Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import encode_rle, mask_iou
+from instructsam_training.config.data_options import ConversationOptions, DataConfig
 from instructsam_training.config.loss_options import PRESETS
-from instructsam_training.config.options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.sample import Annotation, Sample
 from instructsam_training.losses.losses import compute_losses, total_loss
 from tests.support.small_run import GOLDEN
@@ -66,14 +66,14 @@ def test_batch_keeps_phrases_with_their_pictures(segmenter: InstructSAMSegmenter
     inputs = batch.inputs
     assert inputs.phrase_owner.tolist() == [0, 1, 1]
     assert len(batch.targets) == 3
-    assert inputs.writes is not None
-    assert int(inputs.writes.sum()) == int((batch.labels >= 0).sum())
+    assert inputs.logit_mask is not None
+    assert int(inputs.logit_mask.sum()) == int((batch.labels >= 0).sum())
     assert not batch.labels[~inputs.attention_mask].ge(0).any()
     with torch.inference_mode():
         prediction = segmenter.network(inputs)
     assert prediction.mask_logits.shape == (3, 4, 64, 64)
     assert prediction.answer_logits is not None
-    assert len(prediction.answer_logits) == int(inputs.writes.sum())
+    assert len(prediction.answer_logits) == int(inputs.logit_mask.sum())
 
 
 def test_same_seed_same_example(segmenter: InstructSAMSegmenter) -> None:
@@ -116,9 +116,9 @@ def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegme
     mixed = sample(Annotation('caption', 'What is it?', 'a ball'), Annotation('phrase', 'ball', 'ball'))
     example = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data).build(mixed, '0')
     assert len(example.targets) == 1
-    assert max(example.encoding.turns) == 1
+    assert max(example.encoding.segment_ids) == 1
     with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
-        ConversationOptions(kinds=('poem',))
+        ConversationOptions(kinds=('poem',))  # type: ignore[arg-type]
 
 
 def tensors_of(record: Any) -> dict[str, Tensor]:

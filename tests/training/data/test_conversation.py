@@ -11,7 +11,8 @@ import torch
 
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.config.data_options import ConversationOptions
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, encode_conversation
 from instructsam_training.data.sample import Annotation, Sample
 
@@ -28,12 +29,16 @@ KNIFE = Annotation('sentence', 'What would cut the bread?', 'knife', (box(30),))
 SIGN = Annotation('OCR', 'EXIT', 'EXIT', (box(12),))
 GHOST = Annotation('phrase', 'elephant', 'elephant')
 SET = Annotation(
-    'sentence', 'The spoon and the fork?', 'spoon', (box(12),), more=(Annotation('phrase', 'fork', 'fork'),)
+    'sentence',
+    'The spoon and the fork?',
+    'spoon',
+    (box(12),),
+    additional_phrases=(Annotation('phrase', 'fork', 'fork'),),
 )
 
 
-def sample(*annotations: Annotation, several_at_once: bool = False) -> Sample:
-    return Sample(Path('a.png'), (10, 40), annotations, several_at_once)
+def sample(*annotations: Annotation, allow_multi_phrase: bool = False) -> Sample:
+    return Sample(Path('a.png'), (10, 40), annotations, allow_multi_phrase)
 
 
 def conversations(one: Sample, options: ConversationOptions, count: int = 60) -> list[tuple[Turn, ...]]:
@@ -59,7 +64,7 @@ def test_only_chosen_phrases_are_asked_about() -> None:
 
 
 def test_what_leads_is_asked_first_and_always() -> None:
-    options = ConversationOptions(merge_pairs=False, max_phrases=2, lead=('bowl',))
+    options = ConversationOptions(merge_pairs=False, max_phrases=2, first_phrases=('bowl',))
     asked = [[turn.spans[0].phrase for turn in turns] for turns in conversations(sample(MUG, BOWL, GHOST), options)]
     assert {phrases[0] for phrases in asked} == {'bowl'}
     assert {phrases[1] for phrases in asked} == {'mug', 'elephant'}
@@ -93,8 +98,8 @@ def test_names_of_the_same_pixels_do_not() -> None:
 
 
 def test_several_names_at_once_where_the_picture_allows_it() -> None:
-    options = ConversationOptions(several_probability=0.5, merge_pairs=False)
-    turns = conversations(sample(MUG, BOWL, GHOST, several_at_once=True), options)
+    options = ConversationOptions(multi_phrase_probability=0.5, merge_pairs=False)
+    turns = conversations(sample(MUG, BOWL, GHOST, allow_multi_phrase=True), options)
     together = [each for each in turns if len(each) == 1]
     assert 15 < len(together) < 45
     assert all(len(each[0].spans) == 3 for each in together)

@@ -10,24 +10,24 @@ import torch
 
 from instructsam_model import ConfigError
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import MicroBatches, Plan, load_batches, open_table
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
 from tests.support import GOLDEN
 
 
 @pytest.mark.parametrize('start', [0, 3, 7, 23])
 def test_every_sample_comes_once_an_epoch_wherever_one_starts(start: int) -> None:
-    plan = Plan(samples=7, global_batch=4, micro_batch=2, seed=1)
+    plan = BatchPlan(samples=7, global_batch=4, micro_batch=2, seed=1)
     whole = plan.order(0, 28)
     assert Counter(whole) == {(epoch, index): 1 for epoch in range(4) for index in range(7)}
     assert plan.order(start, 5) == whole[start : start + 5]
 
 
 def test_order_depends_on_the_seed_and_the_epoch() -> None:
-    plan = Plan(samples=50, global_batch=4, micro_batch=2, seed=1)
+    plan = BatchPlan(samples=50, global_batch=4, micro_batch=2, seed=1)
     first, second = ([index for _, index in plan.order(start, 50)] for start in (0, 50))
-    other = [index for _, index in Plan(50, 4, 2, seed=2).order(0, 50)]
+    other = [index for _, index in BatchPlan(50, 4, 2, seed=2).order(0, 50)]
     assert first != second != other != first
 
 
@@ -37,22 +37,22 @@ def test_order_depends_on_the_seed_and_the_epoch() -> None:
 )
 def test_impossible_plans_are_refused(arguments: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Plan(*arguments)
+        BatchPlan(*arguments)
 
 
 @pytest.fixture
-def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatches:
+def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatchDataset:
     return make(segmenter, tmp_path, GOLDEN)
 
 
-def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped: bool = False) -> MicroBatches:
+def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped: bool = False) -> MicroBatchDataset:
     table = open_table(DataConfig(files=('train',), folder=str(GOLDEN), images=str(images)))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, DataConfig(max_pixels=65536))
-    return MicroBatches(table, builder, Plan(len(table), 4, 2, 0, grouped), segmenter.network.config)
+    return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0, grouped), segmenter.network.config)
 
 
-def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatches) -> None:
-    plan = Plan(6, 4, 2, 0)
+def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatchDataset) -> None:
+    plan = BatchPlan(6, 4, 2, 0)
     alone = [[b.sources for b in step] for step in load_batches(micro_batches, plan, range(3), 0, 1, 0)]
     shared = [
         [[b.sources for b in step] for step in load_batches(micro_batches, plan, range(3), rank, 2, 0)]
@@ -63,8 +63,8 @@ def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatc
         next(load_batches(micro_batches, plan, range(3), 0, 3, 0))
 
 
-def test_a_resumed_run_sees_what_the_first_would_have(micro_batches: MicroBatches) -> None:
-    plan = Plan(6, 4, 2, 0)
+def test_a_resumed_run_sees_what_the_first_would_have(micro_batches: MicroBatchDataset) -> None:
+    plan = BatchPlan(6, 4, 2, 0)
     whole = [step[0].inputs.input_ids for step in load_batches(micro_batches, plan, range(4), 0, 1, 0)]
     rest = [step[0].inputs.input_ids for step in load_batches(micro_batches, plan, range(2, 4), 0, 1, 0)]
     assert all(torch.equal(one, other) for one, other in zip(whole[2:], rest, strict=True))
@@ -74,8 +74,8 @@ def test_what_cannot_be_read_is_named_and_nothing_takes_its_place(
     segmenter: InstructSAMSegmenter, tmp_path: Path
 ) -> None:
     batch = make(segmenter, tmp_path, tmp_path / 'nowhere')[0, 0]
-    assert len(batch.skipped) == 2
-    assert all('nowhere' in reason and 'no such file' in reason for reason in batch.skipped)
+    assert len(batch.errors) == 2
+    assert all('nowhere' in reason and 'no such file' in reason for reason in batch.errors)
     assert not batch.counts
     assert batch.sources == ('blank',)
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_named_and_nothing_takes_its_place(
 def test_grouping_puts_like_lengths_together_and_loses_nothing(segmenter: InstructSAMSegmenter, tmp_path: Path) -> None:
     grouped = make(segmenter, tmp_path, GOLDEN, grouped=True)
     members = [member for step in range(8) for number in range(2) for member in grouped._members(step, number)]
-    assert sorted(members) == sorted(Plan(6, 4, 2, 0).order(0, 32))
+    assert sorted(members) == sorted(BatchPlan(6, 4, 2, 0).order(0, 32))
     lengths = [
         abs(grouped._phrases(a) - grouped._phrases(b))
         for (_, a), (_, b) in zip(members[::2], members[1::2], strict=True)

@@ -1,4 +1,4 @@
-"""Where the annotation files and pictures of each data set of categories lie, and what its categories are called."""
+"""COCO-like data sets: file layout and category names of each. Covers datasets/coco.py with test_coco.py."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ RLE = encode_rle(PART)
         ),
     ],
 )
-def test_layout_and_names_of_each(
+def test_layout_and_category_names_of_each_data_set(
     save: Callable[..., Path],
     report: SkipReport,
     tmp_path: Path,
@@ -137,7 +137,7 @@ def test_layout_and_names_of_each(
     (annotation,) = sample.annotations
     assert annotation.phrase == phrase
     is_weak = name == 'objects365'
-    assert annotation.weak is is_weak
+    assert annotation.box_only is is_weak
     columns = np.flatnonzero(decode_rle(annotation.masks[0]).any(axis=0)).tolist()
     assert columns == ([4, 5] if is_weak else [2] if segmentation is RLE else [0, 1])
     assert not report.errors

@@ -12,7 +12,8 @@ from torch import nn
 from instructsam_model import Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_training.config.options import DataConfig, LoraConfig, RatesConfig
+from instructsam_training.config.data_options import DataConfig
+from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.data.batch import ExampleBuilder, collate
 from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.engine.frozen import cast_frozen

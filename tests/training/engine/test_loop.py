@@ -21,7 +21,7 @@ from instructsam_training.engine.loop import train
 from instructsam_training.engine.metrics_logger import read_lines
 from instructsam_training.engine.state import find_states, read_last_state
 from instructsam_training.engine.step import schedule
-from instructsam_training.families.instructsam.initial_weights import build_start
+from instructsam_training.families.instructsam.initial_weights import load_initial_weights
 from tests.support.small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
 
@@ -42,7 +42,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
     segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
     frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
-    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
+    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).text
 
 
 @pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'asked to stop'])
@@ -81,9 +81,14 @@ def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path
 
 def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_path: Path) -> None:
     run = write_run(tmp_path, 'words', 'whole')
-    parts = ['stages.0.part=llm', 'stages.0.steps=2', 'stages.1.hand_over=true', 'stages.1.steps=1']
+    parts = [
+        'stages.0.objective=language_model',
+        'stages.0.steps=2',
+        'stages.1.init_queries_from_sam3=true',
+        'stages.1.steps=1',
+    ]
     config = read_config(run, parts)
-    before, _ = build_start(config.start, config.seed)
+    before, _ = load_initial_weights(config.start, config.seed)
     train(config)
     words = weights(tmp_path / 'run', 'words')
     changed = {name for name, tensor in before.state_dict().items() if not torch.equal(tensor, words[name])}

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets import SOURCES
 from instructsam_training.datasets.io.leakage import HeldOut, held_out
 from instructsam_training.datasets.io.published_writer import write_published
+from instructsam_training.datasets.registry import SOURCES
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Counts:
             self.without_target += not any(part.masks for part in annotation.parts)
             for part in annotation.parts:
                 self.instances += len(part.masks)
-                self.boxes += len(part.masks) * part.weak
+                self.boxes += len(part.masks) * part.box_only
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Console().print(summary(counts, kept_out, report))
     if skipped:
         console.print(f'{len(report)} records or parts of records were skipped: {skipped}', soft_wrap=True)
-    if SOURCES[arguments.name].has_coco_pictures and kept_out is None:
+    if SOURCES[arguments.name].has_coco_images and kept_out is None:
         console.print('pictures on which RefCOCO and gRefCOCO are evaluated may be among them: --held-out drops them')
     return 0
 

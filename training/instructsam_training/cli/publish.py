@@ -1,4 +1,4 @@
-"""Write a checkpoint in the precision in which it is to be shipped.
+"""Write a checkpoint in another precision, such as the one in which it is published.
 
 python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
 """
@@ -11,27 +11,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from instructsam_model.errors import CheckpointError
-from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
-from instructsam_model.instructsam.preprocess import read_preprocessor
-from instructsam_model.runtime.precision import DTYPES
-from instructsam_model.weights.hub import resolve_path
+
+DTYPES = ('bfloat16', 'float16', 'float32')
 
 
-def publish(source: str | Path, folder: Path, dtype: torch.dtype) -> int:
-    """Write `source` in another precision.
+def publish(source: str, folder: Path, dtype: str) -> int:
+    """Write a checkpoint in another precision.
+
+    Args:
+        source: folder or hub id of the checkpoint.
+        folder: a new or empty folder.
+        dtype: one of `DTYPES`.
 
     Returns:
-        The bytes written.
+        Number of bytes written.
 
     Raises:
         CheckpointError: the source cannot be read, or the folder is not empty.
     """
+    # Imported here because torch takes seconds, and --help should not.
+    import torch
+
+    from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
+    from instructsam_model.instructsam.preprocess import read_preprocessor
+    from instructsam_model.weights.hub import resolve_path
+
     checkpoint = resolve_path(source)
     sam3_folder = resolve_sam3(checkpoint)
-    network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=dtype)
+    network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=getattr(torch, dtype))
     write_checkpoint(folder, network, read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id))
     return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
 
@@ -43,10 +51,10 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('checkpoint', help='folder or hub id')
     parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
-    parser.add_argument('--dtype', choices=sorted(DTYPES), default='bfloat16')
+    parser.add_argument('--dtype', choices=DTYPES, default='bfloat16')
     arguments = parser.parse_args(args)
     try:
-        size = publish(arguments.checkpoint, arguments.out, DTYPES[arguments.dtype])
+        size = publish(arguments.checkpoint, arguments.out, arguments.dtype)
     except CheckpointError as error:
         sys.exit(f'publish: {error}')
     print(json.dumps({'out': str(arguments.out), 'megabytes': round(size / 1e6, 1)}))

@@ -58,12 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
     """Print each stage's trainable and frozen parameters, without weights."""
-    from instructsam_training.families.instructsam.initial_weights import describe_start
+    from instructsam_training.families.instructsam.initial_weights import build_meta_network
     from instructsam_training.families.instructsam.trainable import choose_trainable, print_modules, report_modules
 
     for stage in config.stages:
-        network = describe_start(config.start, architecture)
-        choose_trainable(network, stage.rates, stage.lora)
+        network = build_meta_network(config.start, architecture)
+        choose_trainable(network, stage.rates, stage.lora, stage.objective)
         Console().print(print_modules(report_modules(network, stage.rates), stage.name))
 
 

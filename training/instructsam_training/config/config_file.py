@@ -1,9 +1,9 @@
-"""A run's configuration from a YAML file and from `key=value` on the command line; errors say what is known."""
+"""Reads the configuration of a training run from a YAML file and from `key=value` on the command line."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -11,17 +11,32 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.options import check_names
 from instructsam_training.config.loss_options import PRESETS, LossOptions
 from instructsam_training.config.options import TrainConfig
 
 T = TypeVar('T')
+RENAMED = {
+    'part': 'objective (whole is now full, llm language_model, sam3 detector, names shared_queries, places dense)',
+    'hand_over': 'init_queries_from_sam3',
+    'several_probability': 'multi_phrase_probability',
+    'lead': 'first_phrases',
+    'corners': 'box_l1',
+    'region': 'semantic',
+    'place': 'location',
+}
+"""Keys of configurations written before version 0.1.0, and their names now."""
 
 
 def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a run's configuration; `overrides` are `key=value` with dots between nested keys, `stages.0.steps=10`.
+    """Read the configuration of a run.
+
+    Args:
+        file: YAML file.
+        overrides: `key=value` with dots between nested keys, `stages.0.steps=10`; they replace values of the file.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, or a value is of the wrong kind.
+        ConfigError: the file cannot be read, a key is unknown, or a value has the wrong type.
     """
     content = read_yaml(file)
     for override in overrides:
@@ -36,7 +51,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a configuration; `extends: FILE` takes over what that file says and changes it.
+    """Read a configuration as a dictionary; with `extends: FILE`, its values are merged into those of that file.
 
     Raises:
         ConfigError: the file cannot be read or does not hold keys and values.
@@ -52,16 +67,16 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Change nested keys; lists are replaced as a whole."""
+    """Merge nested dictionaries; a list replaces the other list as a whole."""
     merged = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = merge(base[key], value) if both else value
+        both_nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if both_nested else value
     return merged
 
 
 def set_key(content: Any, path: Sequence[str], value: Any) -> None:
-    """Set a nested key of dictionaries and lists; dictionaries are made on the way."""
+    """Set a nested key of dictionaries and lists; missing dictionaries are created."""
     for part, following in zip(path, [*path[1:], ''], strict=True):
         key: Any = int(part) if isinstance(content, list) else part
         if not following:
@@ -73,16 +88,19 @@ def set_key(content: Any, path: Sequence[str], value: Any) -> None:
 
 
 def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass of a dictionary.
+    """Make a dataclass from a dictionary.
+
+    Args:
+        kind: the dataclass.
+        content: values by name.
+        where: path of the dictionary in the configuration, `stages.0.`, for error messages.
 
     Raises:
-        ConfigError: a key is unknown or missing, or a value is of the wrong kind.
+        ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
     hints = get_type_hints(kind)
     fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = [key for key in content if key not in fields]
-    if unknown:
-        raise ConfigError(f'{where}{unknown[0]}: unknown; the known keys here are {", ".join(fields)}')
+    check_keys(content, fields, where)
     values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
     try:
         return kind(**values)
@@ -91,11 +109,24 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
         raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(needed)}') from None
 
 
-def convert(kind: Any, value: Any, where: str) -> Any:
-    """Check one value against its type, and build what is nested.
+def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Check keys against the known ones.
 
     Raises:
-        ConfigError: the value is of another kind.
+        ConfigError: a key is unknown; the message names the new name of a key that was renamed, or similar keys.
+    """
+    known = [*known]
+    for key in content:
+        if key not in known and key in RENAMED:
+            raise ConfigError(f'{where}{key}: renamed to {RENAMED[key]}; change the configuration accordingly')
+        check_names([f'{where}{key}'], [f'{where}{each}' for each in known], 'key of a training configuration')
+
+
+def convert(kind: Any, value: Any, where: str) -> Any:
+    """Check one value against its type; nested dataclasses are built recursively.
+
+    Raises:
+        ConfigError: the value has another type.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType) and type(None) in arguments:
@@ -115,7 +146,7 @@ def convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:
-    """Check a text, number, truth value, or one of several texts."""
+    """Check a string, a number, a bool, or a choice of strings."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
@@ -133,12 +164,10 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
 def _losses(value: Any, where: str) -> LossOptions:
     """A preset by name, or a preset with changes: `{preset: released, points: null}`."""
     changes = {'preset': value} if isinstance(value, str) else dict(value)
+    hints = get_type_hints(LossOptions)
+    check_keys(changes, ['preset', *hints], f'{where}.')
     preset = changes.pop('preset', 'paper')
     if preset not in PRESETS:
         raise ConfigError(f'{where}: expected one of {", ".join(PRESETS)}, got {preset!r}')
-    hints = get_type_hints(LossOptions)
-    unknown = [key for key in changes if key not in hints]
-    if unknown:
-        raise ConfigError(f'{where}.{unknown[0]}: unknown; the known keys here are preset, {", ".join(hints)}')
     converted = {key: convert(hints[key], each, f'{where}.{key}') for key, each in changes.items()}
     return dataclasses.replace(PRESETS[preset], **converted)

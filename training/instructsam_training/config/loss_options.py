@@ -1,8 +1,8 @@
-"""What the losses weigh: the settings of a run, and two presets."""
+"""Weights and targets of the training losses, and two presets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from instructsam_model.errors import ConfigError
@@ -10,22 +10,28 @@ from instructsam_model.errors import ConfigError
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What the losses weigh and what slots are to score.
+    """Weights of the loss terms, and the targets of the queries.
 
     Attributes:
-        bce, dice, box, score, text: weights of the terms.
-        corners, giou: weights of the L1 distance and of 1 - generalised IoU between a matched slot's box and that of
-            its instance, averaged over the layers of the decoder, each of which has to be taught since none gets a
-            gradient from those behind it. The paper leaves them to the pretraining of SAM3 (DETR, Carion et al., 2020).
-        region: weight of BCE and 1 - Dice of all instances together, as SAM3's semantic head is pretrained.
-        place: weight of BCE between what the places of SAM3's feature map score and how far instances cover them, for
-            pretraining SAM3: features that fit the names are learnt sooner than slots that collect them; Grounding DINO
-            (Liu et al., 2023) likewise scores places by phrases.
-        score_target: a matched slot is to score 1 (`binary`, the paper), or how well its mask fits (`dice`, the public
-            code).
-        no_target: a phrase that nothing answers wants low scores from all its slots (`supervised`), or gets one slot
-            matched to an empty mask (`matched`, as the public code does in mixed samples).
-        points: pixels compared per mask, most of them where the network is unsure; None compares all.
+        text: weight of the cross entropy of the language model's next tokens.
+        bce, dice: weights of the mask losses of matched queries.
+        box: weight of the Dice loss of the mask's projections on x and y, where only a box is annotated.
+        score: weight of the binary cross entropy of the queries' scores.
+        box_l1, giou: weights of the L1 distance and of 1 - generalized IoU between the boxes of matched queries and
+            instances, averaged over the decoder's layers. Every layer needs its own loss, because no gradient flows
+            back through the boxes of the layer after it. The paper relies on SAM3's pretraining here (DETR, Carion et
+            al., 2020).
+        semantic: weight of BCE and 1 - Dice of the union of all instances, as in the pretraining of SAM3's semantic
+            head.
+        location: weight of the BCE between the scores of SAM3's feature map and the share of each location that the
+            instances cover. For pretraining SAM3: features that match the phrases are learned sooner than queries that
+            detect instances. Grounding DINO (Liu et al., 2023) scores locations by phrases in the same way.
+        score_target: target score of a matched query: 1 (`binary`, the paper), or the Dice of its mask (`dice`, the
+            public code).
+        no_target: a phrase without instances trains the scores of all its queries towards 0 (`supervised`), or has one
+            query matched to an empty mask (`matched`, as in mixed samples of the public code).
+        points: number of points at which a pair of masks is compared, most of them where the network is uncertain;
+            None: all pixels of the mask grid.
     """
 
     text: float = 1.0
@@ -33,10 +39,10 @@ class LossOptions:
     dice: float = 0.5
     box: float = 1.0
     score: float = 1.0
-    corners: float = 0.0
+    box_l1: float = 0.0
     giou: float = 0.0
-    region: float = 0.0
-    place: float = 0.0
+    semantic: float = 0.0
+    location: float = 0.0
     score_target: Literal['binary', 'dice'] = 'dice'
     no_target: Literal['supervised', 'matched'] = 'supervised'
     points: int | None = 12_544
@@ -48,7 +54,8 @@ class LossOptions:
             raise ConfigError(f'no_target: expected supervised or matched, got {self.no_target!r}')
 
 
+PAPER = LossOptions()
 PRESETS = {
-    'paper': LossOptions(),
-    'released': LossOptions(bce=4.0, dice=0.25, no_target='matched'),  # its weights of 2 and 0.5 are applied twice
+    'paper': PAPER,
+    'released': replace(PAPER, bce=4.0, dice=0.25, no_target='matched'),  # the public code applies 2 and 0.5 twice
 }

@@ -1,6 +1,7 @@
-"""`TrainConfig`: one YAML file, `key=value` on the command line, and what each key means.
+"""`TrainConfig`: the configuration of a training run. Imports no torch, so that `--help` is immediate.
 
-Unknown keys are errors that list the known ones. Nothing else decides what a run does: no environment variables.
+These dataclasses are the only place in which settings and their defaults are declared; `config_file` fills them from a
+YAML file and from `key=value` on the command line. No environment variable changes what a run does.
 """
 
 from __future__ import annotations
@@ -9,25 +10,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.instructsam.config import Variant
+from instructsam_model.instructsam.variant import Variant
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
-from instructsam_training.data.conversation import ConversationOptions
 
-Part = Literal['whole', 'llm', 'sam3', 'names', 'places']
-SAM3_PARTS = ('sam3', 'names', 'places')
+Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Where the weights come from: a checkpoint, or Qwen3-VL and SAM3 put together.
+    """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3.
 
     Attributes:
         checkpoint: folder or hub id of a checkpoint.
-        random: take only its architecture, and random weights; for tests.
-        qwen: folder or hub id of a pretrained Qwen3-VL, where there is no checkpoint.
-        sam3: folder or hub id of a pretrained SAM3, likewise, or Meta's own `sam3.pt`.
-        num_queries: K; None keeps the checkpoint's, and makes it 10 for a network put together.
-        variant: parts of the method taken away; None keeps the checkpoint's.
+        random: use only the architecture of the checkpoint, with random weights; for tests.
+        qwen: folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.
+        sam3: folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.
+        num_queries: K; None: that of the checkpoint, or 10 for Qwen3-VL and SAM3.
+        variant: ablation of the method; None: that of the checkpoint.
     """
 
     checkpoint: str = ''
@@ -39,36 +39,8 @@ class StartConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """What is learnt from.
-
-    Attributes:
-        mixture: weights file, `name [repeat]` on each line.
-        files: names of data sets, where there is no weights file.
-        folder: of the data sets, in the published format.
-        images: folder that the pictures' names are relative to; `folder` when empty.
-        workers: reading ahead, for each training process.
-        max_pixels: pictures are shrunk to it for the language model; 0 leaves the checkpoint's limit.
-        mask_targets: a cell of the mask grid is to show the share of it that the object covers (`coverage`), or its
-            corner (`nearest`, the public code, which moves every mask by half a cell).
-        group_by_length: put conversations of like length into one micro-batch.
-        conversation: how samples become conversations.
-    """
-
-    mixture: str = ''
-    files: tuple[str, ...] = ()
-    folder: str = '.'
-    images: str = ''
-    workers: int = 2
-    max_pixels: int = 8_388_608
-    mask_targets: Literal['coverage', 'nearest'] = 'coverage'
-    group_by_length: bool = False
-    conversation: ConversationOptions = field(default_factory=ConversationOptions)
-
-
-@dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adapters on the language model's attention; rank 0 trains its weights themselves."""
+    """Low-rank adapters on the language model's attention; rank 0 trains the attention weights themselves."""
 
     rank: int = 64
     alpha: int = 16
@@ -77,14 +49,14 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class RatesConfig:
-    """Learning rate of each part; 0 freezes it (paper Table 11).
+    """Learning rate of each parameter group; 0 freezes it (paper Table 11).
 
     Attributes:
-        llm: adapters or attention of the language model, token embedding and head.
-        llm_body: the other weights of the language model.
+        llm: the language model's adapters or attention, token embedding and head.
+        llm_body: all other weights of the language model.
         projector: the merger of the vision tower.
-        vision: the rest of Qwen's vision tower.
-        decoder: SAM3 but for its vision encoder, the query bank and both projections.
+        vision: all other weights of Qwen's vision tower.
+        decoder: SAM3 without its vision encoder, the query bank and both projections.
         sam3_vision: SAM3's vision encoder and neck; frozen in the paper.
     """
 
@@ -101,32 +73,35 @@ class StageConfig:
     """One stage of training.
 
     Attributes:
-        name: its folder below `out`.
-        part: of the network that learns, and how: see `Batch.for_part`.
-        hand_over: fit the projection of the queries, before the first step, to SAM3's own queries.
-        epochs, steps: how often each sample is seen, unless `steps` says how many batches.
-        global_batch: samples an optimizer step, over all processes.
-        micro_batch: samples a forward pass.
-        muon: factor on the rates of the matrices between embeddings and heads, which Muon then moves; 0: AdamW moves
-            everything, as in the paper.
-        losses: the weights, or the name of a preset: paper or released.
-        warmup: share of the steps in which the rates rise; then they fall as a cosine.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights that it ends with; 0: none.
-        gradient_checkpointing: compute activations again in the backward pass, to save memory.
-        save_every: steps between checkpoints, of which the last `keep` stay.
+        name: name of its folder below `out`.
+        objective: `full`: the whole network, as in the paper. `language_model`: only the text loss, without SAM3.
+            `detector`: SAM3 with its own queries, without the language model. `shared_queries`: likewise, but the
+            queries of the first phrase about an image are scored for all its phrases. `dense`: SAM3's image encoder
+            and the phrases, scored at every location of the feature map, without queries.
+        init_queries_from_sam3: before the first step, fit the projection of the queries to SAM3's own queries.
+        epochs, steps: length: passes over the data, or optimizer steps if `steps` is not 0.
+        global_batch: samples per optimizer step, over all processes.
+        micro_batch: samples per forward pass.
+        muon: factor on the learning rates of weight matrices, which Muon then updates; 0: AdamW updates everything, as
+            in the paper.
+        losses: weights of the loss terms, or the name of a preset: paper or released.
+        warmup: share of the steps in which the learning rates rise linearly; then they fall along a cosine.
+        clip: largest norm of the gradient; 0: no clipping.
+        ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
+        gradient_checkpointing: recompute activations in the backward pass, to save memory.
+        save_every: steps between checkpoints, of which the last `keep` are kept.
     """
 
     name: str
-    part: Part = 'whole'
-    hand_over: bool = False
-    data: DataConfig = DataConfig()
+    objective: Objective = 'full'
+    init_queries_from_sam3: bool = False
+    data: DataConfig = field(default_factory=DataConfig)
     epochs: float = 1.0
     steps: int = 0
     global_batch: int = 128
     micro_batch: int = 1
-    rates: RatesConfig = RatesConfig()
-    lora: LoraConfig = LoraConfig()
+    rates: RatesConfig = field(default_factory=RatesConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     muon: float = 0.0
     losses: LossOptions = field(default_factory=LossOptions)
     warmup: float = 0.03
@@ -140,18 +115,18 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A run: its stages one after the other, each from the merged weights of the one before.
+    """A training run: stages one after the other, each from the merged weights of the previous one.
 
     Attributes:
-        out: folder of everything that the run writes.
-        start: where the first stage's weights come from.
+        out: folder of all files that the run writes.
+        start: initial weights of the first stage.
         stages: at least one.
-        precision: of the forward pass; parameters that learn are float32.
-        frozen_float32: hold frozen weights in float32 under bfloat16 too, though the forward pass rounds them anyway:
-            for the 2B network 4.2 GiB more, and a cast of each in every pass.
+        precision: of the forward pass; trained parameters are float32.
+        frozen_float32: hold frozen weights in float32 even if `precision` is bfloat16. The results are the same; the 2B
+            network takes 4.2 GiB more, and every pass casts the weights again.
         device: auto, cpu or cuda.
-        shard: spread parameters, gradients and moments over the processes (FSDP2) instead of copying them (DDP).
-        trackers: tensorboard, wandb; told every `log_every` steps.
+        shard: shard parameters, gradients and optimizer states over the processes (FSDP2) instead of replicating (DDP).
+        trackers: tensorboard, wandb; updated every `log_every` steps.
     """
 
     out: str

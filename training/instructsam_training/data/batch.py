@@ -16,14 +16,15 @@ from instructsam_model import Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.image_sizes import limit_pixels
-from instructsam_model.instructsam.inputs import ModelInputs, Pixels
-from instructsam_model.instructsam.layout import lay_out, share_slots
+from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
+from instructsam_model.instructsam.layout import QuerySharing, lay_out, share_queries
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.masks import decode_rle
-from instructsam_training.config.options import SAM3_PARTS, DataConfig
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn, build_conversation
+from instructsam_training.config.data_options import ConversationOptions, DataConfig
+from instructsam_training.config.options import Objective
+from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.data.sample import Sample
 from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
@@ -59,24 +60,25 @@ class Batch:
     """What one forward pass takes.
 
     Attributes:
-        inputs: with `writes` and all that could be found out about them on the CPU.
+        inputs: with `logit_mask` and all that could be found out about them on the CPU.
         labels: int64 [B, T]; stays on the CPU.
         answers: int64 [N], those of them that are to be written.
         targets: of the P phrases.
         sources: file and index of each sample, for reports.
-        skipped: what was to be in it and could not be read.
+        errors: what was to be in it and could not be read.
         counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
-        leads: for each phrase the first one about its picture, where they share its slots; else None.
+        query_owner: for each phrase the first one about its picture, where they share its slots; else None.
     """
 
-    inputs: ModelInputs
+    inputs: AnyInputs
     labels: Tensor
     answers: Tensor
     targets: Targets
     sources: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     counts: bool = True
-    leads: tuple[int, ...] | None = None
+    query_owner: tuple[int, ...] | None = None
+    sharing: QuerySharing | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
@@ -86,24 +88,22 @@ class Batch:
         """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
         return change_tensors(self, Tensor.pin_memory)
 
-    def for_part(self, part: str) -> Batch:
-        """What a part of the network learns from; to be asked for on the CPU.
-
-        Args:
-            part: the `whole` network; `llm` alone, which answers in words and has nothing to find; `sam3` alone, with
-                its own queries, which has nothing to read; its `names`: likewise, but the phrases about a picture
-                share the slots of the first; or its `places`: its image encoder alone, and no slots.
-        """
-        if part in SAM3_PARTS:
-            shared = part == 'names'
-            alone = replace(self.inputs, reads=False, shared=shared, detects=part != 'places')
-            owners = self.inputs.phrase_owner.tolist()
-            leads = tuple(owners.index(owner) for owner in owners) if shared else None
-            return replace(self, inputs=alone, leads=leads)
-        if part == 'llm':
-            nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
-            targets = Targets(self.targets.masks[-1:], (), ())
-            return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)
+    def for_objective(self, objective: Objective) -> Batch:
+        """Select the inputs and targets of an objective (see `StageConfig`), before the batch is uploaded."""
+        inputs = self.inputs
+        assert isinstance(inputs, ModelInputs), 'the inputs of an objective were selected already'
+        if objective == 'language_model':  # no phrases, so that there is nothing to match
+            text = TextInputs(**{field.name: getattr(inputs, field.name) for field in fields(TextInputs)})
+            return replace(self, inputs=text, targets=Targets(self.targets.masks[-1:], (), ()))
+        phrases = {field.name: getattr(inputs, field.name) for field in fields(DenseInputs)}
+        if objective == 'dense':
+            return replace(self, inputs=DenseInputs(**phrases))
+        if objective == 'detector':
+            return replace(self, inputs=DetectorInputs(**phrases))
+        if objective == 'shared_queries':
+            owners = inputs.phrase_owner.tolist()
+            query_owner = tuple(owners.index(owner) for owner in owners)
+            return replace(self, inputs=DetectorInputs(**phrases, sharing=self.sharing), query_owner=query_owner)
         return self
 
 
@@ -174,7 +174,9 @@ class ExampleBuilder:
         # Many phrases mean the same thing, whose mask is decoded once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
         masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
-        targets = tuple(PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.weak) for span in spans)
+        targets = tuple(
+            PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.box_only) for span in spans
+        )
         return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
 
     def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
@@ -186,14 +188,14 @@ class ExampleBuilder:
 
 
 def collate(
-    examples: Sequence[Example], config: ModelConfig, skipped: Sequence[str] = (), *, counts: bool = True
+    examples: Sequence[Example], config: ModelConfig, errors: Sequence[str] = (), *, counts: bool = True
 ) -> Batch:
     """Pad conversations on the right, stack pictures, and find out what the network would wait for on a GPU.
 
     Args:
         examples: at least one.
         config: of the network.
-        skipped: passed on.
+        errors: passed on.
         counts: passed on.
     """
     length = max(len(example.encoding.input_ids) for example in examples)
@@ -207,8 +209,8 @@ def collate(
     attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)
     phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)
     written = labels[:, 1:] != IGNORED
-    writes = F.pad(written, (0, 1))
-    turns = pad([row.turns for row in rows], length, 0) if examples[0].independent else None
+    logit_mask = F.pad(written, (0, 1))
+    segment_ids = pad([row.segment_ids for row in rows], length, 0) if examples[0].independent else None
     inputs = ModelInputs(
         input_ids=input_ids,
         attention_mask=attention_mask,
@@ -216,14 +218,23 @@ def collate(
         phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),
         phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),
         phrase_owner=phrase_owner,
-        writes=writes,
-        turns=turns,
-        layout=lay_out(input_ids, attention_mask, pixels.grid_thw, config, writes=writes, turns=turns),
-        slots=share_slots(phrase_owner),
+        logit_mask=logit_mask,
+        segment_ids=segment_ids,
+        layout=lay_out(
+            input_ids, attention_mask, pixels.grid_thw, config, logit_mask=logit_mask, segment_ids=segment_ids
+        ),
     )
     targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
-    sources = tuple(example.source for example in examples)
-    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(skipped), counts)
+    return Batch(
+        inputs,
+        labels,
+        answers=labels[:, 1:][written],
+        targets=targets,
+        sources=tuple(example.source for example in examples),
+        errors=tuple(errors),
+        counts=counts,
+        sharing=share_queries(phrase_owner),
+    )
 
 
 def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import get_args
 
 from pycocotools import mask as coco_mask
 
-from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.data.sample import Annotation, Kind, Sample
+from instructsam_training.config.data_options import ConversationOptions
+from instructsam_training.data.sample import Annotation, Sample
 from instructsam_training.data.templates import ask_for_phrase, ask_for_several, ask_for_writing
 
 DISJOINT_IOU = 0.05
@@ -27,12 +26,12 @@ class Span:
     Attributes:
         phrase: as the model shall write it.
         masks: one per instance; empty when there is none.
-        weak: the masks are filled boxes.
+        box_only: the masks are filled boxes.
     """
 
     phrase: str
     masks: tuple[Rle, ...] = ()
-    weak: bool = False
+    box_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,44 +43,14 @@ class Turn:
     words: str = ''
 
 
-@dataclass(frozen=True)
-class ConversationOptions:
-    """How samples become conversations.
-
-    Attributes:
-        max_phrases: a conversation has at most so many spans.
-        max_instances: and its spans at most so many instances.
-        several_probability: how often a picture that allows it is asked for all its names in one question.
-        merge_pairs: ask for two names that do not overlap in one question, once a conversation.
-        independent: each question is asked as if it was the first: they share the picture and do not see each other.
-        kinds: annotations of these kinds are asked about.
-        phrases: annotations with these answers alone; empty for any.
-        lead: annotations with these answers are asked about first, and always.
-    """
-
-    max_phrases: int = 10
-    max_instances: int = 100
-    several_probability: float = 0.5
-    merge_pairs: bool = True
-    independent: bool = False
-    kinds: tuple[str, ...] = get_args(Kind)
-    phrases: tuple[str, ...] = ()
-    lead: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        unknown = sorted({*self.kinds} - {*get_args(Kind)})
-        if unknown or not self.kinds:
-            raise ConfigError(f'kinds: expected some of {", ".join(get_args(Kind))}, got {list(self.kinds)}')
-
-
 def build_conversation(sample: Sample, rng: Random, options: ConversationOptions) -> tuple[Turn, ...]:
     """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
     annotations = [annotation for annotation in sample.annotations if _is_wanted(annotation, options)]
     rng.shuffle(annotations)
-    annotations.sort(key=lambda annotation: annotation.phrase not in options.lead)
+    annotations.sort(key=lambda annotation: annotation.phrase not in options.first_phrases)
     annotations = _within_limits(annotations, options)
     names = [annotation for annotation in annotations if annotation.kind == 'phrase']
-    if sample.several_at_once and len(names) > 1 and rng.random() < options.several_probability:
+    if sample.allow_multi_phrase and len(names) > 1 and rng.random() < options.multi_phrase_probability:
         return (_ask_together(names, rng),)
     pair = _disjoint_pair(annotations) if options.merge_pairs else None
     if pair is None:
@@ -127,7 +96,7 @@ def _ask_together(annotations: Sequence[Annotation], rng: Random) -> Turn:
 
 
 def _span(annotation: Annotation) -> Span:
-    return Span(annotation.phrase, annotation.masks, annotation.weak)
+    return Span(annotation.phrase, annotation.masks, annotation.box_only)
 
 
 def _disjoint_pair(annotations: Sequence[Annotation]) -> tuple[Annotation, Annotation] | None:

@@ -26,13 +26,13 @@ class Encoding:
         input_ids: T token ids.
         labels: T, the token itself where it is supervised, else `IGNORED`.
         phrase_ids: the tokens of each span's phrase, without delimiters, at most `MAX_PHRASE_TOKENS`.
-        turns: T, 0 on the picture, then 1, 2, ... on the questions with their answers.
+        segment_ids: T, 0 on the picture, then 1, 2, ... on the questions with their answers.
     """
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     phrase_ids: tuple[tuple[int, ...], ...]
-    turns: tuple[int, ...]
+    segment_ids: tuple[int, ...]
 
 
 def encode_conversation(
@@ -56,7 +56,7 @@ def encode_conversation(
     ids: list[int] = list(image_prefix)
     labels: list[int] = [IGNORED] * len(ids)
     phrases: list[tuple[int, ...]] = []
-    numbers: list[int] = [0] * len(ids)
+    segment_ids: list[int] = [0] * len(ids)
     for index, turn in enumerate(turns):
         before = list(prompt.next_question) if index and not independent else []
         question = [*before, *preprocessor.instruction(turn.question)]
@@ -71,8 +71,8 @@ def encode_conversation(
         labels += [token if kept else IGNORED for token, kept in zip(answer, supervised, strict=True)]
         labels += [end[0], *[IGNORED] * (len(end) - 1)]
         phrases += [tuple(preprocessor.text(span.phrase)[:MAX_PHRASE_TOKENS]) for span in turn.spans]
-        numbers += [index + 1] * (len(ids) - len(numbers))
-    return Encoding(tuple(ids), tuple(labels), tuple(phrases), tuple(numbers))
+        segment_ids += [index + 1] * (len(ids) - len(segment_ids))
+    return Encoding(tuple(ids), tuple(labels), tuple(phrases), tuple(segment_ids))
 
 
 def _answer(phrases: Sequence[str], preprocessor: Preprocessor, config: ModelConfig) -> tuple[list[int], list[bool]]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from instructsam_model.masks import Rle
+from instructsam_training.config.data_options import Kind as Kind
 
-Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
-"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that
-is answered in words alone."""
 ANSWERED: tuple[Kind, ...] = ('sentence', 'caption')
 """Those whose phrase is not their text."""
 
@@ -39,9 +36,9 @@ class Annotation:
         phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction; of a
             caption, the whole answer.
         masks: one COCO RLE per instance; empty when nothing in the picture answers.
-        weak: the masks are filled boxes: only their extent is known.
+        box_only: the masks are filled boxes: only their extent is known.
         box_xyxy: x1, y1, x2, y2 of the target in pixels, of data sets that publish a box beside the mask.
-        more: further names that the instruction asks for, answered after this one.
+        additional_phrases: further names that the instruction asks for, answered after this one.
 
     Raises:
         ValueError: text or phrase are empty.
@@ -51,9 +48,9 @@ class Annotation:
     text: str
     phrase: str
     masks: tuple[Rle, ...] = ()
-    weak: bool = False
+    box_only: bool = False
     box_xyxy: tuple[float, float, float, float] | None = None
-    more: tuple[Annotation, ...] = ()
+    additional_phrases: tuple[Annotation, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
@@ -61,8 +58,8 @@ class Annotation:
 
     @property
     def parts(self) -> tuple[Annotation, ...]:
-        """What the answer has a span for: this and `more`."""
-        return (self, *self.more)
+        """What the answer has a span for: this and `additional_phrases`."""
+        return (self, *self.additional_phrases)
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,13 @@ class Sample:
         image: file of the picture.
         size_hw: its height and width, pixels; all masks have it.
         annotations: in the order of the file.
-        several_at_once: may be asked for all its phrases in one question (`"type": "instseg"` of the published format).
+        allow_multi_phrase: one question may ask for all its phrases (`"type": "instseg"` of the published format).
         depth: file of the depth image registered to it, if there is one.
         source: file and index of the record, for reports.
         id: of the record within its data set, unique there.
         scene: of data sets that have scenes; empty otherwise.
         ignore: pixels that count for nothing in an evaluation, of data sets that have such.
-        left_out: annotations of the record that could not be read, for reports.
+        errors: annotations of the record that could not be read, for reports.
 
     Raises:
         ValueError: a mask is not of the picture's size.
@@ -88,13 +85,13 @@ class Sample:
     image: Path
     size_hw: tuple[int, int]
     annotations: tuple[Annotation, ...]
-    several_at_once: bool = False
+    allow_multi_phrase: bool = False
     depth: Path | None = None
     source: str = ''
     id: str = ''
     scene: str = ''
     ignore: Rle | None = None
-    left_out: tuple[SampleError, ...] = ()
+    errors: tuple[SampleError, ...] = ()
 
     def __post_init__(self) -> None:
         masks = [rle for annotation in self.annotations for part in annotation.parts for rle in part.masks]
@@ -117,13 +114,13 @@ class SkipReport:
         return len(self.errors)
 
 
-def named(text: str, masks: tuple[Rle, ...] = (), *, weak: bool = False) -> Annotation:
+def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> Annotation:
     """The annotation of what a name stands for.
 
     Raises:
         ValueError: nothing is left of the name once it is cleaned.
     """
-    return Annotation('phrase', text, clean_phrase(text), masks, weak)
+    return Annotation('phrase', text, clean_phrase(text), masks, box_only)
 
 
 def clean_phrase(text: str) -> str:

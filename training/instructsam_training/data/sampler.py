@@ -17,18 +17,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_training.config.options import DataConfig
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.data.sample import SampleError
 from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
-from instructsam_training.datasets.io.table import SampleTable
+from instructsam_training.datasets.io.sample_table import SampleTable
 
 GROUPED_STEPS = 8
 """So many steps' samples are sorted by length together, where that is asked for."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """How samples are dealt out.
 
     Attributes:
@@ -76,7 +76,7 @@ class Plan:
         return drawn
 
 
-class MicroBatches(Dataset[Batch]):
+class MicroBatchDataset(Dataset[Batch]):
     """Micro-batches by step and number, read when they are asked for.
 
     Args:
@@ -86,7 +86,7 @@ class MicroBatches(Dataset[Batch]):
         config: of the network.
     """
 
-    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: Plan, config: ModelConfig) -> None:
+    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
         self._table = table
         self._builder = builder
         self._plan = plan
@@ -94,19 +94,19 @@ class MicroBatches(Dataset[Batch]):
         self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Micro-batch `key[1]` of step `key[0]`; what cannot be read is left out and named in `skipped`."""
+        """Micro-batch `key[1]` of step `key[0]`; what cannot be read is left out and named in `errors`."""
         examples: list[Example] = []
-        skipped: list[str] = []
+        errors: list[str] = []
         for epoch, index in self._members(*key):
             try:
                 sample = self._table[index]
-                skipped += [str(error) for error in sample.left_out]
+                errors += [str(error) for error in sample.errors]
                 examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
             except (SampleError, FrameError) as error:
-                skipped.append(str(error))
+                errors.append(str(error))
         if not examples:
-            return collate([self._builder.blank()], self._config, skipped, counts=False)
-        return collate(examples, self._config, skipped)
+            return collate([self._builder.blank()], self._config, errors, counts=False)
+        return collate(examples, self._config, errors)
 
     def _members(self, step: int, number: int) -> list[tuple[int, int]]:
         plan = self._plan
@@ -148,7 +148,7 @@ def open_table(data: DataConfig) -> SampleTable:
 
 
 def load_batches(
-    batches: MicroBatches, plan: Plan, steps: Sequence[int], rank: int, processes: int, workers: int
+    batches: MicroBatchDataset, plan: BatchPlan, steps: Sequence[int], rank: int, processes: int, workers: int
 ) -> Iterator[list[Batch]]:
     """For each step, this process's micro-batches, read ahead by `workers` processes.
 

@@ -15,11 +15,11 @@ class PhraseTarget:
 
     Attributes:
         masks: [instances, h, w], 0 to 1; none when nothing answers.
-        weak: they are filled boxes.
+        box_only: they are filled boxes.
     """
 
     masks: Tensor
-    weak: bool = False
+    box_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Targets:
         masks: [N + 1, h, w], 0 to 1: those of the first phrase, of the second, ..., and an empty one, which stands for
             what there is none of.
         counts: P numbers of instances, together N.
-        weak: P times whether they are filled boxes.
+        box_only: P times whether they are filled boxes.
     """
 
     masks: Tensor
     counts: tuple[int, ...]
-    weak: tuple[bool, ...]
+    box_only: tuple[bool, ...]
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -55,4 +55,4 @@ def stack_targets(phrases: Sequence[PhraseTarget], grid: tuple[int, int]) -> Tar
     """Put the instances of phrases one after the other; grid is h and w of their masks."""
     empty = torch.zeros(1, *grid, dtype=phrases[0].masks.dtype if phrases else torch.float16)
     masks = torch.cat([*(phrase.masks for phrase in phrases), empty])
-    return Targets(masks, tuple(len(phrase.masks) for phrase in phrases), tuple(phrase.weak for phrase in phrases))
+    return Targets(masks, tuple(len(phrase.masks) for phrase in phrases), tuple(phrase.box_only for phrase in phrases))

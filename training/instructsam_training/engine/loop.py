@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,21 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
-from instructsam_training.config.options import SAM3_PARTS, StageConfig, TrainConfig
+from instructsam_model.runtime.memory import peak_memory_gib
+from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import MicroBatches, Plan, load_batches, open_table
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
 from instructsam_training.engine.distributed import spread, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
-from instructsam_training.engine.metrics_logger import Journal, draw_curves, peak_memory_gib
+from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves
 from instructsam_training.engine.signals import InterruptedRunError
-from instructsam_training.engine.state import WHOLE, gather_state, read_last_state, restore_state, write_state
+from instructsam_training.engine.state import FULL_STATE, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
-from instructsam_training.families.instructsam.initial_weights import build_start, load_start
-from instructsam_training.families.instructsam.query_initialization import hand_over
+from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
+from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
 from instructsam_training.families.instructsam.trainable import (
-    SAM3_ALONE,
     choose_trainable,
-    freeze_detector,
     merge_adapters,
     print_modules,
     report_modules,
@@ -64,7 +62,7 @@ def train(config: TrainConfig) -> Path:
         if merged.exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        network, preprocessor = load_start(previous) if index else build_start(config.start, config.seed)
+        network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
         train_stage(accelerator, config, stage, network, preprocessor, folder)
     return merged
 
@@ -78,22 +76,17 @@ def train_stage(
     folder: Path,
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
-    whole = network.config
-    if stage.part in SAM3_PARTS:
-        network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
-    plan = Plan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
+    plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
-    batches = MicroBatches(table, builder, plan, network.config)
+    batches = MicroBatchDataset(table, builder, plan, network.config)
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
-    choose_trainable(network, stage.rates, stage.lora)
-    if stage.part == 'places':
-        freeze_detector(network)
+    choose_trainable(network, stage.rates, stage.lora, stage.objective)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
-    if stage.hand_over and read_last_state(folder / 'states') is None:
-        left = hand_over(network.to(accelerator.device), batches, plan)
-        accelerator.print(f'{stage.name}: queries handed over, relative error {left:.3f}')
+    if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
+        error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
+        accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
     if accelerator.is_main_process:
         title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
         Console().print(print_modules(report_modules(network, stage.rates), title))
@@ -101,7 +94,6 @@ def train_stage(
     resume(run)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every)
-    network.config = whole
     finish(run, network, preprocessor)
 
 
@@ -150,7 +142,7 @@ def resume(run: Run) -> None:
         run.done, run.ema = state.step, dict(state.ema)
 
 
-def run_steps(run: Run, batches: MicroBatches, plan: Plan, log_every: int) -> None:
+def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int) -> None:
     """Take the steps that are left.
 
     Raises:
@@ -160,14 +152,14 @@ def run_steps(run: Run, batches: MicroBatches, plan: Plan, log_every: int) -> No
     accelerator, stage = run.accelerator, run.stage
     rank, processes = accelerator.process_index, accelerator.num_processes
     data = load_batches(batches, plan, range(run.done, run.steps), rank, processes, stage.data.workers)
-    journal = Journal(run.folder, stage.name, run.steps, run.done, shown=accelerator.is_main_process)
+    journal = MetricsLogger(run.folder, stage.name, run.steps, run.done, shown=accelerator.is_main_process)
     with run.stop.listening(), journal:
         for micro_batches in data:
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
-            journal.write(line, [reason for batch in micro_batches for reason in batch.skipped])
+            journal.write(line, [reason for batch in micro_batches for reason in batch.errors])
             if run.done % log_every == 0:
                 accelerator.log(line, step=run.done)
             if run.done % stage.save_every == 0 or stopping or run.done == run.steps:
@@ -186,7 +178,7 @@ def save(run: Run) -> None:
 
 def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
     """Merge the adapters, write the stage's checkpoint in the published layout, and draw its curves."""
-    tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=WHOLE), **run.ema}
+    tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=FULL_STATE), **run.ema}
     if run.accelerator.is_main_process:
         merged = build_empty(network.config)
         # Gathered ones may be views of something larger, which safetensors does not write.

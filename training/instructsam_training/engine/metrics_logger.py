@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 CURVES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
 
 
-class Journal:
+class MetricsLogger:
     """The lines of one stage, `metrics.jsonl`, and what is shown while it runs.
 
     Args:
@@ -41,7 +39,7 @@ class Journal:
         self._progress = Progress(*columns, disable=not shown)
         self._task = self._progress.add_task(name, total=steps, completed=done, note='')
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> MetricsLogger:
         self._progress.start()
         return self
 
@@ -59,13 +57,6 @@ class Journal:
                 file.writelines(f'step {line["step"]}: {reason}\n' for reason in skipped)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
-
-
-def peak_memory_gib() -> float:
-    """The most memory that this process has used: of the GPU, or of the machine where there is none."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

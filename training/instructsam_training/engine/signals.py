@@ -13,7 +13,7 @@ class InterruptedRunError(Exception):
 
 
 @dataclass
-class StopFlag:
+class PreemptionHandler:
     """Raised by SIGTERM; looked at after each step, so that the step is finished and saved."""
 
     raised: bool = False

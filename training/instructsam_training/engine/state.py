@@ -11,7 +11,6 @@ Random states are not among it: all randomness follows from the seed and the ste
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,9 +30,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.files import write_atomically
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-LEARNING = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+TRAINABLE_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 PREFIX = 'step-'
 
 
@@ -56,8 +56,10 @@ class RunState:
 
 def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
     """The state of a run, gathered on the CPU; every process calls it, the first one gets it."""
-    trainable: dict[str, Any] = get_model_state_dict(model, options=LEARNING)
-    gathered: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=WHOLE)  # empty but in the first one
+    trainable: dict[str, Any] = get_model_state_dict(model, options=TRAINABLE_STATE)
+    gathered: dict[str, Any] = get_optimizer_state_dict(
+        model, optimizer, options=FULL_STATE
+    )  # empty but in the first one
     moments = {
         f'{name}|{key}': value for name, each in gathered.get('state', {}).items() for key, value in each.items()
     }
@@ -84,23 +86,13 @@ def write_state(folder: Path, state: RunState, keep: int) -> Path:
     Raises:
         OSError: it cannot be written; those before it are as they were.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    final, draft = folder / f'{PREFIX}{state.step:08d}', folder / f'.{PREFIX}{state.step:08d}.draft'
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
+    final = folder / f'{PREFIX}{state.step:08d}'
+    with write_atomically(final) as draft:
+        draft.mkdir()
         for name in ('trainable', 'moments', 'ema'):
             tensors = {key: tensor.contiguous() for key, tensor in getattr(state, name).items()}
             save_file(tensors, draft / f'{name}.safetensors')
         (draft / 'state.json').write_text(json.dumps({'step': state.step}))
-        for path in (*draft.iterdir(), draft):
-            sync(path)
-        shutil.rmtree(final, ignore_errors=True)
-        draft.rename(final)
-        sync(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     for old in find_states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -129,12 +121,3 @@ def read_last_state(folder: Path) -> RunState | None:
             f'{newest}: damaged ({error}); remove it to resume from the checkpoint before it'
         ) from error
     return RunState(step, **parts)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

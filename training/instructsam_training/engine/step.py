@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from instructsam_training.config.options import StageConfig
 from instructsam_training.data.batch import Batch
-from instructsam_training.engine.signals import StopFlag
+from instructsam_training.engine.signals import PreemptionHandler
 from instructsam_training.losses.losses import TERMS, compute_losses, count_terms, total_loss
 
 
@@ -53,7 +53,7 @@ class Run:
     done: int = 0
     rounded: dict[str, Tensor] = field(default_factory=dict)
     ema: dict[str, Tensor] = field(default_factory=dict)
-    stop: StopFlag = field(default_factory=StopFlag)
+    stop: PreemptionHandler = field(default_factory=PreemptionHandler)
 
 
 def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
@@ -62,7 +62,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     factor = schedule(step, run.steps, run.stage.warmup)
     for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         group['lr'] = rate * factor
-    micro_batches = [batch.for_part(run.stage.part) for batch in micro_batches]
+    micro_batches = [batch.for_objective(run.stage.objective) for batch in micro_batches]
     counts, stopping = count_step(run, micro_batches)
 
     run.optimizer.zero_grad(set_to_none=True)
@@ -89,14 +89,16 @@ def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int]
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
     for batch in micro_batches:
         if batch.counts:
-            counts = count_terms(len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.leads)
+            counts = count_terms(
+                len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.query_owner
+            )
             counted[:-1] += torch.tensor([counts[name] for name in TERMS])
     counted[-1] = run.stop.raised
-    *totals, stopping = add_up(run.accelerator, counted)
+    *totals, stopping = sum_over_processes(run.accelerator, counted)
     return {name: int(total) for name, total in zip(TERMS, totals, strict=True)}, stopping > 0
 
 
-def add_up(accelerator: Accelerator, values: Tensor) -> list[float]:
+def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
     """The sums of a vector over all processes; waits for the device only where there are several."""
     if accelerator.num_processes == 1:
         return values.tolist()
@@ -112,7 +114,7 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
     """
     try:
         terms = compute_losses(
-            run.model(batch.inputs), batch.answers, batch.targets, run.stage.losses, leads=batch.leads
+            run.model(batch.inputs), batch.answers, batch.targets, run.stage.losses, query_owner=batch.query_owner
         )
     except FloatingPointError as error:
         raise FloatingPointError(f'{", ".join(batch.sources)}: {error}') from error
@@ -141,7 +143,7 @@ def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> lis
                 f'{", ".join(batch.sources)}: the loss is not finite: {named}; the last checkpoint is from before'
             )
     totals = [sum(column) for column in zip(*rows, strict=True)][:-1]
-    return add_up(run.accelerator, torch.tensor(totals, dtype=torch.float64))
+    return sum_over_processes(run.accelerator, torch.tensor(totals, dtype=torch.float64))
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -1,4 +1,4 @@
-"""Published records that are whole conversations."""
+"""Conversations in published records."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def turns(*values: str) -> list[dict[str, str]]:
         pytest.param(
             turns('Knife and cup?', f'{SPAN.format("knife")}, {SPAN.format("cup")}'),
             [COLUMN, None],
-            [Annotation('sentence', 'Knife and cup?', 'knife', (RLE,), more=(named('cup'),))],
+            [Annotation('sentence', 'Knife and cup?', 'knife', (RLE,), additional_phrases=(named('cup'),))],
             id='two names, one of them of nothing',
         ),
         pytest.param(
@@ -67,7 +67,7 @@ def test_answers_with_spans(conversation: Any, masks: Any, expected: list[Annota
 @pytest.mark.parametrize(
     ('conversation', 'masks', 'message'),
     [
-        (turns('Where?', 'It is [SEG].'), [COLUMN], 'expected a name between'),
+        (turns('Where?', 'It is [SEG].'), [COLUMN], 'expected a phrase between'),
         (turns('Where?', SPAN.format('cup')), [COLUMN, COLUMN], r'each of 1 \[SEG\] spans, got 2 masks'),
         (turns('Where?', 'Nowhere.'), [], r'each of 0 \[SEG\] spans, got 0 masks'),
         (turns('Where?', SPAN.format('cup')), COLUMN, 'got no masks'),
@@ -86,16 +86,19 @@ def test_conversations_that_cannot_be_read(conversation: Any, masks: Any, messag
     ('annotation', 'message'),
     [
         (
-            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('cup'),)),
-            "names as they are read back, got .'cup'",
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(named('cup'),)),
+            "different, cleaned phrases, got .'cup'",
         ),
         (
-            Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(Annotation('phrase', 'Pot', 'Pot'),)),
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(Annotation('phrase', 'Pot', 'Pot'),)),
             "got .'cup', 'Pot'",
         ),
-        (Annotation('sentence', 'Cups?', 'cup', (RLE,), more=(named('pot', (RLE,), weak=True),)), 'got filled boxes'),
+        (
+            Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(named('pot', (RLE,), box_only=True),)),
+            'got filled boxes',
+        ),
     ],
 )
-def test_answers_that_would_read_back_differently_are_not_written(annotation: Annotation, message: str) -> None:
+def test_answers_that_would_be_read_back_differently_are_an_error(annotation: Annotation, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         write_spans([annotation])

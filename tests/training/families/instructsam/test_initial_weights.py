@@ -8,34 +8,35 @@ import pytest
 import torch
 
 from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.config import Variant
+from instructsam_model.instructsam.parameters import QUERY_TABLES
+from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.options import StartConfig
-from instructsam_training.families.instructsam.initial_weights import SLOTS, build_start, load_start
+from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
 from tests.support.small_run import GOLDEN
 
 CHECKPOINT = str(GOLDEN / 'checkpoint')
 
 
 def test_a_checkpoint_keeps_its_slots() -> None:
-    network, _ = build_start(StartConfig(CHECKPOINT), seed=0)
-    stored, _ = load_start(CHECKPOINT)
+    network, _ = load_initial_weights(StartConfig(CHECKPOINT), seed=0)
+    stored, _ = load_checkpoint(CHECKPOINT)
     assert all(torch.equal(one, two) for one, two in zip(network.parameters(), stored.parameters(), strict=True))
 
 
 def test_a_part_is_taken_away() -> None:
-    network, _ = build_start(StartConfig(CHECKPOINT, variant=Variant(query_bank=False)), seed=0)
+    network, _ = load_initial_weights(StartConfig(CHECKPOINT, variant=Variant(query_bank=False)), seed=0)
     assert not network.config.variant.query_bank
 
 
 @pytest.mark.parametrize('more', [-2, 3])
 def test_another_number_of_slots(more: int, tmp_path: Path) -> None:
-    stored, _ = load_start(CHECKPOINT)
+    stored, _ = load_checkpoint(CHECKPOINT)
     before = stored.config.num_queries
-    network, preprocessor = build_start(StartConfig(CHECKPOINT, num_queries=before + more), seed=0)
+    network, preprocessor = load_initial_weights(StartConfig(CHECKPOINT, num_queries=before + more), seed=0)
     tensors, kept = network.state_dict(), min(before, before + more)
-    for name in SLOTS:
+    for name in QUERY_TABLES:
         assert len(tensors[name]) == before + more
         assert torch.equal(tensors[name][:kept], stored.state_dict()[name][:kept])
         assert len(tensors[name].unique(dim=0)) == len(stored.state_dict()[name][:kept].unique(dim=0)) + max(more, 0)
     write_checkpoint(tmp_path / 'resized', network, preprocessor)
-    assert load_start(tmp_path / 'resized')[0].config.num_queries == before + more
+    assert load_checkpoint(tmp_path / 'resized')[0].config.num_queries == before + more

@@ -6,15 +6,16 @@ import torch
 
 from instructsam_model import Frame
 from instructsam_model.image_io import read_image
+from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.data.batch import ExampleBuilder, collate
-from instructsam_training.data.conversation import ConversationOptions, Span, Turn
-from instructsam_training.families.instructsam.initial_weights import load_start
-from instructsam_training.families.instructsam.query_initialization import hand_over_queries
+from instructsam_training.data.conversation import Span, Turn
+from instructsam_training.families.instructsam.initial_weights import load_checkpoint
+from instructsam_training.families.instructsam.query_initialization import fit_query_projection
 from tests.support.small_run import GOLDEN
 
 
 def test_slots_start_from_what_they_learnt_alone() -> None:
-    network, preprocessor = load_start(GOLDEN / 'checkpoint')
+    network, preprocessor = load_checkpoint(GOLDEN / 'checkpoint')
     torch.manual_seed(0)
     torch.nn.init.normal_(network.model.mask_queries)  # equal rows have nothing to tell slots apart by
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
@@ -22,7 +23,7 @@ def test_slots_start_from_what_they_learnt_alone() -> None:
     turns = [Turn(f'Find the {name}.', (Span(name),)) for name in ('ball', 'cup', 'red thing')]
     inputs = collate([builder.encode(frame, turns, 'here')], network.config).inputs
     others = {name: tensor.clone() for name, tensor in network.state_dict().items() if 'mask_hidden_fcs' not in name}
-    assert hand_over_queries(network, [inputs]) < 0.1
+    assert fit_query_projection(network, [inputs]) < 0.1
     own = network.model.grounding_model.model.detr_decoder.query_embed.weight
     with torch.no_grad():
         error = (network(inputs).query_embeds - own).square().mean() / own.var()

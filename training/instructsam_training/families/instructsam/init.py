@@ -9,9 +9,9 @@ from transformers import Sam3Model
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.sam3.detector import Sam3Detector
 
-OUTSIDE = 6.0
+OUTSIDE_BOX_PENALTY = 6.0
 """How steeply the attention of slots falls, at first, outside of their boxes."""
-QUIET = 0.35
+CROSS_ATTENTION_GAIN = 0.35
 """What a slot sees is much the same for all slots at first, and shall not drown what tells them apart."""
 WAVE_BASE = 30.0
 """Between the frequencies of the shortest and of the longest wave of a position embedding."""
@@ -20,17 +20,17 @@ SHORTEST_GRID = 15
 
 
 @torch.no_grad()
-def choose_first_weights(network: InstructSAM) -> None:
+def init_small_model(network: InstructSAM) -> None:
     """Start the parts of the network with signals that reach those behind them."""
-    let_words_be_heard(network)
-    let_places_be_seen(network)
+    init_text_scale(network)
+    init_position_embeddings(network)
     nn.init.normal_(network.model.mask_queries)  # the published start, equal rows, takes long to come apart
-    let_features_be_alike(network.model.grounding_model)
-    let_slots_look_into_their_boxes(network.model.grounding_model.model)
+    normalize_feature_scale(network.model.grounding_model)
+    init_box_attention(network.model.grounding_model.model)
 
 
 @torch.no_grad()
-def let_words_be_heard(network: InstructSAM) -> None:
+def init_text_scale(network: InstructSAM) -> None:
     """Make phrases about as large as the image features that they meet in SAM3; they would be a tenth of that."""
     nn.init.normal_(network.model.language_model.embed_tokens.weight)
     for projection in (*network.model.text_hidden_fcs, *network.model.mask_hidden_fcs):
@@ -39,7 +39,7 @@ def let_words_be_heard(network: InstructSAM) -> None:
 
 
 @torch.no_grad()
-def let_places_be_seen(network: InstructSAM) -> None:
+def init_position_embeddings(network: InstructSAM) -> None:
     """Start the learnt position embeddings as waves: places that are near each other look alike."""
     backbone = network.model.grounding_model.model.vision_encoder.backbone
     for embedding in (backbone.embeddings.position_embeddings, network.model.visual.pos_embed.weight):
@@ -48,7 +48,7 @@ def let_places_be_seen(network: InstructSAM) -> None:
 
 
 @torch.no_grad()
-def let_features_be_alike(grounding: Sam3Detector) -> None:
+def normalize_feature_scale(grounding: Sam3Detector) -> None:
     """Start all levels of SAM3's features with a variance of 1, seen on noise (LSUV, Mishkin and Matas, 2016).
 
     Where the coarsest is larger, attention to it drowns what tells the slots apart; where it is smaller, masks are.
@@ -63,7 +63,7 @@ def let_features_be_alike(grounding: Sam3Detector) -> None:
 
 
 @torch.no_grad()
-def let_slots_look_into_their_boxes(sam3: Sam3Model) -> None:
+def init_box_attention(sam3: Sam3Model) -> None:
     """Start SAM3's decoder as DETR's is started, its attention inside the slots' boxes, and the boxes where they are.
 
     With small random weights all slots see the mean of the whole picture, and it takes long until they come apart.
@@ -74,11 +74,11 @@ def let_slots_look_into_their_boxes(sam3: Sam3Model) -> None:
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
     for layer in decoder.layers:
-        layer.vision_cross_attn.o_proj.weight *= QUIET
+        layer.vision_cross_attn.o_proj.weight *= CROSS_ATTENTION_GAIN
     for bias in (decoder.box_rpb_embed_x, decoder.box_rpb_embed_y):
         # The inputs are signed distances from both edges of a box; the first two units measure how far outside.
         bias.layer1.weight[:2] = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
-        bias.layer2.weight[:, :2] = -OUTSIDE
+        bias.layer2.weight[:, :2] = -OUTSIDE_BOX_PENALTY
     nn.init.zeros_(decoder.box_head.layer3.weight)
 
 

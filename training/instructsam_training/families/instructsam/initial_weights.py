@@ -11,12 +11,13 @@ from torch import nn
 from instructsam_model.instructsam.build import build_segmentation_network
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
-    read_config,
+    read_model_config,
     read_network,
     resolve_sam3,
 )
 from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StartConfig
@@ -24,14 +25,11 @@ from instructsam_training.config.options import StartConfig
 CPU = torch.device('cpu')
 NUM_QUERIES = 10
 """K in the paper."""
-DECODER = 'model.grounding_model.model.detr_decoder'
-SLOTS = ('model.mask_queries', f'{DECODER}.query_embed.weight', f'{DECODER}.reference_points.weight')
-"""Parameters with one row for each of the K queries."""
-APART = 0.1
+COPY_NOISE_STD = 0.1
 """Standard deviation of what tells a copied slot from its original, relative to that of the slots."""
 
 
-def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocessor]:
+def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocessor]:
     """Load or put together what the first stage starts from, in float32.
 
     Raises:
@@ -42,17 +40,17 @@ def build_start(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocesso
             start.qwen, start.sam3, num_queries=start.num_queries or NUM_QUERIES, dtype=torch.float32, seed=seed
         )
     elif start.random:
-        network, preprocessor = random_start(resolve_path(start.checkpoint), seed)
+        network, preprocessor = build_random(resolve_path(start.checkpoint), seed)
     else:
-        network, preprocessor = load_start(start.checkpoint)
+        network, preprocessor = load_checkpoint(start.checkpoint)
     if start.num_queries not in (None, network.config.num_queries):
-        network = resize_slots(network, start.num_queries, seed)
+        network = resize_queries(network, start.num_queries, seed)
     if start.variant is not None:
         network.config = replace(network.config, variant=start.variant)
     return network, preprocessor
 
 
-def load_start(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
+def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
     """Load a checkpoint for training."""
     folder = resolve_path(checkpoint)
     sam3_folder = resolve_sam3(folder)
@@ -60,27 +58,27 @@ def load_start(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
     return network, read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
 
 
-def random_start(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
+def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
     """The architecture of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
-    config = read_config(checkpoint, sam3_folder)
+    config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
     network = InstructSAM(config)
-    spread_references(network)
+    init_reference_boxes(network)
     return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
 
 
 @torch.no_grad()
-def resize_slots(network: InstructSAM, count: int, seed: int) -> InstructSAM:
+def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
     """The network with another K: the first of its slots, or all of them and then copies that differ a little."""
     config = network.config
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
     generator = torch.Generator().manual_seed(seed)
-    for name in SLOTS:
+    for name in QUERY_TABLES:
         rows = tensors[name]
         copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
-        noise = torch.randn(copies.shape, generator=generator) * rows.std() * APART
+        noise = torch.randn(copies.shape, generator=generator) * rows.std() * COPY_NOISE_STD
         tensors[name] = torch.cat([rows[:count], copies + noise])
     resized.load_state_dict(tensors, assign=True)
     resized.tie_weights()
@@ -88,7 +86,7 @@ def resize_slots(network: InstructSAM, count: int, seed: int) -> InstructSAM:
 
 
 @torch.no_grad()
-def spread_references(network: InstructSAM) -> None:
+def init_reference_boxes(network: InstructSAM) -> None:
     """Let the slots look at different parts of the picture from the start, as SAM3's learnt reference boxes do.
 
     Random ones all lie in its middle, and it takes long until slots that start equal answer for different instances.
@@ -101,7 +99,7 @@ def spread_references(network: InstructSAM) -> None:
     nn.init.normal_(decoder.query_embed.weight)
 
 
-def describe_start(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
+def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """The network without its weights, on the meta device; `architecture` is a checkpoint's configuration."""
     folder = architecture or Path(start.checkpoint)
-    return build_empty(read_config(folder, resolve_sam3(folder)))
+    return build_empty(read_model_config(folder, resolve_sam3(folder)))

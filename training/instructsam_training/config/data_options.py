@@ -1,0 +1,70 @@
+"""Options of the training data. Imports no torch, like everything in this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from instructsam_model.errors import ConfigError
+
+Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
+"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that
+is answered in words alone."""
+
+
+@dataclass(frozen=True)
+class ConversationOptions:
+    """How samples become conversations.
+
+    Attributes:
+        max_phrases: largest number of phrases in a conversation.
+        max_instances: largest number of instances of these phrases.
+        multi_phrase_probability: probability that an image that allows it is asked for all its names in one question.
+        merge_pairs: once a conversation, ask for two names whose masks do not overlap in one question.
+        independent: the questions about an image do not attend to each other, as if each was the only one.
+        kinds: kinds of annotations to ask about.
+        phrases: ask only about annotations with these phrases; empty: about all.
+        first_phrases: annotations with these phrases come first in every conversation.
+    """
+
+    max_phrases: int = 10
+    max_instances: int = 100
+    multi_phrase_probability: float = 0.5
+    merge_pairs: bool = True
+    independent: bool = False
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    phrases: tuple[str, ...] = ()
+    first_phrases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.kinds} - {*get_args(Kind)})
+        if unknown or not self.kinds:
+            raise ConfigError(f'kinds: expected some of {", ".join(get_args(Kind))}, got {list(self.kinds)}')
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Training data of a stage.
+
+    Attributes:
+        mixture: weights file, `name [repeat]` on each line.
+        files: names of data sets, if there is no weights file.
+        folder: of the data sets, in the published format.
+        images: folder that the file names of images are relative to; `folder` when empty.
+        workers: processes that read ahead, for each training process.
+        max_pixels: larger images are downsampled to this size for the language model; 0: the checkpoint's limit.
+        mask_targets: value of a cell of the mask grid: the share of it that the object covers (`coverage`), or the mask
+            at its corner (`nearest`, the public code, which shifts every mask by half a cell).
+        group_by_length: put conversations of similar length into one micro-batch.
+        conversation: how samples become conversations.
+    """
+
+    mixture: str = ''
+    files: tuple[str, ...] = ()
+    folder: str = '.'
+    images: str = ''
+    workers: int = 2
+    max_pixels: int = 8_388_608
+    mask_targets: Literal['coverage', 'nearest'] = 'coverage'
+    group_by_length: bool = False
+    conversation: ConversationOptions = field(default_factory=ConversationOptions)

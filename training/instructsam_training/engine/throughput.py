@@ -1,0 +1,219 @@
+"""Throughput of a stage of training: measured on this machine, or modeled for a GPU that it does not have.
+
+Arithmetic is counted by torch in one step, matrix products alone; the share of the peak is the time that they would
+take at the peak rate. Kernels and host waits are counted on a GPU, or recorded on fake CUDA tensors, where times are
+those of a model of the GPU.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from instructsam_model import Frame
+from instructsam_model.bench.roofline import count_arithmetic, describe_device
+from instructsam_model.fake_cuda import CUDA, FakeCuda
+from instructsam_model.fake_cuda.cards import get_card
+from instructsam_model.fake_cuda.time_model import model_time
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
+from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
+from instructsam_model.runtime.device import parse_device
+from instructsam_model.runtime.memory import peak_memory_gib
+from instructsam_model.weights.hub import resolve_path
+from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
+from instructsam_training.data.conversation import Span, Turn
+from instructsam_training.data.targets import PhraseTarget
+from instructsam_training.engine.launches import Launches, count_launches
+from instructsam_training.engine.loop import prepare_network
+from instructsam_training.engine.single_process import start_single_process
+from instructsam_training.engine.step import take_step
+from instructsam_training.families.instructsam.trainable import choose_trainable
+
+FAKE_CUDA = 'fake-cuda'
+INSTANCES = 2
+"""Instances of every phrase."""
+WARM_UP_STEPS = 2
+Figures = dict[str, float | str | None]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Steps to take.
+
+    Attributes:
+        size_wh: width and height of the images, pixels.
+        phrases: questions per image.
+        micro_batch: images per step; None: that of the stage.
+        steps: steps to time.
+        architecture: folder with a `config.json`; None: the start of the run.
+        tokenizer: folder of a checkpoint; None: the architecture.
+    """
+
+    size_wh: tuple[int, int] = (640, 480)
+    phrases: int = 3
+    micro_batch: int | None = None
+    steps: int = 10
+    architecture: Path | None = None
+    tokenizer: Path | None = None
+
+
+def measure(
+    config: TrainConfig, stage_index: int, workload: Workload, device: str, gpu: str, peak_tflops: float
+) -> Figures:
+    """Take steps of one stage.
+
+    Args:
+        config: of the run.
+        stage_index: number of the stage, from 0.
+        workload: the steps to take.
+        device: `auto`, `cpu`, `cuda` or `fake-cuda`.
+        gpu: model of the GPU for `fake-cuda`.
+        peak_tflops: peak rate of the device, for the share of it; 0: unknown.
+
+    Raises:
+        CheckpointError: the architecture or the tokenizer cannot be read.
+        ConfigError: a setting is wrong.
+    """
+    stage = config.stages[stage_index]
+    architecture = resolve_path(workload.architecture or config.start.checkpoint)
+    tokenizer, sam3_folder = workload.tokenizer or architecture, resolve_sam3(architecture)
+    network = build_empty(with_tokens_of(tokenizer, read_model_config(architecture, sam3_folder)))
+    preprocessor = read_preprocessor(tokenizer, sam3_folder, network.config.qwen.image_token_id)
+    count = workload.micro_batch or stage.micro_batch
+    batch = make_batch(network, preprocessor, stage, workload.size_wh, count, workload.phrases)
+    if device == FAKE_CUDA:
+        figures = record_step(network, config, stage, batch, gpu)
+    else:
+        figures = time_stage(network, config, stage, batch, parse_device(device), workload.steps, peak_tflops)
+    width, height = workload.size_wh
+    about: Figures = {
+        'image_size': f'{width}x{height}',
+        'micro_batch': count,
+        'phrases_per_image': workload.phrases,
+    }
+    return {'device': figures.pop('device'), **about, **figures}
+
+
+def time_stage(
+    network: InstructSAM,
+    config: TrainConfig,
+    stage: StageConfig,
+    batch: Batch,
+    device: torch.device,
+    steps: int,
+    peak_tflops: float,
+) -> Figures:
+    """Time steps on a device of this machine; kernels and host waits are counted on a GPU only."""
+    step = make_step(network, config, stage, batch, device)
+    with count_arithmetic() as counter:
+        step()
+    seconds = time_steps(step, steps, device)
+    launches = count_launches(step) if device.type == 'cuda' else None
+    median, count = statistics.median(seconds), len(batch.sources)
+    tflops = counter.get_total_flops() / median / 1e12
+    return {
+        'device': describe_device(device),
+        'seconds_p50': median,
+        'seconds_max': max(seconds),
+        'images_per_s': count / median,
+        'tflop_per_step': counter.get_total_flops() / 1e12,
+        'tflop_per_s': tflops,
+        'share_of_peak': tflops / peak_tflops if peak_tflops else None,
+        'peak_memory_gib': peak_memory_gib(device),
+        **report_launches(launches, count),
+    }
+
+
+def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, gpu: str) -> Figures:
+    """Record a step on fake CUDA tensors; times are those of a model of the GPU.
+
+    Raises:
+        ConfigError: the GPU is unknown.
+    """
+    card = get_card(gpu)
+    with FakeCuda() as cuda:
+        step = make_step(network, config, stage, batch, CUDA)
+        step()  # the first one allocates the optimizer's moments
+        with cuda.recording() as recording:
+            step()
+    modeled, count = model_time(recording, card), len(batch.sources)
+    return {
+        'device': f'none: a model of {card.title}, nothing was measured',
+        'modeled_ms': modeled.ms,
+        'modeled_busy_ms': modeled.busy_ms,
+        'modeled_ms_per_image': modeled.ms / count,
+        'tflop_per_step': recording.flops / 1e12,
+        'traffic_gb_per_step': recording.bytes / 1e9,
+        'peak_memory_gib': recording.peak_bytes / 2**30,
+        **report_launches(Launches(recording.launches, len(recording.host_waits)), count),
+        **{f'wait_{number}': str(op) for number, op in enumerate(recording.host_waits, 1)},
+    }
+
+
+def report_launches(launches: Launches | None, images: int) -> Figures:
+    """Kernels and host waits of a step with this number of images; None if they were not counted."""
+    return {
+        'kernels_per_step': launches.kernels if launches else None,
+        'kernels_per_image': launches.kernels / images if launches else None,
+        'host_waits_per_step': launches.host_waits if launches else None,
+    }
+
+
+def make_batch(
+    network: InstructSAM,
+    preprocessor: Preprocessor,
+    stage: StageConfig,
+    size_wh: tuple[int, int],
+    count: int,
+    phrases: int,
+) -> Batch:
+    """A batch of random images, each with questions about `INSTANCES` squares."""
+    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
+    generator = np.random.default_rng(0)
+    grid = network.mask_grid
+    masks = torch.zeros(INSTANCES, *grid, dtype=torch.float16)
+    masks[0, : grid[0] // 3, : grid[1] // 3] = masks[1, grid[0] // 2 :, grid[1] // 2 :] = 1
+    turns = tuple(Turn('Segment the box.', (Span('box'),)) for _ in range(phrases))
+    examples: list[Example] = []
+    for _ in range(count):
+        frame = Frame(generator.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8))
+        blank = builder.encode(frame, turns, 'random image')
+        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * phrases, 'random image', grid))
+    return collate(examples, network.config)
+
+
+def make_step(
+    network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, device: torch.device
+) -> Callable[[], object]:
+    """A function that takes one optimizer step of the stage, with random weights of the usual sizes and adapters."""
+    fill_randomly(network, device, torch.float32)
+    choose_trainable(network.train(), stage.rates, stage.lora, stage.objective)
+    prepare_network(network, config, stage, device, keep=False)
+    run = start_single_process(network, stage, bfloat16=config.precision == 'bfloat16')
+    pinned = batch.pin_memory() if device.type == 'cuda' else batch
+    return lambda: take_step(run, [pinned])
+
+
+def time_steps(step: Callable[[], object], count: int, device: torch.device) -> list[float]:
+    """Seconds of each of `count` steps, after a warm-up."""
+    seconds = []
+    for number in track(range(WARM_UP_STEPS + count), description='steps'):
+        if device.type == 'cuda':
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        step()
+        if device.type == 'cuda':
+            torch.cuda.synchronize()
+        if number >= WARM_UP_STEPS:
+            seconds.append(time.perf_counter() - started)
+    return seconds
