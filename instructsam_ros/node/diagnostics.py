@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from instructsam_ros.inference.statistics import Statistics
+
+if TYPE_CHECKING:
+    from instructsam_ros.node.segmenter_node import SegmenterNode
 
 
 class Health:
@@ -33,6 +37,37 @@ class Health:
         if error := self.deactivated or error or recent_error:
             return DiagnosticStatus.ERROR, error
         return (DiagnosticStatus.WARN, warning) if warning else (DiagnosticStatus.OK, state)
+
+
+def make_diagnostics(node: SegmenterNode, health: Health, image_warning: str) -> DiagnosticArray:
+    """Return the status of the node, with the current time.
+
+    Args:
+        node: its public state is reported.
+        health: decides on the level and the summary.
+        image_warning: why no images arrive; empty if they do.
+    """
+    supervisor, scheduler = node.supervisor, node.scheduler
+    activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
+    level, message = health.summarize(
+        node.state, error, activity or image_warning or scheduler.warning, node.statistics
+    )
+    values = {
+        'state': node.state,
+        'instruction': '; '.join(node.instructions.texts),
+        'checkpoint': node.parameters.checkpoint,
+        'backend': node.parameters.backend,
+        'images replaced': str(scheduler.images_replaced),
+        'images too old': str(scheduler.images_too_old),
+        'requests waiting': str(scheduler.pending_requests),
+        'results without depth': str(node.depth.missed),
+        'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
+        **node.statistics.report(),
+        **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
+    }
+    array = diagnostic_array(node.get_fully_qualified_name(), level, message, values)
+    array.header.stamp = node.get_clock().now().to_msg()
+    return array
 
 
 def memory_report(model_bytes: int | None) -> dict[str, str]:

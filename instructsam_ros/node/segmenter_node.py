@@ -27,7 +27,7 @@ from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.backend_loader import Load, load_and_warm_up, load_checkpoint
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.diagnostics import Health, diagnostic_array, memory_report
+from instructsam_ros.node.diagnostics import Health, make_diagnostics
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
 from instructsam_ros.node.outputs import CameraOutputs
@@ -260,7 +260,8 @@ class SegmenterNode(LifecycleNode):
             self._deactivate_after_failures(supervisor)
         if warning := self._health.new_warning(self.scheduler.warning):
             self.get_logger().warning(warning)
-        self._diagnostics.publish(self._diagnose())
+        image_warnings = (images.warning(self._values.image_timeout) for images in self._images)
+        self._diagnostics.publish(make_diagnostics(self, self._health, next(filter(None, image_warnings), '')))
 
     def _deactivate_after_failures(self, supervisor: Supervisor) -> None:
         last = self.statistics.last_error
@@ -269,29 +270,6 @@ class SegmenterNode(LifecycleNode):
         )
         self.get_logger().error(f'{self._health.deactivated}; activate the node to try again')
         self.trigger_deactivate()
-
-    def _diagnose(self) -> DiagnosticArray:
-        supervisor, timeout_s = self.supervisor, self._values.image_timeout
-        image_warnings = filter(None, (images.warning(timeout_s) for images in self._images))
-        activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
-        warning = activity or next(image_warnings, self.scheduler.warning)
-        level, message = self._health.summarize(self.state, error, warning, self.statistics)
-        values = {
-            'state': self.state,
-            'instruction': '; '.join(self.instructions.texts),
-            'checkpoint': self._values.checkpoint,
-            'backend': self._values.backend,
-            'images replaced': str(self.scheduler.images_replaced),
-            'images too old': str(self.scheduler.images_too_old),
-            'requests waiting': str(self.scheduler.pending_requests),
-            'results without depth': str(self.depth.missed),
-            'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
-            **self.statistics.report(),
-            **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
-        }
-        array = diagnostic_array(self.get_fully_qualified_name(), level, message, values)
-        array.header.stamp = self.get_clock().now().to_msg()
-        return array
 
 
 def main(args: list[str] | None = None) -> None:
