@@ -142,9 +142,11 @@ class DepthInput:
         Raises:
             NoDepthError: no depth fits.
         """
+        # 1. The nearest message in time.
         message = self.synchronizer.resolve(match)
         if message is None:
             raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
+        # 2. It must fit the image: calibration, time, encoding, size, frame.
         intrinsics = self._intrinsics(size_wh)
         if match.offset_ns > options.max_offset_s * 1e9:
             raise NoDepthError(
@@ -154,6 +156,7 @@ class DepthInput:
                 'depth.max_offset',
             )
         _check(message, header, size_wh)
+        # 3. Decode, unless it is the message of the previous request.
         if self._last is not None:
             last_message, last_range_m, depth = self._last
             is_same = last_message is message and last_range_m == options.range_m

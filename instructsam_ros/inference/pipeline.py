@@ -109,6 +109,7 @@ class Pipeline:
         if not request.claim():
             return
         result = InferenceResult(request.instruction, request.capture, error=error)
+        # A canceled request is no error of the node.
         if request.query is not None and not isinstance(error, CanceledError):
             self._statistics.add_error(result.message)
         self._publish(request, result)
@@ -139,6 +140,7 @@ class Pipeline:
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
+        # A broken image has no size to report, and the results of a canceled goal have no reader.
         if result.frame is None or query.canceled.is_set():
             return
         try:
@@ -155,6 +157,7 @@ class Pipeline:
             self.failures.add_success()
         else:
             self.failures.add(result.error)
+        # The caller of a single request gets its error; statistics are those of the stream.
         if request.query is None or isinstance(result.error, CanceledError):
             return
         if result.error is None:

@@ -43,6 +43,7 @@ def load_and_warm_up(load: Load, parameters: NodeParameters, sizes: ImageSizes) 
         WarmUpError: a warm-up failed otherwise; the message names the size.
     """
     segmenter = load(parameters)
+    # All sizes, also those of an earlier segmenter that was replaced.
     sizes.reset()
     while (size_wh := sizes.start_next()) is not None:
         try:

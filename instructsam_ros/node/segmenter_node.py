@@ -63,6 +63,7 @@ class SegmenterNode(LifecycleNode):
         super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
         forward_logs(self.get_logger())
         self._load = load
+        # What destroy_node needs comes first: declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self._images: list[ImageSubscription] = []
@@ -72,14 +73,15 @@ class SegmenterNode(LifecycleNode):
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
-        # destroy_node needs all of the above, also if the parameters raise.
         self._values = self._declare_parameters()
         cameras = self._values.camera_names
+        # The way of a frame: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
         self.instructions = ActiveInstructions(self.scheduler)
         self._pipeline = Pipeline(
             self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
         )
+        # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self._values)
         self._service = SegmentService(self, self._requests)
         self._track = TrackAction(self, self._requests)
@@ -87,6 +89,7 @@ class SegmenterNode(LifecycleNode):
         self.instructions.set_instruction(parse_instruction(self._values.instruction))
         self.instructions.set_additional(parse_instructions(self._values.instructions))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        # After the parameters are declared: declaring calls these too.
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may not advance
@@ -237,6 +240,7 @@ class SegmenterNode(LifecycleNode):
         if 'instructions' in names:
             self.instructions.set_additional(parse_instructions(values.instructions))
         if 'instruction' in names:
+            # The parameter is newer than any message so far.
             self.instruction_topic.ignore_earlier()
             self._on_instruction(values.instruction)
 
@@ -256,6 +260,7 @@ class SegmenterNode(LifecycleNode):
         if supervisor is not None and (error := supervisor.check()):
             self.statistics.add_error(error)
             self.get_logger().error(error)
+        # Only while active: deactivating twice is an invalid transition.
         if supervisor is not None and self._images and supervisor.is_exhausted:
             self._deactivate_after_failures(supervisor)
         if warning := self._health.new_warning(self.scheduler.warning):
