@@ -83,12 +83,14 @@ def fit_principal(surface: VisibleSurface) -> OrientedBox | None:
     if len(points_m) < MIN_POINTS:
         return None
     mean_m = points_m.mean(axis=0)
+    # Principal axes (3, 3), made right-handed and with fixed signs.
     axes = np.linalg.svd(np.cov((points_m - mean_m).T))[0]  # columns: longest axis first
     x, z = axes[:, 0], axes[:, 2]
     x, z = x * (1 if x[0] >= 0 else -1), z * (1 if z @ mean_m <= 0 else -1)
     rotation = np.stack([x, np.cross(z, x), z], axis=1)
     along_m = points_m @ rotation  # (N, 3), in box coordinates
     low_m, high_m = along_m.min(axis=0), along_m.max(axis=0)
+    # The depth axis is not widened by pixels at the outline, except that a box is never flat.
     size_m = high_m - low_m + surface.point_spacing_m * np.array((MISSING_PX, MISSING_PX, 1))
     return OrientedBox(rotation @ ((low_m + high_m) / 2), rotation, size_m)
 

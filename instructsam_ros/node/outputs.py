@@ -49,6 +49,7 @@ def make_result_message(result: InferenceResult) -> Segmentation:
             width=width,
         )
     message = make_segmentation(result.segmentation, header)
+    # Instances without a box keep size 0.
     boxes = result.geometry.boxes if result.geometry is not None else ()
     for instance, box in zip(message.instances, boxes, strict=False):
         if box is not None:
@@ -179,6 +180,7 @@ class CameraOutputs:
         """Publish a result whose image could be decoded; return the latency of ~/segmentation in seconds."""
         assert result.capture is not None
         header, published_s = result.capture.message.header, 0.0
+        # ~/segmentation is the first row: its latency does not include the messages for debugging.
         for output, publisher in self._publishers.items():
             if output.make is None:
                 message = make_timed_result_message(result)

@@ -1,6 +1,6 @@
 """`find_plane`: the largest plane in a depth image.
 
-Covers instructsam_ros.depth3d.upright.
+Covers depth3d/upright.py.
 """
 
 from __future__ import annotations

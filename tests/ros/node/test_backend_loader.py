@@ -32,7 +32,7 @@ def test_load_checkpoint_passes_the_options_of_its_back_end_only(tmp_path: Path)
 
 
 def test_load_checkpoint_says_if_no_back_end_reads_the_checkpoint(tmp_path: Path):
-    (tmp_path / 'config.json').write_text('{}')
+    (tmp_path / 'config.json').write_text('{"model_type": "other"}')
     with pytest.raises(CheckpointError, match=r'instructsam.*squares, circles'):
         load_checkpoint(NodeParameters(checkpoint=str(tmp_path)))
 

@@ -1,4 +1,7 @@
-"""One question, one answer: `~/segment`."""
+"""`~/segment`: one request, one response.
+
+Covers node/client_requests.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node in one process: what goes in, what comes out, and what it survives."""
+"""The node in one process: results for images, and recovery from faults."""
 
 from __future__ import annotations
 

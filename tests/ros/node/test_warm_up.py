@@ -1,4 +1,7 @@
-"""Getting ready for the size of the images: when it happens, what waits for it, and what is said about it."""
+"""The warm-up for the sizes of images: when it happens, what waits for it, and what is reported.
+
+Covers node/camera_sizes.py and node/backend_loader.py.
+"""
 
 from __future__ import annotations
 
