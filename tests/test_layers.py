@@ -44,11 +44,6 @@ INFERENCE_WITH_ROS = ('instructsam_ros/inference/pipeline.py',)
 MAX_LINES = 300
 UNRESOLVED = [
     'instructsam_model.runtime.quantization -> instructsam_model.instructsam.network',
-    'instructsam_ros.messages.point_cloud2 -> instructsam_ros.depth3d.geometry',
-    'instructsam_ros.messages.point_cloud2 -> instructsam_ros.depth3d.visible_surface',
-    'instructsam_ros.messages.detections -> instructsam_ros.depth3d.geometry',
-    'instructsam_ros.messages.markers -> instructsam_ros.depth3d.geometry',
-    'instructsam_ros.messages.markers -> instructsam_ros.depth3d.oriented_box',
     'instructsam_training.config.options -> instructsam_training.data.conversation',
     'instructsam_training.data.sampler -> instructsam_training.datasets.io.mixture',
     'instructsam_training.data.sampler -> instructsam_training.datasets.io.table',

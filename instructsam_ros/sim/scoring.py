@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_model.masks import mask_iou, merge_masks
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import back_project, project
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 
 PIXEL_TOLERANCE_PX = 2

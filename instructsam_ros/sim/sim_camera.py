@@ -25,11 +25,11 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
 from instructsam_training.tabletop.render.headless import RenderError

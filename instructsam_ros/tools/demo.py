@@ -27,8 +27,8 @@ from rich.console import Console
 
 from instructsam_model import ConfigError
 from instructsam_model.draw import overlay
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import project
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.segmentation import read_segmentation
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSynchronizer
