@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from instructsam_model import ConfigError, FrameError, Segmenter, load_segmenter
 from instructsam_model.backends import find_checkpoint_backend
-from instructsam_ros.inference.image_sizes import ImageSizes, describe_warm_up
+from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh, describe_warm_up
 from instructsam_ros.node.parameters import NodeParameters
 
 Load = Callable[[NodeParameters], Segmenter]
@@ -45,15 +45,23 @@ def load_and_warm_up(load: Load, parameters: NodeParameters, sizes: ImageSizes) 
     segmenter = load(parameters)
     # All sizes, also those of an earlier segmenter that was replaced.
     sizes.reset()
-    while (size_wh := sizes.start_next()) is not None:
-        try:
-            segmenter.warm_up(size_wh)
-        except FrameError as error:
-            # Other sizes are those of a camera: the results for its images report the error.
-            if size_wh in sizes.hints:
-                raise ConfigError(f'warmup_sizes: {error}') from error
-        except Exception as error:
-            raise WarmUpError(f'{describe_warm_up(size_wh)} failed: {type(error).__name__}: {error}') from error
-        finally:
-            sizes.finish()
+    try:
+        while (size_wh := sizes.start_next()) is not None:
+            _warm_up(segmenter, size_wh, sizes)
+    except Exception:
+        segmenter.close()  # it must not keep its memory while the node is unconfigured
+        raise
     return segmenter
+
+
+def _warm_up(segmenter: Segmenter, size_wh: SizeWh, sizes: ImageSizes) -> None:
+    try:
+        segmenter.warm_up(size_wh)
+    except FrameError as error:
+        # Other sizes are those of a camera: the results for its images report the error.
+        if size_wh in sizes.hints:
+            raise ConfigError(f'warmup_sizes: {error}') from error
+    except Exception as error:
+        raise WarmUpError(f'{describe_warm_up(size_wh)} failed: {type(error).__name__}: {error}') from error
+    finally:
+        sizes.finish()

@@ -77,7 +77,7 @@ def test_the_back_end_is_switched_after_cleanup(graph: Graph, tmp_path: Path):
 @pytest.mark.parametrize(
     ('name', 'value', 'said'),
     [
-        ('backend', 'triangles', "backend: expected one of auto, instructsam, squares, circles, got 'triangles'"),
+        ('backend', 'triangles', "squares, circles, got 'triangles'"),
         ('circles.kind', 'quarter', "circles.kind: expected one of full, half, got 'quarter'"),
         ('squares.side', 0, 'squares.side'),
         ('squares.edge', 3, 'parameter squares.edge: no such parameter; did you mean squares.side?'),
