@@ -16,9 +16,9 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix, read_intrinsics
+from instructsam_ros.options import ParameterGroup, parameter
 
 NOT_ARRIVED = ('no depth', 'no calibration')
 """Kinds of `NoDepthError` that are normal shortly after the start."""
@@ -142,9 +142,11 @@ class DepthInput:
         Raises:
             NoDepthError: no depth fits.
         """
+        # 1. The nearest message in time.
         message = self.synchronizer.resolve(match)
         if message is None:
             raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
+        # 2. It must fit the image: calibration, time, encoding, size, frame.
         intrinsics = self._intrinsics(size_wh)
         if match.offset_ns > options.max_offset_s * 1e9:
             raise NoDepthError(
@@ -154,6 +156,7 @@ class DepthInput:
                 'depth.max_offset',
             )
         _check(message, header, size_wh)
+        # 3. Decode, unless it is the message of the previous request.
         if self._last is not None:
             last_message, last_range_m, depth = self._last
             is_same = last_message is message and last_range_m == options.range_m

@@ -62,6 +62,7 @@ class DepthSynchronizer:
         with self._changed:
             self._messages.append(message)
             self._last_arrival_s = time.monotonic()
+            # Messages leave the buffer before slow results are done, so that matches keep their own reference.
             for match in self._pending:
                 match.update(message)
             self._changed.notify_all()
@@ -84,5 +85,6 @@ class DepthSynchronizer:
             return match.message
 
     def _has_passed(self, match: PendingMatch) -> bool:
+        # Later messages are only farther away.
         newest = self._messages[-1] if self._messages else None
         return newest is not None and read_stamp_ns(newest.header.stamp) >= match.stamp_ns

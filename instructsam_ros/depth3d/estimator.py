@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from instructsam_model import Segmentation
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthOptions, NoDepthError
 from instructsam_ros.depth3d.depth_sync import PendingMatch
-from instructsam_ros.depth3d.geometry import BoxFitter, fit_no_box, locate
+from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, locate
 from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright
 from instructsam_ros.depth3d.upright import CameraPoseLookup, UnknownPoseError, check_tf2
-from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.stamp import read_stamp_ns
 
@@ -26,7 +25,7 @@ DISCOVERY_TIMEOUT_S = 2.0
 
 
 class DepthEstimator:
-    """Subscribes to the depth of the cameras while the node is active, and adds `Geometry3D` to results.
+    """Subscribes to the depth of the cameras while the node is active, and locates instances.
 
     Args:
         node: subscribes and logs.
@@ -76,31 +75,39 @@ class DepthEstimator:
         source = self._inputs.get(camera)
         return source.synchronizer.register(read_stamp_ns(header.stamp)) if source is not None else None
 
-    def locate(self, result: InferenceResult, *, needs_scene: bool = False) -> InferenceResult:
-        """Return a result with its geometry, or as it is if there is no depth; called in the worker's thread.
+    def locate(
+        self,
+        camera: str,
+        header: Header,
+        match: PendingMatch | None,
+        segmentation: Segmentation,
+        *,
+        needs_scene: bool = False,
+    ) -> Geometry3D | None:
+        """Return where the instances of a result are; None if there is no depth. Called in the worker's thread.
 
         Args:
-            result: of a request.
+            camera: name of the camera.
+            header: of the image.
+            match: made by `register` when the image arrived.
+            segmentation: of the image.
             needs_scene: read depth also if there are no instances.
         """
-        capture, segmentation = result.capture, result.segmentation
-        if capture is None or capture.depth is None or segmentation is None:
-            return result
-        source = self._inputs.get(capture.camera)
-        if source is None or not (segmentation.instances or needs_scene):
-            return result
-        header, options = capture.message.header, self.options
+        source = self._inputs.get(camera)
+        if source is None or match is None or not (segmentation.instances or needs_scene):
+            return None
+        options = self.options
         try:
-            depth = source.read(capture.depth, header, segmentation.size_wh, options)
+            depth = source.read(match, header, segmentation.size_wh, options)
             fit = self._fitter_on_plane(depth.plane) if options.box_plane else self._fitter(header)
-            return replace(result, geometry=locate(segmentation, depth.depth_m, depth.intrinsics, fit))
+            return locate(segmentation, depth.depth_m, depth.intrinsics, fit)
         except NoDepthError as error:
-            self._count_missed(error, capture.camera)
+            self._count_missed(error, camera)
         except Exception:
             self.missed += 1
             if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
                 self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
-        return result
+        return None
 
     def _fitter(self, header: Header) -> BoxFitter:
         lookup = self._pose_lookup

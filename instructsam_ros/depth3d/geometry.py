@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 BoxFitter = Callable[[VisibleSurface], OrientedBox | None]
 """Fits the box of an instance; returns None if there are too few points."""

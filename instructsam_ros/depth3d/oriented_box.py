@@ -1,4 +1,4 @@
-"""`OrientedBox`: the box around an instance in 3D, fitted to its visible surface.
+"""Fits an `OrientedBox` to the visible surface of an instance.
 
 Depth images show only the front of an object. A box ends where the points end, so it is too shallow where the back is
 not visible: a ball seen at 30 degrees from the side has the right width and height, and three quarters of its depth.
@@ -9,15 +9,13 @@ Notation: N points of the object, M points around it, both (., 3) in meters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Vector3
 from numpy.typing import NDArray
 
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
-from instructsam_ros.messages.geometry import Matrix, make_quaternion, read_pose
+from instructsam_ros.messages.geometry import Matrix
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 MIN_POINTS = 20
 """Fewer points do not make a box."""
@@ -38,42 +36,6 @@ FLOOR_QUANTILE = 0.02
 Points = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class OrientedBox:
-    """A box of any orientation.
-
-    Attributes:
-        center_m: float64 (3,).
-        rotation: float64 (3, 3), its columns are the axes of the box; right-handed.
-        size_m: float64 (3,), lengths along those axes.
-    """
-
-    center_m: NDArray[np.float64]
-    rotation: Matrix
-    size_m: NDArray[np.float64]
-
-    def moved(self, pose: Matrix) -> OrientedBox:
-        """Return the box in another frame; `pose` (4, 4) is the pose of its present frame in that one."""
-        rotation = pose[:3, :3]
-        return OrientedBox(rotation @ self.center_m + pose[:3, 3], rotation @ self.rotation, self.size_m)
-
-    @classmethod
-    def read(cls, pose: Pose, size: Vector3) -> OrientedBox:
-        """Return the box of a message."""
-        matrix = read_pose(pose.position, pose.orientation)
-        return cls(matrix[:3, 3], matrix[:3, :3], np.array((size.x, size.y, size.z)))
-
-    def make_pose(self) -> Pose:
-        """Return its center and axes."""
-        x, y, z = self.center_m.tolist()
-        return Pose(position=Point(x=x, y=y, z=z), orientation=make_quaternion(self.rotation))
-
-    def make_size(self) -> Vector3:
-        """Return its lengths."""
-        x, y, z = self.size_m.tolist()
-        return Vector3(x=x, y=y, z=z)
-
-
 def fit_principal(surface: VisibleSurface) -> OrientedBox | None:
     """Return the box along the principal axes of the points, in the optical frame; None if there are too few points.
 
@@ -83,12 +45,14 @@ def fit_principal(surface: VisibleSurface) -> OrientedBox | None:
     if len(points_m) < MIN_POINTS:
         return None
     mean_m = points_m.mean(axis=0)
+    # Principal axes (3, 3), made right-handed and with fixed signs.
     axes = np.linalg.svd(np.cov((points_m - mean_m).T))[0]  # columns: longest axis first
     x, z = axes[:, 0], axes[:, 2]
     x, z = x * (1 if x[0] >= 0 else -1), z * (1 if z @ mean_m <= 0 else -1)
     rotation = np.stack([x, np.cross(z, x), z], axis=1)
     along_m = points_m @ rotation  # (N, 3), in box coordinates
     low_m, high_m = along_m.min(axis=0), along_m.max(axis=0)
+    # The depth axis is not widened by pixels at the outline, except that a box is never flat.
     size_m = high_m - low_m + surface.point_spacing_m * np.array((MISSING_PX, MISSING_PX, 1))
     return OrientedBox(rotation @ ((low_m + high_m) / 2), rotation, size_m)
 

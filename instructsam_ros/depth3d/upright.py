@@ -125,7 +125,7 @@ def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | Non
 
 def _sample(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.float64]:
     """Return points (N, 3) at a grid of pixels."""
-    step = max(1, int(np.sqrt(depth_m.size / SAMPLES)))
+    step = max(1, int(np.sqrt(depth_m.size / SAMPLES)))  # every step-th row and column
     rows, columns = np.nonzero(np.isfinite(depth_m[::step, ::step]))
     pixels: Pixels = rows * step, columns * step
     return points_at(depth_m, pixels, intrinsics).astype(np.float64)
@@ -134,9 +134,11 @@ def _sample(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.floa
 def _camera_pose_on_plane(normal: NDArray[np.float64], point_m: NDArray[np.float64]) -> Matrix:
     """Return the pose of the optical frame in the frame of the plane through a point."""
     z = normal if normal @ point_m < 0 else -normal  # so that the camera, at the origin, is above the plane
+    # The image's right, or down if the plane faces right.
     right = np.array((1.0, 0, 0)) if abs(z[0]) < 0.9 else np.array((0, 1.0, 0))
     x = right - (right @ z) * z
     x /= np.linalg.norm(x)
+    # Rows are the axes of the plane's frame in the optical frame: the rotation from optical to plane coordinates.
     pose = np.eye(4)
     pose[:3, :3] = x, np.cross(z, x), z
     pose[2, 3] = -(z @ point_m)

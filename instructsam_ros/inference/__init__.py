@@ -1,1 +1,1 @@
-"""Requests, their scheduling, and the thread that answers them."""
+"""Requests, their scheduling, and the worker that processes them."""

@@ -56,5 +56,6 @@ class ActiveInstructions:
     def _update(self) -> None:
         # An instruction that stays keeps its query, and with it its turn and the ids of its objects.
         present = {query.instruction.text: query for query in self._scheduler.queries if query.goal is None}
+        # Without duplicates: an instruction that is set twice is processed once per image.
         queries = [present.get(text) or ContinuousQuery(Instruction(text)) for text in self.texts]
         self._scheduler.set_queries((*queries, *self._goals))

@@ -41,6 +41,7 @@ class ImageSizes:
         if not self._enabled or size_wh in self._known:
             return False
         width, height = size_wh
+        # Checked again under the lock: another thread may have added the size.
         with self._lock:
             is_new = size_wh not in self._known and len(self._known) < MAX_SIZES
             if not is_new or min(size_wh) < 1 or width * height > MAX_PIXELS:

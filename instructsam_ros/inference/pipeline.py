@@ -10,20 +10,18 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rclpy.node import Node
 
 from instructsam_model import CanceledError, Segmenter
+from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
 from instructsam_ros.messages.image import read_frame
-
-if TYPE_CHECKING:
-    from instructsam_ros.depth3d.estimator import DepthEstimator
-    from instructsam_ros.node.diagnostics import Statistics
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
@@ -97,7 +95,7 @@ class Pipeline:
         self._count(request, result)
         try:
             # 3. Locate the instances in 3D.
-            result = self._depth.locate(result, needs_scene=self._needs_scene(request))
+            result = self._locate(request, result)
             # 4. Track: give the instances ids.
             result = self._track(request, result)
         except Exception:
@@ -111,6 +109,7 @@ class Pipeline:
         if not request.claim():
             return
         result = InferenceResult(request.instruction, request.capture, error=error)
+        # A canceled request is no error of the node.
         if request.query is not None and not isinstance(error, CanceledError):
             self._statistics.add_error(result.message)
         self._publish(request, result)
@@ -118,6 +117,14 @@ class Pipeline:
     def _needs_scene(self, request: InferenceRequest) -> bool:
         is_for_topics = request.query is not None and request.query.goal is None
         return is_for_topics and self._outputs[request.camera].needs_scene
+
+    def _locate(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
+        capture, segmentation = result.capture, result.segmentation
+        if capture is None or segmentation is None:
+            return result
+        header, needs_scene = capture.message.header, self._needs_scene(request)
+        geometry = self._depth.locate(capture.camera, header, capture.depth, segmentation, needs_scene=needs_scene)
+        return replace(result, geometry=geometry)
 
     def _track(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
         query, segmentation, options = request.query, result.segmentation, self.tracking
@@ -133,6 +140,7 @@ class Pipeline:
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
+        # A broken image has no size to report, and the results of a canceled goal have no reader.
         if result.frame is None or query.canceled.is_set():
             return
         try:
@@ -149,6 +157,7 @@ class Pipeline:
             self.failures.add_success()
         else:
             self.failures.add(result.error)
+        # The caller of a single request gets its error; statistics are those of the stream.
         if request.query is None or isinstance(result.error, CanceledError):
             return
         if result.error is None:

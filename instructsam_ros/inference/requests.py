@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_ros.inference.error_codes import ErrorCode, error_code, error_message
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.inference.tracking import Tracker
+from instructsam_ros.options import ParameterGroup, parameter
 
 if TYPE_CHECKING:
     from instructsam_ros.depth3d.geometry import Geometry3D

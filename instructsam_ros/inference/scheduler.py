@@ -75,6 +75,7 @@ class Scheduler:
         with self._changed:
             if self._drop_if_too_old(capture):
                 return
+            # All single requests that wait for an image of this camera take the same one, so that it is encoded once.
             for request in self._requests:
                 if request.capture is None and request.camera == capture.camera:
                     request.capture = capture
@@ -87,6 +88,7 @@ class Scheduler:
         """Replace the continuous queries; an empty sequence means idle."""
         with self._changed:
             self._queries = tuple(queries)
+            # Remaining turns of the current image stay, unless their query was removed.
             self._turns = deque(turn for turn in self._turns if turn.query in self._queries)
             self._newest = {camera: image for camera, image in self._newest.items() if self._is_needed(image)}
             self._changed.notify_all()
@@ -95,6 +97,7 @@ class Scheduler:
         """Set how continuous queries are processed from now on."""
         with self._changed:
             self._options = options
+            # A new maximum rate applies at once.
             self._due_s = dict.fromkeys(self._due_s, 0.0)
             self._changed.notify_all()
 
@@ -133,6 +136,7 @@ class Scheduler:
             failed, self._requests = self._requests, deque()
             self._turns.clear()
             self._newest.clear()
+        # Outside of the lock, because callbacks of the future run here.
         for request in failed:
             request.fail(error)
 
@@ -143,6 +147,7 @@ class Scheduler:
             if self._is_needed(capture):
                 self.images_replaced += capture.camera in self._newest
                 self._newest.setdefault(capture.camera, capture)
+            # The image has had its turn under the maximum rate already.
             self._due_s[capture.camera] = 0.0
 
     def drop(self, capture: CapturedImage) -> None:
@@ -166,7 +171,7 @@ class Scheduler:
         return None
 
     def _expire(self, reference: weakref.ref[InferenceRequest], timeout_s: float) -> None:
-        if (request := reference()) is None:
+        if (request := reference()) is None:  # finished and released
             return
         reason = 'no image arrived' if request.capture is None else 'the model was not done'
         request.fail(RequestTimeoutError(f'{reason} within {timeout_s:g} s'))
@@ -189,6 +194,7 @@ class Scheduler:
         return None
 
     def _take_turn(self) -> InferenceRequest | None:
+        # One turn for each query, all for the same image.
         if not self._turns and (capture := self._take_image()) is not None:
             for query in self._queries:
                 if query.covers(capture.camera):
@@ -207,6 +213,7 @@ class Scheduler:
             if self._drop_if_too_old(capture):
                 continue
             self._consecutive_drops = 0
+            # Round robin: this camera goes to the end.
             self._order.remove(camera)
             self._order.append(camera)
             # The period counts from when the image was due, so that the camera's jitter does not add up.

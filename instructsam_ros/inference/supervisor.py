@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from instructsam_model import CanceledError, Segmenter
 from instructsam_ros.inference.error_codes import RequestTimeoutError, error_message
 from instructsam_ros.inference.image_sizes import ImageSizes, describe_warm_up
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.inference.requests import InferenceRequest
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.worker import RequestPipeline, Worker
+from instructsam_ros.options import ParameterGroup, parameter
 
 STOP_TIMEOUT_S = 10.0
 """Time for the request in progress to finish when the node shuts down."""
@@ -110,6 +110,7 @@ class Supervisor:
 
     def stop(self, reason: str) -> None:
         """Finish the request in progress, within `STOP_TIMEOUT_S`, and fail the others."""
+        # A stuck thread does not end, so it is not waited for.
         self.worker.retire(0.0 if self._stuck is not None else STOP_TIMEOUT_S)
         self.cancel_all(reason)
 
@@ -148,6 +149,7 @@ class Supervisor:
     def _replace_ended(self) -> str:
         """Start another worker: the first at once, each further one after twice the delay."""
         if self._restart_at_s is None:
+            # First call after the thread ended: schedule the restart. `ready` has an exception if loading failed.
             if (failure := self.worker.ready.exception()) is not None:
                 self._failures.add(f'{type(failure).__name__}: {failure}')
             delay_s = min(2.0**self._failures.restarts_in_a_row - 1.0, MAX_RESTART_DELAY_S)
@@ -171,6 +173,7 @@ class Supervisor:
             self._stuck, self.error = None, ''
             return ''
         error = RequestTimeoutError(f'the model has been busy with one image for more than {timeout_s:g} s')
+        # The same request as in the previous check was reported already.
         is_new, self._stuck = request is not self._stuck, request
         self._scheduler.clear(error)  # waiting requests cannot be processed in time
         if is_new:
@@ -184,6 +187,7 @@ class Supervisor:
 
     def _abandon(self) -> str:
         """Leave a stuck thread behind and start another worker, unless two threads are stuck."""
+        # Each stuck thread holds the memory of one model, so that there are at most two.
         if self._abandoned is not None and self._abandoned.is_alive:
             previous, self.error = self.error, 'the model is stuck again; restart the process'
             return self.error if previous != self.error else ''

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
-from instructsam_ros.inference.options import ParameterGroup, parameter
+from instructsam_ros.options import ParameterGroup, parameter
 
 MAX_SAMPLES = 128
 """Maximum number of rows and columns used to measure an overlap: 20 by 20 masks take a few ms at 1080p."""
@@ -66,16 +66,19 @@ class Shape:
 
     def iou(self, other: Shape, shift_xy: NDArray[np.int64]) -> float:
         """Return the intersection over union with `other` moved by `shift_xy` pixels."""
+        # Intersection of the two boxes: low, high (2,), x and y.
         corners = np.stack((self.corner_xy, other.corner_xy + shift_xy))
         sizes: NDArray[np.int64] = np.array((self.pixels.shape[::-1], other.pixels.shape[::-1]))
         low, high = corners.max(axis=0), (corners + sizes).min(axis=0)
         if np.any(high <= low):
             return 0.0
         step = max(1, int((high - low).max()) // MAX_SAMPLES)
+        # Both masks inside the intersection, every step-th row and column.
         windows = [
             shape.pixels[top : top + high[1] - low[1] : step, left : left + high[0] - low[0] : step]
             for shape, (left, top) in zip((self, other), low - corners, strict=True)
         ]
+        # The subsampled count stands for step x step pixels each; the areas are exact.
         shared = int(np.count_nonzero(windows[0] & windows[1])) * step**2
         return min(shared / max(self.area + other.area - shared, 1), 1.0)
 
@@ -128,6 +131,7 @@ class Tracker:
         """Return the instances of the next image with ids; an instance with an empty mask gets none."""
         shapes = {index: shape for index, each in enumerate(instances) if (shape := crop(each.mask)) is not None}
         ids = dict.fromkeys(range(len(instances)), '')
+        # Until it is found in this image, each track counts as missing.
         for track in self._tracks:
             track.missed += 1
         # Moved on first; then, for what is left, where the tracks were last seen.
@@ -137,6 +141,7 @@ class Tracker:
                 track.move_to(shapes.pop(index))
                 ids[index] = track.id
         self._tracks = [track for track in self._tracks if track.missed <= self.options.max_missed]
+        # What has no track is a new object.
         for index, shape in shapes.items():
             ids[index] = self._next_id()
             self._tracks.append(Track(ids[index], shape))
@@ -145,10 +150,11 @@ class Tracker:
     def _pairs(self, tracks: list[Track], shapes: dict[int, Shape], *, moving: bool) -> list[tuple[Track, int]]:
         """Return pairs of a track that is seen again and the index of its instance."""
         indices = list(shapes)
-        ious = np.zeros((len(tracks), len(indices)))
+        ious = np.zeros((len(tracks), len(indices)))  # (tracks, instances)
         for row, track in enumerate(tracks):
             shift_xy = track.shift_xy if moving else np.zeros(2, dtype=np.int64)
             ious[row] = [shapes[index].iou(track.shape, shift_xy) for index in indices]
+        # Pairs below the threshold must not win the assignment for others.
         ious[ious < self.options.min_iou] = 0.0
         best = zip(*linear_sum_assignment(ious, maximize=True), strict=True)
         return [(tracks[row], indices[column]) for row, column in best if ious[row, column] > 0]

@@ -104,6 +104,7 @@ class Worker:
             wrapped = RuntimeError(f'{type(error).__name__}: {error}')
             self.ready.set_exception(error if isinstance(error, Exception) else wrapped)
             return
+        # Asked here, because only this thread may call the segmenter.
         self.memory_bytes = self.segmenter.memory_bytes()
         self.ready.set_result(None)
         try:
@@ -117,6 +118,7 @@ class Worker:
 
     def _process_requests(self, segmenter: Segmenter) -> None:
         while not self._retired.is_set():
+            # Warm-ups go first: requests for the new size would be slow, and it happens once per size.
             if (size_wh := self._sizes.start_next()) is not None:
                 error = self._warm_up(segmenter, size_wh)
             elif (request := self._scheduler.next_request(self._must_not_wait)) is not None:
@@ -125,6 +127,7 @@ class Worker:
                 self._heap.trim_heap()
             else:
                 continue
+            # The supervisor starts another worker, which reloads the segmenter.
             if error is not None and (is_out_of_memory(error) or is_fatal(error)):
                 return
 
@@ -151,10 +154,10 @@ class Worker:
         self._current = request, time.monotonic()
         result = self._pipeline.run(request, segmenter, self._sizes)
         self._current = None
-        if result is None:
+        if result is None:  # the next loop warms up for the size of this image
             self._scheduler.put_back(request.capture)
             return None
-        if result.frame is None:
+        if result.frame is None:  # other queries would fail to decode it too
             self._scheduler.drop(request.capture)
         return result.error
 

@@ -24,6 +24,7 @@ def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> I
     """
     if encoding == '32FC1':
         return make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
+    # NaN becomes 0, which means unknown in 16UC1.
     units = np.rint(np.nan_to_num(depth_m) / UNITS_M[encoding])
     return make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
 

@@ -5,6 +5,7 @@ The class id of a detection is the instruction, since an open vocabulary has no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +13,7 @@ from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Segmentation
-from instructsam_ros.depth3d.geometry import Geometry3D
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 
 def is_available() -> bool:
@@ -35,12 +36,17 @@ def make_detections(segmentation: Segmentation, header: Header) -> Any:
     return Detection2DArray(header=header, detections=detections)
 
 
-def make_detections_3d(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> Any:
-    """A Detection3DArray with the 3D box of each instance that has one, in the frame of the header."""
+def make_detections_3d(segmentation: Segmentation, boxes: Sequence[OrientedBox | None], header: Header) -> Any:
+    """A Detection3DArray with the 3D box of each instance that has one.
+
+    Args:
+        segmentation: the instances.
+        boxes: one for each instance, in the frame of the header; None where it is unknown.
+        header: of the image.
+    """
     from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray
 
     detections = []
-    boxes = measurement.boxes if measurement is not None else (None,) * len(segmentation.instances)
     for instance, box in zip(segmentation.instances, boxes, strict=True):
         if box is not None:
             result = _result(instance, segmentation)

@@ -95,6 +95,7 @@ def points_at(depth_m: NDArray[np.float32], pixels: Pixels, intrinsics: Matrix) 
 def points_of_all(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.float32]:
     """The points (H, W, 3) in meters of all pixels of a camera without skew."""
     height, width = depth_m.shape
+    # Written in place: a stack of three (H, W) arrays would copy all of them once more.
     points_m = np.empty((height, width, 3), dtype=np.float32)
     np.multiply(depth_m, _rays(np.arange(width), intrinsics, 0), out=points_m[..., 0])
     np.multiply(depth_m, _rays(np.arange(height), intrinsics, 1)[:, None], out=points_m[..., 1])

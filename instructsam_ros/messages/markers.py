@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from geometry_msgs.msg import Point, Pose, Vector3
 from std_msgs.msg import ColorRGBA, Header
@@ -10,23 +10,27 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.geometry import Geometry3D
-from instructsam_ros.depth3d.oriented_box import OrientedBox
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 OPACITY = 0.4
 TEXT_M = 0.025
 """Height of a capital letter in meters."""
 
 
-def make_markers(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> MarkerArray:
-    """A box and a label for each instance that has a 3D box, in the colors of the overlay."""
+def make_markers(segmentation: Segmentation, boxes: Sequence[OrientedBox | None], header: Header) -> MarkerArray:
+    """A box and a label for each instance that has a 3D box, in the colors of the overlay.
+
+    Args:
+        segmentation: the instances.
+        boxes: one for each instance, in the frame of the header; None where it is unknown.
+        header: of the image.
+    """
     # DELETEALL removes the markers of the last message; in the same message as the new ones it causes no flicker.
     markers = [Marker(header=header, action=Marker.DELETEALL)]
-    if measurement is not None:
-        for number, (instance, box) in enumerate(zip(segmentation.instances, measurement.boxes, strict=True), start=1):
-            if box is not None:
-                text = f'{instance.label or segmentation.instruction.text} {instance.score:.2f}'
-                markers += _markers(number, box, text, header)
+    for number, (instance, box) in enumerate(zip(segmentation.instances, boxes, strict=True), start=1):
+        if box is not None:
+            text = f'{instance.label or segmentation.instruction.text} {instance.score:.2f}'
+            markers += _markers(number, box, text, header)
     return MarkerArray(markers=markers)
 
 

@@ -15,9 +15,6 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.depth3d.geometry import Geometry3D
-from instructsam_ros.depth3d.visible_surface import VisibleSurface
-from instructsam_ros.messages.geometry import points_of_all
 
 POINT = np.dtype([('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('rgb', 'u4')])
 LABELED = np.dtype([*POINT.descr, ('label', 'u4')])
@@ -38,27 +35,26 @@ Colors = NDArray[np.uint8]
 
 
 def make_scene_cloud(
-    measurement: Geometry3D, image_rgb: Colors, labels: NDArray[np.uint16], header: Header
+    points_m: NDArray[np.float32], image_rgb: Colors, labels: NDArray[np.uint16], header: Header
 ) -> PointCloud2:
-    """All pixels as an organized cloud (x, y, z, rgb, label); x, y and z are NaN where depth is unknown.
+    """All pixels as an organized cloud (x, y, z, rgb, label).
 
     Args:
-        measurement: holds the depth of all pixels.
+        points_m: float32 (H, W, 3), meters; NaN where depth is unknown.
         image_rgb: uint8 (H, W, 3).
         labels: uint16 (H, W), 0 is background, k is instance k counted from 1.
         header: of the image.
     """
     points = np.empty(labels.shape, dtype=LABELED)
-    _fill(points, points_of_all(measurement.depth_m, measurement.intrinsics), image_rgb)
+    _fill(points, points_m, image_rgb)
     points['label'] = labels
     return _cloud(points, header, is_dense=False)
 
 
-def make_target_cloud(surface: VisibleSurface | None, image_rgb: Colors, header: Header) -> PointCloud2:
-    """The points of one instance as an unorganized, dense cloud (x, y, z, rgb); empty for None."""
-    points = np.empty((1, 0 if surface is None else len(surface.points_m)), dtype=POINT)
-    if surface is not None:
-        _fill(points, surface.points_m, image_rgb[surface.pixels])
+def make_target_cloud(points_m: NDArray[np.float32], colors_rgb: Colors, header: Header) -> PointCloud2:
+    """N points and their colors, both (N, 3), as an unorganized, dense cloud (x, y, z, rgb)."""
+    points = np.empty((1, len(points_m)), dtype=POINT)
+    _fill(points, points_m, colors_rgb)
     return _cloud(points, header, is_dense=True)
 
 
@@ -81,6 +77,7 @@ def read_points(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.u
     position_m = np.stack([cloud[name] for name in 'xyz'], axis=-1).astype(np.float32)
     # Pixels without depth are NaN in an organized cloud.
     is_valid = np.isfinite(position_m).all(axis=-1)
+    # (N, 3): unpacked from 0xRRGGBB, or gray without the field.
     color_rgb = np.full((int(is_valid.sum()), 3), 128, dtype=np.uint8)
     if 'rgb' in (cloud.dtype.names or ()):
         packed = cloud['rgb'][is_valid].astype(np.uint32)
@@ -93,6 +90,7 @@ def read_points(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.u
 def _fill(points: NDArray[np.void], points_m: NDArray[np.float32], colors_rgb: Colors) -> None:
     for axis, name in enumerate('xyz'):
         points[name] = points_m[..., axis]
+    # uint32 before the shift, since a uint8 would overflow.
     red, green, blue = (colors_rgb[..., channel].astype(np.uint32) for channel in range(3))
     points['rgb'] = red << 16 | green << 8 | blue
 

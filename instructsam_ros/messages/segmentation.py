@@ -19,6 +19,7 @@ from instructsam_ros.msg import Instance, Segmentation
 def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmentation:
     """The message of a segmentation; `latency` is set by the publisher."""
     width, height = segmentation.size_wh
+    # Status FAILED is set by the node, which also makes messages without a segmentation.
     return Segmentation(
         header=header,
         instruction=segmentation.instruction.text,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from instructsam_model import CheckpointError, ConfigError, FrameError, Segmenter, load_segmenter
-from instructsam_model.backends import find_backend
-from instructsam_model.weights import bundled
-from instructsam_model.weights.hub import resolve_source
-from instructsam_ros.inference.image_sizes import ImageSizes, describe_warm_up
+from instructsam_model import ConfigError, FrameError, Segmenter, load_segmenter
+from instructsam_model.backends import find_checkpoint_backend
+from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh, describe_warm_up
 from instructsam_ros.node.parameters import NodeParameters
 
 Load = Callable[[NodeParameters], Segmenter]
@@ -26,9 +24,7 @@ def load_checkpoint(parameters: NodeParameters) -> Segmenter:
     Raises:
         CheckpointError, ConfigError: as `load_segmenter`.
     """
-    if not parameters.checkpoint and not bundled.FOLDER.is_dir():
-        raise CheckpointError(bundled.MISSING)
-    backend = find_backend(resolve_source(parameters.checkpoint or bundled.FOLDER), parameters.backend)
+    backend = find_checkpoint_backend(parameters.checkpoint, parameters.backend)
     return load_segmenter(
         parameters.checkpoint,
         backend.name,
@@ -47,16 +43,25 @@ def load_and_warm_up(load: Load, parameters: NodeParameters, sizes: ImageSizes) 
         WarmUpError: a warm-up failed otherwise; the message names the size.
     """
     segmenter = load(parameters)
+    # All sizes, also those of an earlier segmenter that was replaced.
     sizes.reset()
-    while (size_wh := sizes.start_next()) is not None:
-        try:
-            segmenter.warm_up(size_wh)
-        except FrameError as error:
-            # Other sizes are those of a camera: the results for its images report the error.
-            if size_wh in sizes.hints:
-                raise ConfigError(f'warmup_sizes: {error}') from error
-        except Exception as error:
-            raise WarmUpError(f'{describe_warm_up(size_wh)} failed: {type(error).__name__}: {error}') from error
-        finally:
-            sizes.finish()
+    try:
+        while (size_wh := sizes.start_next()) is not None:
+            _warm_up(segmenter, size_wh, sizes)
+    except Exception:
+        segmenter.close()  # it must not keep its memory while the node is unconfigured
+        raise
     return segmenter
+
+
+def _warm_up(segmenter: Segmenter, size_wh: SizeWh, sizes: ImageSizes) -> None:
+    try:
+        segmenter.warm_up(size_wh)
+    except FrameError as error:
+        # Other sizes are those of a camera: the results for its images report the error.
+        if size_wh in sizes.hints:
+            raise ConfigError(f'warmup_sizes: {error}') from error
+    except Exception as error:
+        raise WarmUpError(f'{describe_warm_up(size_wh)} failed: {type(error).__name__}: {error}') from error
+    finally:
+        sizes.finish()

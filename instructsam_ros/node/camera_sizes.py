@@ -55,6 +55,7 @@ class CameraSizes:
         self._subscriptions = {}
 
     def _on_camera_info(self, camera: str, message: CameraInfo) -> None:
+        # The first message is enough; a second one may be in the queue already.
         if (subscription := self._subscriptions.pop(camera, None)) is not None:
             self._node.destroy_subscription(subscription)
             self._add(image_size(message))

@@ -53,6 +53,7 @@ class ClientRequests:
         selection = self._selection(request.min_score)
         instruction = Instruction(request.instruction, request.request_id)
         image, capture = request.image, None
+        # Only a default image means that there is none; a broken one is an error.
         if image.data or image.width or image.height:
             capture = CapturedImage(image, camera, depth=self._depth.register(camera, image.header))
         timeout_s = self.parameters.request_timeout
@@ -86,6 +87,7 @@ class ClientRequests:
 
     def _selection(self, min_score: float) -> Selection:
         selection = self.parameters.stream.selection
+        # 0 is the default of the field in the message, and means that the client does not set it.
         try:
             return replace(selection, min_score=min_score) if min_score != 0.0 else selection
         except ConfigError as error:

@@ -7,23 +7,27 @@ come from this table. `python -m instructsam_ros.node.outputs` prints the lines 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from instructsam_model.draw import overlay
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
+from instructsam_ros.messages.geometry import points_of_all
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_markers
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud
 from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_segmentation, make_target_mask
 from instructsam_ros.msg import Segmentation
@@ -49,8 +53,8 @@ def make_result_message(result: InferenceResult) -> Segmentation:
             width=width,
         )
     message = make_segmentation(result.segmentation, header)
-    boxes = result.geometry.boxes if result.geometry is not None else ()
-    for instance, box in zip(message.instances, boxes, strict=False):
+    # Instances without a box keep size 0.
+    for instance, box in zip(message.instances, _boxes(result, result.segmentation), strict=True):
         if box is not None:
             instance.pose, instance.size = box.make_pose(), box.make_size()
     return message
@@ -63,9 +67,20 @@ def make_timed_result_message(result: InferenceResult) -> Segmentation:
     return message
 
 
+def make_target_points(result: InferenceResult, header: Header) -> PointCloud2:
+    """Return the points of the best instance; an empty cloud without an instance or without depth."""
+    if result.target is None or result.frame is None:
+        return make_target_cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), header)
+    return make_target_cloud(result.target.points_m, result.frame.image_rgb[result.target.pixels], header)
+
+
 def latency_s(result: InferenceResult) -> float:
     """Return the seconds since the image arrived at the node; 0 without an image."""
     return time.monotonic() - result.capture.arrived_s if result.capture is not None else 0.0
+
+
+def _boxes(result: InferenceResult, segmentation: ModelSegmentation) -> Sequence[OrientedBox | None]:
+    return result.geometry.boxes if result.geometry is not None else (None,) * len(segmentation.instances)
 
 
 def _overlay(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
@@ -77,12 +92,12 @@ def _points(result: InferenceResult, segmentation: ModelSegmentation, header: He
     assert result.frame is not None
     if result.geometry is None:
         return None
-    return make_scene_cloud(result.geometry, result.frame.image_rgb, label_pixels(segmentation), header)
+    points_m = points_of_all(result.geometry.depth_m, result.geometry.intrinsics)
+    return make_scene_cloud(points_m, result.frame.image_rgb, label_pixels(segmentation), header)
 
 
 def _target_points(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
-    assert result.frame is not None
-    return make_target_cloud(result.target, result.frame.image_rgb, header)
+    return make_target_points(result, header)
 
 
 def _target_pose(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
@@ -139,11 +154,11 @@ OUTPUTS: tuple[Output, ...] = (
     Output('target/points', 'sensor_msgs/msg/PointCloud2', 'the best instance: x y z rgb', _target_points),
     Output('target/pose', 'geometry_msgs/msg/PoseStamped', 'its oriented box: center and axes', _target_pose),
     Output('markers', 'visualization_msgs/msg/MarkerArray', 'oriented boxes and labels',
-           lambda result, segmentation, header: make_markers(segmentation, result.geometry, header)),
+           lambda result, segmentation, header: make_markers(segmentation, _boxes(result, segmentation), header)),
     Output('detections', 'vision_msgs/msg/Detection2DArray', '2D boxes, where vision_msgs is installed',
            lambda result, segmentation, header: make_detections(segmentation, header)),
     Output('detections_3d', 'vision_msgs/msg/Detection3DArray', '3D boxes, where vision_msgs is installed',
-           lambda result, segmentation, header: make_detections_3d(segmentation, result.geometry, header)),
+           lambda result, segmentation, header: make_detections_3d(segmentation, _boxes(result, segmentation), header)),
 )  # fmt: skip
 
 
@@ -179,6 +194,7 @@ class CameraOutputs:
         """Publish a result whose image could be decoded; return the latency of ~/segmentation in seconds."""
         assert result.capture is not None
         header, published_s = result.capture.message.header, 0.0
+        # ~/segmentation is the first row: its latency does not include the messages for debugging.
         for output, publisher in self._publishers.items():
             if output.make is None:
                 message = make_timed_result_message(result)

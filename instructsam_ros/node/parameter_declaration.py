@@ -1,6 +1,6 @@
 """Declares the fields of option classes as parameters of a node.
 
-The fields are made with `parameter` (`instructsam_ros.inference.options`) or with `option` of the model's package. All
+The fields are made with `parameter` (`instructsam_ros.options`) or with `option` of the model's package. All
 functions work on an instance with default values: nested dataclasses are groups, whose names have the `prefix` of the
 field's metadata, and so are mappings of dataclasses, whose names have the key.
 """
@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.inference.options import Mutable, ParameterGroup, parameter
+from instructsam_ros.options import Mutable, ParameterGroup, parameter
 
 __all__ = [
     'Declaration',
@@ -123,6 +123,7 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
     """
     known = [each.name for each in declarations(defaults)]
     given = [name for name in node.list_parameters([], 0).names if name not in OWN_NAMES]
+    # First all are undeclared: the error below must not leave the node with half of them.
     for name in given:
         node.undeclare_parameter(name)
     for name in given:
@@ -133,6 +134,7 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
 
 
 def _similar(name: str, known: Iterable[str]) -> list[str]:
+    # The usual mistake is to forget the group, such as `engine` for `instructsam.engine`.
     by_last_part = [each for each in known if each.rpartition('.')[2] == name.rpartition('.')[2]]
     return by_last_part or difflib.get_close_matches(name, list(known), n=3)
 
@@ -160,6 +162,7 @@ def _updated(current: Any, values: Mapping[str, Any], prefix: str = '') -> Any:
             changes[each.name] = {key: _updated(nested, values, f'{prefix}{key}.') for key, nested in value.items()}
         elif name in values:
             changes[each.name] = values[name]
+    # The dataclass knows its fields, not the group that it is in.
     try:
         return replace(current, **changes)
     except ConfigError as error:
@@ -176,6 +179,7 @@ def _descriptor(each: Declaration) -> ParameterDescriptor:
         additional_constraints=f'one of {", ".join(each.choices)}' if each.choices else '',
         read_only=each.mutable == 'never',
     )
+    # rclpy checks ranges itself; choices are checked by `ParameterGroup`.
     if each.range_ is not None:
         low, high = each.range_
         if isinstance(each.default, int):

@@ -16,14 +16,13 @@ import yaml
 from instructsam_model import ConfigError, Instruction, RequestError
 from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backend
 from instructsam_model.options import Options
-from instructsam_model.runtime.choices import DTYPE_NAMES
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
-from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import FailureLimits
 from instructsam_ros.inference.tracking import TrackingOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
+from instructsam_ros.options import ParameterGroup, parameter
 
 IMAGE_SIZE = re.compile(r'[1-9]\d{0,4}x[1-9]\d{0,4}', re.ASCII)
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
@@ -67,7 +66,7 @@ class NodeParameters(ParameterGroup):
     )
     dtype: str = parameter(
         'auto', "Precision of the weights. auto: the fastest on a CPU, the checkpoint's on a GPU.",
-        choices=DTYPE_NAMES, mutable='unconfigured',
+        choices=('auto', 'float32', 'bfloat16', 'float16'), mutable='unconfigured',
     )  # fmt: skip
     threads: int = parameter(
         0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'

@@ -13,10 +13,9 @@ from rclpy.task import Future
 from instructsam_model import RequestError
 from instructsam_ros.inference.error_codes import error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
-from instructsam_ros.messages.point_cloud2 import make_target_cloud
 from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.outputs import make_result_message
+from instructsam_ros.node.outputs import make_result_message, make_target_points
 from instructsam_ros.srv import Segment
 
 T = TypeVar('T')
@@ -81,5 +80,5 @@ def _fill(response: Segment.Response, result: InferenceResult) -> Segment.Respon
         header = response.segmentation.header
         response.mask = make_target_mask(result.segmentation, header)
         if result.frame is not None:
-            response.points = make_target_cloud(result.target, result.frame.image_rgb, header)
+            response.points = make_target_points(result, header)
     return response

@@ -21,12 +21,13 @@ from instructsam_ros.inference.active_instructions import ActiveInstructions
 from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Pipeline
 from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.backend_loader import Load, load_and_warm_up, load_checkpoint
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.diagnostics import Health, Statistics, diagnostic_array, memory_report
+from instructsam_ros.node.diagnostics import Health, make_diagnostics
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
 from instructsam_ros.node.outputs import CameraOutputs
@@ -62,6 +63,7 @@ class SegmenterNode(LifecycleNode):
         super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
         forward_logs(self.get_logger())
         self._load = load
+        # What destroy_node needs comes first: declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self._images: list[ImageSubscription] = []
@@ -71,14 +73,15 @@ class SegmenterNode(LifecycleNode):
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
-        # destroy_node needs all of the above, also if the parameters raise.
         self._values = self._declare_parameters()
         cameras = self._values.camera_names
+        # The way of a frame: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
         self.instructions = ActiveInstructions(self.scheduler)
         self._pipeline = Pipeline(
             self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
         )
+        # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self._values)
         self._service = SegmentService(self, self._requests)
         self._track = TrackAction(self, self._requests)
@@ -86,6 +89,7 @@ class SegmenterNode(LifecycleNode):
         self.instructions.set_instruction(parse_instruction(self._values.instruction))
         self.instructions.set_additional(parse_instructions(self._values.instructions))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        # After the parameters are declared: declaring calls these too.
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may not advance
@@ -236,6 +240,7 @@ class SegmenterNode(LifecycleNode):
         if 'instructions' in names:
             self.instructions.set_additional(parse_instructions(values.instructions))
         if 'instruction' in names:
+            # The parameter is newer than any message so far.
             self.instruction_topic.ignore_earlier()
             self._on_instruction(values.instruction)
 
@@ -255,11 +260,13 @@ class SegmenterNode(LifecycleNode):
         if supervisor is not None and (error := supervisor.check()):
             self.statistics.add_error(error)
             self.get_logger().error(error)
+        # Only while active: deactivating twice is an invalid transition.
         if supervisor is not None and self._images and supervisor.is_exhausted:
             self._deactivate_after_failures(supervisor)
         if warning := self._health.new_warning(self.scheduler.warning):
             self.get_logger().warning(warning)
-        self._diagnostics.publish(self._diagnose())
+        image_warnings = (images.warning(self._values.image_timeout) for images in self._images)
+        self._diagnostics.publish(make_diagnostics(self, self._health, next(filter(None, image_warnings), '')))
 
     def _deactivate_after_failures(self, supervisor: Supervisor) -> None:
         last = self.statistics.last_error
@@ -268,29 +275,6 @@ class SegmenterNode(LifecycleNode):
         )
         self.get_logger().error(f'{self._health.deactivated}; activate the node to try again')
         self.trigger_deactivate()
-
-    def _diagnose(self) -> DiagnosticArray:
-        supervisor, timeout_s = self.supervisor, self._values.image_timeout
-        image_warnings = filter(None, (images.warning(timeout_s) for images in self._images))
-        activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
-        warning = activity or next(image_warnings, self.scheduler.warning)
-        level, message = self._health.summarize(self.state, error, warning, self.statistics)
-        values = {
-            'state': self.state,
-            'instruction': '; '.join(self.instructions.texts),
-            'checkpoint': self._values.checkpoint,
-            'backend': self._values.backend,
-            'images replaced': str(self.scheduler.images_replaced),
-            'images too old': str(self.scheduler.images_too_old),
-            'requests waiting': str(self.scheduler.pending_requests),
-            'results without depth': str(self.depth.missed),
-            'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
-            **self.statistics.report(),
-            **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
-        }
-        array = diagnostic_array(self.get_fully_qualified_name(), level, message, values)
-        array.header.stamp = self.get_clock().now().to_msg()
-        return array
 
 
 def main(args: list[str] | None = None) -> None:

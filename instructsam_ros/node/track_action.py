@@ -51,6 +51,7 @@ class Goal:
         message = make_timed_result_message(result)
         if self.ended.done():
             return message.latency
+        # An empty result is feedback too, but does not postpone `lost_after`.
         if message.instances:
             self._last_seen_s, self.last = time.monotonic(), message
         self._handle.publish_feedback(Track.Feedback(segmentation=message))
@@ -119,6 +120,7 @@ class TrackAction:
         except RequestError as error:
             handle.abort()
             return Track.Result(error_code=int(error_code(error)), message=error_message(error))
+        # A steady clock, because simulated time may not advance.
         timer = self._node.create_timer(CHECK_PERIOD_S, goal.check, clock=self._clock)
         self._goals.append(goal)
         executor = self._node.executor

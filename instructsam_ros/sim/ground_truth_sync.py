@@ -14,10 +14,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import read_intrinsics
 from instructsam_ros.messages.image import read_image, read_pixels
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.stamp import read_stamp_ns
 
 TOPICS = {
@@ -72,6 +72,7 @@ class GroundTruthSynchronizer:
         messages = self._messages.get(stamp_ns, {})
         if len(messages) < len(TOPICS):
             return None
+        # In the order of TOPICS.
         image, depth, camera_info, labels, boxes = (messages[topic] for topic in TOPICS)
         return GroundTruthSample(
             read_image(image),

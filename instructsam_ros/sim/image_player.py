@@ -93,6 +93,7 @@ class ImagePlayer(Node):
             Image, 'image', QoSProfile(depth=1, reliability=RELIABILITIES[reliability])
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        # The rate is read-only, so the timer never has to be replaced.
         self._timer = self.create_timer(1.0 / self.get_parameter('rate_hz').value, self._publish_next)
 
     def _declare(self) -> None:
@@ -116,6 +117,7 @@ class ImagePlayer(Node):
                 raise ConfigError(f'parameter {name}: {error}') from error
 
     def _open(self, changed: dict[str, Any]) -> ImageSequence:
+        # The values in `changed` are not set yet: rclpy sets them after this callback has accepted them.
         values = {name: self.get_parameter(name).value for name in ('path', 'encoding', 'loop')} | changed
         return ImageSequence(values['path'], values['encoding'], loop=values['loop'])
 

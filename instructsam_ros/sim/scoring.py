@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_model.masks import mask_iou, merge_masks
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import back_project, project
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 
 PIXEL_TOLERANCE_PX = 2
@@ -84,6 +84,7 @@ def score(
     box: OrientedBox | None = None,
 ) -> QueryScore:
     """Compare a result, and the 3D box of its best instance, with the ground truth."""
+    # (H, W) masks: union of the targets, and union of the instances.
     target_mask = np.isin(sample.labels, query.targets)
     found_mask = merge_masks((instance.mask for instance in segmentation.instances), target_mask.shape)
     point_m = target_point(segmentation, sample)
@@ -91,6 +92,7 @@ def score(
         is_correct = point_m is not None and is_point_on_object(point_m, query.targets, sample)
     else:
         is_correct = not segmentation.instances
+    # The box of a wrong object has no meaningful error.
     box_error = find_box_error(box, query.targets, sample) if box is not None and is_correct else None
     iou = mask_iou(found_mask, target_mask)
     return QueryScore(query, segmentation, sample, iou, point_m, is_correct, latency_s, box_error)
@@ -102,6 +104,7 @@ def find_box_error(box: OrientedBox, targets: tuple[int, ...], sample: GroundTru
     if not true_boxes:
         return None
     true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.center_m - each.center_m)))
+    # Edge lengths (3,), shortest first.
     true_size_m = np.sort(true_box.size_m)
     difference_m = np.abs(np.sort(box.size_m) - true_size_m)
     center_m = float(np.linalg.norm(box.center_m - true_box.center_m))
@@ -119,9 +122,11 @@ def target_point(segmentation: Segmentation, sample: GroundTruthSample) -> NDArr
 def is_point_on_object(point_m: NDArray[np.float64], labels: tuple[int, ...], sample: GroundTruthSample) -> bool:
     """Whether a point projects onto one of the objects and is at its depth, within the tolerances."""
     x, y = (round(each) for each in project(point_m, sample.intrinsics))
+    # Window of the labels around the pixel, clipped to the image.
     rows = slice(max(0, y - PIXEL_TOLERANCE_PX), y + PIXEL_TOLERANCE_PX + 1)
     columns = slice(max(0, x - PIXEL_TOLERANCE_PX), x + PIXEL_TOLERANCE_PX + 1)
     for label in set(labels) & set(sample.labels[rows, columns].ravel().tolist()):
+        # (N,) depths of all pixels of the object.
         depths_m = back_project(sample.depth_m, sample.labels == label, sample.intrinsics)[:, 2]
         if depths_m.min() - DEPTH_TOLERANCE_M <= point_m[2] <= depths_m.max() + DEPTH_TOLERANCE_M:
             return True

@@ -25,11 +25,11 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
 from instructsam_training.tabletop.render.headless import RenderError
@@ -113,6 +113,7 @@ class Outputs:
         self._boxes.publish(make_box_markers(view, scene, header))
 
     def _publish_transform(self, pose: Matrix, header: Header) -> None:
+        # A static transform changes only with the scene.
         if self._transform is None or (self._is_static and np.array_equal(pose, self._pose)):
             return
         from tf2_msgs.msg import TFMessage
@@ -133,6 +134,7 @@ class SimCamera(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('sim_camera', **kwargs)
+        # One thread, because an OpenGL context belongs to the thread that made it.
         self._render_thread = ThreadPoolExecutor(1, 'renderer')
         self._renderer: Renderer | None = None
         self._rendering: Future[None] | None = None
@@ -155,6 +157,7 @@ class SimCamera(Node):
 
     def _tick(self) -> None:
         values = self._values
+        # The time of the scene depends on the tick alone, so that images can be reproduced.
         time_s = self._ticks / values.rate_hz if values.moving else 0.0
         self._ticks += 1
         if self._rendering is not None and not self._rendering.done():
@@ -194,6 +197,7 @@ def main(args: list[str] | None = None) -> None:
 
 def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArray:
     """The true box of each visible object in the optical frame; the id of a marker is the label of the object."""
+    # Pose of the table in the optical frame.
     from_table = np.asarray(np.linalg.inv(view.camera_pose), dtype=np.float64)
     bodies = {body.label: body for body in scene.bodies}
     markers = [Marker(header=header, action=Marker.DELETEALL)]
@@ -224,6 +228,7 @@ def _open_renderer(size_wh: tuple[int, int]) -> Renderer:
 
 
 def _publisher(node: Node, message_type: type[Any], topic: str) -> Publisher[Any]:
+    # Reliable publishers also serve best-effort subscriptions.
     qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
     options = QoSOverridingOptions.with_default_policies()
     return node.create_publisher(message_type, topic, qos, qos_overriding_options=options)

@@ -56,6 +56,7 @@ class LatencyRecorder:
     def add_result(self, result: Segmentation) -> None:
         """Record the latency of a result."""
         self.latencies_ms.append(1e3 * result.latency)
+        # The camera stamps its images with the same clock, on the same machine.
         age = self.clock.now() - Time.from_msg(result.header.stamp, self.clock.clock_type)
         self.captures_ms.append(age.nanoseconds / 1e6)
 
@@ -98,6 +99,7 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
         with open_session('image_player', camera, arguments, instruction=arguments.instruction) as session:
             node = session.client.node
             recorder = LatencyRecorder(node.get_clock())
+            # The subscription must exist during the warm-up: discovery takes part of it.
             node.create_subscription(Segmentation, 'segmenter/segmentation', recorder.add_result, 10)
             session.client.wait_for(partial(is_past, time.monotonic() + WARM_UP_S), 'the warm-up')
             node.create_subscription(DiagnosticArray, '/diagnostics', recorder.add_diagnostics, 10)

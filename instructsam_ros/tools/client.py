@@ -56,6 +56,7 @@ class SegmenterClient:
         self._parameter_clients: dict[str, Client[Any, Any]] = {}
         self._results: list[Segmentation] = []
         self.node.create_subscription(Segmentation, 'segmenter/segmentation', self._results.append, 5)
+        # Latched: a node that discovers this publisher late still gets the instruction.
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._instruction = self.node.create_publisher(String, 'segmenter/instruction', latched)
 
@@ -94,6 +95,7 @@ class SegmenterClient:
             service = f'{node_name}/set_parameters_atomically'
             self._parameter_clients[node_name] = self.node.create_client(SetParametersAtomically, service)
         request = SetParametersAtomically.Request()
+        # Atomically, so that a refused value leaves the others unchanged.
         request.parameters = [Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
         assignments = ', '.join(f'{key}:={value}' for key, value in values.items())
         response = self.call(
@@ -161,6 +163,7 @@ class SegmenterClient:
         try:
             return self._spin_until(find_response, what, timeout_s, started_s)
         finally:
+            # rclpy keeps requests without a response, as repeated ones are, until they are removed.
             for future in futures:
                 client.remove_pending_request(future)
 

@@ -27,8 +27,8 @@ from rich.console import Console
 
 from instructsam_model import ConfigError
 from instructsam_model.draw import overlay
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import project
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.segmentation import read_segmentation
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSynchronizer
@@ -100,6 +100,7 @@ def run_queries(arguments: argparse.Namespace, queries: Sequence[Query]) -> tupl
     Returns:
         The scores, and the time until the node was ready in seconds.
     """
+    # The first scene is rendered while the weights are loading.
     camera = {'seed': queries[0].seed, 'rate_hz': RATE_HZ, 'width': SIZE_WH[0], 'height': SIZE_WH[1]}
     depth = {'depth.enabled': True, 'depth.box_plane': True}
     with runner.open_session('sim_camera', camera, arguments, score_threshold=MIN_SCORE, **depth) as session:
@@ -129,6 +130,7 @@ def draw_score(result: QueryScore) -> NDArray[np.uint8]:
     """The overlay of a result with a cross at the target point, green if it is correct and red otherwise."""
     image_rgb = overlay(result.sample.image_rgb, result.segmentation)
     if result.point_m is not None:
+        # (3,) in the optical frame to pixel coordinates.
         x, y = project(result.point_m, result.sample.intrinsics)
         color = GREEN_RGB if result.is_correct else RED_RGB
         cv2.drawMarker(image_rgb, (round(x), round(y)), color, cv2.MARKER_CROSS, 9, 2)

@@ -104,9 +104,11 @@ def ask(session: Session, query: Query) -> Result:
     Raises:
         ProcessEndedError, ClientError: as `SegmenterClient.ask`.
     """
+    # The response of the camera means that the next image is already the new one.
     session.client.set_parameters(session.camera, path=str(query.image))
     message = session.client.ask(query.text)
     segmentation = read_segmentation(message)
+    # Union of the instances (H, W), since the file has one mask per instruction.
     found_mask = merge_masks((instance.mask for instance in segmentation.instances), query.mask.shape)
     return Result(query, segmentation, mask_iou(found_mask, query.mask), message.latency)
 

@@ -96,6 +96,7 @@ def run_session(command: str, work: Callable[[], T]) -> T:
     Raises:
         SystemExit: `work` failed, with the error as its message, or was interrupted.
     """
+    # Other ROS nodes on this machine must not take part in the measurements.
     use_own_domain()
     rclpy.init(args=[])
     try:
@@ -103,6 +104,7 @@ def run_session(command: str, work: Callable[[], T]) -> T:
     except (ClientError, ProcessEndedError, ConfigError) as error:
         sys.exit(f'{command}: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
+        # 128 + SIGINT, as shells report it.
         sys.exit(130)
     finally:
         rclpy.try_shutdown()
@@ -124,6 +126,7 @@ def open_session(
         ProcessEndedError: a process has ended.
         ClientError: the node cannot be configured or activated.
     """
+    # Without autostart, so that loading is measured and errors are reported to this process.
     parameters = {**backend_arguments(arguments), 'autostart': False, **node_parameters}
     started_s = time.monotonic()
     with (
@@ -148,6 +151,7 @@ def write_overlays(images: Iterable[tuple[str, NDArray[np.uint8]]], folder: Path
     """Write RGB images (H, W, 3) as PNG files; each comes with the stem of its file name."""
     folder.mkdir(parents=True, exist_ok=True)
     for stem, image_rgb in images:
+        # OpenCV writes BGR.
         cv2.imwrite(str(folder / f'{stem}.png'), cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
 
 

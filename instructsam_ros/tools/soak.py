@@ -76,6 +76,7 @@ class ResultChecker:
     def add_response(self, request_id: str, response: Segment.Response) -> None:
         """Check the response to a request."""
         text = self._pending.pop(request_id)
+        # A failed response counts as lost, as if it had not arrived.
         self._failed += not response.success
         result = response.segmentation
         self._wrong_responses += (result.request_id, result.instruction) != (request_id, text)
@@ -114,6 +115,7 @@ class ResultChecker:
         # Images from before the camera was discovered have no known stamp and are not checked.
         first_ns = min(self._camera_stamps_ns, default=0)
         unknown = sum(first_ns <= stamp_ns not in self._camera_stamps_ns for stamp_ns in stamps_ns)
+        # Results are in the order of their images, each image once.
         backwards = int(np.count_nonzero(np.diff(stamps_ns) <= 0))
         return {
             'results': len(stamps_ns),
@@ -177,6 +179,7 @@ class LoadGenerator:
 
     def _toggle_subscriptions(self) -> None:
         if self._optional:
+            # The node makes these messages only while there are subscribers, so they come and go.
             for subscription in self._optional:
                 self._node.destroy_subscription(subscription)
             self._optional = []

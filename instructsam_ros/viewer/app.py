@@ -41,6 +41,7 @@ class Viewer(Node):
 
     def __init__(self, sink: RerunSink, image: str, segmenter: str, **kwargs: Any) -> None:
         transport = 'compressed' if image.endswith('/compressed') else 'raw'
+        # The subscription has a relative name, which --image remaps.
         topic = 'image/compressed' if transport == 'compressed' else 'image'
         super().__init__('instructsam_view', cli_args=['--ros-args', '-r', f'{topic}:={image}'], **kwargs)
         self._sink = sink
@@ -50,6 +51,7 @@ class Viewer(Node):
         self.create_subscription(Segmentation, f'{segmenter}/segmentation', self._buffer.put_result, qos)
         self.create_subscription(PointCloud2, f'{segmenter}/points', self._buffer.put_cloud, qos)
         self.create_timer(CAMERA_TIMEOUT_S, lambda: self._camera.warn_once(CAMERA_TIMEOUT_S))
+        # Encoding and sending an image takes longer than receiving it, so it must not block the executor.
         self._thread = threading.Thread(target=self._display_updates, name='viewer')
         self._thread.start()
         if sink.address:
@@ -132,6 +134,7 @@ def open_sink(arguments: argparse.Namespace) -> RerunSink:
 def main(args: list[str] | None = None) -> None:
     """Run the viewer until it is interrupted."""
     argv = sys.argv if args is None else [sys.argv[0], *args]
+    # ROS arguments go to rclpy, the others to argparse.
     arguments = build_parser().parse_args(remove_ros_args(argv)[1:])
     spin_node(lambda: Viewer(open_sink(arguments), arguments.image, arguments.node), argv)
 

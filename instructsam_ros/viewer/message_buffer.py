@@ -105,6 +105,7 @@ class MessageBuffer:
         replaced = self._images.pop(_key(message.header), None)
         self._images_bytes += len(message.data) - (len(replaced.data) if replaced is not None else 0)
         self._images[_key(message.header)] = message
+        # Always keep one image, even if it is larger than the buffer.
         while self._images_bytes > BUFFER_BYTES and len(self._images) > 1:
             _, oldest = self._images.popitem(last=False)
             self._images_bytes -= len(oldest.data)

@@ -160,6 +160,7 @@ class RerunSink:
             FrameError: the cloud cannot be read.
         """
         self._set_time(message)
+        # (N, 3), (N, 3) and (N,).
         position_m, points_rgb, labels = read_points(message)
         # Labels can belong to a newer result than the colors; clip them to the known ones.
         instance_rgb = self._colors_rgb[np.minimum(labels, len(self._colors_rgb) - 1)]
@@ -184,6 +185,7 @@ class RerunSink:
         self._stream.disconnect()
 
     def _set_time(self, message: Any) -> None:
+        # datetime64[ns], since a float would lose the nanoseconds.
         stamp_ns = read_stamp_ns(message.header.stamp)
         self._stream.set_time(TIMELINE, timestamp=np.datetime64(stamp_ns, 'ns'))
 
@@ -197,6 +199,7 @@ class RerunSink:
 
     def _log_names(self, names: list[str]) -> None:
         """Log names and colors of the labels 1, 2, ..., which masks, boxes and points share."""
+        # (1 + N, 3): row k is the color of label k, row 0 is unused.
         self._colors_rgb = np.array([(0, 0, 0), *map(color_rgb, range(len(names)))], dtype=np.uint8)
         classes = [(label, name, (*color_rgb(label - 1), 255)) for label, name in enumerate(names, start=1)]
         self._stream.log('result', self._rerun.AnnotationContext([(0, '', (0, 0, 0, 0)), *classes]))
@@ -220,6 +223,7 @@ class RerunSink:
         )
 
     def _log_boxes_3d(self, result: Segmentation, names: list[str]) -> None:
+        # Instances without a 3D box have size 0.
         known = [index for index, instance in enumerate(result.instances) if _vector(instance.size).any()]
         if known:
             self._create_space()

@@ -123,6 +123,11 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     )
 
 
+def find_checkpoint_backend(checkpoint: str | Path = '', backend: str = AUTO) -> Backend:
+    """Return the back end with which `load_segmenter` loads a checkpoint; arguments and errors are its own."""
+    return find_backend(resolve_source(checkpoint or _bundled()), backend)
+
+
 def load_segmenter(
     checkpoint: str | Path = '',
     backend: str = AUTO,
@@ -153,6 +158,8 @@ def load_segmenter(
         ConfigError: an argument or option is unknown or out of range.
     """
     source = resolve_source(checkpoint or _bundled(), revision=revision)
+    if not checkpoint:
+        logger.warning(bundled.NOTE)
     chosen = find_backend(source, backend)
     values = make_options(chosen.options, own_options(chosen, options), f'back end {chosen.name}')
     settings = LoadSettings(device=device, dtype=dtype, threads=threads, selection=selection)
@@ -182,7 +189,6 @@ def _bundled() -> Path:
     """
     if not bundled.FOLDER.is_dir():
         raise CheckpointError(bundled.MISSING)
-    logger.warning(bundled.NOTE)
     return bundled.FOLDER
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsam_ros.depth3d.oriented_box import OrientedBox
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 INTRINSICS = np.array([[300.0, 0, 79.5], [0, 300.0, 59.5], [0, 0, 1]])
 

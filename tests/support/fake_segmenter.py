@@ -17,9 +17,9 @@ COLORS_RGB = {'red': (255, 0, 0), 'green': (0, 255, 0), 'blue': (0, 0, 255)}
 
 
 class FakeSegmenter:
-    """Answers an instruction that names colors with one instance for each that is in the picture.
+    """Answers an instruction that names colors with one instance for each that is in the image.
 
-    'everything' adds an instance that covers the picture; 'fail' raises. Scores fall from 0.9 in steps of 0.2.
+    'everything' adds an instance that covers the image; 'fail' raises. Scores fall from 0.9 in steps of 0.2.
 
     Args:
         delay_s: how long a result takes at least; it stops when it is canceled.

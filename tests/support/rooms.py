@@ -25,7 +25,7 @@ ROOMS = {
     'instructsam_training': [
         'config', 'data', 'datasets', 'losses', 'families', 'engine', 'evaluation', 'parity', 'tabletop', 'cli',
     ],
-    'instructsam_ros': ['messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
+    'instructsam_ros': ['base', 'messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
 }  # fmt: skip
 """Package: its rooms, lowest first. A room imports only itself and lower rooms.
 

@@ -19,10 +19,10 @@ from instructsam_model.errors import raise_if_canceled
 from instructsam_ros.inference.pipeline import Pipeline
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import FailureLimits, Supervisor
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp
-from instructsam_ros.node.diagnostics import Statistics
 
 RED, BLUE = Instruction('red'), Instruction('blue')
 TIMEOUT_S = 30.0
@@ -112,8 +112,8 @@ def captured(stamp_ns: int = 1, camera: str = '', **options: Any) -> CapturedIma
 class NoDepth:
     """In place of a depth estimator."""
 
-    def locate(self, result: InferenceResult, *, needs_scene: bool = False) -> InferenceResult:
-        return result
+    def locate(self, *arguments: Any, needs_scene: bool = False) -> None:
+        return None
 
 
 class ResultList(list[InferenceResult]):

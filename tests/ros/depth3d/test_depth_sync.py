@@ -1,4 +1,4 @@
-"""Which depth belongs to which image."""
+"""Which depth image belongs to which color image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The node with depth: what it adds to answers, and what it says when the depth does not fit."""
+"""The node with depth: 3D in its results, and warnings if the depth does not fit.
+
+Covers depth3d/depth_input.py and depth3d/geometry.py.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_principal, fit_upright, support_height
+from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright, support_height
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.oriented_box import OrientedBox
 from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))

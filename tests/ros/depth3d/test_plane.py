@@ -1,6 +1,6 @@
 """`find_plane`: the largest plane in a depth image.
 
-Covers instructsam_ros.depth3d.upright.
+Covers depth3d/upright.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_upright
+from instructsam_ros.depth3d.oriented_box import fit_upright
 from instructsam_ros.depth3d.upright import find_plane
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.oriented_box import OrientedBox
 from tests.support.casting import INTRINSICS, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))

@@ -1,4 +1,4 @@
-"""The frame in which boxes stand upright, with a stand-in for tf2_ros where that is not installed."""
+"""`CameraPoseLookup` with a substitute for tf2_ros, which is not installed everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of what comes in: cameras that die, clocks that jump, storms and noise. The node must go on answering."""
+"""Faults of the input: cameras that stop, clocks that jump, many messages, random messages."""
 
 from __future__ import annotations
 

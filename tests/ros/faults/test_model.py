@@ -1,4 +1,4 @@
-"""Faults of the model: each is made, and what the node says is looked up in docs/faults.md."""
+"""Faults of the model; what the node reports is in docs/faults.md."""
 
 from __future__ import annotations
 

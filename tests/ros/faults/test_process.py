@@ -1,4 +1,4 @@
-"""Faults of the process: signals in the middle of an inference, and operators who press every button."""
+"""Faults of the process: signals during inference, and random lifecycle transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system, now and then."""
+"""Freed memory is returned to the system."""
 
 from __future__ import annotations
 

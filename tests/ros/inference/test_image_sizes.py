@@ -1,4 +1,4 @@
-"""Which sizes the model is made ready for: each once, and none that is nonsense."""
+"""Which sizes the model is warmed up for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about instructions: which one, about which camera, with which ids."""
+"""Results of instructions: which instruction, which camera, which ids."""
 
 from __future__ import annotations
 

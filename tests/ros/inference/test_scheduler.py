@@ -1,4 +1,4 @@
-"""Whose turn it is, and what is left out."""
+"""The order of requests, and which images are dropped."""
 
 from __future__ import annotations
 

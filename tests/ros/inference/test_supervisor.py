@@ -1,4 +1,4 @@
-"""What becomes of the worker when the model fails, runs out of memory or does not come back."""
+"""Workers are replaced if the model fails, runs out of memory or gets stuck."""
 
 from __future__ import annotations
 

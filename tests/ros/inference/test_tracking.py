@@ -1,4 +1,4 @@
-"""Which instance is which from image to image."""
+"""`Tracker`: the same object has the same id from image to image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread that owns the model: what it answers and what it survives."""
+"""The thread that owns the model: results, errors, cancellation."""
 
 from __future__ import annotations
 

@@ -9,10 +9,8 @@ import pytest
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.depth3d.geometry import Geometry3D
-from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
+from instructsam_ros.messages.oriented_box import OrientedBox
 from tests.support.graph import Graph
 
 vision_msgs = pytest.importorskip('vision_msgs.msg', reason='vision_msgs comes with ROS, not from PyPI')
@@ -29,13 +27,6 @@ def segmentation() -> Segmentation:
     return Segmentation(instances, Instruction('the mugs'), '', (6, 4))
 
 
-@pytest.fixture
-def measurement() -> Geometry3D:
-    depth_m = np.ones(MASK.shape, dtype=np.float32)
-    surface = VisibleSurface(MASK, depth_m, np.eye(3))
-    return Geometry3D(depth_m, np.eye(3), (surface, surface), (None, BOX))
-
-
 def hypothesis(detection: Any) -> tuple[str, float]:
     [result] = detection.results
     return result.hypothesis.class_id, result.hypothesis.score
@@ -50,14 +41,14 @@ def test_2d_detections_have_boxes_in_pixels(segmentation: Segmentation):
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (3.5, 2.0, 5.0, 4.0)
 
 
-def test_3d_detections_leave_out_instances_without_a_3d_box(segmentation: Segmentation, measurement: Geometry3D):
-    array = make_detections_3d(segmentation, measurement, HEADER)
+def test_3d_detections_leave_out_instances_without_a_3d_box(segmentation: Segmentation):
+    array = make_detections_3d(segmentation, [None, BOX], HEADER)
     [detection] = array.detections
     assert array.header == detection.header == HEADER
     assert (detection.id, hypothesis(detection)) == ('2', ('the mugs', 0.7))
     assert detection.bbox.center == detection.results[0].pose.pose == BOX.make_pose()
     assert detection.bbox.size == BOX.make_size()
-    assert not make_detections_3d(segmentation, None, HEADER).detections
+    assert not make_detections_3d(segmentation, [None, None], HEADER).detections
 
 
 def test_detections_are_published_with_the_header_of_the_image(graph: Graph):

@@ -9,30 +9,22 @@ from visualization_msgs.msg import Marker
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.geometry import Geometry3D
-from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.markers import make_markers
+from instructsam_ros.messages.oriented_box import OrientedBox
 
 HEADER = Header(frame_id='camera')
 MASK = np.ones((4, 6), dtype=np.bool_)
 BOX = OrientedBox(np.array((0.1, 0.2, 0.9)), np.eye(3), np.array((0.3, 0.2, 0.1)))
 
 
-def answer(count: int) -> Segmentation:
+def make_result(count: int) -> Segmentation:
     box_xyxy = np.array((0, 0, 6, 4), dtype=np.float32)
     instances = tuple(Instance(MASK, box_xyxy, 0.9 - 0.1 * index, 'red mug') for index in range(count))
     return Segmentation(instances, Instruction('the red mugs'), '', (6, 4))
 
 
-def measurement(*boxes: OrientedBox | None) -> Geometry3D:
-    depth_m, intrinsics = np.ones(MASK.shape, dtype=np.float32), np.eye(3)
-    surface = VisibleSurface(MASK, depth_m, intrinsics)
-    return Geometry3D(depth_m, intrinsics, (surface,) * len(boxes), boxes)
-
-
 def test_markers_have_a_box_and_a_label_per_instance_after_deleteall():
-    array = make_markers(answer(3), measurement(BOX, None, BOX), HEADER)
+    array = make_markers(make_result(3), [BOX, None, BOX], HEADER)
     assert array.markers[0].action == Marker.DELETEALL
     assert all(marker.header == HEADER for marker in array.markers)
     cubes = [marker for marker in array.markers if marker.action == Marker.ADD and marker.type == Marker.CUBE]
@@ -49,6 +41,5 @@ def test_markers_have_a_box_and_a_label_per_instance_after_deleteall():
 
 
 def test_markers_without_boxes_delete_the_previous_ones():
-    for measured in (None, measurement(None)):
-        array = make_markers(answer(1), measured, HEADER)
-        assert [marker.action for marker in array.markers] == [Marker.DELETEALL]
+    array = make_markers(make_result(1), [None], HEADER)
+    assert [marker.action for marker in array.markers] == [Marker.DELETEALL]

@@ -9,8 +9,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.depth3d.geometry import Geometry3D
-from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.geometry import points_of_all
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
 from tests.support.point_clouds import make_cloud, organized_points
 
@@ -35,12 +34,18 @@ def read(message: PointCloud2) -> NDArray[np.void]:
 
 
 @pytest.fixture
-def measurement() -> Geometry3D:
+def points_m() -> NDArray[np.float32]:
+    """Points (H, W, 3) of a plane at 2 m, with one pixel without depth."""
     depth_m = np.full((12, 16), 2.0, dtype=np.float32)
     depth_m[3, 4] = np.nan
-    mask = np.zeros(depth_m.shape, dtype=np.bool_)
-    mask[2:8, 3:10] = True
-    return Geometry3D(depth_m, INTRINSICS, (VisibleSurface(mask, depth_m, INTRINSICS),), (None,))
+    return points_of_all(depth_m, INTRINSICS)
+
+
+@pytest.fixture
+def labels() -> NDArray[np.uint16]:
+    labels = np.zeros((12, 16), dtype=np.uint16)
+    labels[2:8, 3:10] = 1
+    return labels
 
 
 @pytest.fixture
@@ -48,9 +53,10 @@ def image_rgb() -> NDArray[np.uint8]:
     return np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
 
 
-def test_scene_cloud_is_organized_colored_and_labeled(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
-    labels = measurement.surfaces[0].mask.astype(np.uint16)
-    message = make_scene_cloud(measurement, image_rgb, labels, HEADER)
+def test_scene_cloud_is_organized_colored_and_labeled(
+    points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8], labels: NDArray[np.uint16]
+):
+    message = make_scene_cloud(points_m, image_rgb, labels, HEADER)
     assert (message.height, message.width, message.is_dense) == (12, 16, False)
     assert message.header == HEADER
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label']
@@ -64,30 +70,28 @@ def test_scene_cloud_is_organized_colored_and_labeled(measurement: Geometry3D, i
     np.testing.assert_array_equal(points['label'], labels)
 
 
-def test_read_points_reads_a_scene_cloud(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
-    labels = measurement.surfaces[0].mask.astype(np.uint16)
-    seen = np.isfinite(measurement.depth_m)
-    position_m, color_rgb, read_labels = read_points(make_scene_cloud(measurement, image_rgb, labels, HEADER))
-    np.testing.assert_array_equal(position_m[:, 2], measurement.depth_m[seen])
-    np.testing.assert_array_equal(color_rgb, image_rgb[seen])
-    np.testing.assert_array_equal(read_labels, labels[seen])
+def test_read_points_reads_a_scene_cloud(
+    points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8], labels: NDArray[np.uint16]
+):
+    is_known = np.isfinite(points_m[..., 2])
+    position_m, color_rgb, read_labels = read_points(make_scene_cloud(points_m, image_rgb, labels, HEADER))
+    np.testing.assert_array_equal(position_m[:, 2], points_m[..., 2][is_known])
+    np.testing.assert_array_equal(color_rgb, image_rgb[is_known])
+    np.testing.assert_array_equal(read_labels, labels[is_known])
 
 
-def test_target_cloud_is_unorganized_and_finite(measurement: Geometry3D, image_rgb: NDArray[np.uint8]):
-    surface = measurement.surfaces[0]
-    message = make_target_cloud(surface, image_rgb, HEADER)
+def test_target_cloud_is_unorganized_and_dense(points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]):
+    message = make_target_cloud(points_m[6, 3:10], image_rgb[6, 3:10], HEADER)
     assert (message.height, message.is_dense, message.header) == (1, True, HEADER)
     assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb']
     [points] = read(message)
-    assert len(points) == len(surface.points_m) > 10
-    np.testing.assert_array_equal(np.stack([points[name] for name in 'xyz'], axis=1), surface.points_m)
-    row, column = surface.pixels[0][0], surface.pixels[1][0]
-    red, green, blue = image_rgb[row, column].tolist()
+    np.testing.assert_array_equal(np.stack([points[name] for name in 'xyz'], axis=1), points_m[6, 3:10])
+    red, green, blue = image_rgb[6, 3].tolist()
     assert points['rgb'].view('u4')[0] == red << 16 | green << 8 | blue
 
 
-def test_target_cloud_is_empty_without_a_target(image_rgb: NDArray[np.uint8]):
-    message = make_target_cloud(None, image_rgb, HEADER)
+def test_target_cloud_of_no_points_is_empty():
+    message = make_target_cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), HEADER)
     assert (message.height, message.width, len(message.data)) == (1, 0, 0)
     assert len(read(message)[0]) == 0
 

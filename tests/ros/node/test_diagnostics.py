@@ -1,4 +1,4 @@
-"""`/diagnostics`: what an operator sees of the node."""
+"""`/diagnostics`: the state of the node for operators."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
-from instructsam_ros.node import diagnostics
-from instructsam_ros.node.diagnostics import RecentValues
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
@@ -82,16 +80,3 @@ def test_reports_errors(graph: Graph, instruction: str, broken: bool, counter: s
     assert int(values(received[-1])[counter]) > 0
     assert said in values(received[-1])['last error']
     assert said in received[-1].status[0].message
-
-
-def test_recent_values_expire(monkeypatch: pytest.MonkeyPatch):
-    now_s = 100.0
-    monkeypatch.setattr(diagnostics.time, 'monotonic', lambda: now_s)
-    recent = RecentValues()
-    for now_s in (101.0, 102.0, 103.0):
-        recent.add(now_s)
-    assert recent.values() == [101.0, 102.0, 103.0]
-    assert recent.rate_hz() == pytest.approx(1.0)
-    now_s = 112.5
-    assert recent.values() == [103.0]
-    assert recent.rate_hz() == pytest.approx(0.1)

@@ -1,4 +1,4 @@
-"""The node as a process: how it ends, and what it says when it cannot start."""
+"""The node as a process: shutdown by signals, and errors at the start."""
 
 from __future__ import annotations
 

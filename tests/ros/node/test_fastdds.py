@@ -1,4 +1,4 @@
-"""Which profile Fast DDS is given."""
+"""The profile of Fast DDS."""
 
 from __future__ import annotations
 

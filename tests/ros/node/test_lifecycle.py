@@ -1,4 +1,4 @@
-"""Loading, starting, stopping and freeing the node, and what it says when it cannot."""
+"""Lifecycle transitions: loading, activating, deactivating and freeing the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The parameters, their limits, and the file that lists them."""
+"""The parameters, their limits, and the file that lists them.
+
+Covers node/parameter_declaration.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""config/sros2_policy.xml allows what the node does, and nothing else."""
+"""config/sros2_policy.xml allows the interfaces of the node, and nothing else."""
 
 from __future__ import annotations
 

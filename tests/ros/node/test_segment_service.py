@@ -1,4 +1,7 @@
-"""One question, one answer: `~/segment`."""
+"""`~/segment`: one request, one response.
+
+Covers node/client_requests.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
@@ -72,26 +75,30 @@ def test_request_without_an_image_takes_the_first_that_arrives(graph: Graph, cli
 
 
 @pytest.mark.parametrize(
-    ('request_', 'said'),
+    ('request_', 'said', 'code'),
     [
-        (Segment.Request(instruction=''), 'expected text such as "the red mug", got an empty string'),
-        (Segment.Request(instruction='x' * 10_000), 'expected at most 4096 characters, got 10000'),
-        (Segment.Request(instruction='red', min_score=1.5), 'min_score: expected 0..1, got 1.5'),
+        (Segment.Request(instruction=''), 'expected text such as "the red mug", got an empty string',
+         ErrorCode.INVALID_REQUEST),
+        (Segment.Request(instruction='x' * 10_000), 'expected at most 4096 characters, got 10000',
+         ErrorCode.INVALID_REQUEST),
+        (Segment.Request(instruction='red', min_score=1.5), 'min_score: expected 0..1, got 1.5',
+         ErrorCode.INVALID_REQUEST),
         (Segment.Request(instruction='red', image=Image(encoding='rgb8', width=4, height=4, step=12)),
-         'data is 0 bytes'),
+         'data is 0 bytes', ErrorCode.BAD_IMAGE),
         (Segment.Request(instruction='red', image=Image(encoding='32FC1', width=1, height=1, step=4, data=bytes(4))),
-         "'32FC1' is not a color or gray image"),
+         "'32FC1' is not a color or gray image", ErrorCode.BAD_IMAGE),
         (Segment.Request(instruction='fail', image=Image(encoding='mono8', width=1, height=1, step=1, data=b'a')),
-         'RuntimeError: the model broke'),
+         'RuntimeError: the model broke', ErrorCode.MODEL_ERROR),
     ],
     ids=['empty instruction', 'long instruction', 'wrong min_score', 'image without data', 'depth image', 'model'],
 )  # fmt: skip
-def test_failed_request_has_a_reason_and_an_error_code(graph: Graph, client: Any, request_: Any, said: str):
+def test_failed_request_has_a_reason_and_an_error_code(graph: Graph, client: Any, request_: Any, said: str, code: int):
     graph.segmenter()
     response = graph.call(client, request_)
     assert not response.success
     assert said in response.message
     assert (response.segmentation.status, response.segmentation.message) == (Segmentation.FAILED, response.message)
+    assert response.error_code == response.segmentation.error_code == code
 
 
 def test_request_times_out_without_images(graph: Graph, client: Any):
@@ -99,6 +106,7 @@ def test_request_times_out_without_images(graph: Graph, client: Any):
     started_s = time.monotonic()
     response = graph.call(client, Segment.Request(instruction='red'))
     assert (response.success, response.message) == (False, 'no image arrived within 0.3 s')
+    assert response.error_code == ErrorCode.TIMEOUT
     assert time.monotonic() - started_s < 5
 
 
@@ -115,6 +123,7 @@ def test_request_to_an_inactive_node_fails(graph: Graph, client: Any):
         response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
         assert not response.success
         assert f'the node is {state}' in response.message
+        assert response.error_code == response.segmentation.error_code == ErrorCode.NOT_ACTIVE
         graph.run_in_executor(node.trigger_configure)
 
 
@@ -126,6 +135,22 @@ def test_deactivation_fails_waiting_requests(graph: Graph, client: Any):
     graph.run_in_executor(node.trigger_deactivate)
     graph.wait_for(future.done, 'the answer')
     assert future.result().message == 'the node was deactivated'
+    assert future.result().error_code == ErrorCode.CANCELED
+
+
+def test_deactivation_cancels_the_request_in_progress(graph: Graph, client: Any):
+    fake = FakeSegmenter(delay_s=10.0)
+    node = graph.segmenter(fake, warmup=False, request_timeout=60.0)
+    assert client.wait_for_service(10)
+    future = client.call_async(Segment.Request(instruction='red', image=graph.image('red')))
+    graph.wait_for(lambda: fake.asked, 'the request to be processed')
+    started_s = time.monotonic()
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.wait_for(future.done, 'the response')
+    assert (future.result().error_code, future.result().message) == (ErrorCode.CANCELED, 'the node was deactivated')
+    graph.run_in_executor(node.trigger_cleanup)
+    assert time.monotonic() - started_s < 5, 'the model stops'
+    assert fake.closed == 1
 
 
 def test_node_stays_responsive_during_inference(graph: Graph, client: Any):

@@ -1,4 +1,4 @@
-"""The node in one process: what goes in, what comes out, and what it survives."""
+"""The node in one process: results for images, and recovery from faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_ros.messages.image import make_image, read_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.node import outputs
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
@@ -88,6 +88,7 @@ def test_failing_model_is_reported_and_the_node_recovers(graph: Graph):
     sent = graph.publish_images(camera, until=lambda: answers)
     assert answers[0].status == Segmentation.FAILED
     assert answers[0].message == 'RuntimeError: the model broke'
+    assert answers[0].error_code == ErrorCode.MODEL_ERROR
     assert answers[0].header in [image.header for image in sent]
     graph.set_instruction(node, 'red')
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)

@@ -1,4 +1,4 @@
-"""What the node hears: instructions from every kind of planner, and the absence of images."""
+"""Instructions from every kind of publisher, and warnings if no images arrive."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rcl_interfaces.srv import GetParameters
 
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.msg import ErrorCode, Segmentation
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph
 from tests.support.track_client import TrackClient
@@ -31,9 +31,10 @@ def test_feedback_is_published_until_the_goal_is_canceled(graph: Graph, follower
     assert all(each.header in headers and each.instruction == 'red' for each in received)
     assert {each.instances[0].id for each in received} == {'1'}
     assert 0 < received[0].latency < TIMEOUT_S
-    graph.wait_for(handle.cancel_goal_async().done, 'the cancelling')
+    graph.wait_for(handle.cancel_goal_async().done, 'the canceling')
     status, result = follower.result(handle)
     assert (status, result.success, result.message) == (GoalStatus.STATUS_CANCELED, True, 'canceled')
+    assert result.error_code == ErrorCode.OK
     assert result.segmentation == received[-1]
     assert node.scheduler.queries == ()
 
@@ -64,6 +65,7 @@ def test_lost_target_aborts_the_goal(graph: Graph, follower: TrackClient):
     result = future.result().result
     assert future.result().status == GoalStatus.STATUS_ABORTED
     assert (result.success, result.message) == (False, 'no instance found for 0.5 s')
+    assert result.error_code == ErrorCode.TIMEOUT
     assert [instance.label for instance in result.segmentation.instances] == ['red']
     assert any(each.status == Segmentation.NO_TARGET for each in received), 'which is feedback all the same'
 
@@ -80,6 +82,7 @@ def test_deactivation_aborts_the_goals(graph: Graph, follower: TrackClient):
     graph.run_in_executor(node.trigger_deactivate)
     for handle in handles:
         status, result = follower.result(handle)
+        assert result.error_code == ErrorCode.CANCELED
         assert (status, result.success, result.message) == (
             GoalStatus.STATUS_ABORTED, False, 'the node was deactivated',
         )  # fmt: skip
@@ -98,6 +101,7 @@ def test_invalid_goal_is_aborted_with_a_reason(graph: Graph, follower: TrackClie
     graph.segmenter()
     status, result = follower.result(follower.follow(**goal))
     assert (status, result.success) == (GoalStatus.STATUS_ABORTED, False)
+    assert result.error_code == ErrorCode.INVALID_REQUEST
     assert said in result.message
 
 
@@ -105,6 +109,7 @@ def test_goal_for_an_unconfigured_node_is_aborted(graph: Graph, follower: TrackC
     graph.segmenter(autostart=False)
     _, result = follower.result(follower.follow('red'))
     assert result.message == 'the node is unconfigured; configure and activate it first, as ros2 lifecycle does'
+    assert result.error_code == ErrorCode.NOT_ACTIVE
 
 
 def test_min_score_of_the_goal_replaces_the_threshold(graph: Graph, follower: TrackClient):

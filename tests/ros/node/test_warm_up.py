@@ -1,4 +1,7 @@
-"""Getting ready for the size of the images: when it happens, what waits for it, and what is said about it."""
+"""The warm-up for the sizes of images: when it happens, what waits for it, and what is reported.
+
+Covers node/camera_sizes.py and node/backend_loader.py.
+"""
 
 from __future__ import annotations
 
@@ -213,6 +216,7 @@ def test_failed_warm_up_while_configuring_fails_the_transition(
     assert not manager.change(Transition.TRANSITION_CONFIGURE)
     assert manager.state == 'unconfigured'
     graph.wait_for(lambda: re.search(said, log(), re.DOTALL), f'the log to say {said}')
+    assert fake.closed == 1, 'its memory is freed'
 
 
 def test_failed_warm_up_while_active_is_reported_and_counted(graph: Graph, fake: SlowToWarm, log: Callable[[], str]):

@@ -10,11 +10,11 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim import ground_truth_sync
 from instructsam_ros.sim.ground_truth_sync import TOPICS, GroundTruthSynchronizer

@@ -7,7 +7,7 @@ import pytest
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.masks import Mask, tight_box
-from instructsam_ros.depth3d.oriented_box import OrientedBox
+from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 from instructsam_ros.sim.scoring import Query, score
 

@@ -1,0 +1,73 @@
+"""Processes with a ROS node: parameters, log, end and memory; and the choice of a DDS domain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from instructsam_ros.tools import node_process
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError, free_domain_id, use_own_domain
+
+PRINT_ARGUMENTS = 'import sys; print(*sys.argv[1:], flush=True)'
+SLEEP = 'import time; print("ready", flush=True); time.sleep(60)'
+IGNORE_SIGTERM = f'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}'
+
+
+def wait_until_ready(process: NodeProcess) -> None:
+    deadline_s = time.monotonic() + 30.0
+    while 'ready' not in process.tail():
+        process.check()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_parameters_and_remappings_become_ros_arguments():
+    parameters = {'rate_hz': 5.0, 'loop': True, 'path': 'a b'}
+    with NodeProcess('-c', PRINT_ARGUMENTS, parameters=parameters, remappings={'image': '/camera'}) as process:
+        assert process.stop(signal.SIGCONT) == 0
+        with pytest.raises(ProcessEndedError, match='ended with status 0') as caught:
+            process.check()
+        arguments = '--ros-args -p rate_hz:=5.0 -p loop:=true -p path:="a b" -r image:=/camera'
+        assert str(caught.value).endswith(f'the end of its log:\n{arguments}')
+
+
+def test_tail_returns_the_last_lines():
+    with NodeProcess('-c', 'for n in range(5): print(n, flush=True)') as process:
+        assert process.stop(signal.SIGCONT) == 0
+        assert process.tail(2) == '3\n4'
+
+
+def test_end_of_the_context_ends_the_process():
+    with NodeProcess('-c', SLEEP) as process:
+        wait_until_ready(process)
+        assert process.peak_memory_gib() > 0.001
+    assert process.peak_memory_gib() == 0.0
+    with pytest.raises(ProcessEndedError, match=f'ended with status {-signal.SIGTERM}'):
+        process.check()
+
+
+def test_process_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(node_process, 'TERMINATE_TIMEOUT_S', 0.2)
+    with NodeProcess('-c', IGNORE_SIGTERM) as process:
+        wait_until_ready(process)
+        assert process.stop() == -signal.SIGKILL
+
+
+def test_domain_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(node_process.random, 'sample', lambda *_: [98, 99])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
+        used.bind(('', 7400 + 250 * 98))
+        assert free_domain_id() == 99
+        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [98])
+        with pytest.raises(RuntimeError, match='all ROS domains'):
+            free_domain_id()
+
+
+def test_own_domain_is_set_in_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', '0')
+    use_own_domain()
+    assert 1 <= int(os.environ['ROS_DOMAIN_ID']) <= 101
