@@ -107,7 +107,7 @@ def test_missing_bundled_checkpoint_is_reported(
 
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)
-    graph.wait_for(lambda: 'no checkpoint is named' in log(), 'a word about the checkpoint')
+    graph.wait_for(lambda: 'no checkpoint given' in log(), 'a word about the checkpoint')
     assert node.state == 'unconfigured'
 
 
