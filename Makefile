@@ -42,7 +42,7 @@ soak: .venv/installed ## does it stay right? MINUTES=... of a camera at 30 Hz, C
 	$(BIN)/python -m instructsam_ros.tools.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
 bench: bench-modeled ## how long answers take, on this CPU: docs/performance.md; twenty minutes
-	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --trials \
+	$(BIN)/instructsam-bench --architecture training/configs/instructsam-100m --device cpu --dtype float32 --compare-naive --sweep --experiments \
 		--repeats 3 --out benchmark/1-model.json
 	$(BIN)/instructsam-bench --device cpu --dtype float32 --size 320x240 --compare-naive --out benchmark/2-embedded.json
 	$(BIN)/python -m instructsam_ros.tools.bench --size 320x240 --rate 30 --out benchmark/3-throughput.json
@@ -70,7 +70,7 @@ gpus: .venv/installed ## which cards it fits, modeled, and what smaller sizes an
 	set -e; for option in none $(LOSSES); do \
 		$(TABLES)/$$option $$(test $$option = none || echo --instructsam.$$option | tr = ' '); \
 	done
-	$(BIN)/python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
+	$(BIN)/python -m instructsam_model.bench.gpu_page benchmark/gpus/*.json --out docs/gpus.md \
 		--losses $(addprefix evaluation/gpus/,none $(LOSSES))
 
 FULL_SIZE := --architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720
@@ -91,7 +91,7 @@ bench-gpu: .venv/installed ## the same on a GPU, random weights, within twelve m
 	-timeout 75 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --phrases 4 --repeats 5 --out benchmark/gpu-2-phrases.json
 	-timeout 75 $(BIN)/python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda --image-size 1280x960 --steps 5 \
 		--architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint > benchmark/gpu-3-training.txt
-	-timeout 180 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
+	-timeout 180 $(BIN)/instructsam-bench $(FULL_SIZE) --device cuda --experiments --repeats 5 --out benchmark/gpu-4-experiments.json
 
 tabletop-train: runs/tabletop/start/config.json ## the embedded checkpoint from nothing: hours, goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node 2 \

@@ -1,4 +1,4 @@
-"""The command instructsam-bench: says how threads wait, which must be said before torch is imported, then measures."""
+"""Entry point of instructsam-bench; sets how threads wait before torch is imported, then runs the command."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from instructsam_model.runtime.threads import prepare_threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command, as `instructsam_model.bench.command.main`."""
+    """Run `instructsam_model.bench.command.main`."""
     prepare_threads()
-    from instructsam_model.bench.command import main as measure
+    from instructsam_model.bench.command import main as run
 
-    return measure(argv)
+    return run(argv)
 
 
 if __name__ == '__main__':

@@ -88,7 +88,7 @@ def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Pat
     ('name', 'value', 'said'),
     [
         ('path', 'nowhere.png', 'nowhere.png'),
-        ('path', '', 'expected a picture'),
+        ('path', '', 'expected an image'),
         ('encoding', '32FC1', 'encoding: expected one of rgb8, bgr8, mono8'),
         ('rate_hz', 5.0, 'read-only'),
     ],

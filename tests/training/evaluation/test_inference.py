@@ -65,7 +65,7 @@ def test_a_bad_picture_fails_its_own_questions_alone(
     groups = [[question(name, image=image)] for name, image in images.items()]
     with AnswerLog(tmp_path / 'answers-0.jsonl') as log:
         errors = {answer.id: answer.error for _, answer in ask(OnePixel(), groups, log, lambda: 0.0)}
-    assert 'missing.png: expected a picture, found no such file' in errors['missing']
-    assert 'damaged.png: expected a picture, cannot read it' in errors['damaged']
+    assert 'missing.png: expected an image, found no such file' in errors['missing']
+    assert 'damaged.png: expected an image, cannot read it' in errors['damaged']
     assert 's.png: expected the size (1, 100) (H, W) of its masks, got (1, 99)' in errors['small']
     assert errors['good'] == ''

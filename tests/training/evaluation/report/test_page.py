@@ -94,7 +94,7 @@ def test_cases_show_what_was_asked_and_answered(page: str) -> None:
     assert half[4:8] == ['4', '1', '1', '0.90']
     picture = base64.b64decode(half[0].partition('base64,')[2].rstrip('">'))
     assert Image.open(BytesIO(picture)).size == (100, 1)
-    assert rows['size0.0'][0].endswith('gone.png: expected a picture, found no such file')
+    assert rows['size0.0'][0].endswith('gone.png: expected an image, found no such file')
 
 
 def test_tables_plots_skips_and_speed(page: str) -> None:
