@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from instructsam_model.bench.arguments import FAKE, build_parser, check_arguments
+from instructsam_model.bench.arguments import FAKE, check_arguments
 from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modeled_tables import print_modeled
 from instructsam_model.bench.profiling import profile_scenario
@@ -27,9 +26,8 @@ from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.weights.bundled import BUNDLED
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns 0 on success, 2 on errors."""
-    arguments = build_parser().parse_args(argv)
     try:
         result = model(arguments) if arguments.device == FAKE else measure(arguments)
     except (CheckpointError, ConfigError) as error:
@@ -154,7 +152,3 @@ def describe(timing: Timing, naive: Timing | None, peak: float) -> dict[str, Any
         'naive_ratio': round(naive.percentile(50) / p50, 2) if naive else None,
         'stages_ms': {stage: round(1e3 * seconds, 2) for stage, seconds in timing.stages.items()},
     }
-
-
-if __name__ == '__main__':
-    sys.exit(main())

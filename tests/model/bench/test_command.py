@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from instructsam_model import ConfigError, Frame
+from instructsam_model import ConfigError, Frame, Instruction
+from instructsam_model.bench.__main__ import main
 from instructsam_model.bench.arguments import build_parser
-from instructsam_model.bench.command import main
 from instructsam_model.bench.hooks import hooks_of
 from instructsam_model.bench.stages import STAGES
 from instructsam_model.bench.subject import open_subject
@@ -123,10 +123,7 @@ def test_help_imports_no_torch() -> None:
 def test_back_end_without_hooks_is_measured_by_latency_alone() -> None:
     hooks = hooks_of('another')(FakeSegmenter())
     assert hooks.describe()['parameters'] is None
-    for measure in (
-        hooks.segment_naively,
-        lambda: hooks.check_accuracy(*[None] * 2),
-        lambda: hooks.run_experiments(None, 1),
-    ):
-        with pytest.raises(ConfigError, match='expected the back end instructsam'):
-            measure()
+    with pytest.raises(ConfigError, match='--compare-naive: expected the back end instructsam'):
+        hooks.segment_naively()
+    with pytest.raises(ConfigError, match='--check: expected the back end instructsam'):
+        hooks.check_accuracy(Frame(np.zeros((1, 1, 3), np.uint8)), Instruction('a'))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from instructsam_model.bench.command import main
+from instructsam_model.bench.__main__ import main
 from instructsam_model.bench.report import main as write_page
 from instructsam_model.fake_cuda import FakeCuda
 from instructsam_model.fake_cuda.gpus import GPUS
