@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 AUTO = 'auto'
 BUILT_IN = {
     'instructsam': 'instructsam_model.instructsam.backend:BACKEND',
+    'sam3': 'instructsam_model.sam3.backend:BACKEND',
 }
 """One row a back end: its name, and where its `Backend` object is."""
 ENTRY_POINT_GROUP = 'instructsam_ros.backends'

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from instructsam_model import Frame, Instruction
+from instructsam_model.bench.instructsam.fake_engines import FakeEngines, plausible_values
+from instructsam_model.bench.instructsam.naive import NaivePipeline
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.fake_cuda import CUDA, FakeCuda, Recording
-from instructsam_model.instructsam.bench.fake_engines import FakeEngines, plausible_values
-from instructsam_model.instructsam.bench.naive import NaivePipeline
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_SIZES
 from instructsam_model.instructsam.inference_mode import INFERENCE_MODES, get_inference_mode
 from instructsam_model.instructsam.options import InstructSAMOptions

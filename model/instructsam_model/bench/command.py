@@ -111,7 +111,7 @@ def model(arguments: argparse.Namespace) -> dict[str, Any]:
         CheckpointError: the architecture cannot be read.
         ConfigError: an argument is out of range, or asks for a measurement.
     """
-    from instructsam_model.instructsam.bench.modeled import model_scenarios
+    from instructsam_model.bench.instructsam.modeled import model_scenarios
 
     for option in ('check', 'profile', 'sweep', 'experiments'):
         if getattr(arguments, option):

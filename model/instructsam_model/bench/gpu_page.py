@@ -174,7 +174,7 @@ def _losses(losses: dict[str, dict[str, Any]]) -> str:
     sam3 = read_sam3_config(bundled.FOLDER / 'sam3' / 'config.json')
     pixels = read_json(bundled.FOLDER / 'preprocessor_config.json')['size']['longest_edge']
     return (
-        f'The small checkpoint on {first["questions"]} questions about {first["pictures"]} simulated tables of '
+        f'The small checkpoint on {first["queries"]} instructions about {first["images"]} simulated tables of '
         f'the test split. Its own sizes are `max_pixels` {pixels} and `sam3_size` {sam3.image_size}, in steps of '
         f'{sam3_size_step(sam3)}. It was trained at one size, with position embeddings that span the image, so it '
         'has never seen another `sam3_size`; those of the published SAM3 repeat in each window. Its images are simple '

@@ -11,7 +11,7 @@ import torch
 from instructsam_model.datatypes import Frame, Instruction, Segmenter
 from instructsam_model.errors import ConfigError
 
-BACKEND_HOOKS = {'instructsam': 'instructsam_model.instructsam.bench.hooks:InstructSAMHooks'}
+BACKEND_HOOKS = {'instructsam': 'instructsam_model.bench.instructsam.hooks:InstructSAMHooks'}
 """Hooks by the name of the back end."""
 
 

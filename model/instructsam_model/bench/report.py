@@ -25,7 +25,7 @@ TITLE = """# Performance
 Written by `python -m instructsam_model.bench.report`. Speed-ups compare measurements that alternated in one run.
 `naive` caches nothing: for every instruction Pillow resizes the image, both encoders run, the prompt is prefilled with
 an explicit mask, the answer is generated token by token, and the masks of all slots are resized on the CPU
-(`instructsam_model/instructsam/bench/naive.py`). Latencies are from the frame in memory to the masks in memory. The
+(`instructsam_model/bench/instructsam/naive.py`). Latencies are from the frame in memory to the masks in memory. The
 speed-up of half precision on a CPU depends on its instructions: measure it on your machine.
 """
 SPEEDUPS = (

@@ -52,7 +52,7 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
         ConfigError: an argument is out of range.
     """
     if arguments.architecture is not None:
-        from instructsam_model.instructsam.bench.random_subject import open_random_subject
+        from instructsam_model.bench.instructsam.random_subject import open_random_subject
 
         return open_random_subject(arguments)
     device = parse_device(arguments.device)

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instructsam_model.datatypes import Instance, Selection
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.masks import Mask, tight_box
+from instructsam_model.runtime.packing import pack_bits
 
 RESIZE_BATCH = 8
 """Masks resized at once; at 1080p each takes 8 MB in float32."""
@@ -103,19 +104,3 @@ def _resize(mask_logits: Tensor, size_wh: tuple[int, int], mask_threshold: float
     # Comparing logits with the threshold's logit saves a sigmoid over all pixels.
     threshold = torch.logit(torch.tensor(mask_threshold)).item()
     return F.interpolate(mask_logits.float().unsqueeze(0), size=size_wh[::-1], mode='bilinear')[0] > threshold
-
-
-def pack_bits(masks: Tensor) -> Tensor:
-    """Pack eight pixels into a byte, the first into the highest bit as `numpy.unpackbits` expects it.
-
-    Args:
-        masks: bool [N, H, W].
-
-    Returns:
-        uint8 [N, ceil(H W / 8)].
-    """
-    pixels = masks.flatten(1)
-    pixels = F.pad(pixels, (0, -pixels.shape[1] % 8)).view(len(masks), -1, 8)  # [N, ceil(H W / 8), 8]
-    bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)
-    weighted: Tensor = pixels.to(torch.uint8) << bits
-    return weighted.sum(-1, dtype=torch.uint8)

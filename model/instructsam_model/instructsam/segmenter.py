@@ -28,8 +28,9 @@ from instructsam_model.instructsam.generation import GeneratedAnswer, generate, 
 from instructsam_model.instructsam.incremental_decoder import DecoderState, IncrementalDecoder
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.postprocess import select_instances
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
@@ -37,7 +38,7 @@ from instructsam_model.instructsam.special_text import plain_text
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
 
@@ -279,7 +280,7 @@ class InstructSAMSegmenter:
             phrase_mask[row, : len(ids)] = True
         with stage('sam3 decode'):
             if answer.query_states is None:
-                prediction = self.network.ground_nothing()
+                prediction = self.network.empty_prediction()
             else:
                 prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
         phrases = tuple(self._phrase_text(answer, span) for span in answer.phrase_spans)

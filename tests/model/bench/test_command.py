@@ -1,6 +1,7 @@
 """instructsam-bench: tables, the result in the last line, and errors.
 
-Covers instructsam_model.bench.arguments, hooks, measured_tables, scenarios, stages, subject and sweep.
+Covers bench.__main__, bench.arguments, bench.hooks, bench.measured_tables, bench.scenarios, bench.stages, bench.subject,
+bench.sweep, bench.instructsam.hooks, bench.instructsam.options and bench.instructsam.random_subject.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ RESULT: dict[str, Any] = {
     'scenarios': {'cold': SCENARIO, 'warm': {**SCENARIO, 'kernels': 4000, 'peak_memory_gib': 6.0}},
 }
 REPORT = {
-    'questions': 480,
-    'pictures': 60,
+    'queries': 480,
+    'images': 60,
     'overall': {'gIoU': 0.7335, 'mAP': 0.6},
     'intervals': {'gIoU': [0.694, 0.769]},
 }
@@ -73,7 +73,7 @@ def test_page_shows_accuracy_and_modeled_times_if_given(tmp_path: Path) -> None:
     assert row_of(text, '| frames | max_pixels | sam3_size | quantization | weights')[-1] == 'warm ms orin'
     assert '| 210 |' in text
     assert '| sam3_size=180 | 73.4 | 69.4 to 76.9 | 60.0 |' in text
-    assert 'on 480 questions about 60 simulated tables' in text
+    assert 'on 480 instructions about 60 simulated tables' in text
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

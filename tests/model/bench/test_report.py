@@ -1,4 +1,7 @@
-"""docs/performance.md: tables, plots, and results without optional parts."""
+"""docs/performance.md: tables, plots, and results without optional parts.
+
+Covers bench.markdown and bench.plots.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """instructsam-segment: output, files and exit codes.
 
-Covers instructsam_model.cli.segment_output too.
+Covers cli.segment_output.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Captured graphs: one launch, fixed shapes, no host waits.
 
-Covers instructsam_model.fake_cuda.compiler, cuda_graph and inductor_schedule.
+Covers fake_cuda.compiler, fake_cuda.cuda_graph and fake_cuda.inductor_schedule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Time model, compared with hand-computed values."""
+"""Time model, compared with hand-computed values.
+
+Covers fake_cuda.gpus.
+"""
 
 from __future__ import annotations
 

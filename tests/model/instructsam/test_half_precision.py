@@ -1,6 +1,6 @@
 """Differences between half precision and float32, on images for the bundled checkpoint.
 
-Covers instructsam_model.sam3.boxes and the dtypes of instructsam_model.instructsam.checkpoint.
+Covers sam3.boxes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from instructsam_model import Frame, Instruction, Segmentation, load_segmenter
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.engine.static import StaticEngine
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 from instructsam_model.runtime.compilation import run_eagerly

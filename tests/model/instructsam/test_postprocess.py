@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from instructsam_model import Selection
-from instructsam_model.instructsam.network import Prediction
 from instructsam_model.instructsam.postprocess import RESIZE_BATCH, select_instances
+from instructsam_model.instructsam.prediction import Prediction
 
 FAR = 50.0
 

@@ -26,12 +26,13 @@ from instructsam_model.instructsam.engine.qwen_encoder import PatchGrid, QwenEnc
 from instructsam_model.instructsam.engine.text_model import ImageTokens, KeyValueCache, TextModel
 from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens, bucket
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.graphs import Capture, run_directly
 from instructsam_model.runtime.streams import SideStream, upload
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 from instructsam_model.sam3.static_encoder import Sam3Encoder
 
 logger = logging.getLogger(__name__)

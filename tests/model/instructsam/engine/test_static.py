@@ -1,4 +1,8 @@
-"""The static engine gives the results of the reference engine, however its passes run."""
+"""The static engine gives the results of the reference engine, however its passes run.
+
+Covers instructsam.engine.engine, instructsam.engine.choose, instructsam.engine.reference, instructsam.qwen3vl,
+instructsam.random_weights and runtime.streams.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ import torch
 from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_CAPACITY, TEXT_SIZES, StaticEngine
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.compilation import InductorCompiler, run_eagerly
