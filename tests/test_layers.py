@@ -43,7 +43,6 @@ INFERENCE_WITH_ROS = ('instructsam_ros/inference/pipeline.py',)
 """The files of instructsam_ros/inference that may import ROS."""
 MAX_LINES = 300
 UNRESOLVED = [
-    'instructsam_model.runtime.quantization -> instructsam_model.instructsam.network',
     'instructsam_ros.depth3d.estimator -> instructsam_ros.inference.requests',
     'instructsam_ros.inference.pipeline -> instructsam_ros.node.diagnostics',
     'instructsam_ros.inference.pipeline -> instructsam_ros.node.outputs',

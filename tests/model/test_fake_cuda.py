@@ -216,7 +216,9 @@ def test_naive_pipeline_runs(opened: Opened) -> None:
 
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 def test_default_engine_of_a_gpu_captures(cuda: FakeCuda) -> None:
-    segmenter = random_segmenter(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16)
+    segmenter = random_segmenter(
+        bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, options=InstructSAMOptions()
+    )
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:
         segmenter.segment(new_frame(seed=1), Instruction('red'))
