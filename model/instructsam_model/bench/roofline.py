@@ -37,6 +37,7 @@ def _backward_flop(*shapes: Any, **_: Any) -> int:
 def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
     """Measure the peak speed of the device with large matrix products, TFLOP/s; the best of several."""
     side = 8192 if device.type == 'cuda' else 2048
+    # Small values, so that products do not overflow in half precision.
     matrix = torch.full((side, side), 0.01, device=device, dtype=dtype)
     seconds = []
     for _ in range(REPEATS):

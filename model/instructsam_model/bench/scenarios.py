@@ -118,6 +118,7 @@ class Bench:
             yield 'reworded', lambda: self._segment(frames, reworded)
         else:
             self._segment(frames, second)
+        # The instruction `second` is known to the caches from here on.
         later = [self.new_frame(camera) for camera in self._cameras]
         yield 'warm', lambda: self._segment(later, second)
         noisy = [self.with_noise(frame) for frame in later]

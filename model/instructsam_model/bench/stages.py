@@ -37,6 +37,7 @@ def measure_stages(device: torch.device) -> Iterator[dict[str, float]]:
             yield
         finally:
             synchronize(device)
+            # Count the time for this stage without that of nested stages, and for the enclosing one as nested time.
             elapsed = time.perf_counter() - start
             seconds[name] += elapsed - inner.pop()
             inner[-1] += elapsed

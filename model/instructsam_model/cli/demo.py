@@ -79,6 +79,7 @@ class PageBackend:
         path = Path(image)
         selection = Selection(min_score, mask_threshold, int(max_instances))
         image_rgb = read_image(path)
+        # Gradio handles requests in several threads.
         with self._lock:
             started_s = time.perf_counter()
             segmentation = self._segmenter.segment(self._frame_of(image_rgb), Instruction(text), selection)

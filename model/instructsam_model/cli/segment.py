@@ -189,6 +189,7 @@ def _overlay_paths(
         if out.suffix.lower() not in SUFFIXES:
             raise ConfigError(f'--out: expected a name that ends in {", ".join(SUFFIXES)}, got {out}')
         bases = [out]
+    # With several instructions, each overlay gets the number of its instruction.
     numbers = [f'-{number}' for number in range(1, instruction_count + 1)] if instruction_count > 1 else ['']
     overlays = tuple(tuple(base.with_name(f'{base.stem}{number}{base.suffix}') for number in numbers) for base in bases)
     _check_images_survive(images, overlays)

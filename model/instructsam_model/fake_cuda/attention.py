@@ -29,6 +29,7 @@ def choose_kernel(
     query: Tensor, key: Tensor, mask: Tensor | None, *, is_causal: bool = False, enable_gqa: bool = False
 ) -> str:
     """Return `flash`, `efficient` or `math` for queries [B, heads, T, head dim] and keys [B, heads, S, head dim]."""
+    # torch's causal flash attention needs as many queries as keys, and no version of it supports a mask.
     half = query.dtype in (torch.bfloat16, torch.float16)
     uneven = is_causal and query.shape[-2] != key.shape[-2]
     flash = half and mask is None and query.shape[-1] <= MAX_FLASH_HEAD_DIM and query.dim() == 4 and not uneven

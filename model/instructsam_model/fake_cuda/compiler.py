@@ -59,6 +59,7 @@ class FakeCompiler:
     def compiled(self, recording: Recording) -> Recording:
         """Return the recording with inductor's kernels in place of compiled regions; call it outside `FakeCuda`."""
         ops: list[Op] = []
+        # Consecutive operations of one region are replaced by the kernels of the region's schedule.
         for region, group in itertools.groupby(recording.ops, key=lambda op: op.region):
             if not region:
                 ops += group
@@ -93,6 +94,7 @@ class FakeCompiler:
         tensors = tuple(self._cuda.uncounted_like(flat[place]) for place in places)
         constants = [None if isinstance(each, Tensor) else each for each in flat]
 
+        # Arguments other than tensors are constants of the traced function.
         def of_tensors(*given: Tensor) -> Any:
             values = list(constants)
             for place, tensor in zip(places, given, strict=True):

@@ -75,6 +75,7 @@ def count_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
     results = [each for each in tree_flatten(out)[0] if isinstance(each, Tensor)]
     inputs = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
     written = list(written_tensors(func, args, kwargs))
+    # New outputs are written; outputs that are inputs were written in place and are in `written` already.
     fresh = [each for each in results if not any(each is other for other in inputs)]
     moved = sum(map(touched_bytes, (*fresh, *written)))
     if packet in _GATHERS:

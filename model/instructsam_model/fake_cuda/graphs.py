@@ -89,6 +89,7 @@ class FakeGraphs:
             if each is not static:
                 static.copy_(each)
         self._cuda.replay(graph.name, graph.recording)
+        # The outputs depend on the inputs of this replay, so their values are unknown now.
         for output in tree_flatten(graph.outputs)[0]:
             if isinstance(output, Tensor):
                 self._cuda.values.forget(output)

@@ -23,7 +23,7 @@ def as_integers(tensor: Tensor, indices: Sequence[Tensor | None]) -> list[Tensor
         if index is None:
             integers.append(index)
             continue
-        moved = index.to(tensor.device)
+        moved = index.to(tensor.device)  # a copy for which the host waits, if the index is on the CPU
         integers += moved.nonzero().unbind(1) if moved.dtype in _MASKS else [moved]
     return integers
 

@@ -68,12 +68,14 @@ class KnownValues:
         if func._schema.is_mutable:
             self._follow_write(func, args, kwargs)
             return
+        # Only new storages can get a value; views share that of their base.
         results = [each for each in tree_flatten(out)[0] if isinstance(each, FakeTensor)]
         fresh = [each for each in results if each.untyped_storage()._cdata not in self._buffers]
         if not fresh or func._overloadpacket in _WITHOUT_VALUES or not all(map(_is_small, fresh)):
             return
         if torch.Tag.nondeterministic_seeded in func.tags or _is_alias(func):
             return
+        # Run the operation on the known values of its inputs.
         real = self._real(args, kwargs)
         if real is None:
             return
@@ -85,6 +87,7 @@ class KnownValues:
 
     def _follow_write(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         written = list(written_tensors(func, args, kwargs))
+        # An unknown storage becomes known when all of it is overwritten.
         if func._overloadpacket in _OVERWRITES and self.get(args[0]) is None and _is_whole(args[0]):
             self._allocate(args[0])
         real = self._real(args, kwargs)
@@ -117,6 +120,7 @@ class KnownValues:
         with really():
             buffer = torch.zeros(storage.nbytes(), dtype=torch.uint8)
         self._buffers[key := storage._cdata] = buffer
+        # Forget the value when the storage is freed, because its address may be reused.
         weakref.finalize(storage, self._buffers.pop, key, None).atexit = False
         return self.get(tensor)
 

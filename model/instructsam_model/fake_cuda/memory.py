@@ -40,6 +40,7 @@ class DeviceMemory:
         if key in self._storages:
             return
         self._storages.add(key)
+        # Memory of a pool stays part of it, so remember where the storage was allocated.
         self._add(size, capturing)
         weakref.finalize(storage, self._release, key, size, capturing).atexit = False
 

@@ -29,6 +29,7 @@ def crosses(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Copy a tensor with its known values; the host waits unless the copy is asynchronous and the memory pinned."""
+    # 1. `target.copy_(source)`.
     if func._overloadpacket is aten.copy_:
         target, source = args[:2]
         non_blocking = bool(args[2] if len(args) > 2 else kwargs.get('non_blocking', False))
@@ -41,6 +42,7 @@ def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[
             _note_copy(cuda, 'D2H', source, target, non_blocking and cuda.pinned.holds(target))
         result: Tensor = target
         return result
+    # 2. `source.to('cpu')`.
     source, non_blocking = args[0], bool(kwargs.get('non_blocking', False))
     if isinstance(source, FakeTensor):
         with really():
@@ -49,6 +51,7 @@ def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[
             cuda.pinned.mark(values)
         _note_copy(cuda, 'D2H', source, values, non_blocking)
         return values
+    # 3. `source.to('cuda')`.
     with really():
         converted = source.detach().to(kwargs.get('dtype') or source.dtype)
     uploaded = cuda.wrap(converted, known=cuda.values.may_follow(converted))

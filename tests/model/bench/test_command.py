@@ -1,7 +1,7 @@
 """instructsam-bench: tables, the result in the last line, and errors.
 
-Covers bench.__main__, bench.arguments, bench.hooks, bench.measured_tables, bench.scenarios, bench.stages, bench.subject,
-bench.sweep, bench.instructsam.hooks, bench.instructsam.options and bench.instructsam.random_subject.
+Covers bench.__main__, bench.arguments, bench.hooks, bench.measured_tables, bench.scenarios, bench.stages,
+bench.subject, bench.sweep, bench.instructsam.hooks, bench.instructsam.options and bench.instructsam.random_subject.
 """
 
 from __future__ import annotations
