@@ -19,4 +19,4 @@ part 75 instructsam-bench "${FULL_SIZE[@]}" --device cuda --phrases 4 --repeats 
 part 75 python -m instructsam_training.cli.throughput training/configs/stage1.yaml --device cuda \
     --image-size 1280x960 --steps 5 --architecture training/configs/instructsam-2b --tokenizer tests/golden/checkpoint \
     > benchmark/gpu-3-training.txt
-part 180 instructsam-bench "${FULL_SIZE[@]}" --device cuda --trials --repeats 5 --out benchmark/gpu-4-trials.json
+part 180 instructsam-bench "${FULL_SIZE[@]}" --device cuda --experiments --repeats 5 --out benchmark/gpu-4-experiments.json

@@ -39,5 +39,5 @@ for option in "${OPTIONS[@]}"; do
     evaluate "$option" "--instructsam.$option"
 done
 
-python -m instructsam_model.bench.cards benchmark/gpus/*.json --out docs/gpus.md \
+python -m instructsam_model.bench.gpu_page benchmark/gpus/*.json --out docs/gpus.md \
     --losses evaluation/gpus/none "${OPTIONS[@]/#/evaluation/gpus/}"

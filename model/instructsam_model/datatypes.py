@@ -1,8 +1,9 @@
-"""The types that flow between the packages: numpy only, frozen, checked when they are made.
+"""Types that all packages exchange: frozen dataclasses with numpy arrays, validated on construction.
 
-What a type has accepted, nobody needs to check again. Nothing here imports torch, so that the ROS shell can use it.
+Code that gets one of these objects need not validate it again. Nothing here imports torch.
 
-Notation: H, W are the rows and columns of the picture, in pixels.
+Notation:
+    H, W  height and width of the image, pixels
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ MAX_INSTRUCTION_CHARS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of the camera.
+    """One camera image.
 
     Attributes:
         image_rgb: uint8 (H, W, 3), both sides at least 1.
         stamp_ns: time of capture, nanoseconds since the epoch of the camera's clock.
-        frame_id: optical frame in which the picture was taken (REP-103).
+        frame_id: optical frame of the camera (REP-103).
         depth_m: float32 (H, W), meters along the optical axis, registered to `image_rgb`; NaN or 0 where unknown.
         intrinsics: float64 (3, 3), the camera matrix K of `image_rgb`.
 
@@ -60,11 +61,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Instruction:
-    """What to look for, in the words of the person or planner who asks.
+    """What to look for, as free-form text.
 
     Attributes:
         text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space.
-        id: chosen by whoever asks, to recognize the answer; empty when nobody needs to.
+        id: chosen by the caller to recognize the result; may be empty.
 
     Raises:
         RequestError: the text is empty or too long.
@@ -84,12 +85,12 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the network's slots become instances.
+    """Which of a model's candidates become instances.
 
     Attributes:
-        min_score: slots that score lower or equal are left out, 0..1. The paper uses 0.3, and 0.5 for RoboRefIt.
-        mask_threshold: a pixel belongs to the object when its probability is above, 0..1.
-        max_instances: the best so many are kept.
+        min_score: candidates with this score or less are dropped, 0..1. The paper uses 0.3, and 0.5 for RoboRefIt.
+        mask_threshold: a pixel belongs to the object if its probability is higher, 0..1.
+        max_instances: maximum number of instances; those with the best scores are kept.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -110,14 +111,14 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object that answers an instruction.
+    """One object that an instruction asks for.
 
     Attributes:
         mask: bool (H, W), True on the object, at least one pixel.
         box_xyxy: float32 (4,), pixels; x2 and y2 are exclusive, so that x2 - x1 is the width.
-        score: confidence that this object answers the instruction, 0..1.
-        label: the phrase it answers, as the model wrote it.
-        id: the same for the same object from frame to frame; empty when nothing tracks it.
+        score: confidence that the instruction asks for this object, 0..1.
+        label: the phrase that describes it, as the model wrote it.
+        id: identity of the object over frames; empty without tracking.
 
     Raises:
         ValueError: a shape, dtype or range is not as above.
@@ -144,20 +145,20 @@ class Instance:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Everything in one picture that answers one instruction.
+    """The result for one instruction about one image.
 
     Attributes:
-        instances: best score first; empty when nothing answers.
-        instruction: the question.
-        text: what the model wrote, for people: without special tokens.
-        size_wh: width and height of the picture, pixels.
+        instances: best score first; empty if there is no such object.
+        instruction: the request.
+        text: generated text for people, without special tokens.
+        size_wh: width and height of the image, pixels.
         stamp_ns: copied from the frame.
         frame_id: copied from the frame.
         timings: seconds spent in each stage, by name.
-        raw_text: what the model wrote, special tokens included, for logs and debugging; empty if there are none.
+        raw_text: generated text with special tokens, for logs and debugging; empty if the model has none.
 
     Raises:
-        ValueError: the instances are out of order or their masks are not of the picture's size.
+        ValueError: the instances are not sorted or their masks do not have the size of the image.
     """
 
     instances: tuple[Instance, ...]

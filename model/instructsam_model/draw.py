@@ -1,6 +1,8 @@
-"""A segmentation drawn over its picture, for people to look at.
+"""Overlays: a segmentation drawn over its image.
 
-Notation: H, W are the rows and columns of the picture, in pixels.
+Notation:
+    H, W  height and width of the image, pixels
+    N, M  numbers of boxes
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 from instructsam_model.datatypes import Instance, Segmentation
 
 Rgb = tuple[int, int, int]
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 Boxes = NDArray[np.int64]
 
 PALETTE_RGB: tuple[Rgb, ...] = (
@@ -32,7 +34,7 @@ PALETTE_RGB: tuple[Rgb, ...] = (
     (213, 94, 0),
     (0, 114, 178),
 )
-"""Okabe and Ito, "Color Universal Design" (2008), without black: told apart with all common color blindness."""
+"""Okabe and Ito, "Color Universal Design" (2008), without black; suitable for all common kinds of color blindness."""
 
 FILL_OPACITY = 0.42
 STRIP_OPACITY = 0.72
@@ -43,14 +45,14 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class _Style:
-    """Sizes in pixels that suit one size of picture.
+    """Sizes of the drawing for one image size, pixels.
 
     Attributes:
         text_px: size of the font.
         margin_px: space to the left and right of a line of text.
         line_height_px: height of a line of text with the space above and below it.
         outline_px: width of the contour.
-        rim_px: how far the dark rim stands out on either side of the contour; 0 where it would hide a small object.
+        rim_px: width of the dark rim on either side of the contour; 0 if it would hide small objects.
     """
 
     text_px: int
@@ -72,71 +74,71 @@ class _Style:
         )
 
 
-def overlay(image_rgb: Picture, segmentation: Segmentation) -> Picture:
-    """The picture with every instance filled, outlined and named, above the instruction and the answer.
+def overlay(image_rgb: ImageArray, segmentation: Segmentation) -> ImageArray:
+    """Draw every instance filled, outlined and labeled, with instruction and answer at the bottom.
 
     Args:
-        image_rgb: uint8 (H, W, 3), the picture that was segmented. It is left as it is.
-        segmentation: what was found in it.
+        image_rgb: uint8 (H, W, 3), the segmented image; not changed.
+        segmentation: of this image.
 
     Returns:
-        uint8 (H, W, 3), a new picture.
+        uint8 (H, W, 3), a new image.
 
     Raises:
-        ValueError: the picture is not uint8 (H, W, 3) of the segmentation's size.
+        ValueError: the image is not uint8 (H, W, 3) of the segmentation's size.
     """
     width, height = segmentation.size_wh
     if image_rgb.shape != (height, width, 3) or image_rgb.dtype != np.uint8:
         raise ValueError(f'image_rgb: expected uint8 {(height, width, 3)}, got {image_rgb.dtype} {image_rgb.shape}')
-    picture = np.array(image_rgb, order='C')
+    canvas = np.array(image_rgb, order='C')
     style = _Style.of(width, height)
     instances = segmentation.instances
     worst_first = [(instances[index], color_rgb(index)) for index in reversed(range(len(instances)))]
     for instance, color in worst_first:
-        _fill(picture, instance, color)
+        _fill(canvas, instance, color)
     for instance, color in worst_first:
-        _outline(picture, instance, color, style)
-    strip_top = _draw_strip(picture, _caption(segmentation), style)
-    _draw_tags(picture[:strip_top], instances, style)
-    return picture
+        _outline(canvas, instance, color, style)
+    strip_top = _draw_strip(canvas, _caption(segmentation), style)
+    _draw_tags(canvas[:strip_top], instances, style)
+    return canvas
 
 
 def color_rgb(index: int) -> Rgb:
-    """The color of instance `index`, always the same; after the palette's seven come their pale tints."""
+    """Return the color of instance `index`: the palette's seven, then pale tints of them, then again."""
     color = PALETTE_RGB[index % len(PALETTE_RGB)]
     if index // len(PALETTE_RGB) % 2 == 0:
         return color
     return (color[0] + 255) // 2, (color[1] + 255) // 2, (color[2] + 255) // 2
 
 
-def _fill(picture: Picture, instance: Instance, color: Rgb) -> None:
+def _fill(canvas: ImageArray, instance: Instance, color: Rgb) -> None:
     rows, columns = _region(instance)
-    region = picture[rows, columns]
+    region = canvas[rows, columns]
     mask = np.ascontiguousarray(instance.mask[rows, columns]).view(np.uint8)
     cv2.copyTo(cv2.LUT(region, _blend_table(color, FILL_OPACITY)), mask, region)
 
 
-def _outline(picture: Picture, instance: Instance, color: Rgb, style: _Style) -> None:
+def _outline(canvas: ImageArray, instance: Instance, color: Rgb, style: _Style) -> None:
     rows, columns = _region(instance)
     mask = np.ascontiguousarray(instance.mask[rows, columns]).view(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_KCOS)
     offset = (columns.start, rows.start)
     if style.rim_px:  # keeps the contour visible on a background of its own color
         rim_px = style.outline_px + 2 * style.rim_px
-        cv2.drawContours(picture, contours, -1, DARK_RGB, rim_px, cv2.LINE_AA, offset=offset)
+        cv2.drawContours(canvas, contours, -1, DARK_RGB, rim_px, cv2.LINE_AA, offset=offset)
     line_type = cv2.LINE_AA if style.outline_px > 1 else cv2.LINE_8  # a smoothed single pixel is too faint
-    cv2.drawContours(picture, contours, -1, color, style.outline_px, line_type, offset=offset)
+    cv2.drawContours(canvas, contours, -1, color, style.outline_px, line_type, offset=offset)
 
 
 def _region(instance: Instance) -> tuple[slice, slice]:
-    """The rows and columns that the box touches."""
+    """Return the rows and columns that the box covers."""
     left, top = np.floor(instance.box_xyxy[:2]).astype(int).tolist()
     right, bottom = np.ceil(instance.box_xyxy[2:]).astype(int).tolist()
     return slice(top, bottom), slice(left, right)
 
 
-def _draw_tags(picture: Picture, instances: Sequence[Instance], style: _Style) -> None:
-    height, width = picture.shape[:2]
+def _draw_tags(canvas: ImageArray, instances: Sequence[Instance], style: _Style) -> None:
+    height, width = canvas.shape[:2]
     boxes_xyxy = np.array([instance.box_xyxy for instance in instances], dtype=np.int64).reshape(-1, 4)
     tags_xyxy = np.zeros_like(boxes_xyxy)
     inks: list[NDArray[np.uint8]] = []
@@ -144,52 +146,53 @@ def _draw_tags(picture: Picture, instances: Sequence[Instance], style: _Style) -
         text = _shorten(_one_line(instance.label), f'{instance.score:.2f}', style.text_px, width - 2 * style.margin_px)
         inks.append(_text_opacity(text, style.text_px))
         tag_wh = min(inks[-1].shape[1] + 2 * style.margin_px, width), min(style.line_height_px, height)
-        places_xyxy = _tag_places(boxes_xyxy[index], tag_wh, (width, height))
+        candidates_xyxy = _tag_candidates(boxes_xyxy[index], tag_wh, (width, height))
         others_xyxy = np.delete(boxes_xyxy, index, axis=0)
-        hidden = 4 * _overlap(places_xyxy, tags_xyxy[:index]) + _overlap(places_xyxy, others_xyxy)
-        tags_xyxy[index] = places_xyxy[hidden.argmin()]
-    for index in reversed(range(len(instances))):  # where there is no room for all, the best lies on top
+        # The candidate that hides least; other tags count four times as much as other boxes.
+        hidden = 4 * _overlap(candidates_xyxy, tags_xyxy[:index]) + _overlap(candidates_xyxy, others_xyxy)
+        tags_xyxy[index] = candidates_xyxy[hidden.argmin()]
+    for index in reversed(range(len(instances))):  # the best instance last, so that its tag is on top
         left, top, right, bottom = tags_xyxy[index].tolist()
         color = color_rgb(index)
-        tag = picture[top:bottom, left:right]
+        tag = canvas[top:bottom, left:right]
         tag[:] = color
         _write(tag, inks[index], DARK_RGB if np.dot(color, LUMINANCE) > 100 else WHITE_RGB, style.margin_px)
 
 
-def _tag_places(box_xyxy: Boxes, tag_wh: tuple[int, int], picture_wh: tuple[int, int]) -> Boxes:
-    """Where a tag can lie, best place first: at the corners of the box, pushed into the picture; (8, 4)."""
+def _tag_candidates(box_xyxy: Boxes, tag_wh: tuple[int, int], image_wh: tuple[int, int]) -> Boxes:
+    """Return possible tag boxes (8, 4), best first: at the corners of the box, shifted into the image."""
     x1, y1, x2, y2 = box_xyxy.tolist()
     width, height = tag_wh
     corners = [(left, top) for top in (y1 - height, y2, y1, y2 - height) for left in (x1, x2 - width)]
-    left_top = np.clip(corners, 0, np.subtract(picture_wh, tag_wh))
+    left_top = np.clip(corners, 0, np.subtract(image_wh, tag_wh))
     return np.hstack([left_top, left_top + tag_wh])
 
 
 def _overlap(boxes_xyxy: Boxes, others_xyxy: Boxes) -> NDArray[np.int64]:
-    """How many pixels of each box (N, 4) the others (M, 4) cover, counted once for each of the others; (N,)."""
+    """Return by how many pixels each box (N, 4) overlaps the others (M, 4), summed over the others; (N,)."""
     first = np.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])  # (N, M, 2)
     last = np.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])  # (N, M, 2)
     covered: NDArray[np.int64] = np.maximum(last - first, 0).prod(axis=2).sum(axis=1)
     return covered
 
 
-def _draw_strip(picture: Picture, lines: Sequence[str], style: _Style) -> int:
-    """Write at the bottom as many lines as fit into a third of the picture; the result is the row where they begin."""
-    height, width = picture.shape[:2]
+def _draw_strip(canvas: ImageArray, lines: Sequence[str], style: _Style) -> int:
+    """Write as many lines as fit into the lower third of the image; return the first row of the strip."""
+    height, width = canvas.shape[:2]
     count = min(len(lines), height // 3 // style.line_height_px)
     top: int = height - count * style.line_height_px
     if count:
-        strip = picture[top:]
+        strip = canvas[top:]
         strip[:] = cv2.LUT(strip, _blend_table(DARK_RGB, STRIP_OPACITY))
     for line, row_top in zip(lines, range(top, height, style.line_height_px), strict=False):
         text = _shorten(line, '', style.text_px, width - 2 * style.margin_px)
-        row = picture[row_top : row_top + style.line_height_px]
+        row = canvas[row_top : row_top + style.line_height_px]
         _write(row, _text_opacity(text, style.text_px), WHITE_RGB, style.margin_px)
     return top
 
 
 def _caption(segmentation: Segmentation) -> tuple[str, str]:
-    """The instruction, and what the model made of it."""
+    """Return the lines at the bottom: the instruction; the generated text and the number of instances."""
     answer = _one_line(segmentation.text)
     count = len(segmentation.instances)
     found = f'{count} found' if count else 'nothing found'
@@ -200,8 +203,8 @@ def _one_line(text: str) -> str:
     return ' '.join(text.split())
 
 
-def _write(region: Picture, ink: NDArray[np.uint8], color: Rgb, margin_px: int) -> None:
-    """Lay text over a region, from its left edge and in the middle of its height; what does not fit is cut off."""
+def _write(region: ImageArray, ink: NDArray[np.uint8], color: Rgb, margin_px: int) -> None:
+    """Draw text into a region, left-aligned and vertically centered; text that does not fit is cut off."""
     top = max(0, (region.shape[0] - ink.shape[0]) // 2)
     target = region[top : top + ink.shape[0], margin_px : margin_px + ink.shape[1]]
     opacity = ink[: target.shape[0], : target.shape[1], None].astype(np.uint16)
@@ -209,14 +212,14 @@ def _write(region: Picture, ink: NDArray[np.uint8], color: Rgb, margin_px: int) 
 
 
 def _blend_table(color: Rgb, opacity: float) -> NDArray[np.uint8]:
-    """Every value of every channel after `color` was laid over it: uint8 (1, 256, 3), for `cv2.LUT`."""
+    """Return a lookup table for `cv2.LUT` that blends every channel value with `color`: uint8 (1, 256, 3)."""
     values = np.arange(256)[None, :, None]
     return (values * (1 - opacity) + np.array(color) * opacity + 0.5).astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
 def _shorten(text: str, tail: str, text_px: int, width_px: int) -> str:
-    """`text` and `tail` in at most `width_px`: the text loses its end, the tail is kept."""
+    """Return `text` and `tail` in at most `width_px`: the text is shortened, the tail is kept."""
     font = _font(text_px)
     whole = f'{text}  {tail}'.strip()
     if font.getlength(whole) <= width_px:
@@ -228,7 +231,7 @@ def _shorten(text: str, tail: str, text_px: int, width_px: int) -> str:
 
 @lru_cache(maxsize=64)
 def _text_opacity(text: str, text_px: int) -> NDArray[np.uint8]:
-    """The text in one line: uint8 (h, w), 255 where there is ink."""
+    """Render text in one line: opacity uint8 (h, w), 255 on strokes."""
     font = _font(text_px)
     ascent, descent = font.getmetrics()
     canvas = Image.new('L', (max(1, ceil(font.getlength(text))), ascent + descent))
@@ -241,5 +244,5 @@ def _font(text_px: int) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype('DejaVuSans.ttf', text_px)
     except OSError:
-        # Pillow's own font is always there, but knows little more than ASCII.
+        # Pillow's built-in font is always available, but has little more than ASCII.
         return cast(ImageFont.FreeTypeFont, ImageFont.load_default(text_px))

@@ -1,4 +1,4 @@
-"""Picture files: which there are in a folder, and their pixels as they are meant to be seen."""
+"""Image files: finding them in a folder, and reading them upright as RGB."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from PIL import Image, ImageOps
 from instructsam_model.errors import FrameError
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-"""File names that end in one of these, in any case, are taken for pictures."""
+"""Endings of image file names, in lower or upper case."""
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures that lie directly in the folder, by name.
+    """Return the image files directly in a folder, sorted by name.
 
     Raises:
-        FrameError: there is none.
+        FrameError: there are none.
     """
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not pictures:
-        raise FrameError(f'{folder}: expected pictures ({", ".join(SUFFIXES)}), found none')
-    return pictures
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not images:
+        raise FrameError(f'{folder}: expected images ({", ".join(SUFFIXES)}), found none')
+    return images
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture, turned upright by its EXIF orientation.
+    """Read an image and apply its EXIF orientation.
 
     Returns:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        FrameError: there is no such file, it is damaged, or it has more than 8 bits a channel.
+        FrameError: the file does not exist, is damaged, or has more than 8 bits per channel.
     """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(('I', 'F')):
                 raise FrameError(
-                    f'{path}: expected 8 bits a channel, got a picture of mode {image.mode}; convert it first'
+                    f'{path}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first'
                 )
             return np.array(ImageOps.exif_transpose(image).convert('RGB'))
     except FileNotFoundError:
-        raise FrameError(f'{path}: expected a picture, found no such file') from None
+        raise FrameError(f'{path}: expected an image, found no such file') from None
     except (
         OSError,
         SyntaxError,
         ValueError,
         Image.DecompressionBombError,
-    ) as error:  # Pillow's decoders raise them all
+    ) as error:  # Pillow's decoders raise all of these
         if isinstance(error, FrameError):
             raise
-        raise FrameError(f'{path}: expected a picture, cannot read it: {error}') from error
+        raise FrameError(f'{path}: expected an image, cannot read it: {error}') from error

@@ -1,9 +1,10 @@
-"""Geometry of masks, and the forms in which they are published.
+"""Masks: geometry, and conversion from and to run-length encodings and polygons.
 
 A mask is bool (H, W), True on the object. A run-length encoding (RLE) is COCO's compressed one with text counts,
 `{'size': [H, W], 'counts': str}`, ready for JSON; its runs go down the columns and start with the background.
 
-Notation: H, W are the rows and columns of the picture, in pixels.
+Notation:
+    H, W  height and width of the image, pixels
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pycocotools import mask as coco_mask
 
 Mask = NDArray[np.bool_]
 
-LONGEST_SIDE = 65535
-FARTHEST_POINT = 100_000
-"""Pixels: how large a picture may be, and how far from its corner a polygon may lie. Beyond, pycocotools crashes."""
+MAX_SIDE = 65535
+MAX_COORDINATE = 100_000
+"""Largest image side and largest absolute polygon coordinate, pixels; pycocotools crashes beyond them."""
 
 
 class Rle(TypedDict):
@@ -37,7 +38,7 @@ class Rle(TypedDict):
 
 
 def tight_box(mask: Mask) -> NDArray[np.float32] | None:
-    """The smallest box around the mask.
+    """Return the smallest box around a mask.
 
     Returns:
         float32 (4,): x1, y1, x2, y2 in pixels, x2 and y2 exclusive; None when the mask is empty.
@@ -50,7 +51,7 @@ def tight_box(mask: Mask) -> NDArray[np.float32] | None:
 
 
 def merge_masks(masks: Iterable[Mask], size_hw: tuple[int, int]) -> Mask:
-    """Everything that at least one of the masks covers; an empty (H, W) mask when there are none.
+    """Return the union of masks; an empty (H, W) mask if there are none.
 
     Raises:
         ValueError: a mask is not of `size_hw`.
@@ -63,7 +64,7 @@ def merge_masks(masks: Iterable[Mask], size_hw: tuple[int, int]) -> Mask:
 
 
 def intersection_and_union(mask: Mask, other: Mask) -> tuple[int, int]:
-    """How many pixels both masks cover, and how many at least one covers.
+    """Count the pixels of the intersection and of the union of two masks.
 
     Raises:
         ValueError: the masks differ in size.
@@ -73,7 +74,7 @@ def intersection_and_union(mask: Mask, other: Mask) -> tuple[int, int]:
 
 
 def mask_iou(mask: Mask, other: Mask) -> float:
-    """Intersection over union, 0..1. Two empty masks agree: 1.
+    """Return the intersection over union of two masks, 0..1; 1 for two empty masks.
 
     Raises:
         ValueError: the masks differ in size.
@@ -83,7 +84,7 @@ def mask_iou(mask: Mask, other: Mask) -> float:
 
 
 def encode_rle(mask: Mask) -> Rle:
-    """The mask as an RLE that JSON can hold.
+    """Encode a mask as an RLE.
 
     Raises:
         ValueError: the mask is not bool (H, W) with H, W >= 1.
@@ -95,12 +96,12 @@ def encode_rle(mask: Mask) -> Rle:
 
 
 def decode_rle(rle: Rle) -> Mask:
-    """The mask of an RLE that `encode_rle` or `to_rle` has made."""
+    """Decode an RLE made by `encode_rle` or `to_rle`."""
     return np.ascontiguousarray(coco_mask.decode(rle), dtype=np.bool_)
 
 
 def decode_mask(annotation: Any, size_hw: tuple[int, int] | None = None) -> Mask:
-    """The mask of a published annotation, in any form that `to_rle` reads.
+    """Decode an annotation in any form that `to_rle` reads.
 
     Raises:
         ValueError: as `to_rle`.
@@ -109,15 +110,15 @@ def decode_mask(annotation: Any, size_hw: tuple[int, int] | None = None) -> Mask
 
 
 def to_rle(annotation: Any, size_hw: tuple[int, int] | None = None) -> Rle:
-    """One mask of a published annotation, without drawing its pixels.
+    """Convert an annotation of one mask to an RLE.
 
     Args:
         annotation: a compressed RLE (text or bytes counts), an uncompressed one (`counts` a list of run lengths), a
             polygon `[x, y, x, y, ...]` in pixels, a list of polygons whose union is the mask, or the JSON text of any.
-        size_hw: height and width of the picture. Polygons need it; an RLE, which has its own, must agree with it.
+        size_hw: height and width of the image; required for polygons; that of an RLE must be equal.
 
     Raises:
-        ValueError: the annotation is none of these, is damaged, or is of another size than `size_hw`.
+        ValueError: the annotation has none of these forms, is damaged, or has another size than `size_hw`.
     """
     if isinstance(annotation, str):
         return to_rle(_parse_json(annotation), size_hw)
@@ -149,9 +150,9 @@ def _rle_from_dict(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> Rle:
 
 def _rle_from_polygons(annotation: Sequence[Any], size_hw: tuple[int, int] | None) -> Rle:
     if any(isinstance(part, dict | str) for part in annotation):
-        raise ValueError('annotation: expected one mask, got a list of annotations; decode each by itself')
+        raise ValueError('annotation: expected one mask, got a list of annotations; decode them one by one')
     if size_hw is None:
-        raise ValueError('polygon: expected size_hw with it, because a polygon does not say how large its picture is')
+        raise ValueError('polygon: expected size_hw, because a polygon does not contain the size of its image')
     nested = isinstance(annotation[0], list | tuple)
     polygons = [_checked_polygon(part) for part in (annotation if nested else [annotation])]
     height, width = size_hw
@@ -164,35 +165,33 @@ def _checked_size(size: Any, size_hw: tuple[int, int] | None) -> tuple[int, int]
         height, width = (int(side) for side in size)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f'RLE size: expected [height, width], got {_brief(size)}') from None
-    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
-        raise ValueError(
-            f'RLE size: expected [height, width] of at least 1 and at most {LONGEST_SIDE}, got {_brief(size)}'
-        )
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ValueError(f'RLE size: expected [height, width] of at least 1 and at most {MAX_SIDE}, got {_brief(size)}')
     if size_hw is not None and (height, width) != tuple(size_hw):
-        raise ValueError(f'RLE size: expected the size of the picture, {list(size_hw)}, got {[height, width]}')
+        raise ValueError(f'RLE size: expected the size of the image, {list(size_hw)}, got {[height, width]}')
     return height, width
 
 
 def _checked_polygon(polygon: Any) -> list[float]:
-    # pycocotools takes four numbers for a box and reads past the end of an odd list, both without a word.
+    # pycocotools silently takes four numbers for a box, and reads past the end of a list of odd length.
     try:
         points = np.asarray(polygon, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f'polygon: expected numbers x, y, x, y, ..., got {_brief(polygon)}') from None
     if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
         raise ValueError(f'polygon: expected at least three points x, y, x, y, ..., got {_brief(polygon)}')
-    if np.abs(points).max() > FARTHEST_POINT:
-        raise ValueError(f'polygon: expected points within {FARTHEST_POINT} pixels, got {_brief(polygon)}')
+    if np.abs(points).max() > MAX_COORDINATE:
+        raise ValueError(f'polygon: expected points within {MAX_COORDINATE} pixels, got {_brief(polygon)}')
     return list(points.tolist())
 
 
-@lru_cache(maxsize=1024)  # the questions about a picture often mean the same things
+@lru_cache(maxsize=1024)  # several annotations of an image often have the same masks
 def _check_counts(counts: str, height: int, width: int) -> None:
     _check_runs(_run_lengths(counts), height, width)
 
 
 def _check_runs(runs: Sequence[Any], height: int, width: int) -> None:
-    # pycocotools writes outside its memory when the runs do not fill the picture.
+    # pycocotools writes out of bounds if the runs do not sum up to the size of the image.
     if any(not isinstance(run, int) or run < 0 for run in runs):
         raise ValueError(f'RLE counts: expected run lengths of at least 0, got {_brief(list(runs))}')
     if sum(runs) != height * width:
@@ -200,9 +199,9 @@ def _check_runs(runs: Sequence[Any], height: int, width: int) -> None:
 
 
 def _run_lengths(counts: str) -> list[int]:
-    """The runs of compressed counts (COCO API, maskApi.c, `rleFrString`): 5 bits a character, lowest first.
+    """Decode the runs of compressed counts (COCO API, maskApi.c, `rleFrString`): 5 bits per character, lowest first.
 
-    pycocotools reads past the end of damaged counts, so they are read here before it sees them.
+    pycocotools reads past the end of damaged counts, so counts are validated here first.
     """
     runs: list[int] = []
     value, shift = 0, 0
@@ -216,7 +215,7 @@ def _run_lengths(counts: str) -> list[int]:
             continue
         if bits & 16:
             value -= 1 << shift
-        # From the fourth run on, the difference to the run before the last is stored.
+        # From the fourth run on, the difference to the run two before is stored.
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value, shift = 0, 0
     if shift:

@@ -1,4 +1,4 @@
-"""The types refuse what they say they refuse, and name it."""
+"""Validation of the shared types."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def segmentation(*instances: Instance, size_wh: tuple[int, int] = (6, 4)) -> Seg
         (lambda: Segmentation((instance(),), Instruction('a'), '', (4, 6)), ValueError, r'masks of \(6, 4\)'),
     ],
 )
-def test_refuses(make: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_invalid_values_are_refused(make: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 

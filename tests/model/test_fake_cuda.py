@@ -1,4 +1,4 @@
-"""The GPU path without a GPU: the real segmenter on fake CUDA tensors.
+"""The GPU code path without a GPU: the real segmenter on fake CUDA tensors.
 
 On the commit before static engines (d267f26) the first answer fails: `image_grid_thw` stays on the CPU, and with it the
 indices into Qwen's position table. `MixedDevicesError: embedding at
@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from instructsam_model import Frame, Instruction
-from instructsam_model.bench.modeled import FakeEngines, plausible
-from instructsam_model.bench.naive import NaivePipeline
+from instructsam_model.bench.instructsam.fake_engines import FakeEngines, plausible_values
+from instructsam_model.bench.instructsam.naive import NaivePipeline
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.fake_cuda import CUDA, FakeCuda, Recording
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_SIZES
@@ -42,11 +42,11 @@ WAITS = {
     'warm': {READ: 1, CHOSEN: 1},
     'steady': {CHOSEN: 1},
 }
-"""What the host waits for in an answer: the tokens of each pass of the language model, and what the user gets."""
+"""Host waits of an inference: the tokens of each pass of the language model, and the result."""
 KERNELS = {'cold': 725, 'same both': 395, 'same frame': 530, 'reworded': 1465, 'warm': 725, 'steady': 510}
-"""Budget of kernels of an answer, captured graphs included: what the embedded network takes, and a percent."""
+"""Budget of kernels per scenario, captured graphs included: those of the bundled network plus one percent."""
 LAUNCHES = 80
-"""Budget of launches of an answer outside of captured graphs, a graph counted as one; 150 at full size."""
+"""Budget of launches per scenario; a captured graph counts once. 150 at full size."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def open_segmenter(
         device=CUDA,
         dtype=dtype,
         phrases=phrases,
-        make_engine=engines.open,
+        make_engine=engines.make,
         options=InstructSAMOptions(speculative_decoding=True, max_cached_frames=1000),
     )
     return Opened(cuda, engines, segmenter)
@@ -84,7 +84,7 @@ def open_segmenter(
 
 @pytest.fixture(scope='module')
 def cuda() -> Iterator[FakeCuda]:
-    with FakeCuda(plausible) as cuda:
+    with FakeCuda(plausible_values) as cuda:
         yield cuda
 
 
@@ -95,14 +95,14 @@ def opened(cuda: FakeCuda) -> Opened:
 
 @pytest.fixture(scope='module')
 def answers(opened: Opened) -> dict[str, Recording]:
-    """One answer of each scenario, after a round that captures."""
+    """One recording of each scenario, after a round of warm-up."""
     phrase = scripted_phrases(opened.segmenter.preprocessor, 6)
-    bench = Bench(opened.segmenter, SIZE_WH, compare_naive=False, phrase=phrase)
+    bench = Bench(opened.segmenter, CUDA, SIZE_WH, phrase=phrase)
     recordings = {}
     for _ in range(2):
-        for name, ask in bench.asks():
+        for name, run in bench.requests():
             with opened.cuda.recording() as recordings[name]:
-                ask()
+                run()
     return recordings
 
 
@@ -112,7 +112,7 @@ def new_frame(size_wh: tuple[int, int] = SIZE_WH, seed: int = 0) -> Frame:
 
 
 def count_waits(recording: Recording) -> Counter[tuple[str, str]]:
-    """The name of what is waited for, and the file that asks for it."""
+    """Return the name of each operation that waits, and the file that calls it."""
     return Counter((op.name, op.where.rpartition(' < ')[2].rpartition(':')[0]) for op in recording.host_waits)
 
 
@@ -121,13 +121,13 @@ def said(parts: Sequence[object]) -> str:
 
 
 @pytest.mark.parametrize('scenario', WAITS)
-def test_host_waits_for_tokens_and_for_masks_and_for_nothing_else(answers: dict[str, Recording], scenario: str) -> None:
+def test_host_waits_for_tokens_and_masks_only(answers: dict[str, Recording], scenario: str) -> None:
     recording = answers[scenario]
     assert count_waits(recording) == WAITS[scenario], said(recording.host_waits)
 
 
 @pytest.mark.parametrize('scenario', KERNELS)
-def test_kernels_of_an_answer_stay_within_the_budget(answers: dict[str, Recording], scenario: str) -> None:
+def test_number_of_kernels_is_within_the_budget(answers: dict[str, Recording], scenario: str) -> None:
     stages = {name: part.kernels for name, part in answers[scenario].by_stage().items()}
     assert answers[scenario].kernels <= KERNELS[scenario], stages
     assert answers[scenario].launches <= LAUNCHES, stages
@@ -155,7 +155,7 @@ def test_shapes_of_captured_passes_do_not_depend_on_the_instruction(opened: Open
     assert lengths <= set(TEXT_SIZES), said(before)
 
 
-def test_a_camera_size_seen_before_captures_nothing(opened: Opened) -> None:
+def test_known_image_size_needs_no_capture(opened: Opened) -> None:
     sizes = (SIZE_WH, (160, 120), (240, 320))
     for number, size_wh in enumerate(sizes):
         opened.segment(new_frame(size_wh, seed=number), 'red')
@@ -166,7 +166,7 @@ def test_a_camera_size_seen_before_captures_nothing(opened: Opened) -> None:
     assert not later, said(later)
 
 
-def test_warm_up_captures_what_the_first_frame_needs(cuda: FakeCuda) -> None:
+def test_warm_up_captures_the_passes_of_the_first_frame(cuda: FakeCuda) -> None:
     opened = open_segmenter(cuda)
     with torch.inference_mode():
         opened.segmenter.warm_up(SIZE_WH)
@@ -177,7 +177,7 @@ def test_warm_up_captures_what_the_first_frame_needs(cuda: FakeCuda) -> None:
 
 
 @pytest.mark.parametrize('phrases', [*PHRASE_SIZES[1:], 3])
-def test_phrases_of_an_answer_take_one_pass_of_the_detector(cuda: FakeCuda, phrases: int) -> None:
+def test_all_phrases_take_one_pass_of_the_detector(cuda: FakeCuda, phrases: int) -> None:
     opened = open_segmenter(cuda, phrases=phrases)
     opened.segment(new_frame(), 'red')
     recording = opened.segment(new_frame(seed=1), 'red')
@@ -187,13 +187,13 @@ def test_phrases_of_an_answer_take_one_pass_of_the_detector(cuda: FakeCuda, phra
     assert decoded.kernels <= KERNELS['same both']
 
 
-def test_launched_kernel_by_kernel_it_answers_too(cuda: FakeCuda) -> None:
+def test_eager_engine_runs(cuda: FakeCuda) -> None:
     recording = open_segmenter(cuda, engine='eager', dtype=torch.float16).segment(new_frame(), 'Segment the red box.')
     assert recording.launches == recording.kernels + len(recording.host_waits)
 
 
 @pytest.mark.parametrize('protocol', INFERENCE_MODES)
-def test_every_protocol_answers(opened: Opened, protocol: str) -> None:
+def test_every_inference_mode_runs(opened: Opened, protocol: str) -> None:
     segmenter = InstructSAMSegmenter(
         opened.segmenter.network, opened.segmenter.preprocessor, engine=opened.segmenter.engine, inference_mode=protocol
     )
@@ -206,17 +206,19 @@ def test_every_protocol_answers(opened: Opened, protocol: str) -> None:
         assert set(count_waits(recording)) <= {READ, CHOSEN}, said(recording.host_waits)
 
 
-def test_straightforward_pipeline_answers(opened: Opened) -> None:
+def test_naive_pipeline_runs(opened: Opened) -> None:
     with opened.cuda.recording() as recording:
-        masks, scores = NaivePipeline(opened.segmenter).answer(new_frame(), Instruction('Segment the red box.'))
+        masks, scores = NaivePipeline(opened.segmenter).segment(new_frame(), Instruction('Segment the red box.'))
     assert masks.shape == (10, *reversed(SIZE_WH))
     assert len(scores) == 10
     assert recording.kernels > KERNELS['cold']
 
 
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
-def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> None:
-    segmenter = random_segmenter(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16)
+def test_default_engine_of_a_gpu_captures(cuda: FakeCuda) -> None:
+    segmenter = random_segmenter(
+        bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, options=InstructSAMOptions()
+    )
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:
         segmenter.segment(new_frame(seed=1), Instruction('red'))
@@ -224,7 +226,7 @@ def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> No
     assert recording.launches <= LAUNCHES
 
 
-def test_nothing_falls_back(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_pass_falls_back_to_eager(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         opened.segment(new_frame(seed=5), 'Segment the red box.')
     assert not caplog.records

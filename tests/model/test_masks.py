@@ -1,4 +1,4 @@
-"""Masks: their boxes, their overlaps, and every form in which method and data sets publish them."""
+"""Masks: boxes, overlaps, run-length encodings and polygons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support import GOLDEN
 
 
 def mask_of(*rows: str) -> NDArray[np.bool_]:
-    """A mask drawn with characters: # is the object."""
+    """Make a mask from a drawing in which # is the object."""
     return np.array([[character == '#' for character in row] for row in rows])
 
 
@@ -60,7 +60,7 @@ def test_overlap_of_masks() -> None:
     assert mask_iou(BLOCK, np.zeros_like(BLOCK)) == 0.0
 
 
-def test_merged_masks_leave_their_parts_alone() -> None:
+def test_merging_does_not_change_the_masks() -> None:
     before = BLOCK.copy()
     assert (merge_masks([BLOCK, PARTS], (4, 6)) == (BLOCK | PARTS)).all()
     assert (before == BLOCK).all()
@@ -76,7 +76,7 @@ def test_masks_of_different_size_do_not_broadcast() -> None:
 
 
 @pytest.mark.parametrize('mask', [BLOCK, RING, PARTS, np.ones((3, 5), bool), np.zeros((1, 1), bool), BLOCK[:, ::2]])
-def test_rle_brings_every_pixel_back(mask: NDArray[np.bool_]) -> None:
+def test_rle_round_trip_keeps_every_pixel(mask: NDArray[np.bool_]) -> None:
     rle = json.loads(json.dumps(encode_rle(mask)))
     assert rle['size'] == list(mask.shape)
     decoded = decode_rle(rle)
@@ -86,7 +86,7 @@ def test_rle_brings_every_pixel_back(mask: NDArray[np.bool_]) -> None:
 
 
 @pytest.mark.parametrize('mask', [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 1), bool), np.zeros((0, 4), bool)])
-def test_only_bool_masks_are_encoded(mask: NDArray[Any]) -> None:
+def test_other_arrays_are_refused(mask: NDArray[Any]) -> None:
     with pytest.raises(ValueError, match=r'expected bool \(H, W\)'):
         encode_rle(mask)
 
@@ -114,7 +114,7 @@ FORMS = {
 
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('mask', [BLOCK, RING, PARTS], ids=['block', 'ring', 'parts'])
-def test_every_form_of_rle_is_read(form: str, mask: NDArray[np.bool_]) -> None:
+def test_all_forms_of_rle_are_read(form: str, mask: NDArray[np.bool_]) -> None:
     annotation = FORMS[form](mask)
     assert (decode_mask(annotation) == mask).all()
     assert (decode_mask(annotation, (4, 6)) == mask).all()
@@ -130,9 +130,9 @@ def test_every_form_of_rle_is_read(form: str, mask: NDArray[np.bool_]) -> None:
         ([[-9, -9, 90, -9, 90, 90, -9, 90]], np.ones((4, 6), bool)),
         ([[0, 0, 6, 0, 6, 4, 0, 4], [1, 1, 3, 1, 3, 3, 1, 3]], np.ones((4, 6), bool)),
     ],
-    ids=['flat', 'nested', 'two parts', 'JSON', 'larger than the picture', 'parts overlap'],
+    ids=['flat', 'nested', 'two parts', 'JSON', 'larger than the image', 'parts overlap'],
 )
-def test_every_form_of_polygon_is_read(polygons: Any, mask: NDArray[np.bool_]) -> None:
+def test_all_forms_of_polygons_are_read(polygons: Any, mask: NDArray[np.bool_]) -> None:
     assert (decode_mask(polygons, (4, 6)) == mask).all()
 
 
@@ -145,8 +145,8 @@ def test_every_form_of_polygon_is_read(polygons: Any, mask: NDArray[np.bool_]) -
         ({'size': [4, 6]}, None, r"expected the keys size and counts, got \['size'\]"),
         ({'size': 4, 'counts': [24]}, None, r'RLE size: expected \[height, width\], got 4'),
         ({'size': [0, 6], 'counts': []}, None, 'at least 1'),
-        ({'size': [4, 6], 'counts': [24]}, (4, 7), r'expected the size of the picture, \[4, 7\], got \[4, 6\]'),
-        ({'size': [4, 6], 'counts': [24]}, (6, 4), r'expected the size of the picture, \[6, 4\], got \[4, 6\]'),
+        ({'size': [4, 6], 'counts': [24]}, (4, 7), r'expected the size of the image, \[4, 7\], got \[4, 6\]'),
+        ({'size': [4, 6], 'counts': [24]}, (6, 4), r'expected the size of the image, \[6, 4\], got \[4, 6\]'),
         ({'size': [4, 6], 'counts': [5, 3, 1600]}, None, 'expected runs of 4 x 6 = 24 pixels, got 1608'),
         ({'size': [4, 6], 'counts': [5, -3, 22]}, None, 'at least 0'),
         ({'size': [4, 6], 'counts': 24}, None, 'expected text, bytes or a list of run lengths, got 24'),
@@ -162,15 +162,15 @@ def test_every_form_of_polygon_is_read(polygons: Any, mask: NDArray[np.bool_]) -
         ([[0, 0, 2, 0, 2, 10**400]], (4, 6), 'expected numbers'),
         ({'size': [10**9, 6], 'counts': [6 * 10**9]}, None, 'at most 65535'),
         ({'size': [float('inf'), 6], 'counts': [24]}, None, r'expected \[height, width\]'),
-        ([{'size': [4, 6], 'counts': [24]}], (4, 6), 'decode each by itself'),
+        ([{'size': [4, 6], 'counts': [24]}], (4, 6), 'decode them one by one'),
     ],
 )
-def test_damaged_annotations_say_what_is_wrong(annotation: Any, size_hw: Any, message: str) -> None:
+def test_damaged_annotation_is_refused(annotation: Any, size_hw: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         decode_mask(annotation, size_hw)
 
 
-def test_published_rles_are_read_as_they_are() -> None:
+def test_published_rles_are_read_unchanged() -> None:
     # tests/golden: RLEs written by pycocotools; every one must pass the check of its runs.
     records = json.loads((GOLDEN / 'metrics.json').read_text())['records']
     rles = [rle for record in records for rle in (*record['gt_rles'], *record['pred_rles'])]

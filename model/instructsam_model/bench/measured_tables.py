@@ -1,4 +1,4 @@
-"""What was measured, as tables for a terminal."""
+"""Terminal tables of measured results."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-from instructsam_model.bench.scenarios import SCENARIOS
+from instructsam_model.bench.scenarios import describe_scenario
 from instructsam_model.bench.stages import STAGES
 
 
 def print_measured(result: dict[str, Any]) -> Iterator[Table | str]:
-    """Whether it is right, the scenarios, their stages, and what takes longest."""
+    """Yield accuracy, latencies, stages and profile, as far as they were measured."""
     if 'check' in result:
-        yield 'beside the CPU in float32: ' + ', '.join(f'{name} {value}' for name, value in result['check'].items())
+        yield 'compared with float32 on the CPU: ' + ', '.join(
+            f'{name} {value}' for name, value in result['check'].items()
+        )
     yield scenario_table(result)
     yield stage_table(result)
     if 'profile' in result:
@@ -22,26 +24,24 @@ def print_measured(result: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def scenario_table(result: dict[str, Any]) -> Table:
-    """The scenarios, one a row."""
-    title = f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}'
-    table = Table(title=title)
-    table.add_column('answer')
-    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'floor ms', 'naive / ours', 'modeled ms'):
+    """Make a table with one scenario per row."""
+    parameters = f'{result["parameters"] / 1e6:.1f} M parameters, ' if result['parameters'] else ''
+    table = Table(title=f'{result["model"]}: {parameters}{result["dtype"]}, {result["size"]}')
+    table.add_column('scenario')
+    for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'roofline ms', 'naive / ours', 'modeled ms'):
         table.add_column(heading, justify='right')
     for name, row in result['scenarios'].items():
         ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
         modeled = f'{row["modeled_ms"]:.4g}' if row['modeled_ms'] else ''
-        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms'))
-        table.add_row(
-            f'{name}: {SCENARIOS.get(name, "everything again")}', *(f'{each:.4g}' for each in figures), ratio, modeled
-        )
+        figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'roofline_ms'))
+        table.add_row(describe_scenario(name), *(f'{each:.4g}' for each in figures), ratio, modeled)
     return table
 
 
 def stage_table(result: dict[str, Any]) -> Table:
-    """Where the time of one watched answer goes."""
-    table = Table(title='stages, ms of one answer')
-    table.add_column('answer')
+    """Make a table of the stages of one run of each scenario."""
+    table = Table(title='stages of one run, ms')
+    table.add_column('scenario')
     for stage in STAGES:
         table.add_column(stage, justify='right')
     for name, row in result['scenarios'].items():
@@ -50,8 +50,8 @@ def stage_table(result: dict[str, Any]) -> Table:
 
 
 def profile_table(rows: list[dict[str, Any]]) -> Table:
-    """What takes longest in a warm answer."""
-    table = Table(title='profile of a warm answer')
+    """Make a table of the profile of the scenario `warm`."""
+    table = Table(title='profile of the scenario warm')
     for heading in rows[0]:
         table.add_column(heading, justify='left' if heading == 'name' else 'right')
     for row in rows:

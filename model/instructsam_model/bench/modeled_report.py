@@ -1,4 +1,4 @@
-"""The part of the page about speed that is modeled, from what `instructsam-bench --device fake-cuda` printed."""
+"""Sections of docs/performance.md with modeled times, from results of `instructsam-bench --device fake-cuda`."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any
 
 from instructsam_model.bench.markdown import table
 from instructsam_model.bench.modeled_tables import NOTE
-from instructsam_model.bench.scenarios import SCENARIOS
-from instructsam_model.fake_cuda.cards import CARDS
+from instructsam_model.bench.scenarios import describe_scenario
+from instructsam_model.fake_cuda.gpus import GPUS
 
-WAYS = {'eager': 'kernel by kernel', 'eager_graphs': 'captured graphs', 'inductor': 'captured graphs, inductor'}
+EXECUTIONS = {'eager': 'kernels one by one', 'eager_graphs': 'captured graphs', 'inductor': 'captured graphs, inductor'}
 COUNTS = ('kernels', 'inductor_kernels', 'launches', 'host_waits', 'tflop', 'gbyte', 'inductor_gbyte')
 
 
 def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The sections, as Markdown.
+    """Yield the sections as Markdown.
 
     Args:
-        results: as printed; of several numbers of phrases, engines or sizes.
+        results: for several numbers of phrases, engines or sizes.
     """
     yield '## On a GPU: modeled, not measured\n'
     yield f'{NOTE}\n'
     yield (
-        '`kernels` are those of the code as it is, `inductor_kernels` those after `torch.compile`; of `launches` a '
-        'captured graph is one. An answer takes the longer of what the host launches and what the card computes.\n'
+        '`kernels` are those of the uncompiled code, `inductor_kernels` those after `torch.compile`; in `launches` a '
+        'captured graph counts once. The latency is the longer of launching on the host and computing on the GPU.\n'
     )
     for result in results:
         yield from _section(result)
-    yield '### What is assumed of the cards\n'
+    yield '### Assumptions about the GPUs\n'
     yield table(
         [
             {
                 'gpu': name,
-                'card': card.title,
-                'bfloat16 TFLOP/s': f'{card.half_tflop_per_s:g} x {card.compute_fraction:g}',
-                'TB/s': f'{card.tbyte_per_s:g} x {card.memory_fraction:g}',
-                'GiB': f'{card.memory_gib:.0f}' + (' shared' if card.shares_memory else ''),
-                'us a kernel': f'{card.kernel_us:g}',
-                'us a launch': f'{card.launch_us:g}',
-                'public figures': card.source,
+                'product': gpu.title,
+                'bfloat16 TFLOP/s': f'{gpu.half_tflop_per_s:g} x {gpu.compute_fraction:g}',
+                'TB/s': f'{gpu.tbyte_per_s:g} x {gpu.memory_fraction:g}',
+                'GiB': f'{gpu.memory_gib:.0f}' + (' shared' if gpu.shares_memory else ''),
+                'us per kernel': f'{gpu.kernel_us:g}',
+                'us per launch': f'{gpu.launch_us:g}',
+                'data sheet': gpu.source,
             }
-            for name, card in CARDS.items()
+            for name, gpu in GPUS.items()
         ]
     )
 
@@ -55,16 +55,13 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
     )
     scenarios = result['scenarios']
     yield table(
-        [
-            {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in COUNTS}}
-            for name, row in scenarios.items()
-        ]
+        [{'scenario': describe_scenario(name), **{key: row[key] for key in COUNTS}} for name, row in scenarios.items()]
     )
-    yield f'At most {result["peak_memory_gib"]:.2f} GiB of the card are taken, weights included.\n'
-    for way, title in WAYS.items():
-        yield f'Milliseconds of an answer, {title}:\n'
-        yield table([{'card': CARDS[name].title, **_times(rows, way)} for name, rows in result['cards'].items()])
+    yield f'Peak device memory is {result["peak_memory_gib"]:.2f} GiB, weights included.\n'
+    for execution, title in EXECUTIONS.items():
+        yield f'Latency in milliseconds, {title}:\n'
+        yield table([{'GPU': GPUS[name].title, **_times(rows, execution)} for name, rows in result['gpus'].items()])
 
 
-def _times(rows: dict[str, dict[str, float]], way: str) -> dict[str, str]:
-    return {scenario: f'{times[way]:.1f}' for scenario, times in rows.items()}
+def _times(rows: dict[str, dict[str, float]], execution: str) -> dict[str, str]:
+    return {scenario: f'{times[execution]:.1f}' for scenario, times in rows.items()}

@@ -1,4 +1,4 @@
-"""What was counted and modeled, as tables for a terminal."""
+"""Terminal tables of modeled results."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from instructsam_model.bench.scenarios import SCENARIOS
+from instructsam_model.bench.scenarios import describe_scenario
 
 NOTE = (
-    'This is a model, not a measurement: the code ran on tensors without contents, and how long a card takes is worked '
-    'out from its public figures (instructsam_model/fake_cuda/time_model.py, cards.py).'
+    'These are modeled times, not measurements: the code ran on tensors without contents, and times are estimated from '
+    'the data sheets of the GPUs (instructsam_model/fake_cuda/time_model.py, gpus.py).'
 )
 COUNTS = ('kernels', 'inductor_kernels', 'launches', 'host_waits', 'tflop', 'gbyte', 'peak_memory_gib')
 TIMES = ('modeled_eager_ms', 'modeled_eager_graphs_ms', 'modeled_inductor_ms')
@@ -30,19 +30,19 @@ HEADINGS = {
 
 
 def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
-    """The scenarios, their stages, what the host waits for, and what was assumed."""
+    """Yield scenarios, times, stages, host waits, and a note that the times are modeled."""
     title = (
         f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}, '
         f'engine {result["engine"]}, {result["device"]}'
     )
-    yield _table(title, 'answer', COUNTS, result['scenarios'])
+    yield _table(title, 'scenario', COUNTS, result['scenarios'])
     yield _table(
-        'modeled time: launched one by one, as graphs, as graphs of fused kernels',
-        'answer',
+        'modeled time: kernels one by one, in captured graphs, fused in captured graphs',
+        'scenario',
         TIMES,
         result['scenarios'],
     )
-    yield '\n'.join(f'{name}: {SCENARIOS.get(name, "everything again")}' for name in result['scenarios'])
+    yield '\n'.join(map(describe_scenario, result['scenarios']))
     for name, row in result['scenarios'].items():
         columns = tuple(column for column in (*COUNTS, 'modeled_ms') if column != 'inductor_kernels')
         yield _table(f'stages of {name}', 'stage', columns, row['stages'])
@@ -51,7 +51,7 @@ def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _table(title: str, first: str, columns: tuple[str, ...], rows: dict[str, Any]) -> Table:
-    table = Table(title=title, box=SIMPLE, pad_edge=False)  # fits into the 80 columns of a pipe
+    table = Table(title=title, box=SIMPLE, pad_edge=False)  # fits into 80 columns
     table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(HEADINGS.get(column, column), justify='right', no_wrap=True)
@@ -61,9 +61,9 @@ def _table(title: str, first: str, columns: tuple[str, ...], rows: dict[str, Any
 
 
 def _waits(scenarios: dict[str, Any]) -> Table:
-    """Every place where the host waits."""
+    """Make a table of all places where the host waits."""
     table = Table(title='where the host waits', box=SIMPLE, pad_edge=False)
-    for heading in ('answer', 'times', 'for', 'stage', 'at'):
+    for heading in ('scenario', 'times', 'operation', 'stage', 'at'):
         table.add_column(heading, overflow='fold')
     for name, row in scenarios.items():
         for wait in row['waits']:

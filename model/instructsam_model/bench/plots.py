@@ -1,4 +1,4 @@
-"""Pictures of what was measured."""
+"""Plots of measured results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from instructsam_model.bench.stages import STAGES
 
 
 def draw_stages(result: dict[str, Any], file: Path) -> None:
-    """Draw a bar for each scenario, made of its stages.
+    """Plot a bar of stages for each scenario.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -25,13 +25,13 @@ def draw_stages(result: dict[str, Any], file: Path) -> None:
         widths = [max(result['scenarios'][name]['stages_ms'][stage], 0.0) for name in names]
         axes.barh(names, widths, left=left, label=stage)
         left = [before + width for before, width in zip(left, widths, strict=True)]
-    axes.set_xlabel('ms of one watched answer')
+    axes.set_xlabel('ms of one run')
     axes.legend(fontsize='small', ncols=2)
     figure.savefig(file, dpi=110)
 
 
 def draw_growth(rows: Sequence[dict[str, Any]], file: Path) -> None:
-    """Draw the medians over the values of each setting.
+    """Plot the medians over the values of each setting.
 
     Raises:
         ImportError: matplotlib is not installed.

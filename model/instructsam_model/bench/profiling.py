@@ -1,4 +1,4 @@
-"""Where the time of one answer goes, as torch's profiler sees it."""
+"""Profile of one scenario with torch's profiler."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch.profiler import ProfilerActivity, profile
 
 from instructsam_model.bench.scenarios import Bench
 
-ROWS = 40
+MAX_ROWS = 40
 
 
-def profile_answer(bench: Bench, scenario: str, device: torch.device) -> list[dict[str, Any]]:
-    """What takes longest in an answer: name, calls, and milliseconds of host and device, stages included."""
-    for name, ask in bench.asks():  # each scenario follows on the one before
+def profile_scenario(bench: Bench, scenario: str, device: torch.device) -> list[dict[str, Any]]:
+    """Return the slowest operations and stages of a scenario: name, calls, and milliseconds on host and device."""
+    for name, run in bench.requests():  # scenarios depend on those before them, so all are run in order
         if name == scenario:
-            return _profile(ask, device)
-        ask()
-    raise ValueError(f'scenario: expected one of those that are asked, got {scenario!r}')
+            return _profile(run, device)
+        run()
+    raise ValueError(f'scenario: expected one of this benchmark, got {scenario!r}')
 
 
-def _profile(ask: Callable[[], object], device: torch.device) -> list[dict[str, Any]]:
+def _profile(run: Callable[[], object], device: torch.device) -> list[dict[str, Any]]:
     activities = [ProfilerActivity.CPU]
     if ProfilerActivity.CUDA in torch.profiler.supported_activities():  # type: ignore[no-untyped-call]
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
-        ask()
+        run()
         if device.type == 'cuda':
             torch.cuda.synchronize(device)
     rows = [
@@ -39,4 +39,4 @@ def _profile(ask: Callable[[], object], device: torch.device) -> list[dict[str, 
         }
         for event in profiler.key_averages()
     ]
-    return sorted(rows, key=lambda row: (row['device_ms'], row['host_ms']), reverse=True)[:ROWS]
+    return sorted(rows, key=lambda row: (row['device_ms'], row['host_ms']), reverse=True)[:MAX_ROWS]

@@ -1,4 +1,4 @@
-"""Write what was measured as a page with tables and plots.
+"""Write docs/performance.md from results of instructsam-bench, with tables and plots.
 
 python -m instructsam_model.bench.report RESULT.json ... --out docs/performance.md
 
@@ -17,31 +17,36 @@ from typing import Any
 from instructsam_model.bench.markdown import table
 from instructsam_model.bench.modeled_report import modeled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
-from instructsam_model.bench.scenarios import SCENARIOS
+from instructsam_model.bench.scenarios import describe_scenario
+from instructsam_model.files import write_atomically
 
 TITLE = """# Performance
 
-Written by `python -m instructsam_model.bench.report`; every ratio is of two things measured in turn in one run.
-`naive` answers everything again for every instruction: Pillow resizes, both encoders run, the prompt is read behind an
-explicit mask, the answer is written token by token, and the masks of all slots are enlarged on the CPU
-(`instructsam_model/bench/naive.py`). Times are from the frame in memory to masks in memory. What half precision brings
-on a CPU depends on its instructions: measure it on yours.
+Written by `python -m instructsam_model.bench.report`. Speed-ups compare measurements that alternated in one run.
+`naive` caches nothing: for every instruction Pillow resizes the image, both encoders run, the prompt is prefilled with
+an explicit mask, the answer is generated token by token, and the masks of all slots are resized on the CPU
+(`instructsam_model/bench/instructsam/naive.py`). Latencies are from the frame in memory to the masks in memory. The
+speed-up of half precision on a CPU depends on its instructions: measure it on your machine.
 """
-BOUGHT = (
-    ('cold', 'naive', 'one pass for a block of queries, causal prefill without a mask, masks of kept slots alone'),
-    ('warm', 'cold', 'the last answer to the instruction is tried on the new frame and read in one pass'),
-    ('steady', 'warm', 'nothing has moved: the language model rests (`max_cached_frames`)'),
-    ('reworded', 'warm', "the frame's features and prefix are kept"),
-    ('same frame', 'reworded', 'words that the answer copies from the instruction are guessed and read in one pass'),
+SPEEDUPS = (
+    ('cold', 'naive', 'one pass per block of queries, causal prefill without a mask, masks of selected slots only'),
+    (
+        'warm',
+        'cold',
+        'the last answer to the instruction is verified in one pass (speculative decoding)',
+    ),
+    ('steady', 'warm', 'unchanged scene: the language model does not run (`max_cached_frames`)'),
+    ('reworded', 'warm', "the frame's features and the prefilled image prompt are reused"),
+    ('same frame', 'reworded', 'words copied from the instruction are verified in one pass (prompt lookup)'),
 )
 
 
 def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
-    """Write the page, and its plots beside it.
+    """Write the page, and its plots into the same folder.
 
     Args:
-        results: as printed.
-        page: a Markdown file; plots get its name with something added.
+        results: of instructsam-bench and of the node's benchmark.
+        page: a Markdown file; names of plots start with its name.
     """
     page.parent.mkdir(parents=True, exist_ok=True)
     parts = [TITLE]
@@ -52,8 +57,9 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
         parts += modeled_sections(modeled)
     nodes = [result for result in results if 'answers_per_s' in result]
     if nodes:
-        parts += ['## The node, capture to publication\n', table(nodes)]
-    page.write_text('\n'.join(parts))
+        parts += ['## The node: image received to result published\n', table(nodes)]
+    with write_atomically(page) as draft:
+        draft.write_text('\n'.join(parts))
 
 
 def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
@@ -62,55 +68,59 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
     yield (
         f'{result["device"]}, {result["threads"]} threads, {result["dtype"]}, frames of {result["size"]}, '
         f'{result["phrases"]} phrase of {result["phrase_tokens"]} tokens, K = {result["queries"]}, '
-        f'{result["repeats"]} rounds, at most {result["peak_memory_gib"]:.2f} GiB.\n'
+        f'{result["repeats"]} rounds, peak memory {result["peak_memory_gib"]:.2f} GiB.\n'
     )
-    keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'floor_ms', 'naive_ratio']
+    keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'roofline_ms', 'naive_ratio']
     if any(row.get('modeled_ms') for row in scenarios.values()):
         keys.append('modeled_ms')
     yield table(
-        [
-            {'answer': f'{name}: {SCENARIOS.get(name, "everything again")}', **{key: row[key] for key in keys}}
-            for name, row in scenarios.items()
-        ]
+        [{'scenario': describe_scenario(name), **{key: row[key] for key in keys}} for name, row in scenarios.items()]
     )
     yield (
-        f'A product of large matrices reaches {result["peak_tflop_per_s"]:.4g} TFLOP/s in the same run; `floor_ms` is '
-        'what the arithmetic of an answer alone would take at that speed.\n'
+        f'Large matrix products reach {result["peak_tflop_per_s"]:.4g} TFLOP/s in the same run; `roofline_ms` is the '
+        'time of the arithmetic alone at that speed.\n'
     )
     if 'naive' in scenarios:
         yield _bound(scenarios)
     draw_stages(result, stages := page.with_name(f'{page.stem}-{number}-stages.png'))
-    yield f'![Where the time goes]({stages.name})\n'
-    yield '### What each part of the engine bought\n'
-    bought = [
-        {'faster': name, 'than': than, 'times': scenarios[than]['p50_ms'] / scenarios[name]['p50_ms'], 'because': why}
-        for name, than, why in BOUGHT
-        if {name, than} <= scenarios.keys()
+    yield f'![Latency by stage]({stages.name})\n'
+    yield '### Speed-up by optimization\n'
+    speedups = [
+        {
+            'scenario': name,
+            'compared with': other,
+            'speed-up': f'{scenarios[other]["p50_ms"] / scenarios[name]["p50_ms"]:.2f}',
+            'optimization': reason,
+        }
+        for name, other, reason in SPEEDUPS
+        if {name, other} <= scenarios.keys()
     ]
-    yield table([{**row, 'times': f'{row["times"]:.2f}'} for row in bought])
-    if 'trials' in result:
-        yield '### What else was tried\n'
-        yield 'Times as fast as a cold answer, below 1 for slower, and the IoU of the masks with those of float32.\n'
-        yield table([{'ratio': '', 'mask_iou': '', 'failed': '', **trial} for trial in result['trials']])
+    yield table(speedups)
+    if 'experiments' in result:
+        yield '### Experiments\n'
+        yield 'Speed-up over the scenario `cold`, below 1 for slower, and mask IoU with the unchanged network.\n'
+        yield table(
+            [{'experiment': '', 'ratio': '', 'mask_iou': '', 'failed': '', **each} for each in result['experiments']]
+        )
     if 'sweep' in result:
-        yield '### How the time grows\n'
-        yield f'Graphs compiled while instructions were of 1 to 60 words: {result["compilations"]}.\n'
+        yield '### Scaling\n'
+        yield f'Graphs compiled for instructions of 1 to 60 words: {result["compilations"]}.\n'
         draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
-        yield f'![How the time grows]({growth.name})\n'
-        yield 'Cameras take turns: the time is that of one answer about each.\n'
+        yield f'![Latency by setting]({growth.name})\n'
+        yield 'Several cameras take turns; the latency is that of one request for each.\n'
         yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
 def _bound(scenarios: dict[str, Any]) -> str:
-    """How many times as fast as the straightforward way a warm answer could be."""
-    bound = scenarios['naive']['p50_ms'] / scenarios['warm']['floor_ms']
-    return f'At that floor a warm answer would be {bound:.2f} times as fast as the straightforward way.\n'
+    """Return a sentence on the largest possible speed-up of the scenario `warm` over naive inference."""
+    bound = scenarios['naive']['p50_ms'] / scenarios['warm']['roofline_ms']
+    return f'At the roofline, `warm` would be {bound:.2f} times as fast as naive inference.\n'
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_model.bench.report', description=__doc__)
-    parser.add_argument('results', nargs='+', type=Path, help='files with one line of JSON each')
+    parser.add_argument('results', nargs='+', type=Path, help='result files')
     parser.add_argument('--out', type=Path, required=True, help='the page, a Markdown file')
     arguments = parser.parse_args(argv)
     try:

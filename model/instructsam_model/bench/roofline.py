@@ -1,4 +1,4 @@
-"""How much there is to compute, and how fast the device computes at its best: together a floor for every time."""
+"""Arithmetic of an inference and peak speed of the device: together a lower bound of the latency (roofline)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPEATS = 5
 
 
 def count_arithmetic() -> FlopCounterMode:
-    """A context that counts products of matrices, attention included; torch by itself leaves out that of the CPU."""
+    """Return a context that counts FLOPs of matrix products and attention; torch alone misses attention on a CPU."""
     aten = torch.ops.aten
     return FlopCounterMode(
         display=False,
@@ -35,8 +35,9 @@ def _backward_flop(*shapes: Any, **_: Any) -> int:
 
 
 def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of the best of some products of large matrices: nothing in a network is computed faster."""
+    """Measure the peak speed of the device with large matrix products, TFLOP/s; the best of several."""
     side = 8192 if device.type == 'cuda' else 2048
+    # Small values, so that products do not overflow in half precision.
     matrix = torch.full((side, side), 0.01, device=device, dtype=dtype)
     seconds = []
     for _ in range(REPEATS):
@@ -49,7 +50,7 @@ def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def describe_device(device: torch.device) -> str:
-    """Its name; of a CPU also the widest instructions that torch uses, on which half precision depends."""
+    """Return the name of the device; for a CPU with the vector instructions that torch uses."""
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     return f'{platform.processor() or "cpu"} with {torch.backends.cpu.get_cpu_capability()}'

@@ -1,4 +1,4 @@
-"""The situations that a robot is in, and how long an answer takes in each, side by side."""
+"""Scenarios of a robot, and the latency of a segmenter in each of them."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
-from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.roofline import count_arithmetic
-from instructsam_model.bench.stages import STAGES, watched
-from instructsam_model.datatypes import Frame, Instruction, Segmentation
-from instructsam_model.instructsam.random_weights import PHRASE
-from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.bench.stages import STAGES, measure_stages
+from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter
 from instructsam_model.runtime.device import synchronize
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',
     'warm': 'new frame, the instruction of the frame before',
-    'steady': 'likewise, and nothing has moved',
+    'steady': 'the same, and the scene is unchanged',
     'same frame': 'another instruction about the same frame',
-    'reworded': 'likewise, and the answer has none of its words',
+    'reworded': 'the same, without words of the answer (no lookup match)',
     'same both': 'the same instruction about the same frame',
 }
 NAIVE = 'naive'
-CELL = 32
-"""Pixels of the squares that frames consist of."""
-WARM_UP = 2
+NAIVE_DESCRIPTION = 'no caching'
+DEFAULT_PHRASE = 'the red box left of the green ball'
+CELL_PX = 32
+"""Side of the colored squares of synthetic frames."""
+WARM_UP_ROUNDS = 2
 
 
 @dataclass
 class Timing:
-    """What one scenario took.
+    """Measurements of one scenario.
 
     Attributes:
-        seconds: of each answer.
-        stages: seconds by stage, of one answer watched by itself.
-        tflop: arithmetic of one answer, counted.
+        seconds: latency of each run.
+        stages: seconds by stage, from a separate run.
+        tflop: arithmetic of one run.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -45,113 +45,132 @@ class Timing:
     tflop: float = 0.0
 
     def percentile(self, percent: float) -> float:
-        """Seconds that so many percent of the answers did not exceed."""
+        """Return a percentile of the latencies, seconds."""
         return float(np.percentile(self.seconds, percent))
 
 
 class Bench:
-    """Asks a segmenter, which reuses answers, about frames of colored squares.
+    """Runs a segmenter of any back end on synthetic frames of colored squares.
 
     Args:
-        segmenter: with `speculative_decoding` and `max_cached_frames`.
-        size_wh: of the frames, pixels.
-        cameras: take turns. An answer is then one about each camera's frame; with more than one, nothing is asked
-            twice about a frame, for the segmenter keeps the last one alone.
-        compare_naive: also answer the straightforward way.
-        phrase: what is asked for.
+        segmenter: with all its caching enabled.
+        device: of the segmenter.
+        size_wh: size of the frames, pixels.
+        cameras: number of cameras that take turns; one run then is one request per camera. With several cameras, the
+            scenarios about the same frame are omitted, because a segmenter keeps only the last frame.
+        naive: handles a request without any caching, for comparison; None for no comparison.
+        phrase: the phrase to ask for.
     """
 
     def __init__(
         self,
-        segmenter: InstructSAMSegmenter,
+        segmenter: Segmenter,
+        device: torch.device,
         size_wh: tuple[int, int],
         *,
         cameras: int = 1,
-        compare_naive: bool,
-        phrase: str = PHRASE,
+        naive: Callable[[Frame, Instruction], object] | None = None,
+        phrase: str = DEFAULT_PHRASE,
     ) -> None:
         self._segmenter = segmenter
+        self._device = device
         self._cameras = [f'camera {number}' for number in range(cameras)]
         self._size_wh = size_wh
         self._generator = np.random.default_rng(0)
-        self._naive = NaivePipeline(segmenter) if compare_naive else None
+        self._naive = naive
         self._phrase = phrase
-        self._asked = 0
+        self._num_instructions = 0
 
     def new_frame(self, camera: str = '') -> Frame:
-        """A frame that nobody has seen."""
+        """Make a new random frame."""
         width, height = self._size_wh
-        cells = self._generator.integers(32, 224, (height // CELL + 1, width // CELL + 1, 3), dtype=np.uint8)
-        image_rgb = np.ascontiguousarray(cells.repeat(CELL, 0).repeat(CELL, 1)[:height, :width])
+        cells = self._generator.integers(32, 224, (height // CELL_PX + 1, width // CELL_PX + 1, 3), dtype=np.uint8)
+        image_rgb = np.ascontiguousarray(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1)[:height, :width])
         return Frame(image_rgb, frame_id=camera)
 
     def with_noise(self, frame: Frame) -> Frame:
-        """What a camera that sees the same thing again delivers."""
+        """Make the next frame of an unchanged scene: the same image with camera noise."""
         noise = self._generator.integers(-8, 9, frame.image_rgb.shape, dtype=np.int8)
         return replace(frame, image_rgb=(frame.image_rgb + noise).astype(np.uint8))
 
     def new_instruction(self) -> Instruction:
-        """One that nobody has given, of always the same length, worded as the published training asks for a phrase."""
-        self._asked += 1
-        return Instruction(f"Number {10_000 + self._asked}: please segment '{self._phrase}'.")
+        """Make a new instruction, always of the same length, in the words of the published training data."""
+        self._num_instructions += 1
+        return Instruction(f"Number {10_000 + self._num_instructions}: please segment '{self._phrase}'.")
 
     def reworded_instruction(self) -> Instruction:
-        """Likewise, without a word of the answer."""
-        self._asked += 1
-        return Instruction(f'Number {10_000 + self._asked}: which part shows what I am looking for?')
+        """Make a new instruction that contains no word of the answer."""
+        self._num_instructions += 1
+        return Instruction(f'Number {10_000 + self._num_instructions}: which part shows what I am looking for?')
 
-    def asks(self) -> Iterator[tuple[str, Callable[[], Sequence[Segmentation]]]]:
-        """One round: each scenario and what answers it, ours with the answers; they follow on each other."""
+    def requests(self) -> Iterator[tuple[str, Callable[[], Sequence[Segmentation]]]]:
+        """Yield one round of scenarios, each as its name and a function to call before the next is taken.
+
+        The function returns the segmentations; for the naive pipeline it returns none.
+        """
         first, second = self.new_instruction(), self.new_instruction()
         frames = [self.new_frame(camera) for camera in self._cameras]
-        yield 'cold', lambda: self._answer(frames, first)
+        yield 'cold', lambda: self._segment(frames, first)
         if len(frames) == 1:
-            yield 'same both', lambda: self._answer(frames, first)
-            yield 'same frame', lambda: self._answer(frames, second)
+            yield 'same both', lambda: self._segment(frames, first)
+            yield 'same frame', lambda: self._segment(frames, second)
             reworded = self.reworded_instruction()
-            yield 'reworded', lambda: self._answer(frames, reworded)
+            yield 'reworded', lambda: self._segment(frames, reworded)
         else:
-            self._answer(frames, second)
+            self._segment(frames, second)
+        # The instruction `second` is known to the caches from here on.
         later = [self.new_frame(camera) for camera in self._cameras]
-        yield 'warm', lambda: self._answer(later, second)
+        yield 'warm', lambda: self._segment(later, second)
         noisy = [self.with_noise(frame) for frame in later]
-        yield 'steady', lambda: self._answer(noisy, second)
+        yield 'steady', lambda: self._segment(noisy, second)
         if self._naive is not None:
-            naive, strange = self._naive, [self.new_frame(camera) for camera in self._cameras]
+            naive, unknown = self._naive, [self.new_frame(camera) for camera in self._cameras]
 
-            def answer_naively() -> list[Segmentation]:
-                for frame in strange:
-                    naive.answer(frame, first)
+            def segment_naively() -> list[Segmentation]:
+                for frame in unknown:
+                    naive(frame, first)
                 return []
 
-            yield NAIVE, answer_naively
+            yield NAIVE, segment_naively
 
-    def _answer(self, frames: Sequence[Frame], instruction: Instruction) -> list[Segmentation]:
-        """The answers about a frame of each camera."""
+    def _segment(self, frames: Sequence[Frame], instruction: Instruction) -> list[Segmentation]:
+        """Segment one frame of each camera."""
         return [self._segmenter.segment(frame, instruction) for frame in frames]
 
     def run(self, repeats: int, on_round: Callable[[], object] = lambda: None) -> dict[str, Timing]:
-        """Time so many rounds, the scenarios in turn so that what slows the machine slows all of them."""
+        """Measure all scenarios in alternation, so that other load on the machine affects them equally.
+
+        Args:
+            repeats: number of measured rounds.
+            on_round: called after each round.
+        """
+        # 1. Latencies.
         timings: dict[str, Timing] = {}
-        device = self._segmenter.network.device
-        for number in range(WARM_UP + repeats):
-            for name, ask in self.asks():
-                synchronize(device)
+        for number in range(WARM_UP_ROUNDS + repeats):
+            for name, run in self.requests():
+                synchronize(self._device)
                 start = time.perf_counter()
-                ask()
-                synchronize(device)
-                if number >= WARM_UP:
+                run()
+                synchronize(self._device)
+                if number >= WARM_UP_ROUNDS:
                     timings.setdefault(name, Timing()).seconds.append(time.perf_counter() - start)
             on_round()
-        for name, ask in self.asks():
-            with watched(self._segmenter) as seconds:
+        # 2. Stages, in a round of its own, because a GPU waits after each stage.
+        for name, run in self.requests():
+            with measure_stages(self._device) as seconds:
                 start = time.perf_counter()
-                ask()
+                run()
                 total = time.perf_counter() - start
             seconds['rest'] = total - sum(seconds.values())
             timings[name].stages = {stage: seconds.get(stage, 0.0) for stage in STAGES}
-        for name, ask in self.asks():
+        # 3. Arithmetic, in a round of its own, because counting is slow.
+        for name, run in self.requests():
             with count_arithmetic() as counter:
-                ask()
+                run()
             timings[name].tflop = counter.get_total_flops() / 1e12
         return timings
+
+
+def describe_scenario(name: str) -> str:
+    """Return the name of a scenario with its description."""
+    return f'{name}: {SCENARIOS.get(name, NAIVE_DESCRIPTION)}'

@@ -1,4 +1,4 @@
-"""What each part of an answer takes: a clock that knows of the GPU."""
+"""Time of each stage of an inference, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+import torch
+
 from instructsam_model.runtime import stages
 from instructsam_model.runtime.device import synchronize
 
@@ -15,19 +16,20 @@ STAGES = (*stages.STAGES, 'rest')
 
 
 @contextmanager
-def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
-    """Measure the stages of what is answered in the context; it is slower, for a GPU waits after each.
+def measure_stages(device: torch.device) -> Iterator[dict[str, float]]:
+    """Measure the stages that run in this context; slower than without, because the host waits after each stage.
+
+    Args:
+        device: where they run.
 
     Yields:
-        Seconds by stage, added up; what lies within another stage is not counted to that one. See
-        `instructsam_model.runtime.stages`.
+        Total seconds by stage, see `instructsam_model.runtime.stages`; time in a nested stage counts for that one only.
     """
     seconds: dict[str, float] = defaultdict(float)
-    device = segmenter.network.device
-    inner = [0.0]  # seconds of the stages within each one that is open
+    inner = [0.0]  # for each open stage, seconds of the stages nested in it
 
     @contextmanager
-    def timed(name: str) -> Iterator[None]:
+    def time_stage(name: str) -> Iterator[None]:
         synchronize(device)
         start = time.perf_counter()
         inner.append(0.0)
@@ -35,9 +37,10 @@ def watched(segmenter: InstructSAMSegmenter) -> Iterator[dict[str, float]]:
             yield
         finally:
             synchronize(device)
-            taken = time.perf_counter() - start
-            seconds[name] += taken - inner.pop()
-            inner[-1] += taken
+            # Count the time for this stage without that of nested stages, and for the enclosing one as nested time.
+            elapsed = time.perf_counter() - start
+            seconds[name] += elapsed - inner.pop()
+            inner[-1] += elapsed
 
-    with stages.observed(timed):
+    with stages.observed(time_stage):
         yield seconds

@@ -1,4 +1,4 @@
-"""How the time of an answer grows: one setting after the other is changed, the rest stays as it was asked for."""
+"""Latency as a function of image size, phrases, queries and cameras: one setting is varied at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import torch._dynamo.utils
 
 from instructsam_model.bench.scenarios import Bench
-from instructsam_model.datatypes import Instruction
-from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.datatypes import Instruction, Segmenter
 
 SETTINGS: dict[str, tuple[Any, ...]] = {
     'size': ('320x240', '640x480', '1280x720'),
@@ -25,11 +24,11 @@ INSTRUCTION_WORDS = (1, 2, 5, 10, 20, 40, 60)
 
 
 def sweep(arguments: argparse.Namespace, open_bench: Callable[[argparse.Namespace], Bench]) -> Iterator[dict[str, Any]]:
-    """Yield the median milliseconds of each scenario for each value of each setting.
+    """Yield the median latency of each scenario for each value of each setting, ms.
 
     Args:
         arguments: of the command line.
-        open_bench: makes what is measured.
+        open_bench: makes the benchmark for changed arguments.
     """
     for setting, value in VALUES:
         changed = argparse.Namespace(**{**vars(arguments), setting: value})
@@ -38,8 +37,8 @@ def sweep(arguments: argparse.Namespace, open_bench: Callable[[argparse.Namespac
         yield {'setting': setting, 'value': value, 'p50_ms': medians}
 
 
-def count_compilations(bench: Bench, segmenter: InstructSAMSegmenter) -> int:
-    """How many graphs are compiled after the warm-up while instructions are of 1 to 60 words."""
+def count_compilations(bench: Bench, segmenter: Segmenter) -> int:
+    """Count the graphs that are compiled for instructions of 1 to 60 words after a warm-up."""
     segmenter.segment(bench.new_frame(), Instruction('warm up'))
     before = _compiled()
     for words in INSTRUCTION_WORDS:

@@ -1,1 +1,1 @@
-"""Commands: segment images, and a demo in the browser."""
+"""Commands: instructsam-segment and instructsam-demo."""

@@ -1,4 +1,4 @@
-"""instructsam-demo: a page to try pictures and instructions in the browser, with any checkpoint and no ROS."""
+"""instructsam-demo: try images and instructions in the browser, with any checkpoint and without ROS."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
 from instructsam_model.backends import load_segmenter
-from instructsam_model.cli.segment_output import Outcome, describe_picture, write_json
+from instructsam_model.cli.segment_output import SegmentOutput, describe_image, write_json
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
+from instructsam_model.weights.bundled import BUNDLED
 
 if TYPE_CHECKING:
     import gradio
@@ -39,18 +40,18 @@ INSTRUCTIONS = [
     'the ball that is farthest to the left',
     'what would you take to cut bread?',
 ]
-"""Wordings to begin with."""
-CACHE_S = (600, 3600)
-"""How often pictures and results of visitors are cleared away, and how old they are then at least."""
+"""Examples on the page."""
+DELETE_CACHE_S = (600, 3600)
+"""Interval in which images and results of visitors are deleted, and their minimum age."""
 
 
-class Answerer:
-    """Answers what the page asks, one question at a time; the model is not for several threads at once.
+class PageBackend:
+    """Handles the requests of the page, one at a time, because a segmenter is not thread-safe.
 
     Args:
-        segmenter: the model. It encodes a picture once for all instructions that follow each other on it.
+        segmenter: the model; it encodes an image once for consecutive instructions about it.
         checkpoint: its name, for the results.
-        folder: for files of results.
+        folder: for result files.
     """
 
     def __init__(self, segmenter: Segmenter, checkpoint: str, folder: Path) -> None:
@@ -60,46 +61,47 @@ class Answerer:
         self._lock = threading.Lock()
         self._frame = Frame(np.zeros((1, 1, 3), dtype=np.uint8))
 
-    def ask(
-        self, picture: str | None, text: str, min_score: float, mask_threshold: float, max_instances: float
+    def segment(
+        self, image: str | None, text: str, min_score: float, mask_threshold: float, max_instances: float
     ) -> tuple[NDArray[np.uint8], list[Row], str, str]:
-        """Answer an instruction about a picture file.
+        """Segment an image file.
 
         Returns:
-            The overlay, uint8 (H, W, 3); a row of the table for each instance; what became of it, in a sentence; and a
-            file with all of it, as `instructsam-segment --json` writes it.
+            The overlay, uint8 (H, W, 3); a table row for each instance; a summary in words; and a result file as
+            `instructsam-segment --json` writes it.
 
         Raises:
             ConfigError: the instruction or a number is out of range.
-            FrameError: there is no picture, or it cannot be used.
+            FrameError: there is no image, or it cannot be used.
         """
-        if picture is None:
-            raise FrameError('picture: expected one, got none; upload a picture or choose an example')
-        path = Path(picture)
+        if image is None:
+            raise FrameError('image: expected one, got none; upload an image or choose an example')
+        path = Path(image)
         selection = Selection(min_score, mask_threshold, int(max_instances))
         image_rgb = read_image(path)
+        # Gradio handles requests in several threads.
         with self._lock:
             started_s = time.perf_counter()
-            segmentation = self._segmenter.segment(self._same_frame(image_rgb), Instruction(text), selection)
+            segmentation = self._segmenter.segment(self._frame_of(image_rgb), Instruction(text), selection)
             duration_s = time.perf_counter() - started_s
-        outcome = Outcome(pictures=[describe_picture(Path(path.name), [segmentation], [])])
+        output = SegmentOutput(images=[describe_image(Path(path.name), [segmentation], [])])
         with tempfile.NamedTemporaryFile(
             dir=self._folder, prefix=f'{path.stem}-', suffix='.json', delete=False
         ) as file:
-            write_json(outcome, self._checkpoint, file.name)
+            write_json(output, self._checkpoint, file.name)
         rows = describe_rows(segmentation)
         found = f'{len(rows)} found' if rows else 'nothing found'
         return overlay(image_rgb, segmentation), rows, f'{found} in {duration_s:.2f} s', file.name
 
-    def _same_frame(self, image_rgb: NDArray[np.uint8]) -> Frame:
-        """The frame of the question before, if its picture is the same: the segmenter knows it then."""
+    def _frame_of(self, image_rgb: NDArray[np.uint8]) -> Frame:
+        """Return the frame of the last request if its image is the same, so that its encoding is reused."""
         if not np.array_equal(self._frame.image_rgb, image_rgb):
             self._frame = Frame(image_rgb)
         return self._frame
 
 
 def describe_rows(segmentation: Segmentation) -> list[Row]:
-    """A row of `HEADINGS` for each instance; first the color that it has in the overlay, as HTML."""
+    """Return a row of `HEADINGS` for each instance; the first column is its color in the overlay, as HTML."""
     rows = []
     for index, instance in enumerate(segmentation.instances):
         swatch = f'<span style="color: rgb{color_rgb(index)}">\u25a0</span>'
@@ -108,51 +110,51 @@ def describe_rows(segmentation: Segmentation) -> list[Row]:
     return rows
 
 
-def build_page(answerer: Answerer, title: str, examples: Sequence[Path]) -> gradio.Blocks:
-    """The page.
+def build_page(backend: PageBackend, title: str, examples: Sequence[Path]) -> gradio.Blocks:
+    """Build the page.
 
     Args:
-        answerer: what its button asks.
-        title: stands above all.
-        examples: pictures that can be chosen.
+        backend: handles the requests.
+        title: heading of the page.
+        examples: images to choose from.
     """
     gr = load_gradio()
 
-    def ask(*question: Any) -> tuple[Any, ...]:
+    def segment(*values: Any) -> tuple[Any, ...]:
         try:
-            return answerer.ask(*question)
+            return backend.segment(*values)
         except (ConfigError, FrameError) as error:
-            raise gr.Error(str(error), title='Not answered') from error
+            raise gr.Error(str(error), title='Request failed') from error
 
     defaults = Selection()
-    page: gradio.Blocks = gr.Blocks(title=title, analytics_enabled=False, delete_cache=CACHE_S)
+    page: gradio.Blocks = gr.Blocks(title=title, analytics_enabled=False, delete_cache=DELETE_CACHE_S)
     with page:
         gr.Markdown(f'# {title}')
         with gr.Row():
             with gr.Column():
-                # The file as it is, for it to be read as the command line reads it: upright, 8 bits a channel.
-                picture = gr.Image(label='picture', type='filepath', image_mode=None, sources=['upload', 'clipboard'])
+                # The original file, so that it is read as instructsam-segment reads it: upright, 8 bits per channel.
+                image = gr.Image(label='image', type='filepath', image_mode=None, sources=['upload', 'clipboard'])
                 text = gr.Textbox(label='instruction', placeholder=INSTRUCTIONS[0], submit_btn=False)
                 button = gr.Button('Segment', variant='primary')
                 with gr.Accordion('thresholds', open=False):
                     min_score = gr.Slider(0, 1, defaults.min_score, label='score above', step=0.05)
                     mask_threshold = gr.Slider(0, 1, defaults.mask_threshold, label='mask probability above', step=0.05)
-                    max_instances = gr.Slider(1, 100, defaults.max_instances, label='at most so many', step=1)
+                    max_instances = gr.Slider(1, 100, defaults.max_instances, label='maximum number', step=1)
                 if examples:
-                    gr.Examples([str(file) for file in examples], picture, label='pictures')
+                    gr.Examples([str(file) for file in examples], image, label='images')
                 gr.Examples(INSTRUCTIONS, text, label='instructions')
             with gr.Column():
-                drawn = gr.Image(label='answer', format='png', interactive=False, buttons=['download', 'fullscreen'])
-                said = gr.Textbox(label='found', interactive=False)
+                drawn = gr.Image(label='result', format='png', interactive=False, buttons=['download', 'fullscreen'])
+                summary = gr.Textbox(label='found', interactive=False)
                 table = gr.Dataframe(headers=HEADINGS, datatype=['html', 'str', 'number', 'str', 'number'], wrap=True)
                 file = gr.DownloadButton('JSON, masks as COCO RLE')
-        inputs, outputs = [picture, text, min_score, mask_threshold, max_instances], [drawn, table, said, file]
-        gr.on([button.click, text.submit], ask, inputs, outputs, api_name='segment')
+        inputs, outputs = [image, text, min_score, mask_threshold, max_instances], [drawn, table, summary, file]
+        gr.on([button.click, text.submit], segment, inputs, outputs, api_name='segment')
     return page
 
 
 def load_gradio() -> ModuleType:
-    """Gradio.
+    """Import Gradio.
 
     Raises:
         ConfigError: it is not installed.
@@ -167,19 +169,19 @@ def load_gradio() -> ModuleType:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the command line."""
     parser = argparse.ArgumentParser(
-        prog='instructsam-demo', description='Serve a page on which pictures and instructions can be tried.'
+        prog='instructsam-demo', description='Serve a web page to try images and instructions.'
     )
-    parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 lets others in (default: %(default)s)')
-    parser.add_argument('--port', type=int, default=7860, help='(default: %(default)s)')
-    parser.add_argument('--examples', type=Path, metavar='FOLDER', help='pictures to choose from')
+    parser.add_argument('--host', default='127.0.0.1', help='address; 0.0.0.0 for all networks (default: %(default)s)')
+    parser.add_argument('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
+    parser.add_argument('--examples', type=Path, metavar='FOLDER', help='folder of example images')
     add_backend_arguments(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command until it is interrupted; 2 when it cannot be done."""
+    """Run the command until it is interrupted; returns 2 on errors."""
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(format='%(message)s')
     try:
@@ -201,10 +203,13 @@ def serve(arguments: argparse.Namespace) -> None:
     examples = find_images(arguments.examples) if arguments.examples else []
     prepare_threads()
     segmenter = load_segmenter(**backend_arguments(arguments))
-    name = arguments.checkpoint or 'embedded'
-    fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}  # none from the network
+    name = arguments.checkpoint or BUNDLED
+    fonts = {
+        'font': ['system-ui', 'sans-serif'],
+        'font_mono': ['ui-monospace', 'monospace'],
+    }  # local fonts only
     with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:
-        page = build_page(Answerer(segmenter, name, Path(folder)), f'InstructSAM \u00b7 {Path(name).name}', examples)
+        page = build_page(PageBackend(segmenter, name, Path(folder)), f'InstructSAM \u00b7 {Path(name).name}', examples)
         print(f'open http://{arguments.host}:{arguments.port}', flush=True)
         page.launch(
             server_name=arguments.host,

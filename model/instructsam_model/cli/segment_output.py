@@ -1,4 +1,4 @@
-"""What segmenting pictures from the command line found: as a table for people and as JSON for machines."""
+"""Results of instructsam-segment, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ STDOUT = '-'
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of the pictures, ready for JSON.
+class SegmentOutput:
+    """Results of all images, ready for JSON.
 
     Attributes:
-        pictures: what `describe_picture` says of each that could be segmented.
-        unreadable: `image` and `reason` of each that could not.
+        images: `describe_image` of each image that was segmented.
+        unreadable: `image` and `reason` of each image that could not be read.
     """
 
-    pictures: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, str]] = field(default_factory=list)
 
 
-def describe_picture(path: Path, segmentations: Sequence[Segmentation], overlays: Sequence[Path]) -> dict[str, Any]:
-    """A picture with its answers, ready for JSON.
+def describe_image(path: Path, segmentations: Sequence[Segmentation], overlays: Sequence[Path]) -> dict[str, Any]:
+    """Return an image with its results, ready for JSON.
 
     Args:
-        path: the picture.
-        segmentations: at least one, all of this picture.
-        overlays: a file for each segmentation, or none at all.
+        path: of the image.
+        segmentations: one or more, of this image.
+        overlays: a file for each segmentation, or none.
     """
-    answers = [_describe(segmentation) for segmentation in segmentations]
-    for answer, file in zip(answers, overlays, strict=False):
-        answer['overlay'] = str(file)
-    return {'image': str(path), 'size_wh': list(segmentations[0].size_wh), 'answers': answers}
+    results = [_describe(segmentation) for segmentation in segmentations]
+    for result, file in zip(results, overlays, strict=False):
+        result['overlay'] = str(file)
+    return {'image': str(path), 'size_wh': list(segmentations[0].size_wh), 'results': results}
 
 
-def write_json(outcome: Outcome, checkpoint: str, target: str) -> None:
-    """Write an outcome as one line of JSON to a file, or to standard output when the target is `STDOUT`.
+def write_json(output: SegmentOutput, checkpoint: str, target: str) -> None:
+    """Write the output as one line of JSON to a file, or to standard output if the target is `STDOUT`.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = json.dumps({'checkpoint': checkpoint, **vars(outcome)})
+    text = json.dumps({'checkpoint': checkpoint, **vars(output)})
     if target == STDOUT:
         print(text)
         return
@@ -60,33 +60,31 @@ def write_json(outcome: Outcome, checkpoint: str, target: str) -> None:
     path.write_text(f'{text}\n')
 
 
-def print_table(outcome: Outcome, console: Console, *, with_picture: bool) -> None:
-    """Print a row for each instance, and the overlays that were written."""
+def print_table(output: SegmentOutput, console: Console, *, with_image: bool) -> None:
+    """Print one row per instance, then the overlays that were written."""
     table = Table()
-    for heading in (*(['picture'] if with_picture else []), 'instruction', 'phrase'):
+    for heading in (*(['image'] if with_image else []), 'instruction', 'phrase'):
         table.add_column(heading)
     for heading in ('score', 'box', 'pixels'):
         table.add_column(heading, justify='right', no_wrap=True)
-    for picture in outcome.pictures:
-        first = [escape(Path(picture['image']).name)] if with_picture else []
-        for answer in picture['answers']:
-            for instance in answer['instances'] or [None]:
-                table.add_row(*first, escape(answer['instruction']), *_cells(instance))
+    for image in output.images:
+        first = [escape(Path(image['image']).name)] if with_image else []
+        for result in image['results']:
+            for instance in result['instances'] or [None]:
+                table.add_row(*first, escape(result['instruction']), *_cells(instance))
     console.print(table)
-    overlays = [
-        answer['overlay'] for picture in outcome.pictures for answer in picture['answers'] if 'overlay' in answer
-    ]
-    if with_picture and overlays:
+    overlays = [result['overlay'] for image in output.images for result in image['results'] if 'overlay' in result]
+    if with_image and overlays:
         overlays = [f'{len(overlays)} overlays into {Path(overlays[0]).parent}']
     for written in overlays:
         console.print(f'wrote {written}', markup=False, highlight=False, soft_wrap=True)
 
 
-def print_unreadable(outcome: Outcome, console: Console) -> None:
-    """Print why pictures were left out and how many, if any were."""
-    lines = [entry['reason'] for entry in outcome.unreadable]
+def print_unreadable(output: SegmentOutput, console: Console) -> None:
+    """Print which images could not be read and why."""
+    lines = [entry['reason'] for entry in output.unreadable]
     if lines:
-        lines.append(f'{len(lines)} of {len(lines) + len(outcome.pictures)} pictures could not be segmented')
+        lines.append(f'{len(lines)} of {len(lines) + len(output.images)} images could not be segmented')
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

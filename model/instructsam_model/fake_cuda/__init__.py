@@ -1,8 +1,8 @@
-r"""The real code on CUDA tensors that do not exist: what it launches, where the host waits, what memory it needs.
+r"""Running CUDA code without a GPU: records kernel launches, host waits and memory of the real code.
 
-No GPU is needed, nor a driver. Inside `FakeCuda`, tensors of the CPU are real, and those of `cuda` have shape, type and
-device but no contents; `torch.cuda` answers as if there was one GPU of the Hopper generation. Every operation is
-recorded with its name, its stage (`instructsam_model.runtime.stages`) and the line of code that asked for it.
+No GPU and no driver are needed. Inside `FakeCuda`, CPU tensors are real; CUDA tensors have shape, dtype and device but
+no contents, and `torch.cuda` reports one GPU of the Hopper generation. Every operation is recorded with its name, its
+stage (`instructsam_model.runtime.stages`) and the line of code that called it.
 
     with FakeCuda() as cuda:
         network = build().to('cuda')
@@ -11,18 +11,17 @@ recorded with its name, its stage (`instructsam_model.runtime.stages`) and the l
     print(recording.kernels, recording.launches, recording.peak_bytes)
     print(*recording.host_waits, sep='\\n')  # copy D2H at instructsam_model/.../postprocess.py:31 (postprocess): ...
 
-* Small values stay known beside the fake tensors: positions, masks and indices, whatever follows from them. When the
-  host reads something that is not known, `FakeCuda(unknown=...)` says what it reads; zeros by default.
-* The host waits for: `item`, `tolist`, `cpu`, `nonzero` and indexing by bool, `torch.equal`, `synchronize` of streams
-  and events, and copies unless they are asynchronous and their memory is pinned.
-* Tensors of two devices in one operation raise `MixedDevicesError`, which names file and line.
-* `FakeGraphs` captures and replays as CUDA graphs do, with the same rules: inputs keep their shapes and types, and the
-  host does not wait within (`CaptureError`). A replay is one launch.
-* Autograd, autocast, checkpointing and optimizers work; see `fake_cuda.backward` for how.
+* The values of small tensors, such as positions, masks and indices, are tracked beside the fake tensors. When the host
+  reads other values, it gets those of `FakeCuda(unknown=...)`, zeros by default.
+* The host waits in `item`, `tolist`, `cpu`, `nonzero` and indexing by bool, `torch.equal`, `synchronize` of streams and
+  events, and in copies unless they are asynchronous and their host memory is pinned.
+* An operation with tensors of two devices raises `MixedDevicesError` with file and line.
+* `FakeGraphs` captures and replays with the rules of CUDA graphs: inputs keep their shapes and dtypes, and the host
+  must not wait during a capture (`CaptureError`). A replay is one launch.
+* Autograd, autocast, activation checkpointing and optimizers work; see `fake_cuda.backward`.
 
-It is a model: of kernels it knows how many are launched, what they compute and what they move, not how long they take.
-`time_model` estimates that for the cards of `cards`, and `inductor_schedule` counts the kernels that `torch.compile`
-would make.
+This is a model: it counts kernels, arithmetic and memory traffic, but does not know how long kernels take. `time_model`
+estimates times for the data sheets of `gpus`, and `inductor_schedule` counts the kernels of `torch.compile`.
 """
 
 from instructsam_model.fake_cuda.graphs import CapturedGraph, FakeGraphs

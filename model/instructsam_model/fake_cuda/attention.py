@@ -1,8 +1,13 @@
-"""Which kernels `scaled_dot_product_attention` takes on an NVIDIA GPU of the Ampere generation or later.
+"""Choice of the kernel for `scaled_dot_product_attention`, as on an NVIDIA GPU of the Ampere generation or later.
 
-torch asks the driver, which is not there; the rules are those of `aten/src/ATen/native/transformers`: flash attention
-without a mask in half precision, memory-efficient attention otherwise, and products of matrices where neither can.
-cuDNN's attention is left out: it plans anew for every pair of lengths, and the engine does not allow it.
+torch would ask the driver, which is missing here. The rules are those of `aten/src/ATen/native/transformers`: flash
+attention without a mask in half precision, else memory-efficient attention, else matrix products. cuDNN's attention is
+not considered, because the engine disables it.
+
+Notation:
+    B  batch
+    T  queries
+    S  keys and values
 """
 
 from __future__ import annotations
@@ -14,19 +19,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 aten = torch.ops.aten
-MOST_WIDE = 256
-"""Of a head, for flash attention."""
-ALIGNED = 16
-"""Elements of a row of the mask, for memory-efficient attention."""
+MAX_FLASH_HEAD_DIM = 256
+"""Largest head dimension of flash attention."""
+BIAS_ALIGNMENT = 16
+"""Memory-efficient attention needs rows of the bias aligned to this many elements."""
 
 
 def choose_kernel(
     query: Tensor, key: Tensor, mask: Tensor | None, *, is_causal: bool = False, enable_gqa: bool = False
 ) -> str:
-    """`flash`, `efficient` or `math`, for queries [B, heads, T, width] and keys [B, heads, S, width]."""
+    """Return `flash`, `efficient` or `math` for queries [B, heads, T, head dim] and keys [B, heads, S, head dim]."""
+    # torch's causal flash attention needs as many queries as keys, and no version of it supports a mask.
     half = query.dtype in (torch.bfloat16, torch.float16)
     uneven = is_causal and query.shape[-2] != key.shape[-2]
-    flash = half and mask is None and query.shape[-1] <= MOST_WIDE and query.dim() == 4 and not uneven
+    flash = half and mask is None and query.shape[-1] <= MAX_FLASH_HEAD_DIM and query.dim() == 4 and not uneven
     if flash and torch.backends.cuda.flash_sdp_enabled():  # type: ignore[no-untyped-call]
         return 'flash'
     grouped = enable_gqa and query.shape[-3] != key.shape[-3]
@@ -46,8 +52,8 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """`scaled_dot_product_attention` of CUDA tensors; the same arguments."""
-    if torch.is_autocast_enabled('cuda'):  # it is among the operations that autocast computes in half precision
+    """Compute `scaled_dot_product_attention` of fake CUDA tensors; the same arguments."""
+    if torch.is_autocast_enabled('cuda'):  # autocast computes attention in half precision
         half = torch.get_autocast_dtype('cuda')
         query, key, value = query.to(half), key.to(half), value.to(half)
         if attn_mask is not None and attn_mask.is_floating_point():
@@ -70,7 +76,7 @@ def attend(
 def _attend_flash(
     query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: float | None
 ) -> Tensor:
-    """Flash attention, whose heads are a multiple of 8 wide."""
+    """Run flash attention, which needs head dimensions that are multiples of 8."""
     width = query.shape[-1]
     if padding := -width % 8:
         query, key, value = (F.pad(each, (0, padding)) for each in (query, key, value))
@@ -82,9 +88,9 @@ def _attend_flash(
 
 
 def _as_bias(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """What is added to the scores, [B, heads, T, S]; a mask of bool is converted, rows are aligned."""
+    """Convert a mask to the bias that is added to the scores, [B, heads, T, S], with aligned rows."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), -math.inf)
-    if padding := -mask.shape[-1] % ALIGNED:
+    if padding := -mask.shape[-1] % BIAS_ALIGNMENT:
         mask = F.pad(mask, (0, padding))[..., :-padding]
     return mask.expand(*query.shape[:-1], key.shape[-2])

@@ -1,8 +1,8 @@
-"""Backward passes without a GPU: torch's own engine asks the driver for its streams, so nodes are called from here.
+"""Backward passes without a GPU. torch's autograd engine needs a driver for its streams, so this module replaces it.
 
-Nodes are called one after the other, each when all gradients of its results are there, as the engine does it in one
-thread. Saved tensors are let go of as soon as their node is done, so that the memory that is alive is that of the
-engine. Hooks of tensors and of nodes are not called, but for those of `register_post_accumulate_grad_hook`.
+Nodes are called one by one, each when all gradients of its outputs have arrived, like the engine in one thread. Saved
+tensors are freed when their node is done, so that memory is the same as with the engine. Hooks of tensors and nodes are
+not called, except those of `register_post_accumulate_grad_hook`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-TASK = 1
-"""Number of a backward pass, for those who ask which it is: checkpointing does."""
+GRAPH_TASK_ID = 1
+"""Id of the backward pass; activation checkpointing asks for it."""
 
 
-class Saved:
-    """A tensor that a node keeps for its backward pass."""
+class SavedTensor:
+    """A tensor that a node saves for its backward pass."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor: Tensor | None = tensor
@@ -29,12 +29,12 @@ class Saved:
 
 @contextmanager
 def backward_without_driver() -> Iterator[None]:
-    """Let `backward` and `torch.autograd.grad` run without a driver."""
-    used: list[Saved] = []
+    """Make `backward` and `torch.autograd.grad` work without a driver."""
+    used: list[SavedTensor] = []
 
-    def unpack(each: Saved) -> Tensor:
+    def unpack(each: SavedTensor) -> Tensor:
         if each.tensor is None:
-            raise RuntimeError('backward: the saved tensors have been let go of; expected retain_graph=True before')
+            raise RuntimeError('backward: the saved tensors have been freed; use retain_graph=True the first time')
         used.append(each)
         return each.tensor
 
@@ -52,9 +52,9 @@ def backward_without_driver() -> Iterator[None]:
         return run_backward(outputs, grads, wanted, create_graph, None if keep_graph else used)
 
     with ExitStack() as stack:
-        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(Saved, unpack))
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(SavedTensor, unpack))
         stack.enter_context(patch.object(torch.autograd, '_engine_run_backward', run))
-        stack.enter_context(patch.object(torch._C, '_current_graph_task_id', lambda: TASK))
+        stack.enter_context(patch.object(torch._C, '_current_graph_task_id', lambda: GRAPH_TASK_ID))
         yield
 
 
@@ -63,23 +63,25 @@ def run_backward(
     grads: Sequence[Tensor | None],
     wanted: Sequence[Tensor],
     create_graph: bool,
-    used: list[Saved] | None,
+    used: list[SavedTensor] | None,
 ) -> tuple[Tensor | None, ...]:
-    """Call the nodes behind `outputs`; leaves accumulate unless gradients are wanted.
+    """Run a backward pass.
 
     Args:
-        outputs: where to begin.
-        grads: of each output; None where it is None.
-        wanted: tensors whose gradients are returned instead.
-        create_graph: record the pass itself.
-        used: saved tensors that nodes have asked for, to let go of; None to keep them.
+        outputs: where the pass starts.
+        grads: gradients of the outputs.
+        wanted: tensors whose gradients are returned; empty to accumulate gradients in the leaves instead.
+        create_graph: record the pass itself for higher derivatives.
+        used: filled with the saved tensors that nodes have read, which are then freed; None to keep them.
     """
+    # 1. Gradients that arrive first, and how many each node still waits for.
     edges = [_edge(output) for output in outputs]
     targets = [_edge(each) for each in wanted]
     waiting = _count_uses([node for node, _ in edges])
     arrived: defaultdict[Any, dict[int, Tensor]] = defaultdict(dict)
     for (node, number), grad in zip(edges, grads, strict=True):
         _add(node, arrived[node], number, grad)
+    # 2. Call nodes whose gradients are complete, in topological order.
     found: dict[tuple[Any, int], Tensor | None] = {}
     ready = [node for node in dict.fromkeys(node for node, _ in edges) if not waiting[node]]
     with torch.set_grad_enabled(create_graph):
@@ -90,7 +92,7 @@ def run_backward(
             found.update({target: given[target[1]] for target in targets if target[0] is node})
             accumulates = not node.next_functions
             results = () if accumulates and wanted else _call(node, given)
-            if used is not None:
+            if used is not None:  # without retain_graph, free what this node has read
                 for saved in used:
                     saved.tensor = None
                 used.clear()
@@ -105,7 +107,7 @@ def run_backward(
 
 
 def _edge(tensor: Tensor) -> tuple[Any, int]:
-    """The node that a gradient of a tensor goes to, and the number of its input."""
+    """Return the node that receives a tensor's gradient, and the index of the input."""
     node = tensor.grad_fn
     if node is None:
         return torch.autograd.graph.get_gradient_edge(tensor).node, 0
@@ -113,7 +115,7 @@ def _edge(tensor: Tensor) -> tuple[Any, int]:
 
 
 def _count_uses(roots: Sequence[Any]) -> defaultdict[Any, int]:
-    """How many gradients each node waits for."""
+    """Count the gradients that each node will receive."""
     uses: defaultdict[Any, int] = defaultdict(int)
     seen, stack = set(roots), list(dict.fromkeys(roots))
     while stack:
@@ -128,7 +130,7 @@ def _count_uses(roots: Sequence[Any]) -> defaultdict[Any, int]:
 
 
 def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) -> None:
-    """Add a gradient to those of a node, in the shape and type of the result that it is of."""
+    """Add a gradient to those of a node, in the shape and dtype of the node's output."""
     if grad is None:
         return
     result = node._input_metadata[number]
@@ -140,7 +142,7 @@ def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) 
 
 
 def _call(node: Any, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
-    """Gradients of what a node was given."""
+    """Call a node; return the gradients of its inputs."""
     if not any(grad is not None for grad in given):
         return (None,) * len(node.next_functions)
     python = isinstance(node, torch.autograd.function.BackwardCFunction)

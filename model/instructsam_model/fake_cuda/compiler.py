@@ -1,4 +1,4 @@
-"""`torch.compile` without a GPU: functions run as they are; which kernels inductor would make of them is known."""
+"""`torch.compile` without a GPU: functions run eagerly, and inductor's kernels are computed from their graphs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from instructsam_model.fake_cuda.recording import Op, Recording
 
 Function = Callable[..., Any]
 Signature = tuple[Any, ...]
-"""Of a call: what kind of function, and the operations that it ran, with their shapes."""
+"""The kind of a function and the operations of a call with their dtypes and shapes."""
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A function of tensors alone, and tensors to trace it with."""
+    """A function of tensors only, and tensors to trace it with."""
 
     function: Function
     tensors: tuple[Tensor, ...]
 
 
 class FakeCompiler:
-    """In place of `torch.compile`, inside `FakeCuda`.
+    """Replaces `torch.compile` inside `FakeCuda`.
 
-    What a compiled function launches is recorded as the single operations that it consists of; `compiled` then puts
-    inductor's kernels in their place. Functions whose operations and shapes are equal are scheduled once.
+    A compiled function is recorded as its single operations; `compiled` then replaces them by inductor's kernels.
+    Functions with equal operations and shapes are scheduled once.
     """
 
     def __init__(self, cuda: FakeCuda) -> None:
@@ -42,7 +42,7 @@ class FakeCompiler:
         self._kernels: dict[Signature, list[Kernel]] = {}
 
     def __call__(self, function: Function) -> Function:
-        """The function, whose operations are marked."""
+        """Return the function with its operations marked as a region in the recording."""
 
         def run(*arguments: Any) -> Any:
             region = next(self._regions)
@@ -57,8 +57,9 @@ class FakeCompiler:
         return run
 
     def compiled(self, recording: Recording) -> Recording:
-        """The recording with inductor's kernels for what was to be compiled. Outside `FakeCuda`, for it traces."""
+        """Return the recording with inductor's kernels in place of compiled regions; call it outside `FakeCuda`."""
         ops: list[Op] = []
+        # Consecutive operations of one region are replaced by the kernels of the region's schedule.
         for region, group in itertools.groupby(recording.ops, key=lambda op: op.region):
             if not region:
                 ops += group
@@ -79,7 +80,7 @@ class FakeCompiler:
         return replace(recording, ops=ops)
 
     def kernels(self, region: int) -> list[Kernel]:
-        """Inductor's for a call."""
+        """Return inductor's kernels for a region."""
         signature = self._signatures[region]
         if signature not in self._kernels:
             call = self._calls[signature]
@@ -87,12 +88,13 @@ class FakeCompiler:
         return self._kernels[signature]
 
     def _remember(self, function: Function, arguments: tuple[Any, ...]) -> _Call:
-        """A call with tensors that nobody else holds, so that the memory that is alive stays what it is."""
+        """Copy a call with tensors that are not counted as memory."""
         flat, tree = tree_flatten(arguments)
         places = [place for place, each in enumerate(flat) if isinstance(each, Tensor)]
-        tensors = tuple(self._cuda.stand_in_for(flat[place]) for place in places)
+        tensors = tuple(self._cuda.uncounted_like(flat[place]) for place in places)
         constants = [None if isinstance(each, Tensor) else each for each in flat]
 
+        # Arguments other than tensors are constants of the traced function.
         def of_tensors(*given: Tensor) -> Any:
             values = list(constants)
             for place, tensor in zip(places, given, strict=True):

@@ -1,4 +1,4 @@
-"""What an operation costs a GPU: launches, arithmetic, and traffic with its memory."""
+"""Cost of an operation on a GPU: launches, floating-point operations, and memory traffic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_LAUNCH = {
     aten.set_,
     aten.resize_,
 }
-"""Nothing happens on the device: allocations, and views that do not say so."""
+"""Operations without a kernel: allocations, and views whose schema does not say so."""
 
 LAUNCHES = {
     aten.argsort: 4,
@@ -35,22 +35,22 @@ LAUNCHES = {
     aten.masked_fill: 2,  # likewise
     aten.masked_scatter: 5,
     aten.masked_scatter_: 4,  # the mask as integers, its running sum in two, the write
-    aten.native_group_norm: 3,  # moments, scale and offset of each channel, the map
+    aten.native_group_norm: 3,  # mean and variance, scale and offset of each channel, the map
     aten.native_layer_norm_backward: 3,
     aten.scatter: 2,
     aten.sort: 4,
     aten.topk: 3,
 }
-"""Operations that launch more than one kernel, as torch's CUDA sources have it; all others launch one."""
+"""Operations that launch several kernels according to torch's CUDA sources; all others launch one."""
 
 _GATHERS = {aten.embedding, aten.gather, aten.index, aten.index_select, aten._unsafe_index}
-"""Read of their first tensor only what they give."""
+"""Operations that read only the selected part of their first tensor."""
 _OVERWRITES = {aten.copy_, aten.fill_, aten.zero_, aten.normal_, aten.uniform_}
-"""Write without reading what was there."""
+"""Operations that write a tensor without reading it."""
 
 
 def count_launches(func: Any, args: tuple[Any, ...], out: Any) -> int:
-    """Kernels of an operation on CUDA tensors; 0 for a view."""
+    """Count the kernels of an operation on CUDA tensors; 0 for a view."""
     packet = func._overloadpacket
     aliases = any(each.alias_info is not None for each in func._schema.returns) and not func._schema.is_mutable
     if aliases or packet in NO_LAUNCH or _is_empty(out):
@@ -61,7 +61,7 @@ def count_launches(func: Any, args: tuple[Any, ...], out: Any) -> int:
 
 
 def count_flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> float:
-    """Arithmetic of products of matrices, convolutions and attention; half for causal attention."""
+    """Count the FLOPs of matrix products, convolutions and attention; causal attention counts half."""
     formula = flop_registry.get(func._overloadpacket)
     if formula is None:
         return 0.0
@@ -70,11 +70,12 @@ def count_flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
 
 
 def count_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> float:
-    """Bytes that an operation must read and write on the device; an expanded dimension is read once."""
+    """Count the bytes that an operation reads and writes on the device; an expanded dimension counts once."""
     packet = func._overloadpacket
     results = [each for each in tree_flatten(out)[0] if isinstance(each, Tensor)]
     inputs = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
     written = list(written_tensors(func, args, kwargs))
+    # New outputs are written; outputs that are inputs were written in place and are in `written` already.
     fresh = [each for each in results if not any(each is other for other in inputs)]
     moved = sum(map(touched_bytes, (*fresh, *written)))
     if packet in _GATHERS:
@@ -85,7 +86,7 @@ def count_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
 
 
 def touched_bytes(tensor: Tensor) -> int:
-    """Of the device's memory that a tensor stands for."""
+    """Count the bytes of device memory that a tensor covers."""
     if tensor.device.type != 'cuda':
         return 0
     sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or not size)
@@ -93,7 +94,7 @@ def touched_bytes(tensor: Tensor) -> int:
 
 
 def _is_empty(out: Any) -> bool:
-    """Has it no element to compute?"""
+    """Return whether all outputs are empty."""
     tensors = [each for each in tree_flatten(out)[0] if isinstance(each, Tensor)]
     return bool(tensors) and not any(each.numel() for each in tensors)
 

@@ -1,4 +1,4 @@
-"""In place of `torch.cuda.CUDAGraph` and `torch.cuda.graph`: for code that captures by itself."""
+"""Replacements of `torch.cuda.CUDAGraph` and `torch.cuda.graph`, for code that uses them directly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 class FakeGraph:
-    """A graph that is captured in `capture`."""
+    """A graph, captured in the context `capture`."""
 
     def __init__(self, cuda: FakeCuda, keep_graph: bool = False) -> None:
         self._cuda = cuda
@@ -30,7 +30,7 @@ class FakeGraph:
             yield
 
     def replay(self) -> None:
-        """Launch it.
+        """Launch the graph.
 
         Raises:
             RuntimeError: nothing has been captured.
@@ -40,10 +40,10 @@ class FakeGraph:
         self._cuda.replay(self._name, self._captured)
 
     def reset(self) -> None:
-        """Let go of what was captured."""
+        """Drop the captured operations."""
         self._captured = None
 
 
 def capture_into(graph: FakeGraph, *_: object, **__: object) -> object:
-    """`torch.cuda.graph`: a context; pool, stream and mode of errors make no difference here."""
+    """Replacement of `torch.cuda.graph`; pool, stream and error mode have no effect here."""
     return graph.capture()

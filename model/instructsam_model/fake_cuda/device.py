@@ -1,4 +1,4 @@
-"""What `torch.cuda` says of a GPU that is not there: one of the Hopper generation, with streams without work."""
+"""Replacements of functions and classes in `torch.cuda`: one fake GPU of the Hopper generation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CAPABILITY = (9, 0)
 TOTAL_MEMORY = 141 * 10**9
 
 Note = Callable[[Kind, str], object]
-"""Called with kind and name of what the host asks of streams and events."""
+"""Called with kind and name of each operation on streams and events."""
 
 
 class Properties:
-    """As `torch.cuda.get_device_properties` gives them; an H200's."""
+    """Properties of an H200, as `torch.cuda.get_device_properties` returns them."""
 
     name = NAME
     major, minor = CAPABILITY
@@ -42,7 +42,7 @@ class Properties:
 
 
 class Stream:
-    """In place of `torch.cuda.Stream`; orders nothing, but is noted."""
+    """Replacement of `torch.cuda.Stream`: operations are recorded, but nothing is ordered."""
 
     note: Note
     numbers: Iterator[int]
@@ -53,66 +53,66 @@ class Stream:
         self.cuda_stream = self.stream_id = next(self.numbers)
 
     def wait_stream(self, stream: Stream) -> None:
-        """Wait on the device for what another stream has been given."""
+        """Make this stream wait for the work launched on another stream so far."""
         self.note('event', 'stream.wait_stream')
 
     def wait_event(self, event: Event) -> None:
-        """Wait on the device for an event."""
+        """Make this stream wait for an event."""
         self.note('event', 'stream.wait_event')
 
     def record_event(self, event: Event | None = None) -> Event:
-        """Mark what it has been given so far."""
+        """Record an event after the work launched so far."""
         event = event or Event()
         event.record(self)
         return event
 
     def synchronize(self) -> None:
-        """Let the host wait for it."""
+        """Make the host wait for the stream."""
         self.note('wait', 'stream.synchronize')
 
     def query(self) -> bool:
-        """Is everything done?"""
+        """Return whether all work is done."""
         return True
 
 
 class Event:
-    """In place of `torch.cuda.Event`."""
+    """Replacement of `torch.cuda.Event`."""
 
     note: Note
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
     def record(self, stream: Stream | None = None) -> None:
-        """Mark what a stream has been given so far."""
+        """Record the event after the work launched on a stream so far."""
         self.note('event', 'event.record')
 
     def wait(self, stream: Stream | None = None) -> None:
-        """Let a stream wait for it."""
+        """Make a stream wait for the event."""
         self.note('event', 'event.wait')
 
     def synchronize(self) -> None:
-        """Let the host wait for it."""
+        """Make the host wait for the event."""
         self.note('wait', 'event.synchronize')
 
     def query(self) -> bool:
-        """Is it reached?"""
+        """Return whether the event is reached."""
         return True
 
     def elapsed_time(self, other: Event) -> float:
-        """Milliseconds to another event; nothing takes time here."""
+        """Return 0 ms: fake kernels take no time."""
         return 0.0
 
 
 class Generator(torch.Generator):
-    """In place of `torch.Generator`: one of the CPU, whatever device it is for."""
+    """Replacement of `torch.Generator`: a CPU generator for any device."""
 
     def __new__(cls, device: object = None) -> Generator:
-        """Make one for a device that need not be there."""
+        """Make a CPU generator."""
         return super().__new__(cls, 'cpu')  # type: ignore[call-arg]
 
 
 class Streams:
-    """Which stream is the current one."""
+    """The default and the current stream."""
 
     def __init__(self, note: Note) -> None:
         functions = {'note': staticmethod(note)}
@@ -123,7 +123,7 @@ class Streams:
 
     @contextmanager
     def entered(self, stream: Stream | None) -> Iterator[None]:
-        """What is launched in this context goes to the stream."""
+        """Make a stream the current one in this context."""
         before, self.current = self.current, stream or self.current
         try:
             yield
@@ -132,14 +132,22 @@ class Streams:
 
 
 @contextmanager
-def cuda_is_there(
+def fake_device(
     streams: Streams,
     note: Note,
     live_bytes: Callable[[], int],
     peak_bytes: Callable[[], int],
     capturing: Callable[[], bool],
 ) -> Iterator[None]:
-    """Let `torch.cuda` answer as if there was a GPU."""
+    """Replace functions of `torch.cuda` by those of the fake GPU.
+
+    Args:
+        streams: the streams.
+        note: records operations of the host.
+        live_bytes: returns the device memory in use.
+        peak_bytes: returns the peak of the device memory in use.
+        capturing: returns whether a graph is being captured.
+    """
     nothing = lambda *_, **__: None  # noqa: E731
     answers: dict[str, Any] = {
         'is_available': lambda: True,

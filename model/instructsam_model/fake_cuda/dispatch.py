@@ -1,4 +1,4 @@
-"""Sees every operation of torch: computes those of the CPU, fakes and records those of CUDA."""
+"""Dispatch mode of `FakeCuda`: computes CPU operations, and fakes and records CUDA operations."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SHAPED_BY_DATA = {
     aten.unique_consecutive,
     aten.unique_dim,
 }
-"""The shape of what they give depends on values: the host waits for the device to know it."""
+"""Operations whose output shapes depend on values: the host waits for the device to learn them."""
 ONE_KERNEL = {aten._fused_rms_norm}
-"""Have a kernel for CUDA although they could be made of others."""
+"""Operations with their own CUDA kernel although torch can decompose them."""
 
 
 class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Above a `FakeTensorMode`, which knows what shapes come out."""
+    """Runs above a `FakeTensorMode`, which computes the shapes of outputs."""
 
     def __init__(self, cuda: FakeCuda) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -52,8 +52,9 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not any(isinstance(each, FakeTensor) or _names_cuda(each) for each in flat):
             return self._on_cpu(func, args, kwargs)
         if packet is aten.dropout and not (args[2] and args[1]):
-            return args[0]  # as torch does; its decomposition would copy
-        if func._can_decompose() and packet not in ONE_KERNEL:  # so that what is counted is what is launched
+            return args[0]  # like torch; the decomposition would copy
+        # Decompose composite operations, so that the operations counted are those that launch kernels.
+        if func._can_decompose() and packet not in ONE_KERNEL:
             with self:
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
@@ -61,7 +62,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._on_cuda(func, args, kwargs, [each for each in flat if isinstance(each, Tensor)])
 
     def _on_cpu(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Compute for real."""
+        """Compute an operation on CPU tensors."""
         pinned = kwargs.pop('pin_memory', False)
         with _disable_current_modes():
             out = func(*args, **kwargs)
@@ -72,13 +73,16 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def _on_cuda(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
+        """Fake an operation with a CUDA tensor, and record it."""
         packet = func._overloadpacket
+        # 1. Operations with which values reach the host, or come from it.
         if packet is aten._local_scalar_dense:
             self._cuda.note('wait', 'item', launches=1)
             with really():
                 return self._cuda.read(args[0]).item()
         if crosses(func, args, kwargs):
             return copy_between(self._cuda, func, args, kwargs)
+        # 2. Indexing, and other operations whose output shape depends on values.
         if packet in BY_INDEX:
             with self:
                 if fills(func, args):
@@ -86,20 +90,21 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 args = (args[0], as_integers(args[0], args[1]), *args[2:])
         if packet in SHAPED_BY_DATA or (packet is aten.repeat_interleave and kwargs.get('output_size') is None):
             return self._shaped_by_data(func, args, kwargs)
+        # 3. All others: compute shapes, follow known values, record.
         check_devices(func, tensors)
         try:
             out = func(*args, **kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
             raise NotImplementedError(
-                f'{_name(func)} at {find_place()}: what it gives depends on values, and this harness does not know '
-                f'{_name(func)}: add it to SHAPED_BY_DATA in {__name__}'
+                f'{_name(func)} at {find_place()}: the output shape depends on values, which is allowed for '
+                f'known operations only; add {_name(func)} to SHAPED_BY_DATA in {__name__}'
             ) from error
         self._cuda.values.follow(func, args, kwargs, out)
         self._note(func, args, kwargs, out)
         return out
 
     def _shaped_by_data(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Compute with what is known, and with made-up values of what is not; the host waits for the result."""
+        """Compute an operation with known values, or with those of `FakeCuda(unknown=...)`; the host waits."""
         cuda = self._cuda
         tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, FakeTensor)]
         known = all(cuda.values.get(each) is not None for each in tensors)

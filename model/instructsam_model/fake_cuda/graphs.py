@@ -1,4 +1,4 @@
-"""CUDA graphs without CUDA: what is captured is recorded once, and replayed into the same tensors."""
+"""CUDA graphs without CUDA: a capture records operations once, a replay launches them on the same tensors."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class CapturedGraph:
-    """A function, and what it launched.
+    """A captured function.
 
     Attributes:
-        name: as given.
-        where: the line of code that asked for it.
-        function: as given.
-        inputs: the static tensors that every call copies its inputs to.
-        outputs: the static tensors that a replay writes, as the function gave them.
-        recording: what is launched by a replay.
+        name: of the graph.
+        where: the line of code that captured it.
+        function: the captured function.
+        inputs: static tensors to which a replay copies its inputs.
+        outputs: static tensors that a replay overwrites.
+        recording: the operations that a replay launches.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FakeGraphs:
     """Captures functions for `FakeCuda` as an engine captures them on a GPU.
 
     Attributes:
-        captured: all graphs, in their order.
+        captured: all graphs in the order of their capture.
     """
 
     def __init__(self, cuda: FakeCuda) -> None:
@@ -53,20 +53,20 @@ class FakeGraphs:
         self.captured: list[CapturedGraph] = []
 
     def capture(self, name: str, function: Function, inputs: tuple[Tensor, ...]) -> Function:
-        """Run a function on static copies of its inputs, and return what replays it.
+        """Capture a function on static copies of its inputs.
 
         Args:
-            name: of the graph in the recording, and in errors.
-            function: takes the tensors of `inputs`; may write to others, such as a cache, that stay where they are.
-            inputs: examples; every replay must have the same shapes and types.
+            name: of the graph, for recordings and errors.
+            function: takes the tensors of `inputs`; may write to other tensors with constant addresses (caches).
+            inputs: examples; the inputs of every replay must have the same shapes and dtypes.
 
         Returns:
-            What takes inputs and gives the static outputs: the next replay writes to them again.
+            A function that replays the graph and returns its static outputs, which the next replay overwrites.
 
         Raises:
-            CaptureError: the function lets the host wait for the device.
+            CaptureError: the function makes the host wait for the device.
         """
-        with self._cuda.recording():  # what capturing costs is no part of an answer
+        with self._cuda.recording():  # the operations of the capture itself are not part of the caller's recording
             static = tuple(torch.empty_like(each).copy_(each) for each in inputs)
             with self._cuda.graph(name) as recording:
                 outputs = function(*static)
@@ -75,10 +75,10 @@ class FakeGraphs:
         return lambda *given: self._replay(graph, given)
 
     def _replay(self, graph: CapturedGraph, given: tuple[Tensor, ...]) -> Any:
-        """Copy inputs to where the graph reads them, and launch it.
+        """Copy inputs to the static tensors and launch the graph.
 
         Raises:
-            CaptureError: they are not like those it was captured with.
+            CaptureError: their shapes, dtypes or devices differ from those of the capture.
         """
         found, expected = ([_describe(each) for each in tensors] for tensors in (given, graph.inputs))
         if found != expected:
@@ -89,6 +89,7 @@ class FakeGraphs:
             if each is not static:
                 static.copy_(each)
         self._cuda.replay(graph.name, graph.recording)
+        # The outputs depend on the inputs of this replay, so their values are unknown now.
         for output in tree_flatten(graph.outputs)[0]:
             if isinstance(output, Tensor):
                 self._cuda.values.forget(output)

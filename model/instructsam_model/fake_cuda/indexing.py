@@ -1,4 +1,4 @@
-"""Indexing by tensors as CUDA does it: a mask becomes the integers where it is True, for which the host waits."""
+"""Indexing by tensors as on CUDA: a mask is converted to integer indices, for which the host waits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _MASKS = (torch.bool, torch.uint8)
 
 
 def as_integers(tensor: Tensor, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Indices of a tensor on its device, and integers; each step that takes a wait is an operation of its own."""
+    """Convert indices to integers on the tensor's device; each step that waits is recorded as its own operation."""
     integers: list[Tensor | None] = []
     for index in indices:
         if index is None:
             integers.append(index)
             continue
-        moved = index.to(tensor.device)
+        moved = index.to(tensor.device)  # a copy for which the host waits, if the index is on the CPU
         integers += moved.nonzero().unbind(1) if moved.dtype in _MASKS else [moved]
     return integers
 
 
 def fills(func: Any, args: tuple[Any, ...]) -> bool:
-    """Does torch turn it into `masked_fill_`: one mask, and one number that the host knows?"""
+    """Return whether torch runs `masked_fill_` instead: for one mask, and one number on the host."""
     if func._overloadpacket not in (aten.index_put_, aten._index_put_impl_):
         return False
     masks = [each for each in args[1] if each is not None]
@@ -39,7 +39,7 @@ def fills(func: Any, args: tuple[Any, ...]) -> bool:
 
 
 def fill_where(tensor: Tensor, indices: Sequence[Tensor | None], value: Tensor) -> Tensor:
-    """Fill where the mask among the indices is True; it stands for as many dimensions as it has."""
+    """Fill the tensor where the mask among the indices is True; the mask covers as many dimensions as it has."""
     before = next(number for number, each in enumerate(indices) if each is not None)
     mask = indices[before]
     assert mask is not None

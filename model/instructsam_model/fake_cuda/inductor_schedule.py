@@ -1,13 +1,14 @@
-"""The kernels that `torch.compile` would make of a function: inductor's own schedule, without its code generation.
+"""The kernels that `torch.compile` would generate for a function: inductor's schedule without code generation.
 
-How it is counted. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), its writes
-made functional and its parameters made inputs, as `torch.compile` does; attention is what torch would choose on a GPU.
-Inductor's passes over the graph run, the graph is lowered, and inductor's scheduler fuses it. What is in the schedule
-then is what would be launched: a fused or single node is one Triton kernel, an external one (`addmm`, `convolution`,
-attention) one library kernel, and nodes that only name a part of another's result none. The bytes of a kernel are those
-of the buffers that it reads and writes, as inductor counts them to decide what to fuse; FLOPs are those of the external
-kernels, by torch's formulas. Autotuning, which needs a GPU, is off: products of matrices stay with cuBLAS. No code is
-generated, and Triton is not asked for anything.
+1. The function is traced on fake CUDA tensors with inductor's decompositions (`make_fx`), with functional writes and
+   parameters as inputs, like in `torch.compile`; attention is the kernel that torch would choose on a GPU.
+2. Inductor's graph passes, lowering and scheduler run.
+3. Each entry of the schedule is one launch: a fused or single node is a Triton kernel, an external node (`addmm`,
+   `convolution`, attention) a library kernel; nodes that only select an output of another one launch nothing.
+
+The bytes of a kernel are those of the buffers that it reads and writes, as inductor counts them for its fusion
+decisions; FLOPs are those of external kernels, by torch's formulas. Autotuning, which needs a GPU, is off, so matrix
+products stay with cuBLAS. Triton is not used.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from instructsam_model.fake_cuda.device import CAPABILITY, Properties
 
 @dataclass(frozen=True)
 class Kernel:
-    """One launch.
+    """One kernel launch.
 
     Attributes:
-        name: `fused` for one of inductor's, or the library's operation.
-        is_external: from a library.
+        name: `fused` for an inductor kernel, otherwise the operation of the library.
+        is_external: whether the kernel is from a library.
         flops: floating-point operations of an external kernel.
-        bytes: read and written.
-        dtype: of its result.
+        bytes: bytes read and written.
+        dtype: of the output.
     """
 
     name: str
@@ -50,10 +51,10 @@ class Kernel:
 
 
 def schedule(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Kernel]:
-    """The kernels of a function of CUDA tensors, fake ones, in the order of inductor's schedule.
+    """Return the kernels of a function in the order of inductor's schedule.
 
     Args:
-        function: without gradients; may use parameters that are fake CUDA tensors of the same mode.
+        function: without gradients; its parameters must be fake CUDA tensors of the same mode as the inputs.
         inputs: fake CUDA tensors.
     """
     mode = next(each.fake_mode for each in inputs if isinstance(each, FakeTensor))
@@ -65,13 +66,14 @@ def schedule(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Ker
 def trace(
     function: Callable[..., Any], inputs: Sequence[Tensor], mode: FakeTensorMode
 ) -> tuple[fx.GraphModule, list[Tensor]]:
-    """The function's graph of inductor's operations, and the tensors that it takes: its inputs, then its parameters."""
+    """Trace the function into inductor's operations; return the graph and its inputs, then parameters."""
     from torch._inductor.decomposition import select_decomp_table
 
     with mode, patch.object(F, 'scaled_dot_product_attention', attend):
-        # As `torch.compile` has it: nothing is written to but the inputs, at the end.
+        # Like `torch.compile`: no in-place operations except writes to the inputs at the end.
         functional = torch.func.functionalize(function, remove='mutations')
         module = make_fx(functional, decomposition_table=select_decomp_table(), tracing_mode='real')(*inputs)
+    # Turn parameters, which are attributes of the module, into inputs.
     tensors = list(inputs)
     last = [node for node in module.graph.nodes if node.op == 'placeholder'][-1]
     for node in [node for node in module.graph.nodes if node.op == 'get_attr']:
@@ -94,7 +96,7 @@ def _attribute(module: fx.GraphModule, path: str) -> Tensor:
 
 
 def _lower(module: fx.GraphModule, tensors: list[Tensor], mode: FakeTensorMode) -> list[Kernel]:
-    """Inductor's passes, its lowering, its scheduler."""
+    """Run inductor's graph passes, lowering and scheduler."""
     from torch._inductor import config
     from torch._inductor.compile_fx import _recursive_joint_graph_passes, _recursive_post_grad_passes
     from torch._inductor.debug import DebugContext
@@ -105,7 +107,7 @@ def _lower(module: fx.GraphModule, tensors: list[Tensor], mode: FakeTensorMode) 
     with ExitStack() as stack:
         stack.enter_context(config.patch(max_autotune=False, fx_graph_cache=False))
         stack.enter_context(V.set_fake_mode(mode))
-        # Its patterns of attention are made of tensors on a GPU; there is nothing left for them to match.
+        # Initializing the attention patterns needs a GPU; attention is already replaced, so they would not match.
         with patch.object(joint_graph, 'lazy_init', lambda *_: None):
             _recursive_joint_graph_passes(module)
         _recursive_post_grad_passes(module, is_inference=True)
@@ -119,6 +121,7 @@ def _lower(module: fx.GraphModule, tensors: list[Tensor], mode: FakeTensorMode) 
 
 
 def _kernels(node: Any) -> Iterator[Kernel]:
+    """Yield the kernel of a scheduled node, if it launches one."""
     from torch._inductor import ir, scheduler
 
     if isinstance(node, scheduler.NopKernelSchedulerNode) or isinstance(node.node, ir.MultiOutput):
@@ -132,7 +135,7 @@ def _kernels(node: Any) -> Iterator[Kernel]:
 
 
 def _origin(external: Any) -> fx.Node | None:
-    """The graph's node that an external kernel is for."""
+    """Return the graph node that an external kernel computes."""
     origin: fx.Node | None = external.get_origin_node()
     overload = getattr(external, 'op_overload', None)
     return origin or next((each for each in external.get_origins() if each.target is overload), None)
@@ -146,7 +149,7 @@ def _name(target: fx.Node | None) -> str:
 
 
 def _flops(target: fx.Node | None) -> float:
-    """Of an external kernel, from the graph's node that it is for."""
+    """Count the FLOPs of the graph node that an external kernel computes."""
     formula = None if target is None else flop_registry.get(getattr(target.target, '_overloadpacket', None))
     if target is None or formula is None:
         return 0.0
@@ -165,7 +168,7 @@ def _dtype(node: Any) -> str:
 
 @contextmanager
 def _device_properties() -> Iterator[None]:
-    """Let inductor ask for a GPU's properties."""
+    """Make inductor see the properties of the fake GPU."""
     from torch._dynamo.device_interface import CudaInterface
 
     answers: dict[str, Any] = {
@@ -184,6 +187,6 @@ def _device_properties() -> Iterator[None]:
         for name, value in (('is_available', lambda: True), ('get_device_properties', lambda *_: Properties())):
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch.cuda, 'get_device_capability', lambda *_: CAPABILITY))
-        # Whoever asked before, without a GPU, was told that Triton does not work, and torch remembers that.
+        # torch caches whether Triton works; it may have been asked before, without a GPU.
         stack.enter_context(patch('torch._inductor.scheduler.has_triton', lambda *_: True))
         yield

@@ -1,4 +1,4 @@
-"""How much memory of the device is alive."""
+"""Accounting of device memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 
-class AnswerCache:
-    """Counts the bytes of fake storages for as long as they live.
+class DeviceMemory:
+    """Counts the bytes of fake storages that are alive.
 
-    What a captured graph allocates stays with its pool: the pool, shared by all graphs, is as large as it ever was
-    while one was captured, whether its tensors are alive or not.
+    Memory allocated during a graph capture comes from a pool that all graphs share. The pool never shrinks: its size is
+    the largest amount that was alive in it.
 
     Attributes:
         live: bytes of tensors outside of the pool.
-        pool: bytes of tensors in it.
-        pool_size: bytes that are reserved for it.
+        pool: bytes of tensors in the pool.
+        pool_size: bytes reserved for the pool.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class AnswerCache:
 
     @property
     def total(self) -> int:
-        """Bytes that are taken."""
+        """Bytes in use: live tensors and the pool."""
         return self.live + self.pool_size
 
     def track(self, tensor: Tensor, *, capturing: bool) -> None:
-        """Count the storage of a tensor, if it is not counted yet."""
+        """Count the storage of a tensor until it is freed, unless it is counted already."""
         if not isinstance(tensor, FakeTensor) or tensor.device.type != 'cuda':
             return
         storage = tensor.untyped_storage()
@@ -40,6 +40,7 @@ class AnswerCache:
         if key in self._storages:
             return
         self._storages.add(key)
+        # Memory of a pool stays part of it, so remember where the storage was allocated.
         self._add(size, capturing)
         weakref.finalize(storage, self._release, key, size, capturing).atexit = False
 

@@ -1,4 +1,4 @@
-"""Tensors of two devices in one operation, which a GPU would refuse."""
+"""Detection of operations with tensors on two devices, which fail on a GPU."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from instructsam_model.fake_cuda.place import find_place
 
 
 class MixedDevicesError(RuntimeError):
-    """An operation was given tensors of the CPU and of CUDA."""
+    """An operation has tensors on the CPU and on CUDA."""
 
 
 def check_devices(func: Any, tensors: Sequence[Tensor]) -> None:
-    """Refuse what CUDA's kernels refuse: a single number, a tensor without dimensions, may come from the CPU.
+    """Check that all tensors are on CUDA; as for CUDA's kernels, zero-dimensional tensors may be on the CPU.
 
     Raises:
-        MixedDevicesError: there are others.
+        MixedDevicesError: other tensors are on the CPU.
     """
     devices = {tensor.device.type for tensor in tensors}
     strange = [tensor for tensor in tensors if tensor.device.type != 'cuda' and tensor.dim()]
@@ -26,5 +26,5 @@ def check_devices(func: Any, tensors: Sequence[Tensor]) -> None:
         found = ', '.join(f'{list(tensor.shape)} on {tensor.device}' for tensor in tensors)
         raise MixedDevicesError(
             f'{func._overloadpacket.__name__} at {find_place()}: expected all tensors on one device, got {found}; '
-            'move those of the CPU with .to(device)'
+            'move the CPU tensors with .to(device)'
         )

@@ -1,4 +1,4 @@
-"""Where in the code an operation was asked for."""
+"""Finding the line of code that called an operation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SITE = 'site-packages'
 
 
 def find_place() -> str:
-    """`transformers/models/x.py:7 < instructsam_model/y.py:9`: what called torch, and which line of ours led there.
+    """Return the line that called torch and the nearest line of this project: `a/x.py:7 < instructsam_model/y.py:9`.
 
-    Frames of torch, of the standard library and of this package are passed over.
+    Frames of torch, the standard library and this package are skipped.
     """
     frame = sys._getframe(1)
     first = ''
@@ -35,7 +35,7 @@ def find_place() -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _shorten(file: str) -> str:
-    """A path from its package on; empty for a frame to pass over."""
+    """Return a file's path relative to the parent of its package; empty for files to skip."""
     path = Path(file)
     if _SITE not in path.parts:
         if file.startswith(_HIDDEN) or file.startswith('<'):

@@ -1,4 +1,4 @@
-"""`FakeCuda`: a context in which `cuda` tensors have a shape and a type but no memory, and everything is recorded."""
+"""`FakeCuda`: a context in which CUDA tensors have shapes and dtypes but no memory, and operations are recorded."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from torch.utils._pytree import tree_map
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
 from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
-from instructsam_model.fake_cuda.device import Streams, cuda_is_there
+from instructsam_model.fake_cuda.device import Streams, fake_device
 from instructsam_model.fake_cuda.dispatch import Dispatch
 from instructsam_model.fake_cuda.known import KnownValues, really
-from instructsam_model.fake_cuda.memory import AnswerCache
-from instructsam_model.fake_cuda.pinned import Pinned
+from instructsam_model.fake_cuda.memory import DeviceMemory
+from instructsam_model.fake_cuda.pinned import PinnedMemory
 from instructsam_model.fake_cuda.place import find_place
 from instructsam_model.fake_cuda.recording import REST, Kind, Op, Recording
 from instructsam_model.runtime.stages import observed
@@ -32,26 +32,25 @@ CUDA = torch.device('cuda', 0)
 
 
 class CaptureError(Exception):
-    """A graph asks for something that CUDA cannot capture; no RuntimeError, lest an engine go on without the graph."""
+    """An operation cannot be captured. Not a RuntimeError, so that an engine does not continue without the graph."""
 
 
 class FakeCuda:
-    """See the package's description.
+    """A context with a fake GPU; see the docstring of the package.
 
     Args:
-        unknown: gives the values of a CUDA tensor, on the CPU, when the host reads it and they are not known; None for
-            zeros.
+        unknown: returns a CPU tensor of values when the host reads a CUDA tensor with unknown values; None for zeros.
 
     Attributes:
-        values: what is known of the contents of tensors.
-        memory: what is alive of them.
-        pinned: memory of the host that the device can read.
+        values: known values of CUDA tensors.
+        memory: accounting of device memory.
+        pinned: pinned host memory.
     """
 
     def __init__(self, unknown: Callable[[Tensor], Tensor] | None = None) -> None:
         self.values = KnownValues()
-        self.memory = AnswerCache()
-        self.pinned = Pinned()
+        self.memory = DeviceMemory()
+        self.pinned = PinnedMemory()
         self._unknown = unknown or _zeros
         self._streams = Streams(self.note)
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -64,13 +63,11 @@ class FakeCuda:
     def __enter__(self) -> FakeCuda:
         with ExitStack() as stack:
             memory = self.memory
-            stack.enter_context(self._mode)  # before torch believes in a GPU: it asks whether there is one
+            stack.enter_context(self._mode)  # before the fake GPU exists: the mode asks whether CUDA is available
             stack.enter_context(
-                cuda_is_there(
-                    self._streams, self.note, lambda: memory.total, self._peak_bytes, lambda: self.is_capturing
-                )
+                fake_device(self._streams, self.note, lambda: memory.total, self._peak_bytes, lambda: self.is_capturing)
             )
-            for owner, name, function in self._stand_ins():
+            for owner, name, function in self._replacements():
                 stack.enter_context(patch.object(owner, name, function))
             stack.enter_context(backward_without_driver())
             stack.enter_context(observed(self._in_stage))
@@ -83,7 +80,7 @@ class FakeCuda:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Record what is done in this context by itself."""
+        """Record the operations of this context separately."""
         recording = Recording()
         self._recordings.append(recording)
         self.note_memory()
@@ -94,18 +91,18 @@ class FakeCuda:
 
     @property
     def is_capturing(self) -> bool:
-        """Is a graph being captured?"""
+        """Whether a graph is being captured."""
         return bool(self._graph)
 
     @contextmanager
     def graph(self, name: str) -> Iterator[Recording]:
-        """Capture what is launched in this context; `replay` gives it to the device.
+        """Capture the operations of this context; `replay` launches them.
 
         Raises:
             CaptureError: the host waits for the device, or another graph is being captured.
         """
         if self._graph:
-            raise CaptureError(f'graph {name}: {self._graph} is being captured; expected one at a time')
+            raise CaptureError(f'graph {name}: expected one capture at a time, {self._graph} is being captured')
         self._graph = name
         captured = Recording()
         self._recordings.append(captured)
@@ -123,50 +120,55 @@ class FakeCuda:
 
     @contextmanager
     def region(self, number: int) -> Iterator[list[Op]]:
-        """Mark what is recorded in this context with a number; gives the list that it is added to."""
+        """Mark the operations of this context with a number; yields a list that is filled with them at the end."""
         before, self._region = self._region, number
         ops = self._recordings[-1].ops
         start = len(ops)
-        found: list[Op] = []
+        marked: list[Op] = []
         try:
-            yield found
+            yield marked
         finally:
             self._region = before
-            found += ops[start:]
+            marked += ops[start:]
 
-    def stand_in_for(self, tensor: Tensor) -> Tensor:
-        """A tensor like another one, that takes no memory in the recording."""
+    def uncounted_like(self, tensor: Tensor) -> Tensor:
+        """Return a fake tensor like another one that does not count as device memory."""
         with _disable_current_modes(), self._mode, torch.inference_mode(False):
             return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
 
     def note(self, kind: Kind, name: str, **more: Any) -> None:
-        """Record something that the host asks for.
+        """Record an operation.
+
+        Args:
+            kind: see `Op`.
+            name: of the operation.
+            more: further attributes of `Op`.
 
         Raises:
-            CaptureError: the host would wait while a graph is captured.
+            CaptureError: the host would wait during the capture of a graph.
         """
         place = find_place()
         if self._graph and kind == 'wait':
             raise CaptureError(
-                f'{name} at {place}: the host waits for the device while graph {self._graph} is captured; '
-                'expected values to stay on the device'
+                f'{name} at {place}: the host waits for the device during the capture of graph {self._graph}; '
+                'keep the values on the device'
             )
         stream = self._streams.current.stream_id
         self._record(Op(name, kind, self._stage, place, graph=self._graph, region=self._region, stream=stream, **more))
 
     def note_memory(self) -> None:
-        """Record how much memory is alive."""
+        """Record how much device memory is in use."""
         for recording in self._recordings:
             recording.note_memory(self._stage, self.memory.total)
 
     def read(self, tensor: Tensor) -> Tensor:
-        """The values of a CUDA tensor, on the CPU."""
+        """Return the values of a CUDA tensor on the CPU, made-up ones if they are unknown."""
         known = self.values.get(tensor)
         with really():
             return self._unknown(tensor) if known is None else known.clone()
 
     def wrap(self, value: Tensor, *, known: bool) -> FakeTensor:
-        """A CUDA tensor of the shape of a CPU tensor, and of its value if it is known."""
+        """Return a CUDA tensor with the shape of a CPU tensor, and with its values if they are known."""
         with self._mode:
             tensor = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=CUDA)
         fake = cast(FakeTensor, tensor)
@@ -191,58 +193,58 @@ class FakeCuda:
         finally:
             self._stage = before
 
-    def _stand_ins(self) -> Iterator[tuple[Any, str, Any]]:
-        """What of torch asks the driver, or does not go through operations."""
-        attend_really = F.scaled_dot_product_attention
+    def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
+        """Yield owner, name and replacement of torch functions that need a driver or bypass the dispatcher."""
+        real_attention = F.scaled_dot_product_attention
 
         def attention(query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            chosen = attend if isinstance(query, FakeTensor) else attend_really
+            chosen = attend if isinstance(query, FakeTensor) else real_attention
             return chosen(query, *args, **kwargs)
 
+        # Tensors and attention.
         yield F, 'scaled_dot_product_attention', attention
-        yield FakeTensor, 'tolist', _listed
-        yield FakeTensor, 'numpy', _no_array
+        yield FakeTensor, 'tolist', _tolist
+        yield FakeTensor, 'numpy', _refuse_numpy
         yield Tensor, 'pin_memory', lambda tensor, *_: self.pinned.pin(tensor)
         yield Tensor, 'is_pinned', lambda tensor, *_: self.pinned.holds(tensor)
         yield Tensor, 'record_stream', lambda *_: None
+        # CUDA graphs.
         yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
         yield torch.cuda, 'graph', capture_into
         yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
-        # Norms and scales of all gradients together, as of real ones.
+        # Gradient clipping and optimizers use the fused "foreach" operations for these types only.
         foreach = torch.utils._foreach_utils
         yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
-        swap_really = torch.utils.swap_tensors
+        real_swap = torch.utils.swap_tensors
 
         def swap(one: Tensor, other: Tensor) -> None:
-            """`Module.to` swaps fake parameters for themselves, which torch refuses: others refer to them."""
+            """Skip swaps that `Module.to` makes without a change; torch refuses them for referenced tensors."""
             if one.device != other.device or one.dtype != other.dtype:
-                swap_really(one, other)  # type: ignore[no-untyped-call]
+                real_swap(one, other)  # type: ignore[no-untyped-call]
 
-        tensor_really = torch.tensor
+        real_tensor = torch.tensor
 
         def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
-            """Of a list with CUDA tensors in it, whose numbers torch reads one by one."""
+            """Read CUDA tensors in lists one by one, as torch does."""
             read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
-            return tensor_really(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+            return real_tensor(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
 
         yield torch, 'tensor', tensor
         yield torch.utils, 'swap_tensors', swap
         with contextlib.suppress(ImportError):
             import transformers.utils.import_utils as imports
 
-            yield imports, 'is_fake_tensor', lambda _: False  # it takes another way for fake tensors, as for a trace
+            yield imports, 'is_fake_tensor', lambda _: False  # otherwise it takes the code path for tracing
 
 
 def _zeros(tensor: Tensor) -> Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
-def _listed(tensor: Tensor) -> Any:
-    """`tolist`: one copy to the host, for which it waits."""
+def _tolist(tensor: Tensor) -> Any:
+    """Copy a tensor to the host once, then list its values."""
     return tensor.cpu().tolist()
 
 
-def _no_array(tensor: Tensor, *_: Any, **__: Any) -> Any:
-    raise TypeError(
-        f'numpy at {find_place()}: expected a tensor of the CPU, got one on {tensor.device}; copy it with .cpu()'
-    )
+def _refuse_numpy(tensor: Tensor, *_: Any, **__: Any) -> Any:
+    raise TypeError(f'numpy at {find_place()}: expected a CPU tensor, got one on {tensor.device}; copy it with .cpu()')

@@ -1,4 +1,4 @@
-"""What ran: every operation with its place in the code, what it would launch, and where the host would wait."""
+"""Recorded operations: where they were called, what they launch, and whether the host waits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 Kind = Literal['kernel', 'view', 'cpu', 'wait', 'replay', 'event']
 REST = 'rest'
-"""The stage of what is in none."""
+"""Stage of operations outside of all stages."""
 
 
 @dataclass(frozen=True)
@@ -16,21 +16,21 @@ class Op:
     """One operation.
 
     Attributes:
-        name: of aten's operation, `addmm`, or what else was called, `cuda.synchronize`.
-        kind: `kernel` is launched and the host goes on; `wait`: the host goes on when the device has done everything
-            before it; `view`: nothing happens on the device (views, allocations); `cpu`: computed by the host;
-            `replay`: launch of a captured graph; `event`: streams and events are ordered.
+        name: of the aten operation, such as `addmm`, or of another call, such as `cuda.synchronize`.
+        kind: `kernel`: launched asynchronously; `wait`: the host waits until the device has finished all earlier work;
+            `view`: nothing runs on the device (views, allocations); `cpu`: computed on the host; `replay`: launch of a
+            captured graph; `event`: streams and events are ordered.
         stage: see `instructsam_model.runtime.stages`, or `rest`.
-        where: `file:line` of the code that asked for it, followed by that of this project's code that led there.
-        graph: name of the captured graph that it is part of; empty outside.
+        where: `file:line` of the calling code, and of the code of this project that led to it; see `find_place`.
+        graph: name of the captured graph that contains the operation; empty for none.
         launches: kernels and copies on the device.
-        flops: floating-point operations of matrix products, convolutions and attention; 2 for a multiply-add.
-        bytes: read from and written to the device's memory.
-        dtype: of its (first) result.
-        shape: of its (first) result.
-        note: more about it, such as the direction of a copy.
-        stream: number of the stream; 0 for the default one.
-        region: number of the call of a compiled function that it is part of; 0 outside.
+        flops: floating-point operations of matrix products, convolutions and attention; 2 per multiply-add.
+        bytes: bytes read from and written to device memory.
+        dtype: of the first output.
+        shape: of the first output.
+        note: further details, such as the size of a copy.
+        stream: number of the stream; 0 for the default stream.
+        region: number of the compiled region that contains the operation; 0 for none.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Op:
 
 @dataclass
 class Recording:
-    """Operations in their order, and the memory that they took.
+    """Operations in execution order, and peak memory.
 
     Attributes:
-        ops: all of them; those of a captured graph each time that it is replayed.
-        peak_bytes: of the device's memory, weights and whatever else was alive included.
+        ops: all operations; those of a captured graph once per replay.
+        peak_bytes: peak of all device memory in use, weights included.
         peak_by_stage: the same for each stage.
     """
 
@@ -67,32 +67,32 @@ class Recording:
 
     @property
     def kernels(self) -> int:
-        """Kernels and copies that the host does not wait for, inside captured graphs too."""
+        """Number of asynchronous kernels and copies, those inside of captured graphs included."""
         return sum(op.launches for op in self.ops if op.kind == 'kernel')
 
     @property
     def launches(self) -> int:
-        """What the host asks of the device: all outside of captured graphs, and a graph as one."""
+        """Number of launches by the host: kernels and copies outside of captured graphs, and one per graph replay."""
         outside = sum(op.launches for op in self.ops if op.kind in ('kernel', 'wait') and not op.graph)
         return outside + sum(op.kind == 'replay' for op in self.ops)
 
     @property
     def host_waits(self) -> list[Op]:
-        """The operations for which the host waits, in their order."""
+        """The operations for which the host waits."""
         return [op for op in self.ops if op.kind == 'wait']
 
     @property
     def flops(self) -> float:
-        """Of all operations."""
+        """FLOPs of all operations."""
         return sum(op.flops for op in self.ops)
 
     @property
     def bytes(self) -> float:
-        """Of all operations."""
+        """Memory traffic of all operations, bytes."""
         return sum(op.bytes for op in self.ops)
 
     def by_stage(self) -> dict[str, Recording]:
-        """The operations of each stage, in the order in which stages were first entered."""
+        """Return a recording per stage, in the order in which the stages first occur."""
         stages: defaultdict[str, Recording] = defaultdict(Recording)
         for op in self.ops:
             stages[op.stage].ops.append(op)
@@ -101,6 +101,6 @@ class Recording:
         return dict(stages)
 
     def note_memory(self, stage: str, total: int) -> None:
-        """Remember that so many bytes were alive."""
+        """Update the peaks with the memory in use now, bytes."""
         self.peak_bytes = max(self.peak_bytes, total)
         self.peak_by_stage[stage] = max(self.peak_by_stage.get(stage, 0), total)

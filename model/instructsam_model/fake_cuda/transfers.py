@@ -1,4 +1,4 @@
-"""Copies between host and device, and for which of them the host waits."""
+"""Copies between host and device, synchronous and asynchronous."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ aten = torch.ops.aten
 
 
 def crosses(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Is it a copy between host and device?"""
+    """Return whether an operation copies between host and device."""
     if func._overloadpacket is aten.copy_:
         return bool(args[0].device.type != args[1].device.type)
     if func._overloadpacket is not aten._to_copy or kwargs.get('device') is None:
@@ -28,7 +28,8 @@ def crosses(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Copy, with what is known of the values; the host waits unless the copy is asynchronous and its memory pinned."""
+    """Copy a tensor with its known values; the host waits unless the copy is asynchronous and the memory pinned."""
+    # 1. `target.copy_(source)`.
     if func._overloadpacket is aten.copy_:
         target, source = args[:2]
         non_blocking = bool(args[2] if len(args) > 2 else kwargs.get('non_blocking', False))
@@ -41,14 +42,16 @@ def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[
             _note_copy(cuda, 'D2H', source, target, non_blocking and cuda.pinned.holds(target))
         result: Tensor = target
         return result
+    # 2. `source.to('cpu')`.
     source, non_blocking = args[0], bool(kwargs.get('non_blocking', False))
     if isinstance(source, FakeTensor):
         with really():
             values = cuda.read(source).to(kwargs.get('dtype') or source.dtype)
-        if non_blocking:  # torch puts it into pinned memory by itself
+        if non_blocking:  # torch allocates pinned memory for the result
             cuda.pinned.mark(values)
         _note_copy(cuda, 'D2H', source, values, non_blocking)
         return values
+    # 3. `source.to('cuda')`.
     with really():
         converted = source.detach().to(kwargs.get('dtype') or source.dtype)
     uploaded = cuda.wrap(converted, known=cuda.values.may_follow(converted))
@@ -57,7 +60,7 @@ def copy_between(cuda: FakeCuda, func: Any, args: tuple[Any, ...], kwargs: dict[
 
 
 def _note_copy(cuda: FakeCuda, way: str, source: Tensor, target: Tensor, asynchronous: bool) -> None:
-    """Record it; one between types, or of scattered elements, takes a kernel on the device too."""
+    """Record a copy; with a change of dtype, or of a non-contiguous tensor, it needs a kernel on the device too."""
     if not target.numel():
         return
     converts = source.dtype != target.dtype or (way == 'D2H' and not source.is_contiguous())

@@ -12,7 +12,12 @@ from instructsam_model.weights import bundled
 from instructsam_model.weights.hub import CheckpointSource
 
 if TYPE_CHECKING:
+    import torch
+
+    from instructsam_model.instructsam.network import InstructSAM
+    from instructsam_model.instructsam.preprocess import Preprocessor
     from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+    from instructsam_model.runtime.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -33,46 +38,65 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
         CheckpointError: a file is missing or unusable; the message names it.
         ConfigError: a setting or option is out of range.
     """
-    import torch
-
-    from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
+    # Imported late: --help and the node's parameters need the options only.
     from instructsam_model.instructsam.engine.choose import choose_engine
-    from instructsam_model.instructsam.image_sizes import with_image_sizes
-    from instructsam_model.instructsam.preprocess import read_preprocessor
     from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
     from instructsam_model.runtime.device import parse_device
-    from instructsam_model.runtime.precision import resolve_dtype
-    from instructsam_model.runtime.threads import Threads
 
     device = parse_device(settings.device)
-    # Compiled code is specialized to a number of threads, which therefore must not follow how many CPUs are idle.
-    threads = Threads(settings.threads or (Threads().count() if options.engine == 'compiled' else 0))
-    dtype = resolve_dtype(settings.dtype, device)
-    if source.path == bundled.FOLDER:
-        dtype = dtype or torch.float32
-    if device.type == 'cpu':
-        logger.info('threads: %s', threads)
-    sam3_folder = resolve_sam3(source.path, options.sam3_config or None)
-    network = read_network(
-        source.path,
-        sam3_folder,
-        device=device,
-        dtype=dtype,
-        sam3_size=options.sam3_size,
-        quantization=options.quantization,
-    )
-    preprocessor = read_preprocessor(source.path, sam3_folder, network.config.qwen.image_token_id)
+    threads = _choose_threads(settings.threads, device, options)
+    network, preprocessor = _read(source, device, settings.dtype, options)
     return InstructSAMSegmenter(
         network,
-        with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size),
+        preprocessor,
         engine=choose_engine(network, options.engine),
         inference_mode=options.inference_mode,
         selection=settings.selection,
         max_new_tokens=options.max_new_tokens,
         speculative_decoding=options.speculative_decoding,
         max_cached_frames=options.max_cached_frames,
-        threads=threads if settings.threads or device.type == 'cpu' else None,
+        threads=threads,
     )
+
+
+def _read(
+    source: CheckpointSource, device: torch.device, dtype: str, options: InstructSAMOptions
+) -> tuple[InstructSAM, Preprocessor]:
+    """Read network and preprocessor of a checkpoint, with the image sizes of the options."""
+    import torch
+
+    from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
+    from instructsam_model.instructsam.image_sizes import with_image_sizes
+    from instructsam_model.instructsam.preprocess import read_preprocessor
+    from instructsam_model.runtime.precision import resolve_dtype
+
+    weights_dtype = resolve_dtype(dtype, device)
+    if source.path == bundled.FOLDER:  # float32 on a GPU too
+        weights_dtype = weights_dtype or torch.float32
+    sam3_folder = resolve_sam3(source.path, options.sam3_config or None)
+    network = read_network(
+        source.path,
+        sam3_folder,
+        device=device,
+        dtype=weights_dtype,
+        sam3_size=options.sam3_size,
+        quantization=options.quantization,
+    )
+    preprocessor = read_preprocessor(source.path, sam3_folder, network.config.qwen.image_token_id)
+    return network, with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size)
+
+
+def _choose_threads(count: int, device: torch.device, options: InstructSAMOptions) -> Threads | None:
+    """Return the CPU threads of inference; None for torch's present setting."""
+    from instructsam_model.runtime.threads import Threads
+
+    if not count and device.type != 'cpu':
+        return None
+    # torch compiles code for a number of threads, so with compilation the number must not follow the idle CPUs.
+    threads = Threads(count or (Threads().count() if options.engine == 'compiled' else 0))
+    if device.type == 'cpu':
+        logger.info('threads: %s', threads)
+    return threads
 
 
 BACKEND = Backend(

@@ -104,6 +104,7 @@ def _read_cpu_times() -> _CpuTimes | None:
     except (OSError, AttributeError):
         return None
     # Columns: name user nice system idle iowait irq softirq steal guest guest_nice. The first two include the guests.
+    # Guest columns are cut off, so that they do not count twice; idle time is idle + iowait.
     rows = [[int(word) for word in line.split()[1:9]] for line in lines if line.partition(' ')[0] in allowed]
     tick_s = 1.0 / os.sysconf('SC_CLK_TCK')
     idle, total = sum(row[3] + row[4] for row in rows), sum(sum(row) for row in rows)

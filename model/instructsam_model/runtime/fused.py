@@ -78,6 +78,7 @@ class PackedNorm:
 
     def __call__(self, states: Tensor) -> Tensor:
         """Normalize [..., H, E]."""
+        # One normalization over E for all heads, then the gains of each head.
         return F.rms_norm(states, states.shape[-1:], None, self._epsilon) * self._weight
 
 

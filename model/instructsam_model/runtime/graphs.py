@@ -47,7 +47,7 @@ class CudaGraphs:
     def capture(self, name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
         """Capture a pass on the current stream."""
         del name
-        static = tuple(each.clone() for each in inputs)
+        static = tuple(each.clone() for each in inputs)  # the addresses that the kernels will read
         # Passes on different streams may run at the same time, so each stream has its own memory pool.
         current = torch.cuda.current_stream(self._device)
         pool = self._pools.setdefault(current.stream_id, torch.cuda.graph_pool_handle())
@@ -57,6 +57,7 @@ class CudaGraphs:
             for _ in range(WARM_UP_RUNS):
                 run(*static)
         current.wait_stream(stream)
+        # The warm-up runs on another stream must be done before the capture starts.
         graph = torch.cuda.CUDAGraph()
         # Other threads of the process may use the GPU during the capture.
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode='thread_local'):

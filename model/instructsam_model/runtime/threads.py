@@ -67,6 +67,7 @@ class Threads:
 
     def count(self) -> int:
         """Return the number of threads to use now."""
+        # Until the first measurement, use the limit.
         free = self._free.count() if self._free is not None else None
         return self.limit if free is None else max(1, min(self.limit, round(free)))
 

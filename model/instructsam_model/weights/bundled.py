@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 EXAMPLE = "'CircleRadon/InstructSAM-2B'"
+BUNDLED = 'bundled'
+"""Name of the bundled checkpoint in results."""
 FOLDER = Path(__file__).parent / 'tabletop'
 NOTE = (
     'no checkpoint given: using the bundled one, a small network that was trained on simulated tabletops only; '

@@ -98,6 +98,7 @@ def iterate_tensors(
         copy: copy tensors even if neither device nor dtype changes; otherwise such tensors are pages of the file, which
             then stays mapped as a whole.
     """
+    # File by file, so that only one is open and mapped at a time.
     names_by_file: dict[Path, list[str]] = {}
     for name, (file, _) in found.items():
         names_by_file.setdefault(file, []).append(name)

@@ -1,4 +1,4 @@
-"""What counts as arithmetic."""
+"""Counting of arithmetic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from instructsam_model.bench.roofline import count_arithmetic
 
 
-def test_attention_on_a_cpu_counts() -> None:
+def test_attention_on_a_cpu_is_counted() -> None:
     heads, tokens, width = 3, 40, 16
     states = torch.randn(1, heads, tokens, width, requires_grad=True)
     forward = 4 * heads * tokens**2 * width  # two products of matrices, a multiplication and an addition each

@@ -1,4 +1,4 @@
-"""instructsam-demo: what it answers, and the page itself in a browser."""
+"""instructsam-demo: its requests, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from instructsam_model import (
     Segmentation,
     Selection,
 )
-from instructsam_model.cli.demo import Answerer, describe_rows, load_gradio, main
+from instructsam_model.cli.demo import PageBackend, describe_rows, load_gradio, main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
 from tests.support import GOLDEN, ROOT
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-PICTURE = GOLDEN / 'images' / '000.png'
+IMAGE = GOLDEN / 'images' / '000.png'
 TIMEOUT_S = 600.0
 
 
 class BusySegmenter:
-    """Finds what is bright; fails when it is asked by two at once, and remembers the frames."""
+    """Finds bright pixels, fails on concurrent calls, and records the frames."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -49,7 +49,7 @@ class BusySegmenter:
         self._busy = threading.Lock()
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
-        assert self._busy.acquire(blocking=False), 'asked by two at once'
+        assert self._busy.acquire(blocking=False), 'concurrent calls'
         self.frames.append(frame)
         self.selections.append(selection)
         time.sleep(0.01)
@@ -61,8 +61,8 @@ class BusySegmenter:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
-    """A dark picture with a white block: columns 10 to 29, rows 5 to 19."""
+def image(tmp_path: Path) -> str:
+    """A dark image with a white block: columns 10 to 29, rows 5 to 19."""
     image = Image.new('RGB', (64, 48))
     image.paste('white', (10, 5, 30, 20))
     image.save(tmp_path / 'scene.png')
@@ -70,74 +70,74 @@ def picture(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def answerer(tmp_path: Path) -> tuple[Answerer, BusySegmenter]:
+def page(tmp_path: Path) -> tuple[PageBackend, BusySegmenter]:
     segmenter = BusySegmenter()
-    return Answerer(segmenter, 'weights', tmp_path), segmenter
+    return PageBackend(segmenter, 'weights', tmp_path), segmenter
 
 
-def test_an_answer(answerer: tuple[Answerer, BusySegmenter], picture: str) -> None:
-    drawn, rows, said, file = answerer[0].ask(picture, 'what is bright', 0.3, 0.6, 7.0)
-    assert answerer[1].selections == [Selection(0.3, 0.6, 7)]
+def test_request_returns_overlay_rows_summary_and_file(page: tuple[PageBackend, BusySegmenter], image: str) -> None:
+    drawn, rows, summary, file = page[0].segment(image, 'what is bright', 0.3, 0.6, 7.0)
+    assert page[1].selections == [Selection(0.3, 0.6, 7)]
     assert drawn.shape == (48, 64, 3)
     assert rows == [('<span style="color: rgb(230, 159, 0)">\u25a0</span>', '<b>bright', 0.88, '10 5 30 20', 300)]
-    assert said.startswith('1 found in ')
+    assert summary.startswith('1 found in ')
     content = json.loads(Path(file).read_text())
     assert content['checkpoint'] == 'weights'
-    [entry] = content['pictures']
-    assert (entry['image'], entry['answers'][0]['instruction']) == ('scene.png', 'what is bright')
-    assert decode_mask(entry['answers'][0]['instances'][0]['mask'], (48, 64))[5:20, 10:30].all()
+    [entry] = content['images']
+    assert (entry['image'], entry['results'][0]['instruction']) == ('scene.png', 'what is bright')
+    assert decode_mask(entry['results'][0]['instances'][0]['mask'], (48, 64))[5:20, 10:30].all()
 
 
-def test_nothing_found(answerer: tuple[Answerer, BusySegmenter], tmp_path: Path) -> None:
+def test_nothing_found(page: tuple[PageBackend, BusySegmenter], tmp_path: Path) -> None:
     Image.new('RGB', (8, 8)).save(tmp_path / 'dark.png')
-    _, rows, said, _ = answerer[0].ask(str(tmp_path / 'dark.png'), 'what is bright', 0.5, 0.5, 100)
+    _, rows, summary, _ = page[0].segment(str(tmp_path / 'dark.png'), 'what is bright', 0.5, 0.5, 100)
     assert rows == []
-    assert said.startswith('nothing found in ')
+    assert summary.startswith('nothing found in ')
 
 
-def test_a_picture_is_encoded_once(answerer: tuple[Answerer, BusySegmenter], picture: str, tmp_path: Path) -> None:
-    copy = shutil.copy(picture, tmp_path / 'copy.png')
+def test_same_image_is_the_same_frame(page: tuple[PageBackend, BusySegmenter], image: str, tmp_path: Path) -> None:
+    copy = shutil.copy(image, tmp_path / 'copy.png')
     Image.new('RGB', (64, 48), 'white').save(tmp_path / 'other.png')
-    for file in (picture, str(copy), str(tmp_path / 'other.png')):
-        answerer[0].ask(file, 'bright', 0.5, 0.5, 100)
-    first, second, third = answerer[1].frames
+    for file in (image, str(copy), str(tmp_path / 'other.png')):
+        page[0].segment(file, 'bright', 0.5, 0.5, 100)
+    first, second, third = page[1].frames
     assert first is second
     assert third is not second
 
 
-def test_visitors_take_turns(answerer: tuple[Answerer, BusySegmenter], picture: str) -> None:
+def test_concurrent_requests_are_serialized(page: tuple[PageBackend, BusySegmenter], image: str) -> None:
     threads = [
-        threading.Thread(target=answerer[0].ask, args=(picture, 'bright', 0.5, 0.5, 100), daemon=True) for _ in range(5)
+        threading.Thread(target=page[0].segment, args=(image, 'bright', 0.5, 0.5, 100), daemon=True) for _ in range(5)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(answerer[1].frames) == 5
+    assert len(page[1].frames) == 5
 
 
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
-        ({'picture': None}, FrameError, 'picture: expected one, got none'),
-        ({'picture': __file__}, FrameError, 'expected a picture, cannot read it'),
+        ({'image': None}, FrameError, 'image: expected one, got none'),
+        ({'image': __file__}, FrameError, 'expected an image, cannot read it'),
         ({'text': ' '}, RequestError, 'instruction: expected text'),
         ({'max_instances': 0}, ConfigError, 'max_instances: expected at least 1'),
     ],
 )
-def test_what_cannot_be_answered(
-    answerer: tuple[Answerer, BusySegmenter],
-    picture: str,
+def test_invalid_request_is_refused(
+    page: tuple[PageBackend, BusySegmenter],
+    image: str,
     change: dict[str, Any],
     error: type[Exception],
     message: str,
 ) -> None:
-    question = {'picture': picture, 'text': 'red', 'min_score': 0.5, 'mask_threshold': 0.5, 'max_instances': 100}
+    question = {'image': image, 'text': 'red', 'min_score': 0.5, 'mask_threshold': 0.5, 'max_instances': 100}
     with pytest.raises(error, match=message):
-        answerer[0].ask(**(question | change))
+        page[0].segment(**(question | change))
 
 
-def test_many_instances_have_rows_in_their_order() -> None:
+def test_rows_are_in_the_order_of_the_instances() -> None:
     mask = np.ones((2, 2), dtype=np.bool_)
     box = np.array([0, 0, 2, 2], dtype=np.float32)
     found = tuple(Instance(mask, box, score, name) for score, name in ((0.9, 'a'), (0.8, 'b')))
@@ -146,7 +146,7 @@ def test_many_instances_have_rows_in_their_order() -> None:
     assert rows[0][0] != rows[1][0]
 
 
-def test_without_gradio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_gradio_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(ConfigError, match='install it with pip install'):
         load_gradio()
@@ -154,7 +154,7 @@ def test_without_gradio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith('instructsam-demo: error: Gradio cannot be imported')
 
 
-def test_a_bad_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checkpoint_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip('gradio', reason='the extra demo is not installed')
     assert main(['--checkpoint', str(tmp_path), '--device', 'cpu']) == 2
     error = capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_a_bad_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """The page, served by the command with the golden checkpoint."""
+    """Serve the page with the golden checkpoint."""
     pytest.importorskip('gradio', reason='the extra demo is not installed')
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
@@ -177,14 +177,14 @@ def address(tmp_path: Path) -> Iterator[str]:
         command = [sys.executable, '-m', 'instructsam_model.cli.demo', *options]
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for(lambda: answers(f'http://127.0.0.1:{port}', server, tmp_path / 'log'), 'the page')
+            wait_for(lambda: is_served(f'http://127.0.0.1:{port}', server, tmp_path / 'log'), 'the page')
             yield f'http://127.0.0.1:{port}'
         finally:
             server.terminate()
             server.wait()
 
 
-def answers(url: str, server: subprocess.Popen[bytes], log: Path) -> bool:
+def is_served(url: str, server: subprocess.Popen[bytes], log: Path) -> bool:
     assert server.poll() is None, log.read_text()
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as page:
@@ -221,14 +221,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 
 def table(browser: Chrome) -> list[list[str]]:
-    """The texts in the table, row by row; read in one go, since the page may draw it anew at any time."""
+    """Read the texts of the table row by row, with one script, because the page may redraw it at any time."""
     script = """return [...document.querySelectorAll('[role=row][data-index]')]
         .map(row => [...row.querySelectorAll('[data-testid^=cell]')].map(cell => cell.innerText.trim()));"""
     return list(browser.execute_script(script))
 
 
 def press(browser: Chrome, text: str) -> None:
-    """Click the button with this text once it is there."""
+    """Wait for the button with this text and click it."""
     script = """const button = [...document.querySelectorAll('button')].find(
             each => each.innerText.includes(arguments[0]));
         button?.click();
@@ -236,16 +236,16 @@ def press(browser: Chrome, text: str) -> None:
     wait_for(lambda: browser.execute_script(script, text), f'the button {text!r}')
 
 
-def test_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
+def test_page_works_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
     def find(selector: str) -> Any:
         return wait_for(lambda: browser.find_elements('css selector', selector), selector)[0]
 
     browser.get(address)
     find('textarea').send_keys("Please segment 'red ball'.")
     press(browser, 'Segment')
-    wait_for(lambda: 'picture: expected one, got none' in browser.page_source, 'a message about what is missing')
+    wait_for(lambda: 'image: expected one, got none' in browser.page_source, 'the error message')
     find('button[aria-label*="lose"]').click()
-    find('input[type=file]').send_keys(str(PICTURE))
+    find('input[type=file]').send_keys(str(IMAGE))
     find('[data-testid=image] img[src$="000.png"]')
     press(browser, 'Segment')
     [row] = wait_for(lambda: [row for row in table(browser) if 'red ball' in row], 'the table')
@@ -254,14 +254,14 @@ def test_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
     assert float(score) > 0.5
     with urllib.request.urlopen(find('img[src$="image.png"]').get_attribute('src'), timeout=TIMEOUT_S) as response:
         overlay = np.asarray(Image.open(response).convert('RGB')).astype(int)
-    assert (overlay != np.asarray(Image.open(PICTURE).convert('RGB'))).any(axis=2).sum() > int(pixels)
+    assert (overlay != np.asarray(Image.open(IMAGE).convert('RGB'))).any(axis=2).sum() > int(pixels)
     browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_SCREENSHOTS', tmp_path), 'gradio.png')))
     press(browser, 'JSON')
     [file] = wait_for(lambda: list((tmp_path / 'downloads').glob('*.json')), 'the download')
-    [entry] = json.loads(file.read_text())['pictures']
-    [instance] = entry['answers'][0]['instances']
+    [entry] = json.loads(file.read_text())['images']
+    [instance] = entry['results'][0]['instances']
     mask = decode_mask(instance['mask'], (240, 320))
     assert mask.sum() == int(pixels)
     questions = json.loads((GOLDEN / 'eval_inst2seg.json').read_text())[0]['annotation']
-    [truth] = [question['mask'][0] for question in questions if 'red ball' in question['text']]
-    assert mask_iou(mask, decode_mask(truth)) > 0.5
+    [expected] = [question['mask'][0] for question in questions if 'red ball' in question['text']]
+    assert mask_iou(mask, decode_mask(expected)) > 0.5

@@ -1,4 +1,7 @@
-"""instructsam-segment: what it prints, what it writes and how it ends."""
+"""instructsam-segment: output, files and exit codes.
+
+Covers cli.segment_output.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ CHANNELS = ('red', 'green', 'blue')
 
 
 class ColorSegmenter:
-    """Finds everything of the primary colors that an instruction names; remembers what it was asked."""
+    """Finds pixels of the primary colors that an instruction names, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Frame, str, Selection | None]] = []
+        self.calls: list[tuple[Frame, str, Selection | None]] = []
 
     def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
-        self.asked.append((frame, instruction.text, selection))
+        self.calls.append((frame, instruction.text, selection))
         if min(frame.size_wh) < 4:
             raise FrameError(f'image_rgb: expected at least 4x4, got {frame.size_wh}')
         instances = []
@@ -43,7 +46,7 @@ class ColorSegmenter:
 
 @pytest.fixture
 def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
-    """What `load_segmenter` gives in these tests, for every checkpoint but the one called broken."""
+    """The segmenter that is loaded for every checkpoint except the one called broken."""
     fake = ColorSegmenter()
 
     def load_segmenter(
@@ -60,7 +63,7 @@ def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
 
 
 def paint(path: Path, size_wh: tuple[int, int] = (64, 48), color: str = 'red', **save: Any) -> Path:
-    """A dark picture with one block of color: columns 10 to 29, rows 5 to 19."""
+    """A dark image with a block of color: columns 10 to 29, rows 5 to 19."""
     image = Image.new('RGB', size_wh)
     image.paste(color, (10, 5, 30, 20))
     image.save(path, **save)
@@ -68,7 +71,7 @@ def paint(path: Path, size_wh: tuple[int, int] = (64, 48), color: str = 'red', *
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     return paint(tmp_path / 'scene.png')
 
 
@@ -77,48 +80,46 @@ def command(*arguments: object) -> int:
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_a_picture_gives_a_table_and_an_overlay(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = picture.parent / 'new' / 'overlay.png'
-    assert command(picture, 'the red thing', '--out', out) == 0
+def test_image_gives_a_table_and_an_overlay(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = image.parent / 'new' / 'overlay.png'
+    assert command(image, 'the red thing', '--out', out) == 0
     printed = capsys.readouterr().out
     for cell in ('the red thing', 'red [box]', '0.90', '10 5 30 20', '300', str(out)):
         assert cell in printed
-    with Image.open(out) as overlay, Image.open(picture) as original:
+    with Image.open(out) as overlay, Image.open(image) as original:
         assert overlay.size == original.size
         assert (np.asarray(overlay) != np.asarray(original)).any()
 
 
-def test_instructions_share_the_frame_and_get_an_overlay_each(picture: Path, segmenter: ColorSegmenter) -> None:
-    assert command(picture, 'red', 'green', '--out', picture.parent / 'overlay.png') == 0
-    assert sorted(path.name for path in picture.parent.iterdir()) == ['overlay-1.png', 'overlay-2.png', 'scene.png']
-    frames, texts, _ = zip(*segmenter.asked, strict=True)
+def test_instructions_share_the_frame_and_have_an_overlay_each(image: Path, segmenter: ColorSegmenter) -> None:
+    assert command(image, 'red', 'green', '--out', image.parent / 'overlay.png') == 0
+    assert sorted(path.name for path in image.parent.iterdir()) == ['overlay-1.png', 'overlay-2.png', 'scene.png']
+    frames, texts, _ = zip(*segmenter.calls, strict=True)
     assert texts == ('red', 'green')
     assert frames[0] is frames[1], 'so that the segmenter encodes it once'
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_nothing_found_is_an_answer(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(picture, 'the green thing') == 0
+def test_nothing_found_is_no_error(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(image, 'the green thing') == 0
     assert 'nothing found' in capsys.readouterr().out
-    assert list(picture.parent.iterdir()) == [picture], 'no overlay without --out'
+    assert list(image.parent.iterdir()) == [image], 'no overlay without --out'
 
 
 @pytest.mark.usefixtures('segmenter')
 @pytest.mark.parametrize('flag', [['--json'], ['--json', '-']])
-def test_json_has_standard_output_for_itself(
-    picture: Path, capsys: pytest.CaptureFixture[str], flag: list[str]
-) -> None:
-    assert command(picture, 'red', 'green', '--out', picture.parent / 'overlay.png', *flag) == 0
+def test_json_is_the_only_standard_output(image: Path, capsys: pytest.CaptureFixture[str], flag: list[str]) -> None:
+    assert command(image, 'red', 'green', '--out', image.parent / 'overlay.png', *flag) == 0
     captured = capsys.readouterr()
     content = json.loads(captured.out)
     assert 'red [box]' in captured.err
     assert content['checkpoint'] == 'weights'
     assert content['unreadable'] == []
-    [entry] = content['pictures']
-    assert (entry['image'], entry['size_wh']) == (str(picture), [64, 48])
-    red, green = entry['answers']
+    [entry] = content['images']
+    assert (entry['image'], entry['size_wh']) == (str(image), [64, 48])
+    red, green = entry['results']
     assert (red['instruction'], red['text'], red['timings']) == ('red', 'red', {'answer': 0.1})
-    assert red['overlay'] == str(picture.parent / 'overlay-1.png')
+    assert red['overlay'] == str(image.parent / 'overlay-1.png')
     assert green['instances'] == []
     [instance] = red['instances']
     assert (instance['phrase'], instance['score'], instance['pixels']) == ('red [box]', 0.9, 300)
@@ -127,48 +128,48 @@ def test_json_has_standard_output_for_itself(
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_json_goes_to_a_file(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = picture.parent / 'new' / 'results.json'
-    assert command(picture, 'red', '--json', file) == 0
+def test_json_is_written_to_a_file(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = image.parent / 'new' / 'results.json'
+    assert command(image, 'red', '--json', file) == 0
     assert 'red [box]' in capsys.readouterr().out
-    assert len(json.loads(file.read_text())['pictures']) == 1
+    assert len(json.loads(file.read_text())['images']) == 1
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_pictures_are_turned_upright(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show the rows as columns, from right to left
     path = paint(tmp_path / 'phone.png', exif=exif)
     assert command(path, 'red', '--json') == 0
-    [entry] = json.loads(capsys.readouterr().out)['pictures']
+    [entry] = json.loads(capsys.readouterr().out)['images']
     assert entry['size_wh'] == [48, 64]
-    assert entry['answers'][0]['instances'][0]['box_xyxy'] == [48 - 20, 10, 48 - 5, 30]
+    assert entry['results'][0]['instances'][0]['box_xyxy'] == [48 - 20, 10, 48 - 5, 30]
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_a_folder_is_done_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_is_processed_despite_unreadable_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = tmp_path / 'in', tmp_path / 'out'
     folder.mkdir()
     paint(folder / 'a.png')
-    (folder / 'b.png').write_bytes(b'not a picture')
+    (folder / 'b.png').write_bytes(b'not an image')
     (folder / 'c.jpg').write_bytes(paint(folder / 'c.jpg').read_bytes()[:400])
     paint(folder / 'd.JPG', quality=95, format='JPEG')
     paint(folder / 'e.png', size_wh=(2, 2))
-    (folder / 'notes.txt').write_text('no picture')
+    (folder / 'notes.txt').write_text('no image')
     assert command(folder, 'red', '--out', out, '--json') == 1
     captured = capsys.readouterr()
     content = json.loads(captured.out)
-    assert [Path(entry['image']).name for entry in content['pictures']] == ['a.png', 'd.JPG']
+    assert [Path(entry['image']).name for entry in content['images']] == ['a.png', 'd.JPG']
     assert [Path(entry['image']).name for entry in content['unreadable']] == ['b.png', 'c.jpg', 'e.png']
     assert sorted(path.name for path in out.iterdir()) == ['a.png', 'd.png']
     assert f'wrote 2 overlays into {out}' in captured.err
-    assert '3 of 5 pictures could not be segmented' in captured.err
+    assert '3 of 5 images could not be segmented' in captured.err
     for name in ('b.png', 'c.jpg'):
-        assert f'{folder / name}: expected a picture, cannot read it' in captured.err
+        assert f'{folder / name}: expected an image, cannot read it' in captured.err
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_pictures_of_one_name_do_not_share_an_overlay(tmp_path: Path) -> None:
+def test_images_of_the_same_name_have_separate_overlays(tmp_path: Path) -> None:
     folder, out = tmp_path / 'in', tmp_path / 'out'
     folder.mkdir()
     for name in ('a.png', 'a.bmp', 'b.png'):
@@ -178,13 +179,13 @@ def test_pictures_of_one_name_do_not_share_an_overlay(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == names
 
 
-def test_options_reach_the_model(picture: Path, segmenter: ColorSegmenter) -> None:
+def test_options_are_passed_to_the_loader(image: Path, segmenter: ColorSegmenter) -> None:
     options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--backend', 'instructsam', '--threads', '3']
     loading = ['--instructsam.engine', 'compiled', '--instructsam.max_pixels', 307200]
-    assert command(picture, 'red', *options, *loading, '--min-score', 0.3, '--max-instances', 5) == 0
+    assert command(image, 'red', *options, *loading, '--min-score', 0.3, '--max-instances', 5) == 0
     assert segmenter.loaded_with == ('weights', 'instructsam', 'cuda:1', 'bfloat16', 3)
     assert segmenter.loading == {'instructsam.engine': 'compiled', 'instructsam.max_pixels': 307200}
-    assert segmenter.asked[0][2] == Selection(min_score=0.3, max_instances=5)
+    assert segmenter.calls[0][2] == Selection(min_score=0.3, max_instances=5)
 
 
 def no_change(folder: Path) -> None:
@@ -192,10 +193,10 @@ def no_change(folder: Path) -> None:
 
 
 def text_file(folder: Path) -> None:
-    (folder / 'scene.png').write_text('no picture')
+    (folder / 'scene.png').write_text('no image')
 
 
-def deep_picture(folder: Path) -> None:
+def deep_image(folder: Path) -> None:
     Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(folder / 'scene.png')
 
 
@@ -206,24 +207,24 @@ def empty_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ('prepare', 'arguments', 'message'),
     [
-        (no_change, ['missing.png', 'red'], 'missing.png: expected a picture or a folder of pictures, found neither'),
-        (text_file, ['scene.png', 'red'], 'scene.png: expected a picture, cannot read it'),
-        (deep_picture, ['scene.png', 'red'], 'expected 8 bits a channel, got a picture of mode I;16'),
-        (empty_folder, ['empty', 'red'], 'empty: expected pictures'),
+        (no_change, ['missing.png', 'red'], 'missing.png: expected an image or a folder of images, found neither'),
+        (text_file, ['scene.png', 'red'], 'scene.png: expected an image, cannot read it'),
+        (deep_image, ['scene.png', 'red'], 'expected 8 bits per channel, got an image of mode I;16'),
+        (empty_folder, ['empty', 'red'], 'empty: expected images'),
         (no_change, ['scene.png', 'red', ' '], 'instruction: expected text'),
         (no_change, ['scene.png', 'red ' * 2000], 'instruction: expected at most 4096 characters, got 8000'),
         (no_change, ['scene.png', 'red', '--min-score', '2'], 'min_score: expected 0..1, got 2.0'),
         (no_change, ['scene.png', 'red', '--max-instances', '0'], 'max_instances: expected at least 1, got 0'),
         (no_change, ['scene.png', 'red', '--out', 'overlay.gif'], '--out: expected a name that ends in .bmp'),
-        (no_change, ['scene.png', 'red', '--out', 'scene.png'], 'scene.png would be replaced'),
-        (no_change, ['scene.png', 'red', '--out', '.'], 'scene.png would be replaced'),
-        (no_change, ['.', 'red', '--out', '../{name}'], 'scene.png would be replaced'),
+        (no_change, ['scene.png', 'red', '--out', 'scene.png'], 'scene.png would be overwritten'),
+        (no_change, ['scene.png', 'red', '--out', '.'], 'scene.png would be overwritten'),
+        (no_change, ['.', 'red', '--out', '../{name}'], 'scene.png would be overwritten'),
         (no_change, ['.', 'red', '--out', 'scene.png'], 'expected a folder for the overlays of a folder'),
         (no_change, ['scene.png', 'red', '--json', '.'], '--json: expected a file, got the folder .'),
     ],
 )
-def test_what_cannot_be_done_is_one_line_before_the_model_is_loaded(
-    picture: Path,
+def test_invalid_arguments_are_one_line_before_the_model_is_loaded(
+    image: Path,
     segmenter: ColorSegmenter,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -231,34 +232,34 @@ def test_what_cannot_be_done_is_one_line_before_the_model_is_loaded(
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.chdir(picture.parent)
-    prepare(picture.parent)
-    before = picture.read_bytes()
-    assert command(*(argument.replace('{name}', picture.parent.name) for argument in arguments)) == 2
+    monkeypatch.chdir(image.parent)
+    prepare(image.parent)
+    before = image.read_bytes()
+    assert command(*(argument.replace('{name}', image.parent.name) for argument in arguments)) == 2
     captured = capsys.readouterr()
     assert captured.out == ''
     assert captured.err.startswith('instructsam-segment: error: ')
     assert message in captured.err
     assert captured.err.count('\n') == 1
     assert not hasattr(segmenter, 'loaded_with')
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_a_bad_checkpoint_is_one_line(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(picture), 'red', '--checkpoint', 'broken', '--json']) == 2
+def test_checkpoint_error_is_one_line(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(image), 'red', '--checkpoint', 'broken', '--json']) == 2
     captured = capsys.readouterr()
     assert captured.out == ''
     assert captured.err == 'instructsam-segment: error: broken: expected config.json, found none\n'
 
 
 @pytest.mark.usefixtures('segmenter')
-def test_a_picture_the_model_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_refused_by_the_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(paint(tmp_path / 'tiny.png', size_wh=(2, 2)), 'red') == 2
     assert 'expected at least 4x4, got (2, 2)' in capsys.readouterr().err
 
 
-def test_help_does_not_wait_for_torch() -> None:
+def test_help_does_not_import_torch() -> None:
     code = (
         'import sys; from instructsam_model.cli.segment import build_parser; '
         'build_parser().format_help(); sys.exit("torch" in sys.modules)'
@@ -277,7 +278,7 @@ def test_golden_checkpoint_finds_the_ball(capsys: pytest.CaptureFixture[str]) ->
     ]
     image, checkpoint = GOLDEN / 'images' / '000.png', GOLDEN / 'checkpoint'
     assert main([str(image), query['text'], '--checkpoint', str(checkpoint), '--device', 'cpu', '--json']) == 0
-    [entry] = json.loads(capsys.readouterr().out)['pictures']
-    [instance] = entry['answers'][0]['instances']
+    [entry] = json.loads(capsys.readouterr().out)['images']
+    [instance] = entry['results'][0]['instances']
     assert instance['phrase'] == 'red ball'
     assert mask_iou(decode_mask(instance['mask']), decode_mask(query['mask'][0])) > 0.5

@@ -1,4 +1,7 @@
-"""Captured graphs: one launch, the same shapes every time, and nothing that the host would wait for."""
+"""Captured graphs: one launch, fixed shapes, no host waits.
+
+Covers fake_cuda.compiler, fake_cuda.cuda_graph and fake_cuda.inductor_schedule.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from instructsam_model.fake_cuda import CUDA, CaptureError, FakeCuda, FakeGraphs
 from instructsam_model.fake_cuda.compiler import FakeCompiler
 
 
-def test_a_replay_is_one_launch_of_all_its_kernels() -> None:
+def test_replay_is_one_launch_of_all_kernels() -> None:
     with FakeCuda() as cuda:
         run = FakeGraphs(cuda).capture('double', lambda states: (states + states).relu(), (torch.ones(4, device=CUDA),))
         with cuda.recording() as recording:
@@ -21,7 +24,7 @@ def test_a_replay_is_one_launch_of_all_its_kernels() -> None:
     assert recording.launches == 2 * (1 + 1 + 1)
 
 
-def test_other_shapes_are_refused() -> None:
+def test_replay_refuses_other_shapes() -> None:
     with FakeCuda() as cuda:
         run = FakeGraphs(cuda).capture('double', lambda states: states + states, (torch.ones(4, device=CUDA),))
         with pytest.raises(
@@ -30,12 +33,12 @@ def test_other_shapes_are_refused() -> None:
             run(torch.ones(5, device=CUDA))
 
 
-def test_a_wait_is_refused_where_it_is() -> None:
+def test_capture_refuses_host_waits_with_their_place() -> None:
     with FakeCuda() as cuda, pytest.raises(CaptureError, match=r'item at test_graphs\.py:\d+: the host waits'):
         FakeGraphs(cuda).capture('sum', lambda states: states.sum().item(), (torch.ones(4, device=CUDA),))
 
 
-def test_what_a_graph_allocates_stays_reserved() -> None:
+def test_memory_of_a_graph_stays_reserved() -> None:
     mebibyte = 2**18
     with FakeCuda() as cuda:
         states = torch.empty(mebibyte, device=CUDA)
@@ -57,7 +60,7 @@ class Layer(nn.Module):
         return states + self.down(F.gelu(self.up(F.layer_norm(states, (64,))))) * cache.sum(0)
 
 
-def test_inductor_fuses_what_is_no_product_of_matrices() -> None:
+def test_inductor_fuses_everything_but_matrix_products() -> None:
     with FakeCuda() as cuda, torch.inference_mode():
         compiler = FakeCompiler(cuda)
         layers = [compiler(Layer().to(CUDA, torch.bfloat16)) for _ in range(3)]

@@ -1,4 +1,9 @@
-"""What runs on fake CUDA is recorded as a GPU would run it."""
+"""Operations on fake CUDA are recorded as a GPU would run them.
+
+Covers fake_cuda.attention, fake_cuda.backward, fake_cuda.cost, fake_cuda.device, fake_cuda.dispatch,
+fake_cuda.indexing, fake_cuda.known, fake_cuda.memory, fake_cuda.mixed, fake_cuda.pinned, fake_cuda.place,
+fake_cuda.recording and fake_cuda.transfers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ def cuda() -> Iterator[FakeCuda]:
 
 
 def here(offset: int = 0) -> str:
-    """File and line of the caller, some lines further down."""
+    """Return file and line of the caller plus an offset."""
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None
@@ -55,13 +60,13 @@ def test_rms_norm_is_one_kernel(cuda: FakeCuda, context: type[torch.no_grad]) ->
     assert kernels(recording) == ['_fused_rms_norm']
 
 
-def test_a_wait_is_named_with_file_and_line(cuda: FakeCuda) -> None:
+def test_host_wait_is_recorded_with_file_and_line(cuda: FakeCuda) -> None:
     with cuda.recording() as recording:
         torch.randn(3, device=CUDA).sum().item()
     assert waits(recording) == [f'item at {here(-1)}']
 
 
-def test_everything_that_waits_is_counted(cuda: FakeCuda) -> None:
+def test_all_kinds_of_host_waits_are_counted(cuda: FakeCuda) -> None:
     numbers = torch.arange(4, device=CUDA)
     asks = {
         'tolist': lambda: numbers.tolist(),
@@ -95,7 +100,7 @@ def test_asynchronous_copies_of_pinned_memory_do_not_wait(cuda: FakeCuda) -> Non
     assert target[1:].tolist() == [1, 2, 3]
 
 
-def test_small_values_are_known_through_views_and_writes(cuda: FakeCuda) -> None:
+def test_small_values_are_tracked_through_views_and_writes(cuda: FakeCuda) -> None:
     table = torch.zeros(2, 3, dtype=torch.long, device=CUDA)
     column = table[:, 1]
     table[0] = torch.tensor([4, 5, 6], device=CUDA)
@@ -105,7 +110,7 @@ def test_small_values_are_known_through_views_and_writes(cuda: FakeCuda) -> None
     assert table.gather(1, torch.tensor([[2], [1]], device=CUDA)).flatten().tolist() == [6, 1]
 
 
-def test_what_is_unknown_makes_what_it_is_written_to_unknown() -> None:
+def test_writing_an_unknown_value_makes_the_storage_unknown() -> None:
     with FakeCuda(lambda tensor: torch.full(tensor.shape, 7, dtype=tensor.dtype)) as cuda:
         known = torch.arange(3, device=CUDA)
         assert known.tolist() == [0, 1, 2]
@@ -128,11 +133,11 @@ def test_tensors_of_two_devices_are_refused(cuda: FakeCuda, ask: object) -> None
         ask(torch.zeros(4, 8, device=CUDA))  # type: ignore[operator]
 
 
-def test_a_number_of_the_cpu_goes_with_everything(cuda: FakeCuda) -> None:
+def test_zero_dimensional_cpu_tensors_are_accepted(cuda: FakeCuda) -> None:
     assert (torch.arange(3, device=CUDA) + torch.tensor(1)).tolist() == [1, 2, 3]
 
 
-def test_no_array_is_made_of_a_tensor_on_the_device(cuda: FakeCuda) -> None:
+def test_numpy_of_a_cuda_tensor_is_refused(cuda: FakeCuda) -> None:
     with pytest.raises(TypeError, match=r'copy it with \.cpu\(\)'):
         torch.zeros(3, device=CUDA).numpy()
 
@@ -151,7 +156,7 @@ def test_no_array_is_made_of_a_tensor_on_the_device(cuda: FakeCuda) -> None:
         ),
     ],
 )
-def test_attention_takes_the_kernels_that_torch_would(
+def test_attention_kernel_is_that_of_torch(
     cuda: FakeCuda, dtype: torch.dtype, options: dict[str, object], expected: list[str]
 ) -> None:
     states = torch.zeros(1, 2, 16, 32, device=CUDA, dtype=dtype)
@@ -163,7 +168,7 @@ def test_attention_takes_the_kernels_that_torch_would(
     assert kernels(recording) == expected
 
 
-def test_grouped_queries_with_a_mask_take_products_of_matrices(cuda: FakeCuda) -> None:
+def test_grouped_queries_with_a_mask_use_matrix_products(cuda: FakeCuda) -> None:
     query, key = (torch.zeros(1, heads, 16, 32, device=CUDA, dtype=torch.bfloat16) for heads in (4, 2))
     bias = torch.zeros(16, 16, device=CUDA, dtype=torch.bfloat16)
     with cuda.recording() as recording, torch.inference_mode():
@@ -171,7 +176,7 @@ def test_grouped_queries_with_a_mask_take_products_of_matrices(cuda: FakeCuda) -
     assert kernels(recording).count('bmm') == 2
 
 
-def test_memory_is_that_of_living_tensors(cuda: FakeCuda) -> None:
+def test_memory_is_that_of_live_tensors(cuda: FakeCuda) -> None:
     mebibyte = 2**18  # numbers of four bytes
     kept = torch.empty(mebibyte, device=CUDA)
     with cuda.recording() as recording:
@@ -184,7 +189,7 @@ def test_memory_is_that_of_living_tensors(cuda: FakeCuda) -> None:
     assert torch.cuda.memory_allocated() == 2**20
 
 
-def test_backward_is_that_of_torch() -> None:
+def test_backward_gives_the_gradients_of_torch() -> None:
     def loss(module: torch.nn.Module, inputs: Tensor) -> Tensor:
         hidden = torch.utils.checkpoint.checkpoint(module, inputs, use_reentrant=False)
         return (hidden * hidden.sum(1, keepdim=True) + next(module.parameters()).sum()).pow(2).mean()

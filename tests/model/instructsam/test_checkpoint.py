@@ -1,4 +1,7 @@
-"""Checkpoints: written and read back bit for bit; damage is named in the error."""
+"""Checkpoints: written and read back bit for bit; damage is named in the error.
+
+Covers instructsam.config, instructsam.backend and instructsam.options.
+"""
 
 from __future__ import annotations
 

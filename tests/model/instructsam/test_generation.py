@@ -1,4 +1,7 @@
-"""Generation of answers: stop conditions, phrases, drafts, and reuse of a frame for several instructions."""
+"""Generation of answers: stop conditions, phrases, drafts, and reuse of a frame for several instructions.
+
+Covers instructsam.inference_mode.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Differences between half precision and float32, on images for the bundled checkpoint.
 
-Covers instructsam_model.sam3.boxes and the dtypes of instructsam_model.instructsam.checkpoint.
+Covers sam3.boxes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Quantized weights: which layers, memory while loading, and accuracy.
 
-Covers instructsam_model.runtime.quantization too.
+Covers runtime.quantization.
 """
 
 from __future__ import annotations

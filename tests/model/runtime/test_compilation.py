@@ -1,4 +1,7 @@
-"""Each forward pass compiles as one graph; a layer that cannot be compiled runs uncompiled, with a warning."""
+"""Each forward pass compiles as one graph; a layer that cannot be compiled runs uncompiled, with a warning.
+
+Covers runtime.fused, instructsam.engine.text_model, instructsam.engine.qwen_encoder and sam3.static_encoder.
+"""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def environment_of_openmp(code: str, **variables: str) -> dict[str, str]:
         ('import torch; from instructsam_model import prepare_threads as p; assert not p()', {}, '300000'),
         ('from instructsam_model import prepare_threads as p; p(); import torch', {'GOMP_SPINCOUNT': '7'}, '7'),
         ('from instructsam_model import prepare_threads as p; p(); import torch', {'OMP_WAIT_POLICY': 'PASSIVE'}, '0'),
-        ('from instructsam_model.cli.segment import _load, build_parser as b\n'
-         'try: _load(b().parse_args(["x", "y", "--device", "tpu"]))\nexcept Exception: pass',
+        ('from instructsam_model.cli.segment import load, build_parser as b\n'
+         'try: load(b().parse_args(["x", "y", "--device", "tpu"]))\nexcept Exception: pass',
          {}, str(SPIN_COUNT)),
     ],
     ids=['prepared', 'import alone changes nothing', 'too late', 'own count', 'own policy', 'instructsam-segment'],

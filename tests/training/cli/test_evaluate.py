@@ -145,7 +145,7 @@ def test_missing_images_are_listed_and_retried(data: Path, whole: Path, tmp_path
     report = report_of(tmp_path / 'out')
     assert report['scored'] == 4
     assert [line.partition(':')[0] for line in report['skipped']] == ['1.0', '1.1']
-    assert '001.png: expected a picture, found no such file' in report['skipped'][0]
+    assert '001.png: expected an image, found no such file' in report['skipped'][0]
     shutil.copy(GOLDEN / 'images' / '001.png', images)
     assert main(arguments) == 0
     assert report_of(tmp_path / 'out') == report_of(whole)

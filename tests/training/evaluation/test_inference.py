@@ -69,7 +69,7 @@ def test_unusable_image_is_an_error_of_its_own_queries(
         errors = {
             prediction.id: prediction.error for _, prediction in run_inference(OnePixel(), groups, log, lambda: 0.0)
         }
-    assert 'missing.png: expected a picture, found no such file' in errors['missing']
-    assert 'damaged.png: expected a picture, cannot read it' in errors['damaged']
+    assert 'missing.png: expected an image, found no such file' in errors['missing']
+    assert 'damaged.png: expected an image, cannot read it' in errors['damaged']
     assert 's.png: expected the size (1, 100) (H, W) of its masks, got (1, 99)' in errors['small']
     assert errors['good'] == ''

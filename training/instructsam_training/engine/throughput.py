@@ -20,7 +20,7 @@ from rich.progress import track
 from instructsam_model import Frame
 from instructsam_model.bench.roofline import count_arithmetic, describe_device
 from instructsam_model.fake_cuda import CUDA, FakeCuda
-from instructsam_model.fake_cuda.cards import get_card
+from instructsam_model.fake_cuda.gpus import get_gpu
 from instructsam_model.fake_cuda.time_model import model_time
 from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.network import InstructSAM
@@ -140,7 +140,7 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
     Raises:
         ConfigError: the GPU is unknown.
     """
-    card = get_card(gpu)
+    card = get_gpu(gpu)
     with FakeCuda() as cuda:
         step = make_step(network, config, stage, batch, CUDA)
         step()  # the first one allocates the optimizer's moments

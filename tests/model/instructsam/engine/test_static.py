@@ -1,4 +1,8 @@
-"""The static engine gives the results of the reference engine, however its passes run."""
+"""The static engine gives the results of the reference engine, however its passes run.
+
+Covers instructsam.engine.engine, instructsam.engine.choose, instructsam.engine.reference, instructsam.qwen3vl,
+instructsam.random_weights and runtime.streams.
+"""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_examples_have_image_instruction_and_generated_text(page: str) -> None:
     assert half[4:8] == ['4', '1', '1', '0.90']
     image = base64.b64decode(half[0].partition('base64,')[2].rstrip('">'))
     assert Image.open(BytesIO(image)).size == (100, 1)
-    assert rows['size0.0'][0].endswith('gone.png: expected a picture, found no such file')
+    assert rows['size0.0'][0].endswith('gone.png: expected an image, found no such file')
 
 
 def test_tables_plots_skips_and_speed(page: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.masks import LONGEST_SIDE
+from instructsam_model.masks import MAX_SIDE
 
 EXIF_ORIENTATION = 0x0112
 TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
@@ -106,8 +106,8 @@ def parse_size_hw(record: Mapping[str, Any]) -> tuple[int, int]:
         ValueError: they are missing or not positive whole numbers.
     """
     size = record.get('height'), record.get('width')
-    if any(not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= LONGEST_SIDE for side in size):
-        raise ValueError(f'expected height and width of 1 to {LONGEST_SIDE}, got {size[0]!r} and {size[1]!r}')
+    if any(not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= MAX_SIDE for side in size):
+        raise ValueError(f'expected height and width of 1 to {MAX_SIDE}, got {size[0]!r} and {size[1]!r}')
     return size[0], size[1]  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""What might make the network faster, tried beside it: how much it brings here, and what it costs in accuracy."""
+"""Experiments: changes that may make the network faster, with their speed-up and accuracy on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from instructsam_model.bench.scenarios import Bench
 from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.network import InstructSAM
@@ -26,7 +25,7 @@ INSTRUCTION = Instruction('Segment the red box.')
 
 
 def channels_last(network: InstructSAM) -> None:
-    """Let SAM3's convolutions work on maps whose channels lie together."""
+    """Use the channels-last memory format for SAM3's convolutions."""
     network.model.grounding_model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -42,17 +41,17 @@ def compiled(network: InstructSAM) -> None:
 
 
 def int8_weights(network: InstructSAM) -> None:
-    """Quantise the linear layers of both vision encoders and of the language model, activations as they come."""
+    """Quantize the linear layers of both vision encoders and of the language model dynamically."""
     from torch.ao.quantization import quantize_dynamic
 
     model = network.model
     for part in (model.visual, model.language_model, model.grounding_model.model.vision_encoder):
-        # In place, for a copy would be listened to by a copy of what listens to the original.
+        # In place, because a copy of the module would have copies of the hooks too.
         quantize_dynamic(part, {nn.Linear}, dtype=torch.qint8, inplace=True)  # type: ignore[no-untyped-call]
 
 
 class Pyramid(nn.Module):
-    """SAM3's image encoder with plain tensors for its answer, as a converter wants it: maps, then positions."""
+    """SAM3's image encoder with a tuple of tensors as output, as converters need it: maps, then positions."""
 
     def __init__(self, grounding: Sam3Detector) -> None:
         super().__init__()
@@ -66,10 +65,10 @@ class Pyramid(nn.Module):
 
 
 class Converted:
-    """The same, computed by OpenVINO, for one image at a time; in bfloat16 where the CPU has it, as it chooses."""
+    """SAM3's image encoder in OpenVINO, for one image at a time; OpenVINO chooses bfloat16 if the CPU has it."""
 
     def __init__(self, grounding: Sam3Detector, side: int) -> None:
-        import openvino  # not one of our requirements
+        import openvino  # an optional package
 
         example = torch.zeros(1, 3, side, side)
         self._run = openvino.compile_model(openvino.convert_model(Pyramid(grounding), example_input=(example,)), 'CPU')
@@ -81,13 +80,13 @@ class Converted:
 
 
 def openvino_encoder(network: InstructSAM) -> None:
-    """Let OpenVINO (`pip install openvino`) compute SAM3's image encoder."""
+    """Run SAM3's image encoder in OpenVINO (`pip install openvino`)."""
     grounding = network.model.grounding_model
     side = network.config.sam3.vision_config.backbone_config.image_size
     grounding.encode = Converted(grounding, side)  # type: ignore[method-assign]
 
 
-TRIALS: dict[str, Callable[[InstructSAM], None]] = {
+EXPERIMENTS: dict[str, Callable[[InstructSAM], None]] = {
     'channels last': channels_last,
     'bfloat16': half_precision,
     'torch.compile': compiled,
@@ -96,23 +95,31 @@ TRIALS: dict[str, Callable[[InstructSAM], None]] = {
 }
 
 
-def try_all(segmenter: InstructSAMSegmenter, bench: Bench, repeats: int) -> Iterator[dict[str, Any]]:
-    """Yield for each trial how many times as fast a new frame is answered, or why it cannot be."""
-    reference = open_changed(segmenter, segmenter.network)  # one that does not reuse answers
-    for name, change in TRIALS.items():
+def run_experiments(
+    segmenter: InstructSAMSegmenter, new_frame: Callable[[], Frame], repeats: int
+) -> Iterator[dict[str, Any]]:
+    """Yield for each experiment the speed-up for a new frame and the mask IoU, or why it failed.
+
+    Args:
+        segmenter: whose network is copied and changed.
+        new_frame: makes a random frame.
+        repeats: number of measured frames.
+    """
+    reference = with_network(segmenter, segmenter.network)  # without caching
+    for name, change in EXPERIMENTS.items():
         try:
             network = copy.deepcopy(segmenter.network)
             change(network)
-            changed = open_changed(segmenter, network)
-            ratio, iou = compare(reference, changed, [bench.new_frame() for _ in range(repeats + 1)])
-        except Exception as error:  # whatever it is: what was measured before must not be lost for it
-            yield {'trial': name, 'failed': f'{type(error).__name__}: {error}'.splitlines()[0][:120]}
+            changed = with_network(segmenter, network)
+            ratio, iou = compare(reference, changed, [new_frame() for _ in range(repeats + 1)])
+        except Exception as error:  # any failure: earlier measurements must not be lost
+            yield {'experiment': name, 'failed': f'{type(error).__name__}: {error}'.splitlines()[0][:120]}
         else:
-            yield {'trial': name, 'ratio': round(ratio, 3), 'mask_iou': round(iou, 4)}
+            yield {'experiment': name, 'ratio': round(ratio, 3), 'mask_iou': round(iou, 4)}
 
 
-def open_changed(segmenter: InstructSAMSegmenter, network: InstructSAM) -> InstructSAMSegmenter:
-    """A segmenter of another network that says what the given one says."""
+def with_network(segmenter: InstructSAMSegmenter, network: InstructSAM) -> InstructSAMSegmenter:
+    """Make a segmenter of another network with the preprocessor, and the script if any, of the given one."""
     engine = choose_engine(network)
     if isinstance(segmenter.engine, ScriptedEngine):
         engine = ScriptedEngine(engine, segmenter.engine.script)
@@ -120,18 +127,18 @@ def open_changed(segmenter: InstructSAMSegmenter, network: InstructSAM) -> Instr
 
 
 def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, frames: list[Frame]) -> tuple[float, float]:
-    """How many times as fast the changed one is, by medians, and the mean IoU of its masks; the first is warm-up."""
+    """Return the speed-up of the changed segmenter (of medians) and the mean IoU of its masks; frame 0 is warm-up."""
     seconds: tuple[list[float], list[float]] = ([], [])
     overlaps = []
     for frame in frames:
         masks = []
-        for segmenter, taken in zip((reference, changed), seconds, strict=True):
+        for segmenter, elapsed in zip((reference, changed), seconds, strict=True):
             synchronize(segmenter.network.device)
             start = time.perf_counter()
             prediction = segmenter.predict(frame, INSTRUCTION)
             synchronize(segmenter.network.device)
-            taken.append(time.perf_counter() - start)
+            elapsed.append(time.perf_counter() - start)
             masks.append(prediction.mask_logits[0].float().cpu().numpy() > 0)
         overlaps += [mask_iou(ours, theirs) for ours, theirs in zip(*masks, strict=True) if ours.any() or theirs.any()]
-    before, after = (float(np.median(taken[1:])) for taken in seconds)
+    before, after = (float(np.median(elapsed[1:])) for elapsed in seconds)
     return before / after, float(np.mean(overlaps)) if overlaps else 1.0

@@ -1,8 +1,15 @@
-"""The straightforward way to answer, as public inference code goes about it: what `--compare-naive` compares with.
+"""Naive inference in the style of public inference code, the baseline of `--compare-naive`.
 
-Everything again for every instruction: the picture is resized on the CPU, both encoders run, the prompt is read behind
-an explicit mask, the answer is written token by token, and the masks of all slots are enlarged on the CPU. The network
-is the same, and so are its answers.
+Nothing is cached: for every instruction the image is resized on the CPU, both encoders run, the prompt is prefilled
+with an explicit mask, the answer is generated token by token, and the masks of all slots are resized on the CPU. The
+network is the same, and so are the results.
+
+Notation:
+    P  phrases
+    K  queries of a phrase
+    T  tokens of a pass
+    D  hidden size of the language model
+    H, W  height and width of the image
 """
 
 from __future__ import annotations
@@ -22,24 +29,32 @@ from instructsam_model.runtime.stages import stage
 
 
 class NaivePipeline:
-    """Answers with the network of a segmenter, and with nothing that it remembers."""
+    """Runs the network of a segmenter without any of its caches.
 
-    def __init__(self, segmenter: InstructSAMSegmenter) -> None:
+    Args:
+        segmenter: provides network and preprocessor.
+        max_new_tokens: maximum length of the generated text; None for the segmenter's.
+    """
+
+    def __init__(self, segmenter: InstructSAMSegmenter, max_new_tokens: int | None = None) -> None:
         self._network = segmenter.network
         self._preprocessor = segmenter.preprocessor
-        self._max_new_tokens = segmenter.max_new_tokens
-        # Random weights write no phrase: what they would say is computed, read, and replaced.
+        self._max_new_tokens = segmenter.max_new_tokens if max_new_tokens is None else max_new_tokens
+        # Random weights generate no phrases, so their predictions are computed and then replaced.
         self._script = segmenter.engine.script if isinstance(segmenter.engine, ScriptedEngine) else ()
 
     @torch.inference_mode()
-    def answer(self, frame: Frame, instruction: Instruction) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of all slots, bool [P * K, H, W], and their scores [P * K]."""
+    def segment(self, frame: Frame, instruction: Instruction) -> tuple[np.ndarray, np.ndarray]:
+        """Return the masks of all slots, bool [P * K, H, W], and their scores [P * K]."""
+        # 1. Resize, prefill and generate.
         with stage('preprocess'):
             pixels = self._resize(frame)
         prompt = [*self._preprocessor.image_prefix(pixels.grid_thw), *self._preprocessor.instruction(instruction.text)]
         query_states, phrases = self._generate(prompt, pixels)
+        # 2. Encode the image with SAM3.
         with stage('sam3 vision'):
             vision = self._network.model.grounding_model.encode(pixels.sam3)
+        # 3. Decode all slots and resize their masks one by one.
         masks, scores = [], []
         if phrases:
             ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
@@ -61,7 +76,7 @@ class NaivePipeline:
         return np.array(masks), np.array(scores)
 
     def _resize(self, frame: Frame) -> Pixels:
-        """Both encoders' inputs, resized by Pillow as the slow image processors did."""
+        """Make the inputs of both encoders with Pillow, like `transformers`' slow image processors."""
         config, device = self._network.config, self._network.device
         image = Image.fromarray(frame.image_rgb)
         side = config.sam3.vision_config.backbone_config.image_size
@@ -75,37 +90,38 @@ class NaivePipeline:
         )
 
     def _generate(self, prompt: list[int], pixels: Pixels) -> tuple[list[torch.Tensor], list[list[int]]]:
-        """Write the answer: the states of each phrase's queries, and the phrases' tokens."""
+        """Generate the answer: hidden states [K, D] of each phrase's queries, and token ids of each phrase."""
         network, tokens = self._network, self._network.config.tokens
         embed = network.model.language_model.embed_tokens
         cache = DynamicCache(config=network.config.qwen.text_config)
         state, position = self._prefill(prompt, pixels, cache)
-        written: list[int] = []
+        generated: list[int] = []
         query_states: list[torch.Tensor] = []
         phrases: list[list[int]] = []
-        while len(written) < self._max_new_tokens:
+        while len(generated) < self._max_new_tokens:
             token = int(network.lm_head(state).argmax())
             if self._script:
-                token = self._script[len(written)]
-            written.append(token)
+                token = self._script[len(generated)]
+            generated.append(token)
             if token in network.config.stop_tokens:
                 break
-            if token == tokens.ref_end:
+            if token == tokens.ref_end:  # inject the block of queries
                 around = torch.tensor([tokens.ref_end, tokens.mask_start, tokens.mask_end], device=network.device)
                 text = embed(around)
-                states = self._read(torch.cat([text[:2], network.model.mask_queries, text[2:]]), position, cache)
+                block = torch.cat([text[:2], network.model.mask_queries, text[2:]])  # [K + 3, D]
+                states = self._forward(block, position, cache)
                 query_states.append(states[2:-1])
-                start = len(written) - 1 - written[::-1].index(tokens.ref_start)
-                phrases.append(written[start + 1 : -1])
+                start = len(generated) - 1 - generated[::-1].index(tokens.ref_start)
+                phrases.append(generated[start + 1 : -1])
             else:
-                states = self._read(embed(torch.tensor([token], device=network.device)), position, cache)
+                states = self._forward(embed(torch.tensor([token], device=network.device)), position, cache)
             position += len(states)
             state = states[-1]
         return query_states, phrases
 
     @stage('prefill')
     def _prefill(self, prompt: list[int], pixels: Pixels, cache: DynamicCache) -> tuple[torch.Tensor, int]:
-        """Read picture and instruction: the last token's state [D], and the position of the next one."""
+        """Prefill image and instruction: the last token's hidden state [D], and the position of the next token."""
         network = self._network
         ids = torch.tensor([prompt], device=network.device)
         is_image = ids == network.config.qwen.image_token_id
@@ -125,12 +141,12 @@ class NaivePipeline:
         return states[0, -1], int(positions.max()) + 1
 
     @stage('text')
-    def _read(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
-        """Read a token, or a block of queries, behind what is in the cache: their states [T, D]."""
+    def _forward(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
+        """Run one token, or a block of queries, after the contents of the cache; returns hidden states [T, D]."""
         count, cached = len(embeds), cache.get_seq_length()
         mask = torch.ones(1, 1, count, cached + count, dtype=torch.bool, device=embeds.device).tril(cached)
         if count > 1:
-            mask[..., 2:-1, cached + 2 : -1] = True  # the queries see each other
+            mask[..., 2:-1, cached + 2 : -1] = True  # queries attend to each other
         states: torch.Tensor = self._network.model.language_model(
             inputs_embeds=embeds[None],
             attention_mask=mask,

@@ -1,10 +1,10 @@
-"""Cards that the network may run on: their public figures, and how much of these the model of time believes in.
+"""Data sheets of GPUs, and the fractions of their peak figures that the time model assumes.
 
-A product of large matrices in bfloat16 reaches about 60 % of an H200's peak, and a kernel that only moves data about
-75 % of its bandwidth; the same fractions are assumed for all. On a Jetson, CPU and GPU share the memory and its
-bandwidth, of which 65 % are assumed. Launches take as long as the host's CPU needs for PyTorch's dispatcher and the
-driver: 5 to 8 microseconds on a server or a desktop, of which the middle is taken, and about twice that on the Arm
-cores of a Jetson. None of this was measured here.
+Large matrix products in bfloat16 reach about 60 % of an H200's peak, and kernels that only move data about 75 % of its
+bandwidth; the same fractions are assumed for all GPUs. On a Jetson, CPU and GPU share memory and bandwidth, of which
+65 % are assumed. The launch time is that of PyTorch's dispatcher and the driver on the host: 5 to 8 us on a server or
+desktop, of which the middle is used, and about twice as much on the Arm cores of a Jetson. None of this was measured
+for this project.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from instructsam_model.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Card:
+class GpuSpec:
     """A GPU and its host.
 
     Attributes:
-        title: as it is sold.
-        source: the public figures, and how those that are not printed there follow.
-        half_tflop_per_s: dense products in bfloat16 or float16 with sums in float32, at most.
-        single_tflop_per_s: float32 outside of tensor cores, at most.
-        tbyte_per_s: memory bandwidth, at most.
-        memory_gib: of the card, or shared with the host.
-        shares_memory: with the host.
-        compute_fraction: of the peak that products of matrices reach.
-        memory_fraction: of the bandwidth that is reached.
-        kernel_us: what a kernel takes besides: its start, and the tail in which not all of the card has work.
-        launch_us: what the host takes to launch an operation.
-        graph_launch_us: what the host takes to launch a captured graph.
-        wait_us: until the host goes on after the device is done.
-        copy_gbyte_per_s: between host and device.
+        title: product name.
+        source: data sheet, and how figures that it does not contain are derived.
+        half_tflop_per_s: peak of dense products in bfloat16 or float16 with float32 accumulation, TFLOP/s.
+        single_tflop_per_s: peak of float32 without tensor cores, TFLOP/s.
+        tbyte_per_s: peak memory bandwidth, TB/s.
+        memory_gib: device memory, GiB; on a Jetson shared with the host.
+        shares_memory: whether the memory is shared with the host.
+        compute_fraction: fraction of the peak that matrix products reach.
+        memory_fraction: fraction of the bandwidth that kernels reach.
+        kernel_us: overhead per kernel on the device: its start, and the tail in which the GPU is not filled.
+        launch_us: host time to launch an operation.
+        graph_launch_us: host time to launch a captured graph.
+        wait_us: time until the host continues after the device has finished.
+        copy_gbyte_per_s: bandwidth between host and device, GB/s.
     """
 
     title: str
@@ -53,8 +53,8 @@ class Card:
 
 GIB_PER_GB = 1e9 / 2**30
 
-CARDS = {
-    'h200': Card(
+GPUS = {
+    'h200': GpuSpec(
         title='NVIDIA H200 SXM',
         source='H200 Tensor Core GPU data sheet: bfloat16 1,979 TFLOPS with sparsity, half of it dense; float32 67 '
         'TFLOPS; 4.8 TB/s; 141 GB HBM3e',
@@ -64,7 +64,7 @@ CARDS = {
         memory_gib=141 * GIB_PER_GB,
         copy_gbyte_per_s=40.0,
     ),
-    '4090': Card(
+    '4090': GpuSpec(
         title='GeForce RTX 4090',
         source='Ada GPU Architecture white paper, appendix A: bfloat16 with float32 accumulation 165.2 TFLOPS dense; '
         'float32 82.6 TFLOPS; 1,008 GB/s; 24 GB GDDR6X',
@@ -73,7 +73,7 @@ CARDS = {
         tbyte_per_s=1.008,
         memory_gib=24.0,
     ),
-    '4060': Card(
+    '4060': GpuSpec(
         title='GeForce RTX 4060',
         source='product page: 242 AI TOPS (8 bits, sparse), of which bfloat16 with float32 accumulation is an eighth, '
         'as in the white paper for the RTX 4090; float32 15 TFLOPS; 272 GB/s; 8 GB GDDR6',
@@ -83,7 +83,7 @@ CARDS = {
         memory_gib=8.0,
         copy_gbyte_per_s=10.0,
     ),
-    'orin': Card(
+    'orin': GpuSpec(
         title='Jetson AGX Orin 64GB',
         source='Jetson AGX Orin Series technical brief: GPU 170 INT8 TOPS sparse, 85 dense, of which float16 is half; '
         'float32 5.3 TFLOPS; 204.8 GB/s; 64 GB LPDDR5',
@@ -98,7 +98,7 @@ CARDS = {
         graph_launch_us=25.0,
         wait_us=20.0,
     ),
-    'thor': Card(
+    'thor': GpuSpec(
         title='Jetson AGX Thor (T5000)',
         source='Jetson Thor data sheet: 2,070 FP4 TFLOPS sparse, of which dense bfloat16 is an eighth; float32 8.1 '
         'TFLOPS; 273 GB/s; 128 GB LPDDR5X',
@@ -116,12 +116,12 @@ CARDS = {
 }
 
 
-def get_card(name: str) -> Card:
-    """The card of that name.
+def get_gpu(name: str) -> GpuSpec:
+    """Return the GPU of that name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no GPU has that name.
     """
-    if name not in CARDS:
-        raise ConfigError(f'gpu: expected one of {", ".join(CARDS)}, got {name!r}')
-    return CARDS[name]
+    if name not in GPUS:
+        raise ConfigError(f'gpu: expected one of {", ".join(GPUS)}, got {name!r}')
+    return GPUS[name]

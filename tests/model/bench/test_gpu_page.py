@@ -1,4 +1,4 @@
-"""The page about cards: what is left on each, what options cost, and that it says what was modeled."""
+"""docs/gpus.md: memory left on each GPU, and cost and accuracy of options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from instructsam_model.bench.cards import CARDS, main
+from instructsam_model.bench.gpu_page import GPU_MEMORIES, main
 
 SCENARIO = {'kernels': 6000, 'tflop': 12.3, 'gbyte': 82.0, 'peak_memory_gib': 5.0}
 RESULT: dict[str, Any] = {
@@ -41,7 +41,7 @@ def row_of(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip('|').split('|')]
 
 
-def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modeled(tmp_path: Path) -> None:
+def test_page_shows_the_memory_left_on_each_gpu_and_that_it_is_modeled(tmp_path: Path) -> None:
     small = {**RESULT, 'max_pixels': 307200, 'sam3_size': 672, 'quantization': 'int8', 'weights_gib': 2.8}
     scenario = {**SCENARIO, 'tflop': 4.0, 'peak_memory_gib': 3.0}
     small['scenarios'] = {'cold': scenario, 'warm': scenario}
@@ -50,9 +50,9 @@ def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modeled(tmp_path
     text = page.read_text()
     assert '**Memory and arithmetic are modeled, not measured**' in text
     header = row_of(text, '| frames')
-    names = [f'{card.name} {card.memory_gb} GB' for card in CARDS]
+    names = [f'{gpu.name} {gpu.memory_gb} GB' for gpu in GPU_MEMORIES]
     assert header[4:] == names
-    # The most of all answers counts: 8 GB are 7.45 GiB, less 0.75, less 6 GiB and a twentieth.
+    # The maximum of all scenarios counts: 8 GB are 7.45 GiB, minus 0.75, minus 6 GiB and 5 %.
     left = dict(zip(names, row_of(text, '| 1280x720 |  |  |  |')[4:], strict=True))
     assert left['RTX 4060 8 GB'] == '0.4'
     assert left['Orin Nano 8 GB'] == 'no'
@@ -60,11 +60,11 @@ def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modeled(tmp_path
     assert row_of(text, '| 1280x720 | 307200 | 672 | int8 |')[4 + names.index('Orin Nano 8 GB')] == '1.3'
     assert '| 1280x720 |  |  |  | 4.90 | 6.00 | 12.30 | 12.30 | 6000 | 4000 | 82.0 |' in text
     assert 'multiple\n  of 336' in text
-    assert 'What the options lose' not in text
+    assert 'Accuracy of the options' not in text
 
 
-def test_losses_and_modeled_times_are_shown_where_they_are_given(tmp_path: Path) -> None:
-    timed = {**RESULT, 'engine': 'auto', 'cards': {'orin': {'warm': {'eager': 300.0, 'inductor': 210.4}}}}
+def test_page_shows_accuracy_and_modeled_times_if_given(tmp_path: Path) -> None:
+    timed = {**RESULT, 'engine': 'auto', 'gpus': {'orin': {'warm': {'eager': 300.0, 'inductor': 210.4}}}}
     (tmp_path / 'sam3_size=180').mkdir()
     (tmp_path / 'sam3_size=180' / 'report.json').write_text(json.dumps(REPORT))
     page = tmp_path / 'gpus.md'
@@ -73,11 +73,11 @@ def test_losses_and_modeled_times_are_shown_where_they_are_given(tmp_path: Path)
     assert row_of(text, '| frames | max_pixels | sam3_size | quantization | weights')[-1] == 'warm ms orin'
     assert '| 210 |' in text
     assert '| sam3_size=180 | 73.4 | 69.4 to 76.9 | 60.0 |' in text
-    assert 'on 480 questions about 60 simulated tables' in text
+    assert 'on 480 instructions about 60 simulated tables' in text
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(
-        SystemExit, match=r'cards: expected files with a line of JSON and folders with a report, got: .*no'
+        SystemExit, match=r'gpu_page: expected files with a line of JSON and folders with a report, got: .*no'
     ):
         main([*write(tmp_path, RESULT), '--losses', str(tmp_path / 'nowhere'), '--out', str(tmp_path / 'gpus.md')])

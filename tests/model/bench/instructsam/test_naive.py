@@ -1,4 +1,4 @@
-"""The straightforward pipeline: slower, and otherwise the same."""
+"""Naive inference gives the same results as the segmenter."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from instructsam_model import Frame, Instruction, Selection
-from instructsam_model.bench.naive import NaivePipeline
+from instructsam_model.bench.instructsam.naive import NaivePipeline
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 
 
-@pytest.mark.parametrize(('resized_by', 'least_iou', 'most_apart'), [('pillow', 0.98, 0.02), ('torch', 0.999, 1e-4)])
-def test_both_ways_give_the_same_masks(
+@pytest.mark.parametrize(('resized_by', 'min_iou', 'max_difference'), [('pillow', 0.98, 0.02), ('torch', 0.999, 1e-4)])
+def test_naive_inference_gives_the_same_masks(
     segmenter: InstructSAMSegmenter,
     frames: list[Frame],
     golden: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     resized_by: str,
-    least_iou: float,
-    most_apart: float,
+    min_iou: float,
+    max_difference: float,
 ) -> None:
-    """Pillow resizes with another rounding than torch, hence not the last bit; everything else is the same network."""
+    """Pillow rounds differently from torch when it resizes, so results are not equal bit for bit."""
     naive = NaivePipeline(segmenter)
     if resized_by == 'torch':
         device = segmenter.network.device
@@ -31,19 +31,18 @@ def test_both_ways_give_the_same_masks(
     compared = 0
     for entry, frame in zip(golden['generate'], frames, strict=True):
         instruction = Instruction(entry['instruction'])
-        masks, scores = naive.answer(frame, instruction)
+        masks, scores = naive.segment(frame, instruction)
         ours = segmenter.segment(frame, instruction, Selection(min_score=0.3))
         kept = [slot for slot in np.argsort(-scores) if scores[slot] > 0.3 and masks[slot].any()]
         assert len(kept) == len(ours.instances)
         for slot, instance in zip(kept, ours.instances, strict=True):
-            assert abs(scores[slot] - instance.score) <= most_apart
-            assert mask_iou(masks[slot], instance.mask) >= least_iou
+            assert abs(scores[slot] - instance.score) <= max_difference
+            assert mask_iou(masks[slot], instance.mask) >= min_iou
             compared += 1
     assert compared > 3
 
 
-def test_an_answer_without_a_phrase_has_no_masks(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
-    naive = NaivePipeline(segmenter)
-    naive._max_new_tokens = 1
-    masks, scores = naive.answer(frames[0], Instruction('Where is the box?'))
+def test_answer_without_a_phrase_has_no_masks(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+    naive = NaivePipeline(segmenter, max_new_tokens=1)
+    masks, scores = naive.segment(frames[0], Instruction('Where is the box?'))
     assert (len(masks), len(scores)) == (0, 0)

@@ -1,4 +1,4 @@
-"""The back end's options as the command line of the benchmark gives them."""
+"""Options of InstructSAM on the command line of the benchmark."""
 
 from __future__ import annotations
 
