@@ -64,7 +64,7 @@ def test_generation_with_a_cache_equals_training_over_the_packed_sequence(
 
 
 @torch.inference_mode()
-def test_batch_with_padding_equals_each_picture_alone(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+def test_batch_with_padding_equals_each_image_alone(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
     smaller = Frame(np.ascontiguousarray(frames[1].image_rgb[:160, :200]))
     singles = [
         conversation(segmenter, frames[0], "Please segment 'red box'.", ['red box', 'ball']),
