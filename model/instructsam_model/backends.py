@@ -22,13 +22,14 @@ from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import Options, check_names, make_options
 from instructsam_model.weights import bundled
-from instructsam_model.weights.hub import CheckpointSource, resolve_source
+from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, resolve_source
 
 logger = logging.getLogger(__name__)
 
 AUTO = 'auto'
 BUILT_IN = {
     'instructsam': 'instructsam_model.instructsam.backend:BACKEND',
+    'sam3': 'instructsam_model.sam3.backend:BACKEND',
 }
 """One row a back end: its name, and where its `Backend` object is."""
 ENTRY_POINT_GROUP = 'instructsam_ros.backends'
@@ -110,6 +111,8 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     """
     if name != AUTO:
         return get_backend(name)
+    if source.path.is_dir() and not source.config and not list(source.path.glob('*.pt')):
+        raise CheckpointError(f'{source.path / CONFIG_FILE}: no such file; a checkpoint has one')
     found = [backend for backend in map(get_backend, backend_names()) if backend.matches(source)]
     if len(found) == 1:
         return found[0]

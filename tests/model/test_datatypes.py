@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instructsam_model import ConfigError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
+from instructsam_model import (
+    ConfigError,
+    Frame,
+    FrameError,
+    Instance,
+    Instruction,
+    RequestError,
+    Segmentation,
+    Selection,
+)
 from instructsam_model.datatypes import MAX_INSTRUCTION_CHARS
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
@@ -33,9 +42,9 @@ def segmentation(*instances: Instance, size_wh: tuple[int, int] = (6, 4)) -> Seg
         (lambda: Frame(IMAGE, depth_m=np.zeros((3, 6), np.float32)), FrameError, r'depth_m: expected float32 \(4, 6\)'),
         (lambda: Frame(IMAGE, depth_m=np.zeros((4, 6), np.uint16)), FrameError, 'got uint16'),
         (lambda: Frame(IMAGE, intrinsics=np.eye(4)), FrameError, r'intrinsics: expected \(3, 3\)'),
-        (lambda: Instruction(''), ConfigError, 'empty'),
-        (lambda: Instruction(' \n'), ConfigError, 'empty'),
-        (lambda: Instruction('a' * 10_000), ConfigError, 'at most 4096 characters, got 10000'),
+        (lambda: Instruction(''), RequestError, 'empty'),
+        (lambda: Instruction(' \n'), RequestError, 'empty'),
+        (lambda: Instruction('a' * 10_000), RequestError, 'at most 4096 characters, got 10000'),
         (lambda: Selection(min_score=1.1), ConfigError, 'min_score: expected 0..1, got 1.1'),
         (lambda: Selection(mask_threshold=float('nan')), ConfigError, 'mask_threshold'),
         (lambda: Selection(max_instances=0), ConfigError, 'max_instances: expected at least 1'),

@@ -119,8 +119,6 @@ def test_tags_of_one_place_do_not_cover_each_other() -> None:
 def test_the_strip_tells_question_and_answer() -> None:
     image = gray_picture(320, 240)
     plain = overlay(image, found(320, 240, answer='red mug'))
-    published = '<|object_ref_start|>red mug<|object_ref_end|><|mask_start|>[SEG][SEG]<|mask_end|><|im_end|>'
-    assert (overlay(image, found(320, 240, answer=published)) == plain).all(), 'special tokens are not for people'
     for other in (found(320, 240, answer='box'), found(320, 240, answer='red mug', instruction='the mug')):
         differs = (overlay(image, other) != plain).any(axis=(1, 2))
         assert differs.any()

@@ -23,8 +23,9 @@ from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.fake_cuda import CUDA, FakeCuda, Recording
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_SIZES
-from instructsam_model.instructsam.inference_mode import PROTOCOLS, get_inference_mode
-from instructsam_model.instructsam.random_weights import phrase_of, stand_in
+from instructsam_model.instructsam.inference_mode import INFERENCE_MODES, get_inference_mode
+from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_model.instructsam.random_weights import random_segmenter, scripted_phrases
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.weights import bundled
 
@@ -69,15 +70,14 @@ def open_segmenter(
     cuda: FakeCuda, *, engine: str = 'compiled', dtype: torch.dtype = torch.bfloat16, phrases: int = 1
 ) -> Opened:
     engines = FakeEngines(cuda, engine)
-    segmenter = stand_in(
+    segmenter = random_segmenter(
         bundled.FOLDER,
         bundled.FOLDER,
         device=CUDA,
         dtype=dtype,
         phrases=phrases,
-        engine=engines.open,
-        speculative_decoding=True,
-        max_cached_frames=1000,
+        make_engine=engines.open,
+        options=InstructSAMOptions(speculative_decoding=True, max_cached_frames=1000),
     )
     return Opened(cuda, engines, segmenter)
 
@@ -96,7 +96,7 @@ def opened(cuda: FakeCuda) -> Opened:
 @pytest.fixture(scope='module')
 def answers(opened: Opened) -> dict[str, Recording]:
     """One answer of each scenario, after a round that captures."""
-    phrase = phrase_of(opened.segmenter.preprocessor, 6)
+    phrase = scripted_phrases(opened.segmenter.preprocessor, 6)
     bench = Bench(opened.segmenter, SIZE_WH, compare_naive=False, phrase=phrase)
     recordings = {}
     for _ in range(2):
@@ -192,12 +192,12 @@ def test_launched_kernel_by_kernel_it_answers_too(cuda: FakeCuda) -> None:
     assert recording.launches == recording.kernels + len(recording.host_waits)
 
 
-@pytest.mark.parametrize('protocol', PROTOCOLS)
+@pytest.mark.parametrize('protocol', INFERENCE_MODES)
 def test_every_protocol_answers(opened: Opened, protocol: str) -> None:
     segmenter = InstructSAMSegmenter(
         opened.segmenter.network, opened.segmenter.preprocessor, engine=opened.segmenter.engine, inference_mode=protocol
     )
-    assert segmenter._protocol == get_inference_mode(protocol)
+    assert segmenter.inference_mode == get_inference_mode(protocol)
     other = Opened(opened.cuda, opened.engines, segmenter)
     other.segment(new_frame(seed=3), 'red')
     frame = new_frame(seed=4)
@@ -216,7 +216,7 @@ def test_straightforward_pipeline_answers(opened: Opened) -> None:
 
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 def test_the_engine_that_a_gpu_gets_by_itself_captures_too(cuda: FakeCuda) -> None:
-    segmenter = stand_in(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, speculative_decoding=True)
+    segmenter = random_segmenter(bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16)
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:
         segmenter.segment(new_frame(seed=1), Instruction('red'))

@@ -6,7 +6,7 @@ import torch
 from transformers import Sam3Config
 
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_model.instructsam.random_weights import stand_in
+from instructsam_model.instructsam.random_weights import random_segmenter
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.weights.hub import read_json
 from tests.support import GOLDEN, ROOT
@@ -29,4 +29,4 @@ def full_size_segmenter(device: str, dtype: torch.dtype) -> InstructSAMSegmenter
 
     Its tokenizer is the golden checkpoint's, whose few ids are all within the large vocabulary.
     """
-    return stand_in(ARCHITECTURE, GOLDEN / 'checkpoint', device=torch.device(device), dtype=dtype)
+    return random_segmenter(ARCHITECTURE, GOLDEN / 'checkpoint', device=torch.device(device), dtype=dtype)

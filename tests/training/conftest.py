@@ -16,7 +16,7 @@ from tests.support.small_run import GOLDEN, write_run
 
 @pytest.fixture(scope='session')
 def segmenter() -> InstructSAMSegmenter:
-    return load_segmenter(GOLDEN / 'checkpoint', device='cpu', dtype='float32')
+    return load_segmenter(GOLDEN / 'checkpoint', device='cpu', dtype='float32', speculative_decoding=False)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from torch import Tensor
 from instructsam_model import Frame
 from instructsam_model.fake_cuda import CUDA, FakeCuda, MixedDevicesError, Recording
 from instructsam_model.image_io import read_image
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.preprocess import read_preprocessor
 from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.config.loss_options import PRESETS, LossOptions
@@ -63,7 +63,7 @@ def record(stage: StageConfig, images: int = 2, *, independent: bool = False) ->
 def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
     """Take it, whatever was taken before."""
     folder = GOLDEN / 'checkpoint'
-    architecture = read_config(folder, resolve_sam3(folder))
+    architecture = read_model_config(folder, resolve_sam3(folder))
     qwen, sam3 = architecture.qwen, architecture.sam3
     qwen.text_config.num_hidden_layers = qwen.vision_config.depth = 1
     qwen.vision_config.deepstack_visual_indexes = [0]

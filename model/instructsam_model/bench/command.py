@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from instructsam_model.bench.experiments import TRIALS, try_all
 from instructsam_model.bench.measured_tables import print_measured
 from instructsam_model.bench.modeled import model_answers
 from instructsam_model.bench.modeled_tables import print_modeled
-from instructsam_model.bench.options import recorded_options
+from instructsam_model.bench.options import read_options, recorded_options
 from instructsam_model.bench.profiling import profile_answer
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing
@@ -29,7 +30,7 @@ from instructsam_model.fake_cuda.cards import CARDS
 from instructsam_model.instructsam.backend import BACKEND, load_instructsam
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.random_weights import PHRASE, phrase_of, stand_in
+from instructsam_model.instructsam.random_weights import PHRASE, random_segmenter, scripted_phrases
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.memory import peak_memory_gib
@@ -204,20 +205,20 @@ def open_bench(arguments: argparse.Namespace, segmenter: InstructSAMSegmenter, *
     """What is measured: what an architecture answers is what it is asked for."""
     phrase = PHRASE
     if arguments.architecture is not None:
-        phrase = phrase_of(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
+        phrase = scripted_phrases(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
     size_wh = parse_size(arguments.size)
     return Bench(segmenter, size_wh, cameras=arguments.cameras, compare_naive=compare_naive, phrase=phrase)
 
 
 def open_segmenter(
-    arguments: argparse.Namespace, engine: Callable[[InstructSAM], Engine] | None = None
+    arguments: argparse.Namespace, make_engine: Callable[[InstructSAM], Engine] | None = None
 ) -> InstructSAMSegmenter:
     """The segmenter to measure, which reuses its answers; with the engine that is named, or made."""
     if arguments.architecture is None:
         options = {f'instructsam.{name}': value for name, value in REUSE.items()} | backend_arguments(arguments)
         return load_instructsam(**options | {'backend': BACKEND.name, 'threads': torch.get_num_threads()})
     device = parse_device(arguments.device)
-    return stand_in(
+    return random_segmenter(
         arguments.architecture,
         arguments.tokenizer,
         device=device,
@@ -225,8 +226,8 @@ def open_segmenter(
         phrase_tokens=arguments.phrase_tokens,
         phrases=arguments.phrases,
         num_queries=arguments.queries,
-        **REUSE,
-        **recorded_options(arguments) | ({'engine': engine} if engine is not None else {}),
+        make_engine=make_engine,
+        options=replace(read_options(arguments), **REUSE),
     )
 
 

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from instructsam_model.bench.scenarios import Bench
-from instructsam_model.bench.stages import synchronize
 from instructsam_model.datatypes import Frame, Instruction
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
-from instructsam_model.sam3.detector import Sam3Detector, VisionFeatures
+from instructsam_model.runtime.device import synchronize
+from instructsam_model.sam3.detector import Sam3Detector
+from instructsam_model.sam3.features import VisionFeatures
 
 INSTRUCTION = Instruction('Segment the red box.')
 

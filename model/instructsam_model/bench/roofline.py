@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from instructsam_model.bench.stages import synchronize
+from instructsam_model.runtime.device import synchronize
 
 REPEATS = 5
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from instructsam_model.bench.naive import NaivePipeline
 from instructsam_model.bench.roofline import count_arithmetic
-from instructsam_model.bench.stages import STAGES, synchronize, watched
+from instructsam_model.bench.stages import STAGES, watched
 from instructsam_model.datatypes import Frame, Instruction, Segmentation
 from instructsam_model.instructsam.random_weights import PHRASE
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.device import synchronize
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',

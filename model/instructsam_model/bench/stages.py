@@ -7,18 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime import stages
+from instructsam_model.runtime.device import synchronize
 
 STAGES = (*stages.STAGES, 'rest')
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the device, so that what was asked of it is done."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 @contextmanager

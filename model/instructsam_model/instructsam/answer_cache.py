@@ -1,73 +1,109 @@
-"""`AnswerCache`: the last answers, which save the language model work when the same is asked again."""
+"""`AnswerCache`: the latest generated answers, reused while the scene does not change and as draft tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from instructsam_model.datatypes import Frame
-from instructsam_model.instructsam.generation import Answer
+from instructsam_model.datatypes import Frame, Instruction
+from instructsam_model.instructsam.generation import GeneratedAnswer
 from instructsam_model.instructsam.prompt_lookup import PhraseStyle
-from instructsam_model.instructsam.scene_change import Thumbnail, changes_little
+from instructsam_model.instructsam.scene_change import Thumbnail, is_scene_unchanged
 
-Asked = tuple[str, str]
-"""Optical frame of the camera, and the instruction: another camera sees something else."""
-REMEMBERED = 64
-"""Of what was asked, the last answers that are kept."""
+CACHE_SIZE = 64
+"""Answers that are kept; the least recently used one is dropped first."""
+
+
+class CacheKey(NamedTuple):
+    """What an answer depends on besides the content of the image.
+
+    Attributes:
+        frame_id: optical frame of the camera; cameras see different scenes.
+        instruction: text of the instruction.
+    """
+
+    frame_id: str
+    instruction: str
+
+    @classmethod
+    def of(cls, frame: Frame, instruction: Instruction) -> CacheKey:
+        """Return the key of an instruction about a frame."""
+        return cls(frame.frame_id, instruction.text)
 
 
 @dataclass(frozen=True)
-class _Said:
-    """An answer, the picture that it was about, and how many frames it has stood for since."""
+class Entry:
+    """A cached answer.
 
-    answer: Answer
+    Attributes:
+        answer: as it was generated.
+        thumbnail: of the image that it was generated for; None if change detection is off.
+        num_reuses: for how many later frames it has been reused.
+    """
+
+    answer: GeneratedAnswer
     thumbnail: Thumbnail | None
-    frames: int = 0
+    num_reuses: int = 0
 
 
 class AnswerCache:
-    """The last answer to each of the last instructions, camera by camera.
+    """The last answer to each of the latest instructions, separately for each camera.
 
     Args:
-        speculative_decoding, max_cached_frames: as of `InstructSAMSegmenter`.
+        speculative_decoding: see `InstructSAMSegmenter`.
+        max_cached_frames: see `InstructSAMSegmenter`.
 
     Attributes:
-        style: how phrases are written, learned from the answers if they are reused: else nothing of an answer, not even
-            the last bits, depends on those before it.
+        style: how the model writes phrases, learned from the cached answers. It stays at its default without
+            speculative decoding, so that no result depends on earlier ones, not even in the last bits.
     """
 
     def __init__(self, *, speculative_decoding: bool, max_cached_frames: int) -> None:
         self._speculative_decoding = speculative_decoding
         self._max_cached_frames = max_cached_frames
         self.style = PhraseStyle()
-        self._said: dict[Asked, _Said] = {}
+        self._entries: dict[CacheKey, Entry] = {}  # least recently used first
 
-    def look(self, frame: Frame) -> Thumbnail | None:
-        """What has to be kept of a frame to know later whether another looks like it; None where nobody will ask."""
+    def fingerprint(self, frame: Frame) -> Thumbnail | None:
+        """Return the thumbnail of a frame for change detection; None if answers are never reused."""
         return Thumbnail.of(frame) if self._max_cached_frames else None
 
-    def standing(self, asked: Asked, thumbnail: Thumbnail | None) -> Answer | None:
-        """The last answer if it may stand for one more frame, which it then does."""
-        said = self._said.get(asked)
-        if said is None or said.frames >= self._max_cached_frames or not changes_little(said.thumbnail, thumbnail):
+    def reuse(self, key: CacheKey, thumbnail: Thumbnail | None) -> GeneratedAnswer | None:
+        """Return the cached answer if the scene is unchanged and count the reuse; None if it must be generated."""
+        entry = self._entries.get(key)
+        if entry is None or entry.num_reuses >= self._max_cached_frames:
             return None
-        self._put(asked, replace(said, frames=said.frames + 1))
-        return said.answer
+        # Compared with the image that the answer was generated for, so that slow changes add up.
+        if not is_scene_unchanged(entry.thumbnail, thumbnail):
+            return None
+        self._insert(key, replace(entry, num_reuses=entry.num_reuses + 1))
+        return entry.answer
 
-    def draft(self, asked: Asked) -> tuple[int, ...]:
-        """The tokens of the last answer; empty where there was none."""
-        said = self._said.get(asked)
-        return said.answer.token_ids if said is not None else ()
+    def draft(self, key: CacheKey) -> tuple[int, ...]:
+        """Return the tokens of the last answer as draft tokens; empty without one."""
+        entry = self._entries.get(key)
+        return entry.answer.token_ids if entry is not None else ()
 
-    def keep(self, asked: Asked, answer: Answer, thumbnail: Thumbnail | None, phrases: Sequence[str] = ()) -> None:
-        """Remember an answer with its phrases, and forget those that are asked for least recently."""
+    def put(
+        self, key: CacheKey, answer: GeneratedAnswer, thumbnail: Thumbnail | None, phrases: Sequence[str] = ()
+    ) -> None:
+        """Cache a generated answer.
+
+        Args:
+            key: of the frame and the instruction.
+            answer: as generated.
+            thumbnail: `fingerprint` of the frame.
+            phrases: text of the answer's phrases, from which `style` learns.
+        """
         if self._speculative_decoding:
-            self.style.learn(asked[1], phrases)
+            self.style.update(key.instruction, phrases)
         if self._speculative_decoding or self._max_cached_frames:
-            self._put(asked, _Said(answer, thumbnail))
+            self._insert(key, Entry(answer, thumbnail))
 
-    def _put(self, asked: Asked, said: _Said) -> None:
-        self._said.pop(asked, None)
-        self._said[asked] = said
-        while len(self._said) > REMEMBERED:
-            del self._said[next(iter(self._said))]
+    def _insert(self, key: CacheKey, entry: Entry) -> None:
+        """Insert an entry as the most recently used one."""
+        self._entries.pop(key, None)
+        self._entries[key] = entry
+        while len(self._entries) > CACHE_SIZE:
+            del self._entries[next(iter(self._entries))]

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ARCHITECTURE = 'InstructSAMForConditionalGeneration'
 QUERY_COUNT_KEY = 'max_seg_nums'
 """Key that the method adds to Qwen3-VL's configuration."""
 
 
 def matches(source: CheckpointSource) -> bool:
     """Return whether the configuration is that of an InstructSAM checkpoint."""
-    return QUERY_COUNT_KEY in source.config
+    return QUERY_COUNT_KEY in source.config or ARCHITECTURE in source.config.get('architectures', ())
 
 
 def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMOptions) -> InstructSAMSegmenter:

@@ -1,7 +1,7 @@
-"""`ModelConfig`: what the published `config.json` and the SAM3 folder beside it say about the network.
+"""`ModelConfig`: the configuration of the network, read from the published `config.json` and the SAM3 folder.
 
 The published file is a Qwen3-VL configuration with the method's own keys added at the top level (`max_seg_nums`,
-`out_dim`, `seg_token_index`, ...). Those keys are read here once, under names that say what they mean.
+`out_dim`, `seg_token_index`, ...). Those keys are read here only, and get descriptive names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from instructsam_model.weights.hub import read_json
 SAM3_FOLDER = 'sam3'
 GENERATION_FILE = 'generation_config.json'
 VARIANT_KEY = 'instructsam_variant'
-"""Our own key, written only where a part of the method was taken away."""
+"""Key of this project, written for ablations only."""
 TRAINING_KEYS = ('bce_loss_weight', 'dice_loss_weight', 'cls_loss_weight', 'loss_sample_points')
 TOKEN_KEYS = {
     'ref_start': 'ref_start_token_index',
@@ -41,8 +41,8 @@ class SpecialTokens:
         ref_end: `<|object_ref_end|>`, after it.
         mask_start: `<|mask_start|>`, before the K queries.
         query: `[SEG]`, K of them; their embeddings come from the query bank.
-        mask_end: `<|mask_end|>`, after them.
-        region: `<REGION>`; in the vocabulary, never used.
+        mask_end: `<|mask_end|>`, after the queries.
+        region: `<REGION>`; in the vocabulary, but not used.
     """
 
     ref_start: int
@@ -55,19 +55,19 @@ class SpecialTokens:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that decides the network's parameters, their names and their shapes.
+    """The configuration that determines the names and shapes of all parameters.
 
     Attributes:
-        qwen: the vision-language model.
-        sam3: the detector; its text encoder and presence token are not used.
+        qwen: of the vision-language model.
+        sam3: of the detector; its text encoder and presence token are not used.
         num_queries: K, instance slots per phrase.
-        out_dim: width of the projected queries and phrases; equal to SAM3's hidden size.
+        out_dim: size of the projected queries and phrase tokens; equal to SAM3's hidden size.
         tokens: ids of the method's special tokens.
-        sam3_source: where SAM3's own configuration and preprocessing come from: a folder, absolute or relative to the
-            checkpoint, or a hub id.
+        sam3_source: where SAM3's configuration and preprocessing are: a folder, absolute or relative to the checkpoint,
+            or a hub id.
         stop_tokens: tokens that end an answer.
-        variant: which parts of the method are there.
-        training: the loss weights that the checkpoint was trained with; carried along, not used at inference.
+        variant: parts of the method that are switched on.
+        training: loss weights of the training; kept in the file, not used at inference.
     """
 
     qwen: Qwen3VLConfig
@@ -89,12 +89,12 @@ class ModelConfig:
 
     @classmethod
     def from_published(cls, published: Mapping[str, Any], sam3: Sam3Config, file: Path) -> ModelConfig:
-        """Read the dictionary of a published `config.json`.
+        """Make the configuration from the content of a published `config.json`.
 
         Args:
-            published: the dictionary.
+            published: the content.
             sam3: SAM3's own configuration.
-            file: where it was read, named in errors; `generation_config.json` beside it has the stop tokens.
+            file: the file, for error messages; `generation_config.json` in the same folder has the stop tokens.
 
         Raises:
             CheckpointError: a key of the method is missing.
@@ -118,7 +118,7 @@ class ModelConfig:
         )
 
     def to_published(self) -> dict[str, Any]:
-        """The dictionary for `config.json`, with the published keys."""
+        """Return the content for `config.json`, with the published keys."""
         return {
             **self.qwen.to_dict(),
             **self.training,
@@ -135,10 +135,10 @@ class ModelConfig:
 
 
 def read_stop_tokens(folder: Path, text_config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Tokens that end an answer: those of `generation_config.json`, else those of the language model's configuration.
+    """Return the stop tokens of `generation_config.json`, else those of the language model's configuration.
 
     Raises:
-        CheckpointError: neither has any.
+        CheckpointError: neither file has any.
     """
     file = folder / GENERATION_FILE
     stop = read_json(file).get('eos_token_id') if file.exists() else None
@@ -149,10 +149,10 @@ def read_stop_tokens(folder: Path, text_config: Mapping[str, Any]) -> tuple[int,
 
 
 def read_variant(published: Mapping[str, Any], file: Path) -> Variant:
-    """Read which parts of the method a checkpoint has.
+    """Read which parts of the method are switched on.
 
     Raises:
-        CheckpointError: a part is not known.
+        CheckpointError: a part is unknown.
     """
     try:
         return Variant(**published)
@@ -162,7 +162,7 @@ def read_variant(published: Mapping[str, Any], file: Path) -> Variant:
 
 
 def with_queries(sam3: Sam3Config, num_queries: int) -> Sam3Config:
-    """SAM3's configuration with `num_queries` decoder queries (its own has 200)."""
+    """Return SAM3's configuration with `num_queries` decoder queries instead of 200."""
     published = sam3.to_dict()
     published['detr_decoder_config']['num_queries'] = num_queries
     return Sam3Config(**published)

@@ -1,7 +1,7 @@
-"""How large images are when the two encoders see them.
+"""Input sizes of the two image encoders.
 
-Smaller ones cost less time and memory, and small things are lost; docs/gpus.md says how much. Parameters are the same
-at every size: Qwen3-VL interpolates its position embeddings, SAM3 tiles its own and computes its rotary positions anew.
+Smaller inputs take less time and memory, and small objects are lost; docs/gpus.md has numbers. The parameters are the
+same at every size: Qwen3-VL interpolates its position embeddings; SAM3 tiles them and recomputes rotary positions.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from transformers.image_utils import SizeDict
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.preprocess import Preprocessor
 
-SHOWN = 4
-"""Allowed sizes that a message lists."""
+MAX_LISTED = 4
+"""Allowed sizes that an error message lists."""
 
 
 def with_sam3_size(config: Sam3Config, size: int) -> Sam3Config:
-    """SAM3's configuration for inputs of `size` x `size` pixels; 0 keeps the checkpoint's own.
+    """Return SAM3's configuration for inputs of `size` x `size` pixels; 0 keeps the checkpoint's size.
 
-    Built from it, the layers with global attention spread their rotary positions over the new grid
-    (`Sam3ViTLayer.precompute_positions`), as they do for any `image_size` of a configuration.
+    A network built from it spreads the rotary positions of its global-attention layers over the new grid
+    (`Sam3ViTLayer.precompute_positions`), as for any `image_size` of a configuration.
 
     Raises:
         ConfigError: the size is not a whole number of attention windows.
@@ -31,9 +31,9 @@ def with_sam3_size(config: Sam3Config, size: int) -> Sam3Config:
         return config
     step = sam3_size_step(config)
     if size < 0 or size % step:
-        allowed = ', '.join(str(number * step) for number in range(1, SHOWN + 1))
+        allowed = ', '.join(str(number * step) for number in range(1, MAX_LISTED + 1))
         raise ConfigError(
-            f'sam3_size: expected 0 for that of the checkpoint, {config.image_size}, or a multiple of {step}, the side '
+            f"sam3_size: expected 0 for the checkpoint's size, {config.image_size}, or a multiple of {step}, the side "
             f"of its encoder's attention windows ({allowed}, ...), got {size}"
         )
     config = copy.deepcopy(config)
@@ -42,18 +42,18 @@ def with_sam3_size(config: Sam3Config, size: int) -> Sam3Config:
 
 
 def sam3_size_step(config: Sam3Config) -> int:
-    """Pixels of a side of an attention window in SAM3's image encoder: 336 of the published one."""
+    """Return the side of an attention window of SAM3's image encoder, pixels: 336 for the published checkpoint."""
     backbone = config.vision_config.backbone_config
     return int(backbone.patch_size * backbone.window_size)
 
 
 def with_image_sizes(preprocessor: Preprocessor, *, max_pixels: int = 0, sam3_size: int = 0) -> Preprocessor:
-    """The preprocessor that makes images of `sam3_size` x `sam3_size` for SAM3 and of `max_pixels` for Qwen3-VL.
+    """Return a preprocessor for inputs of `sam3_size` x `sam3_size` for SAM3 and at most `max_pixels` for Qwen3-VL.
 
     Args:
-        preprocessor: of the checkpoint; it stays as it is.
+        preprocessor: of the checkpoint; not changed.
         max_pixels: see `limit_pixels`.
-        sam3_size: what `with_sam3_size` has accepted; 0 keeps the checkpoint's own.
+        sam3_size: a size that `with_sam3_size` accepts; 0 keeps the checkpoint's size.
 
     Raises:
         ConfigError: see `limit_pixels`.
@@ -67,22 +67,22 @@ def with_image_sizes(preprocessor: Preprocessor, *, max_pixels: int = 0, sam3_si
 
 
 def limit_pixels(preprocessor: Preprocessor, max_pixels: int) -> Preprocessor:
-    """The preprocessor that shrinks images to `max_pixels` for Qwen3-VL; 0 keeps the bound of the checkpoint.
+    """Return a preprocessor that downscales images to `max_pixels` for Qwen3-VL; 0 keeps the checkpoint's limit.
 
-    The bound takes the place of the checkpoint's, so a larger one shows the model more than the checkpoint says.
+    The limit replaces the checkpoint's, so it can also be larger.
 
     Raises:
-        ConfigError: the bound is below the pixels that smaller images are enlarged to.
+        ConfigError: the limit is below the number of pixels that small images are upscaled to.
     """
     if not max_pixels:
         return preprocessor
-    least = preprocessor.qwen_images.size['shortest_edge']
-    if max_pixels < least:
+    min_pixels = preprocessor.qwen_images.size['shortest_edge']  # pixels, whatever the key says
+    if max_pixels < min_pixels:
         raise ConfigError(
-            f'max_pixels: expected 0 for the bound of the checkpoint, or at least {least}, to which its image '
-            f'processor enlarges smaller images, got {max_pixels}'
+            f"max_pixels: expected 0 for the checkpoint's limit, or at least {min_pixels}, to which its image "
+            f'processor upscales smaller images, got {max_pixels}'
         )
     preprocessor = copy.copy(preprocessor)
     preprocessor.qwen_images = copy.copy(preprocessor.qwen_images)
-    preprocessor.qwen_images.size = SizeDict(shortest_edge=least, longest_edge=max_pixels)
+    preprocessor.qwen_images.size = SizeDict(shortest_edge=min_pixels, longest_edge=max_pixels)
     return preprocessor

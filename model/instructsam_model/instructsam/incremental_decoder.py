@@ -1,6 +1,11 @@
-"""`IncrementalDecoder`: words and injected queries for the language model, behind an image's prompt.
+"""`IncrementalDecoder`: forward passes of the language model over new text, with query blocks injected after phrases.
 
-Notation: T tokens, G draft tokens, K queries, D the language model's hidden size.
+Notation:
+    T  tokens of one pass, injected ones included
+    N  known tokens: text that is certain
+    G  draft tokens: text that the pass verifies (speculative decoding)
+    K  queries of a block
+    D  hidden size of the language model
 """
 
 from __future__ import annotations
@@ -18,83 +23,89 @@ from instructsam_model.runtime.stages import stage
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The state of the conversation behind a token.
+class DecoderState:
+    """The state after a token, to which the decoder can be rolled back.
 
     Attributes:
-        slot: of the next token.
-        position: of the next token.
-        queries: states [K, D] of the queries injected behind the token, if any were.
+        slot: of the next token in the key-value cache.
+        position: of the next token, for the rotary embedding.
+        query_states: [K, D] of the block injected after the token; None if the token does not end a phrase.
     """
 
     slot: int
     position: int
-    queries: Tensor | None = None
+    query_states: Tensor | None = None
 
 
 class IncrementalDecoder:
-    """Lays out tokens for the engine and keeps count of their slots and positions.
+    """Assigns cache slots and positions to new tokens and runs the language model over them.
 
     Args:
-        engine: with the image open.
-        protocol: decides positions and visibility of the injected blocks.
-        start: behind the image's prompt.
-        image_is_read: the language model has read the image's prompt; otherwise the first pass does.
+        engine: runs the passes; its image must be set.
+        mode: decides positions and visibility of the injected blocks.
+        start: the state after the image prompt.
+        is_prefilled: the image prompt is in the key-value cache already; otherwise the first pass includes it.
     """
 
-    def __init__(self, engine: Engine, protocol: InferenceMode, start: Mark, *, image_is_read: bool = False) -> None:
+    def __init__(self, engine: Engine, mode: InferenceMode, start: DecoderState, *, is_prefilled: bool = False) -> None:
         self._engine = engine
         self._config = engine.network.config
-        self._protocol = protocol
-        self._mark = start
-        self._image_is_read = image_is_read
+        self._mode = mode
+        self._state = start
+        self._is_prefilled = is_prefilled
 
-    def rollback(self, mark: Mark) -> None:
-        """Go on behind a mark; what was read behind it will be replaced."""
-        self._mark = mark
+    def rollback(self, state: DecoderState) -> None:
+        """Continue after an earlier state; the next pass overwrites the cache slots behind it."""
+        self._state = state
 
-    def forward(self, known_ids: Sequence[int], draft_ids: Sequence[int]) -> tuple[list[int], list[Mark]]:
-        """Read text that is certain, and verify draft tokens behind it, in one pass.
+    def forward(self, known_ids: Sequence[int], draft_ids: Sequence[int]) -> tuple[list[int], list[DecoderState]]:
+        """Append known tokens and verify draft tokens, in one forward pass.
 
-        A block `ref_end mask_start query*K mask_end` stands for every `ref_end`.
+        Every `ref_end` is replaced by the block `ref_end mask_start query*K mask_end`.
 
         Args:
-            known_ids: at least one token.
-            draft_ids: G tokens.
+            known_ids: N >= 1 tokens.
+            draft_ids: G >= 0 tokens.
 
         Returns:
-            The most probable next token behind what is certain and behind each draft token, [1 + G]; and the mark of
-            each.
+            The most probable next token after the last known token and after each draft token, 1 + G of them; and the
+            states after the same tokens.
         """
+        # 1. Lay out T tokens: slot, position and visibility of each, blocks in place of `ref_end`.
         tokens = Tokens()
-        rows: list[int] = []  # the last row of each given token, behind which the text goes on
-        blocks: list[int] = []  # which given tokens have a block
-        marks: list[Mark] = []
-        for number, token in enumerate((*known_ids, *draft_ids)):
+        last_rows: list[int] = []  # [N + G], row of each given token; for a phrase end, that of its block's `mask_end`
+        phrase_ends: list[int] = []  # indices of given tokens that are `ref_end`
+        states: list[DecoderState] = []  # [N + G], the state after each given token
+        for index, token in enumerate((*known_ids, *draft_ids)):
             if token == self._config.tokens.ref_end:
-                blocks.append(number)
+                phrase_ends.append(index)
                 self._add_block(tokens)
             else:
                 self._add(tokens, token)
-            rows.append(len(tokens) - 1)
-            marks.append(self._mark)
+            last_rows.append(len(tokens) - 1)
+            states.append(self._state)
+
+        # 2. One pass; predictions are needed from the last known token on.
         first = len(known_ids) - 1
-        with stage('text' if self._image_is_read else 'prefill'):
-            next_ids, states = self._engine.read(tokens, rows[first:])
-        self._image_is_read = True
-        if blocks:
+        with stage('text' if self._is_prefilled else 'prefill'):
+            next_ids, hidden = self._engine.forward(tokens, last_rows[first:])  # [1 + G], [T, D]
+        self._is_prefilled = True
+
+        # 3. Keep the hidden states of the queries. In a block's rows they come just before `mask_end`, its last row.
+        if phrase_ends:
             count = self._config.num_queries
-            # A copy: the states lie where the next pass writes its own. The last of a block's rows is `mask_end`.
-            queries = torch.stack([states[rows[number] - count : rows[number]] for number in blocks])
-            for number, block in zip(blocks, queries, strict=True):
-                marks[number] = Mark(marks[number].slot, marks[number].position, block)
-        return next_ids, marks[first:]
+            # `stack` copies, because the next pass may overwrite `hidden`.
+            blocks = torch.stack([hidden[last_rows[index] - count : last_rows[index]] for index in phrase_ends])
+            for index, query_states in zip(phrase_ends, blocks, strict=True):  # each [K, D]
+                states[index] = DecoderState(states[index].slot, states[index].position, query_states)
+        return next_ids, states[first:]
 
     def _add_block(self, tokens: Tokens) -> None:
-        """`ref_end mask_start query*K mask_end`, whose queries see each other."""
+        """Append `ref_end mask_start query*K mask_end`, whose queries attend to each other."""
         special, count = self._config.tokens, self._config.num_queries
-        variant, shift = self._config.variant, self._protocol.block_shift
-        end = self._mark.slot + 2 + count + int(self._protocol.mask_end_visible)
+        variant, shift = self._config.variant, self._mode.block_shift
+        # Hybrid attention: each query attends to all slots before `end`, thus to the whole block of queries.
+        end = self._state.slot + 2 + count + int(self._mode.mask_end_visible)
         self._add(tokens, special.ref_end, shift)
         self._add(tokens, special.mask_start, shift)
         for row in range(count):
@@ -103,7 +114,7 @@ class IncrementalDecoder:
         self._add(tokens, special.mask_end, shift)
 
     def _add(self, tokens: Tokens, token: int, shift: int = 0, **options: int | None) -> None:
-        """Append a token at the current slot; a shift moves its position, and none behind it."""
-        mark = self._mark
-        tokens.add(token, mark.position + shift, mark.slot, **options)  # type: ignore[arg-type]
-        self._mark = Mark(mark.slot + 1, mark.position + 1)
+        """Append a token at the current slot; `shift` is added to its position, but not to those of later tokens."""
+        state = self._state
+        tokens.add(token, state.position + shift, state.slot, **options)  # type: ignore[arg-type]
+        self._state = DecoderState(state.slot + 1, state.position + 1)

@@ -1,4 +1,4 @@
-"""How the language model is fed at inference: as in training, or as the public implementation does."""
+"""`InferenceMode`: inference exactly as in training, or as in the public implementation, for its published numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from instructsam_model.errors import ConfigError
 
 @dataclass(frozen=True)
 class InferenceMode:
-    """In which details inference may differ from training, as the public implementation's does.
+    """Details in which the public implementation's inference differs from training.
 
     Attributes:
-        mrope: positions of image tokens are three-dimensional; otherwise every token is one further than the last.
-        mask_end_visible: the queries also see `mask_end`.
-        phrase_delimiters: the text condition includes the two tokens around the phrase.
-        block_shift: how many positions are left out before an injected block.
+        mrope: image tokens have three-dimensional positions (M-RoPE); otherwise positions count tokens one by one.
+        mask_end_visible: the queries of a block also attend to its `mask_end`.
+        phrase_delimiters: SAM3's text condition includes the two tokens around the phrase.
+        block_shift: number of positions skipped before each injected block.
     """
 
     mrope: bool = True
@@ -31,10 +31,10 @@ INFERENCE_MODES = {
 
 
 def get_inference_mode(name: str) -> InferenceMode:
-    """`trained` does at inference what training does; `released` does what the public implementation does.
+    """Return the mode of that name: `trained` as in training, `released` as in the public implementation.
 
     Raises:
-        ConfigError: there is no such mode.
+        ConfigError: no mode has that name.
     """
     if name not in INFERENCE_MODES:
         raise ConfigError(f'inference_mode: expected one of {", ".join(INFERENCE_MODES)}, got {name!r}')

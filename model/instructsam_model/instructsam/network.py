@@ -17,13 +17,14 @@ from transformers import Qwen3VLModel
 
 from instructsam_model.instructsam.attention import hybrid_attention_mask
 from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.detector import QueryDetector, no_detections
 from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
 from instructsam_model.instructsam.layout import Layout, QuerySharing, lay_out
 from instructsam_model.instructsam.prediction import Prediction, make_prediction
 from instructsam_model.instructsam.qwen3vl import LanguageModel, PatchEmbedding
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.sam3.boxes import keep_float32
-from instructsam_model.sam3.detector import Detections, Sam3Detector, VisionFeatures, no_detections
+from instructsam_model.sam3.features import Detections, VisionFeatures
 
 
 class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is untyped for us
@@ -34,8 +35,8 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
         self.visual.patch_embed = PatchEmbedding(config.qwen.vision_config)
         self.language_model.__class__ = LanguageModel  # only a method differs, so nothing has to be rebuilt
         hidden = config.qwen.text_config.hidden_size
-        self.grounding_model = Sam3Detector(config.sam3)
-        # All rows are equal at first; only their positions distinguish the queries.
+        self.grounding_model = QueryDetector(config.sam3)
+        # The rows start equal; only their positions tell them apart at first.
         self.mask_queries = nn.Parameter(torch.zeros(config.num_queries, hidden))
         self.mask_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
         self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
@@ -251,14 +252,14 @@ class InstructSAM(nn.Module):
         self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, sharing: QuerySharing
     ) -> Detections:
         """Decode the queries of the first phrase about each image, and score them for all phrases about it."""
-        detector: Sam3Detector = self.model.grounding_model
+        detector: QueryDetector = self.model.grounding_model
         owners, index = sharing.owners, sharing.index
         detections: Detections = detector(vision.select(owners), queries[owners], phrases[owners], phrase_mask[owners])
         return detections.select(index, detector.score(detections.states[index], phrases, phrase_mask))
 
     def score_locations(self, memory: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
         """Logits [P, h_f, w_f] of how well each location of a feature map [P, h_f * w_f, C] matches its phrase."""
-        detector: Sam3Detector = self.model.grounding_model
+        detector: QueryDetector = self.model.grounding_model
         side = math.isqrt(memory.shape[1])
         return detector.score(memory, phrases, phrase_mask).view(len(memory), side, side)
 

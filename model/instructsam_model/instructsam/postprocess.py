@@ -1,10 +1,15 @@
-"""Slots to instances: choose by score, resize, threshold, box.
+"""Instance slots to instances: select by score, resize, threshold, and compute boxes.
 
-Masks are resized on the network's device and in float32: half precision moves their borders. On a CPU only those of the
-chosen slots are. On a GPU the choice would make the host wait before it can ask for them; so the best `max_instances`
-are resized, packed eight pixels to a byte, and come down together with the scores: one transfer, one wait.
+Masks are resized on the network's device in float32, because half precision moves their borders. On a CPU only the
+selected slots are resized. On a GPU, reading the scores first would make the host wait twice; instead the best
+`max_instances` masks are resized, packed eight pixels to a byte, and copied to the host together with the scores.
 
-Notation: N slots in the order of their scores, H W the image, h w the mask grid.
+Notation:
+    P  phrases
+    K  instance slots of a phrase
+    N  slots in descending order of their scores
+    H, W  height and width of the image
+    h, w  height and width of the mask grid
 """
 
 from __future__ import annotations
@@ -20,15 +25,16 @@ from torch import Tensor
 from instructsam_model.datatypes import Instance, Selection
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.masks import Mask, tight_box
+from instructsam_model.runtime.packing import pack_bits
 
-MASKS_AT_ONCE = 8
-"""Masks resized in one go; at 1080p each takes 8 MB while it is float32."""
+RESIZE_BATCH = 8
+"""Masks resized at once; at 1080p each takes 8 MB in float32."""
 
 
 def select_instances(prediction: Prediction, size_wh: tuple[int, int], selection: Selection) -> tuple[Instance, ...]:
-    """The slots that `selection` keeps, best score first, as masks of the image's size.
+    """Return the instances that `selection` keeps, best score first, with masks of the image's size.
 
-    A slot without a single pixel is left out, whatever its score: there is nothing to point at.
+    Slots with an empty mask are dropped, whatever their score.
 
     Args:
         prediction: P phrases with K slots each.
@@ -36,24 +42,24 @@ def select_instances(prediction: Prediction, size_wh: tuple[int, int], selection
         selection: thresholds.
     """
     num_queries = prediction.mask_logits.shape[1]
-    read = read_chosen if prediction.mask_logits.device.type == 'cpu' else read_packed
+    read_masks = read_selected if prediction.mask_logits.device.type == 'cpu' else read_packed
     instances = []
-    for slot, score, mask in read(prediction, size_wh, selection):
+    for slot, score, mask in read_masks(prediction, size_wh, selection):
         box_xyxy = tight_box(mask)
         if box_xyxy is not None:
             instances.append(Instance(mask, box_xyxy, score, prediction.phrases[slot // num_queries]))
     return tuple(instances)
 
 
-def read_chosen(
+def read_selected(
     prediction: Prediction, size_wh: tuple[int, int], selection: Selection
 ) -> Iterator[tuple[int, float, Mask]]:
-    """Number, score and mask of each chosen slot; on a CPU."""
+    """Yield index, score and mask of each selected slot; for a prediction on the CPU."""
     scores, order = _rank(prediction)
     count = min(int((scores > selection.min_score).sum()), selection.max_instances)
-    mask_logits = prediction.mask_logits.flatten(0, 1)
-    for start in range(0, count, MASKS_AT_ONCE):
-        slots = order[start : min(start + MASKS_AT_ONCE, count)]
+    mask_logits = prediction.mask_logits.flatten(0, 1)  # [P K, h, w]
+    for start in range(0, count, RESIZE_BATCH):
+        slots = order[start : min(start + RESIZE_BATCH, count)]
         masks = _resize(mask_logits[slots], size_wh, selection.mask_threshold).numpy()
         yield from zip(slots.tolist(), scores[start : start + len(slots)].tolist(), masks, strict=True)
 
@@ -61,21 +67,25 @@ def read_chosen(
 def read_packed(
     prediction: Prediction, size_wh: tuple[int, int], selection: Selection
 ) -> Iterator[tuple[int, float, Mask]]:
-    """The same with one transfer from a device, of the best slots whether they are chosen or not."""
+    """Yield the same as `read_selected` with one copy from the device: of the best slots, selected or not."""
     scores, order = _rank(prediction)
     count = min(len(scores), selection.max_instances)
     if not count:
         return
+    # On the device: resize and pack the best `count` masks.
     scores, order = scores[:count], order[:count]
-    mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order)
+    mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order)  # [count, h, w]
     masks = [
-        pack_bits(_resize(chunk, size_wh, selection.mask_threshold))
-        for chunk in torch.split(mask_logits, MASKS_AT_ONCE)
+        pack_bits(_resize(chunk, size_wh, selection.mask_threshold)) for chunk in torch.split(mask_logits, RESIZE_BATCH)
     ]
+
+    # One buffer of bytes: float32 scores, int32 slot indices, packed masks. The host waits only here.
     parts = [scores.view(torch.uint8), order.int().view(torch.uint8), torch.cat(masks).flatten()]
-    content: NDArray[np.uint8] = torch.cat(parts).cpu().numpy()  # the one place where the host waits
+    content: NDArray[np.uint8] = torch.cat(parts).cpu().numpy()
+
+    # On the host: take the buffer apart.
     scores_np, slots = content[: 4 * count].view(np.float32), content[4 * count : 8 * count].view(np.int32)
-    packed = content[8 * count :].reshape(count, -1)
+    packed = content[8 * count :].reshape(count, -1)  # [count, ceil(H W / 8)]
     width, height = size_wh
     for slot, score, bits in zip(slots.tolist(), scores_np.tolist(), packed, strict=True):
         if score <= selection.min_score:
@@ -84,28 +94,13 @@ def read_packed(
 
 
 def _rank(prediction: Prediction) -> tuple[Tensor, Tensor]:
-    """Scores of all slots from the best, float32 [N], and their numbers."""
+    """Return the scores of all slots in descending order, float32 [N], and the indices of the slots, int64 [N]."""
     ranked = prediction.scores.float().flatten().sort(descending=True, stable=True)
     return ranked.values, ranked.indices
 
 
 def _resize(mask_logits: Tensor, size_wh: tuple[int, int], mask_threshold: float) -> Tensor:
-    """Masks [N, H, W], bool, of logits [N, h, w]."""
+    """Return masks, bool [N, H, W], of logits [N, h, w]."""
+    # Comparing logits with the threshold's logit saves a sigmoid over all pixels.
     threshold = torch.logit(torch.tensor(mask_threshold)).item()
     return F.interpolate(mask_logits.float().unsqueeze(0), size=size_wh[::-1], mode='bilinear')[0] > threshold
-
-
-def pack_bits(masks: Tensor) -> Tensor:
-    """Eight pixels to a byte, the first in the highest bit as `numpy.unpackbits` has it.
-
-    Args:
-        masks: bool [N, H, W].
-
-    Returns:
-        uint8 [N, ceil(H W / 8)].
-    """
-    pixels = masks.flatten(1)
-    pixels = F.pad(pixels, (0, -pixels.shape[1] % 8)).view(len(masks), -1, 8)
-    bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)
-    weighted: Tensor = pixels.to(torch.uint8) << bits
-    return weighted.sum(-1, dtype=torch.uint8)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from instructsam_model.sam3.detector import Detections
+from instructsam_model.sam3.features import Detections
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Frames to pixels and instructions to tokens, as the network was trained to see them.
+"""`Preprocessor`: frames to pixels and instructions to tokens, exactly as in training.
 
-Both image processors are `transformers`' own and run on the network's device, from one upload of the 8-bit picture.
+Both image processors are `transformers`' own and run on the network's device, from one upload of the 8-bit image.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from instructsam_model.instructsam.prompt_lookup import AnswerTokens, PromptLook
 from instructsam_model.runtime.streams import upload
 
 MAX_PHRASE_TOKENS = 32
-_MARKER = '\N{OBJECT REPLACEMENT CHARACTER}'
+"""Tokens of a phrase that condition SAM3; longer phrases are cut off."""
+_PLACEHOLDER = '\N{OBJECT REPLACEMENT CHARACTER}'
 
 
 @dataclass(frozen=True)
 class Prompt:
-    r"""The token ids of a question around what changes in it.
+    r"""The constant token ids of a prompt, around image, instruction and answer.
 
     Attributes:
         before_image: `<|im_start|>user\n<|vision_start|>`.
@@ -67,18 +68,19 @@ class Preprocessor:
         self.prompt = read_prompt(tokenizer, image_token)
 
     def pixels(self, frame: Frame, device: torch.device, *, normalized: bool = True) -> Pixels:
-        """Upload a picture once and make both encoders' inputs from it.
+        """Upload an image once and compute the inputs of both encoders from it.
 
         Args:
-            frame: the picture.
+            frame: the image.
             device: of the result.
-            normalized: False leaves them 8-bit and says in `Pixels.scale` what is still to be done.
+            normalized: False keeps 8-bit values and returns the normalization that remains to be done in
+                `Pixels.scale`.
 
         Raises:
-            FrameError: the picture is too elongated for the vision-language model.
+            FrameError: the aspect ratio of the image is too large for the vision-language model.
         """
         image = frame.image_rgb
-        if not image.flags.writeable:  # torch cannot mark a tensor as read-only and warns
+        if not image.flags.writeable:  # torch has no read-only tensors and warns
             image = image.copy()
         image_chw = upload(torch.from_numpy(np.ascontiguousarray(image)), device).permute(2, 0, 1)
         options: dict[str, Any] = {'return_tensors': 'pt', 'input_data_format': 'channels_first', 'device': device}
@@ -93,20 +95,26 @@ class Preprocessor:
         return Pixels(qwen['pixel_values'], qwen['image_grid_thw'], sam3['pixel_values'], scale=scale)
 
     def image_prefix(self, grid_thw: torch.Tensor) -> list[int]:
-        """Token ids of a prompt up to the instruction, for one picture of `grid_thw` [1, 3] patches."""
+        """Return the token ids of the prompt up to the instruction, for one image of `grid_thw` [1, 3] patches."""
         placeholders = int(grid_thw.prod()) // self.qwen_images.merge_size**2
         return [*self.prompt.before_image, *[self.image_token] * placeholders, *self.prompt.after_image]
 
     def instruction(self, text: str) -> list[int]:
-        """Token ids of a prompt from the instruction on.
+        """Return the token ids of the prompt from the instruction on.
 
-        Words that look like special tokens ("[SEG]", "<|im_end|>") are read as plain text: whoever may write an
-        instruction may not rewrite the prompt.
+        Words that look like special tokens ("[SEG]", "<|im_end|>") are tokenized as plain text, so that an instruction
+        cannot change the structure of the prompt.
         """
         return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
 
     def prompt_lookup(self, text: str, phrases: Sequence[str], special: AnswerTokens) -> PromptLookup:
-        """Proposes what an answer may copy from an instruction, and the phrases that are expected."""
+        """Return the lookup that proposes draft tokens of an answer.
+
+        Args:
+            text: the instruction.
+            phrases: that the answer is expected to have.
+            special: tokens of an answer.
+        """
 
         def encode(part: str) -> list[int]:
             return self.text(part, split_special_tokens=True)
@@ -114,14 +122,14 @@ class Preprocessor:
         return PromptLookup(text, phrases, special, encode, lambda token: self.decode([token]))
 
     def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
-        """Token ids of bare text."""
+        """Return the token ids of text without adding special tokens."""
         ids: list[int] = self.tokenizer(
             text, add_special_tokens=False, split_special_tokens=split_special_tokens
         ).input_ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special tokens included."""
+        """Return the text of token ids, special tokens included."""
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
@@ -133,14 +141,14 @@ class Preprocessor:
 
 
 def channel_scale(processor: BaseImageProcessor) -> torch.Tensor:
-    """Mean and standard deviation of 8-bit channels, float32 [2, 3], by which a processor normalizes."""
+    """Return mean and standard deviation with which a processor normalizes 8-bit channels, float32 [2, 3]."""
     mean_std = [processor.image_mean, processor.image_std] if processor.do_normalize else [[0.0] * 3, [1.0] * 3]
-    # As `transformers` does it, in one step with the rescaling: so that the results are the same to the last bit.
+    # `transformers` fuses rescaling and normalization like this; the same order gives bitwise equal results.
     return torch.tensor(mean_std) * (1.0 / processor.rescale_factor if processor.do_rescale else 1.0)
 
 
 def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) -> Preprocessor:
-    """Read what `Preprocessor` needs from a checkpoint; without a SAM3 folder, the defaults of `transformers`.
+    """Read the preprocessor of a checkpoint; without a SAM3 folder, with `transformers`' defaults for SAM3.
 
     Raises:
         CheckpointError: a file is missing or cannot be read.
@@ -165,23 +173,26 @@ def read_preprocessor(folder: Path, sam3_folder: Path | None, image_token: int) 
 
 
 def read_prompt(tokenizer: PreTrainedTokenizerBase, image_token: int) -> Prompt:
-    """Take the checkpoint's chat template apart: one user turn, first the picture, then the text, no system turn.
+    """Derive the constant parts of a prompt from the checkpoint's chat template.
+
+    Expects user turns with one image before the text, and no system turn.
 
     Raises:
-        CheckpointError: tokens or template are missing, or the template does not put one picture before the text.
+        CheckpointError: tokens or template are missing, or the template does not put one image before the text.
     """
     placeholder = tokenizer.convert_ids_to_tokens(image_token)
-    if placeholder is None:  # without its files, `transformers` makes an empty tokenizer
+    if placeholder is None:  # without tokenizer files, `transformers` makes an empty tokenizer
         raise CheckpointError(
             f'{tokenizer.name_or_path}: expected tokenizer files (tokenizer.json, ...) that know token {image_token}'
         )
-    user = {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': _MARKER}]}
-    assistant, next_user = ({'role': role, 'content': _MARKER} for role in ('assistant', 'user'))
+    # Render a conversation with placeholders for the texts, and split it at the placeholders.
+    user = {'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': _PLACEHOLDER}]}
+    assistant, next_user = ({'role': role, 'content': _PLACEHOLDER} for role in ('assistant', 'user'))
     try:
         rendered = tokenizer.apply_chat_template([user, assistant, next_user, assistant], tokenize=False)
     except (ValueError, TemplateError) as error:
         raise CheckpointError(f'{tokenizer.name_or_path}: expected a chat template, got: {error}') from error
-    before, after_text, between, _, end = [*rendered.split(_MARKER), '', '', '', ''][:5]
+    before, after_text, between, _, end = [*rendered.split(_PLACEHOLDER), '', '', '', ''][:5]
     before_image, image, after_image = before.partition(placeholder)
     if not image or not end or not between.startswith(end):
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Parts of Qwen3-VL that compute the same as those of `transformers`, in fewer steps or without waiting."""
+"""Modules of Qwen3-VL with the same results as those of `transformers`, in fewer operations or without host waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel, Qwe
 
 
 class PatchEmbedding(Qwen3VLVisionPatchEmbed):  # type: ignore[misc]  # transformers is untyped for us
-    """Qwen3-VL's own, as one matrix product: kernel and stride of its convolution are the patch, already cut out."""
+    """Qwen3-VL's patch embedding as one matrix product: its convolution has exactly one output position per patch."""
 
     def forward(self, patches: Tensor) -> Tensor:
         """Embed patches [N, patch values]."""
@@ -18,10 +18,10 @@ class PatchEmbedding(Qwen3VLVisionPatchEmbed):  # type: ignore[misc]  # transfor
 
 
 class LanguageModel(Qwen3VLTextModel):  # type: ignore[misc]
-    """Qwen3-VL's own; `visual_pos_masks` may be row numbers, for which the host need not wait as for a mask."""
+    """Qwen3-VL's language model; `visual_pos_masks` may be row indices, which need no host wait as a mask does."""
 
     def _deepstack_process(self, hidden_states: Tensor, visual_pos_masks: Tensor, visual_embeds: Tensor) -> Tensor:
-        """Add an encoder level's image tokens (DeepStack, arXiv:2406.04334).
+        """Add the image tokens of one encoder level (DeepStack, arXiv:2406.04334).
 
         Args:
             hidden_states: [B, T, D].

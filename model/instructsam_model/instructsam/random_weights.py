@@ -1,4 +1,4 @@
-"""Any architecture with random weights, made to answer: for speed and memory where the real weights are not at hand."""
+"""Networks of any architecture with random weights and scripted answers, to measure speed and memory."""
 
 from __future__ import annotations
 
@@ -12,61 +12,64 @@ from torch import Tensor
 from transformers import Qwen2VLImageProcessor, Sam3ImageProcessor
 
 from instructsam_model.datatypes import Selection
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, SpecialTokens, with_queries
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import Tokens
 from instructsam_model.instructsam.image_sizes import limit_pixels, with_sam3_size
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.options import InstructSAMOptions
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.prompt_lookup import SEPARATOR
+from instructsam_model.instructsam.quantization import quantize_network
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.runtime.choices import UNQUANTIZED
-from instructsam_model.runtime.quantization import quantize
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_model.weights.hub import read_json, resolve_path
 
 QWEN_PIXELS = {'shortest_edge': 65_536, 'longest_edge': 16_777_216}
-"""Of the processor of Qwen3-VL-2B-Instruct."""
+"""Image size limits of Qwen3-VL-2B-Instruct's image processor."""
 PHRASE = 'the red box left of the green ball'
-"""What is answered: its first tokens, over and over if it is to be longer."""
+"""Scripted phrases are its first tokens; it is repeated for longer phrases."""
+
+NO_REUSE = InstructSAMOptions(speculative_decoding=False)
+"""Each result depends on the frame and the instruction alone."""
 
 
 class ScriptedEngine:
-    """An `Engine` that computes everything for real, then says what the script says: random weights write no phrase.
+    """An `Engine` that computes every pass but predicts scripted tokens, because random weights generate no phrases.
 
     Args:
-        engine: that computes.
-        script: token ids of the answer, a stop token at the end; begun again for the next answer.
+        engine: runs the passes.
+        script: token ids of an answer with a stop token at the end; each answer repeats it.
     """
 
     def __init__(self, engine: Engine, script: Sequence[int]) -> None:
         self.network = engine.network
         self.encode = engine.encode
-        self.open_image = engine.open_image
+        self.set_image = engine.set_image
         self.ground = engine.ground
         self.prepare = engine.prepare
         self._engine = engine
         self.script = script
         self._step = 0
 
-    def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
-        """One pass, whose next tokens are the script's as far as the draft tokens are."""
-        computed, states = self._engine.read(tokens, rows)
-        said = [self.script[(self._step + row) % len(self.script)] for row in range(len(computed))]
+    def forward(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Run one pass and replace its predictions by the script's; accepts draft tokens that agree with it."""
+        computed, states = self._engine.forward(tokens, rows)
+        predicted = [self.script[(self._step + row) % len(self.script)] for row in range(len(computed))]
         special = self.network.config.tokens
-        # The last row of a phrase's end is that of the block behind it.
+        # The last row of a phrase end is the `mask_end` of its block.
         drafted = [special.ref_end if tokens.ids[row] == special.mask_end else tokens.ids[row] for row in rows[1:]]
-        pairs = enumerate(zip(drafted, said, strict=False))
-        right = next((number for number, (draft, token) in pairs if draft != token), len(drafted))
-        self._step += right + 1
+        pairs = enumerate(zip(drafted, predicted, strict=False))
+        accepted = next((number for number, (draft, token) in pairs if draft != token), len(drafted))
+        self._step += accepted + 1
         if self._step >= len(self.script):
             self._step = 0
-        return said, states
+        return predicted, states
 
 
-def stand_in(
+def random_segmenter(
     architecture: Path,
     tokenizer: Path,
     *,
@@ -75,63 +78,66 @@ def stand_in(
     phrase_tokens: int = 6,
     phrases: int = 1,
     num_queries: int | None = None,
-    engine: str | Callable[[InstructSAM], Engine] = 'auto',
-    speculative_decoding: bool = False,
-    max_cached_frames: int = 0,
-    max_pixels: int = 0,
-    sam3_size: int = 0,
-    quantization: str = UNQUANTIZED,
+    make_engine: Callable[[InstructSAM], Engine] | None = None,
+    options: InstructSAMOptions = NO_REUSE,
 ) -> InstructSAMSegmenter:
-    """A segmenter that answers every instruction with so many phrases of so many tokens, keeping every slot.
+    """Make a segmenter with random weights whose answers have a given length, and which keeps every instance slot.
 
     Args:
-        architecture: folder with `config.json`, and SAM3's in `sam3/` if it is not the published one.
-        tokenizer: folder of a checkpoint; its words and special tokens are used, few as they may be.
+        architecture: folder with `config.json`, and SAM3's in `sam3/` unless it is the published one.
+        tokenizer: folder of a checkpoint that provides vocabulary and special tokens; it may be a small one.
         device: of the network.
-        dtype: of its parameters.
-        phrase_tokens: of each phrase.
-        phrases: of each answer.
+        dtype: of the parameters.
+        phrase_tokens: tokens of each phrase.
+        phrases: phrases of each answer.
         num_queries: K; None for that of the architecture.
-        engine: see `choose_engine`; or what makes one for the network.
-        speculative_decoding: see `InstructSAMOptions`.
-        max_cached_frames: likewise.
-        max_pixels: likewise.
-        sam3_size: likewise.
-        quantization: likewise.
+        make_engine: makes the engine of the network; None for that of the options.
+        options: of the back end.
 
     Raises:
-        CheckpointError: a file of one of the folders is missing or not what it should be.
-        ConfigError: a size or the quantization cannot be used.
+        CheckpointError: a file in one of the folders is missing or unusable.
+        ConfigError: a size or the quantization is not possible.
     """
-    folder, words = resolve_path(architecture), resolve_path(tokenizer)
-    config = with_tokens_of(words, read_config(folder, resolve_sam3(folder)))
+    architecture, tokenizer = resolve_path(architecture), resolve_path(tokenizer)
+    # 1. The architecture with the small checkpoint's token ids, number of queries and image size.
+    config = with_tokens_of(tokenizer, read_model_config(architecture, resolve_sam3(architecture)))
     if num_queries is not None:
         config = replace(config, num_queries=num_queries, sam3=with_queries(config.sam3, num_queries))
-    config = replace(config, sam3=with_sam3_size(config.sam3, sam3_size))
-    small = read_preprocessor(words, resolve_sam3(words), config.qwen.image_token_id)
-    stop = read_json(words / 'config.json')['text_config']['eos_token_id']
-    network = build_empty(replace(config, stop_tokens=(stop,)))
+    stop = read_json(tokenizer / 'config.json')['text_config']['eos_token_id']
+    config = replace(config, sam3=with_sam3_size(config.sam3, options.sam3_size), stop_tokens=(stop,))
+
+    # 2. The network with random weights.
+    network = build_empty(config)
     fill_randomly(network, device, dtype)
-    quantize(network, quantization)
-    tokens = network.config.tokens
-    phrase = [tokens.ref_start, *_phrase_ids(small, phrase_tokens), tokens.ref_end]
-    comma = small.text(SEPARATOR)
-    script = [token for number in range(phrases) for token in [*(comma if number else []), *phrase]]
+    quantize_network(network, options.quantization)
+
+    # 3. The small checkpoint's tokenizer with image processors for the architecture.
+    small = read_preprocessor(tokenizer, resolve_sam3(tokenizer), config.qwen.image_token_id)
     preprocessor = Preprocessor(small.tokenizer, *image_processors(config), small.image_token)
-    preprocessor = limit_pixels(preprocessor, max_pixels)
-    opened = choose_engine(network, engine) if isinstance(engine, str) else engine(network)
+    preprocessor = limit_pixels(preprocessor, options.max_pixels)
+
+    # 4. An engine that predicts the scripted answer.
+    engine = choose_engine(network, options.engine) if make_engine is None else make_engine(network)
+    script = [*_script(small, config.tokens, phrase_tokens, phrases), stop]
     return InstructSAMSegmenter(
         network,
         preprocessor,
-        engine=ScriptedEngine(opened, [*script, stop]),
+        engine=ScriptedEngine(engine, script),
         selection=Selection(min_score=0.0),
-        speculative_decoding=speculative_decoding,
-        max_cached_frames=max_cached_frames,
+        speculative_decoding=options.speculative_decoding,
+        max_cached_frames=options.max_cached_frames,
     )
 
 
-def phrase_of(preprocessor: Preprocessor, phrase_tokens: int, phrases: int = 1) -> str:
-    """What to ask for to be answered with what `stand_in` says: the phrases, as an instruction names several."""
+def _script(preprocessor: Preprocessor, tokens: SpecialTokens, phrase_tokens: int, phrases: int) -> list[int]:
+    """Return the token ids of the scripted answer without a stop token."""
+    phrase = [tokens.ref_start, *_phrase_ids(preprocessor, phrase_tokens), tokens.ref_end]
+    separator = preprocessor.text(SEPARATOR)
+    return [token for number in range(phrases) for token in [*(separator if number else []), *phrase]]
+
+
+def scripted_phrases(preprocessor: Preprocessor, phrase_tokens: int, phrases: int = 1) -> str:
+    """Return the phrases of a `random_segmenter`'s answer in the form in which an instruction names them."""
     phrase = preprocessor.decode(_phrase_ids(preprocessor, phrase_tokens)).strip()
     return ' and '.join([SEPARATOR.join([phrase] * (phrases - 1)), phrase]) if phrases > 1 else phrase
 
@@ -141,7 +147,7 @@ def _phrase_ids(preprocessor: Preprocessor, phrase_tokens: int) -> list[int]:
 
 
 def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:
-    """The architecture with the token ids of another checkpoint, so that a small tokenizer can stand in."""
+    """Return the architecture with the token ids of another checkpoint, whose tokenizer can then be used."""
     published = read_json(folder / 'config.json')
     qwen = copy.deepcopy(config.qwen)
     qwen.image_token_id = published['image_token_id']
@@ -150,7 +156,7 @@ def with_tokens_of(folder: Path, config: ModelConfig) -> ModelConfig:
 
 
 def image_processors(config: ModelConfig) -> tuple[Qwen2VLImageProcessor, Sam3ImageProcessor]:
-    """The two image processors that fit an architecture."""
+    """Return the image processors of Qwen3-VL and SAM3 for an architecture."""
     vision = config.qwen.vision_config
     side = config.sam3.vision_config.backbone_config.image_size
     qwen = Qwen2VLImageProcessor(
@@ -165,7 +171,7 @@ def image_processors(config: ModelConfig) -> tuple[Qwen2VLImageProcessor, Sam3Im
 
 
 def fill_randomly(network: InstructSAM, device: torch.device, dtype: torch.dtype, seed: int = 0) -> None:
-    """Give every parameter a plausible size: matrices N(0, 0.02), gains 1, offsets 0."""
+    """Initialize the parameters: matrices from N(0, 0.02), gains 1, biases 0."""
     generator = torch.Generator(device=device).manual_seed(seed)
     tensors = {}
     for name, parameter in network.state_dict().items():

@@ -1,9 +1,14 @@
-"""`InstructSAMSegmenter`: frame and instruction in, instance masks out."""
+"""`InstructSAMSegmenter`: finds the instances that an instruction asks for with InstructSAM.
+
+Notation:
+    P  phrases of an answer
+    K  queries (instance slots) of a phrase
+    h, w  height and width of SAM3's mask grid
+"""
 
 from __future__ import annotations
 
 import gc
-import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,12 +20,12 @@ import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
 from instructsam_model.errors import InferenceError, raise_if_canceled
-from instructsam_model.instructsam.answer_cache import AnswerCache, Asked
+from instructsam_model.instructsam.answer_cache import AnswerCache, CacheKey
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.engine.tokens import ImagePrompt
-from instructsam_model.instructsam.generation import Answer, generate, lay_out_image
-from instructsam_model.instructsam.incremental_decoder import IncrementalDecoder, Mark
+from instructsam_model.instructsam.generation import GeneratedAnswer, generate, make_image_prompt
+from instructsam_model.instructsam.incremental_decoder import DecoderState, IncrementalDecoder
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
@@ -33,24 +38,21 @@ from instructsam_model.instructsam.special_text import plain_text
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
-from instructsam_model.sam3.detector import VisionFeatures
-
-logger = logging.getLogger(__name__)
-
+from instructsam_model.sam3.features import VisionFeatures
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
 
 
 @dataclass
-class _Seen:
-    """A frame, and what has been made of it: the language model sees it only when it is asked.
+class _EncodedFrame:
+    """A frame with its encodings; that of the language model is made when text has to be generated.
 
     Attributes:
-        frame: by its identity further instructions find what is here.
-        pixels: both encoders' inputs.
-        thumbnail: for change detection, where answers may be reused.
+        frame: compared by identity, so that further instructions about the same object reuse the encodings.
+        pixels: inputs of both image encoders.
+        thumbnail: for change detection; None if answers are never reused.
         vision: SAM3's features.
-        prompt: set once the engine has opened the image for the language model.
+        prompt: image prompt of the language model; None until the engine's image is set to this frame.
     """
 
     frame: Frame
@@ -61,23 +63,28 @@ class _Seen:
 
 
 class InstructSAMSegmenter:
-    """Runs the network on one device. Not for several threads at once: whoever owns it calls it.
-
-    The last frame's encoding is kept: further instructions on the same `Frame` object cost no vision encoder.
+    """Runs InstructSAM on one device; see `Segmenter` for the contract.
 
     Args:
         network: in evaluation mode.
-        preprocessor: of its checkpoint.
-        engine: that runs it; None for the one that `choose_engine` finds.
+        preprocessor: of the network's checkpoint.
+        engine: runs the forward passes; None for that of `choose_engine`.
         inference_mode: name of an `InferenceMode`.
         selection: default thresholds.
-        max_new_tokens: longest answer.
-        speculative_decoding: use the last answer to an instruction as draft tokens, see `generate`: while it stays the
-            same, each frame takes one pass of the language model. Results differ by rounding only.
-        max_cached_frames: while the image of a camera hardly changes, so many frames may be answered with what the
-            language model said about an earlier one, words and queries, so that SAM3 alone looks at them; see
-            `changes_little`. 0 for none. Cameras are told apart by the `frame_id` of their frames.
-        threads: of the CPU, for an answer; None for what torch has at the time.
+        max_new_tokens: maximum length of the generated text, tokens.
+        speculative_decoding: use the last answer to an instruction as draft tokens, see `generate`: while the answer
+            stays the same, each frame takes one pass of the language model. Results differ by rounding only.
+        max_cached_frames: while the scene does not change (`is_scene_unchanged`), reuse text and queries of an earlier
+            frame for up to this many frames, which then run SAM3 only; 0: never. Frames of different cameras have
+            different `frame_id`s.
+        threads: CPU threads; None for torch's present setting.
+
+    Attributes:
+        network: the network.
+        preprocessor: its preprocessor.
+        engine: its engine.
+        answer_cache: the latest answers.
+        inference_mode: details of inference.
     """
 
     def __init__(
@@ -98,11 +105,16 @@ class InstructSAMSegmenter:
         self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
-        self._mode = get_inference_mode(inference_mode)
-        self._memory = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
+        self.inference_mode = get_inference_mode(inference_mode)
+        self.answer_cache = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
         self._threads = threads
-        self._seen: _Seen | None = None
+        self._encoded: _EncodedFrame | None = None
         self._is_closed = False
+
+    @property
+    def encoded_frame(self) -> Frame | None:
+        """The frame whose encodings are kept; None if there is none."""
+        return self._encoded.frame if self._encoded is not None else None
 
     def segment(
         self,
@@ -114,16 +126,16 @@ class InstructSAMSegmenter:
     ) -> Segmentation:
         """Find the instances in `frame` that `instruction` asks for, see `Segmenter.segment`.
 
-        `timings` are host times of `encode` (SAM3's; 0 when the frame was known), `answer` (the language model's, its
-        look at the frame included), `ground` and `postprocess`. On a GPU the work of a stage may end in a later one;
-        their sum is right.
+        `timings` are host times: `encode` (SAM3's encoder; about 0 for a known frame), `answer` (the language model
+        with its image encoder), `ground` (SAM3's detector) and `postprocess`. On a GPU the work of a stage may finish
+        in a later one; the sum is correct.
 
         Raises:
             FrameError: the network cannot process an image of this size.
             CanceledError: `is_canceled` returned True.
             InferenceError: the segmenter is closed.
         """
-        with self._computing():
+        with self._open():
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
@@ -141,26 +153,26 @@ class InstructSAMSegmenter:
         )
 
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
-        """The network's own output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the answer's text."""
-        with self._computing():
+        """Return the network's output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the text."""
+        with self._open():
             return self._predict(frame, instruction, never)[0]
 
     @torch.inference_mode()
     def warm_up(self, size_wh: tuple[int, int]) -> None:
-        """Compile and capture what frames of a size need; nothing is remembered of it.
+        """Compile and capture the passes for frames of a size; caches stay as they are.
 
         Raises:
-            FrameError: the size is not one that the network can see.
+            FrameError: the network cannot process images of this size.
         """
         blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        memory, self._memory = self._memory, AnswerCache(speculative_decoding=False, max_cached_frames=0)
+        cache, self.answer_cache = self.answer_cache, AnswerCache(speculative_decoding=False, max_cached_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
-            with self._computing():
-                pixels = self._see(blank).pixels
-                self.engine.prepare(pixels, self._lay_out(pixels))
+            with self._open():
+                pixels = self._encode(blank).pixels
+                self.engine.prepare(pixels, self._image_prompt(pixels))
         finally:
-            self._memory, self._seen = memory, None
+            self.answer_cache, self._encoded = cache, None
 
     def memory_bytes(self) -> int | None:
         """Return the memory that torch has reserved on the GPU; on a CPU the size of the weights; 0 once closed."""
@@ -174,13 +186,18 @@ class InstructSAMSegmenter:
         if self._is_closed:
             return
         device = self.network.device
-        self._is_closed, self._seen = True, None
-        del self.network, self.engine, self._memory
+        self._is_closed, self._encoded = True, None
+        del self.network, self.engine, self.answer_cache
         gc.collect()  # graphs and modules refer to each other
         if device.type == 'cuda':
             torch.cuda.empty_cache()
 
-    def _computing(self) -> AbstractContextManager[None]:
+    def _open(self) -> AbstractContextManager[None]:
+        """Return a context with this segmenter's number of threads.
+
+        Raises:
+            InferenceError: the segmenter is closed.
+        """
         if self._is_closed:
             raise InferenceError('the segmenter is closed; load another one')
         return self._threads.in_use() if self._threads is not None else nullcontext()
@@ -189,67 +206,71 @@ class InstructSAMSegmenter:
     def _predict(
         self, frame: Frame, instruction: Instruction, is_canceled: Callable[[], bool]
     ) -> tuple[Prediction, dict[str, float]]:
-        """The prediction, and the seconds each stage took."""
-        marks = [time.perf_counter()]
+        """Return the prediction, and the seconds of each stage."""
+        times = [time.perf_counter()]
         raise_if_canceled(is_canceled)
-        seen = self._see(frame)
-        marks.append(time.perf_counter())
-        answer = self._memory.standing(_asked(frame, instruction), seen.thumbnail) or self._write(
-            seen, instruction, is_canceled
-        )
-        marks.append(time.perf_counter())
+        encoded = self._encode(frame)
+        times.append(time.perf_counter())
+        answer = self.answer_cache.reuse(CacheKey.of(frame, instruction), encoded.thumbnail)
+        if answer is None:
+            answer = self._generate(encoded, instruction, is_canceled)
+        times.append(time.perf_counter())
         raise_if_canceled(is_canceled)
-        prediction = self._ground(seen.vision, answer)
-        marks.append(time.perf_counter())
-        seconds = (after - before for before, after in pairwise(marks))
+        prediction = self._ground(encoded.vision, answer)
+        times.append(time.perf_counter())
+        seconds = (after - before for before, after in pairwise(times))
         return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
 
-    def _see(self, frame: Frame) -> _Seen:
-        """Let SAM3 encode a frame, unless it is the one encoded last."""
-        if self._seen is None or self._seen.frame is not frame:
-            self._seen = None  # lets go of the last frame's memory before the next one's is needed
+    def _encode(self, frame: Frame) -> _EncodedFrame:
+        """Encode a frame with SAM3, unless it is the last encoded one."""
+        if self._encoded is None or self._encoded.frame is not frame:
+            self._encoded = None  # frees the memory of the last frame before this one needs it
             with stage('preprocess'):
                 pixels = self.preprocessor.pixels(frame, self.network.device)
             with stage('sam3 vision'):
                 vision = self.engine.encode(pixels)
-            self._seen = _Seen(frame, pixels, self._memory.look(frame), vision)
-        return self._seen
+            self._encoded = _EncodedFrame(frame, pixels, self.answer_cache.fingerprint(frame), vision)
+        return self._encoded
 
-    def _write(self, seen: _Seen, instruction: Instruction, is_canceled: Callable[[], bool]) -> Answer:
-        """Let the language model see the image, unless it has, and answer."""
-        is_known = seen.prompt is not None
-        if seen.prompt is None:
-            prompt = self._lay_out(seen.pixels)
+    def _generate(
+        self, encoded: _EncodedFrame, instruction: Instruction, is_canceled: Callable[[], bool]
+    ) -> GeneratedAnswer:
+        """Generate the answer with the language model, and cache it."""
+        # The image prompt of a frame stays in the key-value cache for further instructions.
+        is_prefilled = encoded.prompt is not None
+        if encoded.prompt is None:
+            prompt = self._image_prompt(encoded.pixels)
             raise_if_canceled(is_canceled)
             with stage('qwen vision'):
-                self.engine.open_image(seen.pixels, prompt)
-            seen.prompt = prompt
+                self.engine.set_image(encoded.pixels, prompt)
+            encoded.prompt = prompt
         special, stop_ids = self.network.config.tokens, self.network.config.stop_tokens
-        end_tokens = AnswerTokens(special.ref_start, special.ref_end, stop_ids[0] if stop_ids else -1)
-        phrases = self._memory.style.foresee(instruction.text)
-        start = Mark(len(seen.prompt), seen.prompt.next_position)
-        asked = _asked(seen.frame, instruction)
+        answer_tokens = AnswerTokens(special.ref_start, special.ref_end, stop_ids[0] if stop_ids else -1)
+        expected_phrases = self.answer_cache.style.predict(instruction.text)
+        start = DecoderState(len(encoded.prompt), encoded.prompt.next_position)
+        key = CacheKey.of(encoded.frame, instruction)
         answer = generate(
-            IncrementalDecoder(self.engine, self._mode, start, image_is_read=is_known),
+            IncrementalDecoder(self.engine, self.inference_mode, start, is_prefilled=is_prefilled),
             self.preprocessor.instruction(instruction.text),
             special,
             stop_ids=stop_ids,
             max_new_tokens=self.max_new_tokens,
-            draft_ids=self._memory.draft(asked),
-            propose=self.preprocessor.prompt_lookup(instruction.text, phrases, end_tokens).propose,
+            draft_ids=self.answer_cache.draft(key),
+            propose=self.preprocessor.prompt_lookup(instruction.text, expected_phrases, answer_tokens).propose,
             is_canceled=is_canceled,
         )
-        written = [self._decode(answer, span) for span in answer.phrase_spans]
-        self._memory.keep(asked, answer, seen.thumbnail, written)
+        phrases = [self._phrase_text(answer, span) for span in answer.phrase_spans]
+        self.answer_cache.put(key, answer, encoded.thumbnail, phrases)
         return answer
 
-    def _lay_out(self, pixels: Pixels) -> ImagePrompt:
+    def _image_prompt(self, pixels: Pixels) -> ImagePrompt:
         prompt_ids = self.preprocessor.image_prefix(pixels.grid_thw)
-        return lay_out_image(prompt_ids, pixels.grid_thw, self.network.config, self._mode)
+        return make_image_prompt(prompt_ids, pixels.grid_thw, self.network.config, self.inference_mode)
 
-    def _ground(self, vision: VisionFeatures, answer: Answer) -> Prediction:
-        """Decode the slots of an answer's phrases, all in one pass of SAM3."""
-        delimiter = int(self._mode.phrase_delimiters)
+    def _ground(self, vision: VisionFeatures, answer: GeneratedAnswer) -> Prediction:
+        """Decode the instance slots of all phrases of an answer in one pass of SAM3's detector."""
+        # Phrases as rows of padded token ids, [P, MAX_PHRASE_TOKENS]: SAM3's text condition.
+        delimiter = int(self.inference_mode.phrase_delimiters)
         count = len(answer.phrase_spans)
         phrase_ids = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.long)
         phrase_mask = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.bool)
@@ -262,22 +283,16 @@ class InstructSAMSegmenter:
                 prediction = self.network.empty_prediction()
             else:
                 prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
-        phrases = tuple(self._decode(answer, span) for span in answer.phrase_spans)
-        return replace(prediction, phrases=phrases, answer=self._render(answer))
+        phrases = tuple(self._phrase_text(answer, span) for span in answer.phrase_spans)
+        return replace(prediction, phrases=phrases, answer=self._raw_text(answer))
 
-    def _decode(self, answer: Answer, span: tuple[int, int]) -> str:
-        """A phrase as text."""
+    def _phrase_text(self, answer: GeneratedAnswer, span: tuple[int, int]) -> str:
         return self.preprocessor.decode(answer.token_ids[slice(*span)]).strip()
 
-    def _render(self, answer: Answer) -> str:
-        """The answer's text, each injected block shown as `<|mask_start|>[SEG]<|mask_end|>`."""
+    def _raw_text(self, answer: GeneratedAnswer) -> str:
+        """Return the answer's text with each injected block as `<|mask_start|>[SEG]<|mask_end|>`."""
         tokens = self.network.config.tokens
-        shown: list[int] = []
+        ids: list[int] = []
         for token in answer.token_ids:
-            shown += [token, tokens.mask_start, tokens.query, tokens.mask_end] if token == tokens.ref_end else [token]
-        return self.preprocessor.decode(shown)
-
-
-def _asked(frame: Frame, instruction: Instruction) -> Asked:
-    """What an answer is remembered under."""
-    return frame.frame_id, instruction.text
+            ids += [token, tokens.mask_start, tokens.query, tokens.mask_end] if token == tokens.ref_end else [token]
+        return self.preprocessor.decode(ids)

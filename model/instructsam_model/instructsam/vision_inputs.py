@@ -1,6 +1,6 @@
-"""What Qwen3-VL's vision encoder derives from the size of an image, computed once and on the CPU.
+"""Inputs of Qwen3-VL's vision encoder that depend on the image size alone, computed once on the CPU.
 
-Left to itself the encoder computes it on the device, in every pass, and waits some 80 times for the result.
+The encoder would otherwise compute them on the device in every pass, and wait about 80 times for intermediate results.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from transformers.vision_utils import (
 
 @dataclass(frozen=True)
 class VisionInputs:
-    """Where the N patches of B images are; the encoder's own keyword arguments.
+    """Positions of the N patches of B images, as keyword arguments of the encoder.
 
     Attributes:
-        interp_indices: int64 [N, 4], rows of the table of position embeddings around each patch.
-        interp_weights: float32 [N, 4], what each of them weighs.
+        interp_indices: int64 [N, 4], rows of the position embedding table around each patch.
+        interp_weights: float32 [N, 4], bilinear weights of these rows.
         position_ids: int64 [N, 2], row and column, for the rotary embedding.
-        cu_seqlens: int32 [B + 1], where each image begins and the last one ends. Stays on the CPU: attention splits the
-            patches by its values.
+        cu_seqlens: int32 [B + 1], index of each image's first patch, and N. Stays on the CPU, because attention splits
+            the patches by its values.
     """
 
     interp_indices: Tensor
@@ -35,7 +35,7 @@ class VisionInputs:
     cu_seqlens: Tensor
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> VisionInputs:
-        """The same with all but `cu_seqlens` on `device`."""
+        """Return a copy on `device`, except for `cu_seqlens`."""
         return VisionInputs(
             self.interp_indices.to(device, non_blocking=non_blocking),
             self.interp_weights.to(device, non_blocking=non_blocking),
@@ -45,10 +45,10 @@ class VisionInputs:
 
 
 def compute_vision_inputs(grid_thw: Tensor, vision_config: Qwen3VLConfig) -> VisionInputs:
-    """Compute on the CPU what the encoder would compute from a grid of patches.
+    """Compute the inputs for grids of patches on the CPU.
 
     Args:
-        grid_thw: int64 [B, 3], patches of each image in time (1), height and width; on the CPU, or it is waited for.
+        grid_thw: int64 [B, 3], patches of each image in time (1), height and width; on a GPU the host waits for it.
         vision_config: of the encoder.
     """
     grid_thw, merge = grid_thw.cpu(), vision_config.spatial_merge_size

@@ -1,4 +1,4 @@
-"""Compiling the layers of a network, or not."""
+"""Compilation of layers with `torch.compile`, and its cache on disk."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = 'TORCHINDUCTOR_CACHE_DIR'
 Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
-"""Makes a function faster, or gives it back."""
+"""Returns a compiled version of a function, or the function itself."""
 RECOMPILE_LIMIT = 64
-"""Of one layer: a few text sizes for each of a few image sizes, and two ways to read."""
+"""Per kind of layer: some text lengths times some image sizes, each with and without prefill."""
 
 
 def run_eagerly(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function as it is."""
+    """Return the function unchanged."""
     return function
 
 
 class InductorCompiler:
-    """Compiles layers with `torch.compile`, once for all layers of a kind and for each of their shapes.
+    """Compiles layers with `torch.compile`: once per kind of layer and per shape.
 
-    What was compiled is kept on disk, so that a restart need not do it again: in `TORCHINDUCTOR_CACHE_DIR`, or else in
-    `instructsam/inductor` of the user's cache.
+    Compiled code is cached on disk for later processes: in `TORCHINDUCTOR_CACHE_DIR`, by default
+    `instructsam/inductor` in the user's cache folder.
 
     Args:
         backend: of `torch.compile`.
@@ -40,14 +40,14 @@ class InductorCompiler:
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
 
     def __call__(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Compile a layer when it is first called."""
-        return _Compiled(function, self._backend)
+        """Return a function that is compiled when it is first called."""
+        return _CompiledFunction(function, self._backend)
 
 
-class _Compiled:
-    """A compiled function, or the function itself once compiling it has failed."""
+class _CompiledFunction:
+    """A compiled function; runs uncompiled after compilation has failed once for its kind."""
 
-    _failed: set[str] = set()  # noqa: RUF012  # of what kind nothing can be compiled here, whoever asks
+    _failed: set[str] = set()  # noqa: RUF012  # kinds of layers that cannot be compiled on this machine; shared
 
     def __init__(self, function: Callable[..., Tensor], backend: str) -> None:
         self._function = function
@@ -61,11 +61,11 @@ class _Compiled:
         try:
             return self._compiled(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
-            # A robot without a C++ compiler, or a card that Triton does not know, still answers, if slower.
+            # Without a C++ compiler, or on a GPU that Triton does not support, inference still works, only slower.
             self._failed.add(self._kind)
             reason = str(error).strip().splitlines()[0]
             logger.warning(
-                'engine: %s cannot be compiled here and runs uncompiled (%s: %s)',
+                'engine: %s cannot be compiled on this machine and runs uncompiled (%s: %s)',
                 self._kind,
                 type(error).__name__,
                 reason,
@@ -74,5 +74,5 @@ class _Compiled:
 
 
 def user_cache() -> Path:
-    """Where this user's programs keep what they can make again (XDG base directories)."""
+    """Return the user's cache folder (XDG base directory specification)."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')

@@ -1,4 +1,4 @@
-"""Which CPUs this process may use, and how many of them nobody else uses. Only Linux tells."""
+"""How many CPUs this process may use, and how many of them are idle (Linux only)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 PROC = Path('/proc')
 CGROUPS = Path('/sys/fs/cgroup')
 WINDOW_S = 1.0
-"""Shorter than this says little: the kernel counts the time of a CPU in hundredths of a second."""
+"""Minimum measuring interval: the kernel counts CPU time in hundredths of a second, so shorter ones are noise."""
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may use at once: of its affinity, no more than the quota of its control group."""
+    """Count the CPUs that this process may use at once: its affinity, limited by the quota of its control group."""
     if not hasattr(os, 'sched_getaffinity'):
         return os.cpu_count() or 1
     quota = cgroup_quota()
@@ -23,10 +23,10 @@ def usable_cpus() -> int:
 
 
 def cgroup_quota() -> float | None:
-    """CPUs of time that the control groups of this process grant it, the strictest of them; None without a limit.
+    """Return the smallest CPU quota of this process's control groups, in CPUs; None without a limit.
 
-    Both layouts are known: `cpu.max` of version 2, `cpu.cfs_quota_us` of version 1. In a container the path that the
-    kernel tells may be that of the host, so the top of what is mounted is asked too.
+    Reads both layouts: `cpu.max` of version 2, `cpu.cfs_quota_us` of version 1. In a container the kernel may report
+    the host's path, so all parent folders up to the mount point are read too.
     """
     try:
         lines = (PROC / 'self' / 'cgroup').read_text().splitlines()
@@ -34,7 +34,7 @@ def cgroup_quota() -> float | None:
         return None
     quotas: list[float] = []
     for line in lines:
-        _, controllers, path = line.split(':', 2)
+        _, controllers, path = line.split(':', 2)  # hierarchy-ID:controller-list:cgroup-path; version 2 lists none
         if controllers and 'cpu' not in controllers.split(','):
             continue
         top = CGROUPS / 'cpu' if controllers else CGROUPS
@@ -47,7 +47,7 @@ def cgroup_quota() -> float | None:
 
 
 def _read_quota(folder: Path) -> list[float]:
-    """The limit that one control group sets, in CPUs; none where it has no such file or says `max` or -1."""
+    """Return the quota of one control group, in CPUs; empty without a quota file or when it says `max` or -1."""
     for names in (('cpu.max',), ('cpu.cfs_quota_us', 'cpu.cfs_period_us')):
         try:
             quota, period = ' '.join((folder / name).read_text() for name in names).split()
@@ -58,8 +58,8 @@ def _read_quota(folder: Path) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """Seconds since the start of the machine or process: of the clock, of idle CPUs, of all CPUs, of this process."""
+class _CpuTimes:
+    """Seconds since the machine or process started: wall clock, idle CPUs, all CPUs, CPU time of this process."""
 
     clock_s: float
     idle_s: float
@@ -68,40 +68,43 @@ class _Reading:
 
 
 class FreeCpus:
-    """How many of the usable CPUs are free for this process: those that idle, and those that it uses itself.
+    """Measures how many usable CPUs are free for this process: the idle ones and those that it uses itself.
 
-    Not the load average: that is of the whole machine, counts this process too, and is a minute late, so that a node
-    which starts beside twenty others would take the machine for busy for good.
+    The load average would not do: it covers the whole machine, includes this process and lags by a minute, so a node
+    that starts together with twenty others would see a busy machine for good.
     """
 
     def __init__(self) -> None:
-        self._last = _read()
+        self._last = _read_cpu_times()
         self._free: float | None = None
 
     def count(self) -> float | None:
-        """So many since the last look, which is at least `WINDOW_S` ago; None while nothing is known."""
+        """Return the mean number of free CPUs since the last measurement; None before the first one.
+
+        Measures at most once in `WINDOW_S` and returns the last value in between.
+        """
         last = self._last
         if last is None or time.monotonic() - last.clock_s < WINDOW_S:
             return self._free
-        now = self._last = _read()
+        now = self._last = _read_cpu_times()
         if now is not None:
             elapsed_s = now.clock_s - last.clock_s
-            # Kernels of sandboxes report zeros, which are no busy CPUs.
-            is_counted = now.total_s - last.total_s > 0.5 * elapsed_s
-            used_s = now.idle_s - last.idle_s + now.own_s - last.own_s
-            self._free = used_s / elapsed_s if is_counted else None
+            # The kernels of some sandboxes report zeros for all CPUs; that must not look like a busy machine.
+            is_reported = now.total_s - last.total_s > 0.5 * elapsed_s
+            free_s = now.idle_s - last.idle_s + now.own_s - last.own_s
+            self._free = free_s / elapsed_s if is_reported else None
         return self._free
 
 
-def _read() -> _Reading | None:
-    """What the kernel has counted until now; None where it does not tell."""
+def _read_cpu_times() -> _CpuTimes | None:
+    """Read the kernel's counters of the usable CPUs; None where it does not provide them."""
     try:
         lines = (PROC / 'stat').read_text().splitlines()
         allowed = {f'cpu{number}' for number in os.sched_getaffinity(0)}
     except (OSError, AttributeError):
         return None
-    # name user nice system idle iowait irq softirq steal guest guest_nice; guests are in user and nice already
+    # Columns: name user nice system idle iowait irq softirq steal guest guest_nice. The first two include the guests.
     rows = [[int(word) for word in line.split()[1:9]] for line in lines if line.partition(' ')[0] in allowed]
     tick_s = 1.0 / os.sysconf('SC_CLK_TCK')
     idle, total = sum(row[3] + row[4] for row in rows), sum(sum(row) for row in rows)
-    return _Reading(time.monotonic(), idle * tick_s, total * tick_s, time.process_time())
+    return _CpuTimes(time.monotonic(), idle * tick_s, total * tick_s, time.process_time())

@@ -1,4 +1,4 @@
-"""Which device a network runs on, by name."""
+"""The device that a model runs on: its name, and waiting for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from instructsam_model.errors import ConfigError
 
 
 def parse_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is a GPU if there is one, else the CPU.
+    """Return the device of that name; `auto` is a GPU if torch sees one, else the CPU.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: torch does not see such a device.
     """
     if name == 'auto':
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -23,3 +23,9 @@ def parse_device(name: str) -> torch.device:
     if device.type == 'cuda' and (device.index or 0) >= gpus:
         raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')
     return device
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished everything that was launched on it."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

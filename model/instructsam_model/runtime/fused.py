@@ -1,10 +1,13 @@
-"""Fewer and larger operations for what the layers of both image encoders and the language model have in common.
+"""Fused operations shared by the layers of both image encoders and the language model.
 
-The parameters are those of the network's own modules, under their names. What each replaces costs `transformers` on a
-GPU in kernels: three projections and their biases 3 (here 1), RMSNorm 6 (1), rotary embedding of queries and keys 10 to
-16 (3).
+They use the parameters of the network's own modules. GPU kernels of `transformers`' version and of this one: three
+projections with biases 3 (here 1), RMSNorm 6 (1), rotary embedding of queries and keys 10 to 16 (3).
 
-Notation: T tokens, H heads, E features of a head.
+Notation:
+    T  tokens of the queries
+    S  tokens of the keys and values
+    H  attention heads
+    E  features of one head
 """
 
 from __future__ import annotations
@@ -19,13 +22,13 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 class PackedLinear:
-    """Linear layers with one input, as one matrix product whose weight is theirs in a row.
+    """Several linear layers with the same input as one matrix product.
 
-    Their parameters become views of it, so that nothing is held twice. Layers whose weights are not plain tensors, such
-    as quantized ones, stay products of their own.
+    Their parameters become views of one packed weight, so no memory is used twice. Layers whose weights are not plain
+    tensors, such as quantized ones, are not packed and run one by one.
 
     Args:
-        layers: all with a bias, or all without one.
+        layers: all with a bias, or all without.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
@@ -36,14 +39,14 @@ class PackedLinear:
             self._bias = _pack(layers, 'bias') if layers[0].bias is not None else None
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Project [..., in] to [..., all outs in a row]."""
+        """Project [..., in] to the concatenated outputs [..., sum of out]."""
         if self._weight is None:
             return torch.cat([layer(inputs) for layer in self._layers], dim=-1)
         return F.linear(inputs, self._weight, self._bias)
 
 
 def _pack(layers: Sequence[nn.Linear], name: str) -> Tensor:
-    """Put the parameters of that name into one tensor, of which they become views."""
+    """Concatenate the parameters of that name and make each of them a view of the result."""
     packed = torch.cat([getattr(layer, name).detach() for layer in layers])
     start = 0
     for layer in layers:
@@ -54,17 +57,17 @@ def _pack(layers: Sequence[nn.Linear], name: str) -> Tensor:
 
 
 def rms_norm(norm: Any, states: Tensor) -> Tensor:
-    """Qwen's RMSNorm with float32 inside, as one operation; states [..., D]."""
+    """Qwen's RMSNorm as one operation, computed in float32 inside; states [..., D]."""
     weight: Tensor = norm.weight
     return F.rms_norm(states, weight.shape, weight, norm.variance_epsilon)
 
 
 class PackedNorm:
-    """RMSNorm of the heads of queries and keys, each with gains of its own, in one go.
+    """RMSNorm over the heads of queries and keys in one operation, each group of heads with its own gains.
 
     Args:
-        norms: one for each group of heads, with the same epsilon.
-        heads: how many there are in each.
+        norms: one for each group of heads, all with the same epsilon.
+        heads: number of heads in each group.
     """
 
     def __init__(self, norms: Sequence[Any], heads: Sequence[int]) -> None:
@@ -79,15 +82,15 @@ class PackedNorm:
 
 
 class Rotation:
-    """Rotary position embedding: each pair of features is turned by an angle of its position.
+    """Rotary position embedding: rotates each pair of features by an angle that depends on the position.
 
-    Computed in float32 from states in any precision: x cos + swap(x) sin, where `swap` exchanges the two of a pair and
-    the sine has the sign of the one it is multiplied with.
+    Computed in float32 from states of any dtype as x cos + swap(x) sin, where `swap` exchanges the two features of a
+    pair; `signed_sin` is -sin for the first feature of a pair and sin for the second.
 
     Args:
         cos: float32 [..., T, 1, E].
-        signed_sin: likewise.
-        pair_dim: -1 where features 2i and 2i + 1 are a pair (SAM3), -2 where i and i + E / 2 are (Qwen).
+        signed_sin: float32 [..., T, 1, E].
+        pair_dim: -1 if features 2i and 2i + 1 form a pair (SAM3), -2 if i and i + E / 2 do (Qwen).
     """
 
     def __init__(self, cos: Tensor, signed_sin: Tensor, pair_dim: int) -> None:
@@ -97,31 +100,32 @@ class Rotation:
 
     @classmethod
     def of_angles(cls, cos: Tensor, sin: Tensor, pair_dim: int) -> Rotation:
-        """The rotation of `transformers`' tables, float32 [..., T, E]."""
+        """Build the rotation from `transformers`' tables, float32 [..., T, E]."""
         sign = torch.ones(cos.shape[-1], device=cos.device)
         _pairs(sign, pair_dim).select(pair_dim, 0).fill_(-1)
         return cls(cos.unsqueeze(-2), (sin * sign).unsqueeze(-2), pair_dim)
 
     def __call__(self, states: Tensor) -> Tensor:
-        """Turn queries and keys [..., T, H, E] together."""
-        swapped = _pairs(states, self._pair_dim).flip(self._pair_dim).flatten(-2)
-        # The sum is rounded once, where it is written.
+        """Rotate queries and keys together, [..., T, H, E]."""
+        swapped = _pairs(states, self._pair_dim).flip(self._pair_dim).flatten(-2)  # [..., T, H, E]
+        # The output has the dtype of the states, the sum is computed in float32 and rounded once.
         return torch.addcmul(states * self.cos, swapped, self.signed_sin, out=torch.empty_like(swapped))
 
 
 def _pairs(states: Tensor, pair_dim: int) -> Tensor:
-    """[..., E] with the two of each pair along a dimension of its own: a view."""
+    """View [..., E] as [..., E / 2, 2] or [..., 2, E / 2], so that the two of a pair lie along `pair_dim`."""
     half = states.shape[-1] // 2
     return states.view(*states.shape[:-1], *((half, 2) if pair_dim == -1 else (2, half)))
 
 
 def split_heads(states: Tensor, heads: int) -> Tensor:
-    """[..., H * E] to [..., H, E]: a view."""
+    """View [..., H * E] as [..., H, E]."""
     return states.view(*states.shape[:-1], heads, states.shape[-1] // heads)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, bias: Tensor | None = None, scale: float) -> Tensor:
-    """Attention of [..., T, H, E] over [..., S, H, E]: [..., T, H * E]."""
+    """Attention of queries [..., T, H, E] over keys and values [..., S, H, E]; returns [..., T, H * E]."""
+    # To the [..., H, T, E] that torch's attention expects.
     query, key, value = (states.transpose(-3, -2) for states in (query, key, value))
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     return attended.transpose(-3, -2).flatten(-2)

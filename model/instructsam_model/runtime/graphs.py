@@ -1,8 +1,7 @@
-"""Capturing a pass once and replaying it: CUDA graphs, and what stands in for them where there is no GPU.
+"""Capturing a forward pass once and replaying it: CUDA graphs, and a recorder with the same rules for CPU tests.
 
-A captured pass is the list of its kernels with the addresses that they read and write. What the host did meanwhile, and
-which tensors its variables named, is no part of it: inputs must be copied to where the kernels read them, and outputs
-lie where the next replay writes its own.
+A captured pass is a list of kernels with the addresses that they read and write. It contains nothing of what Python did
+meanwhile: inputs must be copied to the captured addresses, and the next replay overwrites the outputs.
 """
 
 from __future__ import annotations
@@ -17,26 +16,25 @@ from torch.utils._pytree import tree_flatten
 
 Pass = Callable[..., Any]
 Capture = Callable[[str, Pass, tuple[Tensor, ...]], Pass]
-"""Makes of a pass one that runs faster with inputs of the same shapes.
+"""Called with the name of a pass (for messages), the pass, and example inputs (not kept); returns a faster pass.
 
-Called with the pass's name, for messages; the pass, which takes the inputs and waits for nothing, and whatever else it
-reads lies at the same address in every replay; and inputs, which are read and not kept. Returns what takes inputs of
-these shapes and gives the outputs, which the next call overwrites.
+The pass must not wait for the device, and every other tensor that it reads must keep its address. The returned pass
+takes inputs of the same shapes and returns outputs that its next call overwrites.
 """
 WARM_UP_RUNS = 2
-"""Before capture: libraries choose their algorithms and take their memory, `torch.compile` compiles."""
+"""Runs before the capture, in which libraries choose algorithms and allocate, and `torch.compile` compiles."""
 
 
 def run_directly(name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
-    """The pass itself: every kernel is launched by itself."""
+    """Return the pass itself: nothing is captured, every kernel is launched one by one."""
     del name, inputs
     return run
 
 
 class CudaGraphs:
-    """Captures passes as CUDA graphs, which share their memory.
+    """Captures passes as CUDA graphs that share one memory pool per stream.
 
-    One memory for all is enough: of what a pass leaves behind only its outputs are read later, and they are held.
+    Sharing is safe because only the outputs of a pass are read after it, and references to them are kept.
 
     Args:
         device: a GPU.
@@ -50,7 +48,7 @@ class CudaGraphs:
         """Capture a pass on the current stream."""
         del name
         static = tuple(each.clone() for each in inputs)
-        # Passes of two streams run at the same time, so each stream has a memory of its own.
+        # Passes on different streams may run at the same time, so each stream has its own memory pool.
         current = torch.cuda.current_stream(self._device)
         pool = self._pools.setdefault(current.stream_id, torch.cuda.graph_pool_handle())
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -60,7 +58,7 @@ class CudaGraphs:
                 run(*static)
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # Other threads of a robot's process may use the GPU meanwhile.
+        # Other threads of the process may use the GPU during the capture.
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode='thread_local'):
             outputs = run(*static)
         current.wait_stream(stream)
@@ -74,11 +72,10 @@ class CudaGraphs:
 
 
 class RecordedGraphs:
-    """Stands in for CUDA graphs on any device: records the operations of a pass and runs them again.
+    """Replays recorded operations on any device, as CUDA graphs would; for tests.
 
-    As a graph does, a replay reads and writes the tensors that the recorded operations did, whatever Python variables
-    name by then; so it shows where a pass depends on an address that has changed, on a value that the host computed, or
-    on outputs that were overwritten meanwhile.
+    A replay reads and writes the tensors of the recorded operations, like a graph. It therefore shows if a pass depends
+    on an address that has changed, on a value computed in Python, or on outputs that have been overwritten.
     """
 
     def capture(self, name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
@@ -102,7 +99,7 @@ class RecordedGraphs:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps every operation with its tensors."""
+    """Records every operation with its tensors."""
 
     def __init__(self, name: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -112,26 +109,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
-            raise RuntimeError(f'{self._name}: the host waits in {function}, which a captured pass may not')
+            raise RuntimeError(f'{self._name}: {function} makes the host wait, which a captured pass must not do')
         result = function(*args, **kwargs)
         self._operations.append((function, args, kwargs, result))
         return result
 
     def replay(self) -> None:
-        """Run the operations again, each into the tensors that it gave."""
+        """Run the operations again, each into the tensors that it returned when it was recorded."""
         for function, args, kwargs, result in self._operations:
             again = function(*args, **kwargs)
             for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
-                # Views and operations in place give the memory that they were given, and nothing has to be copied.
+                # Views and in-place operations return the memory of their inputs; only other results are copied.
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
 
 def copy_inputs(static: tuple[Tensor, ...], given: tuple[Tensor, ...]) -> None:
-    """Copy inputs to where a captured pass reads them.
+    """Copy inputs to the addresses that a captured pass reads.
 
     Raises:
-        ValueError: they are not those that it was captured with.
+        ValueError: their shapes or dtypes differ from those of the capture.
     """
     expected = [(tuple(each.shape), each.dtype) for each in static]
     got = [(tuple(each.shape), each.dtype) for each in given]

@@ -1,4 +1,4 @@
-"""The parts of an answer by name: in a profiler's trace, and for whoever wants to time or count them."""
+"""Named stages of inference, for profiler traces and for observers that time or count them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch.profiler import record_function
 from instructsam_model.errors import ConfigError
 
 STAGES = ('preprocess', 'sam3 vision', 'qwen vision', 'prefill', 'text', 'sam3 decode', 'postprocess')
-"""In the order of an answer. `prefill` is the pass of the language model that reads the image, with what is known of
-the text by then: the instruction and draft tokens. `text` is every pass behind it, or about a known image."""
+"""In the order of one inference. `prefill` is the forward pass of the language model that covers the image, together
+with the instruction and draft tokens; `text` is every later pass, also for an image that was prefilled before."""
 
 Observer = Callable[[str], AbstractContextManager[object]]
-"""Given the name of a stage, makes a context that is entered and left with the stage."""
+"""Called with the name of a stage; returns a context manager that is active during the stage."""
 
 _observers: list[Observer] = []
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Mark a part of an answer; also a decorator. A stage within another one interrupts it.
+    """Mark a stage; a context manager and a decorator. A nested stage interrupts the outer one.
 
-    A profiler shows it as `instructsam: <name>`. It costs a few microseconds where nobody looks, and must not be
-    entered inside a function that `torch.compile` or a CUDA graph captures.
+    A profiler shows it as `instructsam: <name>`. Without observers it costs a few microseconds. It must not be entered
+    inside a function that `torch.compile` or a CUDA graph captures.
 
     Raises:
-        ConfigError: there is no stage of that name.
+        ConfigError: no stage has that name.
     """
     if name not in STAGES:
         raise ConfigError(f'stage: expected one of {", ".join(STAGES)}, got {name!r}')
@@ -40,7 +40,7 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Call `observer` with the name of every stage that is entered in this context, in any thread of the process."""
+    """Call `observer` for every stage that any thread of the process enters while this context is active."""
     _observers.append(observer)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Moving things to a GPU and doing two things at once there."""
+"""Asynchronous uploads to a GPU, and a second CUDA stream."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on a device; from pinned memory to a GPU, so that the host need not wait."""
+    """Copy a CPU tensor to a device; to a GPU through pinned memory, so that the host does not wait."""
     if device.type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 class SideStream:
-    """A second stream of a GPU; nothing where there is none.
+    """A second stream of a GPU; on other devices all methods do nothing.
 
     Args:
-        device: whose stream it is.
+        device: of the stream.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,8 +28,8 @@ class SideStream:
         self._stream = torch.cuda.Stream(device) if device.type == 'cuda' else None  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Work on the side stream, after what the main one has been given so far."""
+    def active(self) -> Iterator[None]:
+        """Launch the work of this context on the side stream, after everything launched on the current one so far."""
         if self._stream is None:
             yield
             return
@@ -38,6 +38,6 @@ class SideStream:
             yield
 
     def wait(self) -> None:
-        """Let the main stream, not the host, wait for the side stream."""
+        """Make the current stream wait for the side stream; the host does not wait."""
         if self._stream is not None:
             torch.cuda.current_stream(self._device).wait_stream(self._stream)

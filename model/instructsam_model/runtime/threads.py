@@ -1,9 +1,9 @@
-"""The threads of the CPU that an answer is computed with: how they wait for each other, and how many there are.
+"""CPU threads of inference: how many there are, and how they wait for each other.
 
-torch computes a layer with the threads of OpenMP and lets them meet at its end. GNU's OpenMP, which the wheels of torch
-for Linux bring, lets whoever comes first spin for milliseconds. Alone on the machine that is fast. Beside another
-process it is ruinous: the kernel takes the CPU from one thread, the others burn their share of time while they wait for
-it, and then they are the ones that are taken off.
+torch computes a layer with OpenMP threads that meet at a barrier. GNU's OpenMP, which torch's wheels for Linux contain,
+lets threads spin at the barrier for milliseconds. Alone on the machine that is fast. Beside another busy process it is
+very slow: when the kernel preempts one thread, the others use up their time slices spinning for it, and are then
+preempted themselves.
 """
 
 from __future__ import annotations
@@ -17,78 +17,77 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.runtime.cpus import FreeCpus, usable_cpus
 
 SPIN_COUNT = 10_000
-"""Some hundred microseconds: longer than most waits while all threads run, so that nothing is lost on an idle machine,
-and little beside a turn of the kernel's."""
+"""About a hundred microseconds: longer than most waits while all threads run, and short beside a time slice."""
 MAX_THREADS = 1024
 
 
 def prepare_threads() -> bool:
-    """Let threads of torch that wait spin for microseconds, not milliseconds, and sleep then.
+    """Make waiting OpenMP threads spin for microseconds instead of milliseconds before they sleep.
 
-    To be called first thing in a program, before torch is imported: OpenMP reads its settings from the environment when
-    it is loaded. The node and the commands of this package call it; importing the package does not, since the setting
-    is one of the whole process. What the user has set (`GOMP_SPINCOUNT`, `OMP_WAIT_POLICY`) stays.
+    Call it at the start of a program, before torch is imported: OpenMP reads its environment variables when it is
+    loaded. The node and the commands of this package call it; importing the package does not, because the setting
+    affects the whole process. Values that the user has set (`GOMP_SPINCOUNT`, `OMP_WAIT_POLICY`) are kept.
 
     Returns:
-        Whether it was in time; False, and nothing is changed, when torch has been imported already.
+        True; False without any change if torch has been imported already.
     """
     if 'torch' in sys.modules:
         return False
-    if not waiting_is_set():
+    if not is_wait_policy_set():
         os.environ['GOMP_SPINCOUNT'] = str(SPIN_COUNT)
     return True
 
 
-def waiting_is_set() -> bool:
-    """Whether somebody has said how threads wait."""
+def is_wait_policy_set() -> bool:
+    """Return whether the environment says how OpenMP threads wait."""
     return bool(os.environ.keys() & {'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'})
 
 
 class Threads:
-    """The number of threads that torch computes an answer with.
+    """The number of CPU threads that inference runs with.
 
     Args:
-        count: so many. 0 means as many as are free: before an answer, and at most once a second, the CPUs are counted
-            that idle or that this process used itself. No more than `torch.get_num_threads()` says now, which
-            `OMP_NUM_THREADS` sets, and than `usable_cpus`; at least one. Sums over another number of threads differ in
-            their last bits. What torch has compiled is compiled anew for another number: give one then.
+        count: number of threads. 0 means as many as there are free CPUs (see `FreeCpus`), measured before each
+            inference and at most once a second; at least 1, at most the present `torch.get_num_threads()` (which
+            `OMP_NUM_THREADS` sets) and `usable_cpus()`. Results differ in the last bits between numbers of threads.
+            torch compiles functions again for each number of threads, so use a fixed one with compilation.
 
     Raises:
         ConfigError: `count` is out of range.
     """
 
     def __init__(self, count: int = 0) -> None:
-        import torch  # here, because prepare_threads must come before
+        import torch  # not at the top: prepare_threads must run before torch is imported
 
         if not 0 <= count <= MAX_THREADS:
-            raise ConfigError(f'threads: expected 1 to {MAX_THREADS}, or 0 for as many as are free, got {count}')
+            raise ConfigError(f'threads: expected 1 to {MAX_THREADS}, or 0 for one per free CPU, got {count}')
         self._count = count
         self.limit = count or min(torch.get_num_threads(), usable_cpus())
         self._free = FreeCpus() if count == 0 and self.limit > 1 else None
 
     def count(self) -> int:
-        """How many to compute with now."""
+        """Return the number of threads to use now."""
         free = self._free.count() if self._free is not None else None
         return self.limit if free is None else max(1, min(self.limit, round(free)))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Compute with so many until the context ends; whoever else computes in this process finds torch as it was."""
+        """Set torch's number of threads for this context, and restore it afterwards."""
         with number_of_threads(self.count()):
             yield
 
     def __str__(self) -> str:
         if self.limit == 1:
             return '1'
-        which = f'{self.limit}' if self._count else f'up to {self.limit}, as many as are free'
-        if waiting_is_set():
-            return which
-        return f'{which}; they spin while they wait, which is slow beside other processes (see prepare_threads)'
+        number = f'{self.limit}' if self._count else f'up to {self.limit}, one per free CPU'
+        if is_wait_policy_set():
+            return number
+        return f'{number}; waiting threads spin, which is slow beside other processes (see prepare_threads)'
 
 
 @contextmanager
 def number_of_threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads until the context ends."""
+    """Set torch's number of threads for this context."""
     import torch
 
     before = torch.get_num_threads()

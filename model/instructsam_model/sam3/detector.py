@@ -1,116 +1,46 @@
-"""SAM3's detector, driven by the language model's queries instead of its own, and without a presence token.
+"""The adapter to SAM3: encode an image, encode a phrase, detect what a prompt asks for.
 
-The modules are those of `transformers`, and so are their parameter names. What is ours is the way through the decoder:
-its layers in `transformers` prepend a presence token, which the published model does not have; there a slot's score is
-its dot product with the phrase alone.
+The modules and the names of their parameters are those of `transformers.Sam3Model`. The way through the DETR decoder is
+written here, because `transformers` has no queries from outside, no detection without the presence token, and no boxes
+in float32 while the rest is in half precision.
 
-Notation: P phrases, K queries, L phrase tokens, C SAM3's hidden size, S = h_f * w_f positions of the feature map,
-h w the mask grid.
+Notation: B images, P prompts, K queries, L tokens of a prompt, C SAM3's hidden size, S = h_f * w_f positions of the
+coarsest feature map, h w the mask grid; N = K, or 1 + K with the presence token in front.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import Sam3Config, Sam3Model
 from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer
 
-from instructsam_model.sam3.boxes import BoxPath, to_xyxy
-
-
-@dataclass(frozen=True)
-class VisionFeatures:
-    """What SAM3's image encoder made of B pictures.
-
-    Attributes:
-        maps: feature pyramid, finest first: [B, C, h, w], ..., [B, C, h_f, w_f].
-        positions: position encoding of the coarsest map, [B, C, h_f, w_f].
-    """
-
-    maps: tuple[Tensor, ...]
-    positions: Tensor
-
-    def select(self, index: Tensor) -> VisionFeatures:
-        """The features of picture `index[p]` for each phrase p; index int64 [P]."""
-        if self.positions.shape[0] == 1:  # one picture for all phrases: a view instead of P copies
-            count = index.shape[0]
-            return VisionFeatures(
-                tuple(each.expand(count, -1, -1, -1) for each in self.maps), self.positions.expand(count, -1, -1, -1)
-            )
-        return VisionFeatures(tuple(each[index] for each in self.maps), self.positions[index])
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What SAM3 answers for each slot.
-
-    Attributes:
-        mask_logits: [P, K, h, w].
-        score_logits: [P, K].
-        refined_xyxy: boxes after each layer of the decoder, [layers, P, K, 4], relative to the picture, 0..1.
-        region_logits: [P, h, w], everything that the phrase means, instances not told apart; not used at inference.
-        states: of the slots after the decoder's last layer, [P, K, C]: what is scored.
-        memory: what the slots look at, the encoder's output, [P, S, C].
-    """
-
-    mask_logits: Tensor
-    score_logits: Tensor
-    refined_xyxy: Tensor
-    region_logits: Tensor
-    states: Tensor
-    memory: Tensor
-
-    def select(self, index: Tensor, score_logits: Tensor) -> Detections:
-        """The slots of phrase `index[p]` for each phrase p, with scores [P, K] of its own; index int64 [P]."""
-        return Detections(
-            self.mask_logits[index],
-            score_logits,
-            self.refined_xyxy[:, index],
-            self.region_logits[index],
-            self.states[index],
-            self.memory[index],
-        )
-
-
-class PointwiseConv(nn.Module):
-    """SAM3's own convolution of single pixels, as one matrix product: on a CPU three times as fast."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias = convolution.weight, convolution.bias
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Project maps [P, C, h, w]."""
-        assert self.bias is not None
-        projected = self.weight.flatten(1) @ maps.flatten(2) + self.bias.unsqueeze(1)
-        return projected.view(len(maps), len(self.weight), *maps.shape[2:])
+from instructsam_model.sam3.boxes import BoxPath, keep_float32, to_xyxy
+from instructsam_model.sam3.features import Detections, Prompt, VisionFeatures
 
 
 class Sam3Detector(nn.Module):
-    """The `grounding_model` of the checkpoint: SAM3's detector less text encoder, presence token and presence head.
+    """SAM3's detector; `model` has the parameters.
 
-    Attributes:
-        checkpointing: in training, compute the detector's activations again in the backward pass, to save memory.
+    Args:
+        config: of `transformers.Sam3Model`.
     """
 
     def __init__(self, config: Sam3Config) -> None:
         super().__init__()
-        self.checkpointing = False
         self.model = Sam3Model(config)
-        del self.model.text_encoder
-        decoder = self.model.detr_decoder
-        del decoder.presence_token, decoder.presence_head, decoder.presence_layer_norm
-        self.boxes = BoxPath(decoder)
-        masks = self.model.mask_decoder
-        masks.instance_projection = PointwiseConv(masks.instance_projection)
-        masks.semantic_projection = PointwiseConv(masks.semantic_projection)
+        self.boxes = BoxPath(self.model.detr_decoder)
+
+    def set_dtype(self, dtype: torch.dtype) -> None:
+        """Compute in another precision, all but the boxes, see `BoxPath`."""
+        self.to(dtype)
+        keep_float32(self.model.detr_decoder)
 
     def encode(self, pixel_values: Tensor) -> VisionFeatures:
-        """Encode pictures [B, 3, S, S]."""
+        """Encode images [B, 3, side, side]."""
         encoder = self.model.vision_encoder
         states = encoder.backbone(pixel_values).last_hidden_state  # [B, S, C]
         side = math.isqrt(states.shape[1])
@@ -118,81 +48,116 @@ class Sam3Detector(nn.Module):
         return VisionFeatures(maps, self.map_positions(maps[-1].shape, maps[-1].device, maps[-1].dtype))
 
     def pyramid(self, states: Tensor) -> tuple[Tensor, ...]:
-        """The feature pyramid over what the image encoder's transformer gives, [B, C, h, w]; finest first."""
+        """Return the feature pyramid over the image encoder's last states, [B, C, h, w]; finest first."""
         # The coarsest level of the neck is for SAM3's tracker; the detector works on those before it.
         return tuple(layer(states) for layer in self.model.vision_encoder.neck.fpn_layers[:-1])
 
     def map_positions(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Position encoding of a feature map of a shape (B, C, h, w), likewise."""
+        """Return the position encoding of a feature map of a shape (B, C, h, w), of the same shape."""
         # Built in float32: in bfloat16 the positions themselves would be rounded, and with them every wave.
         encode = self.model.vision_encoder.neck.position_encoding
         positions: Tensor = encode(shape, device, torch.float32)
         return positions.to(dtype)
 
-    def forward(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
-        """Decode the slots of P phrases in one pass.
+    def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Prompt:
+        """Encode phrases: int64 [P, L] and bool [P, L], True on tokens; padding follows the tokens."""
+        # Text attends to what is before it only, so that padding behind it changes nothing; it is masked in the prompt.
+        states = self.model.text_encoder(input_ids=token_ids).last_hidden_state
+        return Prompt(self.model.text_projection(states), token_mask)
+
+    def geometry_token(self, vision: VisionFeatures) -> Tensor:
+        """Return the token [B, 1, C] that Meta appends to every prompt, of the geometry encoder without any box.
+
+        `transformers` appends it only where there are boxes.
+        """
+        encoder = self.model.geometry_encoder
+        token = encoder.cls_embed.weight.expand(len(vision.positions), 1, -1)
+        token = encoder.prompt_layer_norm(encoder.final_proj(token))
+        memory, positions = _as_rows(vision.maps[-1]), _as_rows(vision.positions)
+        for layer in encoder.layers:
+            token = layer(prompt_feats=token, vision_feats=memory, vision_pos_encoding=positions, prompt_mask=None)
+        normalized: Tensor = encoder.output_layer_norm(token)
+        return normalized
+
+    def detect(
+        self, vision: VisionFeatures, prompt: Prompt, queries: Tensor | None = None, *, has_presence: bool
+    ) -> Detections:
+        """Detect what P prompts ask for, in one pass.
 
         Args:
-            vision: features of P pictures (see `VisionFeatures.select`).
-            queries: content of the decoder queries, [P, K, C].
-            phrases: text condition, [P, L, C].
-            phrase_mask: bool [P, L], True on tokens, at least one per phrase.
+            vision: features of P images (see `VisionFeatures.select`).
+            prompt: P prompts.
+            queries: content of the decoder queries, [P, K, C]; None for SAM3's own.
+            has_presence: use the presence token, from which `presence_logits` follow.
         """
-        inputs = (vision, queries, phrases, phrase_mask)
-        if not (self.checkpointing and torch.is_grad_enabled()):
-            return self._detect(*inputs)
-        detections: Detections = checkpoint(self._detect, *inputs, use_reentrant=False)
-        return detections
-
-    def _detect(self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Detections:
-        """DETR encoder, DETR decoder, scores and masks."""
-        # Additive and made once: a boolean mask would be converted again by every attention. [P, 1, 1, L]
-        text_bias = torch.zeros_like(phrase_mask, dtype=phrases.dtype).masked_fill(~phrase_mask, -torch.inf)
-        text_bias = text_bias[:, None, None]
-        # The coarsest map and its positions as rows, [P, S, C].
-        memory, positions = vision.maps[-1].flatten(2).mT, vision.positions.flatten(2).mT
+        if queries is None:
+            queries = self.model.detr_decoder.query_embed.weight.expand(len(prompt.mask), -1, -1)
+        text_bias = prompt.attention_bias()
+        memory, positions = _as_rows(vision.maps[-1]), _as_rows(vision.positions)
         for layer in self.model.detr_encoder.layers:
-            memory = layer(memory, phrases, positions, prompt_cross_attn_mask=text_bias)
-        states, refined_xyxy = self._decode(queries, memory, positions, phrases, text_bias)
+            memory = layer(memory, prompt.features, positions, prompt_cross_attn_mask=text_bias)
+        states, refined_xyxy, presence_logits = self._decode(
+            queries, memory, positions, prompt.features, text_bias, has_presence
+        )
         masks = self.model.mask_decoder(
             decoder_queries=states,
             backbone_features=list(vision.maps),
             encoder_hidden_states=memory,
-            prompt_features=phrases,
+            prompt_features=prompt.features,
             prompt_mask=text_bias,
         )
-        scores = self.score(states, phrases, phrase_mask)
-        return Detections(masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory)
+        scores = self.score(states, prompt.features, prompt.mask)
+        return Detections(
+            masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory, presence_logits
+        )
 
     def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
-        """How well slots [P, K, C], or places [P, S, C], fit the phrases [P, L, C]: logits [P, K or S]."""
+        """Score queries [P, K, C], or positions [P, S, C], against prompts [P, L, C]: logits [P, K or S]."""
         logits: Tensor = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)
         return logits[0, ..., 0]
 
     def _decode(
-        self, states: Tensor, memory: Tensor, memory_positions: Tensor, phrases: Tensor, text_bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Run the DETR decoder: states after its last layer [P, K, C], and boxes after each [layers, P, K, 4]."""
+        self,
+        states: Tensor,
+        memory: Tensor,
+        memory_positions: Tensor,
+        phrases: Tensor,
+        text_bias: Tensor,
+        has_presence: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Run the DETR decoder: last states [P, K, C], boxes after each layer [layers, P, K, 4], presence [P, 1]."""
         decoder = self.model.detr_decoder
         side = math.isqrt(memory.shape[1])
-        located_memory = memory + memory_positions  # the keys of every layer's look at the image
-        # What the boxes of every layer are measured with, float32.
+        located_memory = memory + memory_positions  # keys of the attention to the image, the same in every layer
+        # float32: what the boxes of every layer are encoded with
         wave_lengths = self.boxes.wave_lengths(states.device)
         grid = torch.arange(side, dtype=torch.float32, device=states.device) / side
         boxes = self.boxes.start(states.shape[0])
         corners = to_xyxy(boxes)
-        output = states
+        first = int(has_presence)  # row of the first query
+        if has_presence:
+            states = torch.cat([decoder.presence_token.weight.expand(len(states), 1, -1), states], dim=1)  # [P, N, C]
+        output = states[:, first:]
         refined_xyxy = []
         for layer in decoder.layers:
-            positions = self.boxes.embed(boxes, wave_lengths, states.dtype)
+            positions = self.boxes.embed(boxes, wave_lengths, states.dtype)  # [P, K, C]
             box_bias = self.boxes.attention_bias(corners.detach(), grid, states.dtype)  # [P, heads, K, S]
+            if has_presence:  # the presence token has no box: it attends to all positions alike
+                positions, box_bias = F.pad(positions, (0, 0, 1, 0)), F.pad(box_bias, (0, 0, 1, 0))
             states = decode_layer(layer, states, positions, memory, located_memory, box_bias, phrases, text_bias)
-            output = decoder.output_layer_norm(states)
+            output = decoder.output_layer_norm(states[:, first:])
             refined = self.boxes.refine(output, boxes)
             corners = to_xyxy(refined)
             refined_xyxy.append(corners)
             boxes = refined.detach()  # each layer refines on its own: no gradient through the boxes before it
-        return output, torch.stack(refined_xyxy)
+        return output, torch.stack(refined_xyxy), self._presence(states[:, :1]) if has_presence else None
+
+    def _presence(self, states: Tensor) -> Tensor:
+        """Return the presence logits [P, 1] of the presence token's last states [P, 1, C]."""
+        decoder = self.model.detr_decoder
+        limit = decoder.clamp_presence_logit_max_val
+        logits: Tensor = decoder.presence_head(decoder.presence_layer_norm(states)).squeeze(-1)
+        return logits.clamp(min=-limit, max=limit)
 
 
 def decode_layer(
@@ -205,7 +170,7 @@ def decode_layer(
     phrases: Tensor,
     text_bias: Tensor,
 ) -> Tensor:
-    """One layer of SAM3's DETR decoder for queries alone, [P, K, C]; each step is attend, add, normalize."""
+    """One layer of SAM3's DETR decoder, [P, N, C]; each step is attend, add, normalize."""
     located = states + positions
     attended, _ = layer.self_attn(located, located, states)
     states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
@@ -220,14 +185,6 @@ def decode_layer(
     return decoded
 
 
-def no_detections(queries: Tensor, memory: Tensor, mask_grid: tuple[int, int]) -> Detections:
-    """What there is where the detector is not asked: queries [P, K, C] of which P or K is 0, memory [P, S, C]."""
-    phrases, slots, _ = queries.shape
-    return Detections(
-        queries.new_zeros(phrases, slots, *mask_grid),
-        queries.new_zeros(phrases, slots),
-        queries.new_zeros(1, phrases, slots, 4),
-        queries.new_zeros(phrases, *mask_grid),
-        queries,
-        memory,
-    )
+def _as_rows(feature_map: Tensor) -> Tensor:
+    """[P, C, h_f, w_f] -> [P, S, C]."""
+    return feature_map.flatten(2).mT

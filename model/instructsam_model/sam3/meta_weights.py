@@ -146,6 +146,19 @@ def read_meta_sam3(file: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, damaged, holds more than tensors, or is not SAM3.
     """
+    content = read_meta_tensors(file)
+    try:
+        return convert_tensors(content)
+    except CheckpointError as error:
+        raise CheckpointError(f'{file}: {error}') from None
+
+
+def read_meta_tensors(file: Path) -> dict[str, Tensor]:
+    """Read the tensors of a `sam3.pt` under Meta's names, without the prefix `detector.`; they lie in the file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than tensors.
+    """
     try:
         content = torch.load(file, map_location='cpu', mmap=True, weights_only=True)
     except FileNotFoundError:
@@ -160,10 +173,7 @@ def read_meta_sam3(file: Path) -> dict[str, Tensor]:
         content = content['model']
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise CheckpointError(f'{file}: expected the tensors of SAM3 by name, alone or under the key "model"')
-    try:
-        return convert_tensors(content)
-    except CheckpointError as error:
-        raise CheckpointError(f'{file}: {error}') from None
+    return {name.removeprefix('detector.'): tensor for name, tensor in content.items()}
 
 
 def convert_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

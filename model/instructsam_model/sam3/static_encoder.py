@@ -16,7 +16,8 @@ from transformers.models.sam3.modeling_sam3 import Sam3ViTLayer
 from instructsam_model.errors import CheckpointError
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.fused import PackedLinear, Rotation, attend, split_heads
-from instructsam_model.sam3.detector import Sam3Detector, VisionFeatures
+from instructsam_model.sam3.detector import Sam3Detector
+from instructsam_model.sam3.features import VisionFeatures
 
 
 class Sam3Encoder:

@@ -76,7 +76,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding='utf-8'))
     except FileNotFoundError:
-        raise CheckpointError(f'{file}: no such file; a checkpoint has one') from None
+        raise CheckpointError(f'{file}: no such file; every checkpoint has one') from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f'{file}: expected JSON, got {error}') from error
     if not isinstance(content, dict):

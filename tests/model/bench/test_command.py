@@ -52,7 +52,9 @@ def test_an_architecture_is_measured_with_random_weights(checkpoint: Path, capsy
 @pytest.mark.parametrize('weights', ['--checkpoint', '--architecture'])
 def test_image_sizes_reach_what_is_measured(checkpoint: Path, weights: str) -> None:
     command = [weights, str(checkpoint), '--tokenizer', str(checkpoint), '--device', 'cpu', '--dtype', 'float32']
-    segmenter = open_segmenter(build_parser().parse_args([*command, '--max-pixels', '65536', '--sam3-size', '112']))
+    segmenter = open_segmenter(
+        build_parser().parse_args([*command, '--instructsam.max_pixels', '65536', '--instructsam.sam3_size', '112'])
+    )
     pixels = segmenter.preprocessor.pixels(Frame(np.zeros((480, 640, 3), np.uint8)), torch.device('cpu'))
     assert pixels.sam3.shape[-2:] == (112, 112)
     assert segmenter.network.mask_grid == (32, 32)
@@ -79,8 +81,14 @@ def test_cameras_that_take_turns_do_not_cost_each_other_what_is_reused(
         (['--repeats', '0'], '--repeats: expected at least 1'),
         (['--cameras', '0'], '--cameras: expected at least 1'),
         (['--checkpoint', '/nowhere'], '/nowhere'),
-        (['--sam3-size', '100'], 'sam3_size: expected 0 for that of the checkpoint, 240, or a multiple of 60'),
-        (['--max-pixels', '100'], 'max_pixels: expected 0 for the bound of the checkpoint, or at least 4096'),
+        (
+            ['--instructsam.sam3_size', '100'],
+            'sam3_size: expected 0 for that of the checkpoint, 240, or a multiple of 60',
+        ),
+        (
+            ['--instructsam.max_pixels', '100'],
+            'max_pixels: expected 0 for the bound of the checkpoint, or at least 4096',
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_said(

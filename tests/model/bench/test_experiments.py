@@ -15,7 +15,7 @@ from instructsam_model.bench import experiments
 from instructsam_model.bench.experiments import Pyramid
 from instructsam_model.bench.scenarios import Bench
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.random_weights import phrase_of, stand_in
+from instructsam_model.instructsam.random_weights import random_segmenter, scripted_phrases
 
 
 def fails(network: InstructSAM) -> None:
@@ -30,8 +30,10 @@ def test_trials_are_compared_and_none_costs_the_others(checkpoint: Path, monkeyp
     """In the place of OpenVINO, which is not one of our requirements, torch computes what is handed to it."""
     openvino = SimpleNamespace(convert_model=lambda pyramid, example_input: pyramid, compile_model=run_in_torch)
     monkeypatch.setitem(sys.modules, 'openvino', openvino)
-    segmenter = stand_in(checkpoint, checkpoint, device=torch.device('cpu'), dtype=torch.float32, phrase_tokens=4)
-    bench = Bench(segmenter, (96, 96), compare_naive=False, phrase=phrase_of(segmenter.preprocessor, 4))
+    segmenter = random_segmenter(
+        checkpoint, checkpoint, device=torch.device('cpu'), dtype=torch.float32, phrase_tokens=4
+    )
+    bench = Bench(segmenter, (96, 96), compare_naive=False, phrase=scripted_phrases(segmenter.preprocessor, 4))
     tried = {
         name: experiments.TRIALS[name] for name in ('channels last', 'int8 weights', "SAM3's image encoder in OpenVINO")
     }

@@ -19,7 +19,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instructsam_model import ConfigError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
+from instructsam_model import (
+    ConfigError,
+    Frame,
+    FrameError,
+    Instance,
+    Instruction,
+    RequestError,
+    Segmentation,
+    Selection,
+)
 from instructsam_model.cli.demo import Answerer, describe_rows, load_gradio, main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
 from tests.support import GOLDEN, ROOT
@@ -112,7 +121,7 @@ def test_visitors_take_turns(answerer: tuple[Answerer, BusySegmenter], picture: 
     [
         ({'picture': None}, FrameError, 'picture: expected one, got none'),
         ({'picture': __file__}, FrameError, 'expected a picture, cannot read it'),
-        ({'text': ' '}, ConfigError, 'instruction: expected text'),
+        ({'text': ' '}, RequestError, 'instruction: expected text'),
         ({'max_instances': 0}, ConfigError, 'max_instances: expected at least 1'),
     ],
 )
@@ -246,7 +255,7 @@ def test_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
     with urllib.request.urlopen(find('img[src$="image.png"]').get_attribute('src'), timeout=TIMEOUT_S) as response:
         overlay = np.asarray(Image.open(response).convert('RGB')).astype(int)
     assert (overlay != np.asarray(Image.open(PICTURE).convert('RGB'))).any(axis=2).sum() > int(pixels)
-    browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'gradio.png')))
+    browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_SCREENSHOTS', tmp_path), 'gradio.png')))
     press(browser, 'JSON')
     [file] = wait_for(lambda: list((tmp_path / 'downloads').glob('*.json')), 'the download')
     [entry] = json.loads(file.read_text())['pictures']

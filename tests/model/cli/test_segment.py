@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import instructsam_model
 from instructsam_model import CheckpointError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
+from instructsam_model.cli import segment
 from instructsam_model.cli.segment import main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
 from tests.support import GOLDEN, ROOT
@@ -47,15 +47,15 @@ def segmenter(monkeypatch: pytest.MonkeyPatch) -> ColorSegmenter:
     fake = ColorSegmenter()
 
     def load_segmenter(
-        checkpoint: str, *, device: str, dtype: str, protocol: str, threads: int, **loading: Any
+        checkpoint: str, backend: str, device: str, dtype: str, *, threads: int, **loading: Any
     ) -> ColorSegmenter:
         if checkpoint == 'broken':
             raise CheckpointError('broken: expected config.json,\nfound none')
-        fake.loaded_with = (checkpoint, device, dtype, protocol, threads)
+        fake.loaded_with = (checkpoint, backend, device, dtype, threads)
         fake.loading = loading
         return fake
 
-    monkeypatch.setitem(vars(instructsam_model), 'load_segmenter', load_segmenter)
+    monkeypatch.setattr(segment, 'load_segmenter', load_segmenter)
     return fake
 
 
@@ -117,7 +117,7 @@ def test_json_has_standard_output_for_itself(
     [entry] = content['pictures']
     assert (entry['image'], entry['size_wh']) == (str(picture), [64, 48])
     red, green = entry['answers']
-    assert (red['instruction'], red['answer'], red['timings']) == ('red', 'red', {'answer': 0.1})
+    assert (red['instruction'], red['text'], red['timings']) == ('red', 'red', {'answer': 0.1})
     assert red['overlay'] == str(picture.parent / 'overlay-1.png')
     assert green['instances'] == []
     [instance] = red['instances']
@@ -179,11 +179,11 @@ def test_pictures_of_one_name_do_not_share_an_overlay(tmp_path: Path) -> None:
 
 
 def test_options_reach_the_model(picture: Path, segmenter: ColorSegmenter) -> None:
-    options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--protocol', 'released', '--threads', '3']
-    loading = ['--engine', 'compiled', '--max-pixels', 307200, '--sam3-size', 672, '--quantization', 'int8']
+    options = ['--device', 'cuda:1', '--dtype', 'bfloat16', '--backend', 'instructsam', '--threads', '3']
+    loading = ['--instructsam.engine', 'compiled', '--instructsam.max_pixels', 307200]
     assert command(picture, 'red', *options, *loading, '--min-score', 0.3, '--max-instances', 5) == 0
-    assert segmenter.loaded_with == ('weights', 'cuda:1', 'bfloat16', 'released', 3)
-    assert segmenter.loading == {'engine': 'compiled', 'max_pixels': 307200, 'sam3_size': 672, 'quantization': 'int8'}
+    assert segmenter.loaded_with == ('weights', 'instructsam', 'cuda:1', 'bfloat16', 3)
+    assert segmenter.loading == {'instructsam.engine': 'compiled', 'instructsam.max_pixels': 307200}
     assert segmenter.asked[0][2] == Selection(min_score=0.3, max_instances=5)
 
 

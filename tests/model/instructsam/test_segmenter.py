@@ -1,4 +1,4 @@
-"""What `load_segmenter` gives beside answers: warming up, and the threads that it computes with."""
+"""`InstructSAMSegmenter` apart from its results: warm-up, and the number of CPU threads."""
 
 from __future__ import annotations
 
@@ -9,52 +9,53 @@ import pytest
 import torch
 
 from instructsam_model import Frame, FrameError, Instruction, load_segmenter
-from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.answer_cache import CacheKey
+from instructsam_model.instructsam.segmenter import WARM_UP_INSTRUCTION, InstructSAMSegmenter
 
-ASKED = Instruction('the red box')
+RED_BOX = Instruction('the red box')
 
 
 def answers(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> list[tuple[str, bytes]]:
-    predictions = [segmenter.predict(frame, ASKED) for frame in frames]
+    predictions = [segmenter.predict(frame, RED_BOX) for frame in frames]
     return [(each.answer, each.mask_logits.numpy().tobytes()) for each in predictions]
 
 
 @pytest.mark.parametrize(
     'options', [{'speculative_decoding': True}, {'max_cached_frames': 9}], ids=lambda each: next(iter(each))
 )
-def test_warming_up_leaves_no_trace(checkpoint: Path, frames: list[Frame], options: dict[str, int]) -> None:
-    """Not even for a camera without a name whose first picture is as blank and is asked about in the same words."""
+def test_warm_up_does_not_change_results(checkpoint: Path, frames: list[Frame], options: dict[str, int]) -> None:
+    """Also for the first image of a camera without frame_id that is as blank as that of the warm-up."""
     warm, cold = (load_segmenter(checkpoint, device='cpu', dtype='float32', **options) for _ in range(2))
     warm.warm_up((64, 48))
     blank = Frame(np.zeros((48, 64, 3), dtype=np.uint8))
-    assert warm._memory.draft(('', 'warm up')) == ()
+    assert warm.answer_cache.draft(CacheKey.of(blank, WARM_UP_INSTRUCTION)) == ()
     assert answers(warm, [blank, *frames[:2]]) == answers(cold, [blank, *frames[:2]])
     warm.warm_up((80, 60))
     assert answers(warm, frames[1:3]) == answers(cold, frames[1:3])
 
 
-def test_warming_up_sees_a_picture_of_that_size(
+def test_warm_up_runs_an_image_of_the_given_size(
     segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[int, int]] = []
+    sizes: list[tuple[int, int]] = []
     pixels = segmenter.preprocessor.pixels
     monkeypatch.setattr(
-        segmenter.preprocessor, 'pixels', lambda frame, device: seen.append(frame.size_wh) or pixels(frame, device)
+        segmenter.preprocessor, 'pixels', lambda frame, device: sizes.append(frame.size_wh) or pixels(frame, device)
     )
     segmenter.warm_up((80, 60))
-    assert seen == [(80, 60)]
-    assert segmenter._seen is None, 'the blank picture is let go of'
+    assert sizes == [(80, 60)]
+    assert segmenter.encoded_frame is None, 'the encoding of the blank image is freed'
 
 
 @pytest.mark.parametrize('size_wh', [(0, 48), (4000, 1)], ids=['no pixels', 'too thin'])
-def test_a_size_that_cannot_be_seen_is_refused(segmenter: InstructSAMSegmenter, size_wh: tuple[int, int]) -> None:
-    memory = segmenter._memory
+def test_warm_up_refuses_an_impossible_size(segmenter: InstructSAMSegmenter, size_wh: tuple[int, int]) -> None:
+    cache = segmenter.answer_cache
     with pytest.raises(FrameError):
         segmenter.warm_up(size_wh)
-    assert segmenter._memory is memory
+    assert segmenter.answer_cache is cache
 
 
-def test_an_answer_is_computed_with_the_threads_that_were_asked_for(
+def test_inference_runs_with_the_given_number_of_threads(
     checkpoint: Path, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
@@ -66,7 +67,7 @@ def test_an_answer_is_computed_with_the_threads_that_were_asked_for(
         'encode',
         lambda pixels: used.append(torch.get_num_threads()) or encode(pixels),
     )
-    segmenter.segment(frames[0], ASKED)
-    segmenter.predict(frames[1], ASKED)
+    segmenter.segment(frames[0], RED_BOX)
+    segmenter.predict(frames[1], RED_BOX)
     assert used == [before + 1, before + 1]
     assert torch.get_num_threads() == before

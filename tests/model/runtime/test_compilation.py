@@ -1,4 +1,4 @@
-"""Passes compile as one graph each; what cannot be compiled runs as it is and says so."""
+"""Each forward pass compiles as one graph; a layer that cannot be compiled runs uncompiled, with a warning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CPU = torch.device('cpu')
 
 
 def compare(run: Callable[..., Any], *inputs: Any) -> None:
-    """Compile a pass whole, and compare what it gives."""
+    """Compile a pass as one graph and compare its outputs with those of the uncompiled pass."""
     torch._dynamo.reset()
     expected = run(*inputs)
     compiled = torch.compile(run, fullgraph=True, backend='eager')(*inputs)
@@ -31,12 +31,12 @@ def compare(run: Callable[..., Any], *inputs: Any) -> None:
 
 @pytest.fixture
 def own(own_segmenter: InstructSAMSegmenter) -> InstructSAMSegmenter:
-    """One whose weights may be packed."""
+    """A segmenter of this test alone: its weights are packed in place."""
     return own_segmenter
 
 
 def tokens(network: Any, start: int, count: int) -> Tokens:
-    """Text with one block of queries in it."""
+    """Make text tokens with one block of queries among them."""
     made = Tokens()
     special, queries = network.config.tokens, network.config.num_queries
     for number in range(count):
@@ -67,8 +67,8 @@ def test_the_language_model_compiles_as_one_graph(own: InstructSAMSegmenter) -> 
     embeds = torch.randn(40, width, generator=generator)
     image = ImageTokens(embeds, [torch.ones(20, width)] * levels, 4, torch.arange(40).expand(3, -1))
     packed = tokens(network, 40, 12).pack(24, cache.unused_slot)
-    compare(lambda given: text.read_image(given, image, cache), packed)
-    compare(lambda given: text.read(given, cache), tokens(network, 52, 10).pack(16, cache.unused_slot))
+    compare(lambda given: text.prefill(given, image, cache), packed)
+    compare(lambda given: text.forward(given, cache), tokens(network, 52, 10).pack(16, cache.unused_slot))
 
 
 @torch.inference_mode()
@@ -92,7 +92,7 @@ class Cube(torch.nn.Module):
         return inputs**3
 
 
-def test_a_layer_is_compiled() -> None:
+def test_compiler_keeps_results() -> None:
     assert InductorCompiler('eager')(Cube())(torch.tensor(2.0)) == 8
 
 
@@ -102,16 +102,16 @@ class Broken(torch.nn.Module):
         return inputs + 1
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_compiler_falls_back_to_eager_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     compiler = InductorCompiler('eager')
     with caplog.at_level(logging.WARNING):
         results = [compiler(Broken())(torch.tensor(1.0)) for _ in range(3)]
     assert results == [2, 2, 2]
     assert len(caplog.records) == 1
-    assert 'Broken cannot be compiled here and runs uncompiled' in caplog.text
+    assert 'Broken cannot be compiled on this machine and runs uncompiled' in caplog.text
 
 
-def test_what_is_compiled_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_compiler_caches_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv('TORCHINDUCTOR_CACHE_DIR', raising=False)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     InductorCompiler()

@@ -1,4 +1,4 @@
-"""Which CPUs this process may use, and how many are free: on made-up files of the kernel, and on this machine."""
+"""Number of usable and of free CPUs: with made-up kernel files, and on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU_MAX, CPU_QUOTA, CPU_PERIOD = 'cpu.max', 'cpu.cfs_quota_us', 'cpu.cfs_period_
 
 
 class Kernel:
-    """Files such as Linux has in /proc and /sys, and a clock; this process may use the CPUs 1 and 3 of four."""
+    """Made-up files of /proc and /sys, and a clock; the affinity of this process is CPUs 1 and 3 of four."""
 
     def __init__(self, folder: Path) -> None:
         self.proc, self.groups = folder / 'proc', folder / 'cgroup'
@@ -36,7 +36,7 @@ class Kernel:
         (self.proc / 'stat').write_text('\n'.join(['cpu 1 2 3 4 5 6 7 8 9 10', *rows, 'intr 5 6', '']))
 
     def run(self, seconds: float, *, own: float, idle: dict[int, float]) -> None:
-        """Let time pass: this process uses `own` CPUs, and each CPU idles such a share of the time."""
+        """Advance the clock: this process uses `own` CPUs, and each CPU is idle for the given fraction of the time."""
         self.clock_s += seconds
         self.own_s += own * seconds
         for number in self.idle_s:
@@ -66,7 +66,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     return kernel
 
 
-def test_without_a_quota_the_affinity_counts(kernel: Kernel) -> None:
+def test_usable_cpus_is_the_affinity_without_a_quota(kernel: Kernel) -> None:
     assert cgroup_quota() is None
     kernel.belong('0::/robot')
     kernel.limit('robot', max='max 100000')
@@ -85,9 +85,9 @@ def test_without_a_quota_the_affinity_counts(kernel: Kernel) -> None:
         (['3:cpu:/a'], {'cpu/a': {'quota': '-1', 'period': '100000'}}, None, 2),
         (['3:cpuset:/a'], {'cpu/a': {'quota': '100000', 'period': '100000'}}, None, 2),
     ],
-    ids=['version 2', 'of the parent', 'more than there are', 'version 1', 'in a container', 'no limit', 'other kind'],
+    ids=['version 2', 'of the parent', 'above the affinity', 'version 1', 'in a container', 'no limit', 'cpuset only'],
 )
-def test_the_strictest_quota_counts(
+def test_cgroup_quota_is_the_smallest_of_all_parents(
     kernel: Kernel, lines: list[str], limits: dict[str, dict[str, str]], quota: float | None, usable: int
 ) -> None:
     kernel.belong(*lines)
@@ -100,50 +100,52 @@ def test_the_strictest_quota_counts(
 @pytest.mark.parametrize(
     ('own', 'idle', 'free'),
     [(0.0, {1: 1.0, 3: 1.0}, 2.0), (0.0, {0: 1.0, 2: 1.0}, 0.0), (1.0, {1: 0.0, 3: 0.25}, 1.25), (2.0, {}, 2.0)],
-    ids=['nobody computes', 'others on all of ours', 'an idle quarter beside us', 'we alone'],
+    ids=['all idle', 'other processes use all', 'one used, one quarter idle', 'this process uses all'],
 )
-def test_free_is_what_idles_and_what_we_use(kernel: Kernel, own: float, idle: dict[int, float], free: float) -> None:
-    counted = FreeCpus()
+def test_free_cpus_counts_idle_cpus_and_own_use(
+    kernel: Kernel, own: float, idle: dict[int, float], free: float
+) -> None:
+    counter = FreeCpus()
     kernel.run(2.0, own=own, idle=idle)
-    assert counted.count() == pytest.approx(free)
+    assert counter.count() == pytest.approx(free)
 
 
-def test_it_looks_again_after_a_while(kernel: Kernel) -> None:
-    counted = FreeCpus()
+def test_free_cpus_measures_at_most_once_per_window(kernel: Kernel) -> None:
+    counter = FreeCpus()
     kernel.run(0.9, own=0.0, idle={})
-    assert counted.count() is None
+    assert counter.count() is None
     kernel.run(0.2, own=0.0, idle={})
-    assert counted.count() == 0.0
+    assert counter.count() == 0.0
     kernel.run(0.5, own=0.0, idle={1: 1.0})
-    assert counted.count() == 0.0
+    assert counter.count() == 0.0
     kernel.run(0.5, own=0.0, idle={1: 1.0})
-    assert counted.count() == pytest.approx(1.0)
+    assert counter.count() == pytest.approx(1.0)
 
 
-def test_a_kernel_that_counts_nothing_says_nothing(kernel: Kernel) -> None:
-    counted = FreeCpus()
+def test_free_cpus_is_none_without_kernel_counters(kernel: Kernel) -> None:
+    counter = FreeCpus()
     kernel.clock_s += 10.0
-    assert counted.count() is None
+    assert counter.count() is None
     (kernel.proc / 'stat').unlink()
     kernel.clock_s += 10.0
-    assert counted.count() is None
+    assert counter.count() is None
     assert FreeCpus().count() is None
 
 
-@pytest.mark.skipif(not Path('/proc/stat').exists(), reason='only Linux counts in /proc/stat')
-def test_a_process_that_computes_beside_is_seen_here() -> None:
-    """Pinned to one CPU with us, it leaves us half of it; so does whatever else runs here, which makes it less."""
-    everything = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(everything)})
+@pytest.mark.skipif(not Path('/proc/stat').exists(), reason='/proc/stat exists on Linux only')
+def test_free_cpus_sees_another_busy_process_on_this_machine() -> None:
+    """Pinned to the same CPU, the other process leaves half of it to this one; further load leaves even less."""
+    affinity = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(affinity)})
     try:
         loop = 'print(flush=True)\nwhile True: pass'
         with subprocess.Popen([sys.executable, '-c', loop], stdout=subprocess.PIPE) as other:
             assert other.stdout is not None
             other.stdout.readline()
-            counted, free = FreeCpus(), None
-            while free is None:  # which is computing too
-                free = counted.count()
+            counter, free = FreeCpus(), None
+            while free is None:  # busy waiting: this process must use its share of the CPU
+                free = counter.count()
             other.kill()
     finally:
-        os.sched_setaffinity(0, everything)
+        os.sched_setaffinity(0, affinity)
     assert 0.0 < free < 0.8

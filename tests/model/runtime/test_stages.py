@@ -1,4 +1,4 @@
-"""Stages by name, in the order in which they are entered."""
+"""Named stages: observers, profiler traces and unknown names."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.runtime.stages import observed, stage
 
 
-def test_observer_hears_of_stages_while_it_is_registered() -> None:
-    heard: list[str] = []
+def test_observer_sees_stages_while_it_is_registered() -> None:
+    events: list[str] = []
 
     @contextmanager
-    def listen(name: str) -> Iterator[None]:
-        heard.append(f'enter {name}')
+    def observe(name: str) -> Iterator[None]:
+        events.append(f'enter {name}')
         yield
-        heard.append(f'leave {name}')
+        events.append(f'leave {name}')
 
-    with observed(listen), stage('text'), stage('prefill'):
+    with observed(observe), stage('text'), stage('prefill'):
         pass
     with stage('text'):
         pass
-    assert heard == ['enter text', 'enter prefill', 'leave prefill', 'leave text']
+    assert events == ['enter text', 'enter prefill', 'leave prefill', 'leave text']
 
 
-def test_observer_is_left_when_the_stage_fails() -> None:
+def test_observer_context_is_closed_when_the_stage_fails() -> None:
     left = []
 
     @contextmanager
-    def listen(name: str) -> Iterator[None]:
+    def observe(name: str) -> Iterator[None]:
         try:
             yield
         finally:
             left.append(name)
 
-    with pytest.raises(ZeroDivisionError), observed(listen), stage('text'):
+    with pytest.raises(ZeroDivisionError), observed(observe), stage('text'):
         raise ZeroDivisionError
     with stage('prefill'):
         pass
@@ -55,6 +55,6 @@ def test_profiler_shows_the_stage() -> None:
     assert 'instructsam: sam3 decode' in {event.key for event in profile.key_averages()}
 
 
-def test_unknown_stage_is_an_error() -> None:
+def test_unknown_stage_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected one of preprocess.* got 'sam3'"), stage('sam3'):
         pass

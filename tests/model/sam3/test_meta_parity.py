@@ -1,14 +1,15 @@
-"""Meta's SAM3 and that of `transformers` with the same weights.
+"""Meta's SAM3 and that of `transformers` with the same weights. Covers instructsam_model.sam3.meta_detector.
 
-    pip install .[sam3] pytest && pytest -m slow tests/model/sam3/test_meta_parity.py -s
+    make test-sam3
 
 prints how far apart they are. Both run in float32 on the CPU. Widths, resolution and everything behind the image
 encoder are those of the published SAM3. Of the image encoder's 32 layers there are four, two of each kind, and of the
-text encoder's 24, which takes no part, one; with all 32 and three more minutes the differences are the same.
+text encoder's 24 two; with all 32 of the image encoder and three more minutes the differences are the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,11 +20,18 @@ from accelerate import init_empty_weights
 from torch import Tensor
 from transformers import Sam3Config, Sam3ImageProcessor, Sam3Model
 
-from instructsam_model import Frame
+from instructsam_model import Frame, Instruction, Selection, load_segmenter
+from instructsam_model.masks import mask_iou
+from instructsam_model.sam3.meta_detector import CheckpointTokenizer, patched
 from instructsam_model.sam3.meta_weights import read_meta_sam3
+from instructsam_model.sam3.segmenter import Sam3Segmenter
 from tests.support.meta_layout import meta_shapes, random_tensors, shapes_of
+from tests.support.tiny_sam3 import make_tokenizer
+
+pytestmark = [pytest.mark.slow, pytest.mark.sam3]
 
 VISION_LAYERS = 4
+TEXT_LAYERS = 2
 GLOBAL_LAYERS = [1, 3]
 LAYER_NORM_EPS = 1e-5  # Meta's; the configuration in `transformers` says 1e-6
 PHRASE_TOKENS = 6
@@ -34,7 +42,7 @@ def shortened_config(layer_norm_eps: float) -> Sam3Config:
     config = Sam3Config()
     vit = config.vision_config.backbone_config
     vit.num_hidden_layers, vit.global_attn_indexes, vit.layer_norm_eps = VISION_LAYERS, GLOBAL_LAYERS, layer_norm_eps
-    config.text_config.num_hidden_layers = 1
+    config.text_config.num_hidden_layers = TEXT_LAYERS
     return config
 
 
@@ -47,27 +55,24 @@ def meta_builder() -> ModuleType:
     return builder
 
 
-def build_meta(builder: ModuleType, patch: pytest.MonkeyPatch) -> torch.nn.Module:
-    """Meta's detector with fewer layers, and on a CPU, for which its constructors were not written."""
+@pytest.fixture(scope='module', autouse=True)
+def fewer_layers(meta_builder: ModuleType) -> Iterator[None]:
+    """Let Meta's builder make a shorter detector."""
 
     def override(name: str, **changed: Any) -> None:
-        original = getattr(builder, name)
-        patch.setattr(builder, name, lambda *args, **given: original(*args, **{**given, **changed}))
+        original = getattr(meta_builder, name)
+        patch.setattr(meta_builder, name, lambda *args, **given: original(*args, **{**given, **changed}))
 
-    override('ViT', depth=VISION_LAYERS, global_att_blocks=tuple(GLOBAL_LAYERS))
-    override('VETextEncoder', layers=1)
-    # These make tables on a CUDA device beforehand; else where and when they are needed.
-    override('PositionEmbeddingSine', precompute_resolution=None)
-    override('TransformerDecoder', resolution=None, stride=None)
-    # The wheel lacks the tokenizer's file; phrases are given as features.
-    patch.setattr(builder, 'SimpleTokenizer', lambda **_: None)
-    return builder.build_sam3_image_model(bpe_path='', device='cpu', load_from_HF=False)
+    with pytest.MonkeyPatch.context() as patch:
+        override('ViT', depth=VISION_LAYERS, global_att_blocks=tuple(GLOBAL_LAYERS))
+        override('VETextEncoder', layers=TEXT_LAYERS)
+        yield
 
 
 @pytest.fixture(scope='module')
-def meta_model(meta_builder: ModuleType) -> torch.nn.Module:
-    with pytest.MonkeyPatch.context() as patch:
-        model = build_meta(meta_builder, patch)
+def meta_model(meta_builder: ModuleType, fewer_layers: None) -> torch.nn.Module:
+    with patched(meta_builder, CheckpointTokenizer(make_tokenizer())):
+        model = meta_builder.build_sam3_image_model(bpe_path='', device='cpu', load_from_HF=False)
     rotations = {name: tensor for name, tensor in model.state_dict().items() if name.endswith('freqs_cis')}
     model.load_state_dict(random_tensors(meta_shapes(shortened_config(LAYER_NORM_EPS))) | rotations)
     return model
@@ -172,7 +177,6 @@ def differences(expected: dict[str, Tensor], got: dict[str, Tensor], title: str)
     return shares
 
 
-@pytest.mark.slow
 def test_meta_layout_is_that_of_metas_package(meta_model: torch.nn.Module) -> None:
     built = {name: shape for name, shape in shapes_of(meta_model.state_dict()).items() if 'freqs_cis' not in name}
     assert built == meta_shapes(shortened_config(LAYER_NORM_EPS))
@@ -189,7 +193,6 @@ def aligned(meta_file: Path) -> Sam3Model:
     return load_transformers(meta_file, LAYER_NORM_EPS)
 
 
-@pytest.mark.slow
 def test_meta_and_transformers_compute_the_same(
     expected: dict[str, Tensor], aligned: Sam3Model, pixels: Tensor
 ) -> None:
@@ -199,7 +202,6 @@ def test_meta_and_transformers_compute_the_same(
     assert max(shares.values()) < 1e-3
 
 
-@pytest.mark.slow
 def test_without_the_geometry_token_only_what_sees_the_prompt_differs(
     expected: dict[str, Tensor], aligned: Sam3Model, pixels: Tensor
 ) -> None:
@@ -211,7 +213,6 @@ def test_without_the_geometry_token_only_what_sees_the_prompt_differs(
     assert min(shares[name] for name in shares.keys() - same) > 1e-2
 
 
-@pytest.mark.slow
 def test_layer_norm_of_transformers_changes_little(
     expected: dict[str, Tensor], meta_file: Path, pixels: Tensor
 ) -> None:
@@ -219,3 +220,50 @@ def test_layer_norm_of_transformers_changes_little(
     got = run_transformers(model, pixels, expected['prompt'], expected['prompt mask'])
     shares = differences(expected, got, 'the same prompt, epsilon 1e-6 in the layer norms of the image encoder')
     assert 3e-5 < max(shares.values()) < 1e-2
+
+
+@pytest.fixture(scope='module')
+def meta_checkpoint(meta_file: Path) -> Path:
+    """The folder of `meta_file` with the configuration and a tokenizer."""
+    shortened_config(LAYER_NORM_EPS).save_pretrained(meta_file.parent)
+    make_tokenizer().save_pretrained(meta_file.parent)
+    return meta_file.parent
+
+
+def open_back_end(checkpoint: Path, **options: Any) -> Sam3Segmenter:
+    segmenter = load_segmenter(checkpoint, 'sam3', 'cpu', 'float32', **options)
+    assert isinstance(segmenter, Sam3Segmenter)
+    return segmenter
+
+
+PHRASES = ('red mug', 'the blue box, seen from above and a little from the left', 'x')
+
+
+def test_phrases_give_the_same_with_either_implementation(meta_checkpoint: Path, frames: list[Frame]) -> None:
+    meta = open_back_end(meta_checkpoint, implementation='meta')
+    ours = open_back_end(meta_checkpoint)
+    largest = []
+    for phrase in PHRASES:
+        expected, got = meta.predict(frames[0], phrase), ours.predict(frames[0], phrase)
+        largest.append(max(differences(vars(expected), vars(got), f'phrase {phrase!r}').values()))
+    assert max(largest) < 1e-3
+
+
+def test_masks_are_the_same_with_either_implementation(meta_checkpoint: Path, frames: list[Frame]) -> None:
+    request = Instruction('red mug'), Selection(min_score=0.0, max_instances=5)
+    expected = open_back_end(meta_checkpoint, implementation='meta').segment(frames[0], *request)
+    got = open_back_end(meta_checkpoint).segment(frames[0], *request)
+    assert [instance.score for instance in got.instances] == pytest.approx(
+        [instance.score for instance in expected.instances], abs=1e-4
+    )
+    # Meta resizes logits, `transformers` probabilities: a share of the border pixels differs.
+    overlaps = [mask_iou(a.mask, b.mask) for a, b in zip(got.instances, expected.instances, strict=True)]
+    print(f'\nIoU of the five best masks: {", ".join(f"{overlap:.4f}" for overlap in overlaps)}')
+    assert min(overlaps) > 0.9
+
+
+def test_without_the_geometry_token_phrases_give_other_masks(meta_checkpoint: Path, frames: list[Frame]) -> None:
+    with_token = open_back_end(meta_checkpoint).predict(frames[0], 'red mug')
+    without = open_back_end(meta_checkpoint, geometry_cls_token='off').predict(frames[0], 'red mug')
+    shares = differences(vars(with_token), vars(without), 'without the geometry token')
+    assert min(shares.values()) > 1e-2

@@ -1,4 +1,4 @@
-"""Sampling of batches."""
+"""Sampling of batches. Covers datasets/io/training_data.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from instructsam_model import ConfigError
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
+from instructsam_training.datasets.io.training_data import open_table
 from tests.support import GOLDEN
 
 

@@ -41,7 +41,7 @@ def test_run_learns_and_writes_a_checkpoint_that_segments(uninterrupted: Path) -
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
     segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
     frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
-    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
+    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).text
 
 
 @pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'stopped'])

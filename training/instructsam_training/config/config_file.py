@@ -25,7 +25,7 @@ RENAMED = {
     'region': 'semantic',
     'place': 'location',
 }
-"""Keys of configurations written before version 0.1.0, and their names now."""
+"""Keys of older configurations, and their names now."""
 
 
 def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,14 +17,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
-from instructsam_training.data.sample import SampleError
-from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
-from instructsam_training.datasets.io.table import SampleTable
+from instructsam_training.data.sample import Sample, SampleError
 
 GROUPED_STEPS = 8
 """Number of steps whose samples are sorted by length together, with `group_by_length`."""
+
+
+class Samples(Protocol):
+    """Samples by number, such as a `SampleTable`."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class MicroBatchDataset(Dataset[Batch]):
         config: of the network.
     """
 
-    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
+    def __init__(self, table: Samples, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
         self._table = table
         self._builder = builder
         self._plan = plan
@@ -133,20 +142,6 @@ class MicroBatchDataset(Dataset[Batch]):
             return len(self._table[index].annotations)
         except SampleError:
             return 0
-
-
-def open_table(data: DataConfig) -> SampleTable:
-    """The samples of a stage.
-
-    Raises:
-        ConfigError: a file is missing or holds no records.
-    """
-    folder = Path(data.folder)
-    if data.mixture:
-        shares = read_mixture(Path(data.mixture), folder)
-    else:
-        shares = tuple(Share(name, published_files(name, folder)) for name in data.files)
-    return SampleTable(shares, Path(data.images or folder))
 
 
 def load_batches(

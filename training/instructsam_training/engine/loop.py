@@ -23,7 +23,8 @@ from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
+from instructsam_training.datasets.io.training_data import open_table
 from instructsam_training.engine.distributed import distribute, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms

@@ -22,7 +22,7 @@ from instructsam_model.bench.roofline import count_arithmetic, describe_device
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.cards import get_card
 from instructsam_model.fake_cuda.time_model import model_time
-from instructsam_model.instructsam.checkpoint import build_empty, read_config, resolve_sam3
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
@@ -87,7 +87,7 @@ def measure(
     stage = config.stages[stage_index]
     architecture = resolve_path(workload.architecture or config.start.checkpoint)
     tokenizer, sam3_folder = workload.tokenizer or architecture, resolve_sam3(architecture)
-    network = build_empty(with_tokens_of(tokenizer, read_config(architecture, sam3_folder)))
+    network = build_empty(with_tokens_of(tokenizer, read_model_config(architecture, sam3_folder)))
     preprocessor = read_preprocessor(tokenizer, sam3_folder, network.config.qwen.image_token_id)
     count = workload.micro_batch or stage.micro_batch
     batch = make_batch(network, preprocessor, stage, workload.size_wh, count, workload.phrases)

@@ -1,4 +1,4 @@
-"""Which engine runs a network."""
+"""Choice of the engine that runs a network."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from instructsam_model.runtime.choices import ENGINES
 
 
 def choose_engine(network: InstructSAM, name: str = 'auto') -> Engine:
-    """The engine of that name for a network.
+    """Return a new engine for a network.
 
     Args:
-        network: where it is to run.
-        name: `eager` launches every operation by itself: on a CPU the modules of `transformers` as they are, the
-            reference; elsewhere fused layers over a static cache. `compiled` compiles these layers (`torch.compile`)
-            and, on CUDA, replays whole passes as CUDA graphs. `auto` is `compiled` on CUDA and `eager` elsewhere.
+        network: on the device where it runs.
+        name: `eager` launches operations one by one: on a CPU with the modules of `transformers` (`ReferenceEngine`),
+            elsewhere with fused layers and a static cache (`StaticEngine`). `compiled` is `StaticEngine` with layers
+            compiled by `torch.compile` and, on CUDA, whole passes replayed as CUDA graphs. `auto` is `compiled` on
+            CUDA and `eager` elsewhere.
 
     Raises:
-        ConfigError: there is no engine of that name.
+        ConfigError: no engine has that name.
     """
     check_engine(name)
     device = network.device.type
@@ -27,7 +28,7 @@ def choose_engine(network: InstructSAM, name: str = 'auto') -> Engine:
         name = 'compiled' if device == 'cuda' else 'eager'
     if name == 'eager' and device == 'cpu':
         return ReferenceEngine(network)
-    # What only accelerators and compilation need is imported with them.
+    # Imported late: the reference engine does not need them.
     from instructsam_model.instructsam.engine.static import StaticEngine
     from instructsam_model.runtime.compilation import InductorCompiler, run_eagerly
     from instructsam_model.runtime.graphs import CudaGraphs, run_directly
@@ -40,7 +41,7 @@ def check_engine(name: str) -> None:
     """Check the name of an engine.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no engine has that name.
     """
     if name not in ENGINES:
         raise ConfigError(f'engine: expected one of {", ".join(ENGINES)}, got {name!r}')

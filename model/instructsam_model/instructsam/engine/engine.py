@@ -1,4 +1,12 @@
-"""`Engine`: what runs the passes of an answer."""
+"""`Engine`: the interface of the forward passes of an inference.
+
+Notation:
+    T  tokens of one pass of the language model
+    D  hidden size of the language model
+    P  phrases
+    K  queries of a phrase
+    L  tokens of a phrase, padded
+"""
 
 from __future__ import annotations
 
@@ -11,50 +19,50 @@ from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.prediction import Prediction
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 
 
 class Engine(Protocol):
-    """Runs the passes of an answer about one image after the other.
+    """Runs the forward passes of a network, about one image at a time.
 
-    Results may lie in memory that the next pass of the same kind overwrites: whoever keeps one longer clones it. The
-    exception is a `Prediction`, which is its caller's.
+    Returned tensors may be overwritten by the next pass of the same kind; clone those that are needed longer. A
+    `Prediction` is never overwritten.
 
     Attributes:
-        network: whose passes these are.
+        network: the network.
     """
 
     network: InstructSAM
 
     def encode(self, pixels: Pixels) -> VisionFeatures:
-        """SAM3's features of an image."""
+        """Compute SAM3's features of an image."""
         ...
 
-    def open_image(self, pixels: Pixels, prompt: ImagePrompt) -> None:
-        """Let Qwen3-VL encode an image, which further reading is about; the language model has read nothing yet."""
+    def set_image(self, pixels: Pixels, prompt: ImagePrompt) -> None:
+        """Encode an image with Qwen3-VL for the following passes of the language model, and empty its cache."""
         ...
 
-    def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
-        """One pass of the language model over tokens; the first one reads the image's prompt with them.
+    def forward(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Run the language model over new tokens; the first pass after `set_image` also prefills the image prompt.
 
-        What the cache holds from the first token's slot on is replaced.
+        Cache slots from that of the first token on are overwritten.
 
         Args:
-            tokens: T of them.
-            rows: behind which of them the most probable next token is asked for.
+            tokens: T new tokens.
+            rows: indices of tokens after which the next token is predicted.
 
         Returns:
-            The next tokens, one for each of `rows`; and the states [T, D] after the final norm.
+            The most probable next token after each of `rows`; and the hidden states [T, D] after the final norm.
         """
         ...
 
     def ground(
         self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
     ) -> Prediction:
-        """The slots of P phrases about one image: one pass of SAM3's detector.
+        """Run SAM3's detector: the instance slots of P phrases about one image.
 
         Args:
-            vision: features of the image, as `encode` gives them.
+            vision: features of the image, from `encode`.
             query_states: [P, K, D].
             phrase_ids: int64 [P, L] on the CPU.
             phrase_mask: bool [P, L] on the CPU.
@@ -62,5 +70,5 @@ class Engine(Protocol):
         ...
 
     def prepare(self, pixels: Pixels, prompt: ImagePrompt) -> None:
-        """Compile and capture what answers about images of this size need, so that none of them has to."""
+        """Compile and capture the usual passes for images of this size ahead of time."""
         ...

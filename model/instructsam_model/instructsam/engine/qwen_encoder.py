@@ -1,6 +1,11 @@
-"""Qwen3-VL's image encoder for inference, with the layers' parameters of `transformers`' module, one image at a time.
+"""Qwen3-VL's image encoder with fused layers, for one image at a time; uses the parameters of `transformers`' module.
 
-Notation: N patches, C width, H heads, E features of a head, D the language model's hidden size.
+Notation:
+    N  patches
+    C  hidden size of the encoder
+    H  attention heads
+    E  features of one head
+    D  hidden size of the language model
 """
 
 from __future__ import annotations
@@ -18,11 +23,12 @@ from instructsam_model.runtime.fused import Rotation, attend, split_heads
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """What depends on the size of an image alone.
+    """Position embeddings of the patches, which depend on the size of the image alone.
 
     Attributes:
-        positions: the position embedding of each patch, [N, C].
-        cos, signed_sin: of the rotary embedding, float32 [N, 1, E]; see `Rotation`.
+        positions: learned position embedding of each patch, [N, C].
+        cos: of the rotary embedding, float32 [N, 1, E].
+        signed_sin: of the rotary embedding, float32 [N, 1, E]; see `Rotation`.
     """
 
     positions: Tensor
@@ -44,21 +50,26 @@ class QwenEncoder:
         self._mergers = dict(zip(visual.deepstack_visual_indexes, visual.deepstack_merger_list, strict=True))
 
     def grid(self, grid_thw: Tensor, dtype: torch.dtype) -> PatchGrid:
-        """Compute what images of a size have in common.
+        """Compute the position embeddings for images of a size.
 
         Args:
-            grid_thw: int64 [1, 3] on the CPU.
+            grid_thw: int64 [1, 3] on the CPU, patches in time, height and width.
             dtype: of the patches.
         """
         visual, device = self._visual, self._visual.pos_embed.weight.device
-        given = compute_vision_inputs(grid_thw, visual.config).to(device)
-        around = visual.pos_embed(given.interp_indices) * given.interp_weights[:, :, None]  # [N, 4, C]
-        cos, sin = visual.rotary_pos_emb(around, given.position_ids)
+        inputs = compute_vision_inputs(grid_thw, visual.config).to(device)
+        # Bilinear interpolation between the four table entries around each patch.
+        corners = visual.pos_embed(inputs.interp_indices) * inputs.interp_weights[:, :, None]  # [N, 4, C]
+        cos, sin = visual.rotary_pos_emb(corners, inputs.position_ids)
         rotation = Rotation.of_angles(cos, sin, pair_dim=-2)
-        return PatchGrid(around.sum(1).to(dtype), rotation.cos, rotation.signed_sin)
+        return PatchGrid(corners.sum(1).to(dtype), rotation.cos, rotation.signed_sin)
 
     def __call__(self, patches: Tensor, grid: PatchGrid) -> tuple[Tensor, list[Tensor]]:
-        """Encode flattened patches [N, patch values]: image tokens [N / 4, D], and those of the levels of DeepStack."""
+        """Encode flattened patches [N, patch values].
+
+        Returns:
+            Image tokens [N / 4, D], and image tokens of DeepStack's levels, each [N / 4, D].
+        """
         states = self._visual.patch_embed(patches) + grid.positions
         deepstack = []
         for number, layer in enumerate(self._layers):
@@ -69,10 +80,10 @@ class QwenEncoder:
 
 
 class QwenVisionLayer(nn.Module):
-    """One layer over patches [N, C] of one image, all of which see each other.
+    """One transformer layer over the patches of one image, with full attention.
 
     Args:
-        block: whose parameters it uses.
+        block: provides the parameters.
     """
 
     def __init__(self, block: Qwen3VLVisionBlock) -> None:
@@ -82,11 +93,12 @@ class QwenVisionLayer(nn.Module):
         self._heads, self._scale = block.attn.num_heads, block.attn.scaling
 
     def forward(self, states: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-        """Attend, then the MLP."""
+        """Apply attention and MLP to states [N, C]."""
         qkv = split_heads(self._qkv(self._norm1(states)), 3 * self._heads)  # [N, 3 H, E]
+        # Queries and keys are rotated together; attention wants a batch dimension.
         rotation = Rotation(cos, signed_sin, pair_dim=-2)
-        query, key = rotation(qkv[:, : 2 * self._heads]).unsqueeze(0).chunk(2, dim=-2)
-        value = qkv[None, :, 2 * self._heads :]
+        query, key = rotation(qkv[:, : 2 * self._heads]).unsqueeze(0).chunk(2, dim=-2)  # [1, N, H, E] each
+        value = qkv[None, :, 2 * self._heads :]  # [1, N, H, E]
         states = states + self._out(attend(query, key, value, scale=self._scale)[0])
         updated: Tensor = states + self._mlp(self._norm2(states))
         return updated

@@ -1,6 +1,13 @@
-"""`StaticEngine`: passes of fixed shapes, whose inputs are one upload and which wait for nothing.
+"""`StaticEngine`: forward passes with fixed shapes and one upload each, which a GPU runs without waiting for the host.
 
-Notation: T tokens, R of them text, S slots, P phrases, K queries, D the language model's hidden size, L phrase tokens.
+Notation:
+    T  tokens of one pass of the language model
+    R  text tokens of a pass, padded to one of `TEXT_SIZES`
+    P  phrases, padded to one of `PHRASE_SIZES`
+    L  tokens of a phrase, padded
+    K  queries of a phrase
+    D  hidden size of the language model
+    N  patches of the image
 """
 
 from __future__ import annotations
@@ -25,23 +32,23 @@ from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.graphs import Capture, run_directly
 from instructsam_model.runtime.streams import SideStream, upload
-from instructsam_model.sam3.detector import VisionFeatures
+from instructsam_model.sam3.features import VisionFeatures
 from instructsam_model.sam3.static_encoder import Sam3Encoder
 
 logger = logging.getLogger(__name__)
 
 TEXT_SIZES = (32, 64, 128, 256)
-"""R: rows of text that a pass reads; beyond, multiples of the last."""
+"""Values of R; longer texts use multiples of the last."""
 PHRASE_SIZES = (1, 2, 4, 8)
-"""P: phrases that a pass of the detector decodes; beyond, multiples of the last."""
+"""Values of P; more phrases use multiples of the last."""
 PREFILL_MULTIPLE = 64
-"""T of the pass that reads an image: kernels of attention want rows of masks aligned."""
+"""T of a prefill is a multiple of this, because attention kernels need aligned mask rows."""
 TEXT_CAPACITY = 512
-"""Slots behind an image's prompt; a longer conversation gets twice as many, and again."""
-ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Not cuDNN's, which torch prefers on Hopper: it plans anew for each pair of lengths, for tens of milliseconds."""
-IMAGE_SIZES = 4
-"""Of which captured passes are kept; a camera has one."""
+"""Cache slots for text after the image prompt; the capacity of the cache grows in multiples of it."""
+ATTENTION_BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Without cuDNN's, which torch prefers on Hopper: it makes a new plan, in tens of milliseconds, for each shape."""
+CACHED_IMAGE_SIZES = 4
+"""Image sizes whose captured passes are kept; a camera has one size."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,8 @@ class _ImageSize:
     """What images of one size share.
 
     Attributes:
-        grid: of their patches.
-        encode: patches [N, values] -> image tokens and DeepStack's, at the same address every time.
+        grid: position embeddings of the patches.
+        encode: computes the image prompt's tokens from patches [N, values]; suitable for capture.
     """
 
     grid: PatchGrid
@@ -58,12 +65,12 @@ class _ImageSize:
 
 
 class StaticEngine:
-    """An `Engine` for accelerators.
+    """An `Engine` for GPUs.
 
     Args:
-        network: in evaluation mode; the weights of its encoders and of its language model are packed in place.
-        capture: makes passes replay.
-        compile_: makes layers faster.
+        network: in evaluation mode; weights of its encoders and of its language model are packed in place.
+        capture: captures passes, see `Capture`.
+        compile_: compiles layers.
     """
 
     def __init__(self, network: InstructSAM, *, capture: Capture, compile_: Compile) -> None:
@@ -79,85 +86,92 @@ class StaticEngine:
         self._pixels: Pixels | None = None
         self._features: VisionFeatures | None = None
         self._image: tuple[tuple[int, ...], ImageTokens] | None = None
-        self._image_is_read = False
+        self._is_prefilled = False
 
     def encode(self, pixels: Pixels) -> VisionFeatures:
-        """SAM3's features of an image, computed beside what the language model does."""
+        """Compute SAM3's features of an image on a side stream, in parallel with the language model."""
         self._side_stream.wait()
-        self._pixels = pixels  # its memory is the main stream's, which may not use it again before the side stream has
-        with self._side_stream.working(), _attention(self.network.device):
+        # Keep the input alive: the main stream's allocator could reuse its memory before the side stream has read it.
+        self._pixels = pixels
+        with self._side_stream.active(), _attention_backends(self.network.device):
             self._features = self._run(('sam3 encoder',), self._sam3, pixels.sam3.to(self.network.dtype))
         return self._features
 
-    def open_image(self, pixels: Pixels, prompt: ImagePrompt) -> None:
-        """Run Qwen3-VL's image encoder."""
+    def set_image(self, pixels: Pixels, prompt: ImagePrompt) -> None:
+        """Run Qwen3-VL's image encoder and start a new conversation."""
         key = (*pixels.grid_thw[0].tolist(), len(prompt), prompt.next_position)
         size = self._sizes.pop(key, None) or self._prepare_size(pixels, prompt)
-        self._sizes[key] = size  # the one used last stands last
-        while len(self._sizes) > IMAGE_SIZES:
-            self._forget(next(iter(self._sizes)))
+        self._sizes[key] = size  # insertion order is order of use, the latest last
+        while len(self._sizes) > CACHED_IMAGE_SIZES:
+            self._drop_size(next(iter(self._sizes)))
         self._reserve(len(prompt) + TEXT_CAPACITY)
-        self._image_is_read = False
-        with _attention(self.network.device):
+        self._is_prefilled = False
+        with _attention_backends(self.network.device):
             self._image = key, self._run(('qwen encoder', key), size.encode, pixels.qwen.to(self.network.dtype))
 
-    def read(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
-        """One pass of the language model, see `Engine.read`."""
-        key, image = self._opened
+    def forward(self, tokens: Tokens, rows: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Run one pass of the language model, see `Engine.forward`."""
+        key, image = self._current_image
         cache = self._reserve(tokens.slots[-1] + 1)
-        length = bucket(len(tokens), TEXT_SIZES)
+
+        # 1. Pad the text to a few lengths, so that there are few shapes to capture.
+        length = bucket(len(tokens), TEXT_SIZES)  # R
         name: tuple[Any, ...] = ('text', length)
-        run = self._read_text
-        if not self._image_is_read:
+        run = self._forward_text
+        if not self._is_prefilled:
             length += -(len(image.embeds) + length) % PREFILL_MULTIPLE
-            name, run = ('prefill', key, length), self._read_image
+            name, run = ('prefill', key, length), self._prefill
+
+        # 2. One upload, [5, R], then the captured pass.
         packed = upload(tokens.pack(length, cache.unused_slot), self.network.device)
-        with _attention(self.network.device):
-            next_ids, states = self._run(name, run, packed)
-        said = next_ids.tolist()  # the one place where a pass is waited for
-        self._image_is_read = True
-        return [said[row] for row in rows], states[: len(tokens)]
+        with _attention_backends(self.network.device):
+            next_ids, states = self._run(name, run, packed)  # [R], [R, D]
+
+        # 3. The only point where the host waits for the device.
+        predicted = next_ids.tolist()
+        self._is_prefilled = True
+        return [predicted[row] for row in rows], states[: len(tokens)]
 
     def ground(
         self, vision: VisionFeatures, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
     ) -> Prediction:
-        """One pass of SAM3's detector, see `Engine.ground`."""
+        """Run one pass of SAM3's detector, see `Engine.ground`."""
+        # Pad to P phrases by repeating the first one; the padding is cut off the prediction.
         count = len(phrase_ids)
         padded = bucket(count, PHRASE_SIZES)
-        # Phrases that are not there are the first one again, and left out of what is returned.
         index = torch.arange(padded).where(torch.arange(padded) < count, 0)
-        packed = upload(torch.cat([phrase_ids, phrase_mask.long()], dim=1)[index], self.network.device)
-        states = torch.cat([query_states, query_states[:1].expand(padded - count, -1, -1)])
+        packed = upload(torch.cat([phrase_ids, phrase_mask.long()], dim=1)[index], self.network.device)  # [P, 2 L]
+        states = torch.cat([query_states, query_states[:1].expand(padded - count, -1, -1)])  # [P, K, D]
         assert vision is self._features, 'expected the features of the image that was encoded last'
         self._side_stream.wait()
-        with _attention(self.network.device):
+        with _attention_backends(self.network.device):
             prediction: Prediction = self._run(('sam3 decoder', padded), self._detect, states, packed)
         return prediction.copy(count)
 
     def prepare(self, pixels: Pixels, prompt: ImagePrompt) -> None:
-        """Run every pass that answers about images of this size usually need."""
+        """Run, and thereby capture, the usual passes for images of this size."""
         vision = self.encode(pixels)
         start = len(prompt)
         for length in TEXT_SIZES[:2]:
-            self.open_image(pixels, prompt)
-            for _ in range(2):  # with the image, then about a known one
+            self.set_image(pixels, prompt)
+            for _ in range(2):  # first with prefill, then text alone
                 tokens = Tokens()
                 for slot in range(length):
                     tokens.add(prompt.ids[0], prompt.next_position + slot, start + slot)
-                self.read(tokens, [length - 1])
+                self.forward(tokens, [length - 1])
         bank = self.network.model.mask_queries
         for count in PHRASE_SIZES:
             ids = torch.full((count, MAX_PHRASE_TOKENS), prompt.ids[0])
             self.ground(vision, bank.expand(count, *bank.shape), ids, torch.ones_like(ids, dtype=torch.bool))
 
     def _prepare_size(self, pixels: Pixels, prompt: ImagePrompt) -> _ImageSize:
-        """Compute what images of a size share."""
+        """Compute what all images of a size share."""
         device = self.network.device
         grid = self._qwen.grid(pixels.grid_thw, self.network.dtype)
         positions = upload(prompt.positions, device)
         start, end = prompt.image_start, prompt.image_start + prompt.image_length
-        words = upload(torch.tensor([*prompt.ids[:start], *prompt.ids[end:]]), device)
-        embeds: Tensor = self.network.model.language_model.embed_tokens(words)
+        text_ids = upload(torch.tensor([*prompt.ids[:start], *prompt.ids[end:]]), device)
+        embeds: Tensor = self.network.model.language_model.embed_tokens(text_ids)  # the prompt without image tokens
 
         def encode(patches: Tensor) -> ImageTokens:
             image_embeds, deepstack = self._qwen(patches, grid)
@@ -165,32 +179,33 @@ class StaticEngine:
 
         return _ImageSize(grid, encode)
 
-    # What passes read besides their inputs is looked up when they run, or are captured: by then it has an address that
-    # stays, for the pass that writes it has been captured before.
+    # These passes read the cache, the image tokens and the features from attributes. When a pass is captured, their
+    # addresses are final, because the passes that write them were captured before.
 
-    def _read_text(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward_text(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         assert self._cache is not None
-        return self._text.read(packed, self._cache)
+        return self._text.forward(packed, self._cache)
 
-    def _read_image(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+    def _prefill(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         assert self._cache is not None
-        return self._text.read_image(packed, self._opened[1], self._cache)
+        return self._text.prefill(packed, self._current_image[1], self._cache)
 
     def _detect(self, states: Tensor, packed: Tensor) -> Prediction:
-        """Decode phrases: states [P, K, D]; packed int64 [P, 2 L], token ids and where they are tokens."""
+        """Decode phrases from states [P, K, D] and packed int64 [P, 2 L], token ids beside their mask."""
         assert self._features is not None
         ids, is_token = packed.chunk(2, dim=1)
-        features = self._features.select(packed[:, 0])  # by the number of phrases alone: there is one image
+        # The features' batch is one image; only the length of the index matters, its values do not.
+        features = self._features.select(packed[:, 0])
         return self.network.ground(features, states, ids, is_token > 0)
 
     @property
-    def _opened(self) -> tuple[tuple[int, ...], ImageTokens]:
-        assert self._image is not None, 'expected an image to be opened first'
+    def _current_image(self) -> tuple[tuple[int, ...], ImageTokens]:
+        assert self._image is not None, 'set_image must be called first'
         return self._image
 
     def _reserve(self, slots: int) -> KeyValueCache:
-        """Make room in the cache for a conversation; passes that were captured with a smaller one are forgotten."""
-        needed = slots + 1  # and the unused one
+        """Grow the cache to at least this many slots; drops passes that were captured with a smaller one."""
+        needed = slots + 1  # one more for padding
         if self._cache is not None and self._cache.capacity >= needed:
             return self._cache
         capacity = bucket(needed, [TEXT_CAPACITY])
@@ -201,32 +216,33 @@ class StaticEngine:
         self._passes = {name: run for name, run in self._passes.items() if name[0] not in ('text', 'prefill')}
         return larger
 
-    def _forget(self, key: tuple[int, ...]) -> None:
-        """Let go of what is kept for images of a size."""
+    def _drop_size(self, key: tuple[int, ...]) -> None:
+        """Drop everything that is kept for images of a size."""
         del self._sizes[key]
         self._passes = {name: run for name, run in self._passes.items() if key not in name}
 
     def _run(self, name: tuple[Any, ...], run: Callable[..., Any], *inputs: Tensor) -> Any:
-        """Run a pass, captured if it has been or can be."""
+        """Run a pass; capture it first if it is new."""
         if name not in self._passes:
-            self._passes[name] = self._captured(' '.join(map(str, name)), run, inputs)
+            self._passes[name] = self._try_capture(' '.join(map(str, name)), run, inputs)
         return self._passes[name](*inputs)
 
-    def _captured(self, name: str, run: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
+    def _try_capture(self, name: str, run: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Callable[..., Any]:
+        """Capture a pass, or return it as it is if it cannot be captured."""
         try:
             return self._capture(name, run, inputs)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             logger.warning(
-                'engine: %s cannot be captured, so that it and what follows runs kernel by kernel: %s', name, error
+                'engine: %s cannot be captured; it and all passes after it run without CUDA graphs: %s', name, error
             )
-            # Nothing else is captured: this pass writes to another address every time, and a captured pass that reads
-            # what it wrote would read what it wrote the first time. Those captured so far read captured ones.
+            # No later pass may be captured either: this one writes its outputs to a new address each time, and a
+            # captured pass would keep reading the first. Passes captured so far read outputs of captured passes only.
             self._capture = run_directly
             return run_directly(name, run, inputs)
 
 
-def _attention(device: torch.device) -> AbstractContextManager[Any]:
-    """Choose the kernels of attention on a GPU."""
-    return sdpa_kernel(ATTENTION) if device.type == 'cuda' else nullcontext()
+def _attention_backends(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context that limits attention on a GPU to `ATTENTION_BACKENDS`."""
+    return sdpa_kernel(ATTENTION_BACKENDS) if device.type == 'cuda' else nullcontext()

@@ -1,7 +1,14 @@
-"""Qwen3-VL's language model for inference: fused layers over a static cache of keys and values.
+"""Qwen3-VL's language model for inference: fused layers over a static key-value cache.
 
-Notation: T tokens, R of them text behind the image's prompt, S slots that are looked at, D hidden size, H query heads,
-G of them for each key head, E features of a head.
+Notation:
+    T  tokens of the pass; for a prefill the image prompt and the text, otherwise the text alone
+    R  text tokens of the pass
+    S  slots that the pass attends to: those of the cache, or its own T tokens in a prefill
+    D  hidden size
+    H  query heads
+    G  query heads that share a key head (grouped-query attention), so that there are H / G key heads
+    E  features of one head
+    N  image tokens
 """
 
 from __future__ import annotations
@@ -21,9 +28,9 @@ from instructsam_model.runtime.fused import PackedLinear, PackedNorm, Rotation, 
 
 @dataclass(frozen=True)
 class KeyValueCache:
-    """Keys and values of a conversation by slot, for each layer [key heads, capacity, E].
+    """Keys and values of a conversation by slot, [H / G, capacity, E] for each layer.
 
-    The last slot is nobody's: what padding writes lands there.
+    The last slot is reserved for padding tokens.
     """
 
     keys: tuple[Tensor, ...]
@@ -31,38 +38,38 @@ class KeyValueCache:
 
     @classmethod
     def empty(cls, network: InstructSAM, capacity: int) -> KeyValueCache:
-        """Room for so many slots."""
+        """Allocate a cache with a number of slots."""
         config = network.config.qwen.text_config
         shape = (config.num_hidden_layers, config.num_key_value_heads, capacity, config.head_dim)
-        # Zeros, not whatever is there: a slot that nobody may look at must not be NaN either.
+        # Zeros instead of uninitialized memory: masked slots must not be NaN, since 0 * NaN is NaN.
         keys, values = (torch.zeros(shape, device=network.device, dtype=network.dtype).unbind(0) for _ in range(2))
         return cls(keys, values)
 
     @property
     def capacity(self) -> int:
-        """How many slots there are."""
+        """Number of slots."""
         return self.keys[0].shape[1]
 
     @property
     def unused_slot(self) -> int:
-        """Where padding writes."""
+        """The slot that padding tokens write to."""
         return self.capacity - 1
 
     def copy_from(self, other: KeyValueCache) -> None:
-        """Take over what a smaller cache holds."""
+        """Copy the contents of a smaller cache."""
         for ours, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values), strict=True):
             ours[:, : other.unused_slot].copy_(theirs[:, : other.unused_slot])
 
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """An image's prompt as the language model reads it.
+    """The embedded image prompt: I tokens, N of which are image tokens.
 
     Attributes:
-        embeds: of the T tokens, [T, D], the image's in place of their placeholders.
-        deepstack: image tokens that are added to the states behind the first layers, each [N, D].
-        start: the first image token's row.
-        positions: int64 [3, T].
+        embeds: [I, D], image tokens in place of their placeholders.
+        deepstack: image tokens that are added to the states after the first layers, each [N, D].
+        start: row of the first image token.
+        positions: int64 [3, I].
     """
 
     embeds: Tensor
@@ -75,8 +82,8 @@ class TextModel:
     """The language model of a network.
 
     Args:
-        network: whose parameters it uses.
-        compile_: for the layers.
+        network: provides the parameters.
+        compile_: compiles the layers.
     """
 
     def __init__(self, network: InstructSAM, compile_: Compile) -> None:
@@ -87,31 +94,31 @@ class TextModel:
         text = network.config.qwen.text_config
         self._groups = text.num_attention_heads // text.num_key_value_heads
 
-    def read(self, packed: Tensor, cache: KeyValueCache) -> tuple[Tensor, Tensor]:
-        """Read text behind what the cache holds.
+    def forward(self, packed: Tensor, cache: KeyValueCache) -> tuple[Tensor, Tensor]:
+        """Run text tokens that follow the contents of the cache.
 
         Args:
             packed: int64 [5, R], see `Tokens.pack`.
-            cache: looked at and written.
+            cache: read, and extended by the tokens' keys and values.
 
         Returns:
-            The most probable next token behind each, int64 [R], and the states [R, D].
+            The most probable next token after each token, int64 [R]; and the hidden states [R, D].
         """
-        positions = packed[2].expand(3, -1)
-        return self._run(self._embed(packed), positions, packed[3], self._bias(packed[4], cache.capacity), cache)
+        _, _, positions, slots, ends = packed
+        bias = self._bias(ends, cache.capacity)  # [G R, S]
+        return self._run_layers(self._embed(packed), positions.expand(3, -1), slots, bias, cache)
 
-    def read_image(self, packed: Tensor, image: ImageTokens, cache: KeyValueCache) -> tuple[Tensor, Tensor]:
-        """Read an image's prompt from slot 0 on and text behind it, as `read`; the results are of the text alone."""
-        length, device = len(image.embeds), packed.device
-        slots = torch.arange(length, device=device)
-        embeds = torch.cat([image.embeds, self._embed(packed)])
-        positions = torch.cat([image.positions, packed[2].expand(3, -1)], dim=1)
-        # Row and slot are the same here, so that the pass need not look into the cache that it fills.
-        bias = self._bias(torch.cat([slots + 1, packed[4]]), len(embeds))
-        next_ids, states = self._run(embeds, positions, torch.cat([slots, packed[3]]), bias, cache, image)
-        return next_ids, states
+    def prefill(self, packed: Tensor, image: ImageTokens, cache: KeyValueCache) -> tuple[Tensor, Tensor]:
+        """Run the image prompt from slot 0 on, then text; results are for the text tokens, as those of `forward`."""
+        _, _, positions, slots, ends = packed
+        image_slots = torch.arange(len(image.embeds), device=packed.device)  # [I]
+        embeds = torch.cat([image.embeds, self._embed(packed)])  # [T, D], T = I + R
+        positions = torch.cat([image.positions, positions.expand(3, -1)], dim=1)  # [3, T]
+        # Row i is slot i, so the pass attends to its own T keys instead of the cache that it fills.
+        bias = self._bias(torch.cat([image_slots + 1, ends]), len(embeds))  # [G T, T]
+        return self._run_layers(embeds, positions, torch.cat([image_slots, slots]), bias, cache, image)
 
-    def _run(
+    def _run_layers(
         self,
         states: Tensor,
         positions: Tensor,
@@ -120,43 +127,54 @@ class TextModel:
         cache: KeyValueCache,
         image: ImageTokens | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The layers, the final norm and the head; with an image only for the rows behind it."""
+        """Run the layers, then the final norm and the head; after a prefill these two for the text tokens only.
+
+        Args:
+            states: embeddings [T, D].
+            positions: int64 [3, T].
+            slots: int64 [T].
+            bias: [G T, S].
+            cache: written; read unless this is a prefill.
+            image: given for a prefill.
+        """
         cos, signed_sin = self._angles(positions)
         deepstack = image.deepstack if image is not None else []
         for number, layer in enumerate(self._layers):
             states = layer(
                 states, cos, signed_sin, slots, bias, cache.keys[number], cache.values[number], image is not None
             )
+            # DeepStack (arXiv:2406.04334): the first layers' states of image tokens get those of an encoder level.
             if image is not None and number < len(deepstack):
                 end = image.start + len(deepstack[number])
                 states[image.start : end] += deepstack[number]
         if image is not None:
-            states = states[len(image.embeds) :]
+            states = states[len(image.embeds) :]  # [R, D]
         states = rms_norm(self._norm, states)
         return self._network.lm_head(states).argmax(-1), states
 
     def _embed(self, packed: Tensor) -> Tensor:
-        """Token embeddings, or rows of the query bank, [R, D]."""
+        """Return token embeddings, or rows of the query bank for queries, [R, D]."""
         ids, bank_rows = packed[0], packed[1]
         bank = self._network.model.mask_queries
         embeds: Tensor = self._embed_tokens(ids)
         return torch.where((bank_rows == PADDING).unsqueeze(1), embeds, bank[bank_rows.clamp(min=0)])
 
     def _bias(self, ends: Tensor, slots: int) -> Tensor:
-        """What keeps each of T tokens from slots that it may not see: [G T, S], 0 or -infinity; see `_attend`."""
+        """Return the attention bias [G T, S]: 0 for slots before a token's end, -infinity for others; see `_attend`."""
         hidden = torch.arange(slots, device=ends.device) >= ends.repeat(self._groups).unsqueeze(1)
         return torch.zeros(hidden.shape, device=ends.device, dtype=self._network.dtype).masked_fill_(hidden, -torch.inf)
 
 
 class RotaryAngles:
-    """M-RoPE: which of the three positions turns which pair of features (arXiv:2409.12191, interleaved in Qwen3-VL).
+    """M-RoPE: each pair of features is rotated by one of three positions (arXiv:2409.12191; interleaved in Qwen3-VL).
 
     Args:
-        rotary: Qwen3-VL's.
+        rotary: Qwen3-VL's module.
     """
 
     def __init__(self, rotary: Qwen3VLTextRotaryEmbedding) -> None:
         pairs = len(rotary.inv_freq)
+        # Which position rotates each pair: time (0), and interleaved with it height (1) and width (2).
         axis = torch.zeros(pairs, dtype=torch.long)
         for number in (1, 2):
             axis[number : rotary.mrope_section[number] * 3 : 3] = number
@@ -166,17 +184,18 @@ class RotaryAngles:
         self._sign = torch.tensor([[-1.0], [1.0]], device=rotary.inv_freq.device)
 
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine, and sine with the sign of `Rotation`, float32 [T, 1, E], of positions int64 [3, T]."""
+        """Return cosine and signed sine (see `Rotation`), float32 [T, 1, E], of positions int64 [3, T]."""
         angles = positions.index_select(0, self._axis).mT * self._frequency  # [T, E / 2]
         cos, sin = angles.cos() * self._scaling, angles.sin() * self._scaling
+        # Features i and i + E / 2 form a pair, so each half of E gets the angles once.
         return cos.repeat(1, 2).unsqueeze(1), (sin.unsqueeze(1) * self._sign).flatten(1).unsqueeze(1)
 
 
 class TextLayer(nn.Module):
-    """One layer over T tokens.
+    """One decoder layer.
 
     Args:
-        layer: whose parameters it uses.
+        layer: provides the parameters.
     """
 
     def __init__(self, layer: Qwen3VLTextDecoderLayer) -> None:
@@ -202,39 +221,46 @@ class TextLayer(nn.Module):
         bias: Tensor,
         keys: Tensor,
         values: Tensor,
-        own: bool,
+        is_prefill: bool,
     ) -> Tensor:
-        """Attend, then the MLP.
+        """Apply attention and MLP.
 
         Args:
             states: [T, D].
             cos: of the rotary embedding, float32 [T, 1, E].
-            signed_sin: likewise.
-            slots: int64 [T], where keys and values belong.
+            signed_sin: of the rotary embedding, float32 [T, 1, E].
+            slots: int64 [T], cache slots that the tokens' keys and values are written to.
             bias: [G T, S].
-            keys: the cache's, [H / G, capacity, E]; written.
-            values: likewise.
-            own: look at the T tokens themselves, not at the cache.
+            keys: the cache's keys, [H / G, capacity, E]; written.
+            values: the cache's values, [H / G, capacity, E]; written.
+            is_prefill: attend to the T tokens of this pass instead of the cache.
         """
+        # 1. Project; normalize and rotate queries and keys together.
         heads = self._key_heads * self._groups
         qkv = split_heads(self._qkv(rms_norm(self._norm1, states)), heads + 2 * self._key_heads)  # [T, H + 2 H / G, E]
-        turned, value = torch.split(qkv, [heads + self._key_heads, self._key_heads], dim=1)
-        turned = Rotation(cos, signed_sin, pair_dim=-2)(self._head_norm(turned))
-        query, key, value = turned[:, :heads], turned[:, heads:].transpose(0, 1), value.transpose(0, 1)
+        query_key, value = torch.split(qkv, [heads + self._key_heads, self._key_heads], dim=1)
+        query_key = Rotation(cos, signed_sin, pair_dim=-2)(self._head_norm(query_key))  # [T, H + H / G, E]
+        query, key, value = query_key[:, :heads], query_key[:, heads:].transpose(0, 1), value.transpose(0, 1)
+
+        # 2. Write keys and values, both [H / G, T, E], into the cache.
         keys.index_copy_(1, slots, key)
         values.index_copy_(1, slots, value)
-        if not own:
+
+        # 3. Attention over this pass, or over the whole cache.
+        if not is_prefill:
             key, value = keys, values
-        attended = self._attend(query, key, value, bias)
+        attended = self._attend(query, key, value, bias)  # [T, H * E]
         states = states + self._out(attended)
+
+        # 4. Gated MLP.
         gate, up = self._gate_up(rms_norm(self._norm2, states)).chunk(2, dim=-1)
         updated: Tensor = states + self._down(self._activation(gate) * up)
         return updated
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Grouped-query attention: [T, H, E] over [H / G, S, E] gives [T, H * E].
+        """Grouped-query attention of queries [T, H, E] over keys and values [H / G, S, E]; returns [T, H * E].
 
-        The G heads that share keys stand below each other as if they were more tokens, so that keys need not be
+        The G query heads that share a key head are stacked along the token dimension, so that the keys need not be
         repeated for each of them.
         """
         (length, _, size), groups = query.shape, self._groups

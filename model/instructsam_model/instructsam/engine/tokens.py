@@ -1,4 +1,4 @@
-"""What one pass of the language model reads."""
+"""Inputs of one forward pass of the language model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 PADDING = -1
-"""In `Tokens.bank_rows`: an ordinary token."""
+"""Value in `Tokens.bank_rows` of tokens that are not queries."""
 ROWS = ('ids', 'bank_rows', 'positions', 'slots', 'ends')
-"""Of the packed tensor, in this order."""
+"""Rows of the packed tensor, in this order."""
 
 
 @dataclass
 class Tokens:
-    """T tokens, injected ones included; lists of T numbers, one upload.
+    """T new tokens of a conversation, injected ones included; each attribute is a list of length T.
 
     Attributes:
-        ids: of the token embedding.
-        bank_rows: which row of the query bank stands in place of the embedding; `PADDING` for none.
-        positions: the same in all three directions of M-RoPE, as text has.
-        slots: where in the conversation, and so in the cache, keys and values of the token belong.
-        ends: the token sees the slots before this one. Text ends behind itself; a query ends behind its block, which is
-            all of hybrid attention (paper section 3.2).
+        ids: token ids.
+        bank_rows: row of the query bank that replaces the token's embedding; `PADDING` for none.
+        positions: rotary positions; text has the same one in all three dimensions of M-RoPE.
+        slots: slots of the key-value cache.
+        ends: the token attends to all slots before this one. For text that is the next slot (causal); for a query it
+            is the end of its block: this alone makes the attention hybrid (paper section 3.2).
     """
 
     ids: list[int] = field(default_factory=list)
@@ -38,11 +38,11 @@ class Tokens:
 
     @property
     def is_causal(self) -> bool:
-        """Whether each token sees exactly itself and what is before it."""
+        """Whether each token attends to itself and all earlier ones only."""
         return all(end == slot + 1 for slot, end in zip(self.slots, self.ends, strict=True))
 
     def add(self, token: int, position: int, slot: int, *, bank_row: int = PADDING, end: int | None = None) -> None:
-        """Append a token, which sees everything up to itself unless `end` says otherwise."""
+        """Append a token; without `end` it attends causally."""
         self.ids.append(token)
         self.bank_rows.append(bank_row)
         self.positions.append(position)
@@ -50,11 +50,11 @@ class Tokens:
         self.ends.append(slot + 1 if end is None else end)
 
     def pack(self, length: int, unused_slot: int) -> Tensor:
-        """The five lists as int64 [5, length] on the CPU.
+        """Return the five lists as int64 [5, length] on the CPU, padded.
 
         Args:
-            length: at least T. What is added sees the first token alone, and nothing sees it.
-            unused_slot: of the cache, where the keys of what is added do no harm.
+            length: at least T. Padding tokens attend to the first slot only, and no token attends to them.
+            unused_slot: cache slot that padding tokens write to.
         """
         packed = torch.zeros(len(ROWS), length, dtype=torch.long)
         columns: Sequence[Sequence[int]] = [getattr(self, name) for name in ROWS]
@@ -67,14 +67,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class ImagePrompt:
-    """The part of a prompt up to the instruction: what stands before the image tokens, they themselves, what follows.
+    """The prompt up to the instruction: text before the image, image tokens, text after the image.
 
     Attributes:
-        ids: T token ids, image placeholders in place.
-        positions: int64 [3, T] on the CPU.
-        image_start: the first image placeholder.
-        image_length: how many there are, without a gap.
-        next_position: of the first token behind.
+        ids: I token ids with image placeholders.
+        positions: int64 [3, I] on the CPU.
+        image_start: index of the first image placeholder.
+        image_length: number of image placeholders; they are contiguous.
+        next_position: position of the first token after the prompt.
     """
 
     ids: tuple[int, ...]
@@ -88,6 +88,6 @@ class ImagePrompt:
 
 
 def bucket(length: int, sizes: Sequence[int]) -> int:
-    """The smallest size that holds `length`; beyond the last one its multiples."""
+    """Return the smallest size of at least `length`; beyond the last size, its next multiple."""
     fitting = next((size for size in sizes if size >= length), None)
     return fitting if fitting is not None else -(-length // sizes[-1]) * sizes[-1]

@@ -11,7 +11,7 @@ from torch import nn
 from instructsam_model.instructsam.build import build_segmentation_network
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
-    read_config,
+    read_model_config,
     read_network,
     resolve_sam3,
 )
@@ -61,7 +61,7 @@ def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
 def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
     """The architecture of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
-    config = read_config(checkpoint, sam3_folder)
+    config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
     network = InstructSAM(config)
     init_reference_boxes(network)
@@ -102,4 +102,4 @@ def init_reference_boxes(network: InstructSAM) -> None:
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """The network without weights, on the meta device; `architecture` is a folder with the configuration to use."""
     folder = architecture or Path(start.checkpoint)
-    return build_empty(read_config(folder, resolve_sam3(folder)))
+    return build_empty(read_model_config(folder, resolve_sam3(folder)))

@@ -1,0 +1,130 @@
+"""Read SAM3's detector, with text encoder and presence head, from a checkpoint of either layout (see `files`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor
+from transformers import AutoImageProcessor, BaseImageProcessor, CLIPTokenizer, Sam3Config, Sam3ImageProcessor
+
+from instructsam_model.errors import CheckpointError
+from instructsam_model.sam3.boxes import FLOAT32_MODULES
+from instructsam_model.sam3.detector import Sam3Detector
+from instructsam_model.sam3.files import Sam3Files
+from instructsam_model.sam3.meta_weights import read_meta_sam3
+from instructsam_model.weights.hub import read_json
+from instructsam_model.weights.tensor_files import check_tensors, find_tensors, iterate_tensors
+
+PREFIX = 'detector_model.'
+"""Of the detector's tensors in a file of the video model."""
+UNUSED = ('tracker_model.', 'tracker_neck.')
+BUFFERS = ('.position_ids',)
+"""Endings of names that older versions of `transformers` stored beside the parameters."""
+META_LAYER_NORM_EPS = 1e-5
+"""Of the image encoder in Meta's code; the configuration of `transformers` has 1e-6."""
+BOX_PREFIXES = tuple(f'detr_decoder.{name}.' for name in FLOAT32_MODULES)
+
+
+def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype | None) -> Sam3Detector:
+    """Read a detector for inference.
+
+    Args:
+        files: of the checkpoint.
+        device: of the parameters.
+        dtype: of the parameters, all but those that boxes pass through (float32); None keeps that of the file.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+    """
+    with init_empty_weights(include_buffers=False):
+        detector = Sam3Detector(read_config(files))
+    expected = {name: tuple(tensor.shape) for name, tensor in detector.model.state_dict().items()}
+    if files.meta_weights is not None:
+        given = read_meta_sam3(files.meta_weights)
+        shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
+        check_tensors(files.meta_weights, shapes, expected)
+        tensors = _place(given.items(), device, dtype)
+    else:
+        found = {_own_name(name): place for name, place in find_tensors(files.folder).items() if _is_used(name)}
+        check_tensors(files.folder, {name: shape for name, (_, shape) in found.items()}, expected)
+        tensors = _place(_read(files.folder), device, dtype)
+    detector.model.load_state_dict(tensors, assign=True)
+    return detector.to(device).eval().requires_grad_(False)
+
+
+def read_config(files: Sam3Files) -> Sam3Config:
+    """Read the configuration of the detector; Meta's weights get the epsilon of Meta's layer norms.
+
+    Raises:
+        CheckpointError: `config.json` cannot be read, or is not SAM3's.
+    """
+    config = Sam3Config() if files.config is None else Sam3Config(**read_detector_config(files.config))
+    if files.meta_weights is not None:
+        config.vision_config.backbone_config.layer_norm_eps = META_LAYER_NORM_EPS
+    return config
+
+
+def read_detector_config(file: Path) -> dict[str, object]:
+    """Read the `config.json` of the detector, or of the video model, which contains it.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is neither of the two.
+    """
+    content = read_json(file)
+    detector = content.get('detector_config', content)
+    if not isinstance(detector, dict) or detector.get('model_type') != 'sam3':
+        found = detector.get('model_type') if isinstance(detector, dict) else detector
+        raise CheckpointError(f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {found!r}")
+    return detector
+
+
+def read_image_processor(files: Sam3Files) -> BaseImageProcessor:
+    """Read the settings of preprocessing; those of the published SAM3 if a Meta checkpoint has none.
+
+    Raises:
+        CheckpointError: the settings cannot be read.
+    """
+    if files.processor is None:
+        return Sam3ImageProcessor()
+    try:
+        return AutoImageProcessor.from_pretrained(files.folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f'{files.processor}: expected settings of an image processor, got: {error}') from error
+
+
+def read_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Read the tokenizer files of a folder, see `files.find_tokenizer`.
+
+    Raises:
+        CheckpointError: they cannot be read.
+    """
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    # The library of tokenizers raises plain exceptions for files that are damaged.
+    except Exception as error:
+        raise CheckpointError(f'{folder}: expected CLIP tokenizer files, got: {error}') from error
+
+
+def _read(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    found = {name: place for name, place in find_tensors(folder).items() if _is_used(name)}
+    for name, tensor in iterate_tensors(found, device=torch.device('cpu'), dtype=None):
+        yield _own_name(name), tensor
+
+
+def _place(tensors: Iterable[tuple[str, Tensor]], device: torch.device, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Copy tensors to the device, each in its own precision."""
+    return {
+        name: tensor.to(device=device, dtype=torch.float32 if name.startswith(BOX_PREFIXES) else dtype, copy=True)
+        for name, tensor in tensors
+    }
+
+
+def _is_used(name: str) -> bool:
+    return not name.startswith(UNUSED) and not name.endswith(BUFFERS)
+
+
+def _own_name(name: str) -> str:
+    return name.removeprefix(PREFIX)

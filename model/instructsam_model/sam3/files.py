@@ -1,0 +1,106 @@
+"""Which files a SAM3 checkpoint consists of. No torch.
+
+There are two layouts, that of `facebook/sam3` for `transformers`, and Meta's:
+
+    config.json                       model_type 'sam3_video' with detector_config, or 'sam3'
+    model.safetensors                 or shards with model.safetensors.index.json
+    preprocessor_config.json          or processor_config.json
+    tokenizer.json                    or vocab.json with merges.txt
+
+    sam3.pt                           alone, or in a folder without safetensors
+    config.json                       optional; otherwise that of the published SAM3
+    tokenizer.json                    or vocab.json with merges.txt; beside sam3.pt, or where the option says
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from instructsam_model.errors import CheckpointError
+from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, read_json, resolve_path
+
+META_FILE = 'sam3.pt'
+MODEL_TYPES = ('sam3', 'sam3_video')
+TOKENIZER_FILES = (('tokenizer.json',), ('vocab.json', 'merges.txt'))
+PROCESSOR_FILES = ('preprocessor_config.json', 'processor_config.json')
+
+
+@dataclass(frozen=True)
+class Sam3Files:
+    """Where the parts of a checkpoint are.
+
+    Attributes:
+        folder: of the checkpoint.
+        meta_weights: Meta's file of weights; None if the weights are safetensors in `folder`.
+        config: `config.json`; None for the configuration of the published SAM3.
+        processor: file with the settings of preprocessing; None for those of the published SAM3.
+    """
+
+    folder: Path
+    meta_weights: Path | None
+    config: Path | None
+    processor: Path | None
+
+
+def matches(source: CheckpointSource) -> bool:
+    """Return whether a checkpoint is SAM3's.
+
+    It is if it is a file with the suffix `.pt`, a folder whose `config.json` has one of `MODEL_TYPES`, or a folder
+    without `config.json` that has a file `sam3.pt`.
+    """
+    if source.path.is_file():
+        return source.path.suffix == '.pt'
+    if source.config:
+        return source.config.get('model_type') in MODEL_TYPES
+    return (source.path / META_FILE).is_file()
+
+
+def find_files(source: CheckpointSource) -> Sam3Files:
+    """Find the parts of a checkpoint.
+
+    Raises:
+        CheckpointError: it is not SAM3's, `config.json` cannot be read, or it has no settings of preprocessing.
+    """
+    if not matches(source):
+        raise CheckpointError(
+            f'{source.path}: expected a SAM3 checkpoint: a folder whose config.json has model_type '
+            f"{' or '.join(MODEL_TYPES)}, or Meta's {META_FILE}; got model_type {source.config.get('model_type')!r}"
+        )
+    folder = source.path.parent if source.path.is_file() else source.path
+    meta = source.path if source.path.is_file() else _meta_file(folder)
+    config = folder / CONFIG_FILE
+    processor = next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)
+    if meta is None and processor is None:
+        raise CheckpointError(f'{folder}: expected {" or ".join(PROCESSOR_FILES)} of SAM3, found neither')
+    # A configuration beside Meta's file that is not SAM3's belongs to something else.
+    return Sam3Files(folder, meta, config if _is_sam3(config) else None, processor)
+
+
+def find_tokenizer(folder: Path, elsewhere: str = '') -> Path:
+    """Return the folder with the CLIP tokenizer files.
+
+    Args:
+        folder: of the checkpoint.
+        elsewhere: another folder, or a hub id; empty for none.
+
+    Raises:
+        CheckpointError: the folder has no tokenizer files.
+    """
+    place = resolve_path(elsewhere) if elsewhere else folder
+    if any(all((place / name).is_file() for name in names) for names in TOKENIZER_FILES):
+        return place
+    raise CheckpointError(
+        f'{place}: expected the CLIP tokenizer files of SAM3, tokenizer.json or vocab.json with merges.txt, found '
+        'neither; copy them there from facebook/sam3, or name their folder with the option tokenizer'
+    )
+
+
+def _meta_file(folder: Path) -> Path | None:
+    """Return `sam3.pt` of a folder without safetensors; published folders have both, with the same weights."""
+    file = folder / META_FILE
+    return file if file.is_file() and not any(folder.glob('*.safetensors*')) else None
+
+
+def _is_sam3(config: Path) -> bool:
+    return config.is_file() and read_json(config).get('model_type') in MODEL_TYPES

@@ -1,0 +1,190 @@
+"""`MetaPhraseDetector`: SAM3 with the code of Meta's package `sam3`, which lives in an environment of its own.
+
+Preprocessing, prompting and masks are those of Meta's `Sam3Processor`; only the choice by score is left to the caller.
+
+Notation: K queries, h w the mask grid, n some of the queries, H W the image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from instructsam_model.datatypes import Frame
+from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.runtime.quantization import count_bytes
+from instructsam_model.runtime.stages import stage
+from instructsam_model.sam3.checkpoint import read_tokenizer
+from instructsam_model.sam3.files import META_FILE, Sam3Files
+from instructsam_model.sam3.meta_weights import read_meta_tensors
+from instructsam_model.sam3.phrase_detector import PHRASE_TOKENS, PhraseDetections, combine_scores
+
+EXTRA = "pip install 'instructsam_ros[sam3]' in an environment of its own"
+PADDING_ID = 0
+"""Meta's tokenizer pads with this id and takes it for padding."""
+WITHOUT_TABLES = {
+    'PositionEmbeddingSine': {'precompute_resolution': None},
+    'TransformerDecoder': {'resolution': None, 'stride': None},
+}
+"""Arguments of Meta's classes that keep them from computing tables on a CUDA device when they are built."""
+
+
+class MetaPhraseDetector:
+    """Meta's image model with its processor; a `PhraseDetector`.
+
+    Args:
+        model: of `sam3.model_builder.build_sam3_image_model`, with weights.
+        processor: Meta's `Sam3Processor` of it.
+        dtype: precision of autocast, as in Meta's examples; float32 for none.
+    """
+
+    def __init__(self, model: torch.nn.Module, processor: Any, dtype: torch.dtype) -> None:
+        self._model = model
+        self._processor = processor
+        self._dtype = dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self._model.parameters()).device
+
+    def encode(self, frame: Frame) -> dict[str, Any]:
+        """Encode an image: Meta's state of it."""
+        image = np.require(frame.image_rgb, requirements=['C', 'W'])  # torch warns about read-only memory
+        with stage('sam3 vision'), self._autocast():
+            state: dict[str, Any] = self._processor.set_image(torch.from_numpy(image).permute(2, 0, 1))
+        return state
+
+    def detect(self, encoded: dict[str, Any], phrase: str) -> PhraseDetections:
+        """Detect what a phrase names in an encoded image."""
+        with self._autocast():
+            with stage('text'):
+                text = self._model.backbone.forward_text([phrase], device=self.device)
+            with stage('sam3 decode'):
+                output = self._model.forward_grounding(
+                    backbone_out={**encoded['backbone_out'], **text},
+                    find_input=self._processor.find_stage,
+                    geometric_prompt=self._model._get_dummy_prompt(),
+                    find_target=None,
+                )
+        scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0])
+        return PhraseDetections(scores, output['pred_boxes_xyxy'][0].float(), output['pred_masks'][0])
+
+    def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
+        """Resize mask logits [n, h, w] as Meta's processor: bool [n, H, W]."""
+        # Logits are resized, then turned into probabilities; `transformers` does it in the other order.
+        logits = mask_logits.float().unsqueeze(0)
+        return F.interpolate(logits, size=size_wh[::-1], mode='bilinear', align_corners=False)[0].sigmoid() > threshold
+
+    def weight_bytes(self) -> int:
+        """Return the size of the parameters."""
+        return count_bytes(self._model)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
+
+
+class CheckpointTokenizer:
+    """CLIP's tokenizer files of a checkpoint behind the interface of Meta's `SimpleTokenizer`.
+
+    Meta's wheel lacks the file of its vocabulary.
+    """
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, texts: str | Sequence[str], context_length: int = PHRASE_TOKENS) -> Tensor:
+        """Return token ids, int64 [texts, context_length], padded with `PADDING_ID`."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        tokens = self._tokenizer(
+            texts, return_tensors='pt', padding='max_length', truncation=True, max_length=context_length
+        )
+        ids: Tensor = tokens['input_ids'].masked_fill(tokens['attention_mask'] == 0, PADDING_ID)
+        return ids
+
+
+def load_meta_detector(
+    files: Sam3Files, tokenizer_folder: Any, device: torch.device, dtype: torch.dtype
+) -> MetaPhraseDetector:
+    """Build Meta's model with the weights of `sam3.pt`.
+
+    Args:
+        files: of the checkpoint.
+        tokenizer_folder: with CLIP's tokenizer files.
+        device: of the parameters, which stay in float32.
+        dtype: precision of autocast.
+
+    Raises:
+        ConfigError: Meta's package is not installed.
+        CheckpointError: the checkpoint has no `sam3.pt`, or its tensors are not those of Meta's model.
+    """
+    builder, processing = import_meta()
+    weights = files.meta_weights or files.folder / META_FILE
+    if not weights.is_file():
+        raise CheckpointError(f"{files.folder}: implementation meta expects Meta's weights in {META_FILE}, found none")
+    tokenizer = CheckpointTokenizer(read_tokenizer(tokenizer_folder))
+    with patched(builder, tokenizer), contextlib.redirect_stdout(sys.stderr):
+        model = builder.build_sam3_image_model(bpe_path='', device='cpu', load_from_HF=False)
+    load_weights(model, read_meta_tensors(weights), weights)
+    model = model.to(device).eval().requires_grad_(False)
+    return MetaPhraseDetector(model, processing.Sam3Processor(model, device=str(device)), dtype)
+
+
+def import_meta() -> tuple[ModuleType, ModuleType]:
+    """Import Meta's package: its model builder and its image processor.
+
+    Raises:
+        ConfigError: it is not installed, or something that it needs is missing.
+    """
+    try:
+        return import_module('sam3.model_builder'), import_module('sam3.model.sam3_image_processor')
+    except ImportError as error:
+        raise ConfigError(
+            f"implementation: meta expects Meta's package sam3, which cannot be imported ({error}); {EXTRA}, or use "
+            'transformers'
+        ) from error
+
+
+@contextlib.contextmanager
+def patched(builder: ModuleType, tokenizer: CheckpointTokenizer) -> Iterator[None]:
+    """Let Meta's builder use a given tokenizer, and build on any device."""
+    replaced: dict[str, Any] = {
+        name: partial(getattr(builder, name), **arguments) for name, arguments in WITHOUT_TABLES.items()
+    }
+    replaced['SimpleTokenizer'] = lambda **_: tokenizer
+    before = {name: getattr(builder, name) for name in replaced}
+    for name, value in replaced.items():
+        setattr(builder, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(builder, name, value)
+
+
+def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], file: Any) -> None:
+    """Load tensors by Meta's names into Meta's model; tables that the model computes itself may be missing.
+
+    Raises:
+        CheckpointError: a parameter is missing or has another shape.
+    """
+    own = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    wrong = [name for name, shape in own.items() if name not in tensors or tuple(tensors[name].shape) != shape]
+    if wrong:
+        more = ', ...' if len(wrong) > 3 else ''
+        raise CheckpointError(
+            f"{file}: expected the parameters of Meta's SAM3, {len(wrong)} are missing or of another shape: "
+            f'{", ".join(wrong[:3])}{more}; implementation meta reads the published size only'
+        )
+    model.load_state_dict({name: tensors[name] for name in own}, strict=False)

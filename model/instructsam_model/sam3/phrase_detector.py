@@ -1,0 +1,64 @@
+"""Find what one phrase names in one image: the interface that both implementations of SAM3 have.
+
+Notation: K queries, h w the mask grid, n some of the queries, H W the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from instructsam_model.datatypes import Frame
+
+PHRASE_TOKENS = 32
+"""Tokens of a phrase that SAM3 reads, those of its beginning and end included; more are cut off, as in Meta's code."""
+
+Encoded = TypeVar('Encoded')
+
+
+@dataclass(frozen=True)
+class PhraseDetections:
+    """What SAM3 finds for one phrase, by query.
+
+    Attributes:
+        scores: presence times class score, float32 [K], 0..1.
+        box_xyxy: of SAM3's box head, float32 [K, 4], relative to the image, 0..1.
+        mask_logits: [K, h, w].
+    """
+
+    scores: Tensor
+    box_xyxy: Tensor
+    mask_logits: Tensor
+
+
+class PhraseDetector(Protocol[Encoded]):
+    """SAM3 with its text encoder, on one device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        ...
+
+    def encode(self, frame: Frame) -> Encoded:
+        """Encode an image."""
+        ...
+
+    def detect(self, encoded: Encoded, phrase: str) -> PhraseDetections:
+        """Detect what a phrase names in an encoded image."""
+        ...
+
+    def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
+        """Resize mask logits [n, h, w] to the image: bool [n, H, W], True where the probability is above `threshold`."""
+        ...
+
+    def weight_bytes(self) -> int:
+        """Return the size of the parameters."""
+        ...
+
+
+def combine_scores(score_logits: Tensor, presence_logits: Tensor) -> Tensor:
+    """Return presence times class score, float32 [K], of logits [K] and [1]."""
+    return score_logits.float().sigmoid() * presence_logits.float().sigmoid()

@@ -1,0 +1,158 @@
+"""`Sam3Segmenter`: SAM3 with concept phrases, as a `Segmenter`."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
+from instructsam_model.errors import InferenceError, RequestError, raise_if_canceled
+from instructsam_model.runtime.stages import stage
+from instructsam_model.runtime.threads import Threads
+from instructsam_model.sam3.phrase_detector import PhraseDetections, PhraseDetector
+from instructsam_model.sam3.postprocess import select_instances
+
+WARM_UP_INSTRUCTION = Instruction('nothing')
+
+
+class Sam3Segmenter:
+    """Searches an image for the phrases of an instruction, one after the other, on one encoding of the image.
+
+    Args:
+        detector: one of the implementations of SAM3.
+        selection: default thresholds.
+        phrase_separator: text between two phrases of an instruction; empty: the instruction is one phrase.
+        threads: of the CPU, for a request; None for what torch has at the time.
+    """
+
+    def __init__(
+        self,
+        detector: PhraseDetector[Any],
+        *,
+        selection: Selection | None = None,
+        phrase_separator: str = ',',
+        threads: Threads | None = None,
+    ) -> None:
+        self.detector = detector
+        self.selection = selection or Selection()
+        self._separator = phrase_separator
+        self._threads = threads
+        self._encoded: tuple[Frame, Any] | None = None
+        self._is_closed = False
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
+        """Find the instances in `frame` that the phrases of `instruction` name, see `Segmenter.segment`.
+
+        The label of an instance is its phrase. `timings` are host times of `encode` (0 if the frame is the last one),
+        `detect` and `postprocess`. On a GPU the work of a stage may end in a later one; their sum is right.
+
+        Raises:
+            RequestError: the instruction has no phrase.
+            CanceledError: `is_canceled` returned True.
+            InferenceError: the segmenter is closed.
+        """
+        phrases = split_phrases(instruction.text, self._separator)
+        with self._computing():
+            start = time.perf_counter()
+            raise_if_canceled(is_canceled)
+            encoded = self._encode(frame)
+            encoded_at = time.perf_counter()
+            found = []
+            for phrase in phrases:
+                raise_if_canceled(is_canceled)
+                found.append(self.detector.detect(encoded, phrase))
+            detected_at = time.perf_counter()
+            raise_if_canceled(is_canceled)
+            with stage('postprocess'):
+                instances = select_instances(
+                    phrases, found, frame.size_wh, selection or self.selection, self.detector.to_masks
+                )
+            end = time.perf_counter()
+        return Segmentation(
+            instances=instances,
+            instruction=instruction,
+            text='',  # SAM3 writes no text
+            size_wh=frame.size_wh,
+            stamp_ns=frame.stamp_ns,
+            frame_id=frame.frame_id,
+            timings={
+                'encode': encoded_at - start,
+                'detect': detected_at - encoded_at,
+                'postprocess': end - detected_at,
+            },
+        )
+
+    @torch.inference_mode()
+    def predict(self, frame: Frame, phrase: str) -> PhraseDetections:
+        """Return SAM3's own output for one phrase: scores, boxes of its box head, and mask logits, by query.
+
+        Raises:
+            InferenceError: the segmenter is closed.
+        """
+        with self._computing():
+            return self.detector.detect(self._encode(frame), phrase)
+
+    def warm_up(self, size_wh: tuple[int, int]) -> None:
+        """Process a blank image of this size, so that memory is reserved and kernels are chosen; nothing is kept."""
+        blank = Frame(np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8))
+        try:
+            self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
+        finally:
+            self._encoded = None
+
+    def memory_bytes(self) -> int | None:
+        """Return the memory that torch has reserved on the GPU; on a CPU the size of the weights; 0 once closed."""
+        if self._is_closed:
+            return 0
+        device = self.detector.device
+        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self.detector.weight_bytes()
+
+    def close(self) -> None:
+        """Free the weights, the encoded frame and the encoded phrases."""
+        if self._is_closed:
+            return
+        device = self.detector.device
+        self._is_closed, self._encoded = True, None
+        del self.detector
+        gc.collect()  # modules refer to each other
+        if device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+    def _computing(self) -> AbstractContextManager[None]:
+        if self._is_closed:
+            raise InferenceError('the segmenter is closed; load another one')
+        return self._threads.in_use() if self._threads is not None else nullcontext()
+
+    def _encode(self, frame: Frame) -> Any:
+        """Encode a frame, unless it is the object encoded last."""
+        if self._encoded is None or self._encoded[0] is not frame:
+            self._encoded = None  # frees the memory of the last frame before that of the next is allocated
+            self._encoded = frame, self.detector.encode(frame)
+        return self._encoded[1]
+
+
+def split_phrases(text: str, separator: str) -> tuple[str, ...]:
+    """Split an instruction into phrases, without repeated ones and without white space around them.
+
+    Raises:
+        RequestError: nothing is left.
+    """
+    parts = text.split(separator) if separator else [text]
+    phrases = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not phrases:
+        raise RequestError(f'instruction: expected phrases such as "red mug{separator} plate", got {text!r}')
+    return phrases
