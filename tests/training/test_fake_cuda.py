@@ -2,6 +2,8 @@
 
 The network is the golden checkpoint's: the number of kernels depends on its layers, not on their sizes. Budgets leave
 some 3 % to spare.
+
+Covers engine/single_process.py and engine/launches.py, whose counts need a GPU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The learning-rate schedule and sums over processes.
 
-Whole steps are tested in test_loop, and in test_fake_cuda, which covers engine/single_process.py; engine/launches.py
-needs a GPU.
+Whole steps are tested in test_loop and test_fake_cuda.
 """
 
 from __future__ import annotations
