@@ -1,4 +1,7 @@
-"""Ablations of the method: written, read and run like the full method, with other results. Covers instructsam/variant.py."""
+"""Ablations of the method: written, read and run like the full method, with other results.
+
+Covers instructsam/variant.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Run configurations: errors name the path of the setting and what is expected. Covers config/options.py, config/data_options.py and config/loss_options.py."""
+"""Run configurations: errors name the path of the setting and what is expected.
+
+Covers config/options.py, config/data_options.py and config/loss_options.py.
+"""
 
 from __future__ import annotations
 
