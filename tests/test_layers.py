@@ -44,8 +44,6 @@ INFERENCE_WITH_ROS = ('instructsam_ros/inference/pipeline.py',)
 """The files of instructsam_ros/inference that may import ROS."""
 MAX_LINES = 300
 UNRESOLVED = [
-    'instructsam_training.data.sampler -> instructsam_training.datasets.io.mixture',
-    'instructsam_training.data.sampler -> instructsam_training.datasets.io.sample_table',
 ]
 """Imports of higher rooms that are still to be removed; an entry that no longer applies fails the test."""
 

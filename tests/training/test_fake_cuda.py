@@ -1,7 +1,9 @@
-"""A step of training on CUDA tensors that do not exist: it works, and the host waits only where it is known to.
+"""A training step on fake CUDA tensors: it runs, and the host waits only at the known places.
 
 The network is the golden checkpoint's: the number of kernels depends on its layers, not on their sizes. Budgets leave
 some 3 % to spare.
+
+Covers engine/single_process.py and engine/launches.py, whose counts need a GPU.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ def waits(recording: Recording) -> list[str]:
 
 
 @pytest.mark.parametrize(('name', 'stage'), STAGES.items())
-def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
+def test_step_of_each_objective_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
     recording = record(stage, independent=name == 'full')
     slots = stage.objective not in ('language_model', 'dense')
     allowed = WAITS if slots else {'instructsam_training/engine/step.py'}
@@ -108,19 +110,19 @@ def test_a_step_of_each_part_runs_and_waits_only_for_costs_and_losses(name: str,
     assert recording.launches <= KERNELS[name]
 
 
-def test_kernels_an_image_fall_with_the_images_of_a_micro_batch() -> None:
+def test_kernels_per_image_decrease_with_the_size_of_the_micro_batch() -> None:
     """So a step is not bound by launches: phrases and images are computed together."""
     one, two = (record(STAGES['shared_queries'], images).launches for images in (1, 2))
     assert two < 1.1 * one
 
 
-def test_what_stays_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, 'HOST', (*batching.HOST, 'phrase_mask'))
+def test_tensor_left_on_the_host_by_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, 'HOST_TENSORS', (*batching.HOST_TENSORS, 'phrase_mask'))
     with pytest.raises(MixedDevicesError, match=r'instructsam_model/instructsam/network\.py:\d+'):
         take_step(STAGES['shared_queries'])
 
 
-def test_a_value_that_is_asked_for_is_counted_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_item_call_is_counted_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
         return real(probabilities, targets, smooth) + float(probabilities.detach().max().item()) * 0
 

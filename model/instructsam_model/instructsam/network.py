@@ -1,9 +1,9 @@
-"""The network: Qwen3-VL reads, K queries after each phrase become instance slots, SAM3 segment_ids them into masks.
+"""The network: the states of K queries after each phrase in Qwen3-VL's answer become SAM3's decoder queries.
 
 Qwen3-VL and SAM3 are `transformers`' own modules. Parameter names and shapes are those of the published checkpoint.
 
-Notation: B pictures, T tokens, P phrases (over all pictures), K queries, L phrase tokens, D the language model's hidden
-size, C SAM3's hidden size, S side of SAM3's input, h w the mask grid.
+Notation: B images, T tokens, P phrases (over all images), K queries, L phrase tokens, N tokens with logits, D the
+language model's hidden size, C SAM3's hidden size, h_f w_f SAM3's coarsest feature map.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network against what the public implementation computes (tests/golden), and against itself."""
+"""The forward passes of the network, and its generation. Covers instructsam/inputs.py and instructsam/prediction.py."""
 
 from __future__ import annotations
 
@@ -17,39 +17,14 @@ from instructsam_model.instructsam.checkpoint import build_empty, parameter_shap
 from instructsam_model.instructsam.inputs import DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
 from instructsam_model.instructsam.layout import share_queries
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.masks import mask_iou
 from tests.support import GOLDEN
+from tests.support.conversation import FIELDS, assert_close, conversation
 from tests.support.full_size import published_config
 
 PIXELS = ('qwen', 'grid_thw', 'sam3')
-FIELDS = ('query_states', 'query_embeds', 'phrase_embeds', 'score_logits', 'mask_logits', 'refined_xyxy')
-
-
-def conversation(segmenter: InstructSAMSegmenter, frame: Frame, instruction: str, phrases: list[str]) -> ModelInputs:
-    """A question with its whole answer, as training packs it."""
-    preprocessor, config = segmenter.preprocessor, segmenter.network.config
-    tokens = config.tokens
-    pixels = preprocessor.pixels(frame, torch.device('cpu'))
-    ids = [*preprocessor.image_prefix(pixels.grid_thw), *preprocessor.instruction(instruction)]
-    for index, phrase in enumerate(phrases):
-        ids += preprocessor.text(', ') if index else []
-        ids += [tokens.ref_start, *preprocessor.text(phrase), tokens.ref_end]
-        ids += [tokens.mask_start, *[tokens.query] * config.num_queries, tokens.mask_end]
-    phrase_ids, phrase_mask = torch.zeros(len(phrases), 32, dtype=torch.long), torch.zeros(len(phrases), 32).bool()
-    for row, phrase in enumerate(phrases):
-        words = preprocessor.text(phrase)
-        phrase_ids[row, : len(words)], phrase_mask[row, : len(words)] = torch.tensor(words), True
-    input_ids = torch.tensor([ids])
-    owner = torch.zeros(len(phrases), dtype=torch.long)
-    return ModelInputs(input_ids, torch.ones_like(input_ids).bool(), pixels, phrase_ids, phrase_mask, owner)
-
-
-def assert_close(ours: Prediction, theirs: Prediction) -> None:
-    for field in FIELDS:
-        torch.testing.assert_close(getattr(ours, field), getattr(theirs, field), rtol=1e-4, atol=1e-3, msg=field)
 
 
 @torch.inference_mode()
@@ -64,7 +39,7 @@ def test_generation_with_a_cache_equals_training_over_the_packed_sequence(
 
 
 @torch.inference_mode()
-def test_batch_with_padding_equals_each_picture_alone(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+def test_batch_with_padding_equals_each_image_alone(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
     smaller = Frame(np.ascontiguousarray(frames[1].image_rgb[:160, :200]))
     singles = [
         conversation(segmenter, frames[0], "Please segment 'red box'.", ['red box', 'ball']),

@@ -1,4 +1,4 @@
-"""Groups of the network's parameters, at full size; covers sam3/parameters.py too."""
+"""Groups of the network's parameters, at full size. Covers sam3/parameters.py."""
 
 from __future__ import annotations
 

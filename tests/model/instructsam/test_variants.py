@@ -1,7 +1,11 @@
-"""Ablations of the method: written, read and run like the full method, with other results."""
+"""Ablations of the method: written, read and run like the full method, with other results.
+
+Covers instructsam/variant.py.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +16,7 @@ from instructsam_model import CheckpointError, Frame, Instruction, load_segmente
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.instructsam.variant import Variant
-from tests.model.instructsam.test_checkpoint import edit_json
-from tests.model.instructsam.test_network import assert_close, conversation
+from tests.support.conversation import assert_close, conversation
 
 QUESTION = "Please segment 'green ball and red box'."
 VARIANTS = [
@@ -44,6 +47,7 @@ def test_variant_is_stored_runs_and_matters(
 
 
 def test_unknown_part_lists_the_known_ones(checkpoint_copy: Path) -> None:
-    edit_json(checkpoint_copy / 'config.json', instructsam_variant={'querybank': False})
+    file = checkpoint_copy / 'config.json'
+    file.write_text(json.dumps({**json.loads(file.read_text()), 'instructsam_variant': {'querybank': False}}))
     with pytest.raises(CheckpointError, match=r'expected some of query_bank, hybrid_attention.*got querybank'):
         load_segmenter(checkpoint_copy, device='cpu', dtype='float32')

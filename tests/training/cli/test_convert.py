@@ -19,7 +19,7 @@ SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
 
 
 def coco(root: Path, *segmentations: Any) -> Path:
-    """A COCO release: a picture for each segmentation, of which only the first is there."""
+    """A COCO release: an image for each segmentation, of which only the first is there."""
     (root / 'annotations').mkdir(parents=True)
     (root / 'train2017').mkdir()
     Image.new('RGB', (6, 4)).save(root / 'train2017' / '000000000000.jpg')
@@ -60,13 +60,13 @@ def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]],
     status, out, err = run()
     assert status == 0
     assert numbers(out) == {
-        'pictures': 2,
+        'images': 2,
         'annotations': 2,
         'of these without a target': 0,
         'instances': 2,
         'of these boxes': 0,
-        'pictures that are not there': 1,
-        'pictures held out': 0,
+        'missing images': 1,
+        'images held out': 0,
         'skipped': 1,
     }
     skipped = tmp_path / 'out' / 'coco.json.skipped.txt'
@@ -92,13 +92,13 @@ def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Non
     assert not list((tmp_path / 'out').glob('*.skipped.txt'))
 
 
-def test_held_out_pictures(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_held_out_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE], [SQUARE])
     (tmp_path / 'refer' / 'refcoco').mkdir(parents=True)
     refs = [{'image_id': 1, 'split': 'testA'}, {'image_id': 2, 'split': 'train'}]
     (tmp_path / 'refer' / 'refcoco' / 'refs(unc).json').write_text(json.dumps(refs))
     status, out, err = run('--held-out', tmp_path / 'refer')
-    assert (status, numbers(out)['pictures'], numbers(out)['pictures held out']) == (0, 2, 1)
+    assert (status, numbers(out)['images'], numbers(out)['images held out']) == (0, 2, 1)
     assert '--held-out' not in err
     samples = read_published(tmp_path / 'out' / 'coco.json', SkipReport())
     assert [sample.id for sample in samples] == ['0', '2']

@@ -1,4 +1,7 @@
-"""`--help` of the training commands is immediate: importing a parser brings neither torch nor transformers."""
+"""`--help` of the training commands is immediate: importing a parser brings neither torch nor transformers.
+
+Covers cli/train.py.
+"""
 
 from __future__ import annotations
 

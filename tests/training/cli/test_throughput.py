@@ -1,4 +1,4 @@
-"""Throughput of a stage; covers engine/throughput.py too."""
+"""Throughput of a stage. Covers engine/throughput.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Configurations: what is wrong is named with its path and with what is known there."""
+"""Run configurations: errors name the path of the setting and what is expected.
+
+Covers config/options.py, config/data_options.py and config/loss_options.py.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def test_every_shipped_configuration_is_read_and_opens_with_its_command(file: Pa
     assert f'instructsam-train training/configs/{file.relative_to(CONFIGS)}' in file.read_text().split('out:')[0]
 
 
-def test_settings_of_the_command_line_come_last(run_file: Path) -> None:
+def test_command_line_overrides_the_file(run_file: Path) -> None:
     config = read_config(run_file, ['stages.0.steps=11', 'stages.0.lora.rank=0', 'seed=7', 'stages.0.rates.llm=1e-5'])
     stage = config.stages[0]
     assert (stage.steps, stage.lora.rank, config.seed, stage.rates.llm) == (11, 0, 7, 1e-5)
@@ -62,7 +65,7 @@ def test_losses_are_a_preset_with_changes(run_file: Path) -> None:
         ('start={}', r'start: expected either checkpoint, or qwen and sam3'),
     ],
 )
-def test_what_is_wrong_is_named(run_file: Path, setting: str, message: str) -> None:
+def test_wrong_setting_is_named(run_file: Path, setting: str, message: str) -> None:
     settings = [setting] if setting != 'start.qwen=a' else [setting, 'start.sam3=b']
     with pytest.raises(ConfigError, match=message):
         read_config(run_file, settings)

@@ -1,4 +1,4 @@
-"""Examples and batches: what the slots shall find, on the mask grid."""
+"""Examples and batches, with targets on the mask grid. Covers data/targets.py."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def sample(*annotations: Annotation) -> Sample:
 
 
 @pytest.mark.parametrize(('mask_targets', 'least', 'most'), [('coverage', 0.97, 1.0), ('nearest', 0.7, 0.9)])
-def test_a_network_that_reaches_its_targets_draws_the_object(
+def test_masks_equal_to_the_targets_draw_the_object(
     segmenter: InstructSAMSegmenter, mask_targets: str, least: float, most: float
 ) -> None:
-    """Half a cell of the 64 x 64 grid is 2.5 pixels; the public way of resizing moves a disc of 36 by so much."""
+    """Half a cell of the 64 x 64 grid is 2.5 pixels; resizing as in the public code moves a disc by that."""
     one = sample(Annotation('phrase', 'disc', 'disc', (encode_rle(disc()),)))
     (target,) = builder(segmenter, mask_targets).build(one, '0').targets
     assert target.masks.shape == (1, 64, 64)
@@ -54,7 +54,7 @@ def test_a_network_that_reaches_its_targets_draws_the_object(
     assert least <= mask_iou(drawn, disc()) <= most
 
 
-def test_batch_keeps_phrases_with_their_pictures(segmenter: InstructSAMSegmenter) -> None:
+def test_batch_keeps_phrases_with_their_images(segmenter: InstructSAMSegmenter) -> None:
     mask = encode_rle(disc())
     examples = [
         builder(segmenter).build(sample(Annotation('phrase', 'disc', 'disc', (mask,))), '0'),
@@ -82,8 +82,8 @@ def test_same_seed_same_example(segmenter: InstructSAMSegmenter) -> None:
     assert first == again != other
 
 
-def test_independent_questions_are_answered_as_if_each_was_the_first(segmenter: InstructSAMSegmenter) -> None:
-    """What one forward pass over a packed conversation makes of a question is what asking it alone makes of it."""
+def test_independent_questions_have_the_states_of_single_questions(segmenter: InstructSAMSegmenter) -> None:
+    """A question in a packed conversation has the same query states as the question alone."""
     data = DataConfig(max_pixels=65536, conversation=ConversationOptions(independent=True, merge_pairs=False))
     packing = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data)
     names = [Annotation('phrase', name, name) for name in ('red ball', 'green box', 'blue thing')]
@@ -98,7 +98,7 @@ def test_independent_questions_are_answered_as_if_each_was_the_first(segmenter: 
             torch.testing.assert_close(packed.mask_logits[index], single.mask_logits[0], rtol=1e-4, atol=1e-3)
 
 
-def test_a_caption_is_learnt_word_for_word_and_needs_no_mask(segmenter: InstructSAMSegmenter) -> None:
+def test_caption_is_supervised_word_for_word_without_masks(segmenter: InstructSAMSegmenter) -> None:
     caption = sample(Annotation('caption', 'How many balls are there?', 'two balls'))
     batch = collate([builder(segmenter).build(caption, '0')], segmenter.network.config)
     learnt = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
@@ -111,7 +111,7 @@ def test_a_caption_is_learnt_word_for_word_and_needs_no_mask(segmenter: Instruct
     assert total_loss(terms, terms.counts, PRESETS['paper']).isfinite()
 
 
-def test_only_the_kinds_that_are_asked_for_are_asked(segmenter: InstructSAMSegmenter) -> None:
+def test_only_selected_kinds_are_asked_about(segmenter: InstructSAMSegmenter) -> None:
     data = DataConfig(conversation=ConversationOptions(kinds=('phrase',)))
     mixed = sample(Annotation('caption', 'What is it?', 'a ball'), Annotation('phrase', 'ball', 'ball'))
     example = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data).build(mixed, '0')
@@ -133,8 +133,8 @@ def tensors_of(record: Any) -> dict[str, Tensor]:
     return found
 
 
-def test_the_loader_pins_all_that_is_uploaded(segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's loader leaves alone what has no `pin_memory`, and then every upload waits."""
+def test_loader_pins_all_uploaded_tensors(segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's loader ignores objects without `pin_memory`, and then every upload waits."""
     pinned: list[Tensor] = []
 
     def pin(tensor: Tensor) -> Tensor:

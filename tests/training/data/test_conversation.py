@@ -1,4 +1,4 @@
-"""From annotations to questions, answers, tokens and labels."""
+"""Conversations about samples, their tokens and labels. Covers data/encode.py, data/sample.py and data/templates.py."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def conversations(one: Sample, options: ConversationOptions, count: int = 60) ->
 SINGLE = ConversationOptions(merge_pairs=False)
 
 
-def test_each_annotation_is_asked_once_with_what_answers_it() -> None:
+def test_each_annotation_is_asked_about_once_with_its_instances() -> None:
     for turns in conversations(sample(MUG, BOWL, KNIFE, SIGN, GHOST), SINGLE):
         spans = {turn.spans[0].phrase: turn.spans[0].masks for turn in turns}
         assert spans == {'mug': MUG.masks, 'bowl': BOWL.masks, 'knife': KNIFE.masks, 'EXIT': SIGN.masks, 'elephant': ()}
@@ -57,13 +57,13 @@ def test_each_annotation_is_asked_once_with_what_answers_it() -> None:
             assert turn.spans[0].phrase in turn.question or turn.spans[0].phrase == 'knife'
 
 
-def test_only_chosen_phrases_are_asked_about() -> None:
+def test_only_selected_phrases_are_asked_about() -> None:
     chosen = ConversationOptions(merge_pairs=False, phrases=('mug', 'elephant'))
     for turns in conversations(sample(MUG, BOWL, KNIFE, GHOST), chosen, 5):
         assert sorted(turn.spans[0].phrase for turn in turns) == ['elephant', 'mug']
 
 
-def test_what_leads_is_asked_first_and_always() -> None:
+def test_first_phrases_come_first_in_every_conversation() -> None:
     options = ConversationOptions(merge_pairs=False, max_phrases=2, first_phrases=('bowl',))
     asked = [[turn.spans[0].phrase for turn in turns] for turns in conversations(sample(MUG, BOWL, GHOST), options)]
     assert {phrases[0] for phrases in asked} == {'bowl'}
@@ -91,13 +91,13 @@ def test_names_that_do_not_overlap_may_share_a_question() -> None:
     assert all("'mug'" in turn.question and "'bowl'" in turn.question for turn in pairs)
 
 
-def test_names_of_the_same_pixels_do_not() -> None:
+def test_names_that_overlap_do_not_share_a_question() -> None:
     same = Annotation('phrase', 'cup', 'cup', MUG.masks)
     for turns in conversations(sample(MUG, same, KNIFE), ConversationOptions()):
         assert all(len(turn.spans) == 1 for turn in turns)
 
 
-def test_several_names_at_once_where_the_picture_allows_it() -> None:
+def test_several_names_in_one_question_if_the_sample_allows_it() -> None:
     options = ConversationOptions(multi_phrase_probability=0.5, merge_pairs=False)
     turns = conversations(sample(MUG, BOWL, GHOST, allow_multi_phrase=True), options)
     together = [each for each in turns if len(each) == 1]
@@ -122,7 +122,7 @@ def test_each_name_of_an_instruction_counts_towards_the_limit() -> None:
     assert counts == {1, 2}
 
 
-def test_supervised_is_what_the_model_has_to_write(segmenter: InstructSAMSegmenter) -> None:
+def test_tokens_that_the_model_generates_are_supervised(segmenter: InstructSAMSegmenter) -> None:
     preprocessor, config = segmenter.preprocessor, segmenter.network.config
     turns = (
         Turn('red ball and box?', (Span('red ball'), Span('box'))),

@@ -1,4 +1,4 @@
-"""Which samples make up which step."""
+"""Sampling of batches. Covers datasets/io/training_data.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from instructsam_model import ConfigError
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
+from instructsam_training.datasets.io.training_data import open_table
 from tests.support import GOLDEN
 
 
 @pytest.mark.parametrize('start', [0, 3, 7, 23])
-def test_every_sample_comes_once_an_epoch_wherever_one_starts(start: int) -> None:
+def test_every_sample_is_used_once_per_epoch_from_any_start(start: int) -> None:
     plan = BatchPlan(samples=7, global_batch=4, micro_batch=2, seed=1)
     whole = plan.order(0, 28)
     assert Counter(whole) == {(epoch, index): 1 for epoch in range(4) for index in range(7)}
@@ -35,7 +36,7 @@ def test_order_depends_on_the_seed_and_the_epoch() -> None:
     ('arguments', 'message'),
     [((0, 4, 2, 0), 'at least one sample'), ((5, 4, 3, 0), 'multiple of micro_batch 3, got 4')],
 )
-def test_impossible_plans_are_refused(arguments: tuple[int, int, int, int], message: str) -> None:
+def test_impossible_plan_is_an_error(arguments: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BatchPlan(*arguments)
 
@@ -51,7 +52,7 @@ def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped:
     return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0, grouped), segmenter.network.config)
 
 
-def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatchDataset) -> None:
+def test_processes_divide_the_batches_of_one_process(micro_batches: MicroBatchDataset) -> None:
     plan = BatchPlan(6, 4, 2, 0)
     alone = [[b.sources for b in step] for step in load_batches(micro_batches, plan, range(3), 0, 1, 0)]
     shared = [
@@ -63,16 +64,14 @@ def test_processes_share_the_batches_that_one_would_see(micro_batches: MicroBatc
         next(load_batches(micro_batches, plan, range(3), 0, 3, 0))
 
 
-def test_a_resumed_run_sees_what_the_first_would_have(micro_batches: MicroBatchDataset) -> None:
+def test_resumed_run_gets_the_batches_of_an_uninterrupted_one(micro_batches: MicroBatchDataset) -> None:
     plan = BatchPlan(6, 4, 2, 0)
     whole = [step[0].inputs.input_ids for step in load_batches(micro_batches, plan, range(4), 0, 1, 0)]
     rest = [step[0].inputs.input_ids for step in load_batches(micro_batches, plan, range(2, 4), 0, 1, 0)]
     assert all(torch.equal(one, other) for one, other in zip(whole[2:], rest, strict=True))
 
 
-def test_what_cannot_be_read_is_named_and_nothing_takes_its_place(
-    segmenter: InstructSAMSegmenter, tmp_path: Path
-) -> None:
+def test_unreadable_samples_are_named_and_not_replaced(segmenter: InstructSAMSegmenter, tmp_path: Path) -> None:
     batch = make(segmenter, tmp_path, tmp_path / 'nowhere')[0, 0]
     assert len(batch.errors) == 2
     assert all('nowhere' in reason and 'no such file' in reason for reason in batch.errors)
@@ -80,12 +79,12 @@ def test_what_cannot_be_read_is_named_and_nothing_takes_its_place(
     assert batch.sources == ('blank',)
 
 
-def test_grouping_puts_like_lengths_together_and_loses_nothing(segmenter: InstructSAMSegmenter, tmp_path: Path) -> None:
+def test_grouping_puts_similar_lengths_together(segmenter: InstructSAMSegmenter, tmp_path: Path) -> None:
     grouped = make(segmenter, tmp_path, GOLDEN, grouped=True)
-    members = [member for step in range(8) for number in range(2) for member in grouped._members(step, number)]
+    members = [member for step in range(8) for number in range(2) for member in grouped.members(step, number)]
     assert sorted(members) == sorted(BatchPlan(6, 4, 2, 0).order(0, 32))
     lengths = [
-        abs(grouped._phrases(a) - grouped._phrases(b))
+        abs(grouped.count_phrases(a) - grouped.count_phrases(b))
         for (_, a), (_, b) in zip(members[::2], members[1::2], strict=True)
     ]
     assert sum(lengths) <= 4  # at most one pair an edge between lengths

@@ -16,7 +16,7 @@ LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--npro
 
 
 @pytest.mark.parametrize('setting', ['shard=false', 'shard=true'], ids=['DDP', 'FSDP'])
-def test_two_processes_do_what_one_does(uninterrupted: Path, run_file: Path, tmp_path: Path, setting: str) -> None:
+def test_two_processes_train_like_one(uninterrupted: Path, run_file: Path, tmp_path: Path, setting: str) -> None:
     command = [*LAUNCH, '-m', 'instructsam_training.cli.train', str(run_file), 'stages.0.steps=5', setting]
     said = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
     assert 'one: 5 steps, processes: 2' in said

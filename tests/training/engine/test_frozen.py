@@ -1,4 +1,4 @@
-"""Frozen weights in half the memory: the forward pass is the same to the last bit, and so is the checkpoint."""
+"""Frozen weights in bfloat16: the forward pass and the checkpoint are bitwise the same."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from tests.support.small_run import GOLDEN
 
 
 @pytest.mark.parametrize('rates', [RatesConfig(), RatesConfig(llm=0, projector=0, decoder=0)], ids=['paper', 'nothing'])
-def test_the_forward_pass_under_autocast_is_the_same_to_the_last_bit(
-    segmenter: InstructSAMSegmenter, rates: RatesConfig
-) -> None:
+def test_forward_pass_under_autocast_is_bitwise_the_same(segmenter: InstructSAMSegmenter, rates: RatesConfig) -> None:
     network = copy.deepcopy(segmenter.network)
     choose_trainable(network, rates, LoraConfig(rank=2, dropout=0))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, network, DataConfig(max_pixels=65536))
@@ -41,7 +39,7 @@ def test_the_forward_pass_under_autocast_is_the_same_to_the_last_bit(
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters() if parameter.requires_grad)
 
 
-def test_what_is_rounded_is_kept_for_the_checkpoint() -> None:
+def test_exact_values_of_rounded_weights_are_returned_for_the_checkpoint() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Linear(3, 3)).requires_grad_(False)
     with torch.no_grad():
         network[0].weight.fill_(0.5)  # what bfloat16 holds exactly
@@ -55,7 +53,7 @@ def test_what_is_rounded_is_kept_for_the_checkpoint() -> None:
     assert cast_frozen(network, keep=False) == {}
 
 
-def test_a_head_that_shares_a_frozen_embedding_stays_as_the_embedding_needs_it() -> None:
+def test_head_that_shares_a_frozen_embedding_stays_in_float32() -> None:
     network = nn.ModuleDict({'embedding': nn.Embedding(4, 3), 'head': nn.Linear(3, 4, bias=False)})
     network['head'].weight = network['embedding'].weight
     network.requires_grad_(False)

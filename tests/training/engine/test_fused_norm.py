@@ -1,4 +1,4 @@
-"""RMSNorm as one operation is the same function, and so is its gradient."""
+"""The fused RMSNorm is the same function with the same gradient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 from instructsam_training.engine.fused_norm import FusedRMSNorm, fuse_norms
 
 
-def test_it_is_the_function_of_transformers_with_its_gradients() -> None:
+def test_fused_norm_equals_that_of_transformers_with_its_gradients() -> None:
     norms = [Qwen3VLTextRMSNorm(16) for _ in range(2)]
     generator = torch.Generator().manual_seed(0)
     gains, states = torch.rand(16, generator=generator), 3 * torch.randn(2, 5, 16, generator=generator)

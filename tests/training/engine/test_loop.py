@@ -1,4 +1,4 @@
-"""Runs of a few steps: they learn, and nothing that happens to them loses work."""
+"""Runs of a few steps: they learn, and they lose no work when they are interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from instructsam_training.engine import state
 from instructsam_training.engine.loop import train
 from instructsam_training.engine.metrics_logger import read_lines
 from instructsam_training.engine.state import find_states, read_last_state
-from instructsam_training.engine.step import schedule
 from instructsam_training.families.instructsam.initial_weights import load_initial_weights
 from tests.support.small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
@@ -33,7 +32,7 @@ def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -
         time.sleep(0.02)
 
 
-def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path) -> None:
+def test_run_learns_and_writes_a_checkpoint_that_segments(uninterrupted: Path) -> None:
     steps = read_lines(uninterrupted / 'one' / 'metrics.jsonl')
     assert [line['step'] for line in steps] == list(range(1, 6))
     assert min(line['loss'] for line in steps[2:]) < steps[0]['loss']
@@ -45,11 +44,11 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).text
 
 
-@pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'asked to stop'])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+@pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'stopped'])
+def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     uninterrupted: Path, run_file: Path, tmp_path: Path, sent: signal.Signals, after: int
 ) -> None:
-    """Killed behind a state that is saved; asked early enough that it is not the last step that hears of it."""
+    """Killed after a saved checkpoint, or stopped before the last step."""
     command = [*COMMAND, str(run_file), 'stages.0.steps=5']
     with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         wait_for_steps(tmp_path / 'run', after, process)
@@ -64,8 +63,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     assert all(torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(tmp_path / 'run').items())
 
 
-def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path: Path) -> None:
-    """With a rate of nearly 0 the second stage changes nothing, so its weights are those that it was given."""
+def test_stage_starts_from_the_merged_weights_of_the_previous_one_and_runs_once(tmp_path: Path) -> None:
+    """With a rate of nearly 0 the second stage changes nothing, so its weights are those that it started from."""
     config = read_config(
         write_run(tmp_path, 'one', 'two'), ['stages.1.steps=1', 'stages.1.warmup=1', 'stages.0.steps=2']
     )
@@ -79,7 +78,7 @@ def test_a_stage_starts_from_the_merged_one_before_and_is_not_run_twice(tmp_path
     assert (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns == written
 
 
-def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_path: Path) -> None:
+def test_language_model_alone_then_queries_initialized_from_sam3(tmp_path: Path) -> None:
     run = write_run(tmp_path, 'words', 'whole')
     parts = [
         'stages.0.objective=language_model',
@@ -96,12 +95,12 @@ def test_the_language_model_learns_alone_and_sam3_hands_its_queries_over(tmp_pat
     assert not [name for name in changed if 'grounding_model' in name or '_fcs' in name]
     steps = read_lines(tmp_path / 'run' / 'words' / 'metrics.jsonl')
     assert all(line['loss'] == pytest.approx(line['text']) and line['text'] > 0 for line in steps)
-    handed_over = weights(tmp_path / 'run', 'whole')['model.mask_hidden_fcs.0.2.weight']
+    fitted = weights(tmp_path / 'run', 'whole')['model.mask_hidden_fcs.0.2.weight']
     rate = config.stages[1].rates.decoder
-    assert float((handed_over - words['model.mask_hidden_fcs.0.2.weight']).abs().max()) > 10 * rate
+    assert float((fitted - words['model.mask_hidden_fcs.0.2.weight']).abs().max()) > 10 * rate
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_last_checkpoint(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = read_config(run_file, ['stages.0.steps=4'])
     real = state.save_file
 
@@ -121,7 +120,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(run_file: Path, monkeypatch: pyt
     assert last.step == 2
 
 
-def test_a_damaged_checkpoint_is_named_not_used(run_file: Path) -> None:
+def test_damaged_checkpoint_is_named_and_not_used(run_file: Path) -> None:
     config = read_config(run_file, ['stages.0.steps=2'])
     train(config)
     states = Path(config.out) / 'one' / 'states'
@@ -141,8 +140,8 @@ def test_recomputed_activations_change_nothing(uninterrupted: Path, run_file: Pa
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
 
 
-def test_bfloat16_with_averaged_weights_and_however_frozen_ones_are_held(run_file: Path, tmp_path: Path) -> None:
-    """Frozen weights in half the memory change no loss, and are written as they were, not rounded."""
+def test_bfloat16_with_averaged_weights_and_frozen_weights_in_either_precision(run_file: Path, tmp_path: Path) -> None:
+    """Frozen weights in bfloat16 change no loss, and are written with their exact values."""
     settings = ['stages.0.steps=3', 'precision=bfloat16', 'stages.0.ema=0.9']
     for out, frozen in (('run', 'false'), ('float32', 'true')):
         # Accelerate allows one precision a process.
@@ -161,10 +160,3 @@ def test_bfloat16_with_averaged_weights_and_however_frozen_ones_are_held(run_fil
     before = load_file(GOLDEN / 'checkpoint' / 'model.safetensors')[frozen_name]
     assert not torch.equal(before.bfloat16().float(), before)
     assert torch.equal(written[frozen_name], before)
-
-
-def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
-    factors = [schedule(step, 100, 0.1) for step in range(1, 101)]
-    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
-    assert factors[54] == pytest.approx(0.5)
-    assert factors[-1] == pytest.approx(0)

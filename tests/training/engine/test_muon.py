@@ -1,4 +1,4 @@
-"""Muon beside AdamW: what a step is, and that runs with it resume."""
+"""Muon with AdamW: the size of a step, and resumed runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.small_run import losses, weights
 
 
 @pytest.mark.parametrize('shape', [(24, 64), (64, 24)])
-def test_every_direction_weighs_alike(shape: tuple[int, int]) -> None:
+def test_singular_values_become_nearly_equal(shape: tuple[int, int]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * torch.linspace(1, 100, shape[1])
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     singular = torch.linalg.svdvals(orthogonalize(matrix))
@@ -27,7 +27,7 @@ def test_every_direction_weighs_alike(shape: tuple[int, int]) -> None:
     torch.testing.assert_close(torch.linalg.svdvals(left @ right + orthogonalize(matrix)), singular + 1)
 
 
-def test_matrices_get_steps_of_adamw_s_size_and_the_rest_adamw_s_steps() -> None:
+def test_matrices_get_updates_of_adamw_size_and_the_rest_adamw_updates() -> None:
     generator = torch.Generator().manual_seed(0)
     matrix, vector, alone = (nn.Parameter(torch.ones(shape)) for shape in ((32, 64), (16,), (16,)))
     both = MuonAdamW(
@@ -46,7 +46,7 @@ def test_matrices_get_steps_of_adamw_s_size_and_the_rest_adamw_s_steps() -> None
     assert torch.equal(vector, alone)
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(run_file: Path, tmp_path: Path) -> None:
+def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(run_file: Path, tmp_path: Path) -> None:
     config = read_config(run_file, ['stages.0.steps=5', 'stages.0.muon=2'])
     train(config)
     whole, expected = losses(tmp_path / 'run'), weights(tmp_path / 'run')

@@ -1,4 +1,4 @@
-"""instructsam-convert: turn a data set, as it is released, into the published training format."""
+"""instructsam-convert: convert a released data set to the published training format."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from instructsam_training.datasets.registry import SOURCES
 
 @dataclass
 class Counts:
-    """What went into the files.
+    """Numbers of converted records.
 
     Attributes:
-        pictures: samples.
-        annotations: questions about them.
-        instances: masks that answer.
-        boxes: those of the instances that are filled boxes.
-        without_target: annotations that nothing answers.
-        missing: pictures that do not lie where their sample says.
+        images: number of samples.
+        annotations: number of annotations.
+        instances: number of masks.
+        boxes: number of those masks that are filled boxes.
+        without_target: number of annotations without an instance.
+        missing: number of image files that do not exist.
     """
 
-    pictures: int = 0
+    images: int = 0
     annotations: int = 0
     instances: int = 0
     boxes: int = 0
@@ -41,7 +41,7 @@ class Counts:
 
     def add(self, sample: Sample) -> None:
         """Count one sample."""
-        self.pictures += 1
+        self.images += 1
         self.missing += not sample.image.is_file()
         for annotation in sample.annotations:
             self.annotations += 1
@@ -52,7 +52,7 @@ class Counts:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when the files are written, though records were skipped; 2 when there is nothing to write."""
+    """Run the command: 0 when the files are written, even if records were skipped; 2 when there is nothing to write."""
     arguments = build_parser().parse_args(argv)
     console, report = Console(stderr=True), SkipReport()
     try:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if skipped:
         console.print(f'{len(report)} records or parts of records were skipped: {skipped}', soft_wrap=True)
     if SOURCES[arguments.name].has_coco_images and kept_out is None:
-        console.print('pictures on which RefCOCO and gRefCOCO are evaluated may be among them: --held-out drops them')
+        console.print('may contain images of the RefCOCO and gRefCOCO evaluations; --held-out leaves them out')
     return 0
 
 
@@ -78,34 +78,36 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog='instructsam-convert',
-        description='Turn a data set, as it is released, into the published training format.',
+        description='Convert a released data set to the published training format.',
         epilog='data sets and their splits: '
         + '; '.join(f'{name} ({", ".join(source.splits)})' for name, source in SOURCES.items())
-        + '. Exit status: 0 also when records were skipped, which are counted and listed in OUT.skipped.txt; '
-        '2 when there was nothing to convert.',
+        + '. Exit status: 0 even if records were skipped, which are counted and listed in OUT.skipped.txt; '
+        '2 if there was nothing to convert.',
     )
-    parser.add_argument('name', metavar='NAME', choices=sorted(SOURCES), help='the data set, see below')
+    parser.add_argument('name', metavar='NAME', choices=sorted(SOURCES), help='data set, see below')
     parser.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the release')
-    parser.add_argument('--split', required=True, help='the part of the data set, see below')
+    parser.add_argument('--split', required=True, help='split of the data set, see below')
     parser.add_argument(
         '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
     )
-    parser.add_argument('--shards', type=int, default=1, metavar='N', help='deal the records to N files (default: 1)')
     parser.add_argument(
-        '--images', type=Path, metavar='DIR', help='folder of the pictures (default: where the release puts them)'
+        '--shards', type=int, default=1, metavar='N', help='number of files to distribute the records over (default: 1)'
+    )
+    parser.add_argument(
+        '--images', type=Path, metavar='DIR', help='folder of the images (default: that of the release)'
     )
     parser.add_argument(
         '--relative-to',
         type=Path,
         metavar='DIR',
-        help='write names of pictures from DIR on (default: --images, or --data)',
+        help='write image names relative to DIR (default: --images, or --data)',
     )
     parser.add_argument(
         '--held-out',
         type=Path,
         metavar='DIR',
-        help='leave out the pictures of the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, '
-        'whose folders lie in DIR',
+        help='leave out the images of the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, '
+        'whose folders are in DIR',
     )
     return parser
 
@@ -116,7 +118,7 @@ def convert(
     """Read the split and write it, one sample at a time.
 
     Raises:
-        ConfigError: the release cannot be used, or none of it can be read.
+        ConfigError: the release cannot be read, or it has no readable record.
         OSError: a file cannot be written.
     """
     counts = Counts()
@@ -125,21 +127,21 @@ def convert(
     samples = SOURCES[arguments.name].read(data, arguments.split, report, images)
     if kept_out is not None:
         samples = kept_out.keep(samples)
-    samples = _shown(_counted(samples, counts, report), counts, console, arguments.name)
+    samples = _with_progress(_counted(samples, counts, report), counts, console, arguments.name)
     return counts, write_published(samples, arguments.out, relative_to, arguments.shards)
 
 
 def summary(counts: Counts, kept_out: HeldOut | None, report: SkipReport) -> Table:
-    """What was written, in numbers."""
+    """Table of the numbers of converted records."""
     table = Table(show_header=False)
     rows = {
-        'pictures': counts.pictures,
+        'images': counts.images,
         'annotations': counts.annotations,
         'of these without a target': counts.without_target,
         'instances': counts.instances,
         'of these boxes': counts.boxes,
-        'pictures that are not there': counts.missing,
-        'pictures held out': kept_out.dropped if kept_out else 0,
+        'missing images': counts.missing,
+        'images held out': kept_out.dropped if kept_out else 0,
         'skipped': len(report),
     }
     for name, number in rows.items():
@@ -148,7 +150,7 @@ def summary(counts: Counts, kept_out: HeldOut | None, report: SkipReport) -> Tab
 
 
 def write_skipped(report: SkipReport, out: Path) -> Path | None:
-    """List what was skipped beside the output; without anything skipped, there is no such file."""
+    """Write the list of skipped records beside the output; removes the file if nothing was skipped."""
     file = out.with_name(f'{out.name}.skipped.txt')
     if not len(report):
         file.unlink(missing_ok=True)
@@ -160,22 +162,22 @@ def write_skipped(report: SkipReport, out: Path) -> Path | None:
 
 
 def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport) -> Iterator[Sample]:
-    """The samples, of which there must be one: an error here leaves what was there before."""
+    """Count samples; an error if there is none, so that an earlier output stays in place."""
     for sample in samples:
         counts.add(sample)
         yield sample
-    if not counts.pictures:
+    if not counts.images:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         raise ConfigError(f'expected at least one sample, found none{reason}')
 
 
-def _shown(samples: Iterable[Sample], counts: Counts, console: Console, name: str) -> Iterator[Sample]:
+def _with_progress(samples: Iterable[Sample], counts: Counts, console: Console, name: str) -> Iterator[Sample]:
     columns = SpinnerColumn(), TextColumn('{task.description}'), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name)
         for sample in samples:
             yield sample
-            progress.update(task, description=f'{name}: {counts.pictures:,} pictures')
+            progress.update(task, description=f'{name}: {counts.images:,} images')
 
 
 if __name__ == '__main__':

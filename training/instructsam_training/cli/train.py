@@ -1,4 +1,4 @@
-"""instructsam-train: run the stages of a configuration.
+"""instructsam-train: run the stages of a training configuration.
 
 instructsam-train training/configs/tiny.yaml stages.0.steps=100
 torchrun --nproc_per_node 8 -m instructsam_training.cli.train training/configs/stage1.yaml
@@ -21,13 +21,14 @@ TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when done, 1 when it diverged, 2 when it cannot be done, 143 when it was asked to stop."""
+    """Run the command: 0 on success, 1 on divergence, 2 on a wrong configuration, 143 when stopped by SIGTERM."""
     arguments = build_parser().parse_intermixed_args(argv)
     try:
         config = read_config(arguments.config, arguments.settings)
         if arguments.parameters:
             print_parameters(config, arguments.architecture)
             return 0
+        # Imported here because torch takes seconds, and --help should not.
         from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
@@ -51,13 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument('settings', nargs='*', metavar='key=value', help='changes, such as stages.0.steps=100')
-    parser.add_argument('--parameters', action='store_true', help='only print what would be trained, by module')
-    parser.add_argument('--architecture', type=Path, help='with --parameters: folder with the config.json to take')
+    parser.add_argument('--parameters', action='store_true', help='print what is trained, by module, and exit')
+    parser.add_argument('--architecture', type=Path, help='folder of the config.json for --parameters')
     return parser
 
 
 def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
-    """Print each stage's trainable and frozen parameters, without weights."""
+    """Print trainable and frozen parameters of each stage; no weights are loaded."""
     from instructsam_training.families.instructsam.initial_weights import build_meta_network
     from instructsam_training.families.instructsam.trainable import choose_trainable, print_modules, report_modules
 

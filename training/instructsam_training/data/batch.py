@@ -1,4 +1,7 @@
-"""Samples to what one forward pass takes: pictures, packed conversations, and what the slots shall find."""
+"""Batches for the network: images, packed conversations, and targets.
+
+Notation: B images, T tokens, P phrases (over all images), N supervised tokens, L phrase tokens, h w the mask grid.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +38,22 @@ if TYPE_CHECKING:
 CPU = torch.device('cpu')
 Record = TypeVar('Record', bound='DataclassInstance')
 RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
-HOST = ('grid_thw', 'cu_seqlens', 'labels')
-"""Tensors that are read by the host, which would wait for a device."""
+HOST_TENSORS = ('grid_thw', 'cu_seqlens', 'labels')
+"""Tensors that the host reads; on a GPU it would wait for them."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture with its conversation, on the CPU; `independent` questions do not see each other.
+    """One image with its conversation, on the CPU.
 
-    `grid` is h and w of the masks.
+    Attributes:
+        pixels: of the image.
+        encoding: of the conversation.
+        targets: of its phrases.
+        source: file and index of the sample, for reports.
+        grid: h and w of the masks.
+        independent: its questions do not attend to each other.
     """
 
     pixels: Pixels
@@ -57,17 +66,19 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one forward pass takes.
+    """Inputs and targets of one forward pass.
 
     Attributes:
-        inputs: with `logit_mask` and all that could be found out about them on the CPU.
+        inputs: of the network, with the layout and everything else that is computed on the CPU.
         labels: int64 [B, T]; stays on the CPU.
-        answers: int64 [N], those of them that are to be written.
+        answers: int64 [N], the supervised tokens.
         targets: of the P phrases.
         sources: file and index of each sample, for reports.
-        errors: what was to be in it and could not be read.
-        counts: False for the stand-in of a batch of which nothing could be read: it keeps processes in step, no more.
-        query_owner: for each phrase the first one about its picture, where they share its slots; else None.
+        errors: samples and annotations that could not be read, for reports.
+        counts: False for the placeholder of a batch without a readable sample: it has no influence on the losses and
+            only keeps the processes synchronized.
+        query_owner: for each phrase the first one about its image, if phrases share queries; else None.
+        sharing: the same as row numbers for the network.
     """
 
     inputs: AnyInputs
@@ -81,11 +92,11 @@ class Batch:
     sharing: QuerySharing | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
+        """The batch on a device, except `HOST_TENSORS`; nothing waits for the copy if the memory is pinned."""
         return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in memory that a GPU can read while the host goes on; what torch's loader asks for."""
+        """The batch in pinned memory, from which a GPU copies without the host; called by torch's data loader."""
         return change_tensors(self, Tensor.pin_memory)
 
     def for_objective(self, objective: Objective) -> Batch:
@@ -108,11 +119,11 @@ class Batch:
 
 
 def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """A dataclass with its tensors changed, and those of the dataclasses in it; what the host reads stays as it is."""
+    """A dataclass with `change` applied to its tensors, nested ones included, except `HOST_TENSORS`."""
     changed: dict[str, Any] = {}
     for field in fields(record):
         value = getattr(record, field.name)
-        if isinstance(value, Tensor) and field.name not in HOST:
+        if isinstance(value, Tensor) and field.name not in HOST_TENSORS:
             changed[field.name] = change(value)
         elif is_dataclass(value) and not isinstance(value, type):
             changed[field.name] = change_tensors(value, change)
@@ -120,7 +131,7 @@ def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record
 
 
 class ExampleBuilder:
-    """Makes examples of samples; the same sample and seed give the same example.
+    """Makes examples from samples; the same sample and seed give the same example.
 
     Args:
         preprocessor: of the checkpoint.
@@ -146,41 +157,42 @@ class ExampleBuilder:
 
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
-        """The builder for a network, with pictures limited as `data` says."""
+        """The builder for a network, with images limited to `data.max_pixels`."""
         preprocessor = limit_pixels(preprocessor, data.max_pixels)
         return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
     def build(self, sample: Sample, seed: str) -> Example:
-        """Read the picture, build a conversation and encode both.
+        """Read the image, build a conversation and encode both.
 
         Raises:
-            FrameError: the picture cannot be read.
+            FrameError: the image cannot be read.
         """
         turns = build_conversation(sample, Random(seed), self._options)
         return self.encode(Frame(read_image(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
-        """A gray picture with nothing in it."""
+        """A gray image without any object."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
-        """Encode a picture and a conversation about it."""
+        """Encode an image and a conversation about it."""
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
         )
         spans = [span for turn in turns for span in turn.spans]
-        # Many phrases mean the same thing, whose mask is decoded once.
+        # Many phrases mean the same object; its mask is decoded once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
-        masks, row = self._on_grid([decode_rle(rle) for rle in rles.values()]), {key: n for n, key in enumerate(rles)}
+        masks = self._resize_masks([decode_rle(rle) for rle in rles.values()])
+        row = {counts: number for number, counts in enumerate(rles)}
         targets = tuple(
             PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.box_only) for span in spans
         )
         return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
 
-    def _on_grid(self, masks: Sequence[np.ndarray]) -> Tensor:
-        """Masks [H, W] on the mask grid, float16 [N, h, w] of 0 to 1."""
+    def _resize_masks(self, masks: Sequence[np.ndarray]) -> Tensor:
+        """Resize masks [H, W] to the mask grid: float16 [instances, h, w], 0 to 1."""
         if not masks:
             return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
         stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)
@@ -190,46 +202,51 @@ class ExampleBuilder:
 def collate(
     examples: Sequence[Example], config: ModelConfig, errors: Sequence[str] = (), *, counts: bool = True
 ) -> Batch:
-    """Pad conversations on the right, stack pictures, and find out what the network would wait for on a GPU.
+    """Combine examples into a batch, and compute on the CPU whatever a GPU would have to wait for.
 
     Args:
         examples: at least one.
         config: of the network.
-        errors: passed on.
-        counts: passed on.
+        errors: of the batch.
+        counts: of the batch.
     """
-    length = max(len(example.encoding.input_ids) for example in examples)
+    # 1. Text: pad conversations on the right to T tokens. Nothing attends to padding, so its token may be any but those
+    #    of queries and images.
     rows = [example.encoding for example in examples]
-    pad_id = config.tokens.mask_end  # not that of queries or images; nothing looks at padding
-    labels = pad([row.labels for row in rows], length, IGNORED)
+    length, pad_id = max(len(row.input_ids) for row in rows), config.tokens.mask_end
+    input_ids = pad([row.input_ids for row in rows], length, pad_id)  # [B, T]
+    attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)  # [B, T]
+    segment_ids = pad([row.segment_ids for row in rows], length, 0) if examples[0].independent else None  # [B, T]
+
+    # 2. Labels: the logits at one token predict the next one.
+    labels = pad([row.labels for row in rows], length, IGNORED)  # [B, T]
+    is_supervised = labels[:, 1:] != IGNORED  # [B, T - 1]
+    logit_mask = F.pad(is_supervised, (0, 1))  # [B, T]
+
+    # 3. Images, and the row numbers of their tokens.
+    pixels = stack_pixels([example.pixels for example in examples], config)
+    layout = lay_out(input_ids, attention_mask, pixels.grid_thw, config, logit_mask=logit_mask, segment_ids=segment_ids)
+
+    # 4. Phrases of all conversations one after the other, with the number of their image.
     phrases = [(ids, owner) for owner, row in enumerate(rows) for ids in row.phrase_ids]
     longest = max((len(ids) for ids, _ in phrases), default=0)
-    pixels = stack_pixels([example.pixels for example in examples], config)
-    input_ids = pad([row.input_ids for row in rows], length, pad_id)
-    attention_mask = pad([[True] * len(row.input_ids) for row in rows], length, False)
-    phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)
-    written = labels[:, 1:] != IGNORED
-    logit_mask = F.pad(written, (0, 1))
-    segment_ids = pad([row.segment_ids for row in rows], length, 0) if examples[0].independent else None
+    phrase_owner = torch.tensor([owner for _, owner in phrases], dtype=torch.long)  # [P]
     inputs = ModelInputs(
         input_ids=input_ids,
         attention_mask=attention_mask,
         pixels=pixels,
-        phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),
-        phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),
+        phrase_ids=pad([ids for ids, _ in phrases], longest, pad_id),  # [P, L]
+        phrase_mask=pad([[True] * len(ids) for ids, _ in phrases], longest, False),  # [P, L]
         phrase_owner=phrase_owner,
         logit_mask=logit_mask,
         segment_ids=segment_ids,
-        layout=lay_out(
-            input_ids, attention_mask, pixels.grid_thw, config, logit_mask=logit_mask, segment_ids=segment_ids
-        ),
+        layout=layout,
     )
-    targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
     return Batch(
         inputs,
         labels,
-        answers=labels[:, 1:][written],
-        targets=targets,
+        answers=labels[:, 1:][is_supervised],
+        targets=stack_targets([target for example in examples for target in example.targets], examples[0].grid),
         sources=tuple(example.source for example in examples),
         errors=tuple(errors),
         counts=counts,
@@ -238,14 +255,14 @@ def collate(
 
 
 def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
-    """Pictures one after the other, with what Qwen's vision encoder derives from their sizes."""
+    """Concatenate images, with the inputs that Qwen's vision encoder derives from their sizes."""
     stacked = {name: torch.cat([getattr(each, name) for each in pixels]) for name in ('qwen', 'grid_thw', 'sam3')}
     vision_inputs = compute_vision_inputs(stacked['grid_thw'], config.qwen.vision_config)
     return Pixels(**stacked, vision_inputs=vision_inputs, scale=pixels[0].scale)
 
 
 def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:
-    """Rows of numbers or truth values as one tensor [rows, length], `value` behind those that are shorter."""
+    """Rows of numbers or bools as one tensor [rows, length]; shorter ones are padded with `value` on the right."""
     dtype = torch.bool if isinstance(value, bool) else torch.long
     padded = [[*row, *[value] * (length - len(row))] for row in rows]
     return torch.tensor(padded, dtype=dtype).view(len(rows), length)

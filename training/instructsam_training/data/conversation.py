@@ -1,6 +1,6 @@
-"""Samples to conversations: which question is asked, and what is answered.
+"""Conversations about samples: questions and answers.
 
-A question is one turn of the user; its answer has one span for each phrase, and each span has K queries.
+A turn is a question of the user with its answer, which has one span for each phrase; each span has K queries.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from instructsam_training.config.data_options import ConversationOptions
 from instructsam_training.data.sample import Annotation, Sample
 from instructsam_training.data.templates import ask_for_phrase, ask_for_several, ask_for_writing
 
-DISJOINT_IOU = 0.05
+MAX_DISJOINT_IOU = 0.05
 
 
 @dataclass(frozen=True)
 class Span:
-    """One phrase of an answer with the instances that its queries shall find.
+    """One phrase of an answer with its instances.
 
     Attributes:
-        phrase: as the model shall write it.
-        masks: one per instance; empty when there is none.
+        phrase: as the model generates it.
+        masks: one per instance; empty if there is no instance.
         box_only: the masks are filled boxes.
     """
 
@@ -36,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer: spans, or words alone."""
+    """A question and its answer: spans, or text alone."""
 
     question: str
     spans: tuple[Span, ...] = ()
@@ -44,8 +44,8 @@ class Turn:
 
 
 def build_conversation(sample: Sample, rng: Random, options: ConversationOptions) -> tuple[Turn, ...]:
-    """Ask about a sample's annotations in random order and wording, within the limits of `options`."""
-    annotations = [annotation for annotation in sample.annotations if _is_wanted(annotation, options)]
+    """Ask about the annotations of a sample in random order and wording, within the limits of `options`."""
+    annotations = [annotation for annotation in sample.annotations if _is_selected(annotation, options)]
     rng.shuffle(annotations)
     annotations.sort(key=lambda annotation: annotation.phrase not in options.first_phrases)
     annotations = _within_limits(annotations, options)
@@ -63,7 +63,7 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
     )
 
 
-def _is_wanted(annotation: Annotation, options: ConversationOptions) -> bool:
+def _is_selected(annotation: Annotation, options: ConversationOptions) -> bool:
     return annotation.kind in options.kinds and (not options.phrases or annotation.phrase in options.phrases)
 
 
@@ -100,13 +100,13 @@ def _span(annotation: Annotation) -> Span:
 
 
 def _disjoint_pair(annotations: Sequence[Annotation]) -> tuple[Annotation, Annotation] | None:
-    """The last name and the first other one that it does not overlap; only among three annotations or more."""
+    """The last name and the first other name that does not overlap it; None for fewer than three annotations."""
     names = [annotation for annotation in annotations if annotation.kind == 'phrase' and annotation.masks]
     if len(annotations) < 3 or len(names) < 2:
         return None
     partner = names[-1]
     for name in names[:-1]:
-        if name.phrase != partner.phrase and _union_iou(name, partner) < DISJOINT_IOU:
+        if name.phrase != partner.phrase and _union_iou(name, partner) < MAX_DISJOINT_IOU:
             return name, partner
     return None
 

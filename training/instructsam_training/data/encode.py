@@ -1,7 +1,9 @@
-"""Conversations to tokens: what the model reads, what it shall write, and which phrase conditions which masks.
+"""Tokenization of conversations, with labels for the tokens that the model generates.
 
-Supervised is what the model has to write itself: phrases with their delimiters, `mask_start`, the words between spans
-and the end of the turn. The queries and `mask_end` are injected at inference, so nothing has to predict them.
+These are supervised: phrases with their delimiters, `mask_start`, the words between spans and the end of the turn. The
+queries and `mask_end` are injected at inference, so the model need not predict them.
+
+Notation: T tokens.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ from instructsam_model.instructsam.prompt_lookup import SEPARATOR
 from instructsam_training.data.conversation import Turn
 
 IGNORED = -100
-"""Label of a token that nothing has to predict; the default of torch's cross entropy."""
+"""Label of a token that is not supervised; the default of torch's cross entropy."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A conversation about one picture, as tokens.
+    """A conversation about one image, as tokens.
 
     Attributes:
         input_ids: T token ids.
-        labels: T, the token itself where it is supervised, else `IGNORED`.
+        labels: T, the token if it is supervised, else `IGNORED`.
         phrase_ids: the tokens of each span's phrase, without delimiters, at most `MAX_PHRASE_TOKENS`.
-        segment_ids: T, 0 on the picture, then 1, 2, ... on the questions with their answers.
+        segment_ids: T, 0 on the image, then 1, 2, ... on the questions with their answers.
     """
 
     input_ids: tuple[int, ...]
@@ -48,9 +50,9 @@ def encode_conversation(
     Args:
         turns: questions with the phrases of their answers.
         image_prefix: the prompt up to the first question, image placeholders in place.
-        preprocessor: for the words.
+        preprocessor: for the tokenizer.
         config: for the special tokens and K.
-        independent: the questions do not see each other, so each is put as the first one is.
+        independent: the questions do not attend to each other, so each has the prompt of a first question.
     """
     prompt = preprocessor.prompt
     ids: list[int] = list(image_prefix)
@@ -58,13 +60,16 @@ def encode_conversation(
     phrases: list[tuple[int, ...]] = []
     segment_ids: list[int] = [0] * len(ids)
     for index, turn in enumerate(turns):
-        before = list(prompt.next_question) if index and not independent else []
-        question = [*before, *preprocessor.instruction(turn.question)]
+        # 1. The question; it continues the conversation unless it is the first, or independent of the others.
+        separator = list(prompt.next_question) if index and not independent else []
+        question = [*separator, *preprocessor.instruction(turn.question)]
+        # 2. The answer: words alone, or spans with injected queries.
         if turn.words:
             answer = preprocessor.text(turn.words)
             supervised = [True] * len(answer)
         else:
             answer, supervised = _answer([span.phrase for span in turn.spans], preprocessor, config)
+        # 3. The end of the turn, of which only the first token is generated.
         end = prompt.answer_end
         ids += [*question, *answer, *end]
         labels += [IGNORED] * len(question)

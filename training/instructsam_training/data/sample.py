@@ -1,4 +1,4 @@
-"""`Sample`: what every data set is turned into, and all that anything after the readers knows of it."""
+"""`Sample`: the common format of all data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from instructsam_model.masks import Rle
 from instructsam_training.config.data_options import Kind as Kind
 
 ANSWERED: tuple[Kind, ...] = ('sentence', 'caption')
-"""Those whose phrase is not their text."""
+"""Kinds whose phrase differs from their text."""
 
 
 class SampleError(ValueError):
@@ -28,16 +28,16 @@ class SampleError(ValueError):
 
 @dataclass(frozen=True)
 class Annotation:
-    """One question about a picture and what answers it.
+    """One question about an image and its instances.
 
     Attributes:
         kind: what `text` is.
         text: the name, the instruction, or the writing.
-        phrase: what the model writes for it: the cleaned name or writing, or the short answer to the instruction; of a
-            caption, the whole answer.
-        masks: one COCO RLE per instance; empty when nothing in the picture answers.
-        box_only: the masks are filled boxes: only their extent is known.
-        box_xyxy: x1, y1, x2, y2 of the target in pixels, of data sets that publish a box beside the mask.
+        phrase: what the model generates for it: the cleaned name or writing, or the short answer to the instruction;
+            for a caption, the whole answer.
+        masks: one COCO RLE per instance; empty if there is no instance in the image.
+        box_only: the masks are filled boxes, because only boxes are annotated.
+        box_xyxy: x1, y1, x2, y2 of the target in pixels, if the data set publishes a box beside the mask.
         additional_phrases: further names that the instruction asks for, answered after this one.
 
     Raises:
@@ -58,28 +58,28 @@ class Annotation:
 
     @property
     def parts(self) -> tuple[Annotation, ...]:
-        """What the answer has a span for: this and `additional_phrases`."""
+        """The annotations with a span in the answer: this one and `additional_phrases`."""
         return (self, *self.additional_phrases)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with its annotations.
+    """One image with its annotations.
 
     Attributes:
-        image: file of the picture.
+        image: file of the image.
         size_hw: its height and width, pixels; all masks have it.
         annotations: in the order of the file.
         allow_multi_phrase: one question may ask for all its phrases (`"type": "instseg"` of the published format).
-        depth: file of the depth image registered to it, if there is one.
+        depth: file of the registered depth image; None without depth.
         source: file and index of the record, for reports.
         id: of the record within its data set, unique there.
-        scene: of data sets that have scenes; empty otherwise.
-        ignore: pixels that count for nothing in an evaluation, of data sets that have such.
+        scene: id of the scene; empty if the data set has no scenes.
+        ignore: pixels that an evaluation ignores; None for no such pixels.
         errors: annotations of the record that could not be read, for reports.
 
     Raises:
-        ValueError: a mask is not of the picture's size.
+        ValueError: a mask does not have the size of the image.
     """
 
     image: Path
@@ -97,17 +97,17 @@ class Sample:
         masks = [rle for annotation in self.annotations for part in annotation.parts for rle in part.masks]
         for rle in masks if self.ignore is None else [*masks, self.ignore]:
             if tuple(rle['size']) != self.size_hw:
-                raise ValueError(f'masks: expected the size {self.size_hw} of the picture, got {tuple(rle["size"])}')
+                raise ValueError(f'masks: expected the size {self.size_hw} of the image, got {tuple(rle["size"])}')
 
 
 @dataclass
 class SkipReport:
-    """What could not be read: counted, kept for the log, never replaced by something else."""
+    """Records that could not be read, for the log; they are left out, never replaced."""
 
     errors: list[SampleError] = field(default_factory=list)
 
     def skip(self, file: Path, index: int | str, reason: str) -> None:
-        """Note one record that is left out."""
+        """Add a record that is left out."""
         self.errors.append(SampleError(file, index, reason))
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class SkipReport:
 
 
 def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> Annotation:
-    """The annotation of what a name stands for.
+    """The annotation of a name.
 
     Raises:
         ValueError: nothing is left of the name once it is cleaned.
@@ -124,6 +124,6 @@ def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> 
 
 
 def clean_phrase(text: str) -> str:
-    """A name as an answer has it: no blanks around it, first letter small, without one final full stop."""
+    """A name as in answers: without surrounding blanks, with a lower-case first letter, without a final full stop."""
     text = text.strip()
     return (text[:1].lower() + text[1:]).removesuffix('.')

@@ -1,15 +1,15 @@
-"""Which samples make up which step: a function of the seed and the step alone.
+"""Sampling of batches, a function of the seed and the step alone.
 
-So a run resumes at any step without saved random states, and one process or many see the same batches. A step has
-`global_batch` samples in micro-batches of a fixed composition; micro-batch m of a step belongs to process m modulo
-their number.
+Therefore a run resumes at any step without saved random states, and any number of processes sees the same batches. A
+step has `global_batch` samples in micro-batches of a fixed composition; process r of n gets the micro-batches r, r + n,
+r + 2 n, ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,26 +17,35 @@ from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
-from instructsam_training.data.sample import SampleError
-from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
-from instructsam_training.datasets.io.sample_table import SampleTable
+from instructsam_training.data.sample import Sample, SampleError
 
 GROUPED_STEPS = 8
-"""So many steps' samples are sorted by length together, where that is asked for."""
+"""Number of steps whose samples are sorted by length together, with `group_by_length`."""
+
+
+class Samples(Protocol):
+    """Samples by number, such as a `SampleTable`."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How samples are dealt out.
+    """Distribution of samples over steps and micro-batches.
 
     Attributes:
-        samples: how many there are.
-        global_batch: samples a step.
-        micro_batch: samples a forward pass.
+        samples: number of samples.
+        global_batch: samples per step.
+        micro_batch: samples per forward pass.
         seed: of the order.
-        group_by_length: put conversations of about the same number of phrases into one micro-batch.
+        group_by_length: put conversations with a similar number of phrases into one micro-batch.
 
     Raises:
         ConfigError: the micro-batch does not divide the global one, or there are no samples.
@@ -57,13 +66,13 @@ class BatchPlan:
             )
 
     @property
-    def steps_an_epoch(self) -> int:
-        """Steps in which every sample comes at least once."""
+    def steps_per_epoch(self) -> int:
+        """Number of steps until every sample was used at least once."""
         return -(-self.samples // self.global_batch)
 
     @property
-    def micro_batches(self) -> int:
-        """Micro-batches a step."""
+    def micro_batches_per_step(self) -> int:
+        """Number of micro-batches per step, over all processes."""
         return self.global_batch // self.micro_batch
 
     def order(self, start: int, count: int) -> list[tuple[int, int]]:
@@ -77,16 +86,16 @@ class BatchPlan:
 
 
 class MicroBatchDataset(Dataset[Batch]):
-    """Micro-batches by step and number, read when they are asked for.
+    """Micro-batches by step and number, read on access.
 
     Args:
         table: the samples.
-        builder: makes examples of them.
-        plan: which belong together.
+        builder: makes examples from samples.
+        plan: composition of the micro-batches.
         config: of the network.
     """
 
-    def __init__(self, table: SampleTable, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
+    def __init__(self, table: Samples, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
         self._table = table
         self._builder = builder
         self._plan = plan
@@ -94,10 +103,10 @@ class MicroBatchDataset(Dataset[Batch]):
         self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Micro-batch `key[1]` of step `key[0]`; what cannot be read is left out and named in `errors`."""
+        """Micro-batch `key[1]` of step `key[0]`; unreadable samples are left out and named in its `errors`."""
         examples: list[Example] = []
         errors: list[str] = []
-        for epoch, index in self._members(*key):
+        for epoch, index in self.members(*key):
             try:
                 sample = self._table[index]
                 errors += [str(error) for error in sample.errors]
@@ -108,7 +117,8 @@ class MicroBatchDataset(Dataset[Batch]):
             return collate([self._builder.blank()], self._config, errors, counts=False)
         return collate(examples, self._config, errors)
 
-    def _members(self, step: int, number: int) -> list[tuple[int, int]]:
+    def members(self, step: int, number: int) -> list[tuple[int, int]]:
+        """Epoch and sample of the members of micro-batch `number` of a step."""
         plan = self._plan
         if not plan.group_by_length:
             return plan.order(step * plan.global_batch + number * plan.micro_batch, plan.micro_batch)
@@ -116,51 +126,38 @@ class MicroBatchDataset(Dataset[Batch]):
         if self._grouped[0] != group:
             count = GROUPED_STEPS * plan.global_batch
             self._grouped = (group, self._sorted(plan.order(group * count, count), group))
-        start = (within * plan.micro_batches + number) * plan.micro_batch
+        start = (within * plan.micro_batches_per_step + number) * plan.micro_batch
         return self._grouped[1][start : start + plan.micro_batch]
 
     def _sorted(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
-        """Members by number of phrases, cut into micro-batches, and those shuffled."""
-        members = sorted(members, key=lambda member: self._phrases(member[1]))
+        """Members sorted by number of phrases, cut into micro-batches, which are shuffled."""
+        members = sorted(members, key=lambda member: self.count_phrases(member[1]))
         size = self._plan.micro_batch
         order = np.random.default_rng((self._plan.seed, group, size)).permutation(len(members) // size)
         return [member for chunk in order for member in members[chunk * size : (chunk + 1) * size]]
 
-    def _phrases(self, index: int) -> int:
+    def count_phrases(self, index: int) -> int:
+        """Number of annotations of a sample; 0 if it cannot be read."""
         try:
             return len(self._table[index].annotations)
         except SampleError:
             return 0
 
 
-def open_table(data: DataConfig) -> SampleTable:
-    """The samples that a stage learns from.
-
-    Raises:
-        ConfigError: a file is missing or holds no records.
-    """
-    folder = Path(data.folder)
-    if data.mixture:
-        shares = read_mixture(Path(data.mixture), folder)
-    else:
-        shares = tuple(Share(name, published_files(name, folder)) for name in data.files)
-    return SampleTable(shares, Path(data.images or folder))
-
-
 def load_batches(
     batches: MicroBatchDataset, plan: BatchPlan, steps: Sequence[int], rank: int, processes: int, workers: int
 ) -> Iterator[list[Batch]]:
-    """For each step, this process's micro-batches, read ahead by `workers` processes.
+    """Yield the micro-batches of one process for each step, read ahead by `workers` processes.
 
     Raises:
-        ConfigError: the micro-batches of a step cannot be dealt out evenly.
+        ConfigError: the number of micro-batches per step is not a multiple of the number of processes.
     """
-    if plan.micro_batches % processes:
+    if plan.micro_batches_per_step % processes:
         raise ConfigError(
             f'global_batch: expected a multiple of micro_batch {plan.micro_batch} times {processes} processes, '
             f'got {plan.global_batch}'
         )
-    mine = range(rank, plan.micro_batches, processes)
+    mine = range(rank, plan.micro_batches_per_step, processes)
     loader: DataLoader[Batch] = DataLoader(
         batches,
         sampler=[(step, number) for step in steps for number in mine],

@@ -1,4 +1,7 @@
-"""What slots shall find: the instances of phrases, all in one tensor, so that a batch has one upload of them."""
+"""Targets of the queries: the instances of all phrases in one tensor, so that a batch uploads them at once.
+
+Notation: P phrases, N instances of all phrases, h w the mask grid.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ class PhraseTarget:
     """The instances of one phrase.
 
     Attributes:
-        masks: [instances, h, w], 0 to 1; none when nothing answers.
-        box_only: they are filled boxes.
+        masks: [instances, h, w], 0 to 1; no instance if the phrase has none.
+        box_only: the masks are filled boxes.
     """
 
     masks: Tensor
@@ -27,10 +30,9 @@ class Targets:
     """The instances of P phrases.
 
     Attributes:
-        masks: [N + 1, h, w], 0 to 1: those of the first phrase, of the second, ..., and an empty one, which stands for
-            what there is none of.
-        counts: P numbers of instances, together N.
-        box_only: P times whether they are filled boxes.
+        masks: [N + 1, h, w], 0 to 1: those of the first phrase, of the second, ..., and an empty one for padding.
+        counts: P numbers of instances, N in total.
+        box_only: P times whether the masks are filled boxes.
     """
 
     masks: Tensor
@@ -41,7 +43,7 @@ class Targets:
         return len(self.counts)
 
     def rows(self) -> list[list[int]]:
-        """For each phrase the rows of `masks` that are its instances, filled up with the empty one to equal lengths."""
+        """For each phrase the rows of `masks` of its instances, padded to equal lengths with that of the empty mask."""
         longest = max((*self.counts, 1))
         starts = [sum(self.counts[:phrase]) for phrase in range(len(self.counts))]
         empty = sum(self.counts)
@@ -52,7 +54,7 @@ class Targets:
 
 
 def stack_targets(phrases: Sequence[PhraseTarget], grid: tuple[int, int]) -> Targets:
-    """Put the instances of phrases one after the other; grid is h and w of their masks."""
+    """Concatenate the instances of phrases; grid is h and w of their masks."""
     empty = torch.zeros(1, *grid, dtype=phrases[0].masks.dtype if phrases else torch.float16)
     masks = torch.cat([*(phrase.masks for phrase in phrases), empty])
     return Targets(masks, tuple(len(phrase.masks) for phrase in phrases), tuple(phrase.box_only for phrase in phrases))

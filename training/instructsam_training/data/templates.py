@@ -1,4 +1,4 @@
-"""Our own wordings of the questions that training asks about names, writing, and several names at once."""
+"""Wordings of training questions about names, writing, and several names at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ask_for_phrase(phrase: str, rng: Random) -> str:
 
 
 def ask_for_writing(text: str, rng: Random) -> str:
-    """A question for something written in the picture."""
+    """A question for something written in the image."""
     return rng.choice(WRITING_QUESTIONS).format(text)
 
 

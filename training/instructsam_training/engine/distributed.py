@@ -1,4 +1,4 @@
-"""How a run is spread over processes: by Accelerate, which copies (DDP) or shards (FSDP2) the network."""
+"""Distribution of a run over processes: Accelerate replicates (DDP) or shards (FSDP2) the network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from instructsam_training.families.instructsam.trainable import group_parameters
 
 
 def start_processes(config: TrainConfig) -> Accelerator:
-    """Join the other processes of the run.
+    """Start Accelerate in this process of the run.
 
     Raises:
-        ConfigError: sharding is asked for with something that it does not go with.
+        ConfigError: sharding is combined with an option that does not support it.
     """
     if config.shard and any(stage.ema for stage in config.stages):
         raise ConfigError('ema: expected 0 with shard; the averaged weights are not sharded')
@@ -41,10 +41,10 @@ def start_processes(config: TrainConfig) -> Accelerator:
     )
 
 
-def spread(
+def distribute(
     accelerator: Accelerator, network: InstructSAM, stage: StageConfig, *, shard: bool
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The network and its optimizer, over all processes."""
+    """The network and its optimizer, distributed over all processes."""
     if shard and accelerator.device.type == 'cpu' and accelerator.num_processes > 1:
         return _shard_on_cpus(accelerator, network, stage)
     prepared: tuple[Any, Any] = accelerator.prepare(network, make_optimizer(network, stage, accelerator.device))
@@ -52,9 +52,9 @@ def spread(
 
 
 def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW with a group for each part that learns, or Muon beside it; device is where the steps will be taken."""
+    """AdamW, or Muon with AdamW, with a group for each learning rate; `device` is that of the steps."""
     groups = group_parameters(network, stage.rates, stage.muon)
-    fused = device.type == 'cuda'  # a few kernels a step; on a CPU results would differ in the last bit
+    fused = device.type == 'cuda'  # few kernels per step; on a CPU the results would differ in the last bit
     if stage.muon:
         return MuonAdamW(groups, weight_decay=stage.weight_decay, fused=fused)
     return torch.optim.AdamW(groups, weight_decay=stage.weight_decay, fused=fused)
@@ -63,11 +63,11 @@ def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.devic
 def _shard_on_cpus(
     accelerator: Accelerator, network: InstructSAM, stage: StageConfig
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Accelerate shards on GPUs only; torch does on CPUs too."""
+    """Shard with torch directly, because Accelerate shards on GPUs only."""
     for module in [*network.modules()]:
         if type(module).__name__ in SHARDED_LAYERS:
             fully_shard(module)
     fully_shard(network)
-    if accelerator.mixed_precision == 'bf16':  # what Accelerate does to a network that it prepares
+    if accelerator.mixed_precision == 'bf16':  # as Accelerate does for a network that it prepares
         network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
     return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))

@@ -1,7 +1,7 @@
-"""Weights that do not learn, held in the precision in which the forward pass reads them.
+"""Holds frozen weights in the precision in which the forward pass uses them.
 
-Under bfloat16 autocast every pass casts the weights of its matrix products anew: the frozen ones too, and again where
-activations are recomputed. Held in bfloat16 they give the same products to the last bit and take half the memory.
+Under bfloat16 autocast, every pass casts the weights of its matrix products, frozen ones included, and once more when
+activations are recomputed. Frozen weights in bfloat16 give bitwise the same products with half the memory.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ CAST_LAYERS = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 
 def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
-    """Hold the frozen parameters of linear layers and convolutions in bfloat16, after `choose_trainable`.
+    """Cast the frozen parameters of linear layers and convolutions to bfloat16, after `choose_trainable`.
 
-    What another layer uses too stays in float32: a head that shares a frozen token embedding. So does what boxes pass
-    through, which is computed in float32 under autocast too.
+    Parameters shared with another layer stay in float32, such as a head that shares a frozen token embedding. So do
+    those of the box path, which is computed in float32 even under autocast.
 
     Args:
         network: changed in place.
-        keep: whether to return what bfloat16 cannot hold, for the checkpoint; one process writes it.
+        keep: return the exact values of rounded parameters, for the checkpoint; only one process needs them.
 
     Returns:
-        By name, on the CPU: the parameters that are no longer what they were. Those of Qwen3-VL are published in
-        bfloat16 and lose nothing.
+        Exact values of the parameters that rounding has changed, by name, on the CPU. Those of Qwen3-VL are published
+        in bfloat16 and do not change.
     """
-    of_others = {
+    shared = {
         id(parameter)
         for module in network.modules()
         if not isinstance(module, CAST_LAYERS)
@@ -41,7 +41,7 @@ def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
         if not BOX_PATH.isdisjoint(prefix.split('.')):
             continue
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad or parameter.dtype != torch.float32 or id(parameter) in of_others:
+            if parameter.requires_grad or parameter.dtype != torch.float32 or id(parameter) in shared:
                 continue
             exact, parameter.data = parameter.data, parameter.data.to(torch.bfloat16)
             if keep and not torch.equal(parameter.data.float(), exact):

@@ -1,4 +1,4 @@
-"""Qwen3-VL's RMSNorm as one operation of torch: on a GPU one kernel for eight, which keeps its input and no more."""
+"""Qwen3-VL's RMSNorm as one torch operation: one GPU kernel instead of eight, which saves only its input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 
 class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers is untyped for us
-    """The same function in float32, without rounding in between."""
+    """The same function, in float32 without intermediate rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Normalize states [..., D]; float32."""
@@ -16,7 +16,7 @@ class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers is
 
 
 def fuse_norms(network: nn.Module) -> None:
-    """Let all RMSNorms of a network be computed so; their parameters stay as they are."""
+    """Use the fused implementation for all RMSNorms of a network; their parameters do not change."""
     for module in network.modules():
         if type(module) is Qwen3VLTextRMSNorm:
             module.__class__ = FusedRMSNorm

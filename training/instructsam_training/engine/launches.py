@@ -1,4 +1,4 @@
-"""What a step asks of a GPU, and how often the host waits for it: counted on one, or recorded where there is none."""
+"""Counts the kernels of a step on a GPU, and how often the host waits for it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 WAIT_WARNING = 'called a synchronizing CUDA operation'
-"""What torch warns of in its debug mode for synchronization."""
+"""Warning of torch's debug mode for synchronization."""
 
 
 @dataclass(frozen=True)
 class Launches:
-    """What a step asks of a GPU.
+    """Work of a step on a GPU.
 
     Attributes:
-        kernels: kernels, copies and fills on the device.
-        host_waits: how often the host went on only when the device had done everything before.
+        kernels: number of kernels, copies and fills on the device.
+        host_waits: number of times the host waited for the device.
     """
 
     kernels: int

@@ -1,6 +1,6 @@
-"""Training, read from top to bottom: a run is its stages, a stage is its steps, a step is its micro-batches.
+"""The training loop, from top to bottom: a run has stages, a stage has steps, a step has micro-batches.
 
-Accelerate provides processes, sharding and precision (DDP, FSDP2 and DeepSpeed by its configuration); there is no
+Accelerate provides processes, sharding and precision (DDP, FSDP2, and DeepSpeed by its configuration); there is no
 trainer class.
 """
 
@@ -23,8 +23,9 @@ from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
-from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
-from instructsam_training.engine.distributed import spread, start_processes
+from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
+from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.engine.distributed import distribute, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves
@@ -44,7 +45,7 @@ MERGED = 'merged'
 
 
 def train(config: TrainConfig) -> Path:
-    """Run every stage that is not done yet.
+    """Run all stages that are not done yet.
 
     Returns:
         The checkpoint of the last stage, in the published layout.
@@ -52,7 +53,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         CheckpointError, ConfigError: the run cannot start.
         FloatingPointError: it has diverged; the message names the samples.
-        InterruptedRunError: SIGTERM came; the next call goes on from there.
+        InterruptedRunError: SIGTERM arrived; the next call resumes from there.
     """
     accelerator = start_processes(config)
     merged = Path()
@@ -75,7 +76,7 @@ def train_stage(
     preprocessor: Preprocessor,
     folder: Path,
 ) -> None:
-    """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
+    """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     table = open_table(stage.data)
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
@@ -83,7 +84,7 @@ def train_stage(
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
+    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
         accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
@@ -100,9 +101,9 @@ def train_stage(
 def start_run(
     accelerator: Accelerator, config: TrainConfig, stage: StageConfig, network: InstructSAM, folder: Path, steps: int
 ) -> Run:
-    """Spread the network, with what learns chosen already, and its optimizer over the processes."""
+    """Distribute the network and its optimizer over the processes, after `choose_trainable`."""
     rounded = prepare_network(network, config, stage, accelerator.device, keep=accelerator.is_main_process)
-    model, optimizer = spread(accelerator, network.train(), stage, shard=config.shard)
+    model, optimizer = distribute(accelerator, network.train(), stage, shard=config.shard)
     return Run(
         accelerator=accelerator,
         seed=config.seed,
@@ -120,14 +121,14 @@ def start_run(
 def prepare_network(
     network: InstructSAM, config: TrainConfig, stage: StageConfig, device: torch.device, *, keep: bool
 ) -> dict[str, Tensor]:
-    """Let a network, with what learns chosen already, compute as a stage asks for and as suits the device.
+    """Apply the memory and speed options of a stage to a network, after `choose_trainable`.
 
     Returns:
-        As `cast_frozen`, which gets `keep`.
+        As `cast_frozen`, which takes `keep`.
     """
     if stage.gradient_checkpointing:
         checkpoint_activations(network)
-    if device.type == 'cuda':  # on a CPU it is no faster, and differs in the last bit
+    if device.type == 'cuda':  # on a CPU it is not faster, and differs in the last bit
         fuse_norms(network)
     if config.precision == 'bfloat16' and not config.frozen_float32:
         return cast_frozen(network, keep=keep)
@@ -135,7 +136,7 @@ def prepare_network(
 
 
 def resume(run: Run) -> None:
-    """Go back to the last checkpoint, if there is one."""
+    """Load the last checkpoint of the stage, if there is one."""
     state = read_last_state(run.folder / 'states')
     if state is not None:
         restore_state(state, run.model, run.optimizer)
@@ -143,23 +144,23 @@ def resume(run: Run) -> None:
 
 
 def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int) -> None:
-    """Take the steps that are left.
+    """Take the remaining steps of the stage.
 
     Raises:
         FloatingPointError: the run has diverged.
-        InterruptedRunError: it was asked to stop, and its state is saved.
+        InterruptedRunError: the run was stopped by SIGTERM, and its state is saved.
     """
     accelerator, stage = run.accelerator, run.stage
     rank, processes = accelerator.process_index, accelerator.num_processes
     data = load_batches(batches, plan, range(run.done, run.steps), rank, processes, stage.data.workers)
-    journal = MetricsLogger(run.folder, stage.name, run.steps, run.done, shown=accelerator.is_main_process)
-    with run.stop.listening(), journal:
+    logger = MetricsLogger(run.folder, stage.name, run.steps, run.done, enabled=accelerator.is_main_process)
+    with run.preemption.installed(), logger:
         for micro_batches in data:
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
-            journal.write(line, [reason for batch in micro_batches for reason in batch.errors])
+            logger.write(line, [error for batch in micro_batches for error in batch.errors])
             if run.done % log_every == 0:
                 accelerator.log(line, step=run.done)
             if run.done % stage.save_every == 0 or stopping or run.done == run.steps:
@@ -169,7 +170,7 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
 
 
 def save(run: Run) -> None:
-    """Gather the stage's state from all processes and write it."""
+    """Gather the state of the stage from all processes and write a checkpoint."""
     state = gather_state(run.done, run.model, run.optimizer, run.ema)
     if run.accelerator.is_main_process:
         write_state(run.folder / 'states', state, run.stage.keep)
@@ -177,11 +178,11 @@ def save(run: Run) -> None:
 
 
 def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
-    """Merge the adapters, write the stage's checkpoint in the published layout, and draw its curves."""
+    """Merge the adapters, write the weights of the stage in the published layout, and plot its curves."""
     tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=FULL_STATE), **run.ema}
     if run.accelerator.is_main_process:
         merged = build_empty(network.config)
-        # Gathered ones may be views of something larger, which safetensors does not write.
+        # Gathered tensors may be views of larger ones, which safetensors does not write.
         on_cpu = {name: tensor.detach().cpu().to(torch.float32, copy=True) for name, tensor in tensors.items()}
         on_cpu |= run.rounded
         merged.load_state_dict(merge_adapters(on_cpu, run.stage.lora), assign=True)
@@ -191,9 +192,9 @@ def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
 
 
 def checkpoint_activations(network: InstructSAM) -> None:
-    """Compute the activations of all but SAM3's frozen encoder again in the backward pass."""
+    """Recompute activations in the backward pass, except those of SAM3's frozen encoder."""
     for module in (network.model.language_model, network.model.visual):
-        # transformers gave it another name in 5.23
+        # renamed in transformers 5.23
         enable = getattr(module, 'activation_checkpointing_enable', module.gradient_checkpointing_enable)
         enable({'use_reentrant': False})
     network.model.grounding_model.checkpointing = True

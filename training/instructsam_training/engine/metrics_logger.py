@@ -1,4 +1,4 @@
-"""What a run reports: a line of JSON for each step, trackers, a progress bar, and the curves as a picture."""
+"""Metrics of a stage: one line of JSON per step, a progress bar, and an image of the loss curves."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ CURVES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
 
 
 class MetricsLogger:
-    """The lines of one stage, `metrics.jsonl`, and what is shown while it runs.
+    """Writes `metrics.jsonl` and `skipped.txt` of one stage, and shows its progress.
 
     Args:
         folder: of the stage.
-        steps: how many there will be.
-        done: how many are done; lines beyond them, of a run that died, are dropped.
-        shown: whether this process shows anything.
+        name: of the stage.
+        steps: number of steps of the stage.
+        done: number of steps done; lines of later steps, from a run that was killed, are removed.
+        enabled: False in all processes but one, which write and show nothing.
     """
 
-    def __init__(self, folder: Path, name: str, steps: int, done: int, *, shown: bool) -> None:
+    def __init__(self, folder: Path, name: str, steps: int, done: int, *, enabled: bool) -> None:
         self.file = folder / 'metrics.jsonl'
-        self._skipped = folder / 'skipped.txt'
-        self._shown = shown
-        if shown:
+        self._errors_file = folder / 'skipped.txt'
+        self._enabled = enabled
+        if enabled:
             kept = [line for line in read_lines(self.file) if line['step'] <= done]
             self.file.write_text(''.join(json.dumps(line) + '\n' for line in kept))
         columns = (
@@ -36,7 +37,7 @@ class MetricsLogger:
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
         )
-        self._progress = Progress(*columns, disable=not shown)
+        self._progress = Progress(*columns, disable=not enabled)
         self._task = self._progress.add_task(name, total=steps, completed=done, note='')
 
     def __enter__(self) -> MetricsLogger:
@@ -46,21 +47,21 @@ class MetricsLogger:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def write(self, line: Mapping[str, Any], skipped: list[str]) -> None:
-        """Note one step."""
-        if not self._shown:
+    def write(self, line: Mapping[str, Any], errors: list[str]) -> None:
+        """Write the metrics of one step, and the samples of it that could not be read."""
+        if not self._enabled:
             return
         with self.file.open('a') as file:
             file.write(json.dumps(line) + '\n')
-        if skipped:
-            with self._skipped.open('a') as file:
-                file.writelines(f'step {line["step"]}: {reason}\n' for reason in skipped)
+        if errors:
+            with self._errors_file.open('a') as file:
+                file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The steps of a journal; a last line cut off by a crash is dropped."""
+    """The steps in a `metrics.jsonl`; a last line that a crash has cut off is ignored."""
     if not file.exists():
         return []
     lines = []
@@ -72,14 +73,14 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_curves(journal: Path, picture: Path) -> None:
-    """Draw the losses over the steps, each in a panel of its own, with the learning rate."""
+def draw_curves(metrics_file: Path, image: Path) -> None:
+    """Plot each loss, the learning rate and the speed over the steps."""
     import matplotlib as mpl
 
     mpl.use('Agg')
     from matplotlib import pyplot
 
-    lines = read_lines(journal)
+    lines = read_lines(metrics_file)
     if not lines:
         return
     figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), constrained_layout=True, sharex=True)
@@ -91,5 +92,5 @@ def draw_curves(journal: Path, picture: Path) -> None:
         if name in CURVES and all(line[name] > 0 for line in lines):
             axis.set_yscale('log')
     figure.supxlabel('step')
-    figure.savefig(picture, dpi=100)
+    figure.savefig(image, dpi=100)
     pyplot.close(figure)

@@ -1,8 +1,8 @@
-"""Muon (Jordan et al., 2024): steps of a matrix in which all its directions weigh alike.
+"""Muon (Jordan et al., 2024): updates of weight matrices with equal singular values.
 
-From random weights a small network learns from a picture what takes AdamW several (training/README.md has figures).
-torch has Muon too, which computes in bfloat16 whatever the device: on a CPU without instructions for it such a step
-took longer than the forward and backward passes.
+From random weights, a small network needs several times fewer images with it than with AdamW (docs/experiments has the
+figures). torch's own Muon always computes in bfloat16: on a CPU without bfloat16 instructions, such a step took longer
+than the forward and backward passes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
-"""Coefficients of x, x^3 and x^5 that bring singular values near 1 in so many rounds, without ever computing them."""
+"""Coefficients of x, x^3 and x^5 of five iterations that bring singular values near 1 without computing them."""
 UPDATE_RMS = 0.2
-"""Root mean square of a step at rate 1, about AdamW's, so that both share their rates (Liu et al., 2025)."""
+"""Root mean square of an update at rate 1: about that of AdamW, so both share learning rates (Liu et al., 2025)."""
 
 
 class MuonAdamW(torch.optim.AdamW):
@@ -35,19 +35,19 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step; gradients of matrices are used up."""
+        """Take one step; the gradients of matrices are set to None."""
         for group in self.param_groups:
             for matrix in group['params'] if group['matrices'] else ():
                 if matrix.grad is not None:
                     self._step_matrix(matrix, group['lr'], group['weight_decay'])
-                    matrix.grad = None  # so AdamW, whose turn is next, leaves it alone
+                    matrix.grad = None  # so that AdamW skips it
         super().step(closure)
 
     def _step_matrix(self, matrix: nn.Parameter, rate: float, weight_decay: float) -> None:
         gradient, state = matrix.grad, self.state[matrix]
         assert gradient is not None
         if not state:
-            # AdamW wants a count of steps of every parameter when it loads a state.
+            # AdamW expects a step count for every parameter when it loads a state.
             state.update(step=torch.zeros(()), momentum=torch.zeros_like(matrix))
         state['step'] += 1
         momentum = state['momentum'].lerp_(gradient, 1 - MOMENTUM)
@@ -57,7 +57,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The matrix [rows, columns] with its singular values near 1: between 0.6 and 1.2 but for those near 0."""
+    """The matrix [rows, columns] with singular values between 0.6 and 1.2, except those near 0."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / wide.norm().clamp(min=1e-7)
     for a, b, c in NEWTON_SCHULZ:

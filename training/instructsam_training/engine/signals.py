@@ -1,4 +1,4 @@
-"""Ending a run early without losing work."""
+"""Stops a run on SIGTERM without losing work, as clusters send it before they preempt a job."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 
 
 class InterruptedRunError(Exception):
-    """The run was asked to stop and has saved its state."""
+    """The run was stopped by SIGTERM and has saved its state."""
 
 
 @dataclass
 class PreemptionHandler:
-    """Raised by SIGTERM; looked at after each step, so that the step is finished and saved."""
+    """Records that SIGTERM arrived; the loop checks it after each step, finishes the step and saves the state."""
 
-    raised: bool = False
+    triggered: bool = False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch SIGTERM for a while."""
+    def installed(self) -> Iterator[None]:
+        """Catch SIGTERM within the context."""
 
         def catch(*_: object) -> None:
-            self.raised = True
+            self.triggered = True
 
-        former = signal.signal(signal.SIGTERM, catch)
+        previous = signal.signal(signal.SIGTERM, catch)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, former)
+            signal.signal(signal.SIGTERM, previous)

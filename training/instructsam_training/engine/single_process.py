@@ -1,4 +1,4 @@
-"""A run of one process without Accelerate, to take steps as training does where nothing is to be spread."""
+"""A run of one process without Accelerate, for measuring and testing single steps of training."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from instructsam_training.engine.distributed import make_optimizer
 from instructsam_training.engine.step import Run
 
 STEPS = 1_000_000
-"""Of the schedule of learning rates, whose course is of no account."""
+"""Length of the learning-rate schedule, which has no influence on a measurement."""
 
 
 class SingleProcess:
-    """What a step asks of Accelerate.
+    """The part of Accelerate's interface that a step uses.
 
     Attributes:
         device: of the process.
@@ -34,7 +34,7 @@ class SingleProcess:
         self.device = device
 
     def no_sync(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """A context in which gradients are not shared: they never are."""
+        """A context without gradient synchronization; one process never synchronizes."""
         return contextlib.nullcontext()
 
     def backward(self, loss: Tensor) -> None:
@@ -42,30 +42,30 @@ class SingleProcess:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def clip_grad_norm_(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
-        """Scale gradients down whose norm is larger."""
+        """Clip the norm of the gradients."""
         nn.utils.clip_grad_norm_(parameters, norm)
 
 
 class Autocast(nn.Module):
-    """A network whose forward pass is in bfloat16, as Accelerate wraps it."""
+    """A network with a bfloat16 forward pass, as Accelerate wraps it."""
 
     def __init__(self, network: InstructSAM) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *inputs: object) -> object:
-        """The network's."""
+        """Run the network under autocast."""
         with torch.autocast(self.network.device.type, torch.bfloat16):
             return self.network(*inputs)
 
 
 def start_single_process(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, seed: int = 0) -> Run:
-    """A run of this process, which writes nothing.
+    """A run in this process, which writes no files.
 
     Args:
-        network: on its device, with what learns chosen already.
-        stage: of which steps are taken.
-        bfloat16: compute the forward pass in it.
+        network: on its device, after `choose_trainable`.
+        stage: whose steps are taken.
+        bfloat16: run the forward pass in bfloat16.
         seed: of dropout and sampled points.
     """
     optimizer = make_optimizer(network, stage, network.device)

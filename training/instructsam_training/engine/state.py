@@ -1,11 +1,11 @@
-"""Checkpoints of a run in progress: written whole or not at all, as safetensors and JSON.
+"""Checkpoints of a run in progress, written atomically, as safetensors and JSON.
 
-    step-00000500/trainable.safetensors    the parameters that learn
-                  moments.safetensors      AdamW's moments, `parameter|moment`
-                  ema.safetensors          the averaged parameters, if asked for
+    step-00000500/trainable.safetensors    trained parameters
+                  moments.safetensors      the optimizer's moments, `parameter|moment`
+                  ema.safetensors          averaged parameters; empty without `ema`
                   state.json               the step
 
-Random states are not among it: all randomness follows from the seed and the step.
+They hold no random states, because all randomness follows from the seed and the step.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ PREFIX = 'step-'
 
 @dataclass(frozen=True)
 class RunState:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes:
-        step: steps done.
-        trainable: parameters that learn, by name.
-        moments: the optimizer's state, `parameter|moment`.
-        ema: averaged parameters; empty without.
+        step: number of steps done.
+        trainable: trained parameters by name.
+        moments: state of the optimizer, by `parameter|moment`.
+        ema: averaged parameters by name; empty without `ema`.
     """
 
     step: int
@@ -55,7 +55,7 @@ class RunState:
 
 
 def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
-    """The state of a run, gathered on the CPU; every process calls it, the first one gets it."""
+    """Gather the state of a run on the CPU; every process calls it, and the first one gets the result."""
     trainable: dict[str, Any] = get_model_state_dict(model, options=TRAINABLE_STATE)
     gathered: dict[str, Any] = get_optimizer_state_dict(
         model, optimizer, options=FULL_STATE
@@ -67,7 +67,7 @@ def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, 
 
 
 def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a gathered state back; every process calls it with the same one."""
+    """Load a gathered state into the model and the optimizer; every process calls it with the same state."""
     set_model_state_dict(
         model, dict(state.trainable), options=StateDictOptions(full_state_dict=True, strict=False, cpu_offload=False)
     )
@@ -84,7 +84,7 @@ def write_state(folder: Path, state: RunState, keep: int) -> Path:
     """Write a checkpoint and remove all but the last `keep`.
 
     Raises:
-        OSError: it cannot be written; those before it are as they were.
+        OSError: it cannot be written; earlier checkpoints stay as they are.
     """
     final = folder / f'{PREFIX}{state.step:08d}'
     with write_atomically(final) as draft:
@@ -104,7 +104,7 @@ def find_states(folder: Path) -> list[Path]:
 
 
 def read_last_state(folder: Path) -> RunState | None:
-    """The newest checkpoint; None when there is none.
+    """The newest checkpoint; None if there is no checkpoint.
 
     Raises:
         CheckpointError: it is damaged; the message says which folder to remove.

@@ -1,6 +1,6 @@
-"""One optimizer step: its micro-batches, and what their losses were.
+"""One optimizer step: gradients of its micro-batches, update of the weights, and losses.
 
-The host waits for the device once a micro-batch, for the costs of matching, and once a step, for the losses.
+The host waits for the device once per micro-batch, for the costs of matching, and once per step, for the losses.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from instructsam_training.losses.losses import TERMS, compute_losses, count_term
 
 @dataclass
 class Run:
-    """One stage while it runs.
+    """A stage in progress.
 
     Attributes:
         accelerator: of the whole run.
         seed: of the whole run.
-        stage: its settings.
-        folder: of everything that it writes.
-        steps: how many it has.
-        model: the network as Accelerate wrapped it.
-        optimizer: likewise.
-        rates: the highest learning rate of each of the optimizer's groups.
+        stage: its configuration.
+        folder: of all files that it writes.
+        steps: number of its steps.
+        model: the network, wrapped by Accelerate.
+        optimizer: wrapped by Accelerate.
+        rates: peak learning rate of each group of the optimizer.
         num_queries: K.
-        done: steps done.
-        rounded: frozen parameters by name as they were before they were rounded, in the process that writes them.
-        ema: averaged parameters by name; empty where none are asked for.
-        stop: raised when the run shall end early.
+        done: number of steps done.
+        rounded: exact values of frozen parameters that were rounded, by name, in the process that writes checkpoints.
+        ema: averaged parameters by name; empty without `ema`.
+        preemption: tells that the run has to stop early.
     """
 
     accelerator: Accelerator
@@ -53,39 +53,51 @@ class Run:
     done: int = 0
     rounded: dict[str, Tensor] = field(default_factory=dict)
     ema: dict[str, Tensor] = field(default_factory=dict)
-    stop: PreemptionHandler = field(default_factory=PreemptionHandler)
+    preemption: PreemptionHandler = field(default_factory=PreemptionHandler)
 
 
 def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
-    """One optimizer step: its losses over all processes, and whether one of them was asked to stop."""
-    accelerator, options, step = run.accelerator, run.stage.losses, run.done + 1
+    """Take one optimizer step.
+
+    Returns:
+        Metrics of the step over all processes, and whether one of the processes was told to stop.
+    """
+    accelerator, step = run.accelerator, run.done + 1
+    # 1. Learning rates of this step.
     factor = schedule(step, run.steps, run.stage.warmup)
     for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         group['lr'] = rate * factor
+    # 2. Divisors of the losses, over all micro-batches and processes, before any of them is run.
     micro_batches = [batch.for_objective(run.stage.objective) for batch in micro_batches]
     counts, stopping = count_step(run, micro_batches)
-
+    # 3. Gradients; they are exchanged between processes only in the last micro-batch.
     run.optimizer.zero_grad(set_to_none=True)
-    values = []
+    values: list[Tensor] = []
     for number, batch in enumerate(micro_batches):
         # Dropout and sampled points depend on the micro-batch, not on the process that happens to have it.
         torch.manual_seed(hash((run.seed, step, number * accelerator.num_processes + accelerator.process_index)))
         last = number == len(micro_batches) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(run.model):
             values.append(backward(run, batch.to(accelerator.device), counts))
+    # 4. Update of the weights.
     if run.stage.clip:
         accelerator.clip_grad_norm_(run.model.parameters(), run.stage.clip)
     run.optimizer.step()
     run.done = step
     update_average(run)
+    # 5. Losses; the host waits for the device here.
     sums = read_losses(run, micro_batches, torch.stack(values))
-    means = [total / max(counts[name], 1) for name, total in zip(TERMS, sums, strict=True)]
-    loss = sum(getattr(options, name) * mean for name, mean in zip(TERMS, means, strict=True))
-    return {'step': step, 'loss': loss, **dict(zip(TERMS, means, strict=True)), 'rate': run.rates[0] * factor}, stopping
+    return {'step': step, **report_losses(run, sums, counts), 'rate': run.rates[0] * factor}, stopping
+
+
+def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> dict[str, float]:
+    """The mean of each term in a step, and the weighted `loss`, from the sums and counts of all processes."""
+    means = {name: total / max(counts[name], 1) for name, total in zip(TERMS, sums, strict=True)}
+    return {'loss': sum(getattr(run.stage.losses, name) * mean for name, mean in means.items()), **means}
 
 
 def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], bool]:
-    """What the losses of a step are divided by, over all processes, and whether one of them was asked to stop."""
+    """Divisors of the losses of a step over all processes, and whether one of the processes was told to stop."""
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
     for batch in micro_batches:
         if batch.counts:
@@ -93,13 +105,13 @@ def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int]
                 len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.query_owner
             )
             counted[:-1] += torch.tensor([counts[name] for name in TERMS])
-    counted[-1] = run.stop.raised
+    counted[-1] = run.preemption.triggered
     *totals, stopping = sum_over_processes(run.accelerator, counted)
     return {name: int(total) for name, total in zip(TERMS, totals, strict=True)}, stopping > 0
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
-    """The sums of a vector over all processes; waits for the device only where there are several."""
+    """Sums of a vector over all processes; waits for the device only if there are several processes."""
     if accelerator.num_processes == 1:
         return values.tolist()
     summed: Tensor = accelerator.reduce(values.to(accelerator.device), 'sum')
@@ -107,10 +119,10 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
 
 
 def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
-    """Forward and backward of one micro-batch; the sums of its terms and its loss, on the device.
+    """Forward and backward pass of one micro-batch; returns the sums of its terms and its loss, on the device.
 
     Raises:
-        FloatingPointError: the network has diverged so far that no slot can be matched.
+        FloatingPointError: the network has diverged, so that its queries cannot be matched.
     """
     try:
         terms = compute_losses(
@@ -119,18 +131,18 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
     except FloatingPointError as error:
         raise FloatingPointError(f'{", ".join(batch.sources)}: {error}') from error
     loss = total_loss(terms, counts, run.stage.losses) * batch.counts
-    # Processes average their gradients, and the terms are divided by the counts of all of them already.
+    # DDP averages gradients over the processes, but the terms are divided by the counts of all processes already.
     run.accelerator.backward(loss * run.accelerator.num_processes)
     return torch.stack([*(terms.sums[name].detach() * batch.counts for name in TERMS), loss.detach()])
 
 
 def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> list[float]:
-    """The sums of the terms over a step of all processes; the host waits for the device here, once a step.
+    """Sums of the terms of a step over all processes; the host waits for the device here, once per step.
 
     Args:
-        run: that has taken the step.
+        run: the run.
         micro_batches: of this process.
-        values: for each of them what `backward` returned.
+        values: results of `backward` for the micro-batches, stacked.
 
     Raises:
         FloatingPointError: the loss of one of them is not finite.
@@ -140,7 +152,7 @@ def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> lis
         if not math.isfinite(loss):
             named = dict(zip(TERMS, sums, strict=True))
             raise FloatingPointError(
-                f'{", ".join(batch.sources)}: the loss is not finite: {named}; the last checkpoint is from before'
+                f'{", ".join(batch.sources)}: the loss is not finite: {named}; the last checkpoint was written before'
             )
     totals = [sum(column) for column in zip(*rows, strict=True)][:-1]
     return sum_over_processes(run.accelerator, torch.tensor(totals, dtype=torch.float64))
@@ -155,7 +167,7 @@ def schedule(step: int, steps: int, warmup: float) -> float:
 
 
 def update_average(run: Run) -> None:
-    """Let the averaged weights follow the trained ones."""
+    """Update the exponential moving average of the trained weights."""
     decay = run.stage.ema
     if not decay:
         return

@@ -72,7 +72,7 @@ def semantic_loss(logits: Tensor, unions: Tensor) -> Tensor:
 
 
 def location_loss(logits: Tensor, unions: Tensor) -> Tensor:
-    """BCE of logits [P, h_f, w_f] against the share of each location that unions [P, h, w] cover, summed over phrases."""
+    """BCE of logits [P, h_f, w_f] against the share of each location that unions [P, h, w] cover, summed over P."""
     covered = F.interpolate(unions.unsqueeze(1), size=logits.shape[1:], mode='area').squeeze(1)
     loss = F.binary_cross_entropy_with_logits(logits.float(), covered, reduction='none')
     return loss.mean((1, 2)).sum()

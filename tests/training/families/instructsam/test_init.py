@@ -1,4 +1,4 @@
-"""First weights: what the parts of an untrained network hand each other."""
+"""Initialization: signals between the parts of an untrained network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from instructsam_training.families.instructsam.init import waves
 from instructsam_training.tabletop.small_network import write_small_model
 
 
-def test_slots_are_told_apart_by_the_decoder_from_the_start(tmp_path: Path) -> None:
-    """Where features drown what is a slot's own, all slots answer alike, and it takes long until they come apart."""
+def test_decoder_distinguishes_queries_from_the_start(tmp_path: Path) -> None:
+    """Where features dominate the queries, all queries predict the same, and training takes long to separate them."""
     grounding = write_small_model(['red mug'], tmp_path, num_queries=5).model.grounding_model
     torch.manual_seed(0)
     vision = grounding.encode(torch.rand(1, 3, 240, 240) * 2 - 1)
@@ -23,14 +23,14 @@ def test_slots_are_told_apart_by_the_decoder_from_the_start(tmp_path: Path) -> N
     grounding.model.detr_decoder.output_layer_norm.register_forward_hook(lambda *args: states.append(args[2]))
     with torch.no_grad():
         detections = grounding(vision, queries, phrases, is_token)
-    assert states[-1].std(1).mean() > 0.15  # a network whose slots never came apart had 0.03
+    assert states[-1].std(1).mean() > 0.15  # 0.03 in a network whose queries stayed equal
     references = grounding.model.detr_decoder.reference_points.weight.sigmoid()[:, :2]
     centers = (detections.refined_xyxy[..., :2] + detections.refined_xyxy[..., 2:]) / 2
     torch.testing.assert_close(centers, references.expand_as(centers), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize('side', [12, 32])
-def test_places_that_are_near_each_other_look_alike(side: int) -> None:
+def test_nearby_positions_have_similar_embeddings(side: int) -> None:
     grid = waves(side, 64).view(side, side, -1)
     start = grid[side // 2, side // 2]
     likeness = [float(torch.cosine_similarity(start, grid[side // 2 + step, side // 2], dim=0)) for step in range(4)]

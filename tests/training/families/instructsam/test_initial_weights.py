@@ -1,4 +1,4 @@
-"""What a run starts from: a checkpoint, with its own slots or another number of them."""
+"""Initial weights of a run: a checkpoint, with its own or another number of queries."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.support.small_run import GOLDEN
 CHECKPOINT = str(GOLDEN / 'checkpoint')
 
 
-def test_a_checkpoint_keeps_its_slots() -> None:
+def test_checkpoint_keeps_its_queries() -> None:
     network, _ = load_initial_weights(StartConfig(CHECKPOINT), seed=0)
     stored, _ = load_checkpoint(CHECKPOINT)
     assert all(torch.equal(one, two) for one, two in zip(network.parameters(), stored.parameters(), strict=True))
 
 
-def test_a_part_is_taken_away() -> None:
+def test_variant_is_set() -> None:
     network, _ = load_initial_weights(StartConfig(CHECKPOINT, variant=Variant(query_bank=False)), seed=0)
     assert not network.config.variant.query_bank
 
 
 @pytest.mark.parametrize('more', [-2, 3])
-def test_another_number_of_slots(more: int, tmp_path: Path) -> None:
+def test_another_number_of_queries(more: int, tmp_path: Path) -> None:
     stored, _ = load_checkpoint(CHECKPOINT)
     before = stored.config.num_queries
     network, preprocessor = load_initial_weights(StartConfig(CHECKPOINT, num_queries=before + more), seed=0)

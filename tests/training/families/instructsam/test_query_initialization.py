@@ -1,4 +1,4 @@
-"""SAM3's own queries, said by the language model."""
+"""Query projection fitted to SAM3's own queries."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from instructsam_training.families.instructsam.query_initialization import fit_q
 from tests.support.small_run import GOLDEN
 
 
-def test_slots_start_from_what_they_learnt_alone() -> None:
+def test_projected_queries_start_near_those_of_sam3() -> None:
     network, preprocessor = load_checkpoint(GOLDEN / 'checkpoint')
     torch.manual_seed(0)
-    torch.nn.init.normal_(network.model.mask_queries)  # equal rows have nothing to tell slots apart by
+    torch.nn.init.normal_(network.model.mask_queries)  # equal rows cannot distinguish the queries
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
     frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
     turns = [Turn(f'Find the {name}.', (Span(name),)) for name in ('ball', 'cup', 'red thing')]

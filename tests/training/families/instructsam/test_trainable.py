@@ -1,4 +1,4 @@
-"""What learns at which rate, at full size, and how adapters are merged."""
+"""Trained parameters and their rates, at full size, and merged adapters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def config() -> ModelConfig:
     return published_config()
 
 
-def test_adapters_are_in_the_group_of_what_they_adapt() -> None:
+def test_adapters_are_in_the_group_of_the_adapted_weights() -> None:
     names = ('q_proj.lora_A.default.weight', 'q_proj.base_layer.weight', 'q_proj.weight')
     assert {group_of(f'model.language_model.layers.3.self_attn.{name}') for name in names} == {'llm'}
 
@@ -59,7 +59,7 @@ def test_full_size_stages(config: ModelConfig, file: str, vision_learns: bool) -
     assert sum(row.parameters for row in rows.values()) - adapters == 2_623_726_397
 
 
-def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
+def test_each_group_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
     network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     rates = RatesConfig(llm=1.0, projector=2.0, decoder=3.0)
     choose_trainable(network, rates, LoraConfig(rank=2))
@@ -69,7 +69,7 @@ def test_each_part_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
     assert grouped == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
 
 
-def test_matrices_that_muon_moves_have_groups_of_their_own(segmenter: InstructSAMSegmenter) -> None:
+def test_matrices_for_muon_have_their_own_groups(segmenter: InstructSAMSegmenter) -> None:
     network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     rates = RatesConfig(llm=1.0, llm_body=1.0, projector=0.0, decoder=3.0)
     choose_trainable(network, rates, LoraConfig(rank=0))
@@ -89,7 +89,7 @@ def test_matrices_that_muon_moves_have_groups_of_their_own(segmenter: InstructSA
     assert {names[id(parameter)] for group in groups.values() for parameter in group['params']} == learning
 
 
-def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
+def test_merged_adapters_compute_the_same_as_the_adapted_network() -> None:
     network, _ = load_checkpoint(GOLDEN / 'checkpoint')
     names = list(network.state_dict())
     lora = LoraConfig(rank=2, alpha=6, dropout=0.0)

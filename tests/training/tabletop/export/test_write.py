@@ -17,8 +17,8 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.data.sampler import open_table
 from instructsam_training.datasets.inst2seg import read_inst2seg
+from instructsam_training.datasets.io.training_data import open_table
 from instructsam_training.tabletop.export import write as command
 from instructsam_training.tabletop.export.dataset import DatasetPlan, write_scene
 from instructsam_training.tabletop.render.render import Renderer

@@ -1,4 +1,4 @@
-"""The weights that a run starts from."""
+"""Initial weights of a run: a checkpoint, random weights, or pretrained Qwen3-VL and SAM3."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CPU = torch.device('cpu')
 NUM_QUERIES = 10
 """K in the paper."""
 COPY_NOISE_STD = 0.1
-"""Standard deviation of what tells a copied slot from its original, relative to that of the slots."""
+"""Standard deviation of the noise on copied queries, relative to that of the queries."""
 
 
 def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Preprocessor]:
-    """Load or put together what the first stage starts from, in float32.
+    """Load or build the network of the first stage, in float32.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -70,7 +70,7 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
 
 @torch.no_grad()
 def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
-    """The network with another K: the first of its slots, or all of them and then copies that differ a little."""
+    """The network with another K: the first of its queries, or all of them and noisy copies."""
     config = network.config
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
@@ -87,9 +87,9 @@ def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
 
 @torch.no_grad()
 def init_reference_boxes(network: InstructSAM) -> None:
-    """Let the slots look at different parts of the picture from the start, as SAM3's learnt reference boxes do.
+    """Spread the reference boxes of the queries over the image, as those of a trained SAM3 are.
 
-    Random ones all lie in its middle, and it takes long until slots that start equal answer for different instances.
+    Random ones all lie in the center of the image, and queries that start equal take long to find different instances.
     """
     decoder, count = network.model.grounding_model.model.detr_decoder, network.config.num_queries
     rows = max(round((count / 2) ** 0.5), 1)
@@ -100,6 +100,6 @@ def init_reference_boxes(network: InstructSAM) -> None:
 
 
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
-    """The network without its weights, on the meta device; `architecture` is a checkpoint's configuration."""
+    """The network without weights, on the meta device; `architecture` is a folder with the configuration to use."""
     folder = architecture or Path(start.checkpoint)
     return build_empty(read_model_config(folder, resolve_sam3(folder)))

@@ -1,0 +1,54 @@
+"""Metrics of a stage, also after a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves, read_lines
+
+TERMS = ('text', 'bce', 'dice', 'box', 'score')
+
+
+def metrics(step: int) -> dict[str, float]:
+    return {
+        'step': step,
+        'loss': 1.0,
+        'rate': 1e-3,
+        'images_per_s': 2.0,
+        'memory_gib': 0.5,
+        **dict.fromkeys(TERMS, 0.1),
+    }
+
+
+def test_steps_behind_the_last_checkpoint_are_removed(tmp_path: Path) -> None:
+    with MetricsLogger(tmp_path, 'one', steps=4, done=0, enabled=True) as logger:
+        for step in (1, 2, 3):
+            logger.write(metrics(step), [])
+    with logger.file.open('a') as file:
+        file.write('{"step": 4, "lo')  # cut off by a crash
+    assert [line['step'] for line in read_lines(logger.file)] == [1, 2, 3]
+    with MetricsLogger(tmp_path, 'one', steps=4, done=2, enabled=True) as resumed:
+        resumed.write(metrics(3), [])
+    assert [line['step'] for line in read_lines(logger.file)] == [1, 2, 3]
+
+
+def test_unreadable_samples_are_named_with_their_step(tmp_path: Path) -> None:
+    with MetricsLogger(tmp_path, 'one', steps=1, done=0, enabled=True) as logger:
+        logger.write(metrics(1), ['train.json[3]: no such file'])
+    assert (tmp_path / 'skipped.txt').read_text() == 'step 1: train.json[3]: no such file\n'
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    with MetricsLogger(tmp_path, 'one', steps=1, done=0, enabled=False) as logger:
+        logger.write(metrics(1), ['error'])
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    draw_curves(tmp_path / 'metrics.jsonl', tmp_path / 'none.png')
+    assert not (tmp_path / 'none.png').exists()
+    with MetricsLogger(tmp_path, 'one', steps=2, done=0, enabled=True) as logger:
+        for step in (1, 2):
+            logger.write(metrics(step), [])
+    draw_curves(logger.file, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').stat().st_size > 10_000

@@ -1,0 +1,23 @@
+"""Opens the training data of a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from instructsam_training.config.data_options import DataConfig
+from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
+from instructsam_training.datasets.io.sample_table import SampleTable
+
+
+def open_table(data: DataConfig) -> SampleTable:
+    """The samples of a stage.
+
+    Raises:
+        ConfigError: a file is missing or holds no records.
+    """
+    folder = Path(data.folder)
+    if data.mixture:
+        shares = read_mixture(Path(data.mixture), folder)
+    else:
+        shares = tuple(Share(name, published_files(name, folder)) for name in data.files)
+    return SampleTable(shares, Path(data.images or folder))
