@@ -233,7 +233,9 @@ def test_unknown_option_and_wrong_value_are_config_errors(opened: Opened) -> Non
     with pytest.raises(ConfigError, match='no_such_option'):
         opened.case.open(opened.checkpoint, no_such_option=1)
     with pytest.raises(ConfigError, match='threads' if opened.case.backend != 'dummy' else 'brightness'):
-        opened.case.open(opened.checkpoint, **({'brightness': -1} if opened.case.backend == 'dummy' else {'threads': -1}))
+        opened.case.open(
+            opened.checkpoint, **({'brightness': -1} if opened.case.backend == 'dummy' else {'threads': -1})
+        )
 
 
 def cut_short(file: Path) -> None:

@@ -114,9 +114,7 @@ def _read(folder: Path) -> Iterator[tuple[str, Tensor]]:
         yield _own_name(name), tensor
 
 
-def _place(
-    tensors: Iterable[tuple[str, Tensor]], device: torch.device, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
+def _place(tensors: Iterable[tuple[str, Tensor]], device: torch.device, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """Copy tensors to the device, each in its own precision."""
     return {
         name: tensor.to(device=device, dtype=torch.float32 if name.startswith(BOX_PREFIXES) else dtype, copy=True)

@@ -89,7 +89,11 @@ class Sam3Segmenter:
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
-            timings={'encode': encoded_at - start, 'detect': detected_at - encoded_at, 'postprocess': end - detected_at},
+            timings={
+                'encode': encoded_at - start,
+                'detect': detected_at - encoded_at,
+                'postprocess': end - detected_at,
+            },
         )
 
     @torch.inference_mode()
