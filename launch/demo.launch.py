@@ -1,4 +1,4 @@
-"""Starts a simulated camera over a table, the segmenter node and, if wanted, RViz.
+"""Starts a simulated camera above a table, the segmenter node and, optionally, RViz.
 
 ros2 launch instructsam_ros demo.launch.py rviz:=true instruction:='all the boxes'
 """
@@ -14,12 +14,12 @@ from launch_ros.substitutions import FindPackageShare
 
 from instructsam_ros.node.fastdds import transport_environment
 
-PASSED_ON = {
-    'instruction': 'Standing instruction to start with; ~/instruction of the segmenter replaces it.',
-    'checkpoint': 'Folder or hub id of the checkpoint. Empty: the small one of this package, which knows such tables.',
+FORWARDED_ARGUMENTS = {
+    'instruction': 'Initial continuous instruction; a message on ~/instruction of the segmenter replaces it.',
+    'checkpoint': 'Folder or hub id of the checkpoint. Empty: the bundled one, trained on the simulated table.',
     'device': 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.',
-    'depth.enabled': 'Say where things are in 3D.',
-    'depth.box_frame': 'Frame in which 3D boxes stand upright. Empty: boxes lie along their principal axes.',
+    'depth.enabled': 'Estimate 3D boxes and points from depth.',
+    'depth.box_frame': 'Frame whose z axis 3D boxes are aligned with. Empty: their principal axes.',
 }
 DEFAULTS = {'depth.enabled': 'true', 'depth.box_frame': 'table'}
 CAMERA = {'seed': int, 'rate_hz': float, 'moving': bool}
@@ -27,22 +27,22 @@ RVIZ_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'rviz', '
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, then the camera, the segmenter and RViz."""
+    """The launch arguments, the camera, the segmenter and RViz."""
     flag = ('true', 'false')
-    configurations = {name: LaunchConfiguration(name) for name in PASSED_ON}
+    configurations = {name: LaunchConfiguration(name) for name in FORWARDED_ARGUMENTS}
     perception = PythonLaunchDescriptionSource([ThisLaunchFileDir(), '/perception.launch.py'])
     parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in CAMERA.items()}
     return LaunchDescription([
         *(
             DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ''), description=text)
-            for name, text in PASSED_ON.items()
+            for name, text in FORWARDED_ARGUMENTS.items()
         ),
-        DeclareLaunchArgument('seed', default_value='1', description='Which scene is on the table.'),
-        DeclareLaunchArgument('rate_hz', default_value='5.0', description='Pictures per second.'),
+        DeclareLaunchArgument('seed', default_value='1', description='Seed of the scene on the table.'),
+        DeclareLaunchArgument('rate_hz', default_value='5.0', description='Images per second.'),
         DeclareLaunchArgument(
-            'moving', default_value='true', description='The camera swings, and one thing slides.', choices=flag
+            'moving', default_value='true', description='The camera swings and one object slides.', choices=flag
         ),
-        DeclareLaunchArgument('rviz', default_value='false', description='Show it all in RViz.', choices=flag),
+        DeclareLaunchArgument('rviz', default_value='false', description='Start RViz.', choices=flag),
         OpaqueFunction(function=_set_transport),
         Node(package='instructsam_ros', executable='sim_camera', parameters=[parameters], output='screen'),
         IncludeLaunchDescription(perception, launch_arguments=configurations.items()),

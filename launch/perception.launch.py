@@ -1,8 +1,8 @@
-r"""Starts the segmenter node, by default configured and active.
+r"""Starts the segmenter node; by default it configures and activates itself.
 
 ros2 launch instructsam_ros perception.launch.py checkpoint:=CircleRadon/InstructSAM-2B image:=/camera/image_raw
 
-and with depth, registered to the images:
+With depth images that are registered to the camera images:
 
 ros2 launch instructsam_ros perception.launch.py ... depth.enabled:=true depth:=/camera/aligned_depth/image_raw \
     camera_info:=/camera/camera_info depth.box_frame:=base_link
@@ -19,7 +19,7 @@ from instructsam_ros.node.fastdds import transport_environment
 
 PARAMS_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config', 'perception.yaml'])
 
-# Left empty, these say nothing and params_file decides.
+# An empty argument leaves the parameter as in params_file.
 PARAMETERS = {
     'checkpoint': str,
     'device': str,
@@ -33,24 +33,24 @@ PARAMETERS = {
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, then the node."""
+    """The launch arguments and the node."""
     flag = ('true', 'false', '')
     levels = ('debug', 'info', 'warn', 'error', 'fatal')
     return LaunchDescription([
         _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
         _argument('depth', 'depth/image', 'Topic of the depth images, registered to the camera images.'),
         _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
-        _argument('depth.enabled', '', 'Listen to depth and camera_info, and say where things are in 3D.', flag),
-        _argument('depth.box_frame', '', 'Frame in which 3D boxes stand upright, its z up, such as base_link.'),
-        _argument('depth.box_plane', '', 'Stand 3D boxes on the largest plane that depth shows instead.', flag),
-        _argument('instruction', '', 'Standing instruction to start with; ~/instruction replaces it.'),
+        _argument('depth.enabled', '', 'Subscribe to depth and camera_info, and estimate 3D boxes and points.', flag),
+        _argument('depth.box_frame', '', 'Frame whose z axis 3D boxes are aligned with, such as base_link.'),
+        _argument('depth.box_plane', '', 'Align 3D boxes with the largest plane in the depth image instead.', flag),
+        _argument('instruction', '', 'Initial continuous instruction; a message on ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
         _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
-        _argument('params_file', PARAMS_FILE, 'Parameters of the node.'),
+        _argument('params_file', PARAMS_FILE, 'YAML file with the parameters of the node.'),
         _argument('namespace', '', 'Namespace of the node.'),
-        _argument('use_sim_time', '', 'Take the time from /clock, as for a bag or a simulation.', flag),
-        _argument('log_level', 'info', 'What the node logs at least.', levels),
-        _argument('autostart', '', 'Configure and activate without being asked.', flag),
+        _argument('use_sim_time', '', 'Use the time from /clock, as of a bag or a simulation.', flag),
+        _argument('log_level', 'info', 'Minimum severity of log messages.', levels),
+        _argument('autostart', '', 'Configure and activate the node at the start.', flag),
         OpaqueFunction(function=_start),
     ])  # fmt: skip
 
@@ -64,6 +64,7 @@ def _argument(
 
 
 def _start(context: LaunchContext) -> list[SetEnvironmentVariable | LifecycleNode]:
+    # Pass on only what was set, since a parameter given here overrides params_file.
     given = {name: kind for name, kind in PARAMETERS.items() if LaunchConfiguration(name).perform(context)}
     overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in given.items()}
     image = LaunchConfiguration('image')

@@ -55,7 +55,9 @@ def test_version_stands_in_package_xml_alone() -> None:
         if VERSION in file.read_text()
     ]
     others += [
-        ROOT / name for name in ('setup.py', 'pyproject.toml', 'CMakeLists.txt') if VERSION in (ROOT / name).read_text()
+        ROOT / name
+        for name in ('setup.py', 'cmake/build_interfaces.py', 'pyproject.toml', 'CMakeLists.txt')
+        if VERSION in (ROOT / name).read_text()
     ]
     assert [relative(file) for file in others] == []
 
@@ -106,6 +108,7 @@ def test_shared_file_is_installed(path: Path) -> None:
     [
         'CMakeLists.txt',
         'LICENSE',
+        'cmake/build_interfaces.py',
         'cmake/pypi_ros_wheels.cmake',
         'package.xml',
         'requirements-model.txt',
@@ -131,3 +134,10 @@ def test_ros_is_not_required_from_pypi() -> None:
         re.findall(r'install_requires=\[(.*?)\]', SETUP, re.DOTALL)[0] + (ROOT / 'requirements-model.txt').read_text()
     )
     assert not re.search(r'\b(ros-|rclpy|launch|cv.bridge|\w+_msgs)', required)
+
+
+@pytest.mark.parametrize(('repository', 'tool'), [('ruff-pre-commit', 'ruff'), ('codespell', 'codespell')])
+def test_pre_commit_has_the_versions_of_the_constraints(repository: str, tool: str) -> None:
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+    [revision] = re.findall(rf'/{repository}\n +rev: v(\S+)\n', hooks)
+    assert f'{tool}=={revision}\n' in (ROOT / 'constraints.txt').read_text()

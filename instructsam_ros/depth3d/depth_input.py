@@ -1,4 +1,4 @@
-"""`DepthInput`: the subscriptions to depth/image and camera_info, and what makes a depth picture fit an image."""
+"""`DepthInput`: subscribes to depth/image and camera_info, and checks that depth fits its image."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from instructsam_model import FrameError
-from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, Match
-from instructsam_ros.depth3d.plane import find_plane
+from instructsam_model import ConfigError, FrameError
+from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
+from instructsam_ros.depth3d.upright import find_plane
+from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix, read_intrinsics
 
 NOT_ARRIVED = ('no depth', 'no calibration')
-"""Kinds of `NoDepthError` that time may cure."""
+"""Kinds of `NoDepthError` that are normal shortly after the start."""
 
 
 class NoDepthError(FrameError):
-    """An image has no depth that fits it.
+    """No depth fits the image.
 
     Attributes:
-        kind: the same for the same cause, whatever the numbers in the message are.
+        kind: identifies the cause, whatever the numbers in the message are.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -49,43 +50,67 @@ class Depth:
 
     @cached_property
     def plane(self) -> Matrix | None:
-        """As of `find_plane`."""
+        """The result of `find_plane`."""
         return find_plane(self.depth_m, self.intrinsics)
 
 
 @dataclass(frozen=True)
-class DepthOptions:
-    """How 3D is made of depth.
+class DepthOptions(ParameterGroup):
+    """Options of depth; the descriptions are those of the ROS parameters.
 
-    Attributes:
-        enabled: at all.
-        max_offset_s: between the stamps of an image and its depth.
-        range_m: nearer and farther depth is left out.
-        box_frame: frame in which boxes stand upright; empty for none.
-        box_plane: they stand upright on the largest plane that is seen.
+    Raises:
+        ConfigError: the range is empty, or there are two upward directions.
     """
 
-    enabled: bool = False
-    max_offset_s: float = 0.02
-    range_m: tuple[float, float] = (0.1, 3.0)
-    box_frame: str = ''
-    box_plane: bool = False
+    enabled: bool = parameter(
+        False, 'Subscribe to depth/image and camera_info of each camera, and locate instances in 3D.',
+        mutable='unconfigured',
+    )  # fmt: skip
+    max_offset_s: float = parameter(
+        0.02, 's; maximum difference of the stamps of an image and its depth.', range_=(0.0, 1.0), name='max_offset'
+    )
+    min_m: float = parameter(0.1, 'm; nearer depth is ignored.', range_=(0.0, 1000.0), name='min')
+    max_m: float = parameter(3.0, 'm; farther depth is ignored.', range_=(0.0, 1000.0), name='max')
+    box_frame: str = parameter(
+        '', 'Frame in which 3D boxes are upright (its z points up), such as base_link; needs tf2_ros. Empty: boxes are '
+        'aligned with the principal axes of their points.', mutable='unconfigured',
+    )  # fmt: skip
+    box_plane: bool = parameter(
+        False, '3D boxes are upright on the largest plane in the depth image, a table or a floor; needs no transform.'
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_m >= self.max_m:
+            raise ConfigError(f'min: expected less than depth.max, {self.max_m:g}, got {self.min_m:g}')
+        if self.box_frame and self.box_plane:
+            raise ConfigError(
+                f"box_plane: expected false with depth.box_frame '{self.box_frame}'; only one can define what is up"
+            )
+
+    @property
+    def range_m(self) -> tuple[float, float]:
+        """Nearest and farthest depth that is used."""
+        return self.min_m, self.max_m
 
 
 class DepthInput:
-    """Listens to the depth and the calibration of the camera; messages stay as they are until they are needed.
+    """Subscriptions to the depth and the calibration of one camera; messages are decoded only when they are needed.
 
-    Best effort as for images (REP-2003), and keep last 5: depth may wait here for its image.
+    Best effort as for images (REP-2003), and keep last 5, because depth may wait for its image.
 
     Args:
-        node: that listens.
-        camera: name of the camera; the topics of one that has none are `depth/image` and `camera_info`.
+        node: subscribes.
+        camera: name of the camera; without a name, the topics are `depth/image` and `camera_info`.
+
+    Attributes:
+        synchronizer: finds the depth of an image.
     """
 
     def __init__(self, node: Node, camera: str = '') -> None:
         base = f'{camera}/' if camera else ''
         self._node = node
-        self._ring = DepthSynchronizer()
+        self.synchronizer = DepthSynchronizer()
         self._camera_info: CameraInfo | None = None
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
         self._names = f'{base}depth/image', f'{base}camera_info'
@@ -98,30 +123,26 @@ class DepthInput:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for kind, name, take in (
-                (Image, self._names[0], self._ring.add),
+                (Image, self._names[0], self.synchronizer.add),
                 (CameraInfo, self._names[1], self._take_camera_info),
             )
         ]
 
-    def follow(self, stamp_ns: int) -> Match:
-        """Begin to look for the depth of an image."""
-        return self._ring.follow(stamp_ns)
+    def read(self, match: PendingMatch, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
+        """Decode the depth of an image; may wait for it, so not for the executor's thread.
 
-    def read(self, match: Match, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
-        """Decode the depth of an image; may wait a little, so not for the executor's thread.
-
-        What was decoded last is kept for further questions about the image.
+        The last result is cached for further requests about the same image.
 
         Args:
             match: of the image.
             header: of the image.
             size_wh: of the image.
-            options: how.
+            options: range and maximum offset.
 
         Raises:
-            NoDepthError: nothing fits.
+            NoDepthError: no depth fits.
         """
-        message = self._ring.settle(match)
+        message = self.synchronizer.resolve(match)
         if message is None:
             raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
         intrinsics = self._intrinsics(size_wh)
@@ -129,7 +150,8 @@ class DepthInput:
             raise NoDepthError(
                 'offset',
                 f'the nearest depth is {match.offset_ns / 1e6:.0f} ms away from the image; expected at most '
-                f'{options.max_offset_s * 1e3:.0f} ms; let the camera take both at once, or raise depth.max_offset',
+                f'{options.max_offset_s * 1e3:.0f} ms; use a camera that captures both at the same time, or raise '
+                'depth.max_offset',
             )
         _check(message, header, size_wh)
         if self._last is not None:
@@ -142,7 +164,7 @@ class DepthInput:
         return depth
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
@@ -150,7 +172,7 @@ class DepthInput:
         self._camera_info = message
 
     def _topic(self, index: int) -> str:
-        """Where it listens, and what to check when nothing comes."""
+        """Return the name of a topic and what to check if nothing arrives."""
         return f"'{self._subscriptions[index].topic_name}'; check the remapping of {self._names[index]}"
 
     def _intrinsics(self, size_wh: tuple[int, int]) -> Matrix:
@@ -167,13 +189,13 @@ class DepthInput:
         if not np.all(np.isfinite(intrinsics)) or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
             raise NoDepthError(
                 'calibration',
-                'camera_info has no focal length in K, as of a camera that is not calibrated; calibrate it',
+                'camera_info has no focal length in K; calibrate the camera',
             )
         return intrinsics
 
 
 def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
-    """Raise NoDepthError when a depth message cannot belong to the pixels of an image."""
+    """Raise NoDepthError if a depth message cannot belong to the pixels of an image."""
     if message.encoding not in UNITS_M:
         raise NoDepthError(
             'encoding',
@@ -195,11 +217,11 @@ def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
 
 
 def _decode(message: Image, range_m: tuple[float, float]) -> NDArray[np.float32]:
-    """Meters, NaN where unknown or out of range."""
+    """Return float32 (H, W), meters, NaN where unknown or out of range."""
     try:
         depth_m = read_depth(message)
     except FrameError as error:
         raise NoDepthError('broken', f'depth {error}') from error
     low_m, high_m = range_m
-    with np.errstate(invalid='ignore'):  # NaN is in no range
+    with np.errstate(invalid='ignore'):  # comparisons with NaN are False
         return np.where((depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m), depth_m, np.float32(np.nan))

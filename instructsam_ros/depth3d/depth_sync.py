@@ -1,4 +1,4 @@
-"""`DepthSynchronizer`: which depth picture belongs to which image, by their stamps; knows nothing else about either."""
+"""`DepthSynchronizer`: finds the depth image that belongs to a color image, by their stamps."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import weakref
 from collections import deque
 from typing import Any
 
-from instructsam_ros.messages.convert import stamp_ns
+from instructsam_ros.messages.stamp import read_stamp_ns
 
-KEPT = 5
-"""Messages. Enough for depth that comes before its image; what comes after goes straight to its `Match`."""
-WAIT_S = 0.1
-"""How long an answer waits for depth that is still on its way: drivers register depth to color before they send it."""
-SILENT_S = 1.0
-"""Nothing is on its way where nothing has arrived for so long."""
+BUFFER_SIZE = 5
+"""Messages. Enough for depth that arrives before its image; later messages go straight to its `PendingMatch`."""
+ARRIVAL_TIMEOUT_S = 0.1
+"""Time to wait for depth that has not arrived yet: drivers register depth to color before they send it."""
+STREAM_TIMEOUT_S = 1.0
+"""If no depth has arrived for this long, none is waited for."""
 
 
-class Match:
-    """The depth message nearest to one image so far; it holds that message as long as somebody holds the match.
+class PendingMatch:
+    """The depth message nearest to one image so far; keeps that message alive as long as it lives itself.
 
     Attributes:
         stamp_ns: of the image.
-        message: not decoded; None while none has been seen.
+        message: not decoded; None if none has arrived.
         offset_ns: between the two stamps.
     """
 
@@ -32,52 +32,57 @@ class Match:
         self.message: Any = None
         self.offset_ns = 0
 
-    def offer(self, message: Any) -> None:
+    def update(self, message: Any) -> None:
         """Take a message if it is nearer."""
-        offset_ns = abs(stamp_ns(message.header.stamp) - self.stamp_ns)
+        offset_ns = abs(read_stamp_ns(message.header.stamp) - self.stamp_ns)
         if self.message is None or offset_ns < self.offset_ns:
             self.message, self.offset_ns = message, offset_ns
 
 
 class DepthSynchronizer:
-    """The last messages, and the images that are being answered; any thread may call.
+    """The last depth messages, and the matches of images that wait for their result. All methods are thread-safe.
 
-    An answer may take longer than the ring lasts. So an image is followed from its arrival on, and its match gets
-    better with each message. What nobody answers is not followed: a match ends with the image that holds it.
+    A result may take longer than messages stay in the buffer. So an image is registered when it arrives, and its match
+    is updated with each message. A match ends when the image that holds it is released.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._messages: deque[Any] = deque(maxlen=KEPT)
-        self._followed: weakref.WeakSet[Match] = weakref.WeakSet()
-        self._heard_s = float('-inf')
+        self._messages: deque[Any] = deque(maxlen=BUFFER_SIZE)
+        self._pending: weakref.WeakSet[PendingMatch] = weakref.WeakSet()
+        self._last_arrival_s = float('-inf')
+
+    @property
+    def pending(self) -> int:
+        """Number of images that are registered and not released."""
+        return len(self._pending)
 
     def add(self, message: Any) -> None:
-        """Take a depth message; costs a comparison for each image that is being answered."""
+        """Add a depth message; costs one comparison for each pending match."""
         with self._changed:
             self._messages.append(message)
-            self._heard_s = time.monotonic()
-            for match in self._followed:
-                match.offer(message)
+            self._last_arrival_s = time.monotonic()
+            for match in self._pending:
+                match.update(message)
             self._changed.notify_all()
 
-    def follow(self, stamp_ns: int) -> Match:
-        """Begin to look for the depth of an image."""
-        match = Match(stamp_ns)
+    def register(self, stamp_ns: int) -> PendingMatch:
+        """Start to look for the depth of an image."""
+        match = PendingMatch(stamp_ns)
         with self._changed:
             for message in self._messages:
-                match.offer(message)
-            self._followed.add(match)
+                match.update(message)
+            self._pending.add(match)
         return match
 
-    def settle(self, match: Match) -> Any:
-        """The message of a match when no better one can come, or does not within `WAIT_S`; None if there was none."""
+    def resolve(self, match: PendingMatch) -> Any:
+        """Return the nearest message, after waiting for one that may still arrive; None if there is none."""
         with self._changed:
-            is_flowing = time.monotonic() - self._heard_s < SILENT_S
-            self._changed.wait_for(lambda: self._has_passed(match), WAIT_S if is_flowing else 0.0)
-            self._followed.discard(match)
+            is_streaming = time.monotonic() - self._last_arrival_s < STREAM_TIMEOUT_S
+            self._changed.wait_for(lambda: self._has_passed(match), ARRIVAL_TIMEOUT_S if is_streaming else 0.0)
+            self._pending.discard(match)
             return match.message
 
-    def _has_passed(self, match: Match) -> bool:
+    def _has_passed(self, match: PendingMatch) -> bool:
         newest = self._messages[-1] if self._messages else None
-        return newest is not None and stamp_ns(newest.header.stamp) >= match.stamp_ns
+        return newest is not None and read_stamp_ns(newest.header.stamp) >= match.stamp_ns

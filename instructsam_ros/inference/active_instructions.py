@@ -1,64 +1,60 @@
-"""What is asked about every picture."""
+"""`ActiveInstructions`: what is looked for in every image. Imports no ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from instructsam_model import Instruction
-from instructsam_ros.inference.requests import ContinuousQuery, InferenceResult
+from instructsam_ros.inference.requests import ContinuousQuery
 from instructsam_ros.inference.scheduler import Scheduler
 
 
 class ActiveInstructions:
-    """The standing instruction, further ones and the goals of ~/track, kept up to date in a scheduler.
+    """The instruction of ~/instruction, those of the parameter `instructions`, and the goals of ~/track.
 
     Args:
-        scheduler: asks them.
-        deliver: takes the answers to standing instructions, in the worker's thread.
+        scheduler: its continuous queries are kept up to date.
 
     Attributes:
-        single: the standing instruction that ~/instruction sets; None while there is none.
-        further: those of the parameter `instructions`.
+        instruction: set by ~/instruction or the parameter `instruction`; None if it is empty.
+        additional: those of the parameter `instructions`.
     """
 
-    def __init__(self, scheduler: Scheduler, deliver: Callable[[InferenceResult], None]) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._deliver = deliver
         self._goals: tuple[ContinuousQuery, ...] = ()
-        self.single: Instruction | None = None
-        self.further: tuple[Instruction, ...] = ()
+        self.instruction: Instruction | None = None
+        self.additional: tuple[Instruction, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The standing instructions, each once, the single one first."""
-        single = (self.single,) if self.single is not None else ()
-        return tuple(dict.fromkeys(instruction.text for instruction in (*single, *self.further)))
+        """The instructions without those of goals, without duplicates."""
+        first = (self.instruction,) if self.instruction is not None else ()
+        return tuple(dict.fromkeys(each.text for each in (*first, *self.additional)))
 
-    def instruct(self, single: Instruction | None) -> None:
-        """Replace the single one."""
-        self.single = single
-        self._stand()
+    def set_instruction(self, instruction: Instruction | None) -> None:
+        """Replace the instruction; None for no instruction."""
+        self.instruction = instruction
+        self._update()
 
-    def instruct_further(self, further: Sequence[Instruction]) -> None:
-        """Replace those beside it."""
-        self.further = tuple(further)
-        self._stand()
+    def set_additional(self, additional: Sequence[Instruction]) -> None:
+        """Replace the additional instructions."""
+        self.additional = tuple(additional)
+        self._update()
 
-    def follow(self, goal: ContinuousQuery) -> None:
-        """Ask this too."""
-        self._goals = (*self._goals, goal)
-        self._stand()
+    def add_goal(self, query: ContinuousQuery) -> None:
+        """Start processing the query of a goal."""
+        self._goals = (*self._goals, query)
+        self._update()
 
-    def unfollow(self, goal: ContinuousQuery) -> None:
-        """Ask this no more."""
-        self._goals = tuple(other for other in self._goals if other is not goal)
-        self._stand()
+    def remove_goal(self, query: ContinuousQuery) -> None:
+        """Stop processing the query of a goal, also for the image in progress."""
+        query.canceled.set()
+        self._goals = tuple(other for other in self._goals if other is not query)
+        self._update()
 
-    def _stand(self) -> None:
-        # A question that stays is the same object, so that its turn is not lost.
-        kept = {each.instruction.text: each for each in self._scheduler.questions if not self._is_goal(each)}
-        standing = [kept.get(text) or ContinuousQuery(Instruction(text), self._deliver) for text in self.texts]
-        self._scheduler.stand((*standing, *self._goals))
-
-    def _is_goal(self, question: ContinuousQuery) -> bool:
-        return question.deliver is not self._deliver
+    def _update(self) -> None:
+        # An instruction that stays keeps its query, and with it its turn and the ids of its objects.
+        present = {query.instruction.text: query for query in self._scheduler.queries if query.goal is None}
+        queries = [present.get(text) or ContinuousQuery(Instruction(text)) for text in self.texts]
+        self._scheduler.set_queries((*queries, *self._goals))

@@ -1,4 +1,4 @@
-"""`Sizes`: in which sizes images come, so that the model is ready for each in time. Nothing here knows ROS."""
+"""`ImageSizes`: the sizes of images that the model is warmed up for. Imports no ROS."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Sequence
 
 SizeWh = tuple[int, int]
 MAX_PIXELS = 64_000_000
-"""What is larger is a broken message; cameras of robots have some millions."""
+"""Larger images are broken messages."""
 MAX_SIZES = 16
-"""A stream that is cropped anew for every image must not keep the model from answering."""
+"""Limit for streams that are cropped differently in every image."""
 
 
-class Sizes:
-    """The sizes that a model is made ready for, each once. All methods may be called from any thread.
+class ImageSizes:
+    """The sizes that the model is warmed up for, each once. All methods may be called from any thread.
 
     Args:
-        hints: sizes to be ready for before there is an image.
-        enabled: False when the model shall not be made ready for anything.
+        hints: sizes to warm up for before there is an image.
+        enabled: False for no warm-up at all.
 
     Attributes:
-        warming: what it is made ready for at present; None at other times.
+        warming_up: the size that the model is being warmed up for; None at other times.
     """
 
     def __init__(self, hints: Sequence[SizeWh] = (), *, enabled: bool = True) -> None:
         self.hints = tuple(hints) if enabled else ()
-        self.warming: SizeWh | None = None
+        self.warming_up: SizeWh | None = None
         self._enabled = enabled
         self._lock = threading.Lock()
         self._known = dict.fromkeys(self.hints)
@@ -33,11 +33,11 @@ class Sizes:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is a size to make the model ready for."""
+        """Whether the model has to be warmed up for another size."""
         return bool(self._due)
 
-    def expect(self, size_wh: SizeWh) -> bool:
-        """Note that images of this size come; whether that is new, and the model has to be made ready for it."""
+    def add(self, size_wh: SizeWh) -> bool:
+        """Add a size in which images arrive; return whether it is new and needs a warm-up."""
         if not self._enabled or size_wh in self._known:
             return False
         width, height = size_wh
@@ -49,22 +49,22 @@ class Sizes:
             self._due.append(size_wh)
         return True
 
-    def take(self) -> SizeWh | None:
-        """The next size to make the model ready for, until `finish` is called; None when there is none."""
+    def start_next(self) -> SizeWh | None:
+        """Return the next size to warm up for, until `finish` is called; None if there is none."""
         with self._lock:
-            self.warming = self._due.pop(0) if self._due else None
-            return self.warming
+            self.warming_up = self._due.pop(0) if self._due else None
+            return self.warming_up
 
     def finish(self) -> None:
-        """Note that the model is ready for what was taken, or cannot be made so."""
-        self.warming = None
+        """End the warm-up that `start_next` began, successful or not."""
+        self.warming_up = None
 
-    def start_over(self) -> None:
-        """Let everything be due again, for a model that was loaded anew."""
+    def reset(self) -> None:
+        """Make all sizes due again, for a model that was reloaded."""
         with self._lock:
             self._due = list(self._known)
 
 
-def describe(size_wh: SizeWh) -> str:
-    """What is said while the model is made ready for a size."""
+def describe_warm_up(size_wh: SizeWh) -> str:
+    """Return the status text during a warm-up."""
     return f'warming up at {size_wh[0]}x{size_wh[1]}'

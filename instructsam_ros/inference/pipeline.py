@@ -1,97 +1,170 @@
-"""What becomes of the answers to standing instructions: counted, tracked, published."""
+"""`Pipeline`: the way of one request from its image to its published result.
+
+The one module of this room that uses ROS.
+"""
 
 from __future__ import annotations
 
 import itertools
+import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 
-from instructsam_ros.inference.requests import InferenceResult
-from instructsam_ros.inference.tracking import Tracker
-from instructsam_ros.node.diagnostics import Statistics
-from instructsam_ros.node.outputs import Publishers
-from instructsam_ros.node.parameters import NodeParameters
+from instructsam_model import CanceledError, Segmenter
+from instructsam_ros.inference.failures import FailureCounter
+from instructsam_ros.inference.image_sizes import ImageSizes
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.tracking import Tracker, TrackingOptions
+from instructsam_ros.messages.image import read_frame
+
+if TYPE_CHECKING:
+    from instructsam_ros.depth3d.estimator import DepthEstimator
+    from instructsam_ros.node.diagnostics import Statistics
 
 LOG_PERIOD_S = 5.0
-"""What goes wrong with every image is logged this often."""
+"""Minimum time between log messages about faults that may occur with every image."""
 
 
-class Answers:
-    """Takes answers in the worker's thread, which must survive whatever happens here.
+class TopicPublisher(ResultPublisher, Protocol):
+    """The publishers of one camera."""
+
+    @property
+    def needs_scene(self) -> bool:
+        """Whether depth of the whole image is needed, even if there are no instances."""
+        ...
+
+
+class Pipeline:
+    """Decodes, segments, locates in 3D, tracks and publishes; lives as long as the node, through changes of workers.
 
     Args:
-        node: the node that answers.
-        values: its parameters; the cameras among them never change.
-        statistics: counts.
+        node: logs.
+        outputs: publishers of each camera, by its name.
+        depth: locates instances in 3D.
+        statistics: counts results and errors of continuous queries.
+
+    Attributes:
+        failures: of the model.
+        tracking: may be replaced at any time.
     """
 
-    def __init__(self, node: LifecycleNode, values: NodeParameters, statistics: Statistics) -> None:
+    def __init__(
+        self, node: Node, outputs: Mapping[str, TopicPublisher], depth: DepthEstimator, statistics: Statistics
+    ) -> None:
         self._node = node
-        self._values = values
+        self._outputs = outputs
+        self._depth = depth
         self._statistics = statistics
-        self._outputs: Mapping[str, Publishers] = {name: Publishers(node, name) for name in values.camera_names}
         self._ids = itertools.count(1)
-        self._trackers: dict[tuple[str, str], Tracker] = {}
+        self.failures = FailureCounter()
+        self.tracking = TrackingOptions()
 
-    def tune(self, values: NodeParameters) -> None:
-        """Take new values of the parameters."""
-        self._values = values
+    def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
+        """Process a request; called by the worker's thread.
 
-    def forget_all_but(self, texts: Collection[str]) -> None:
-        """Forget the objects of instructions that no longer stand; what comes back gets new ids."""
-        trackers = self._trackers.copy()  # the worker's thread may be adding one
-        self._trackers = {key: tracker for key, tracker in trackers.items() if key[1] in texts}
+        Args:
+            request: with an image.
+            segmenter: belongs to the calling thread.
+            sizes: those that the segmenter is warmed up for.
 
-    def make_tracker(self) -> Tracker:
-        """A tracker whose ids no other one gives."""
-        return Tracker(lambda: str(next(self._ids)))
-
-    def identify(self, answer: InferenceResult, tracker: Tracker) -> InferenceResult:
-        """The answer with ids, where objects are tracked."""
-        if answer.segmentation is None or not self._values.tracking:
-            return answer
-        tracker.min_iou, tracker.max_missed = self._values.tracking_min_iou, self._values.tracking_max_missed
-        instances = tracker.update(answer.segmentation.instances)
-        return replace(answer, segmentation=replace(answer.segmentation, instances=instances))
-
-    def deliver(self, answer: InferenceResult) -> None:
-        """Publish an answer to a standing instruction."""
-        assert answer.capture is not None
+        Returns:
+            The result, with the exception if the request failed; None if a continuous query has to wait until the
+            segmenter is warmed up for the size of its image.
+        """
+        capture = request.capture
+        assert capture is not None
         try:
-            self.note(answer)
-            if answer.frame is not None or not answer.cause:
-                key = answer.capture.camera, answer.instruction.text
-                tracker = self._trackers.get(key) or self._trackers.setdefault(key, self.make_tracker())
-                latency_s = self._outputs[answer.capture.camera].publish(self.identify(answer, tracker))
-                self._statistics.latencies_s.add(latency_s)
+            # 1. Decode the message, once for all requests about this image.
+            if capture.frame is None:
+                capture.frame = read_frame(capture.message)
+            if request.query is not None and sizes.add(capture.frame.size_wh):
+                return None
+            # 2. Segment; the segmenter encodes the image once for all requests about this frame.
+            started_s = time.monotonic()
+            segmentation = segmenter.segment(
+                capture.frame, request.instruction, request.selection, is_canceled=request.is_canceled
+            )
+            inference_s = time.monotonic() - started_s
+            result = InferenceResult(request.instruction, capture, segmentation, inference_s=inference_s)
+        except BaseException as error:  # any failure is a result; the worker decides whether its thread must end
+            result = InferenceResult(request.instruction, capture, error=error)
+        if not request.claim():  # it has timed out or was canceled, and its caller knows
+            return result
+        self._count(request, result)
+        try:
+            # 3. Locate the instances in 3D.
+            result = self._depth.locate(result, needs_scene=self._needs_scene(request))
+            # 4. Track: give the instances ids.
+            result = self._track(request, result)
         except Exception:
-            self.survive()
+            self._log_exception()
+        # 5. Publish.
+        self._publish(request, result)
+        return result
 
-    def wants_scene(self, camera: str) -> bool:
-        """Whether somebody wants depth of the images of a camera even where there is no instance in them."""
-        return self._outputs[camera].wants_scene
-
-    def note(self, answer: InferenceResult) -> None:
-        """Count an answer, and log why there is none."""
-        if answer.segmentation is not None:
-            self._statistics.inferences_s.add(answer.inference_s)
+    def fail(self, request: InferenceRequest, error: Exception) -> None:
+        """Finish a request with an error unless it is finished; the model is told to stop. For any thread."""
+        if not request.claim():
             return
-        self._statistics.note_error(answer.error)
+        result = InferenceResult(request.instruction, request.capture, error=error)
+        if request.query is not None and not isinstance(error, CanceledError):
+            self._statistics.add_error(result.message)
+        self._publish(request, result)
+
+    def _needs_scene(self, request: InferenceRequest) -> bool:
+        is_for_topics = request.query is not None and request.query.goal is None
+        return is_for_topics and self._outputs[request.camera].needs_scene
+
+    def _track(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
+        query, segmentation, options = request.query, result.segmentation, self.tracking
+        if query is None or segmentation is None or not options.enabled:
+            return result
+        tracker = query.trackers.setdefault(request.camera, Tracker(lambda: str(next(self._ids))))
+        tracker.options = options
+        instances = tracker.update(segmentation.instances)
+        return replace(result, segmentation=replace(segmentation, instances=instances))
+
+    def _publish(self, request: InferenceRequest, result: InferenceResult) -> None:
+        query = request.query
+        if query is None:  # the caller of ~/segment waits for it
+            request.finish(result)
+            return
+        if result.frame is None or query.canceled.is_set():
+            return
+        try:
+            if query.goal is not None:
+                query.goal.publish(result)
+            else:
+                self._statistics.latencies_s.add(self._outputs[request.camera].publish(result))
+        except Exception:
+            self._log_exception()
+
+    def _count(self, request: InferenceRequest, result: InferenceResult) -> None:
+        """Count a result, and log why a continuous query failed."""
+        if result.error is None:
+            self.failures.add_success()
+        else:
+            self.failures.add(result.error)
+        if request.query is None or isinstance(result.error, CanceledError):
+            return
+        if result.error is None:
+            self._statistics.inferences_s.add(result.inference_s)
+            return
+        self._statistics.add_error(result.message)
         logger = self._node.get_logger()
-        if answer.cause is None:
-            return  # said by whoever gave up waiting
-        if answer.frame is None:
+        if result.frame is None:
             self._statistics.dropped += 1
-            logger.warning(f'dropped: {answer.error}', throttle_duration_sec=LOG_PERIOD_S)
+            logger.warning(f'dropped: {result.message}', throttle_duration_sec=LOG_PERIOD_S)
         else:
             self._statistics.failed += 1
-            trace = ''.join(traceback.format_exception(answer.cause))
-            logger.error(f'no answer: {trace}', throttle_duration_sec=LOG_PERIOD_S)
+            trace = ''.join(traceback.format_exception(result.error))
+            logger.error(f'inference failed: {trace}', throttle_duration_sec=LOG_PERIOD_S)
 
-    def survive(self) -> None:
-        """Log the exception that is handled; at shutdown the middleware goes before the thread does."""
-        if self._node.context.ok():
+    def _log_exception(self) -> None:
+        """Log the exception being handled; the worker's thread must survive it."""
+        if self._node.context.ok():  # publishing fails at shutdown, because the context ends before the thread
             self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)

@@ -1,31 +1,35 @@
-"""What a worker is asked and what comes of it: pictures, questions, jobs and answers. Nothing here knows ROS."""
+"""Images, requests and results of the inference worker. Imports no ROS."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
+from instructsam_ros.inference.error_codes import ErrorCode, error_code, error_message
+from instructsam_ros.inference.options import ParameterGroup, parameter
+from instructsam_ros.inference.tracking import Tracker
 
 if TYPE_CHECKING:
-    from instructsam_ros.depth3d.measurement import Measurement
+    from instructsam_ros.depth3d.geometry import Geometry3D
     from instructsam_ros.depth3d.visible_surface import VisibleSurface
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class CapturedImage:
-    """A picture as it came in, not decoded yet.
+    """An image as it was received.
 
     Attributes:
-        message: what the worker's `decode` reads.
-        camera: name of the camera that it is from; empty where there is only one.
-        age_s: seconds from its stamp to its arrival, on the camera's clock; 0 when nobody needs to know.
-        depth: whatever leads to the depth of the picture; None when nobody measures.
-        arrived_s: when it came in, on the clock of `time.monotonic`.
+        message: sensor_msgs/Image or CompressedImage.
+        camera: name of the camera that it is from; empty if there is only one.
+        age_s: seconds from its stamp to its arrival, on the camera's clock; 0 if it does not matter.
+        depth: search for the depth image that belongs to it; None without depth.
+        arrived_s: time of arrival, on the clock of `time.monotonic`.
+        frame: the decoded image; None until a request about it is processed. All requests share it, because a
+            segmenter keeps the encoding of an image by the identity of its `Frame`.
     """
 
     message: Any
@@ -33,101 +37,155 @@ class CapturedImage:
     age_s: float = 0.0
     depth: Any = None
     arrived_s: float = field(default_factory=time.monotonic)
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class InferenceResult:
-    """What came of asking one instruction about one picture.
+    """The result of one request.
 
     Attributes:
-        instruction: the question.
-        capture: the picture; None when none arrived.
-        frame: the picture decoded; None when it could not be, or none arrived.
-        segmentation: the answer; None when there is none, and then `error` says why.
-        error: why there is no answer; empty otherwise.
-        cause: the exception behind `error`, if one was raised.
+        instruction: of the request.
+        capture: the image; None if none arrived.
+        segmentation: None if the request failed.
+        error: why it failed; None if it did not.
         inference_s: seconds that the model took.
-        measurement: where the instances are in 3D; None without depth.
+        geometry: where the instances are in 3D; None without depth.
     """
 
     instruction: Instruction
     capture: CapturedImage | None = None
-    frame: Frame | None = None
     segmentation: Segmentation | None = None
-    error: str = ''
-    cause: BaseException | None = None
+    error: BaseException | None = None
     inference_s: float = 0.0
-    measurement: Measurement | None = None
+    geometry: Geometry3D | None = None
+
+    @property
+    def frame(self) -> Frame | None:
+        """The decoded image; None if it could not be decoded or none arrived."""
+        return self.capture.frame if self.capture is not None else None
+
+    @property
+    def message(self) -> str:
+        """Why the request failed; empty if it did not."""
+        return error_message(self.error)
+
+    @property
+    def error_code(self) -> ErrorCode:
+        """The same as a number."""
+        return error_code(self.error)
 
     @property
     def target(self) -> VisibleSurface | None:
-        """What depth shows of the best instance; None without one, or without depth."""
-        return self.measurement.surfaces[0] if self.measurement is not None and self.measurement.surfaces else None
+        """Depth points of the best instance; None without one, or without depth."""
+        return self.geometry.surfaces[0] if self.geometry is not None and self.geometry.surfaces else None
+
+
+class ResultPublisher(Protocol):
+    """Where the results of a continuous query go: the topics of a camera, or the feedback of a goal."""
+
+    def publish(self, result: InferenceResult) -> float:
+        """Publish a result, from the worker's thread; return the seconds since the arrival of its image."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class ContinuousQuery:
-    """An instruction that is answered about every picture.
+    """An instruction that is processed for every image.
 
     Attributes:
         instruction: what to look for.
-        deliver: takes the answers, in the thread that gives them; must not raise.
-        selection: which of the network's slots become instances; None means the one of `StreamOptions`.
-        camera: whose pictures; None means those of every camera.
+        selection: which instances to keep; None for the one of `StreamOptions`.
+        camera: name of the camera whose images are processed; None for those of every camera.
+        goal: the goal of ~/track that gets the results as feedback; None publishes them on the topics of the camera.
+        trackers: tracker of each camera, by name.
+        canceled: set when no more results are needed, not even that of the image in progress.
     """
 
     instruction: Instruction
-    deliver: Callable[[InferenceResult], None]
     selection: Selection | None = None
     camera: str | None = None
+    goal: ResultPublisher | None = None
+    trackers: dict[str, Tracker] = field(default_factory=dict)
+    canceled: threading.Event = field(default_factory=threading.Event)
 
-    def concerns(self, camera: str) -> bool:
-        """Whether it is asked about the pictures of this camera."""
+    def covers(self, camera: str) -> bool:
+        """Return whether images of this camera are processed."""
         return self.camera is None or self.camera == camera
 
 
 @dataclass(eq=False)
 class InferenceRequest:
-    """One instruction about one picture, for the model to answer.
+    """One instruction about one image, to be processed by the model.
+
+    Several threads may finish a request: the worker, the timer of its timeout, or the supervisor. The first to call
+    `claim` does, with `finish`.
 
     Attributes:
         instruction: what to look for.
-        selection: None means the one of `StreamOptions`.
-        camera: whose picture it waits for while it has none.
-        capture: the picture; None until one arrives.
-        question: what it is a turn of; None for a request.
-        answer: is set once, by whoever is first: the worker, or somebody who gives up waiting for it.
+        selection: which instances to keep; None for the one of `StreamOptions`.
+        camera: name of the camera whose next image it waits for while it has none.
+        capture: the image; None until one arrives.
+        query: the continuous query that it belongs to; None for a single request.
+        future: holds the result.
     """
 
     instruction: Instruction
     selection: Selection | None = None
     camera: str = ''
     capture: CapturedImage | None = None
-    question: ContinuousQuery | None = None
-    answer: Future[InferenceResult] = field(default_factory=Future)
+    query: ContinuousQuery | None = None
+    future: Future[InferenceResult] = field(default_factory=Future)
+    _claim: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def settle(self, answer: InferenceResult) -> bool:
-        """Set the answer unless there is one; whether it was set."""
-        with suppress(InvalidStateError):
-            self.answer.set_result(answer)
-            return True
-        return False
+    def claim(self) -> bool:
+        """Return True to the first caller, who then must call `finish`, and False to all others."""
+        return self._claim.acquire(blocking=False)
 
-    def fail(self, error: str) -> bool:
-        """Settle it without an answer."""
-        return self.settle(InferenceResult(self.instruction, self.capture, error=error))
+    def finish(self, result: InferenceResult) -> None:
+        """Set the result; to be called once, after `claim`."""
+        self.future.set_result(result)
+
+    def fail(self, error: Exception) -> bool:
+        """Finish it with an error unless another thread has claimed it; return whether it was."""
+        if not self.claim():
+            return False
+        self.finish(InferenceResult(self.instruction, self.capture, error=error))
+        return True
+
+    def is_canceled(self) -> bool:
+        """Return whether nothing waits for the result any more."""
+        return self._claim.locked() or (self.query is not None and self.query.canceled.is_set())
 
 
 @dataclass(frozen=True)
-class StreamOptions:
-    """How standing questions are answered.
+class StreamOptions(ParameterGroup):
+    """How continuous queries are processed.
 
     Attributes:
-        selection: which of the network's slots become instances; None means the segmenter's own choice.
-        max_rate_hz: pictures per second and camera at most; 0 means no limit.
-        max_age_s: pictures older than that are left out; 0 means no limit.
+        score_threshold: see `Selection.min_score`.
+        mask_threshold: see `Selection`.
+        max_instances: see `Selection`.
+        max_rate_hz: images per second and camera; 0 for no limit.
+        max_age_s: older images are dropped; 0 for no limit.
     """
 
-    selection: Selection | None = None
-    max_rate_hz: float = 0.0
-    max_age_s: float = 0.0
+    score_threshold: float = parameter(
+        0.5, 'Instances are kept if their score is above this threshold.', range_=(0.0, 1.0)
+    )
+    mask_threshold: float = parameter(
+        0.5, 'A pixel belongs to an object if its probability is above this threshold.', range_=(0.0, 1.0)
+    )
+    max_instances: int = parameter(20, 'Maximum number of instances; the best are kept.', range_=(1, 65535))
+    max_rate_hz: float = parameter(
+        0.0, 'Hz; maximum rate of results for each camera. 0: no limit.', range_=(0.0, 1000.0), name='max_rate'
+    )
+    max_age_s: float = parameter(
+        0.0, 's; drop images whose stamp is older than this when their turn comes. 0: never.',
+        range_=(0.0, 3600.0), name='max_age',
+    )  # fmt: skip
+
+    @property
+    def selection(self) -> Selection:
+        """The thresholds for the segmenter."""
+        return Selection(self.score_threshold, self.mask_threshold, self.max_instances)

@@ -1,8 +1,8 @@
-"""Which question about which picture is next.
+"""Chooses the next request for the model.
 
-Pictures are replaced, never queued: of each camera the newest one waits. Requests go first, but of two in a row the
-second lets a standing question pass, so that a storm of requests does not stop the stream. The cameras take turns, and
-all standing questions are asked about the same picture, one after another, so that it is encoded once.
+Images are replaced, never queued: only the newest image of each camera waits. Single requests go before continuous
+queries, but after each of them one continuous query has its turn, so that many requests do not stop the stream. Cameras
+take turns, and all continuous queries are processed for one image after another, so that it is encoded once.
 """
 
 from __future__ import annotations
@@ -12,24 +12,17 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from functools import partial
 
 from instructsam_model import Instruction, Selection
-from instructsam_ros.inference.requests import (
-    CapturedImage,
-    ContinuousQuery,
-    InferenceRequest,
-    InferenceResult,
-    StreamOptions,
-)
+from instructsam_ros.inference.error_codes import RequestTimeoutError
+from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, StreamOptions
 
-LATE_IN_A_ROW = 10
-"""So many pictures that are too old, with none in between that is not, are worth a warning."""
+MAX_CONSECUTIVE_DROPS = 10
+"""Number of images dropped in a row because of their age after which there is a warning."""
 
 
 class Scheduler:
-    """The mailboxes of the cameras, the standing questions and the requests.
+    """Holds the newest image of each camera, the continuous queries and the single requests.
 
     All methods may be called from any thread.
 
@@ -37,8 +30,8 @@ class Scheduler:
         cameras: their names.
 
     Attributes:
-        replaced: how many pictures gave way to a newer one before the model had time for them.
-        too_old: how many pictures were left out because of their age.
+        images_replaced: number of images that a newer one replaced before the model had time for them.
+        images_too_old: number of images that were dropped because of their age.
     """
 
     def __init__(self, cameras: Sequence[str] = ('',)) -> None:
@@ -46,75 +39,66 @@ class Scheduler:
         self._requests: deque[InferenceRequest] = deque()
         self._turns: deque[InferenceRequest] = deque()
         self._after_request = False
-        self._questions: tuple[ContinuousQuery, ...] = ()
-        self._tuning = StreamOptions()
+        self._queries: tuple[ContinuousQuery, ...] = ()
+        self._options = StreamOptions()
         self._newest: dict[str, CapturedImage] = {}
         self._order = deque(cameras)
         self._due_s = dict.fromkeys(cameras, 0.0)
-        self._late_in_a_row = 0
-        self._age_s = 0.0
-        self.replaced = 0
-        self.too_old = 0
+        self._consecutive_drops = 0
+        self._last_age_s = 0.0
+        self.images_replaced = 0
+        self.images_too_old = 0
 
     @property
-    def questions(self) -> tuple[ContinuousQuery, ...]:
-        """The standing questions."""
-        return self._questions
+    def queries(self) -> tuple[ContinuousQuery, ...]:
+        """The continuous queries."""
+        return self._queries
 
     @property
-    def selection(self) -> Selection | None:
-        """The one of `tune`."""
-        return self._tuning.selection
-
-    @property
-    def complaint(self) -> str:
-        """What is odd about the ages of the pictures; empty when nothing is."""
-        if self._late_in_a_row < LATE_IN_A_ROW:
+    def warning(self) -> str:
+        """What is wrong with the time stamps of the images; empty if nothing is."""
+        if self._consecutive_drops < MAX_CONSECUTIVE_DROPS:
             return ''
         return (
-            f'the last {self._late_in_a_row} images were all left out: the stamp of the newest was {self._age_s:.1f} s '
-            f'old when its turn came and max_age is {self._tuning.max_age_s:g} s; check the clock of the camera, '
-            f'use_sim_time of the node, and for a bag set max_age to 0'
+            f'the last {self._consecutive_drops} images were dropped: the stamp of the newest was '
+            f'{self._last_age_s:.1f} s old when its turn came and max_age is {self._options.max_age_s:g} s; check the '
+            f'clock of the camera and use_sim_time of the node, and set max_age to 0 when playing a bag'
         )
 
     @property
-    def waiting(self) -> int:
-        """How many requests have not been taken yet."""
+    def pending_requests(self) -> int:
+        """Number of single requests that wait for the model or for an image."""
         return len(self._requests)
 
-    def offer(self, capture: CapturedImage) -> None:
-        """Put a picture into the mailbox of its camera, in place of the one that is there."""
+    def add_image(self, capture: CapturedImage) -> None:
+        """Make an image the newest one of its camera."""
         with self._changed:
-            if self._is_too_old(capture):
+            if self._drop_if_too_old(capture):
                 return
             for request in self._requests:
                 if request.capture is None and request.camera == capture.camera:
                     request.capture = capture
-            if any(question.concerns(capture.camera) for question in self._questions):
-                self.replaced += capture.camera in self._newest
+            if self._is_needed(capture):
+                self.images_replaced += capture.camera in self._newest
                 self._newest[capture.camera] = capture
             self._changed.notify_all()
 
-    def stand(self, questions: Sequence[ContinuousQuery]) -> None:
-        """Ask these about every picture from now on, in place of those before; none means idle."""
+    def set_queries(self, queries: Sequence[ContinuousQuery]) -> None:
+        """Replace the continuous queries; an empty sequence means idle."""
         with self._changed:
-            self._questions = tuple(questions)
-            self._turns = deque(turn for turn in self._turns if turn.question in self._questions)
-            self._newest = {
-                camera: capture
-                for camera, capture in self._newest.items()
-                if any(question.concerns(camera) for question in self._questions)
-            }
+            self._queries = tuple(queries)
+            self._turns = deque(turn for turn in self._turns if turn.query in self._queries)
+            self._newest = {camera: image for camera, image in self._newest.items() if self._is_needed(image)}
             self._changed.notify_all()
 
-    def tune(self, tuning: StreamOptions) -> None:
-        """Set how standing questions are answered from now on."""
+    def set_options(self, options: StreamOptions) -> None:
+        """Set how continuous queries are processed from now on."""
         with self._changed:
-            self._tuning = tuning
+            self._options = options
             self._due_s = dict.fromkeys(self._due_s, 0.0)
             self._changed.notify_all()
 
-    def ask(
+    def submit(
         self,
         instruction: Instruction,
         timeout_s: float,
@@ -123,80 +107,81 @@ class Scheduler:
         selection: Selection | None = None,
         camera: str = '',
     ) -> InferenceRequest:
-        """Ask once, before the standing questions have their turn.
+        """Enqueue a single request.
 
         Args:
-            instruction: the question.
-            timeout_s: after so many seconds the answer is a failure; what the model is busy with goes on.
-            capture: the picture; None means the first that arrives from now on.
-            selection: None means the one of `tune`.
-            camera: whose picture to wait for.
+            instruction: what to look for.
+            timeout_s: after this time the request fails with RequestTimeoutError.
+            capture: the image; None for the first one that arrives from now on.
+            selection: which instances to keep; None for the one of `set_options`.
+            camera: name of the camera whose image it waits for.
         """
-        job = InferenceRequest(instruction, selection, camera, capture)
-        # The job holds its timer. Were the timer to hold the job, pictures would wait for the garbage collector.
-        timer = threading.Timer(timeout_s, self._expire, (weakref.ref(job), timeout_s))
+        request = InferenceRequest(instruction, selection, camera, capture)
+        # The timer refers to the request weakly: otherwise images would stay in memory until garbage collection.
+        timer = threading.Timer(timeout_s, self._expire, (weakref.ref(request), timeout_s))
         timer.daemon = True
-        job.answer.add_done_callback(lambda _: timer.cancel())
+        request.future.add_done_callback(lambda _: timer.cancel())
         timer.start()
         with self._changed:
-            self._requests.append(job)
+            self._requests.append(request)
             self._changed.notify_all()
-        return job
+        return request
 
-    def clear(self, reason: str) -> None:
-        """Forget the waiting pictures and refuse the waiting requests."""
+    def clear(self, error: Exception) -> None:
+        """Drop the waiting images and fail the waiting requests."""
         with self._changed:
-            refused, self._requests = self._requests, deque()
+            failed, self._requests = self._requests, deque()
             self._turns.clear()
             self._newest.clear()
-        for request in refused:
-            request.fail(reason)
+        for request in failed:
+            request.fail(error)
 
     def put_back(self, capture: CapturedImage) -> None:
-        """Ask about a picture again, all from the start, unless a newer one of its camera arrives before that."""
+        """Process all queries for an image again, unless a newer one of its camera arrives first."""
         with self._changed:
             self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
-            if any(question.concerns(capture.camera) for question in self._questions):
-                self.replaced += capture.camera in self._newest
+            if self._is_needed(capture):
+                self.images_replaced += capture.camera in self._newest
                 self._newest.setdefault(capture.camera, capture)
             self._due_s[capture.camera] = 0.0
 
-    def forget(self, capture: CapturedImage) -> None:
-        """Ask nothing more about a picture, which is broken."""
+    def drop(self, capture: CapturedImage) -> None:
+        """Process no further query for an image, because it cannot be decoded."""
         with self._changed:
             self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
 
     def wake(self) -> None:
-        """Let everybody who waits for a job look again whether to stop."""
+        """Wake up all threads in `next_request`, so that they call `stopped` again."""
         with self._changed:
             self._changed.notify_all()
 
-    def next_job(self, stopped: Callable[[], bool]) -> InferenceRequest | None:
-        """Wait for the next job; None as soon as `stopped` says so, for which `wake` has to be called."""
+    def next_request(self, stopped: Callable[[], bool]) -> InferenceRequest | None:
+        """Wait for the next request; return None as soon as `stopped` returns True, after `wake`."""
         with self._changed:
             while not stopped():
-                job = self._take_job()
-                if job is not None:
-                    return job
+                if (request := self._take()) is not None:
+                    request.selection = request.selection or self._options.selection
+                    return request
                 self._changed.wait(self._due_in_s())
         return None
 
     def _expire(self, reference: weakref.ref[InferenceRequest], timeout_s: float) -> None:
-        if (job := reference()) is None:
+        if (request := reference()) is None:
             return
-        waited_for = 'no image arrived' if job.capture is None else 'the model was not done'
-        job.fail(f'{waited_for} within {timeout_s:g} s')
+        reason = 'no image arrived' if request.capture is None else 'the model was not done'
+        request.fail(RequestTimeoutError(f'{reason} within {timeout_s:g} s'))
         with self._changed:
-            if job in self._requests:
-                self._requests.remove(job)
+            if request in self._requests:
+                self._requests.remove(request)
 
-    def _take_job(self) -> InferenceRequest | None:
-        request = None if self._after_request else self._take_request()
-        job = request or self._take_turn() or self._take_request()
-        self._after_request = job is not None and job.question is None
-        return job
+    def _take(self) -> InferenceRequest | None:
+        # After a single request a continuous query goes first.
+        single = None if self._after_request else self._take_single()
+        request = single or self._take_turn() or self._take_single()
+        self._after_request = request is not None and request.query is None
+        return request
 
-    def _take_request(self) -> InferenceRequest | None:
+    def _take_single(self) -> InferenceRequest | None:
         for request in self._requests:
             if request.capture is not None:
                 self._requests.remove(request)
@@ -204,45 +189,45 @@ class Scheduler:
         return None
 
     def _take_turn(self) -> InferenceRequest | None:
-        if not self._turns and (capture := self._take_picture()) is not None:
-            for question in self._questions:
-                if question.concerns(capture.camera):
-                    job = InferenceRequest(question.instruction, question.selection, capture.camera, capture, question)
-                    job.answer.add_done_callback(partial(_deliver, question))
-                    self._turns.append(job)
+        if not self._turns and (capture := self._take_image()) is not None:
+            for query in self._queries:
+                if query.covers(capture.camera):
+                    self._turns.append(
+                        InferenceRequest(query.instruction, query.selection, capture.camera, capture, query)
+                    )
         return self._turns.popleft() if self._turns else None
 
-    def _take_picture(self) -> CapturedImage | None:
-        """The picture of the camera that has waited longest for its turn, of those that are due."""
+    def _take_image(self) -> CapturedImage | None:
+        """Return the image of the camera that has waited longest for its turn, of those that are due."""
         now_s = time.monotonic()
         for camera in tuple(self._order):
             if camera not in self._newest or now_s < self._due_s[camera]:
                 continue
             capture = self._newest.pop(camera)
-            if self._is_too_old(capture):
+            if self._drop_if_too_old(capture):
                 continue
-            self._late_in_a_row = 0
+            self._consecutive_drops = 0
             self._order.remove(camera)
             self._order.append(camera)
-            period_s = 1.0 / self._tuning.max_rate_hz if self._tuning.max_rate_hz > 0 else 0.0
-            due_s = self._due_s[camera] + period_s  # from when it was due, so that a camera's jitter does not add up
+            # The period counts from when the image was due, so that the camera's jitter does not add up.
+            period_s = 1.0 / self._options.max_rate_hz if self._options.max_rate_hz > 0 else 0.0
+            due_s = self._due_s[camera] + period_s
             self._due_s[camera] = due_s if due_s > now_s else now_s + period_s
             return capture
         return None
 
     def _due_in_s(self) -> float | None:
-        """Seconds until a picture that waits is due; None when none waits."""
+        """Return the seconds until a waiting image is due; None if none waits."""
         due_s = [self._due_s[camera] for camera in self._newest]
         return max(min(due_s) - time.monotonic(), 0.0) if due_s else None
 
-    def _is_too_old(self, capture: CapturedImage) -> bool:
-        """Whether to leave a picture out, which is counted."""
-        self._age_s = capture.age_s + time.monotonic() - capture.arrived_s
-        is_too_old = 0 < self._tuning.max_age_s < self._age_s
-        self.too_old += is_too_old
-        self._late_in_a_row += is_too_old
+    def _is_needed(self, capture: CapturedImage) -> bool:
+        return any(query.covers(capture.camera) for query in self._queries)
+
+    def _drop_if_too_old(self, capture: CapturedImage) -> bool:
+        """Return whether an image is older than the maximum age, and count it."""
+        self._last_age_s = capture.age_s + time.monotonic() - capture.arrived_s
+        is_too_old = 0 < self._options.max_age_s < self._last_age_s
+        self.images_too_old += is_too_old
+        self._consecutive_drops += is_too_old
         return is_too_old
-
-
-def _deliver(question: ContinuousQuery, answer: Future[InferenceResult]) -> None:
-    question.deliver(answer.result())

@@ -1,9 +1,9 @@
-"""Keeps a worker at work: what becomes of it when the model fails, runs out of memory or does not come back.
+"""`Supervisor`: replaces the worker if the model runs out of memory, breaks or gets stuck. Imports no ROS.
 
-Python cannot end a thread. One that is stuck is left behind with the memory that it holds, weights included, and
-another one loads the weights again: for a while both are in memory. If the second is stuck too, no third is started,
-for nothing but a new process helps then. And while a library is stuck without letting go of Python's interpreter lock,
-the whole process stands still; only who watches it from outside can tell, by /diagnostics that no longer come.
+Python cannot end a thread. A stuck thread is abandoned together with its memory, weights included, and another one
+loads the weights again, so that both are in memory. If the second one gets stuck too, no third is started: only a
+restart of the process helps. A library that is stuck while it holds Python's interpreter lock stops the whole process,
+which only an external monitor notices, by missing /diagnostics.
 """
 
 from __future__ import annotations
@@ -12,190 +12,183 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from instructsam_model import Frame, FrameError, Segmenter
-from instructsam_ros.inference.image_sizes import Sizes, describe
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
+from instructsam_model import CanceledError, Segmenter
+from instructsam_ros.inference.error_codes import RequestTimeoutError, error_message
+from instructsam_ros.inference.image_sizes import ImageSizes, describe_warm_up
+from instructsam_ros.inference.options import ParameterGroup, parameter
+from instructsam_ros.inference.requests import InferenceRequest
 from instructsam_ros.inference.scheduler import Scheduler
-from instructsam_ros.inference.worker import Worker
+from instructsam_ros.inference.worker import RequestPipeline, Worker
 
 STOP_TIMEOUT_S = 10.0
-"""An answer in progress may take so long to finish when the node shuts down."""
-MAX_BACKOFF_S = 60.0
+"""Time for the request in progress to finish when the node shuts down."""
+MAX_RESTART_DELAY_S = 60.0
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How much is put up with.
+class FailureLimits(ParameterGroup):
+    """Failure limits.
 
     Attributes:
-        stuck_timeout_s: an answer that takes longer is reported, one that takes twice as long given up; 0 means never.
-        max_failures: after so many failures in a row it is `exhausted`; 0 means never.
+        stuck_timeout_s: a request that takes longer is reported and failed; after twice this time the worker is
+            abandoned. 0 for no limit.
+        max_failures: after this many failures in a row the supervisor is exhausted; 0 for no limit.
     """
 
-    stuck_timeout_s: float = 0.0
-    max_failures: int = 0
+    stuck_timeout_s: float = parameter(
+        120.0, 's; report a request that takes longer, and reload the model after twice this time. 0: never.',
+        range_=(0.0, 86400.0), name='stuck_timeout',
+    )  # fmt: skip
+    max_failures: int = parameter(
+        0, 'Deactivate the node after this many failures of the model in a row. 0: never.', range_=(0, 100000)
+    )
 
 
 class Supervisor:
     """Starts a worker, and another one when it has ended or is stuck. All methods belong to one thread.
 
     Args:
-        load: makes the segmenter, in the worker's thread.
-        decode: reads the message of a capture.
-        scheduler: gives the jobs.
-        complete: adds to an answer what is not the model's business, in the worker's thread; must not raise.
-        sizes: what a worker makes its segmenter ready for.
+        load: loads the segmenter, in the worker's thread.
+        pipeline: processes requests.
+        scheduler: chooses them.
+        sizes: image sizes to warm up for.
+        limits: see there.
 
     Attributes:
-        limits: may be changed at any time.
-        failures: how many times in a row the model has failed.
-        restarts: how many workers were started in the place of another.
-        trouble: what is wrong with the model at present; empty when nothing is.
+        worker: the current one.
+        limits: may be replaced at any time.
+        restarts: number of workers that replaced another one.
+        error: what is wrong with the model; empty if nothing is.
     """
 
     def __init__(
         self,
         load: Callable[[], Segmenter],
-        decode: Callable[[Any], Frame],
+        pipeline: RequestPipeline,
         scheduler: Scheduler,
-        complete: Callable[[InferenceResult], InferenceResult] = lambda answer: answer,
-        sizes: Sizes | None = None,
+        sizes: ImageSizes | None = None,
+        limits: FailureLimits | None = None,
     ) -> None:
         self._load = load
-        self._decode = decode
+        self._pipeline = pipeline
         self._scheduler = scheduler
-        self._complete = complete
-        self._sizes = sizes or Sizes(enabled=False)
-        self._worker = self._make_worker()
+        self._sizes = sizes or ImageSizes(enabled=False)
         self._abandoned: Worker | None = None
         self._stuck: InferenceRequest | None = None
         self._restart_at_s: float | None = None
-        self._restarts_in_a_row = 0
-        self._last_failure = ''
-        self._cold = ''
-        self.limits = Limits()
-        self.failures = 0
+        self._failures = pipeline.failures
+        self.worker = self._make_worker()
+        self.limits = limits or FailureLimits()
         self.restarts = 0
-        self.trouble = ''
-
-    @property
-    def segmenter(self) -> Segmenter | None:
-        """What answers; None while it is loaded."""
-        return self._worker.segmenter
+        self.error = ''
 
     @property
     def activity(self) -> str:
-        """What keeps it from answering; empty when nothing does."""
-        size_wh = self._sizes.warming
-        return describe(size_wh) if size_wh is not None else ''
+        """What delays results at the moment; empty if nothing does."""
+        size_wh = self._sizes.warming_up
+        return describe_warm_up(size_wh) if size_wh is not None else ''
+
+    @property
+    def failures(self) -> int:
+        """Number of failures of the model in a row."""
+        return self._failures.in_a_row
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the model has failed `Limits.max_failures` times in a row."""
+        """Whether the model has failed `FailureLimits.max_failures` times in a row."""
         return 0 < self.limits.max_failures <= self.failures
 
     def start(self) -> None:
         """Start the worker and wait until the segmenter is loaded.
 
         Raises:
-            Exception: whatever `load` raised.
+            Exception: as raised by `load`.
         """
-        self._worker.start()
-        self._worker.ready.result()
+        self.worker.start()
+        self.worker.ready.result()
 
     def stop(self, reason: str) -> None:
-        """Let the answer in progress finish, for `STOP_TIMEOUT_S` at most, and refuse the rest."""
-        self._worker.retire(0.0 if self._stuck is not None else STOP_TIMEOUT_S)
-        if (job := self._worker.job) is not None:
-            job.fail(reason)
-        self._scheduler.clear(reason)
+        """Finish the request in progress, within `STOP_TIMEOUT_S`, and fail the others."""
+        self.worker.retire(0.0 if self._stuck is not None else STOP_TIMEOUT_S)
+        self.cancel_all(reason)
 
-    def forgive(self) -> None:
-        """Count failures anew."""
-        self.failures = 0
-        self._last_failure = ''
+    def cancel_all(self, reason: str) -> None:
+        """Cancel all requests; the model stops within one pass of the one in progress."""
+        self._scheduler.clear(CanceledError(reason))
+        if (request := self.worker.request) is not None:
+            self._pipeline.fail(request, CanceledError(reason))
+
+    def reset_failures(self) -> None:
+        """Reset the failure counter."""
+        self._failures.reset()
 
     def check(self) -> str:
-        """Look after the worker; to be called about once a second.
+        """Check the worker; to be called about once a second.
 
         Returns:
-            What has gone wrong since the last call; empty when nothing has.
+            A new error since the last call; empty if there is none.
         """
-        if not self._worker.is_alive:
+        if not self.worker.is_alive:
             return self._replace_ended()
-        if self._cold:
-            said, self._cold = self._cold, ''
-            return said
-        if self._worker.ready.done():
+        if error := self.worker.warm_up_error:
+            self.worker.warm_up_error = ''
+            return error
+        if self.worker.ready.done():
             return self._check_stuck()
         return ''
 
     def _make_worker(self) -> Worker:
-        return Worker(self._load_anew, self._decode, self._scheduler, self._report, self._complete, self._sizes)
+        return Worker(self._reload, self._pipeline, self._scheduler, self._sizes)
 
-    def _load_anew(self) -> Segmenter:
-        gc.collect()  # what ran out of memory may be held by the cycles of its exception
+    def _reload(self) -> Segmenter:
+        gc.collect()  # reference cycles of an exception may hold the memory that ran out
         return self._load()
 
-    def _report(self, answer: InferenceResult) -> None:
-        """Count; runs in the worker's thread."""
-        if answer.segmentation is not None:
-            self.failures = self._restarts_in_a_row = 0
-        elif not isinstance(answer.cause, FrameError):
-            self._note_failure(answer.error)
-            if answer.capture is None:  # about no image: it could not be made ready for a size, which nobody else says
-                self._cold = answer.error
-
-    def _note_failure(self, reason: str) -> None:
-        self.failures += 1
-        self._last_failure = reason
-
     def _replace_ended(self) -> str:
-        """Start another worker, the first at once and each further one after a pause twice as long."""
+        """Start another worker: the first at once, each further one after twice the delay."""
         if self._restart_at_s is None:
-            failure = self._worker.ready.exception()
-            if failure is not None:
-                self._note_failure(f'{type(failure).__name__}: {failure}')
-            pause_s = min(2.0**self._restarts_in_a_row - 1.0, MAX_BACKOFF_S)
-            self._restart_at_s = time.monotonic() + pause_s
-            self._restarts_in_a_row += 1
-            self.trouble = f'the segmenter is loaded anew in {pause_s:g} s, after: {self._last_failure}'
-            return self.trouble
+            if (failure := self.worker.ready.exception()) is not None:
+                self._failures.add(f'{type(failure).__name__}: {failure}')
+            delay_s = min(2.0**self._failures.restarts_in_a_row - 1.0, MAX_RESTART_DELAY_S)
+            self._restart_at_s = time.monotonic() + delay_s
+            self._failures.restarts_in_a_row += 1
+            self.error = f'the segmenter is reloaded in {delay_s:g} s, after: {self._failures.last}'
+            return self.error
         if time.monotonic() >= self._restart_at_s:
             self._restart_at_s = None
             self._restart()
         return ''
 
     def _restart(self) -> None:
-        self._worker = self._make_worker()
-        self._worker.start()
+        self.worker = self._make_worker()
+        self.worker.start()
         self.restarts += 1
 
     def _check_stuck(self) -> str:
-        timeout_s, busy_s, job = self.limits.stuck_timeout_s, self._worker.busy_s, self._worker.job
-        if job is None or not 0 < timeout_s < busy_s:
-            self._stuck, self.trouble = None, ''
+        timeout_s, busy_s, request = self.limits.stuck_timeout_s, self.worker.busy_s, self.worker.request
+        if request is None or not 0 < timeout_s < busy_s:
+            self._stuck, self.error = None, ''
             return ''
-        reason = f'the model has been busy with one image for more than {timeout_s:g} s'
-        is_new, self._stuck = job is not self._stuck, job
-        self._scheduler.clear(reason)  # nobody shall wait for it
+        error = RequestTimeoutError(f'the model has been busy with one image for more than {timeout_s:g} s')
+        is_new, self._stuck = request is not self._stuck, request
+        self._scheduler.clear(error)  # waiting requests cannot be processed in time
         if is_new:
-            self._note_failure(reason)
-            self.trouble = reason
-            job.fail(reason)
-            return reason
+            self.error = error_message(error)
+            self._failures.add(self.error)
+            self._pipeline.fail(request, error)
+            return self.error
         if busy_s > 2 * timeout_s:
             return self._abandon()
         return ''
 
     def _abandon(self) -> str:
+        """Leave a stuck thread behind and start another worker, unless two threads are stuck."""
         if self._abandoned is not None and self._abandoned.is_alive:
-            said, self.trouble = self.trouble, 'the model is stuck again; only starting the process anew can help'
-            return self.trouble if said != self.trouble else ''
-        self._worker.retire()
-        self._abandoned, self._stuck = self._worker, None
+            previous, self.error = self.error, 'the model is stuck again; restart the process'
+            return self.error if previous != self.error else ''
+        self.worker.retire()
+        self._abandoned, self._stuck = self.worker, None
         self._restart()
-        self.trouble = 'the thread of the model is stuck and was left behind; another one loads the segmenter anew'
-        return self.trouble
+        self.error = 'the thread of the model is stuck and was abandoned; another one reloads the segmenter'
+        return self.error

@@ -1,9 +1,9 @@
-"""Which instance is which from picture to picture. Nothing here knows ROS.
+"""`Tracker`: gives the same object the same id from image to image. Imports no ROS.
 
-A mask is compared with that of each track, moved on as fast as it was moving, and the best pairing of all is kept
-(Kuhn 1955, as SORT does with boxes: Bewley et al. 2016). Masks, because boxes of things on a table overlap when the
-things do not. What is left is compared once more, with tracks as they were seen last (as OC-SORT does: Cao et al.,
-2023): a thing may stop at once, and the speed of one with a ragged mask is a guess.
+Each mask is compared with the mask of each track, moved on at the track's velocity, and the best assignment of all is
+kept (Kuhn 1955, as SORT does with boxes: Bewley et al. 2016). Masks are used because boxes of objects on a table
+overlap where the objects do not. Masks without a track are compared again, with tracks where they were last seen (as
+OC-SORT does: Cao et al., 2023), because objects stop suddenly and the velocity of a ragged mask is uncertain.
 """
 
 from __future__ import annotations
@@ -17,21 +17,41 @@ from scipy.optimize import linear_sum_assignment
 
 from instructsam_model import Instance
 from instructsam_model.masks import tight_box
+from instructsam_ros.inference.options import ParameterGroup, parameter
 
 MAX_SAMPLES = 128
-"""An overlap of two masks is counted on at most so many rows and columns: 20 against 20 take a few ms at 1080p."""
+"""Maximum number of rows and columns used to measure an overlap: 20 by 20 masks take a few ms at 1080p."""
 SMOOTHING = 0.5
-"""How much of a track's velocity is that of the last step: an object that gets hidden seems to move."""
+"""Weight of the last step in a track's velocity; below 1, because an object that becomes occluded seems to move."""
+
+
+@dataclass(frozen=True)
+class TrackingOptions(ParameterGroup):
+    """Options of tracking.
+
+    Attributes:
+        enabled: False for no ids.
+        min_iou: see the description.
+        max_missed: see the description.
+    """
+
+    enabled: bool = parameter(True, 'Give instances ids that stay with the object from image to image.')
+    min_iou: float = parameter(
+        0.3, 'Minimum intersection over union of the masks of one object in two images.', range_=(0.0, 1.0)
+    )
+    max_missed: int = parameter(
+        15, 'An object that is missing in more images than this gets a new id.', range_=(0, 10000)
+    )
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A mask cut to its box.
+    """A mask cropped to its box.
 
     Attributes:
-        pixels: bool, the mask inside the box.
-        corner_xy: int64 (2,), upper left corner of the box in the picture.
-        area: pixels on the object.
+        pixels: bool (h, w), the mask inside the box.
+        corner_xy: int64 (2,), upper left corner of the box in the image.
+        area: number of pixels on the object.
     """
 
     pixels: NDArray[np.bool_]
@@ -40,12 +60,12 @@ class Shape:
 
     @property
     def center_xy(self) -> NDArray[np.float64]:
-        """float64 (2,), the column and the row that cut it in half: stray pixels far away do not move them."""
+        """Median column and row, float64 (2,); unlike the mean, stray pixels do not move it."""
         halves = [np.searchsorted(self.pixels.sum(axis).cumsum(), self.area / 2) for axis in (0, 1)]
         return np.asarray(self.corner_xy + np.array(halves), dtype=np.float64)
 
     def iou(self, other: Shape, shift_xy: NDArray[np.int64]) -> float:
-        """Intersection over union with `other` moved by `shift_xy` pixels."""
+        """Return the intersection over union with `other` moved by `shift_xy` pixels."""
         corners = np.stack((self.corner_xy, other.corner_xy + shift_xy))
         sizes: NDArray[np.int64] = np.array((self.pixels.shape[::-1], other.pixels.shape[::-1]))
         low, high = corners.max(axis=0), (corners + sizes).min(axis=0)
@@ -62,13 +82,13 @@ class Shape:
 
 @dataclass
 class Track:
-    """An object that was seen.
+    """An object that was seen before.
 
     Attributes:
-        id: its name.
-        shape: where it was seen last.
-        velocity_xy: pixels from one picture to the next.
-        missed: pictures since then, the one that is looked at included.
+        id: unique in this process.
+        shape: its mask when it was last seen.
+        velocity_xy: float64 (2,), pixels per image.
+        missed: number of images since then, including the current one.
     """
 
     id: str
@@ -78,62 +98,64 @@ class Track:
 
     @property
     def shift_xy(self) -> NDArray[np.int64]:
-        """How far it should have come since it was seen last."""
+        """Expected displacement since it was last seen, int64 (2,), pixels."""
         return np.rint(self.velocity_xy * self.missed).astype(np.int64)
 
     def move_to(self, shape: Shape) -> None:
-        """It has been seen again, in the last of the `missed` pictures."""
+        """Set the mask in the current image."""
         step_xy = (shape.center_xy - self.shape.center_xy) / self.missed
         self.velocity_xy = SMOOTHING * step_xy + (1 - SMOOTHING) * self.velocity_xy
         self.shape, self.missed = shape, 0
 
 
 class Tracker:
-    """Gives instances of one instruction and one camera ids that last.
+    """Tracks the instances of one instruction in the images of one camera.
 
     Args:
-        next_id: makes an id that no object has had.
-        min_iou: two masks that overlap less are not of the same object, 0..1.
-        max_missed: after so many pictures without it an object is forgotten.
+        next_id: returns an id that no object has had.
+        options: see there.
+
+    Attributes:
+        options: may be replaced at any time.
     """
 
-    def __init__(self, next_id: Callable[[], str], min_iou: float = 0.3, max_missed: int = 15) -> None:
-        self.min_iou = min_iou
-        self.max_missed = max_missed
+    def __init__(self, next_id: Callable[[], str], options: TrackingOptions | None = None) -> None:
         self._next_id = next_id
+        self.options = options or TrackingOptions()
         self._tracks: list[Track] = []
 
     def update(self, instances: Sequence[Instance]) -> tuple[Instance, ...]:
-        """The instances of the next picture, with ids; one with an empty mask has none."""
-        shapes = {place: shape for place, each in enumerate(instances) if (shape := cut(each.mask)) is not None}
+        """Return the instances of the next image with ids; an instance with an empty mask gets none."""
+        shapes = {index: shape for index, each in enumerate(instances) if (shape := crop(each.mask)) is not None}
         ids = dict.fromkeys(range(len(instances)), '')
         for track in self._tracks:
             track.missed += 1
+        # Moved on first; then, for what is left, where the tracks were last seen.
         for moving in (True, False):
             lost = [track for track in self._tracks if track.missed]
-            for track, place in self._pairs(lost, shapes, moving=moving):
-                track.move_to(shapes.pop(place))
-                ids[place] = track.id
-        self._tracks = [track for track in self._tracks if track.missed <= self.max_missed]
-        for place, shape in shapes.items():
-            ids[place] = self._next_id()
-            self._tracks.append(Track(ids[place], shape))
-        return tuple(replace(each, id=ids[place]) for place, each in enumerate(instances))
+            for track, index in self._pairs(lost, shapes, moving=moving):
+                track.move_to(shapes.pop(index))
+                ids[index] = track.id
+        self._tracks = [track for track in self._tracks if track.missed <= self.options.max_missed]
+        for index, shape in shapes.items():
+            ids[index] = self._next_id()
+            self._tracks.append(Track(ids[index], shape))
+        return tuple(replace(each, id=ids[index]) for index, each in enumerate(instances))
 
     def _pairs(self, tracks: list[Track], shapes: dict[int, Shape], *, moving: bool) -> list[tuple[Track, int]]:
-        """The tracks that are seen again, and the place of the instance that each is."""
-        places = list(shapes)
-        ious = np.zeros((len(tracks), len(places)))
+        """Return pairs of a track that is seen again and the index of its instance."""
+        indices = list(shapes)
+        ious = np.zeros((len(tracks), len(indices)))
         for row, track in enumerate(tracks):
             shift_xy = track.shift_xy if moving else np.zeros(2, dtype=np.int64)
-            ious[row] = [shapes[place].iou(track.shape, shift_xy) for place in places]
-        ious[ious < self.min_iou] = 0.0
+            ious[row] = [shapes[index].iou(track.shape, shift_xy) for index in indices]
+        ious[ious < self.options.min_iou] = 0.0
         best = zip(*linear_sum_assignment(ious, maximize=True), strict=True)
-        return [(tracks[row], places[column]) for row, column in best if ious[row, column] > 0]
+        return [(tracks[row], indices[column]) for row, column in best if ious[row, column] > 0]
 
 
-def cut(mask: NDArray[np.bool_]) -> Shape | None:
-    """The mask cut to its box; None when it is empty."""
+def crop(mask: NDArray[np.bool_]) -> Shape | None:
+    """Return a mask cropped to its box; None if it is empty."""
     box = tight_box(mask)
     if box is None:
         return None

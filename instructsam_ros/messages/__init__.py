@@ -1,1 +1,1 @@
-"""ROS messages to arrays and back."""
+"""Conversion between ROS messages and NumPy arrays or the types of `instructsam_model`."""

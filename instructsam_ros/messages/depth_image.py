@@ -1,4 +1,4 @@
-"""Depth pictures as REP-118 has them: messages to meters and back; the encoding says the unit."""
+"""Depth images of REP-118 to meters and back; the encoding determines the unit."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_pixels
 
 UNITS_M = {'32FC1': 1.0, '16UC1': 0.001}
-"""Meters of a 1, by encoding."""
+"""Meters per unit, by encoding."""
 
 
 def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> Image:
-    """An Image of meters along the optical axis.
+    """An Image message of depth along the optical axis.
 
     Args:
-        depth_m: float32 (H, W); 0 or NaN where unknown. That becomes NaN in 32FC1 and 0 in 16UC1, which cannot hold
-            more than 65.535 m either.
-        encoding: of `UNITS_M`.
+        depth_m: float32 (H, W), 0 or NaN where unknown. Unknown depth becomes NaN in 32FC1 and 0 in 16UC1; depth above
+            65.535 m, which 16UC1 cannot represent, becomes 0 as well.
+        encoding: a key of `UNITS_M`.
         header: of the message.
     """
     if encoding == '32FC1':
-        return convert.make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
+        return make_image(np.where(depth_m > 0, depth_m, np.float32(np.nan)), encoding, header)
     units = np.rint(np.nan_to_num(depth_m) / UNITS_M[encoding])
-    return convert.make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
+    return make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
 
 
 def read_depth(message: Image) -> NDArray[np.float32]:
-    """Meters along the optical axis, float32 (H, W); NaN or 0 where unknown.
+    """Depth along the optical axis in meters, float32 (H, W), NaN or 0 where unknown.
 
     Raises:
-        FrameError: the message is not a depth picture, or contradicts itself.
+        FrameError: the message is not a depth image, or its fields are inconsistent.
     """
-    pixels = convert.read_pixels(message, UNITS_M, 'a depth picture')
+    pixels = read_pixels(message, UNITS_M, 'a depth image')
     return np.asarray(pixels * np.float32(UNITS_M[message.encoding]), dtype=np.float32)

@@ -1,6 +1,6 @@
-"""Instances as vision_msgs, for the many nodes that read those; vision_msgs is loaded only here, and only when asked.
+"""Instances as detections of vision_msgs. vision_msgs is optional, so it is imported inside the functions.
 
-What an instance is called is the instruction that it answers, so that no list of classes can be out of date.
+The class id of a detection is the instruction, since an open vocabulary has no fixed list of classes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Segmentation
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 
 
 def is_available() -> bool:
-    """Whether vision_msgs is installed; it comes with ROS but is not on PyPI."""
+    """Whether vision_msgs is installed; it is part of ROS but not on PyPI."""
     return find_spec('vision_msgs') is not None
 
 
 def make_detections(segmentation: Segmentation, header: Header) -> Any:
-    """A Detection2DArray: the box of each instance, in pixels."""
+    """A Detection2DArray with the box of each instance in pixels."""
     from vision_msgs.msg import Detection2D, Detection2DArray
 
     detections = []
@@ -35,8 +35,8 @@ def make_detections(segmentation: Segmentation, header: Header) -> Any:
     return Detection2DArray(header=header, detections=detections)
 
 
-def make_detections_3d(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> Any:
-    """A Detection3DArray: the box of each instance that has one, in the frame of the header."""
+def make_detections_3d(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> Any:
+    """A Detection3DArray with the 3D box of each instance that has one, in the frame of the header."""
     from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray
 
     detections = []

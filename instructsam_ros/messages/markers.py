@@ -1,4 +1,4 @@
-"""Oriented boxes and labels as markers, for RViz and Foxglove."""
+"""Oriented boxes and labels as markers for RViz and Foxglove."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 
 OPACITY = 0.4
 TEXT_M = 0.025
-"""Height of a capital letter."""
+"""Height of a capital letter in meters."""
 
 
-def make_markers(segmentation: Segmentation, measurement: Measurement | None, header: Header) -> MarkerArray:
-    """A box and its label for each instance that has one, in the colors of the overlay; what was there before goes."""
-    # All in one message and first: markers that are replaced do not blink, and none stays behind.
+def make_markers(segmentation: Segmentation, measurement: Geometry3D | None, header: Header) -> MarkerArray:
+    """A box and a label for each instance that has a 3D box, in the colors of the overlay."""
+    # DELETEALL removes the markers of the last message; in the same message as the new ones it causes no flicker.
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     if measurement is not None:
         for number, (instance, box) in enumerate(zip(segmentation.instances, measurement.boxes, strict=True), start=1):
@@ -31,7 +31,7 @@ def make_markers(segmentation: Segmentation, measurement: Measurement | None, he
 
 
 def make_box_marker(box: OrientedBox, number: int, color: ColorRGBA, header: Header) -> Marker:
-    """A box as it stands."""
+    """A cube marker of an oriented box."""
     return Marker(
         header=header,
         ns='boxes',
@@ -47,7 +47,7 @@ def _markers(number: int, box: OrientedBox, text: str, header: Header) -> Iterat
     red, green, blue = (channel / 255 for channel in color_rgb(number - 1))
     yield make_box_marker(box, number, ColorRGBA(r=red, g=green, b=blue, a=OPACITY), header)
     x, y, z = box.center_m.tolist()
-    above = Point(x=x, y=y - float(box.size_m.max()) / 2 - TEXT_M, z=z)  # y of an optical frame points down
+    above = Point(x=x, y=y - float(box.size_m.max()) / 2 - TEXT_M, z=z)  # y points down
     yield Marker(
         header=header,
         ns='labels',

@@ -1,8 +1,8 @@
-"""`CameraSizes`: learns from the cameras in which sizes their images come."""
+"""`CameraSizes`: finds out the image sizes of the cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,61 +12,63 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
-from instructsam_ros.inference.image_sizes import Sizes, SizeWh
+from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
+from instructsam_ros.inference.scheduler import Scheduler
 
 
 class CameraSizes:
-    """Listens to `camera_info` while the weights are loaded, active or not, and is shown the images.
+    """Subscribes to `camera_info` while the weights are loaded, whether the node is active or not.
 
-    Of each camera one `camera_info` is enough: a size that changes later is seen in the images.
+    One message of each camera is enough: if the size changes later, the images show it.
 
     Args:
-        node: that listens.
-        cameras: their names; the topic of one that has none is `camera_info`.
-        sizes: are told.
-        on_new: is called when there is a new one.
+        node: subscribes.
+        cameras: their names; without a name, the topic is `camera_info`.
+        sizes: gets the sizes.
+        scheduler: woken up when there is a new one, so that the worker warms up for it.
     """
 
-    def __init__(self, node: Node, cameras: Sequence[str], sizes: Sizes, on_new: Callable[[], None]) -> None:
+    def __init__(self, node: Node, cameras: Sequence[str], sizes: ImageSizes, scheduler: Scheduler) -> None:
         self._node = node
         self._sizes = sizes
-        self._on_new = on_new
+        self._scheduler = scheduler
         self._subscriptions: dict[str, Subscription[CameraInfo]] = {
             camera: node.create_subscription(
                 CameraInfo,
                 f'{camera}/camera_info' if camera else 'camera_info',
-                partial(self._take, camera),
+                partial(self._on_camera_info, camera),
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for camera in cameras
         }
 
-    def see(self, message: Any) -> None:
-        """Look at an image that has arrived; a compressed one does not tell its size."""
+    def add_image(self, message: Any) -> None:
+        """Add the size of an image that has arrived; that of a compressed one is unknown until it is decoded."""
         if isinstance(message, Image):
-            self._expect((message.width, message.height))
+            self._add((message.width, message.height))
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._subscriptions = {}
 
-    def _take(self, camera: str, message: CameraInfo) -> None:
+    def _on_camera_info(self, camera: str, message: CameraInfo) -> None:
         if (subscription := self._subscriptions.pop(camera, None)) is not None:
             self._node.destroy_subscription(subscription)
-            self._expect(image_size(message))
+            self._add(image_size(message))
 
-    def _expect(self, size_wh: SizeWh) -> None:
-        if self._sizes.expect(size_wh):
-            self._on_new()
+    def _add(self, size_wh: SizeWh) -> None:
+        if self._sizes.add(size_wh):
+            self._scheduler.wake()
 
 
 def image_size(info: CameraInfo) -> SizeWh:
-    """Width and height of the images that a calibration belongs to.
+    """Return width and height of the images that a calibration belongs to.
 
-    Its own are those of the full sensor; a region of interest and binning make images smaller (sensor_msgs/CameraInfo).
+    `info.width` and `info.height` are those of the full sensor; a region of interest and binning make images smaller
+    (sensor_msgs/CameraInfo).
     """
     width, height = info.roi.width or info.width, info.roi.height or info.height
     return width // max(info.binning_x, 1), height // max(info.binning_y, 1)

@@ -1,4 +1,4 @@
-"""How a node of this package runs as a process of its own."""
+"""`spin_node`: runs a node of this package as a process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rclpy.node import Node
 from instructsam_model import ConfigError, FrameError
 
 
-def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
-    """Make the node and serve it until SIGINT, SIGTERM or the end of its context.
+def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
+    """Make a node and spin it until SIGINT, SIGTERM or the shutdown of its context.
 
     Raises:
-        SystemExit: the node could not be made; the message says why.
+        SystemExit: the node could not be made; the message is the reason.
     """
     rclpy.init(args=args)
     executor = SingleThreadedExecutor()
@@ -32,11 +32,11 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except rclpy_implementation.RCLError:
-        # A signal may end the context between rclpy's look at it and its use (ros2/ros2cli#854).
+        # A signal may shut the context down after rclpy has checked it (ros2/ros2cli#854).
         if rclpy.ok():
             raise
     finally:
-        # One interrupt is enough: a second one, from the terminal or a launch file, would break off what ends cleanly.
+        # Ignore a second interrupt, from the terminal or a launch file: it would break off a clean shutdown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

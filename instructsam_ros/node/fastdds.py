@@ -1,4 +1,4 @@
-"""Fast DDS with room for pictures: where the profile is, and which variable names it."""
+"""The profile of Fast DDS with a shared-memory segment for images, and the variable that selects it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ VARIABLE_OF_FAST_DDS_2 = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 
 
 def transport_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to add so that Fast DDS has room for pictures; none when its transports are configured already."""
+    """Return the variables that select the profile; none if the user has configured the transports of Fast DDS."""
     if any(name in environment for name in (VARIABLE, VARIABLE_OF_FAST_DDS_2, 'FASTDDS_BUILTIN_TRANSPORTS')):
         return {}
-    # Not both: Fast DDS 3 logs a warning about the old name in every process.
+    # Not both, because Fast DDS 3 logs a warning about the old name in every process.
     name = VARIABLE_OF_FAST_DDS_2 if environment.get('ROS_DISTRO') == 'jazzy' else VARIABLE
     return {name: str(shared_memory_profile())}
 
 
 def shared_memory_profile() -> Path:
-    """The file config/fastdds_shm.xml of this checkout or installation.
+    """Return the file config/fastdds_shm.xml of this checkout or installation.
 
     Raises:
-        FileNotFoundError: it is in neither.
+        FileNotFoundError: there is no such file.
     """
     prefixes = [*filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)), sys.prefix]
     shares = [Path(__file__).resolve().parents[2], *(Path(prefix, 'share/instructsam_ros') for prefix in prefixes)]
     for share in shares:
         if (profile := share / 'config' / 'fastdds_shm.xml').is_file():
             return profile
-    raise FileNotFoundError(f'config/fastdds_shm.xml is in none of {", ".join(map(str, shares))}')
+    raise FileNotFoundError(
+        f'config/fastdds_shm.xml: expected in one of {", ".join(map(str, shares))}; install the package again'
+    )

@@ -1,4 +1,4 @@
-"""What the model's package logs, in the node's log and so on /rosout."""
+"""Forwards Python's logging to the node's logger, and so to /rosout."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import logging
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-PACKAGE = 'instructsam_model'
+PACKAGES = ('instructsam_model', 'instructsam_ros')
 
 
 class ForwardingHandler(logging.Handler):
-    """Passes records on to a node's logger."""
+    """Forwards records to a node's logger."""
 
     def __init__(self, logger: RcutilsLogger) -> None:
         super().__init__()
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log one record; rclpy wants one place in the code for each severity."""
+        """Log one record; rclpy requires one place in the code for each severity."""
         if record.levelno >= logging.ERROR:
             self._logger.error(record.getMessage())
         elif record.levelno >= logging.WARNING:
@@ -27,8 +27,9 @@ class ForwardingHandler(logging.Handler):
 
 
 def forward_logs(logger: RcutilsLogger) -> None:
-    """Send what the model's package logs to `logger`, in the place of any node's before."""
-    package = logging.getLogger(PACKAGE)
-    package.setLevel(logging.INFO)  # Python's own threshold is that of warnings; the node's decides
-    package.handlers = [handler for handler in package.handlers if not isinstance(handler, ForwardingHandler)]
-    package.addHandler(ForwardingHandler(logger))
+    """Forward what the packages log to `logger`, in place of the logger of an earlier node."""
+    for name in PACKAGES:
+        package = logging.getLogger(name)
+        package.setLevel(logging.INFO)  # Python's default is WARNING; the level of the node's logger counts
+        package.handlers = [handler for handler in package.handlers if not isinstance(handler, ForwardingHandler)]
+        package.addHandler(ForwardingHandler(logger))

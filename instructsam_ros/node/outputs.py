@@ -1,9 +1,16 @@
-"""What the node publishes about an answer."""
+"""The output topics of the node: one row of `OUTPUTS` each.
+
+The publishers, the topics in config/sros2_policy.xml, the list in README.md and the optional topics of the soak test
+come from this table. `python -m instructsam_ros.node.outputs` prints the lines for the policy and for README.md.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import PoseStamped
@@ -11,133 +18,193 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image, PointCloud2
-from visualization_msgs.msg import MarkerArray
+from std_msgs.msg import Header
 
 from instructsam_model.draw import overlay
-from instructsam_ros.messages import clouds, convert, detections
+from instructsam_ros.messages.detections import make_detections, make_detections_3d
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_markers
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud
+from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_segmentation, make_target_mask
 from instructsam_ros.msg import Segmentation
 
 if TYPE_CHECKING:
-    from std_msgs.msg import Header
-
+    from instructsam_model import Segmentation as ModelSegmentation
     from instructsam_ros.inference.requests import InferenceResult
 
 
-class Publishers:
-    """The outputs of one node: the whole answer always, pictures and points of it only while somebody subscribes.
+def make_result_message(result: InferenceResult) -> Segmentation:
+    """Return the message of a result; its status is FAILED if there is an error."""
+    header = result.capture.message.header if result.capture is not None else Header()
+    if result.segmentation is None:
+        width, height = result.frame.size_wh if result.frame is not None else (0, 0)
+        return Segmentation(
+            header=header,
+            instruction=result.instruction.text,
+            request_id=result.instruction.id,
+            status=Segmentation.FAILED,
+            error_code=int(result.error_code),
+            message=result.message,
+            height=height,
+            width=width,
+        )
+    message = make_segmentation(result.segmentation, header)
+    boxes = result.geometry.boxes if result.geometry is not None else ()
+    for instance, box in zip(message.instances, boxes, strict=False):
+        if box is not None:
+            instance.pose, instance.size = box.make_pose(), box.make_size()
+    return message
 
-    Every header is that of the source image, bit for bit, so that consumers can match by stamp.
+
+def make_timed_result_message(result: InferenceResult) -> Segmentation:
+    """Return the message of a result with its latency."""
+    message = make_result_message(result)
+    message.latency = latency_s(result)
+    return message
+
+
+def latency_s(result: InferenceResult) -> float:
+    """Return the seconds since the image arrived at the node; 0 without an image."""
+    return time.monotonic() - result.capture.arrived_s if result.capture is not None else 0.0
+
+
+def _overlay(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
+    assert result.frame is not None
+    return make_image(overlay(result.frame.image_rgb, segmentation), 'rgb8', header)
+
+
+def _points(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
+    assert result.frame is not None
+    if result.geometry is None:
+        return None
+    return make_scene_cloud(result.geometry, result.frame.image_rgb, label_pixels(segmentation), header)
+
+
+def _target_points(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
+    assert result.frame is not None
+    return make_target_cloud(result.target, result.frame.image_rgb, header)
+
+
+def _target_pose(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
+    box = result.geometry.boxes[0] if result.geometry is not None and result.geometry.boxes else None
+    return PoseStamped(header=header, pose=box.make_pose()) if box is not None else None
+
+
+Make = Callable[['InferenceResult', 'ModelSegmentation', Header], Any]
+"""Makes a message of a successful result; returns None to publish nothing."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output topic.
+
+    Attributes:
+        name: below the node or, for a camera with a name, below `~/<camera>`.
+        type_name: of the message, `package/msg/Name`; without the package there is no such topic.
+        description: for README.md.
+        make: makes the message; None for ~/segmentation, the one output that is published for failed requests too,
+            and whether there are subscribers or not.
+        depth: of the QoS history.
+        needs_scene: needs depth of the whole image, even if there are no instances.
+    """
+
+    name: str
+    type_name: str
+    description: str
+    make: Make | None
+    depth: int = 1
+    needs_scene: bool = False
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the package of the message is installed."""
+        return find_spec(self.type_name.partition('/')[0]) is not None
+
+    @property
+    def message_type(self) -> type[Any]:
+        """Class of the message."""
+        package, _, name = self.type_name.split('/')
+        return getattr(import_module(f'{package}.msg'), name)
+
+
+OUTPUTS: tuple[Output, ...] = (
+    Output('segmentation', 'instructsam_ros/msg/Segmentation', 'the whole result', None, depth=5),
+    Output('labels', 'sensor_msgs/msg/Image', 'mono16: 0 background, k = instance k',
+           lambda result, segmentation, header: make_label_image(segmentation, header)),
+    Output('target/mask', 'sensor_msgs/msg/Image', 'mono8: the best instance, 0 or 255',
+           lambda result, segmentation, header: make_target_mask(segmentation, header)),
+    Output('overlay', 'sensor_msgs/msg/Image', 'rgb8: visualization for debugging', _overlay),
+    Output('points', 'sensor_msgs/msg/PointCloud2', 'the scene, organized: x y z rgb label', _points,
+           needs_scene=True),
+    Output('target/points', 'sensor_msgs/msg/PointCloud2', 'the best instance: x y z rgb', _target_points),
+    Output('target/pose', 'geometry_msgs/msg/PoseStamped', 'its oriented box: center and axes', _target_pose),
+    Output('markers', 'visualization_msgs/msg/MarkerArray', 'oriented boxes and labels',
+           lambda result, segmentation, header: make_markers(segmentation, result.geometry, header)),
+    Output('detections', 'vision_msgs/msg/Detection2DArray', '2D boxes, where vision_msgs is installed',
+           lambda result, segmentation, header: make_detections(segmentation, header)),
+    Output('detections_3d', 'vision_msgs/msg/Detection3DArray', '3D boxes, where vision_msgs is installed',
+           lambda result, segmentation, header: make_detections_3d(segmentation, result.geometry, header)),
+)  # fmt: skip
+
+
+class CameraOutputs:
+    """Publishers of one camera; everything but ~/segmentation is lazy: made only if there are subscribers.
+
+    Every header is that of the source image, bit for bit, so that subscribers can match by stamp.
 
     Args:
-        node: the node that publishes.
-        camera: name of the camera; the topics of one that has none are right below the node.
+        node: publishes.
+        camera: name of the camera; without a name, the topics are right below the node.
     """
 
     def __init__(self, node: LifecycleNode, camera: str = '') -> None:
         base = f'~/{camera}' if camera else '~'
-        self._segmentation = _publisher(node, Segmentation, f'{base}/segmentation', depth=5)
-        self._labels = _publisher(node, Image, f'{base}/labels')
-        self._target = _publisher(node, Image, f'{base}/target/mask')
-        self._overlay = _publisher(node, Image, f'{base}/overlay')
-        self._points = _publisher(node, PointCloud2, f'{base}/points')
-        self._target_points = _publisher(node, PointCloud2, f'{base}/target/points')
-        self._target_pose = _publisher(node, PoseStamped, f'{base}/target/pose')
-        self._markers = _publisher(node, MarkerArray, f'{base}/markers')
-        self._detections: tuple[LifecyclePublisher[Any], LifecyclePublisher[Any]] | None = None
-        if detections.is_available():
-            from vision_msgs.msg import Detection2DArray, Detection3DArray
-
-            self._detections = (
-                _publisher(node, Detection2DArray, f'{base}/detections'),
-                _publisher(node, Detection3DArray, f'{base}/detections_3d'),
+        self._publishers: dict[Output, LifecyclePublisher[Any]] = {
+            output: node.create_lifecycle_publisher(
+                output.message_type,
+                f'{base}/{output.name}',
+                QoSProfile(depth=output.depth, reliability=ReliabilityPolicy.RELIABLE),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
+            for output in OUTPUTS
+            if output.is_available
+        }
 
     @property
-    def wants_scene(self) -> bool:
-        """Whether somebody wants depth of an image even where there is no instance in it."""
-        return _is_wanted(self._points)
+    def needs_scene(self) -> bool:
+        """Whether a topic with subscribers needs depth of the whole image."""
+        return any(output.needs_scene and _has_subscribers(each) for output, each in self._publishers.items())
 
-    def publish(self, answer: InferenceResult) -> float:
-        """Publish an answer whose picture could be decoded.
-
-        Returns:
-            The seconds from the arrival of the picture to its publication.
-        """
-        assert answer.capture is not None
-        header = answer.capture.message.header
-        message = make_answer(answer, header)
-        message.latency = latency_s = time.monotonic() - answer.capture.arrived_s
-        self._segmentation.publish(message)
-        self._publish_pictures(answer, header)
-        self._publish_points(answer, header)
-        self._publish_boxes(answer, header)
-        return latency_s
-
-    def _publish_pictures(self, answer: InferenceResult, header: Header) -> None:
-        if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
-            return
-        _publish_if_wanted(self._labels, lambda: convert.make_labels(segmentation, header))
-        _publish_if_wanted(self._target, lambda: convert.make_target(segmentation, header))
-        _publish_if_wanted(
-            self._overlay, lambda: convert.make_image(overlay(frame.image_rgb, segmentation), 'rgb8', header)
-        )
-
-    def _publish_points(self, answer: InferenceResult, header: Header) -> None:
-        if (segmentation := answer.segmentation) is None or (frame := answer.frame) is None:
-            return
-        _publish_if_wanted(self._target_points, lambda: clouds.make_target(answer.target, frame.image_rgb, header))
-        if (measurement := answer.measurement) is not None:
-            _publish_if_wanted(
-                self._points,
-                lambda: clouds.make_scene(measurement, frame.image_rgb, convert.label_pixels(segmentation), header),
-            )
-
-    def _publish_boxes(self, answer: InferenceResult, header: Header) -> None:
-        if (segmentation := answer.segmentation) is None:
-            return
-        measurement = answer.measurement
-        if measurement is not None and measurement.boxes and (box := measurement.boxes[0]) is not None:
-            _publish_if_wanted(self._target_pose, lambda: PoseStamped(header=header, pose=box.make_pose()))
-        _publish_if_wanted(self._markers, lambda: make_markers(segmentation, measurement, header))
-        if self._detections is not None:
-            flat, solid = self._detections
-            _publish_if_wanted(flat, lambda: detections.make_detections(segmentation, header))
-            _publish_if_wanted(solid, lambda: detections.make_detections_3d(segmentation, measurement, header))
+    def publish(self, result: InferenceResult) -> float:
+        """Publish a result whose image could be decoded; return the latency of ~/segmentation in seconds."""
+        assert result.capture is not None
+        header, published_s = result.capture.message.header, 0.0
+        for output, publisher in self._publishers.items():
+            if output.make is None:
+                message = make_timed_result_message(result)
+                published_s = message.latency
+                publisher.publish(message)
+            elif result.segmentation is not None and _has_subscribers(publisher):
+                message = output.make(result, result.segmentation, header)
+                if message is not None:
+                    publisher.publish(message)
+        return published_s
 
 
-def make_answer(answer: InferenceResult, header: Header) -> Segmentation:
-    """The message of an answer; its status is FAILED when there is none."""
-    if answer.segmentation is not None:
-        message = convert.make_segmentation(answer.segmentation, header)
-        boxes = answer.measurement.boxes if answer.measurement is not None else ()
-        for instance, box in zip(message.instances, boxes, strict=False):
-            if box is not None:
-                instance.pose, instance.size = box.make_pose(), box.make_size()
-        return message
-    width, height = answer.frame.size_wh if answer.frame is not None else (0, 0)
-    return Segmentation(
-        header=header,
-        instruction=answer.instruction.text,
-        request_id=answer.instruction.id,
-        status=Segmentation.FAILED,
-        message=answer.error,
-        height=height,
-        width=width,
-    )
-
-
-def _publisher(node: LifecycleNode, message_type: type[Any], topic: str, depth: int = 1) -> LifecyclePublisher[Any]:
-    qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
-    options = QoSOverridingOptions.with_default_policies()
-    return node.create_lifecycle_publisher(message_type, topic, qos, qos_overriding_options=options)
-
-
-def _is_wanted(publisher: LifecyclePublisher[Any]) -> bool:
+def _has_subscribers(publisher: LifecyclePublisher[Any]) -> bool:
     return bool(publisher.is_activated and publisher.get_subscription_count() > 0)
 
 
-def _publish_if_wanted(publisher: LifecyclePublisher[Any], make: Callable[[], Any]) -> None:
-    if _is_wanted(publisher):
-        publisher.publish(make())
+def policy_lines() -> Iterator[str]:
+    """Return the lines of the output topics in config/sros2_policy.xml."""
+    return (f'<topic>~/{output.name}</topic>' for output in OUTPUTS)
+
+
+def readme_lines() -> Iterator[str]:
+    """Return the rows of the output topics in README.md."""
+    for output in OUTPUTS:
+        yield f'| `~/{output.name}` | `{output.type_name.replace("/msg/", "/")}` | {output.description} |'
+
+
+if __name__ == '__main__':
+    print('\n'.join((*policy_lines(), '', *readme_lines())))

@@ -1,238 +1,169 @@
-"""The parameters of the node, declared once: name, type, default, range, description and when they may change."""
+"""`NodeParameters`: all parameters of the node, each declared once.
+
+`python -m instructsam_ros.node.parameters > config/perception.yaml` writes the file of all parameters and defaults.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from instructsam_model import ConfigError, Instruction, Selection
-from instructsam_model.runtime.choices import ENGINES, QUANTIZATIONS, UNQUANTIZED
+import yaml
+
+from instructsam_model import ConfigError, Instruction, RequestError
+from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backend
+from instructsam_model.options import Options
+from instructsam_model.runtime.choices import DTYPE_NAMES
 from instructsam_ros.depth3d.depth_input import DepthOptions
-from instructsam_ros.inference.image_sizes import Sizes, SizeWh
+from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
+from instructsam_ros.inference.options import ParameterGroup, parameter
 from instructsam_ros.inference.requests import StreamOptions
-from instructsam_ros.inference.supervisor import Limits
-from instructsam_ros.node.parameter_declaration import Parameters, declared
+from instructsam_ros.inference.supervisor import FailureLimits
+from instructsam_ros.inference.tracking import TrackingOptions
+from instructsam_ros.node.parameter_declaration import Declaration, declarations
 
 IMAGE_SIZE = re.compile(r'[1-9]\d{0,4}x[1-9]\d{0,4}', re.ASCII)
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
+RENAMED = {
+    'engine': 'instructsam.engine',
+    'protocol': 'instructsam.inference_mode',
+    'reuse_answers': 'instructsam.speculative_decoding',
+    'speculative_decoding': 'instructsam.speculative_decoding',
+    'steady_frames': 'instructsam.max_cached_frames',
+    'max_cached_frames': 'instructsam.max_cached_frames',
+    'max_pixels': 'instructsam.max_pixels',
+    'sam3_size': 'instructsam.sam3_size',
+    'quantization': 'instructsam.quantization',
+}
+"""Parameters of earlier versions."""
+
+
+def backend_options(names: Iterable[str]) -> dict[str, Options]:
+    """Return the default options of back ends, by the name of the back end."""
+    return {name: get_backend(name).options() for name in names}
 
 
 @dataclass(frozen=True)
-class NodeParameters(Parameters):
-    """A consistent set of values; each field's metadata says the rest.
+class NodeParameters(ParameterGroup):
+    """A consistent set of values; the metadata of each field describes it.
 
     Raises:
         ConfigError: a value is not allowed.
     """
 
-    checkpoint: str = declared(
-        '',
-        'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small one of this package.',
-        change='while unconfigured',
+    checkpoint: str = parameter(
+        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small network bundled '
+        'with this package, which knows simulated tabletops only.', mutable='unconfigured',
+    )  # fmt: skip
+    backend: str = parameter(
+        AUTO, 'Back end that loads the checkpoint. auto: the one that reads it. Options of the back ends are below, '
+        '<backend>.<option>; those of other back ends have no effect.', mutable='unconfigured',
+    )  # fmt: skip
+    device: str = parameter(
+        'auto', 'Device of the model: cpu, cuda, cuda:1, ... auto: a GPU if there is one.', mutable='unconfigured'
     )
-    device: str = declared(
-        'auto', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.',
-        change='while unconfigured',
+    dtype: str = parameter(
+        'auto', "Precision of the weights. auto: the fastest on a CPU, the checkpoint's on a GPU.",
+        choices=DTYPE_NAMES, mutable='unconfigured',
     )  # fmt: skip
-    dtype: str = declared(
-        'auto', 'Precision of the model; auto is the fastest on a CPU, and that of the checkpoint on a GPU.',
-        choices=('auto', 'float32', 'bfloat16', 'float16'), change='while unconfigured',
-    )  # fmt: skip
-    engine: str = declared(
-        'auto', 'How the model runs: eager, operation by operation, or compiled, fused and on CUDA replayed as graphs; '
-        'auto is compiled on CUDA and eager elsewhere.', choices=ENGINES, change='while unconfigured',
-    )  # fmt: skip
-    threads: int = declared(
-        0, 'Threads of the CPU that an answer takes. 0 means as many as are free at the time.',
-        range_=(0, 1024), change='while unconfigured',
-    )  # fmt: skip
-    protocol: str = declared(
-        'trained', 'Positions and visibility of the queries: as in training, or as in the released inference code.',
-        choices=('trained', 'released'), change='while unconfigured',
-    )  # fmt: skip
-    speculative_decoding: bool = declared(
-        True, 'Try the last answer to an instruction on the next image before writing a new one: faster, and the same '
-        'but for rounding.', change='while unconfigured',
-    )  # fmt: skip
-    max_cached_frames: int = declared(
-        0, 'While the image hardly changes, what the language model said about one may serve so many more, and SAM3 '
-        'alone looks at them: much faster, no longer exact. 0 for none.',
-        range_=(0, 1000), change='while unconfigured',
-    )  # fmt: skip
-    max_pixels: int = declared(
-        0, 'Images are shrunk to so many pixels for the language model: faster, and small things are lost. 0 for the '
-        "checkpoint's bound.", change='while unconfigured',
-    )  # fmt: skip
-    sam3_size: int = declared(
-        0, 'Pixels; side of the square that SAM3 sees, a multiple of its attention windows, 336 for the published one. '
-        "0 for the checkpoint's.", range_=(0, 4032), change='while unconfigured',
-    )  # fmt: skip
-    quantization: str = declared(
-        UNQUANTIZED, 'Keep the large weights as int8 or fp8 with a scale for each row, which needs torchao: half the '
-        'memory of 16 bits.', choices=QUANTIZATIONS, change='while unconfigured',
-    )  # fmt: skip
-    warmup: bool = declared(
-        True, 'Make the model ready, while configuring for warmup_sizes, later for each other size in which images '
-        'come, so that no answer is slow.', change='while unconfigured',
-    )  # fmt: skip
-    warmup_sizes: tuple[str, ...] = declared(
-        ('640x480',), 'Width x height of the images of the cameras, as far as they are known. Empty ones do not count.',
-        change='while unconfigured',
-    )  # fmt: skip
-    autostart: bool = declared(True, 'Configure and activate without being asked.', change='at start')
-    instruction: str = declared(
-        '', 'Standing instruction to start with, same as a message on ~/instruction. Empty means idle.'
+    threads: int = parameter(
+        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'
     )
-    instructions: tuple[str, ...] = declared(
-        ('',),
-        'Further standing instructions, answered about the same images one after another. Empty ones do not count.',
+    backend_options: Mapping[str, Options] = field(default_factory=lambda: backend_options(backend_names()))
+    warmup: bool = parameter(
+        True, 'Warm the model up, while configuring for warmup_sizes, later for each other size of images, so that no '
+        'result is slow.', mutable='unconfigured',
+    )  # fmt: skip
+    warmup_sizes: tuple[str, ...] = parameter(
+        ('640x480',), 'Expected image sizes, width x height. Empty strings are ignored.', mutable='unconfigured'
     )
-    score_threshold: float = declared(0.5, 'Instances must score above this.', range_=(0.0, 1.0))
-    mask_threshold: float = declared(
-        0.5, 'A pixel belongs to an object when its probability is above this.', range_=(0.0, 1.0)
+    autostart: bool = parameter(True, 'Configure and activate the node when it starts.', mutable='never')
+    instruction: str = parameter(
+        '', 'Instruction that is processed for every image, the same as a message on ~/instruction. Empty: idle.'
     )
-    max_instances: int = declared(20, 'The best so many instances are kept.', range_=(1, 65535))
-    max_rate: float = declared(0.0, 'Hz; answer at most so often. 0 means as fast as it goes.', range_=(0.0, 1000.0))
-    max_age: float = declared(
-        0.0, 's; leave out images whose stamp is older when their turn comes. 0 means never.', range_=(0.0, 3600.0)
+    instructions: tuple[str, ...] = parameter(
+        ('',), 'Additional instructions, processed for the same images. Empty strings are ignored.'
     )
-    cameras: tuple[str, ...] = declared(
-        ('',), 'Names of the cameras that share the model: <name>/image comes in, ~/<name>/segmentation goes out. '
-        'Empty ones do not count, and without any name there is one camera, on image.', change='at start',
+    stream: StreamOptions = field(default_factory=StreamOptions)
+    cameras: tuple[str, ...] = parameter(
+        ('',), 'Names of the cameras that share the model: subscribes to <name>/image, publishes '
+        '~/<name>/segmentation. Empty strings are ignored; without any name there is one camera, on image.',
+        mutable='never',
     )  # fmt: skip
-    image_transport: str = declared(
-        'raw', 'Subscribe to image (raw) or to image/compressed.', choices=('raw', 'compressed'),
-        change='while unconfigured',
+    image_transport: str = parameter(
+        'raw', 'Subscribe to image (raw) or to image/compressed (compressed).', choices=('raw', 'compressed'),
+        mutable='unconfigured',
     )  # fmt: skip
-    image_timeout: float = declared(5.0, 's; warn when no image arrives for so long.', range_=(0.1, 3600.0))
-    request_timeout: float = declared(
-        5.0, 's; ~/segment answers that it failed when there is no answer after so long.', range_=(0.01, 3600.0)
+    image_timeout: float = parameter(5.0, 's; warn if no image arrives for this long.', range_=(0.1, 3600.0))
+    request_timeout: float = parameter(
+        5.0, 's; requests to ~/segment fail if there is no result after this time.', range_=(0.01, 3600.0)
     )
-    stuck_timeout: float = declared(
-        120.0, 's; report a model that is busy with one image for so long, and after twice as long load another. '
-        '0 means never.', range_=(0.0, 86400.0),
-    )  # fmt: skip
-    max_failures: int = declared(
-        0,
-        'After so many failures of the model in a row the node deactivates itself. 0 means never.',
-        range_=(0, 100000),
-    )
-    tracking: bool = declared(
-        True, 'Give instances of standing instructions ids that stay with the object.', name='tracking.enabled'
-    )
-    tracking_min_iou: float = declared(
-        0.3, 'Masks of one object in two images overlap at least so much (intersection over union).',
-        range_=(0.0, 1.0), name='tracking.min_iou',
-    )  # fmt: skip
-    tracking_max_missed: int = declared(
-        15, 'An object that is absent from more images than this gets a new id.', range_=(0, 10000),
-        name='tracking.max_missed',
-    )  # fmt: skip
-    depth_enabled: bool = declared(
-        False, 'Listen to depth/image and camera_info of each camera, and say where things are in 3D.',
-        name='depth.enabled', change='while unconfigured',
-    )  # fmt: skip
-    depth_max_offset: float = declared(
-        0.02, 's; depth belongs to an image when their stamps are at most so far apart.',
-        range_=(0.0, 1.0), name='depth.max_offset',
-    )  # fmt: skip
-    depth_min: float = declared(0.1, 'm; nearer depth is left out.', range_=(0.0, 1000.0), name='depth.min')
-    depth_max: float = declared(3.0, 'm; farther depth is left out.', range_=(0.0, 1000.0), name='depth.max')
-    depth_box_frame: str = declared(
-        '', 'Frame in which 3D boxes stand upright, its z up, such as base_link; needs tf2_ros. Empty: boxes lie along '
-        'the principal axes of their points.', name='depth.box_frame', change='while unconfigured',
-    )  # fmt: skip
-    depth_box_plane: bool = declared(
-        False, '3D boxes stand upright on the largest plane that depth shows, a table or a floor; needs no transform.',
-        name='depth.box_plane',
-    )  # fmt: skip
+    limits: FailureLimits = field(default_factory=FailureLimits)
+    tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
+    depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        standing_instruction(self.instruction)
-        standing_instructions(self.instructions)
-        read_sizes(self.warmup_sizes)
+        if self.backend not in (AUTO, *self.backend_options):
+            expected = ', '.join((AUTO, *self.backend_options))
+            raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")
+        try:
+            parse_instruction(self.instruction)
+            parse_instructions(self.instructions)
+        except RequestError as error:
+            raise ConfigError(str(error)) from error
+        parse_sizes(self.warmup_sizes)
         check_cameras(self.cameras)
-        if self.depth_min >= self.depth_max:
-            raise ConfigError(f'depth.min: expected less than depth.max, {self.depth_max:g}, got {self.depth_min:g}')
-        if self.depth_box_frame and self.depth_box_plane:
-            raise ConfigError(
-                f"depth.box_plane: expected false with depth.box_frame '{self.depth_box_frame}'; one says what is up"
-            )
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """The names of the cameras; one empty name where there is a single camera without."""
+        """Names of the cameras; one empty name if no camera has a name."""
         return tuple(name for name in self.cameras if name) or ('',)
 
-    @property
-    def sizes(self) -> Sizes:
-        """What the model is made ready for."""
-        return Sizes(read_sizes(self.warmup_sizes), enabled=self.warmup)
-
-    @property
-    def selection(self) -> Selection:
-        """Which of the network's slots become instances."""
-        return Selection(self.score_threshold, self.mask_threshold, self.max_instances)
-
-    @property
-    def tuning(self) -> StreamOptions:
-        """How the worker answers the standing instruction."""
-        return StreamOptions(self.selection, self.max_rate, self.max_age)
-
-    @property
-    def limits(self) -> Limits:
-        """How much of the model is put up with."""
-        return Limits(self.stuck_timeout, self.max_failures)
-
-    @property
-    def depth(self) -> DepthOptions:
-        """How 3D is made of depth."""
-        return DepthOptions(
-            self.depth_enabled,
-            self.depth_max_offset,
-            (self.depth_min, self.depth_max),
-            self.depth_box_frame,
-            self.depth_box_plane,
-        )
+    def make_sizes(self) -> ImageSizes:
+        """Return the sizes to warm up for."""
+        return ImageSizes(parse_sizes(self.warmup_sizes), enabled=self.warmup)
 
 
-def standing_instruction(text: str) -> Instruction | None:
-    """The instruction of a text; None, which means idle, when the text is empty.
+def parse_instruction(text: str) -> Instruction | None:
+    """Return the instruction of a text; None, which means idle, if the text is empty.
 
     Raises:
-        ConfigError: the text is too long.
+        RequestError: the text is too long.
     """
     return Instruction(text) if text.strip() else None
 
 
-def standing_instructions(texts: Sequence[str]) -> tuple[Instruction, ...]:
-    """The instructions of several texts, each once; empty texts do not count.
+def parse_instructions(texts: Sequence[str]) -> tuple[Instruction, ...]:
+    """Return the instructions of several texts, without duplicates and empty texts.
 
     Raises:
-        ConfigError: a text is too long.
+        RequestError: a text is too long.
     """
     return tuple(Instruction(text) for text in dict.fromkeys(texts) if text.strip())
 
 
-def read_sizes(texts: Sequence[str]) -> tuple[SizeWh, ...]:
-    """Width and height of texts such as 640x480; empty ones do not count.
+def parse_sizes(texts: Sequence[str]) -> tuple[SizeWh, ...]:
+    """Return width and height of texts such as 640x480; empty texts are ignored.
 
     Raises:
-        ConfigError: a text is something else.
+        ConfigError: a text has another form.
     """
-    for text in filter(None, texts):
+    given = [text for text in texts if text]
+    for text in given:
         if not IMAGE_SIZE.fullmatch(text):
             raise ConfigError(f"warmup_sizes: expected width x height such as '1280x720', got '{text}'")
-    return tuple((int(width), int(height)) for width, _, height in (text.partition('x') for text in texts if text))
+    return tuple((int(width), int(height)) for width, _, height in (text.partition('x') for text in given))
 
 
 def check_cameras(names: Sequence[str]) -> None:
-    """Check the names of cameras, which become parts of the names of topics.
+    """Check the names of cameras, which become parts of topic names.
 
     Raises:
-        ConfigError: a name cannot be part of one, or stands there twice.
+        ConfigError: a name cannot be part of a topic name, or is given twice.
     """
     given = [name for name in names if name]
     for name in given:
@@ -240,3 +171,53 @@ def check_cameras(names: Sequence[str]) -> None:
             raise ConfigError(f"cameras: expected names of topics such as 'left' or 'arm/wrist', got '{name}'")
     if len(set(given)) < len(given):
         raise ConfigError(f'cameras: expected each name once, got {", ".join(given)}')
+
+
+FILE_HEADER = """\
+# Every parameter of the node, with its default. Written by: python -m instructsam_ros.node.parameters
+#   ros2 launch instructsam_ros perception.launch.py params_file:=perception.yaml
+# `ros2 param describe /segmenter <name>` prints the same. Dynamic parameters can be changed at any time with
+# `ros2 param set`, fixed ones never, and the others while the node is unconfigured.
+
+/**:
+  ros__parameters:
+"""
+FILE_FOOTER = """
+    # QoS of the subscriptions to images and of all publishers can be overridden too, for example:
+    # qos_overrides:
+    #   /camera/image_raw:          # the topic after remapping
+    #     subscription:
+    #       reliability: reliable
+    #       depth: 1
+"""
+LINE_WIDTH = 120
+MUTABLE_WORDS = {'always': 'Dynamic. ', 'unconfigured': '', 'never': 'Fixed. '}
+
+
+def make_yaml(defaults: NodeParameters) -> str:
+    """Return the text of config/perception.yaml."""
+    blocks, last_group = [], ''
+    for each in declarations(defaults):
+        group_name, _, name = each.name.rpartition('.')
+        indent = ' ' * (6 if group_name else 4)
+        lines = [f'    {group_name}:'] if group_name and group_name != last_group else []
+        lines += [f'{indent}# {line}' for line in textwrap.wrap(_comment(each), LINE_WIDTH - len(indent) - 2)]
+        lines.append(f'{indent}{name}: {_yaml_value(each.default)}')
+        blocks.append('\n'.join(lines) + '\n')
+        last_group = group_name
+    return FILE_HEADER + '\n'.join(blocks) + FILE_FOOTER
+
+
+def _comment(each: Declaration) -> str:
+    choices = f' One of: {", ".join(each.choices)}.' if each.choices else ''
+    limits = f' Range: {each.range_[0]:g} to {each.range_[1]:.12g}.' if each.range_ is not None else ''
+    return f'{MUTABLE_WORDS[each.mutable]}{each.description}{choices}{limits}'
+
+
+def _yaml_value(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
+
+
+if __name__ == '__main__':
+    print(make_yaml(NodeParameters(backend_options=backend_options(BUILT_IN))), end='')

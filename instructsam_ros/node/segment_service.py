@@ -1,8 +1,7 @@
-"""The service `~/segment`: one question, one answer, without holding up the executor."""
+"""`SegmentService`: the service `~/segment`, which does not block the executor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from typing import TypeVar
 
@@ -10,51 +9,49 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
-from std_msgs.msg import Header
 
-from instructsam_model import ConfigError
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
-from instructsam_ros.messages import clouds, convert
-from instructsam_ros.node.outputs import make_answer
+from instructsam_model import RequestError
+from instructsam_ros.inference.error_codes import error_code, error_message
+from instructsam_ros.inference.requests import InferenceResult
+from instructsam_ros.messages.point_cloud2 import make_target_cloud
+from instructsam_ros.messages.segmentation import make_target_mask
+from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.outputs import make_result_message
 from instructsam_ros.srv import Segment
 
 T = TypeVar('T')
 
 
 class SegmentService:
-    """Serves as long as the node exists, so that a caller is told when the node is not active instead of waiting.
+    """Exists as long as the node, so that a client gets an error instead of waiting if the node is not active.
 
     Args:
-        node: the node that serves.
-        ask: puts the question of a request to the scheduler; raises ConfigError when that cannot be done.
+        node: serves.
+        requests: checks and enqueues.
     """
 
-    def __init__(self, node: LifecycleNode, ask: Callable[[Segment.Request], InferenceRequest]) -> None:
+    def __init__(self, node: LifecycleNode, requests: ClientRequests) -> None:
         self._node = node
-        self._ask = ask
-        # While it awaits, a callback keeps a mutually exclusive group to itself, and the images share the default one.
+        self._requests = requests
+        # A callback that awaits blocks a mutually exclusive group, and the subscriptions are in the default one.
         group = ReentrantCallbackGroup()
         node.create_service(Segment, '~/segment', self._serve, callback_group=group)
 
     async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
         try:
-            pending = self._ask(request).answer
-        except ConfigError as error:
-            response.message = str(error)
-            response.segmentation.status = response.segmentation.FAILED
-            response.segmentation.request_id = request.request_id
-            response.segmentation.message = str(error)
-            return response
+            pending = self._requests.submit(request).future
+        except RequestError as error:
+            return _refuse(request, response, error)
         executor = self._node.executor
-        assert executor is not None  # it is what runs this
+        assert executor is not None  # it runs this coroutine
         await awaitable(pending, executor)
         return _fill(response, pending.result())
 
 
 def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[None]:
-    """What a coroutine that the executor runs can await until another thread has set the result of `pending`.
+    """Return a future for `await` in a coroutine of the executor; done when another thread has set `pending`.
 
-    The executor looks at awaiting coroutines each time it wakes, and a result alone does not wake it.
+    The executor resumes coroutines only when it wakes up, and setting a result does not wake it up.
     """
     future: Future[None] = Future(executor=executor)
 
@@ -66,13 +63,23 @@ def awaitable(pending: ThreadFuture[T], executor: Executor) -> Future[None]:
     return future
 
 
-def _fill(response: Segment.Response, answer: InferenceResult) -> Segment.Response:
-    header = answer.capture.message.header if answer.capture is not None else Header()
-    response.success = answer.segmentation is not None
-    response.message = answer.error
-    response.segmentation = make_answer(answer, header)
-    if answer.segmentation is not None:
-        response.mask = convert.make_target(answer.segmentation, header)
-        if answer.frame is not None:
-            response.points = clouds.make_target(answer.target, answer.frame.image_rgb, header)
+def _refuse(request: Segment.Request, response: Segment.Response, error: RequestError) -> Segment.Response:
+    segmentation = response.segmentation
+    segmentation.instruction, segmentation.request_id = request.instruction, request.request_id
+    segmentation.status = segmentation.FAILED
+    segmentation.error_code = response.error_code = int(error_code(error))
+    segmentation.message = response.message = error_message(error)
+    return response
+
+
+def _fill(response: Segment.Response, result: InferenceResult) -> Segment.Response:
+    response.success = result.error is None
+    response.error_code = int(result.error_code)
+    response.message = result.message
+    response.segmentation = make_result_message(result)
+    if result.segmentation is not None:
+        header = response.segmentation.header
+        response.mask = make_target_mask(result.segmentation, header)
+        if result.frame is not None:
+            response.points = make_target_cloud(result.target, result.frame.image_rgb, header)
     return response

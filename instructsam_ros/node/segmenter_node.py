@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,87 +15,109 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
-from instructsam_model import CheckpointError, ConfigError, Instruction, Selection, prepare_threads
-from instructsam_ros.action import Track
+from instructsam_model import CheckpointError, ConfigError, RequestError, prepare_threads
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.inference.active_instructions import ActiveInstructions
-from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Answers
-from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, InferenceResult
+from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Pipeline
+from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
-from instructsam_ros.messages import convert
-from instructsam_ros.node.backend_loader import Load, load_checkpoint, load_warm
+from instructsam_ros.messages.stamp import read_stamp_ns
+from instructsam_ros.node.backend_loader import Load, load_and_warm_up, load_checkpoint
 from instructsam_ros.node.camera_sizes import CameraSizes
-from instructsam_ros.node.diagnostics import Health, Statistics, diagnostic_array
-from instructsam_ros.node.entrypoint import run
+from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.diagnostics import Health, Statistics, diagnostic_array, memory_report
+from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
-from instructsam_ros.node.parameter_declaration import change, declare
-from instructsam_ros.node.parameters import NodeParameters, standing_instruction, standing_instructions
+from instructsam_ros.node.outputs import CameraOutputs
+from instructsam_ros.node.parameter_declaration import change, check_overrides, declare
+from instructsam_ros.node.parameters import RENAMED, NodeParameters, parse_instruction, parse_instructions
 from instructsam_ros.node.segment_service import SegmentService
-from instructsam_ros.node.subscriptions import Camera, InstructionTopic
+from instructsam_ros.node.subscriptions import ImageSubscription, InstructionTopic
 from instructsam_ros.node.track_action import TrackAction
-from instructsam_ros.srv import Segment
 
 
 class SegmenterNode(LifecycleNode):
-    """Answers standing instructions about the newest images, single requests, and goals.
+    """Processes instructions for the newest images, single requests, and goals.
 
     Configuring loads the weights, activating subscribes; deactivating keeps the weights, cleaning up frees them.
 
     Args:
-        load: makes the segmenter.
+        load: loads the segmenter.
         **kwargs: as `LifecycleNode`.
 
+    Attributes:
+        statistics: counters for /diagnostics.
+        scheduler: chooses the next request.
+        instructions: what is looked for in every image.
+        instruction_topic: the subscriptions to ~/instruction.
+        depth: locates instances in 3D.
+        supervisor: of the worker; None while the node is unconfigured.
+
     Raises:
-        ConfigError: a parameter has a value that is not allowed.
+        ConfigError: a parameter is unknown or has a value that is not allowed.
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
-        super().__init__('segmenter', **kwargs)
+        super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
         forward_logs(self.get_logger())
         self._load = load
-        self._supervisor: Supervisor | None = None
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
-        self._cameras: list[Camera] = []
-        self._instruction_topic = InstructionTopic(self, self._on_instruction)
-        self._statistics = Statistics()
+        self._images: list[ImageSubscription] = []
+        self._autostart: Timer | None = None
         self._health = Health()
-        self._depth = DepthEstimator(self, lambda: self._values.depth, lambda camera: self._answers.wants_scene(camera))
-        # Where this raises, destroy_node must find all of the above.
-        self._values = declare(self, NodeParameters)
-        self._scheduler = Scheduler(self._values.camera_names)
-        self._answers = Answers(self, self._values, self._statistics)
-        self._standing = ActiveInstructions(self._scheduler, self._answers.deliver)
-        self._standing.instruct(standing_instruction(self._values.instruction))
-        self._standing.instruct_further(standing_instructions(self._values.instructions))
-        self._scheduler.tune(self._values.tuning)
-        self._service = SegmentService(self, self._ask)
-        self._track = TrackAction(self, self._answers, self._follow, self._standing.unfollow)
+        self.supervisor: Supervisor | None = None
+        self.statistics = Statistics()
+        self.instruction_topic = InstructionTopic(self, self._on_instruction)
+        self.depth = DepthEstimator(self)
+        # destroy_node needs all of the above, also if the parameters raise.
+        self._values = self._declare_parameters()
+        cameras = self._values.camera_names
+        self.scheduler = Scheduler(cameras)
+        self.instructions = ActiveInstructions(self.scheduler)
+        self._pipeline = Pipeline(
+            self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
+        )
+        self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self._values)
+        self._service = SegmentService(self, self._requests)
+        self._track = TrackAction(self, self._requests)
+        self._distribute_parameters()
+        self.instructions.set_instruction(parse_instruction(self._values.instruction))
+        self.instructions.set_additional(parse_instructions(self._values.instructions))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
-        steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may not advance
         self._heartbeat = self.create_timer(1.0, self._on_heartbeat, clock=steady_clock)
-        self._autostart: Timer | None = None
         if self._values.autostart:
             self._autostart = self.create_timer(0.0, self._on_autostart, clock=steady_clock)
+
+    def _declare_parameters(self) -> NodeParameters:
+        defaults = NodeParameters()
+        check_overrides(self, defaults, RENAMED)
+        return declare(self, defaults)
 
     @property
     def state(self) -> str:
         """`unconfigured`, `inactive` or `active`."""
-        if self._supervisor is None:
+        if self.supervisor is None:
             return 'unconfigured'
-        return 'active' if self._cameras else 'inactive'
+        return 'active' if self._images else 'inactive'
+
+    @property
+    def parameters(self) -> NodeParameters:
+        """Current values of the parameters."""
+        return self._values
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the weights; on failure say why and stay unconfigured."""
-        sizes = self._values.sizes
-        load = partial(load_warm, self._load, self._values, sizes)
-        supervisor = Supervisor(load, convert.read_frame, self._scheduler, self._depth.complete, sizes)
+        """Load the weights; on failure log the reason and stay unconfigured."""
+        sizes = self._values.make_sizes()
+        load = partial(load_and_warm_up, self._load, self._values, sizes)
+        supervisor = Supervisor(load, self._pipeline, self.scheduler, sizes, self._values.limits)
         started_s = time.monotonic()
         try:
-            self._depth.check()
+            self.depth.check()
             supervisor.start()
         except (CheckpointError, ConfigError) as error:
             self.get_logger().error(f'not configured: {error}')
@@ -106,28 +126,29 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().error(f'not configured:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f'configured in {time.monotonic() - started_s:.1f} s')
-        supervisor.limits = self._values.limits
-        self._supervisor = supervisor
-        self._sizes = CameraSizes(self, self._values.camera_names, sizes, self._scheduler.wake)
+        self.supervisor = supervisor
+        self._sizes = CameraSizes(self, self._values.camera_names, sizes, self.scheduler)
+        self._requests.state = self.state
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and the instructions."""
         result = super().on_activate(state)
-        assert self._supervisor is not None
-        self._supervisor.forgive()
-        self._health.given_up = ''
+        assert self.supervisor is not None
+        self.supervisor.reset_failures()
+        self._health.deactivated = ''
         names, transport = self._values.camera_names, self._values.image_transport
-        self._cameras = [Camera(self, transport, partial(self._on_image, name), name) for name in names]
-        self._depth.subscribe(names)
-        self._instruction_topic.subscribe()
-        topics = ', '.join(f"'{camera.topic}'" for camera in self._cameras)
-        self.get_logger().info(f'active, listening to {topics}')
+        self._images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
+        self._requests.state = self.state
+        self.depth.subscribe(names)
+        self.instruction_topic.subscribe()
+        topics = ', '.join(f"'{images.topic}'" for images in self._images)
+        self.get_logger().info(f'active, subscribed to {topics}')
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._stop_listening('the node was deactivated')
+        self._unsubscribe('the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -136,42 +157,44 @@ class SegmenterNode(LifecycleNode):
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop whatever runs."""
+        """Stop the worker."""
         self._release()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Become unconfigured again after an error of a transition."""
+        """Become unconfigured after an error in a transition."""
         self._release()
         return super().on_error(state)
 
     def destroy_node(self) -> None:
-        """Stop the worker, then end the node."""
+        """Stop the worker, then destroy the node."""
         self._release()
         if self._track is not None:
             self._track.destroy()
         super().destroy_node()
 
-    def _stop_listening(self, reason: str) -> None:
-        self._instruction_topic.unsubscribe()
-        self._depth.unsubscribe()
-        for camera in self._cameras:
-            camera.destroy()
-        self._cameras = []
+    def _unsubscribe(self, reason: str) -> None:
+        self.instruction_topic.unsubscribe()
+        self.depth.unsubscribe()
+        for images in self._images:
+            images.destroy()
+        self._images = []
         if self._track is not None:
+            self._requests.state = self.state
             self._track.end_all(reason)
-        if self._supervisor is not None:
-            self._scheduler.clear(reason)
+        if self.supervisor is not None:
+            self.supervisor.cancel_all(reason)
 
     def _release(self) -> None:
         reason = 'the node was shut down'
-        self._stop_listening(reason)
+        self._unsubscribe(reason)
         if self._sizes is not None:
             self._sizes.destroy()
             self._sizes = None
-        if self._supervisor is not None:
-            self._supervisor.stop(reason)
-            self._supervisor = None
+        if self.supervisor is not None:
+            self.supervisor.stop(reason)
+            self.supervisor = None
+            self._requests.state = self.state
 
     def _on_autostart(self) -> None:
         assert self._autostart is not None
@@ -180,108 +203,90 @@ class SegmenterNode(LifecycleNode):
             self.trigger_activate()
 
     def _on_image(self, camera: str, message: Any) -> None:
-        self._statistics.received += 1
-        self._statistics.images.add()
+        self.statistics.received += 1
+        self.statistics.images.add()
         if self._sizes is not None:
-            self._sizes.see(message)
-        age_ns = self.get_clock().now().nanoseconds - convert.stamp_ns(message.header.stamp)
-        self._scheduler.offer(CapturedImage(message, camera, age_ns / 1e9, self._depth.follow(camera, message.header)))
+            self._sizes.add_image(message)
+        age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
+        # The search for depth starts now: a result may take longer than depth stays in the buffer.
+        depth = self.depth.register(camera, message.header)
+        self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth))
 
     def _on_instruction(self, text: str) -> None:
         try:
-            instruction = standing_instruction(text)
-        except ConfigError as error:
-            self.get_logger().warning(f'{error}; the former one stays', throttle_duration_sec=LOG_PERIOD_S)
+            instruction = parse_instruction(text)
+        except RequestError as error:
+            self.get_logger().warning(f'{error}; the previous one is kept', throttle_duration_sec=LOG_PERIOD_S)
             return
-        if instruction == self._standing.single:
-            return
-        self._standing.instruct(instruction)
-        self._answers.forget_all_but(self._standing.texts)
-        self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
-
-    def _ask(self, request: Segment.Request) -> InferenceRequest:
-        selection, camera = self._prepare(request.min_score, request.camera)
-        instruction = Instruction(request.instruction, request.request_id)
-        image = request.image
-        is_given = image.data or image.width or image.height
-        capture = CapturedImage(image, camera, depth=self._depth.follow(camera, image.header)) if is_given else None
-        timeout_s = self._values.request_timeout
-        return self._scheduler.ask(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
-
-    def _follow(self, goal: Track.Goal, deliver: Callable[[InferenceResult], None]) -> ContinuousQuery:
-        selection, camera = self._prepare(goal.min_score, goal.camera)
-        question = ContinuousQuery(Instruction(goal.instruction), deliver, selection, camera)
-        self._standing.follow(question)
-        return question
-
-    def _prepare(self, min_score: float, camera: str) -> tuple[Selection, str]:
-        """The selection and the camera of a request or goal; raises ConfigError when it cannot be answered."""
-        if self.state != 'active':
-            raise ConfigError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
-        selection, names = self._values.selection, self._values.camera_names
-        if camera and camera not in names:
-            raise ConfigError(f"camera: expected one of {', '.join(names) or 'none'}, got '{camera}'")
-        return replace(selection, min_score=min_score) if min_score != 0.0 else selection, camera or names[0]
+        if instruction != self.instructions.instruction:
+            self.instructions.set_instruction(instruction)
+            self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
     def _check_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         try:
-            change(self._values, parameters, unconfigured=self._supervisor is None)
+            change(self._values, parameters, unconfigured=self.supervisor is None)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Parameter[Any]]) -> None:
-        values = self._values = change(self._values, parameters, unconfigured=self._supervisor is None)
-        self._scheduler.tune(values.tuning)
-        self._answers.tune(values)
-        if self._supervisor is not None:
-            self._supervisor.limits = values.limits
+        values = self._values = change(self._values, parameters, unconfigured=self.supervisor is None)
+        self._distribute_parameters()
         names = {parameter.name for parameter in parameters}
         if 'instructions' in names:
-            self._standing.instruct_further(standing_instructions(values.instructions))
-            self._answers.forget_all_but(self._standing.texts)
+            self.instructions.set_additional(parse_instructions(values.instructions))
         if 'instruction' in names:
-            self._instruction_topic.heard_now()
+            self.instruction_topic.ignore_earlier()
             self._on_instruction(values.instruction)
 
+    def _distribute_parameters(self) -> None:
+        values = self._values
+        self.scheduler.set_options(values.stream)
+        self._pipeline.tracking = values.tracking
+        self.depth.options = values.depth
+        self._requests.parameters = values
+        if self.supervisor is not None:
+            self.supervisor.limits = values.limits
+
     def _on_heartbeat(self) -> None:
-        for camera in self._cameras:
-            camera.warn_once(self._values.image_timeout)
-        supervisor = self._supervisor
-        if supervisor is not None and (trouble := supervisor.check()):
-            self._statistics.note_error(trouble)
-            self.get_logger().error(trouble)
-        if supervisor is not None and self._cameras and supervisor.is_exhausted:
-            self._give_up(supervisor)
-        if complaint := self._health.complain_once(self._scheduler.complaint):
-            self.get_logger().warning(complaint)
+        for images in self._images:
+            images.warn_once(self._values.image_timeout)
+        supervisor = self.supervisor
+        if supervisor is not None and (error := supervisor.check()):
+            self.statistics.add_error(error)
+            self.get_logger().error(error)
+        if supervisor is not None and self._images and supervisor.is_exhausted:
+            self._deactivate_after_failures(supervisor)
+        if warning := self._health.new_warning(self.scheduler.warning):
+            self.get_logger().warning(warning)
         self._diagnostics.publish(self._diagnose())
 
-    def _give_up(self, supervisor: Supervisor) -> None:
-        last = self._statistics.last_error
-        self._health.given_up = (
+    def _deactivate_after_failures(self, supervisor: Supervisor) -> None:
+        last = self.statistics.last_error
+        self._health.deactivated = (
             f'deactivated after {supervisor.failures} failures of the model in a row, the last: {last}'
         )
-        self.get_logger().error(f'{self._health.given_up}; activate the node to try again')
+        self.get_logger().error(f'{self._health.deactivated}; activate the node to try again')
         self.trigger_deactivate()
 
     def _diagnose(self) -> DiagnosticArray:
-        silences = (camera.complaint(self._values.image_timeout) for camera in self._cameras)
-        activity = self._supervisor.activity if self._supervisor is not None else ''
-        warning = activity or next(filter(None, silences), self._scheduler.complaint)
-        trouble = self._supervisor.trouble if self._supervisor is not None else ''
-        level, message = self._health.judge(self.state, trouble, warning, self._statistics)
+        supervisor, timeout_s = self.supervisor, self._values.image_timeout
+        image_warnings = filter(None, (images.warning(timeout_s) for images in self._images))
+        activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
+        warning = activity or next(image_warnings, self.scheduler.warning)
+        level, message = self._health.summarize(self.state, error, warning, self.statistics)
         values = {
             'state': self.state,
-            'instruction': '; '.join(self._standing.texts),
+            'instruction': '; '.join(self.instructions.texts),
             'checkpoint': self._values.checkpoint,
-            'images replaced': str(self._scheduler.replaced),
-            'images too old': str(self._scheduler.too_old),
-            'requests waiting': str(self._scheduler.waiting),
-            'answers without depth': str(self._depth.missed),
-            'segmenter restarts': str(self._supervisor.restarts if self._supervisor is not None else 0),
-            **self._statistics.report(),
-            **self._health.memory(self._supervisor.segmenter if self._supervisor is not None else None),
+            'backend': self._values.backend,
+            'images replaced': str(self.scheduler.images_replaced),
+            'images too old': str(self.scheduler.images_too_old),
+            'requests waiting': str(self.scheduler.pending_requests),
+            'results without depth': str(self.depth.missed),
+            'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
+            **self.statistics.report(),
+            **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
         }
         array = diagnostic_array(self.get_fully_qualified_name(), level, message, values)
         array.header.stamp = self.get_clock().now().to_msg()
@@ -291,7 +296,7 @@ class SegmenterNode(LifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    run(SegmenterNode, args)
+    spin_node(SegmenterNode, args)
 
 
 if __name__ == '__main__':

@@ -1,1 +1,1 @@
-"""Simulated cameras and their ground truth."""
+"""Simulated cameras, their ground truth, and scores of results against it."""

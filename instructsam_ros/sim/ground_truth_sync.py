@@ -1,4 +1,4 @@
-"""`GroundTruthSample`: all that a camera says with one stamp."""
+"""`GroundTruthSample`: all messages of the simulated camera with one time stamp, and the buffer that collects them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox
-from instructsam_ros.messages import convert
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.geometry import read_intrinsics
+from instructsam_ros.messages.image import read_image, read_pixels
+from instructsam_ros.messages.stamp import read_stamp_ns
 
 TOPICS = {
     'image': Image,
     'depth/image': Image,
     'camera_info': CameraInfo,
-    'sim_camera/truth/labels': Image,
-    'sim_camera/truth/boxes': MarkerArray,
+    'sim_camera/ground_truth/labels': Image,
+    'sim_camera/ground_truth/boxes': MarkerArray,
 }
-KEPT = 300
-"""Moments; half a minute of a camera of 10 Hz."""
+BUFFER_SIZE = 300
+"""Number of stamps; half a minute of a camera of 10 Hz."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruthSample:
-    """What a camera saw at one time, and what that was.
+    """An RGB-D image and its ground truth.
 
     Attributes:
         image_rgb: uint8 (H, W, 3).
         depth_m: float32 (H, W), along the optical axis; NaN or 0 where unknown.
-        intrinsics: float64 (3, 3).
-        labels: uint16 (H, W), the truth: which thing each pixel shows, 0 for none.
-        boxes: the truth: the box around each thing in the optical frame, by label.
+        intrinsics: float64 (3, 3), pixels.
+        labels: uint16 (H, W), the label of the object that each pixel shows, 0 for none.
+        boxes: true box of each visible object in the optical frame, by label.
     """
 
     image_rgb: NDArray[np.uint8]
@@ -50,41 +51,43 @@ class GroundTruthSample:
 
 
 class GroundTruthSynchronizer:
-    """Listens to a camera and puts together what has the same stamp; the newest `KEPT` are kept.
+    """Subscribes to the simulated camera and groups its messages by stamp; keeps the newest `BUFFER_SIZE` stamps.
 
     Args:
-        node: that listens.
+        node: node that subscribes.
     """
 
     def __init__(self, node: Node) -> None:
-        self._heard: dict[int, dict[str, Any]] = {}
-        for topic, kind in TOPICS.items():
-            node.create_subscription(kind, topic, partial(self._hear, topic), QoSProfile(depth=5))
+        # Messages by stamp in ns, then by topic.
+        self._messages: dict[int, dict[str, Any]] = {}
+        for topic, message_type in TOPICS.items():
+            node.create_subscription(message_type, topic, partial(self._put, topic), QoSProfile(depth=5))
 
-    def at(self, stamp_ns: int) -> GroundTruthSample | None:
-        """The moment of a stamp; None while something of it is missing.
+    def get(self, stamp_ns: int) -> GroundTruthSample | None:
+        """The sample of a stamp; None until all of its messages have arrived.
 
         Raises:
-            FrameError: a picture cannot be read.
+            FrameError: an image cannot be read.
         """
-        heard = self._heard.get(stamp_ns, {})
-        if len(heard) < len(TOPICS):
+        messages = self._messages.get(stamp_ns, {})
+        if len(messages) < len(TOPICS):
             return None
-        image, depth, camera_info, labels, boxes = (heard[topic] for topic in TOPICS)
+        image, depth, camera_info, labels, boxes = (messages[topic] for topic in TOPICS)
         return GroundTruthSample(
-            convert.read_image(image),
+            read_image(image),
             read_depth(depth),
             read_intrinsics(camera_info),
-            convert.read_pixels(labels, ('mono16',), 'a picture of labels'),
+            read_pixels(labels, ('mono16',), 'a label image'),
             {each.id: OrientedBox.read(each.pose, each.scale) for each in boxes.markers if each.action == Marker.ADD},
         )
 
     def clear(self) -> None:
-        """Forget all."""
-        self._heard.clear()
+        """Drop all messages."""
+        self._messages.clear()
 
-    def _hear(self, topic: str, message: Any) -> None:
+    def _put(self, topic: str, message: Any) -> None:
+        # A MarkerArray has no header of its own; the first marker is always DELETEALL and has that of the image.
         header = message.markers[0].header if isinstance(message, MarkerArray) else message.header
-        self._heard.setdefault(convert.stamp_ns(header.stamp), {})[topic] = message
-        if len(self._heard) > KEPT:
-            del self._heard[min(self._heard)]
+        self._messages.setdefault(read_stamp_ns(header.stamp), {})[topic] = message
+        if len(self._messages) > BUFFER_SIZE:
+            del self._messages[min(self._messages)]

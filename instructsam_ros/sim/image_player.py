@@ -1,6 +1,6 @@
-"""A camera made of files: publishes a picture, or the pictures of a folder in turn, as `sensor_msgs/Image`.
+"""A camera that publishes image files: one image, or the images of a folder one after another.
 
-ros2 run instructsam_ros image_player --ros-args -p path:=pictures -p rate_hz:=5.0
+ros2 run instructsam_ros image_player --ros-args -p path:=images -p rate_hz:=5.0
 ros2 param set /image_player path another.png
 """
 
@@ -23,24 +23,24 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
-from instructsam_ros.messages import convert
-from instructsam_ros.node.entrypoint import run
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.node.entrypoint import spin_node
 
 CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 RELIABILITIES = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
 
 
-class Player:
-    """The pictures of a file or folder, one after the other.
+class ImageSequence:
+    """The images of a file or folder as messages.
 
     Args:
-        path: a picture, or a folder of pictures that are shown in the order of their names.
-        encoding: rgb8, bgr8 or mono8.
-        loop: begin again after the last.
+        path: an image file, or a folder whose image files are read in the order of their names.
+        encoding: a key of `CODES_FROM_RGB`.
+        loop: restart after the last image.
 
     Raises:
-        ConfigError: the encoding is another.
-        FrameError: there is no picture at the path.
+        ConfigError: the encoding is unknown.
+        FrameError: there is no image at the path.
     """
 
     def __init__(self, path: str, encoding: str, *, loop: bool) -> None:
@@ -48,23 +48,25 @@ class Player:
             raise ConfigError(f"encoding: expected one of {', '.join(CODES_FROM_RGB)}, got '{encoding}'")
         self._encoding = encoding
         files = find_images(Path(path)) if path and Path(path).is_dir() else [Path(path)]
-        self._turns = cycle(files) if loop else iter(files)
+        self._files = cycle(files) if loop else iter(files)
         self._file = files[0]
-        self._pixels = self._read(self._file)  # now, while somebody can be told
+        # Read the first image now, so that the caller gets the error of an unreadable path.
+        self._pixels = self._read(self._file)
 
     def next(self, header: Header) -> Image | None:
-        """The next picture; None after the last.
+        """The next image; None after the last one.
 
         Raises:
-            FrameError: the picture cannot be read.
+            FrameError: the image cannot be read.
         """
-        file = next(self._turns, None)
+        file = next(self._files, None)
         if file is None:
             return None
+        # A single file is published repeatedly but read once.
         if file != self._file:
             self._pixels = self._read(file)
             self._file = file
-        return convert.make_image(self._pixels, self._encoding, header)
+        return make_image(self._pixels, self._encoding, header)
 
     def _read(self, file: Path) -> NDArray[np.uint8]:
         image_rgb = read_image(file)
@@ -73,50 +75,51 @@ class Player:
 
 
 class ImagePlayer(Node):
-    """Publishes on `image`. The path may be changed at any time: once that is answered, the new pictures are shown.
+    """Publishes on `image`. After a successful change of `path`, `encoding` or `loop` only new images are published.
 
     Raises:
-        ConfigError, FrameError: a parameter has a value that is not allowed, or there is no picture.
+        ConfigError: a parameter has an invalid value.
+        FrameError: there is no image at the path.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('image_player', **kwargs)
         self._declare()
-        self._player: Player | None = self._make_player({})
+        self._images: ImageSequence | None = self._open({})
         reliability = self.get_parameter('reliability').value
         if reliability not in RELIABILITIES:
             raise ConfigError(f"reliability: expected one of {', '.join(RELIABILITIES)}, got '{reliability}'")
         self._publisher = self.create_publisher(
             Image, 'image', QoSProfile(depth=1, reliability=RELIABILITIES[reliability])
         )
-        self.add_on_set_parameters_callback(self._change)
-        self._clockwork = self.create_timer(1.0 / self.get_parameter('rate_hz').value, self._show_next)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._timer = self.create_timer(1.0 / self.get_parameter('rate_hz').value, self._publish_next)
 
     def _declare(self) -> None:
         rate = [FloatingPointRange(from_value=0.01, to_value=1000.0)]
-        declared: dict[str, tuple[Any, ParameterDescriptor]] = {
-            'path': ('', ParameterDescriptor(description='A picture, or a folder of pictures.')),
+        parameters: dict[str, tuple[Any, ParameterDescriptor]] = {
+            'path': ('', ParameterDescriptor(description='An image file, or a folder of image files.')),
             'encoding': ('rgb8', ParameterDescriptor(description=f'One of {", ".join(CODES_FROM_RGB)}.')),
-            'loop': (True, ParameterDescriptor(description='Begin again after the last picture of a folder.')),
-            'frame_id': ('camera_optical_frame', ParameterDescriptor(description='Frame of the pictures.')),
+            'loop': (True, ParameterDescriptor(description='Restart after the last image of a folder.')),
+            'frame_id': ('camera_optical_frame', ParameterDescriptor(description='Frame id of the images.')),
             'rate_hz': (
-                10.0, ParameterDescriptor(description='Pictures per second.', read_only=True, floating_point_range=rate)
+                10.0, ParameterDescriptor(description='Images per second.', read_only=True, floating_point_range=rate)
             ),
             'reliability': (
                 'best_effort', ParameterDescriptor(description=f'One of {", ".join(RELIABILITIES)}.', read_only=True)
             ),
         }  # fmt: skip
-        for name, (default, descriptor) in declared.items():
+        for name, (default, descriptor) in parameters.items():
             try:
                 self.declare_parameter(name, default, descriptor)
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
                 raise ConfigError(f'parameter {name}: {error}') from error
 
-    def _make_player(self, changed: dict[str, Any]) -> Player:
+    def _open(self, changed: dict[str, Any]) -> ImageSequence:
         values = {name: self.get_parameter(name).value for name in ('path', 'encoding', 'loop')} | changed
-        return Player(values['path'], values['encoding'], loop=values['loop'])
+        return ImageSequence(values['path'], values['encoding'], loop=values['loop'])
 
-    def _change(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+    def _on_set_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         changed = {
             parameter.name: parameter.value
             for parameter in parameters
@@ -124,30 +127,30 @@ class ImagePlayer(Node):
         }
         try:
             if changed:
-                self._player = self._make_player(changed)
+                self._images = self._open(changed)
         except (ConfigError, FrameError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _show_next(self) -> None:
-        if self._player is None:
+    def _publish_next(self) -> None:
+        if self._images is None:
             return
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self.get_parameter('frame_id').value)
         try:
-            message = self._player.next(header)
+            message = self._images.next(header)
         except FrameError as error:
-            self.get_logger().warning(f'picture left out: {error}', throttle_duration_sec=5.0)
+            self.get_logger().warning(f'image skipped: {error}', throttle_duration_sec=5.0)
             return
         if message is None:
-            self.get_logger().info('the last picture was shown')
-            self._player = None
+            self.get_logger().info('the last image was published')
+            self._images = None
             return
         self._publisher.publish(message)
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    run(ImagePlayer, args)
+    spin_node(ImagePlayer, args)
 
 
 if __name__ == '__main__':

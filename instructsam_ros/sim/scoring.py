@@ -1,4 +1,4 @@
-"""`Result`: an answer beside the truth: do the masks agree, and does a hand that reaches for the target touch it?"""
+"""`QueryScore`: a result compared with the ground truth, by its masks, the target point and the 3D box."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.messages.geometry import back_project, project
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 
-NEAR_PX = 2
-"""A point is on a thing whose pixels are at most so far away in the picture, along rows and columns."""
-NEAR_M = 0.01
-"""Its distance may be so far outside of those of the thing's pixels."""
+PIXEL_TOLERANCE_PX = 2
+"""A point counts as on an object if one of its pixels is within this distance along rows and columns."""
+DEPTH_TOLERANCE_M = 0.01
+"""A point counts as on an object if its depth is within this distance of the range of the object's depth."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One instruction about one scene.
+class Query:
+    """An instruction for a scene.
 
     Attributes:
         seed: of the scene.
-        kind: what has to be understood to answer it.
+        kind: ability that the instruction tests, such as `category` or `ordering`.
         text: the instruction.
-        targets: labels of the things that answer it.
+        targets: labels of the objects that the instruction refers to.
     """
 
     seed: int
@@ -38,89 +38,91 @@ class Question:
 
 @dataclass(frozen=True)
 class BoxError:
-    """How far a 3D box is from the true one.
+    """Difference between an estimated 3D box and the true one.
 
     Attributes:
-        center_m: distance of the centers.
-        size_m: mean difference of the edge lengths, each in the order of their lengths, as axes may be named otherwise.
-        size_share: likewise, of their shares of the true lengths.
+        center_m: distance between the centers.
+        size_m: mean absolute difference of the edge lengths, sorted by length because the order of axes is arbitrary.
+        size_fraction: mean of these differences, each divided by the true length.
     """
 
     center_m: float
     size_m: float
-    size_share: float
+    size_fraction: float
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What the system made of a question.
+class QueryScore:
+    """A result and its score.
 
     Attributes:
-        question: what was asked.
-        segmentation: the answer.
-        moment: what the answer is about.
-        iou: of the union of the instances with the truth, 0..1; two empty masks agree.
-        point_m: (3,), median point of the best instance in the optical frame; None without one.
-        is_right: that point is on a thing that was meant; where none was meant, nothing was found.
-        latency_s: from the arrival of the picture at the node to the publication of the answer.
-        box_error: of the 3D box of the best instance; None where it has none, or is no target.
+        query: the query.
+        segmentation: result of the node.
+        sample: ground truth at the stamp of the image.
+        iou: IoU of the union of the instances with the ground truth, 0..1; 1 if both are empty.
+        point_m: (3,), median point of the best instance in the optical frame; None without an instance or depth.
+        is_correct: whether that point is on a target; without targets, whether no instance was found.
+        latency_s: from the arrival of the image at the node to the publication of the result.
+        box_error: of the 3D box of the best instance; None if it has no box or is not a target.
     """
 
-    question: Question
+    query: Query
     segmentation: Segmentation
-    moment: GroundTruthSample
+    sample: GroundTruthSample
     iou: float
     point_m: NDArray[np.float64] | None
-    is_right: bool
+    is_correct: bool
     latency_s: float
     box_error: BoxError | None = None
 
 
-def judge(
-    question: Question,
+def score(
+    query: Query,
     segmentation: Segmentation,
-    moment: GroundTruthSample,
+    sample: GroundTruthSample,
     latency_s: float,
     box: OrientedBox | None = None,
-) -> Result:
-    """Compare an answer, and the 3D box of its best instance, with the truth."""
-    truth = np.isin(moment.labels, question.targets)
-    found = merge_masks((instance.mask for instance in segmentation.instances), truth.shape)
-    point_m = target_point(segmentation, moment)
-    if question.targets:
-        is_right = point_m is not None and is_on(point_m, question.targets, moment)
+) -> QueryScore:
+    """Compare a result, and the 3D box of its best instance, with the ground truth."""
+    target_mask = np.isin(sample.labels, query.targets)
+    found_mask = merge_masks((instance.mask for instance in segmentation.instances), target_mask.shape)
+    point_m = target_point(segmentation, sample)
+    if query.targets:
+        is_correct = point_m is not None and is_point_on_object(point_m, query.targets, sample)
     else:
-        is_right = not segmentation.instances
-    box_error = find_box_error(box, question.targets, moment) if box is not None and is_right else None
-    return Result(question, segmentation, moment, mask_iou(found, truth), point_m, is_right, latency_s, box_error)
+        is_correct = not segmentation.instances
+    box_error = find_box_error(box, query.targets, sample) if box is not None and is_correct else None
+    iou = mask_iou(found_mask, target_mask)
+    return QueryScore(query, segmentation, sample, iou, point_m, is_correct, latency_s, box_error)
 
 
-def find_box_error(box: OrientedBox, targets: tuple[int, ...], moment: GroundTruthSample) -> BoxError | None:
-    """How far a box is from that of the nearest target; None where the truth is not known."""
-    true_boxes = [moment.boxes[label] for label in targets if label in moment.boxes]
+def find_box_error(box: OrientedBox, targets: tuple[int, ...], sample: GroundTruthSample) -> BoxError | None:
+    """The error of a box relative to the nearest target; None if no target has a true box."""
+    true_boxes = [sample.boxes[label] for label in targets if label in sample.boxes]
     if not true_boxes:
         return None
     true_box = min(true_boxes, key=lambda each: float(np.linalg.norm(box.center_m - each.center_m)))
-    true_m = np.sort(true_box.size_m)
-    off_m = np.abs(np.sort(box.size_m) - true_m)
+    true_size_m = np.sort(true_box.size_m)
+    difference_m = np.abs(np.sort(box.size_m) - true_size_m)
     center_m = float(np.linalg.norm(box.center_m - true_box.center_m))
-    return BoxError(center_m, float(off_m.mean()), float((off_m / true_m).mean()))
+    return BoxError(center_m, float(difference_m.mean()), float((difference_m / true_size_m).mean()))
 
 
-def target_point(segmentation: Segmentation, moment: GroundTruthSample) -> NDArray[np.float64] | None:
-    """The median (3,) of the points of the best instance, in meters; None where it has none."""
+def target_point(segmentation: Segmentation, sample: GroundTruthSample) -> NDArray[np.float64] | None:
+    """The median (3,) of the points of the best instance in meters; None without an instance or depth."""
     if not segmentation.instances:
         return None
-    points_m = back_project(moment.depth_m, segmentation.instances[0].mask, moment.intrinsics)
+    points_m = back_project(sample.depth_m, segmentation.instances[0].mask, sample.intrinsics)
     return np.asarray(np.median(points_m, axis=0)) if len(points_m) else None
 
 
-def is_on(point_m: NDArray[np.float64], labels: tuple[int, ...], moment: GroundTruthSample) -> bool:
-    """Whether a point is on one of the things: seen at its pixels, and as far away as they are."""
-    x, y = (round(each) for each in project(point_m, moment.intrinsics))
-    around = moment.labels[max(0, y - NEAR_PX) : y + NEAR_PX + 1, max(0, x - NEAR_PX) : x + NEAR_PX + 1]
-    for label in set(labels) & set(around.ravel().tolist()):
-        distances_m = back_project(moment.depth_m, moment.labels == label, moment.intrinsics)[:, 2]
-        if distances_m.min() - NEAR_M <= point_m[2] <= distances_m.max() + NEAR_M:
+def is_point_on_object(point_m: NDArray[np.float64], labels: tuple[int, ...], sample: GroundTruthSample) -> bool:
+    """Whether a point projects onto one of the objects and is at its depth, within the tolerances."""
+    x, y = (round(each) for each in project(point_m, sample.intrinsics))
+    rows = slice(max(0, y - PIXEL_TOLERANCE_PX), y + PIXEL_TOLERANCE_PX + 1)
+    columns = slice(max(0, x - PIXEL_TOLERANCE_PX), x + PIXEL_TOLERANCE_PX + 1)
+    for label in set(labels) & set(sample.labels[rows, columns].ravel().tolist()):
+        depths_m = back_project(sample.depth_m, sample.labels == label, sample.intrinsics)[:, 2]
+        if depths_m.min() - DEPTH_TOLERANCE_M <= point_m[2] <= depths_m.max() + DEPTH_TOLERANCE_M:
             return True
     return False

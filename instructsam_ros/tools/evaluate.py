@@ -1,10 +1,10 @@
-"""A benchmark through the running node: the evaluation of `instructsam-eval`, sample for sample.
+"""Evaluates a checkpoint on a benchmark through the running node, sample by sample as `instructsam-eval`.
 
 python -m instructsam_ros.tools.evaluate roborefit --data DIR --split testA --checkpoint C --out DIR [--compare DIR]
 
-Pictures and instructions go to the node's process over DDS, and masks and scores come back; questions, answers on disk,
-metrics and report are those of `instructsam-eval`. With --compare, the last line is a JSON document that says how many
-samples differ from those of another evaluation.
+Images and instructions go to the node's process over DDS, and masks and scores come back. Queries, prediction files,
+metrics and report are those of `instructsam-eval`. With --compare, the last line is a JSON document with the number of
+samples whose predictions differ from those of another evaluation.
 """
 
 from __future__ import annotations
@@ -17,73 +17,81 @@ from functools import partial
 from typing import Any
 
 from instructsam_model import Segmenter
-from instructsam_ros.tools.client import PeerError
-from instructsam_ros.tools.node_process import ChildError, NodeProcess
+from instructsam_ros.tools.client import ClientError, SegmenterClient
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
-from instructsam_ros.tools.session import add_timeouts, run_session
+from instructsam_ros.tools.runner import add_timeout_arguments, run_session
 from instructsam_training.evaluation.arguments import build_parser
-from instructsam_training.evaluation.evaluate import IMPOSSIBLE, folder_of, run_command
-from instructsam_training.evaluation.report import compare_predictions as agreement
+from instructsam_training.evaluation.command import EXIT_FAILURE, output_folder, run_command
+from instructsam_training.evaluation.report import compare_predictions
 
 COMMAND = 'python -m instructsam_ros.tools.evaluate'
+RESPONSE_MARGIN_S = 10.0
+"""The client waits this much longer than the node's request_timeout, for the response that reports the timeout."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 when all is scored and agrees; 1 when something was skipped or differs; 2 when it cannot be done.
+        0 if everything was scored and is equal; 1 if something was skipped or differs; 2 on an error.
     """
     arguments = parse_arguments(args)
-    return run_session('evaluate', lambda: evaluate(arguments))
+    return run_session('evaluate', lambda: evaluate_node(arguments))
 
 
 def parse_arguments(args: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = build_parser(COMMAND, 'Score a checkpoint on a benchmark through the running node.')
+    """Parse the command line."""
+    parser = build_parser(COMMAND, 'Evaluate a checkpoint on a benchmark through the running node.')
     node = parser.add_argument_group('node')
     node.add_argument(
-        '--compare', metavar='DIR', help='an evaluation by instructsam-eval, whose answers must be the same'
+        '--compare', metavar='DIR', help='folder of an evaluation by instructsam-eval to compare the predictions with'
     )
-    add_timeouts(node)
+    add_timeout_arguments(node)
     return parser.parse_args(args)
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluate, and compare with another evaluation where that is asked for; the exit status is as of `main`."""
+def evaluate_node(arguments: argparse.Namespace) -> int:
+    """Evaluate the node, and compare it with another evaluation if `--compare` is given; returns as `main`."""
     try:
-        outcome = run_command(arguments, partial(open_node, arguments))
-    except (PeerError, ChildError) as error:
+        exit_status = run_command(arguments, partial(open_node, arguments))
+    except (ClientError, ProcessEndedError) as error:
         print(f'{COMMAND}: error: {error}', file=sys.stderr)
-        return IMPOSSIBLE
-    if arguments.compare is None or outcome >= IMPOSSIBLE:
-        return outcome
-    return max(outcome, agreement.main([str(folder_of(arguments)), arguments.compare]))
+        return EXIT_FAILURE
+    if arguments.compare is None or exit_status >= EXIT_FAILURE:
+        return exit_status
+    return max(exit_status, compare_predictions.main([str(output_folder(arguments)), arguments.compare]))
 
 
 @contextmanager
 def open_node(
     arguments: argparse.Namespace, checkpoint: str, /, **options: Any
 ) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
-    """Start the node, and end it with the context.
+    """Start the node; end it with the context.
+
+    Args:
+        arguments: parsed arguments of the command.
+        checkpoint: folder of the checkpoint.
+        **options: further parameters of the node.
 
     Yields:
-        The node as a segmenter, and what tells how much main memory its process has used at most, in GiB.
+        The node as a segmenter, and a function that returns the peak memory of its process in GiB.
 
     Raises:
-        ChildError, PeerError: the process has ended, or the node cannot be configured.
+        ProcessEndedError: the process has ended.
+        ClientError: the node cannot be configured or activated.
     """
     parameters = {
         'checkpoint': checkpoint,
         **options,
-        'speculative_decoding': False,  # what is answered shall not depend on what was asked before
         'request_timeout': arguments.timeout,
         'autostart': False,
     }
     with NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters=parameters) as node:
-        segmenter = RemoteSegmenter(node, arguments.timeout)
+        client = SegmenterClient('remote_segmenter', arguments.timeout + RESPONSE_MARGIN_S, node)
+        segmenter = RemoteSegmenter(client)
         try:
-            segmenter.bring_up(arguments.start_timeout)
+            client.bring_up(arguments.start_timeout)
             yield segmenter, node.peak_memory_gib
         finally:
             segmenter.close()

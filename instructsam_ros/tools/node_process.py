@@ -1,4 +1,4 @@
-"""Nodes as child processes, for the demo and the tests: on a DDS domain of their own, logged, and none left over."""
+"""`NodeProcess`: a ROS node as a child process, for tools and tests, and a DDS domain that no other process uses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from types import TracebackType
 
 from instructsam_ros.node.fastdds import transport_environment
 
-TERMINATE_S = 10.0
-"""A child that has not ended so long after it was asked to is killed."""
+TERMINATE_TIMEOUT_S = 10.0
+"""Time between the signal that asks a process to end and SIGKILL."""
 
 
-class ChildError(RuntimeError):
-    """A child process has ended on its own."""
+class ProcessEndedError(RuntimeError):
+    """A child process has ended unexpectedly."""
 
 
 class NodeProcess:
-    """A Python program with a ROS node, running as a process until the `with` block ends.
+    """A Python program with a ROS node that runs until the `with` block ends.
 
     Args:
-        *program: what Python runs: `-m` and a module, or a file, and its arguments.
+        *program: arguments of the Python interpreter: `-m` and a module, or a file, and the arguments of the program.
         parameters: ROS parameters of the node.
-        remappings: ROS names, by the name that the node uses.
+        remappings: new ROS names by the names in the node.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class NodeProcess:
         remappings: Mapping[str, str] | None = None,
     ) -> None:
         self.name = ' '.join(program)
-        # JSON is YAML, which is how ROS reads the values of parameters.
+        # ROS parses parameter values as YAML, of which JSON is a subset.
         assignments = [('-p', f'{name}:={json.dumps(value)}') for name, value in (parameters or {}).items()]
         assignments += [('-r', f'{name}:={topic}') for name, topic in (remappings or {}).items()]
         ros_arguments = ['--ros-args', *(word for assignment in assignments for word in assignment)]
-        # A file, because a pipe that nobody reads stops the child once it is full; it lives as long as the object.
+        # A file, since a full pipe would block the process; it stays open as long as the object.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, *program, *ros_arguments], stdout=self._log, stderr=subprocess.STDOUT
@@ -65,59 +65,61 @@ class NodeProcess:
         return self._process.pid
 
     def peak_memory_gib(self) -> float:
-        """The most main memory that it has used so far; 0 once it has ended."""
+        """Peak resident memory of the process; 0 after its end."""
         try:
             status = Path(f'/proc/{self.pid}/status').read_text()
         except FileNotFoundError:
             return 0.0
-        peak_kib = re.search(r'^VmHWM:\s*(\d+) kB$', status, re.MULTILINE)  # not there until its end is noticed
+        peak_kib = re.search(r'^VmHWM:\s*(\d+) kB$', status, re.MULTILINE)
+        # A zombie has a status file without VmHWM.
         return int(peak_kib[1]) / 2**20 if peak_kib else 0.0
 
     def check(self) -> None:
-        """Make sure that it runs.
+        """Check that the process is running.
 
         Raises:
-            ChildError: it has ended; the message holds the end of its log.
+            ProcessEndedError: the process has ended; the message contains the end of its log.
         """
         status = self._process.poll()
         if status is not None:
-            raise ChildError(f'{self.name} ended with status {status}; the end of its log:\n{self.tail()}')
+            raise ProcessEndedError(f'{self.name} ended with status {status}; the end of its log:\n{self.tail()}')
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of what it has printed."""
+        """The last lines of its output."""
         self._log.seek(0)
         text = self._log.read().decode(errors='replace')
         self._log.seek(0, os.SEEK_END)
         return '\n'.join(text.splitlines()[-lines:])
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """End it and wait until it has ended.
+        """Send a signal and wait for the end of the process; kill it after `TERMINATE_TIMEOUT_S`.
 
         Returns:
-            Its exit status, negative for the signal that killed it.
+            Exit status; the negative signal number if a signal ended the process.
         """
         self._process.send_signal(signal_number)
         try:
-            return self._process.wait(TERMINATE_S)
+            return self._process.wait(TERMINATE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 
 
 def use_own_domain() -> None:
-    """Let this process and its children talk among themselves alone, with room for pictures in shared memory.
+    """Put this process and its children on an unused DDS domain, with a shared-memory segment large enough for images.
 
-    To be called before rclpy starts.
+    Must be called before `rclpy.init`.
     """
     os.environ.update(transport_environment(os.environ), ROS_DOMAIN_ID=str(free_domain_id()))
 
 
 def free_domain_id() -> int:
-    """A DDS domain that nobody on this machine uses; 1 to 101 have their ports below those that Linux gives away.
+    """A DDS domain id that no process on this machine uses.
 
     Raises:
-        RuntimeError: all are in use.
+        RuntimeError: all domains are in use.
     """
+    # The ports of domains 1 to 101 are below the range that Linux assigns to outgoing connections.
     for domain_id in random.sample(range(1, 102), 101):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:

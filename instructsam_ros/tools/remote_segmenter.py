@@ -1,4 +1,4 @@
-"""`RemoteSegmenter`: the node in another process as a `Segmenter`, for whatever takes one."""
+"""`RemoteSegmenter`: the node in another process, as a `Segmenter`."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from std_msgs.msg import Header
 
 from instructsam_model import Frame, InferenceError, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
 from instructsam_model.errors import raise_if_canceled
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.segmentation import read_segmentation
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools.client import SegmenterClient
-from instructsam_ros.tools.node_process import NodeProcess
-
-GRACE_S = 10.0
-"""The node answers in time, or says that it cannot; so much later it is not there any more."""
 
 
-class RemoteSegmenter(SegmenterClient):
-    """Sends pictures and instructions to `~/segment` and gets masks back, to the pixel and the last bit of the score.
+class RemoteSegmenter:
+    """Calls `~/segment` of the node; masks and scores are the same as those of the model in the node's process.
 
     Args:
-        segmenter: the process of the node, whose `request_timeout` is `timeout_s`.
-        timeout_s: how long an answer may take.
+        client: of the node; closed by `close`. Its timeout must be longer than the node's `request_timeout`, so that
+            the node can respond that it timed out.
     """
 
-    def __init__(self, segmenter: NodeProcess, timeout_s: float) -> None:
-        super().__init__('remote_segmenter', timeout_s + GRACE_S, segmenter)
+    def __init__(self, client: SegmenterClient) -> None:
+        self._client = client
         self._selection: Selection | None = None
-        self._segment: Client[Any, Any] = self.node.create_client(Segment, 'segmenter/segment')
-        self._parameters: Client[Any, Any] = self.node.create_client(
-            SetParametersAtomically, 'segmenter/set_parameters_atomically'
-        )
+        self._service: Client[Any, Any] = client.node.create_client(Segment, 'segmenter/segment')
 
     def segment(
         self,
@@ -46,36 +40,41 @@ class RemoteSegmenter(SegmenterClient):
         *,
         is_canceled: Callable[[], bool] = never,
     ) -> Segmentation:
-        """Answer `instruction` about `frame`; `selection` None leaves the node's parameters as they are.
+        """Segment a frame; without a `selection` the parameters of the node stay as they are.
 
         Raises:
-            InferenceError: the node could not answer; the message says why.
+            InferenceError: the node failed; the message has the reason.
             CanceledError: `is_canceled` returned True before the request was sent.
-            ChildError, PeerError: the process has ended, or is silent.
+            ProcessEndedError: the process has ended.
+            ClientError: the node does not respond in time.
         """
         raise_if_canceled(is_canceled)
         if selection is not None and selection != self._selection:
-            self._select(selection)
-        header = Header(stamp=convert.make_stamp(frame.stamp_ns), frame_id=frame.frame_id)
-        image = convert.make_image(frame.image_rgb, 'rgb8', header)
+            self._set_selection(selection)
+        header = Header(stamp=make_stamp(frame.stamp_ns), frame_id=frame.frame_id)
+        image = make_image(frame.image_rgb, 'rgb8', header)
         request = Segment.Request(instruction=instruction.text, image=image)
-        response = self.call(self._segment, request, f"an answer to '{instruction.text}'")
+        response = self._client.call(self._service, request, f"a result for '{instruction.text}'")
         if not response.success:
-            raise InferenceError(f"the node could not answer '{instruction.text}': {response.message}")
-        return replace(convert.read_segmentation(response.segmentation), instruction=instruction)
+            raise InferenceError(f"the node failed on '{instruction.text}': {response.message}")
+        # The request carries the text alone; the id of the instruction is that of the caller.
+        return replace(read_segmentation(response.segmentation), instruction=instruction)
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
-        """Nothing to do: the node makes the model ready for its own images."""
+        """Do nothing: the node warms up for the sizes of its own images."""
 
     def memory_bytes(self) -> int | None:
-        """Return None: the memory is that of another process."""
+        """None: the memory is that of another process."""
         return None
 
-    def _select(self, selection: Selection) -> None:
-        """Let the node choose instances so; a request alone could not ask for those that score nearly nothing."""
-        self.set_parameters(
-            self._parameters,
-            'the node',
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
+
+    def _set_selection(self, selection: Selection) -> None:
+        # The request has no field for the thresholds; score_threshold 0 must be possible for evaluations.
+        self._client.set_parameters(
+            'segmenter',
             score_threshold=selection.min_score,
             mask_threshold=selection.mask_threshold,
             max_instances=selection.max_instances,

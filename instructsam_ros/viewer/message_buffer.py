@@ -1,4 +1,4 @@
-"""`MessageBuffer`: what a viewer has heard and not yet shown. Newest wins; nothing queues."""
+"""`MessageBuffer`: the latest messages that wait to be displayed. Older ones are replaced, never queued."""
 
 from __future__ import annotations
 
@@ -13,101 +13,103 @@ from std_msgs.msg import Header
 
 from instructsam_ros.msg import Segmentation
 
-KEPT_BYTES = 256 * 2**20
-"""Of pictures: at 30 Hz 3 s of 720p, or 10 s of 640x480; an answer may come so late and still find its picture."""
-PATIENCE_S = 0.5
-"""How long an answer waits for its picture, which may come after it when the model is quick."""
+BUFFER_BYTES = 256 * 2**20
+"""Size of the buffered images: 3 s of 1280x720 or 10 s of 640x480 at 30 Hz, the longest delay of a result."""
+IMAGE_TIMEOUT_S = 0.5
+"""How long a result waits for its image, which can arrive after it if inference is fast."""
 
 
 @dataclass(frozen=True, eq=False)
-class News:
-    """What there is to show; None where nothing has come since the last time.
+class Update:
+    """Messages to display; None where nothing has arrived since the last update.
 
     Attributes:
-        picture: the newest, an Image or CompressedImage.
-        answer: the newest.
-        answered_picture: what the answer is about; None when it was not heard, or is no longer kept.
-        cloud: the newest.
+        image: the newest image, an Image or CompressedImage.
+        result: the newest result.
+        result_image: the image that the result belongs to; None if it did not arrive or is no longer buffered.
+        cloud: the newest point cloud.
     """
 
-    picture: Any = None
-    answer: Segmentation | None = None
-    answered_picture: Any = None
+    image: Any = None
+    result: Segmentation | None = None
+    result_image: Any = None
     cloud: PointCloud2 | None = None
 
 
 class MessageBuffer:
-    """Filled by the executor's thread, emptied by the thread that shows."""
+    """Filled by the thread of the executor, emptied by the thread that displays."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._kept: OrderedDict[tuple[int, int, str], Any] = OrderedDict()
-        self._kept_bytes = 0
-        self._picture: Any = None
-        self._answer: Segmentation | None = None
-        self._answer_due_s = 0.0
+        # Images by header, oldest first.
+        self._images: OrderedDict[tuple[int, int, str], Any] = OrderedDict()
+        self._images_bytes = 0
+        self._image: Any = None
+        self._result: Segmentation | None = None
+        self._result_deadline_s = 0.0
         self._cloud: PointCloud2 | None = None
         self._closed = False
 
-    def put_picture(self, message: Any) -> None:
-        """A picture has arrived: to be shown, and to be kept for the answer about it."""
+    def put_image(self, message: Any) -> None:
+        """Add an image, to be displayed and to be buffered for its result."""
         with self._changed:
-            self._keep(message)
-            self._picture = message
+            self._buffer(message)
+            self._image = message
             self._changed.notify()
 
-    def put_answer(self, message: Segmentation) -> None:
-        """An answer has arrived."""
+    def put_result(self, message: Segmentation) -> None:
+        """Add a result."""
         with self._changed:
-            if self._answer is None:  # else answers that come often, and lack their pictures, would wait for ever
-                self._answer_due_s = time.monotonic() + PATIENCE_S
-            self._answer = message
+            # A replaced result passes on its deadline: otherwise frequent results without images would wait forever.
+            if self._result is None:
+                self._result_deadline_s = time.monotonic() + IMAGE_TIMEOUT_S
+            self._result = message
             self._changed.notify()
 
     def put_cloud(self, message: PointCloud2) -> None:
-        """Points have arrived."""
+        """Add a point cloud."""
         with self._changed:
             self._cloud = message
             self._changed.notify()
 
-    def take(self) -> News | None:
-        """Wait until there is something to show, and take it; None after `close`."""
+    def take(self) -> Update | None:
+        """Wait for something to display and remove it from the buffer; None after `close`."""
         with self._changed:
             while not self._closed:
-                ready, picture = self._ready_answer()
-                if ready is not None or self._picture is not None or self._cloud is not None:
-                    news = News(self._picture, ready, picture, self._cloud)
-                    self._picture = self._cloud = None
-                    return news
-                self._changed.wait(PATIENCE_S if self._answer is not None else None)
+                result, result_image = self._take_result()
+                if result is not None or self._image is not None or self._cloud is not None:
+                    update = Update(self._image, result, result_image, self._cloud)
+                    self._image = self._cloud = None
+                    return update
+                self._changed.wait(IMAGE_TIMEOUT_S if self._result is not None else None)
             return None
 
     def close(self) -> None:
-        """Let `take` return."""
+        """Make `take` return None."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
-    def _ready_answer(self) -> tuple[Segmentation | None, Any]:
-        """The answer and its picture, once it is there or has been waited for."""
-        answer = self._answer
-        if answer is None:
+    def _take_result(self) -> tuple[Segmentation | None, Any]:
+        """The result and its image, once the image has arrived or the deadline is over."""
+        result = self._result
+        if result is None:
             return None, None
-        picture = self._kept.get(_key(answer.header))
-        if picture is None and time.monotonic() < self._answer_due_s:
+        image = self._images.get(_key(result.header))
+        if image is None and time.monotonic() < self._result_deadline_s:
             return None, None
-        self._answer = None
-        return answer, picture
+        self._result = None
+        return result, image
 
-    def _keep(self, message: Any) -> None:
-        replaced = self._kept.pop(_key(message.header), None)
-        self._kept_bytes += len(message.data) - (len(replaced.data) if replaced is not None else 0)
-        self._kept[_key(message.header)] = message
-        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= len(oldest.data)
+    def _buffer(self, message: Any) -> None:
+        replaced = self._images.pop(_key(message.header), None)
+        self._images_bytes += len(message.data) - (len(replaced.data) if replaced is not None else 0)
+        self._images[_key(message.header)] = message
+        while self._images_bytes > BUFFER_BYTES and len(self._images) > 1:
+            _, oldest = self._images.popitem(last=False)
+            self._images_bytes -= len(oldest.data)
 
 
 def _key(header: Header) -> tuple[int, int, str]:
-    """The whole header, since answers carry that of their picture bit for bit."""
+    # Results carry the header of their image unchanged, so all of it can be compared.
     return header.stamp.sec, header.stamp.nanosec, header.frame_id

@@ -1,4 +1,4 @@
-"""The golden checkpoint and its pictures; see tests/golden/README.md for where they come from."""
+"""Fixtures: the golden checkpoint and its images, see tests/golden/README.md."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def frames() -> list[Frame]:
 
 @pytest.fixture
 def checkpoint_copy(checkpoint: Path, tmp_path: Path) -> Path:
-    """A checkpoint that a test may damage."""
+    """A copy of the golden checkpoint that a test may damage."""
     return Path(shutil.copytree(checkpoint, tmp_path / 'checkpoint'))
 
 
 @pytest.fixture
 def own_segmenter(checkpoint: Path) -> InstructSAMSegmenter:
-    """The segmenter of the golden checkpoint, for a test that changes it."""
+    """A separate segmenter of the golden checkpoint, for tests that change it."""
     return load_segmenter(checkpoint, device='cpu', dtype='float32', speculative_decoding=False)

@@ -1,4 +1,4 @@
-"""What the tests of the node share: they need ROS and the built messages, and keep to a DDS domain of their own."""
+"""Fixtures of the ROS tests. All of them are skipped without rclpy or without the built messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ elif find_spec('instructsam_ros.msg') is None:
 
 
 class SkippedModule(pytest.Module):
-    """A test file that is not even imported."""
+    """A test file that is skipped without being imported."""
 
     def collect(self) -> list[pytest.Item]:
         pytest.skip(REASON)
@@ -34,17 +34,17 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Everything that has been logged until now.
+    """A function that returns everything logged so far.
 
-    From the terminal, since /rosout is only heard once it is discovered. capfd puts a file in its place, but is not
-    asked itself because it loses what is written while it reads.
+    It reads stderr, since messages on /rosout from before its discovery are lost. capfd redirects stderr to a file; the
+    file is read directly, because capfd.readouterr loses what is written while it reads.
     """
     return lambda: os.pread(STDERR, 1 << 20, 0).decode(errors='replace')
 
 
 @pytest.fixture
 def graph() -> Iterator[Graph]:
-    """A ROS graph with nothing in it but what the test adds."""
+    """A ROS graph with the nodes that the test adds."""
     from tests.support.graph import Graph
 
     graph = Graph()

@@ -1,4 +1,4 @@
-"""The launch files, where launch_ros is installed."""
+"""The launch files and the RViz configuration, where launch_ros is installed."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def installed() -> bool:
 
 
 def declared(file: Path) -> dict[str, Any]:
-    """Return the arguments that a launch file itself declares."""
+    """The arguments that a launch file declares itself."""
     actions = runpy.run_path(str(file))['generate_launch_description']().entities
     return {action.name: action for action in actions if isinstance(action, DeclareLaunchArgument)}
 
 
-def test_shows_every_argument_with_a_description():
+def test_every_argument_has_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
         ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'depth.box_plane', 'instruction',
@@ -65,29 +65,29 @@ def test_shows_every_argument_with_a_description():
     assert 'debug' in arguments['log_level'].choices
 
 
-def test_demo_hands_on_arguments_that_the_other_file_has():
+def test_demo_forwards_arguments_of_perception_launch():
     arguments = declared(DEMO_FILE)
-    passed_on = set(arguments) & set(declared(LAUNCH_FILE))
-    assert passed_on == {'instruction', 'checkpoint', 'device', 'depth.enabled', 'depth.box_frame'}
-    own = set(arguments) - passed_on
+    forwarded = set(arguments) & set(declared(LAUNCH_FILE))
+    assert forwarded == {'instruction', 'checkpoint', 'device', 'depth.enabled', 'depth.box_frame'}
+    own = set(arguments) - forwarded
     assert own == {'seed', 'rate_hz', 'moving', 'rviz'}
     assert own - {'rviz'} <= {field.name for field in fields(CameraParameters)}
     assert all(len(argument.description) > 10 for argument in arguments.values())
 
 
-def test_rviz_shows_topics_that_there_are():
+def test_rviz_displays_existing_topics():
     displays = yaml.safe_load(RVIZ_FILE.read_text())['Visualization Manager']['Displays']
     topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
     topics |= {display[key] for display in displays for key in display if key.endswith('Image Topic')}
     assert topics == {
         *(f'/segmenter/{name}' for name in ('overlay', 'target/mask', 'points', 'target/points', 'markers')),
         '/image',
-        '/sim_camera/truth/boxes',
+        '/sim_camera/ground_truth/boxes',
     }
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
-def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
+def test_perception_launch_starts_the_node_with_its_arguments(graph: Graph, tmp_path: Path):
     params_file = tmp_path / 'params.yaml'
     parameters = {'score_threshold': 0.25, 'instruction': 'from the file', 'device': 'cpu', 'warmup': False}
     params_file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
@@ -101,12 +101,12 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         'params_file': params_file,
         'use_sim_time': 'true',
     }
-    child = NodeProcess('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    process = NodeProcess('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
     try:
         state = graph.peer.create_client(GetState, '/robot/segmenter/get_state')
         graph.wait_for(state.service_is_ready, 'the node to appear', timeout_s=60)
         graph.wait_for(
-            lambda: graph.call(state, GetState.Request(), timeout_s=120, again_s=5).current_state.label == 'active',
+            lambda: graph.call(state, GetState.Request(), timeout_s=120, retry_s=5).current_state.label == 'active',
             'the node to be active',
             timeout_s=120,
             period_s=0.5,
@@ -117,15 +117,15 @@ def test_brings_the_node_up_as_told(graph: Graph, tmp_path: Path):
         assert info.node_name == 'segmenter'
         client = graph.peer.create_client(GetParameters, '/robot/segmenter/get_parameters')
         names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
-        values = graph.call(client, GetParameters.Request(names=names), again_s=1).values
+        values = graph.call(client, GetParameters.Request(names=names), retry_s=1).values
         assert [parameter_value_to_python(value) for value in values] == [0.25, 'from the command line', 'cpu', True]
     finally:
-        status = child.stop(signal.SIGINT)
-    assert status == 0, child.tail()
+        status = process.stop(signal.SIGINT)
+    assert status == 0, process.tail()
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
-def test_demo_brings_up_a_camera_and_a_node_that_answers(graph: Graph):
+def test_demo_launch_starts_a_camera_and_a_node_that_segments(graph: Graph):
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
     arguments = {
         'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
@@ -133,12 +133,12 @@ def test_demo_brings_up_a_camera_and_a_node_that_answers(graph: Graph):
         'seed': 3,
         'instruction': 'the blue box',
     }
-    answers, depths = graph.hear(), graph.hear('depth/image', Image)
-    child = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+    results, depths = graph.subscribe(), graph.subscribe('depth/image', Image)
+    process = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
     try:
-        graph.wait_for(lambda: answers, 'an answer about the simulated table', timeout_s=120)
-        assert (answers[0].instruction, answers[0].width, answers[0].height) == ('the blue box', 320, 240)
-        assert answers[0].header in [depth.header for depth in depths]
+        graph.wait_for(lambda: results, 'a result for the simulated table', timeout_s=120)
+        assert (results[0].instruction, results[0].width, results[0].height) == ('the blue box', 320, 240)
+        assert results[0].header in [depth.header for depth in depths]
     finally:
-        status = child.stop(signal.SIGINT)
-    assert status == 0, child.tail()
+        status = process.stop(signal.SIGINT)
+    assert status == 0, process.tail()

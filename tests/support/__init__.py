@@ -1,4 +1,4 @@
-"""What tests share: fakes, helpers, and where the files are that tests read."""
+"""Fakes and helpers shared by tests, and paths of the files that tests read."""
 
 from __future__ import annotations
 

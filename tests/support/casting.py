@@ -1,4 +1,4 @@
-"""Depth pictures of a box on a level floor, by casting rays."""
+"""Depth images of a box on a level floor, made by ray casting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTRINSICS = np.array([[300.0, 0, 79.5], [0, 300.0, 59.5], [0, 0, 1]])
 
 
 def camera_pose(elevation: float = 0.8, distance_m: float = 0.6) -> NDArray[np.float64]:
-    """Of a camera that looks at the origin of a frame whose z is up."""
+    """The pose (4, 4) of a camera that looks at the origin of a frame whose z axis points up."""
     forward = np.array((0.0, np.cos(elevation), -np.sin(elevation)))
     right = np.array((1.0, 0.0, 0.0))
     pose = np.eye(4)
@@ -21,7 +21,7 @@ def camera_pose(elevation: float = 0.8, distance_m: float = 0.6) -> NDArray[np.f
 
 
 def cast(pose: NDArray[np.float64], box: OrientedBox | None, floor_m: float = 0.0) -> tuple[NDArray, NDArray]:
-    """Depth (H, W) and mask of a box over a level floor, by where the rays of the pixels meet them."""
+    """Depth and mask, each (H, W), of a box on a level floor, from the intersections of the rays of the pixels."""
     columns, rows = np.meshgrid(np.arange(160), np.arange(120))
     rays = np.stack([(columns - 79.5) / 300, (rows - 59.5) / 300, np.ones_like(rows)], axis=-1) @ pose[:3, :3].T
     floor = (floor_m - pose[2, 3]) / rays[..., 2]

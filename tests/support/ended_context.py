@@ -23,7 +23,7 @@ if __name__ == '__main__':
     root = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(root), str(root / 'model')]
 
-    from instructsam_ros.node.entrypoint import run
+    from instructsam_ros.node.entrypoint import spin_node
 
     executors._rclpy.WaitSet = end_and_make
-    run(lambda: Node('ended'), sys.argv[1:])
+    spin_node(lambda: Node('ended'), sys.argv[1:])

@@ -22,7 +22,7 @@ class FakeSegmenter:
     'everything' adds an instance that covers the picture; 'fail' raises. Scores fall from 0.9 in steps of 0.2.
 
     Args:
-        delay_s: how long an answer takes at least, as a busy GPU would.
+        delay_s: how long a result takes at least; it stops when it is canceled.
     """
 
     def __init__(self, delay_s: float = 0.0) -> None:
@@ -30,7 +30,7 @@ class FakeSegmenter:
         self.asked: list[str] = []
         self.threads: set[int] = set()
         self.warmed: list[tuple[int, int]] = []
-        self.is_closed = False
+        self.closed = 0
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
         """Remember it."""
@@ -42,8 +42,16 @@ class FakeSegmenter:
         return None
 
     def close(self) -> None:
-        """Refuse further requests."""
-        self.is_closed = True
+        """Count the call, and refuse further requests."""
+        self.closed += 1
+        self.threads.add(threading.get_ident())
+
+    def _work(self, is_canceled: Callable[[], bool]) -> None:
+        """Take `delay_s`, in passes of 10 ms."""
+        deadline_s = time.monotonic() + self.delay_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            raise_if_canceled(is_canceled)
+            time.sleep(min(left_s, 0.01))
 
     def segment(
         self,
@@ -54,13 +62,12 @@ class FakeSegmenter:
         is_canceled: Callable[[], bool] = never,
     ) -> Segmentation:
         """Answer as the class says."""
-        if self.is_closed:
+        if self.closed:
             raise InferenceError('the segmenter is closed; load another one')
         raise_if_canceled(is_canceled)
         self.asked.append(instruction.text)
         self.threads.add(threading.get_ident())
-        time.sleep(self.delay_s)
-        raise_if_canceled(is_canceled)
+        self._work(is_canceled)
         if 'fail' in instruction.text:
             raise RuntimeError('the model broke')
         selection = selection or Selection()

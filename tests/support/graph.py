@@ -1,4 +1,4 @@
-"""A ROS graph for one test: the node under test, and a node that plays the camera and the planner."""
+"""`Graph`: a ROS graph for one test, with a node that publishes images and instructions and calls services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from instructsam_model import Segmenter
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from instructsam_ros.tools.node_process import use_own_domain
@@ -35,10 +36,11 @@ TIMEOUT_S = 20.0
 
 
 class Graph:
-    """A context of its own and an executor in a thread; everything in it ends with `close`."""
+    """A ROS context with an executor in a thread; `close` ends everything in it."""
 
     def __init__(self) -> None:
-        use_own_domain()  # another one for each test: of the one before, something may still be in discovery
+        # A new domain for each test: endpoints of the previous one may still be in discovery.
+        use_own_domain()
         self.context = Context()
         rclpy.init(args=[], context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
@@ -50,7 +52,7 @@ class Graph:
         self._thread.start()
 
     def add(self, node: Any) -> Any:
-        """Serve a node that was made in this context."""
+        """Add a node of this context to the executor."""
         self._nodes.append(node)
         self._executor.add_node(node)
         return node
@@ -58,7 +60,7 @@ class Graph:
     def segmenter(
         self, fake: Segmenter | None = None, *, load: Callable[..., Segmenter] | None = None, **parameters: Any
     ) -> SegmenterNode:
-        """The node under test; unless told otherwise it starts by itself, and this waits until it is active."""
+        """Start the node under test; with autostart and without `load`, wait until it is active."""
         fake = fake or FakeSegmenter()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = SegmenterNode(
@@ -70,43 +72,45 @@ class Graph:
         return node
 
     def camera(self, *, reliable: bool = False, topic: str = 'image') -> Publisher[Any]:
-        """A publisher of images; on a topic that ends in compressed, of compressed ones."""
+        """A publisher of images, or of compressed images if the topic ends in compressed."""
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        kind = CompressedImage if topic.endswith('compressed') else Image
-        return self.peer.create_publisher(kind, topic, QoSProfile(depth=1, reliability=reliability))
+        message_type = CompressedImage if topic.endswith('compressed') else Image
+        return self.peer.create_publisher(message_type, topic, QoSProfile(depth=1, reliability=reliability))
 
-    def planner(self, *, latched: bool = False) -> Publisher[String]:
+    def instruction_publisher(self, *, latched: bool = False) -> Publisher[String]:
         """A publisher of instructions."""
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         return self.peer.create_publisher(String, 'segmenter/instruction', QoSProfile(depth=1, durability=durability))
 
-    def instruct(self, node: SegmenterNode, text: str) -> None:
-        """Set the standing instruction without the topic."""
+    def set_instruction(self, node: SegmenterNode, text: str) -> None:
+        """Set the instruction by the parameter."""
         result = self.set_parameter(node, 'instruction', text)
         assert result.successful, result.reason
 
-    def hear(
-        self, topic: str = 'segmenter/segmentation', kind: type[Any] = Segmentation, *, reliable: bool = True
+    def subscribe(
+        self, topic: str = 'segmenter/segmentation', message_type: type[Any] = Segmentation, *, reliable: bool = True
     ) -> list[Any]:
-        """What arrives on a topic from now on."""
-        heard: list[Any] = []
+        """A list that collects the messages of a topic from now on."""
+        messages: list[Any] = []
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        self.peer.create_subscription(kind, topic, heard.append, QoSProfile(depth=50, reliability=reliability))
-        return heard
+        self.peer.create_subscription(
+            message_type, topic, messages.append, QoSProfile(depth=50, reliability=reliability)
+        )
+        return messages
 
     def header(self) -> Header:
-        """A header with a stamp that no other has, and with every part of it in use."""
+        """A header with a unique stamp whose seconds and nanoseconds are not 0."""
         self._stamp_ns += 33_333_333
-        return Header(stamp=convert.make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
+        return Header(stamp=make_stamp(self._stamp_ns), frame_id='camera_optical_frame')
 
     def image(self, *colors: str) -> Image:
-        """A picture of 64 x 48 with a block of each color."""
+        """An image of 64x48 with a block of each color."""
         pixels = np.zeros((48, 64, 3), dtype=np.uint8)
         for place, color in enumerate(colors):
             pixels[10:20, 5 + 20 * place : 15 + 20 * place] = COLORS_RGB[color]
-        return convert.make_image(pixels, 'rgb8', self.header())
+        return make_image(pixels, 'rgb8', self.header())
 
-    def play(
+    def publish_images(
         self,
         camera: Publisher[Any],
         until: Callable[[], Any],
@@ -114,17 +118,17 @@ class Graph:
         *,
         rate_hz: float = 50.0,
     ) -> list[Any]:
-        """Publish pictures until the condition holds; returns them."""
+        """Publish images until a condition holds; return the images."""
         sent: list[Any] = []
 
-        def sent_another() -> bool:
+        def publish_next() -> bool:
             if until():
                 return True
             sent.append((make or (lambda: self.image('red')))())
             camera.publish(sent[-1])
             return False
 
-        self.wait_for(sent_another, 'what the pictures should bring about', period_s=1.0 / rate_hz)
+        self.wait_for(publish_next, 'the effect of the images', period_s=1.0 / rate_hz)
         return sent
 
     def call(
@@ -134,54 +138,54 @@ class Graph:
         *,
         period_s: float = 0.01,
         timeout_s: float = TIMEOUT_S,
-        again_s: float = math.inf,
+        retry_s: float = math.inf,
     ) -> Any:
-        """Call a service and wait for its answer; the first one of another process may be lost in discovery."""
+        """Call a service and wait for the response; repeat the call every `retry_s`, as it can be lost in discovery."""
         assert client.wait_for_service(TIMEOUT_S)
         futures = [client.call_async(request)]
-        asked_s = time.monotonic()
+        called_s = time.monotonic()
 
-        def answered() -> bool:
-            if time.monotonic() > asked_s + again_s * len(futures):
+        def has_response() -> bool:
+            if time.monotonic() > called_s + retry_s * len(futures):
                 futures.append(client.call_async(request))
             return any(future.done() for future in futures)
 
-        self.wait_for(answered, f'an answer of {client.srv_name}', period_s=period_s, timeout_s=timeout_s)
+        self.wait_for(has_response, f'a response of {client.srv_name}', period_s=period_s, timeout_s=timeout_s)
         return next(future.result() for future in futures if future.done())
 
     def wait_for(
         self, condition: Callable[[], Any], what: str, *, timeout_s: float = TIMEOUT_S, period_s: float = 0.01
     ) -> None:
-        """Wait until the condition holds; fail when it does not in time."""
+        """Wait until a condition holds; fail after the timeout."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline_s, f'waited {timeout_s} s for {what}'
             assert self._thread.is_alive(), 'the executor has ended: a callback raised'
             time.sleep(period_s)
 
-    def do(self, action: Callable[[], Any]) -> Any:
-        """Let the executor do something with a node, as it does what services and timers ask for."""
+    def run_in_executor(self, action: Callable[[], Any]) -> Any:
+        """Run an action in the thread of the executor, as callbacks are run, and return its result."""
         task = self._executor.create_task(action)
-        self.wait_for(task.done, 'the executor to do it')
+        self.wait_for(task.done, 'the executor to run the action')
         return task.result()
 
     def set_parameter(self, node: Node, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of a node in this context."""
-        return self.do(lambda: node.set_parameters_atomically([Parameter(name, value=value)]))
+        return self.run_in_executor(lambda: node.set_parameters_atomically([Parameter(name, value=value)]))
 
-    def say(self, planner: Publisher[String], text: str, until: Callable[[], Any]) -> None:
-        """Publish an instruction until the condition holds: what is sent right after discovery may be lost."""
+    def publish_instruction(self, publisher: Publisher[String], text: str, until: Callable[[], Any]) -> None:
+        """Publish an instruction until a condition holds; messages right after discovery can be lost."""
 
-        def said_again() -> bool:
+        def publish_again() -> bool:
             if until():
                 return True
-            planner.publish(String(data=text))
+            publisher.publish(String(data=text))
             return False
 
-        self.wait_for(said_again, f'what {text[:20]!r} should bring about', period_s=0.05)
+        self.wait_for(publish_again, f'the effect of {text[:20]!r}', period_s=0.05)
 
     def close(self) -> None:
-        """End everything; the executor first, for shutdown takes away what a thread that still spins needs."""
+        """End everything; the executor first, since it must not spin in a context that has been shut down."""
         self._closed.set_result(None)
         self._thread.join()
         for node in reversed(self._nodes):
@@ -195,7 +199,7 @@ class Graph:
 
 
 class Manager:
-    """Drives the node through its services, as `ros2 lifecycle` does."""
+    """Calls the lifecycle services of the node, as `ros2 lifecycle` does."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph

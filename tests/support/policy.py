@@ -1,4 +1,4 @@
-"""What config/sros2_policy.xml allows."""
+"""The permissions in config/sros2_policy.xml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ POLICY = ROOT / 'config' / 'sros2_policy.xml'
 
 
 def allowed(node: str, kind: str, verb: str) -> set[str]:
-    """Full names of what a node may publish, subscribe to, reply to or execute."""
+    """Full names of the topics, services or actions that a node may publish, subscribe to, reply to or execute."""
     [profile] = ElementTree.parse(POLICY).findall(f".//profile[@node='{node}']")
     names = {each.text or '' for group in profile.findall(f'{kind}s[@{verb}="ALLOW"]') for each in group}
     return {name.replace('~', f'/{node}') if name[0] in '~/' else f'/{name}' for name in names}

@@ -1,4 +1,4 @@
-"""What is in a file of Rerun."""
+"""Reader of Rerun recordings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = list[tuple[int | None, dict[str, Any]]]
 
 
 def read_recording(file: Path) -> dict[str, Rows]:
-    """For each entity what was logged: the stamp in ns, None for what always holds, and the values."""
+    """The rows of each entity: the stamp in ns, or None for static data, and the values."""
     rows: dict[str, Rows] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'RRD file has no footer')  # as long as it is being written

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
+from instructsam_model.datatypes import never
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.worker_bench import TIMEOUT_S, OutOfMemoryError
 
@@ -16,7 +18,14 @@ class Saboteur(FakeSegmenter):
         super().__init__()
         self.released = threading.Event()
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         """Answer, or not."""
         if 'too much' in instruction.text:
             raise OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB')
@@ -24,4 +33,4 @@ class Saboteur(FakeSegmenter):
             raise SystemExit('a library had enough')
         if 'stuck' in instruction.text:
             self.released.wait(2 * TIMEOUT_S)
-        return super().segment(frame, instruction, selection)
+        return super().segment(frame, instruction, selection, is_canceled=is_canceled)

@@ -1,4 +1,4 @@
-"""The node as a process of its own, with the fake segmenter made as slow as the first argument says, in seconds."""
+"""Runs the node with a fake segmenter; the first argument is the inference time in seconds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if __name__ == '__main__':
     root = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(root), str(root / 'model')]
 
-    from instructsam_ros.node.entrypoint import run
+    from instructsam_ros.node.entrypoint import spin_node
     from instructsam_ros.node.segmenter_node import SegmenterNode
     from tests.support.fake_segmenter import FakeSegmenter
 
-    run(lambda: SegmenterNode(lambda *_, **__: FakeSegmenter(float(sys.argv[1]))), sys.argv[2:])
+    spin_node(lambda: SegmenterNode(lambda *_, **__: FakeSegmenter(float(sys.argv[1]))), sys.argv[2:])

@@ -64,18 +64,18 @@ CARDS = (
 
 HEAD = """# What fits where
 
-Written by `make gpus`. **AnswerCache and arithmetic are modeled, not measured**: `instructsam-bench --device fake-cuda`
+Written by `make gpus`. **Memory and arithmetic are modeled, not measured**: `instructsam-bench --device fake-cuda`
 runs the real code at full size on CUDA tensors that have shapes and no memory, and adds up those that are alive. No
 card has run it for this page. Losses are measured, on a CPU, with the small checkpoint of this package.
 
 Three options of `load_segmenter`, of the node's parameters and of the commands make the network fit a smaller card:
 
-* `max_pixels` (`--instructsam.max_pixels`): images are shrunk to so many pixels for the language model. Without it, Qwen3-VL sees
-  up to {max_pixels:,}, so that its cost grows with the camera.
-* `sam3_size` (`--instructsam.sam3_size`): side of the square that SAM3 sees, {sam3_size} of the published one. It is a multiple
-  of {step}, the side of its attention windows. Position tables are made anew, weights stay.
-* `quantization` (`--instructsam.quantization`): `int8` or `fp8` keeps the linear layers of the language model and of both vision
-  encoders in one byte a weight, with a scale for each row; computing is as before. It needs
+* `max_pixels` (`--instructsam.max_pixels`): images are downscaled to at most this many pixels for the language model.
+  Without it, Qwen3-VL sees up to {max_pixels:,}, so that its cost grows with the camera.
+* `sam3_size` (`--instructsam.sam3_size`): side of the square image that SAM3 sees, {sam3_size} for the published
+  checkpoint; a multiple of {step}, the side of its attention windows. Position tables are computed anew, weights stay.
+* `quantization` (`--instructsam.quantization`): `int8` or `fp8` keeps the linear layers of the language model and of
+  both vision encoders in one byte a weight, with a scale for each row; computing is as before. It needs
   `pip install 'instructsam_ros[quantized]'` (torchao).
 """
 LOADING = """## Loading
@@ -174,7 +174,7 @@ def _losses(losses: dict[str, dict[str, Any]]) -> str:
     sam3 = read_sam3_config(bundled.FOLDER / 'sam3' / 'config.json')
     pixels = read_json(bundled.FOLDER / 'preprocessor_config.json')['size']['longest_edge']
     return (
-        f'The small checkpoint on {first["questions"]} questions about {first["pictures"]} simulated tables that it '
+        f'The small checkpoint on {first["queries"]} questions about {first["images"]} simulated tables that it '
         f'has not seen. Its own sizes are `max_pixels` {pixels} and `sam3_size` {sam3.image_size}, in steps of '
         f'{sam3_size_step(sam3)}. It was trained at one size, with position embeddings that span the image, so that '
         'every other `sam3_size` is strange to it; those of the published SAM3 repeat with each window. Its images are '

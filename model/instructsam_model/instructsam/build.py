@@ -1,4 +1,4 @@
-"""A fresh InstructSAM from a pretrained Qwen3-VL and a pretrained SAM3, ready for stage 1 of training."""
+"""A new InstructSAM network from a pretrained Qwen3-VL and a pretrained SAM3, for stage 1 of training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOKENS = {
     'mask_start': '<|mask_start|>',
     'mask_end': '<|mask_end|>',
 }
-"""The special tokens by role. Those that Qwen lacks are added in this order, which gives them the published ids."""
+"""Special tokens by role. Those missing in Qwen's tokenizer are added in this order, which gives the published ids."""
 
 SAM3_PREFIX = 'detector_model.'
 GROUNDING_PREFIX = 'model.grounding_model.model.'
@@ -51,23 +51,23 @@ def build_segmentation_network(
     dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> tuple[InstructSAM, Preprocessor]:
-    """Put the two models together; what the paper adds starts fresh.
+    """Combine the two models; the parts that the paper adds are newly initialized.
 
     Args:
         qwen: folder or hub id, such as `Qwen/Qwen3-VL-2B-Instruct`.
-        sam3: folder or hub id, such as `facebook/sam3`, or Meta's own file, such as `sam3.pt`; with the file come the
-            default configuration and preprocessing of `transformers`, which are those of the published SAM3.
+        sam3: folder or hub id, such as `facebook/sam3`, or Meta's own file, such as `sam3.pt`. A file is combined with
+            `transformers`' default configuration and preprocessing, which are those of the published SAM3.
         num_queries: K, instance slots per phrase.
         dtype: of the parameters; None keeps that of Qwen's files.
         seed: for the projections and the clustering of SAM3's reference boxes.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or one of the two is not what its name says.
+        CheckpointError: a file is missing or damaged, or is not a Qwen3-VL or SAM3 checkpoint.
     """
     qwen_folder, sam3_source = resolve_path(qwen), resolve_sam3_source(sam3)
     tokenizer = read_tokenizer(qwen_folder)
     sam3_config, sam3_images = read_sam3_settings(sam3_source)
-    config = fresh_config(qwen_folder, sam3_config, tokenizer, num_queries)
+    config = make_config(qwen_folder, sam3_config, tokenizer, num_queries)
     network = build_empty(config)
 
     tensors = _read_qwen(qwen_folder, dtype)
@@ -75,7 +75,7 @@ def build_segmentation_network(
     if config.qwen.tie_word_embeddings:
         tensors.pop('lm_head.weight', None)
     tensors |= _read_sam3(sam3_source, num_queries, dtype, seed)
-    tensors |= _fresh_tensors(config, dtype, seed)
+    tensors |= _new_tensors(config, dtype, seed)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_tensors(Path(f'{qwen_folder} with {sam3_source}'), shapes, parameter_shapes(network))
     network.load_state_dict(tensors, strict=False, assign=True)
@@ -86,7 +86,7 @@ def build_segmentation_network(
 
 
 def resolve_sam3_source(source: str | Path) -> Path:
-    """Meta's file as it is; otherwise the local folder of the checkpoint.
+    """Return the path of Meta's file, or the local folder of a checkpoint.
 
     Raises:
         CheckpointError: there is no such file or folder, and it cannot be downloaded.
@@ -98,14 +98,14 @@ def resolve_sam3_source(source: str | Path) -> Path:
 
 
 def read_sam3_settings(source: Path) -> tuple[Sam3Config, BaseImageProcessor]:
-    """SAM3's configuration and preprocessing: the folder's; the defaults of `transformers` for Meta's file."""
+    """Return SAM3's configuration and image processor: those in a folder; `transformers`' defaults for Meta's file."""
     if source.is_file():
         return Sam3Config(), Sam3ImageProcessor()
     return read_sam3_config(source / 'config.json'), AutoImageProcessor.from_pretrained(source, local_files_only=True)
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Qwen's tokenizer with the method's special tokens."""
+    """Read Qwen's tokenizer and add the method's special tokens."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -116,13 +116,13 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def fresh_config(
+def make_config(
     qwen_folder: Path, sam3: Sam3Config, tokenizer: PreTrainedTokenizerBase, num_queries: int
 ) -> ModelConfig:
-    """The configuration of the two models together.
+    """Make the configuration of the combined network.
 
     Raises:
-        CheckpointError: the vocabulary has no room for the special tokens.
+        CheckpointError: the vocabulary is too small for the special tokens.
     """
     file = qwen_folder / 'config.json'
     published = read_json(file)
@@ -144,12 +144,12 @@ def _read_qwen(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
 
 
 def _read_sam3(source: Path, num_queries: int, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """SAM3's detector under the checkpoint's names, with `num_queries` of its learnt queries."""
+    """Read SAM3's detector with `num_queries` of its learned queries, under the names of the network."""
     tensors = _read_meta(source, dtype) if source.is_file() else _read_folder(source, dtype)
     missing = [name for name in PER_QUERY if name not in tensors]
     if missing:
         raise CheckpointError(f'{source}: expected the weights of SAM3, they lack {", ".join(missing)}')
-    tensors |= choose_queries({name: tensors[name] for name in PER_QUERY}, num_queries, seed)
+    tensors |= select_queries({name: tensors[name] for name in PER_QUERY}, num_queries, seed)
     return {GROUNDING_PREFIX + name: tensor for name, tensor in tensors.items()}
 
 
@@ -171,14 +171,14 @@ def _read_meta(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def choose_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -> dict[str, Tensor]:
-    """Keep the learnt queries nearest to the centers of `num_queries` clusters of their boxes.
+def select_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -> dict[str, Tensor]:
+    """Select the learned queries nearest to the centers of `num_queries` clusters of their reference boxes.
 
-    SAM3 has 200 reference boxes spread over the picture. Starting from some of them, and not from noise around the
-    center as the public implementation does, lets the first matches tell the slots apart.
+    SAM3 has 200 reference boxes spread over the image. The public implementation initializes K boxes with noise around
+    the center instead; with spread boxes the first matches already distinguish the slots.
 
     Args:
-        tensors: `PER_QUERY` name -> [N, ...], the boxes as logits of center and size.
+        tensors: `PER_QUERY` names to tensors [N, ...]; boxes are logits of center and size.
         num_queries: K, at most N.
         seed: of the clustering.
     """
@@ -192,8 +192,8 @@ def choose_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -
     return {name: tensor[chosen].clone() for name, tensor in tensors.items()}
 
 
-def _fresh_tensors(config: ModelConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """The query bank, all zeros, and the two projections as torch initializes them."""
+def _new_tensors(config: ModelConfig, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+    """Initialize the query bank with zeros, and the two projections with torch's defaults."""
     hidden = config.qwen.text_config.hidden_size
     tensors = {'model.mask_queries': torch.zeros(config.num_queries, hidden, dtype=dtype)}
     with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""Checkpoints in the published layout: a folder, or the id of one on the Hugging Face hub.
+"""Reading and writing checkpoints in the published layout.
 
 config.json                          Qwen3-VL's configuration with the method's keys
 model.safetensors                    or shards with model.safetensors.index.json
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from accelerate import init_empty_weights
 from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.files import write_atomically
 from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
 from instructsam_model.instructsam.network import InstructSAM
@@ -38,16 +37,16 @@ MAX_SHARD_BYTES = 5 * 10**9
 
 
 def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | None:
-    """The folder with SAM3's `config.json` and `preprocessor_config.json`.
+    """Find the folder with SAM3's `config.json` and `preprocessor_config.json`.
 
-    Published checkpoints name it by a path on their authors' machine, so several places are tried: `override`, that
-    path beside the checkpoint or absolute, `sam3/` inside the checkpoint, and the hub.
+    Published checkpoints contain a path on their authors' machine, so several places are tried: `override`, that path
+    (relative to the checkpoint or absolute), `sam3/` in the checkpoint, and the hub.
 
     Returns:
-        The folder; None when there is none and SAM3's defaults must do.
+        The folder; None if there is none, in which case the defaults of the published SAM3 apply.
 
     Raises:
-        CheckpointError: `override` leads nowhere.
+        CheckpointError: `override` does not exist.
     """
     patterns = ('config.json', 'preprocessor_config.json')
     if override is not None:
@@ -59,22 +58,22 @@ def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | Non
     try:
         return resolve_path(source, patterns=patterns)
     except CheckpointError as error:
-        logger.warning("SAM3's configuration is not at hand, using the defaults of the published SAM3 (%s)", error)
+        logger.warning("SAM3's configuration was not found; using the defaults of the published SAM3 (%s)", error)
         return None
 
 
 def read_model_config(folder: Path, sam3_folder: Path | None) -> ModelConfig:
-    """Read the configuration of a checkpoint; without a SAM3 folder, that of the published SAM3.
+    """Read the configuration of a checkpoint; without a SAM3 folder, with the defaults of the published SAM3.
 
     Raises:
-        CheckpointError: a file is missing or not what it should be.
+        CheckpointError: a file is missing or invalid.
     """
     sam3 = Sam3Config() if sam3_folder is None else read_sam3_config(sam3_folder / 'config.json')
     return ModelConfig.from_published(read_json(folder / 'config.json'), sam3, folder / 'config.json')
 
 
 def build_empty(config: ModelConfig) -> InstructSAM:
-    """The network with parameters on the meta device (no memory) and real buffers."""
+    """Make a network with parameters on the meta device, which take no memory, and real buffers."""
     with init_empty_weights(include_buffers=False):
         network = InstructSAM(config)
     network.tie_weights()
@@ -82,7 +81,7 @@ def build_empty(config: ModelConfig) -> InstructSAM:
 
 
 def parameter_shapes(network: InstructSAM) -> dict[str, Shape]:
-    """Names and shapes as they are stored: a head that shares the token embedding is not stored twice."""
+    """Return names and shapes of the stored tensors: a head that shares the token embedding is not stored."""
     return {name: tuple(tensor.shape) for name, tensor in _stored_tensors(network).items()}
 
 
@@ -104,14 +103,14 @@ def read_network(
 ) -> InstructSAM:
     """Read a network for inference.
 
-    Parameters come to the device one after the other, each in its final form before the next is read, so that no more
-    memory is taken than the network needs and one file of the checkpoint.
+    Parameters are moved to the device one at a time, each in its final form before the next is read, so that the memory
+    needed is that of the network and one file of the checkpoint.
 
     Args:
         folder: of the checkpoint.
         sam3_folder: see `resolve_sam3`.
         device: of the network.
-        dtype: of its parameters; None keeps that of the files.
+        dtype: of the parameters; None keeps that of the files.
         sam3_size: see `with_sam3_size`.
         quantization: one of `QUANTIZATIONS`.
 
@@ -141,7 +140,7 @@ def place_tensors(
     dtype: torch.dtype | None,
     quantization: str = UNQUANTIZED,
 ) -> None:
-    """Make tensors of files the network's parameters; the arguments are those of `read_network`."""
+    """Replace the network's empty parameters by tensors of files; arguments as for `read_network`."""
     layers = {} if quantization == UNQUANTIZED else quantized_layers(network)
     for name, tensor in iterate_tensors(found, device=device, dtype=dtype, copy=bool(layers)):
         module, _, own_name = name.rpartition('.')
@@ -153,7 +152,7 @@ def place_tensors(
 def write_checkpoint(
     folder: Path, network: InstructSAM, preprocessor: Preprocessor, *, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> None:
-    """Write a checkpoint in the published layout; it appears whole or not at all.
+    """Write a checkpoint in the published layout, atomically.
 
     Raises:
         CheckpointError: `folder` exists and is not empty, or the network is quantized.
@@ -164,18 +163,10 @@ def write_checkpoint(
         )
     if folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
-    try:
-        config = network.config
-        sam3_folder = draft / SAM3_FOLDER
-        network.config.qwen.__class__.from_dict(config.to_published()).save_pretrained(draft)
+    config = network.config
+    with write_atomically(folder) as draft:
+        config.qwen.__class__.from_dict(config.to_published()).save_pretrained(draft)
         (draft / GENERATION_FILE).write_text(json.dumps({'eos_token_id': list(config.stop_tokens)}))
-        config.sam3.save_pretrained(sam3_folder)
-        preprocessor.save(draft, sam3_folder)
+        config.sam3.save_pretrained(draft / SAM3_FOLDER)
+        preprocessor.save(draft, draft / SAM3_FOLDER)
         write_tensors(draft, _stored_tensors(network), max_shard_bytes)
-        draft.chmod(0o755)  # mkdtemp makes it private
-        draft.replace(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise

@@ -1,9 +1,9 @@
-"""Where what stands in a batch of conversations: found on the CPU, so that the network waits for nothing.
+"""Positions and row numbers in a batch of conversations, computed on the CPU before the batch is uploaded.
 
-Boolean indices and `.item()` make the host wait until the device has computed them. Here they are row numbers, known
-before the batch is uploaded.
+Boolean indices and `.item()` on a GPU make the host wait until the device has computed them. With row numbers that are
+known in advance, the network never waits.
 
-Notation: B images, T tokens, P phrases, K queries; rows are those of [B * T, ...].
+Notation: B images, T tokens, P phrases, K queries, G images that have phrases; rows are those of [B * T, ...].
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from instructsam_model.instructsam.config import ModelConfig
 
 @dataclass(frozen=True)
 class Layout:
-    """Where what stands in a batch of conversations.
+    """Positions and row numbers of a batch of conversations.
 
     Attributes:
-        positions: int64 [3, B, T], M-RoPE's time, height and width; 0 on padding.
-        image_rows: int64, the image placeholders, in the order of the image tokens.
-        query_rows: int64 [P * K], the queries, in the order of the phrases.
-        logit_rows: int64, tokens after which the network's own next token is asked for.
+        positions: int64 [3, B, T], time, height and width of M-RoPE; 0 on padding.
+        image_rows: int64, rows of the image placeholders, in the order of the image tokens.
+        query_rows: int64 [P * K], rows of the queries, in the order of the phrases.
+        logit_rows: int64, rows after which the logits of the next token are computed.
     """
 
     positions: Tensor
@@ -35,15 +35,15 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class SharedSlots:
-    """Which phrases share their slots.
+class QuerySharing:
+    """Which phrases share their queries.
 
     Attributes:
-        first: int64, the first phrase about each image that has one.
-        index: int64 [P], for each phrase which of them is about its image.
+        owners: int64 [G], the first phrase about each image, whose queries are decoded.
+        index: int64 [P], the element of `owners` whose queries each phrase uses.
     """
 
-    first: Tensor
+    owners: Tensor
     index: Tensor
 
 
@@ -56,10 +56,10 @@ def lay_out(
     logit_mask: Tensor | None = None,
     segment_ids: Tensor | None = None,
 ) -> Layout:
-    """Find where what stands; on the CPU, whatever the device of the arguments, which are as in `ModelInputs`.
+    """Compute the layout of a batch; on the CPU, on whatever device the arguments are (see `ModelInputs`).
 
     Raises:
-        ValueError: a conversation has other than the placeholders of its one image.
+        ValueError: the image placeholders of a conversation do not match its image.
     """
     device = input_ids.device
     input_ids, attention_mask = input_ids.cpu(), attention_mask.cpu()
@@ -75,23 +75,23 @@ def lay_out(
     return Layout(*(tensor.to(device) for tensor in rows))
 
 
-def find_rows(wanted: Tensor) -> Tensor:
-    """Numbers of the True ones among bool [B, T], as one row after the other."""
-    return wanted.flatten().nonzero()[:, 0]
+def find_rows(mask: Tensor) -> Tensor:
+    """Row numbers of the True elements of bool [B, T], or [P], in row-major order."""
+    return mask.flatten().nonzero()[:, 0]
 
 
-def share_slots(phrase_owner: Tensor) -> SharedSlots:
-    """Let phrases about the same image share the slots of the first; phrase_owner int64 [P], ascending."""
+def share_queries(phrase_owner: Tensor) -> QuerySharing:
+    """Share the queries of the first phrase about each image; phrase_owner int64 [P], ascending."""
     device, owner = phrase_owner.device, phrase_owner.cpu()
     is_first = owner.diff(prepend=owner.new_tensor([-1])) != 0
-    return SharedSlots(find_rows(is_first).to(device), (is_first.cumsum(0) - 1).to(device))
+    return QuerySharing(find_rows(is_first).to(device), (is_first.cumsum(0) - 1).to(device))
 
 
 def mrope_positions(input_ids: Tensor, attention_mask: Tensor, grid_thw: Tensor, config: ModelConfig) -> Tensor:
     """M-RoPE positions of conversations about one image each, as Qwen3-VL's `get_rope_index` (arXiv:2409.12191, 2.1).
 
-    Text counts on in all three directions; image tokens share one time and count rows and columns from there; what
-    follows goes on behind the larger of the two.
+    Text tokens have the same position in all three directions. The tokens of an image share one time, and their rows
+    and columns count from there; text after the image continues behind the larger of its height and width.
 
     Args:
         input_ids: int64 [B, T], on the CPU.
@@ -103,7 +103,7 @@ def mrope_positions(input_ids: Tensor, attention_mask: Tensor, grid_thw: Tensor,
         int64 [3, B, T], 0 on padding.
 
     Raises:
-        ValueError: a conversation has other than the placeholders of its one image.
+        ValueError: the image placeholders of a conversation do not match its image.
     """
     merge = config.qwen.vision_config.spatial_merge_size
     is_image = input_ids == config.qwen.image_token_id

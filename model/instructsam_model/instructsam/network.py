@@ -9,7 +9,7 @@ size, C SAM3's hidden size, S side of SAM3's input, h w the mask grid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -18,63 +18,13 @@ from transformers import Qwen3VLModel
 from instructsam_model.instructsam.attention import hybrid_attention_mask
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.detector import QueryDetector, no_detections
-from instructsam_model.instructsam.inputs import ModelInputs, Pixels
-from instructsam_model.instructsam.layout import Layout, SharedSlots, lay_out, share_slots
+from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
+from instructsam_model.instructsam.layout import Layout, QuerySharing, lay_out
+from instructsam_model.instructsam.prediction import Prediction, make_prediction
 from instructsam_model.instructsam.qwen3vl import LanguageModel, PatchEmbedding
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_model.sam3.features import Detections, VisionFeatures
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The slots of P phrases.
-
-    Attributes:
-        mask_logits: [P, K, h, w].
-        score_logits: [P, K].
-        refined_xyxy: boxes after each layer of SAM3's decoder, [layers, P, K, 4], relative to the picture, 0..1.
-        query_states: [P, K, D], the language model's output at the queries.
-        query_embeds: [P, K, C], the same projected: content of SAM3's decoder queries.
-        phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
-        semantic_logits: [P, h, w], everything that a phrase means, instances not told apart; for pretraining SAM3.
-        phrases: the P phrases, as text.
-        answer: the text that the model wrote, empty when it was given.
-        answer_logits: of the next token wherever `ModelInputs.logit_mask` asks for it, [N, vocabulary]; else None.
-        location_logits: how well each place of SAM3's feature map fits the phrase, [P, h_f, w_f]; for pretraining SAM3,
-            else None.
-    """
-
-    mask_logits: Tensor
-    score_logits: Tensor
-    refined_xyxy: Tensor
-    query_states: Tensor
-    query_embeds: Tensor
-    phrase_embeds: Tensor
-    semantic_logits: Tensor
-    phrases: tuple[str, ...] = ()
-    answer: str = ''
-    answer_logits: Tensor | None = None
-    location_logits: Tensor | None = None
-
-    def copy(self, count: int) -> Prediction:
-        """The first so many phrases, in memory of their own."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        kept = {
-            name: (value[:, :count] if name == 'refined_xyxy' else value[:count]).clone()
-            for name, value in tensors.items()
-        }
-        return replace(self, **kept)  # type: ignore[arg-type]  # tensors by name
-
-    @property
-    def scores(self) -> Tensor:
-        """Confidence of each slot, [P, K], 0..1."""
-        return self.score_logits.sigmoid()
-
-    @property
-    def box_xyxy(self) -> Tensor:
-        """Box of each slot, [P, K, 4], relative to the picture, 0..1."""
-        return self.refined_xyxy[-1]
 
 
 class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is untyped for us
@@ -83,7 +33,7 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.qwen)
         self.visual.patch_embed = PatchEmbedding(config.qwen.vision_config)
-        self.language_model.__class__ = LanguageModel  # only a method differs: nothing to build again
+        self.language_model.__class__ = LanguageModel  # only a method differs, so nothing has to be rebuilt
         hidden = config.qwen.text_config.hidden_size
         self.grounding_model = QueryDetector(config.sam3)
         # The rows start equal; only their positions tell them apart at first.
@@ -104,54 +54,97 @@ class InstructSAM(nn.Module):
         self.tie_weights()
 
     def tie_weights(self) -> None:
-        """Let the head use the token embedding, if the checkpoint says so; again whenever parameters were replaced."""
+        """Share the token embedding with the head if the checkpoint does; call it again after replacing parameters."""
         if self.config.qwen.tie_word_embeddings:
             self.lm_head.weight = self.model.language_model.embed_tokens.weight
 
     def set_dtype(self, dtype: torch.dtype) -> None:
-        """Compute in another precision, all but the boxes of the detector, see `BoxPath`."""
+        """Convert the parameters to another precision, except those of the detector's boxes, see `BoxPath`."""
         self.to(dtype)
         keep_float32(self.model.grounding_model.model.detr_decoder)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.model.mask_queries.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the parameters are."""
+        """Precision of the parameters."""
         return self.model.mask_queries.dtype
 
     @property
     def mask_grid(self) -> tuple[int, int]:
-        """H and w of the mask logits."""
+        """Height and width of the mask logits."""
         vision = self.config.sam3.vision_config
         patches = vision.backbone_config.image_size // vision.backbone_config.patch_size
         side = int(patches * max(vision.scale_factors))
         return side, side
 
-    def forward(self, inputs: ModelInputs) -> Prediction:
-        """One teacher-forced pass over whole conversations, as in training (paper section 3.2)."""
-        bank = self.model.mask_queries
-        query_states = bank.expand(len(inputs.phrase_ids), *bank.shape)
-        if inputs.reads:
-            layout = inputs.layout or self.lay_out(inputs)
-            states = self.read(inputs, layout).flatten(0, 1)
-            query_states = states.index_select(0, layout.query_rows).view(-1, *bank.shape)
-        features = None
-        if len(inputs.phrase_ids):  # SAM3 need not see a picture that is only talked about
-            features = self.model.grounding_model.encode(inputs.pixels.normalized_sam3()).select(inputs.phrase_owner)
-        slots = (inputs.slots or share_slots(inputs.phrase_owner)) if inputs.shared else None
-        prediction = self.ground(
-            features, query_states, inputs.phrase_ids, inputs.phrase_mask, slots, detects=inputs.detects, places=True
-        )
-        if not inputs.reads or inputs.logit_mask is None:
-            return prediction
-        return replace(prediction, answer_logits=self.lm_head(states.index_select(0, layout.logit_rows)))
+    def forward(self, inputs: AnyInputs) -> Prediction:
+        """Run the training pass for these inputs.
 
-    def lay_out(self, inputs: ModelInputs) -> Layout:
-        """Find where what stands in conversations, where nobody has yet."""
+        DDP and FSDP intercept `forward` alone, so every pass of training starts here; the inputs' type selects it.
+        """
+        if isinstance(inputs, DenseInputs):
+            return self.forward_dense(inputs)
+        if isinstance(inputs, DetectorInputs):
+            return self.forward_detector(inputs)
+        if isinstance(inputs, TextInputs):
+            return self.forward_text(inputs)
+        return self.forward_full(inputs)
+
+    def forward_full(self, inputs: ModelInputs) -> Prediction:
+        """One teacher-forced pass of the whole network over conversations (paper section 3.2)."""
+        bank, layout = self.model.mask_queries, inputs.layout or self.lay_out(inputs)
+        # The language model's states at the queries: [B * T, D] -> [P, K, D]
+        states = self.run_language_model(inputs, layout).flatten(0, 1)
+        query_states = states.index_select(0, layout.query_rows).view(-1, *bank.shape)
+        queries = self.project_queries(query_states)
+        phrases, phrase_mask = self.embed_phrases(
+            inputs.phrase_ids, inputs.phrase_mask, condition=self.config.variant.phrase_condition
+        )
+        # SAM3 turns each query into a mask, a score and boxes.
+        vision = self.encode_phrase_images(inputs.pixels, inputs.phrase_owner)
+        detections = self.detect(vision, queries, phrases, phrase_mask)
+        prediction = make_prediction(detections, query_states, queries, phrases)
+        return replace(
+            prediction,
+            answer_logits=self._next_token_logits(states, layout) if inputs.logit_mask is not None else None,
+            location_logits=self.score_locations(detections.memory, phrases, phrase_mask),
+        )
+
+    def forward_text(self, inputs: TextInputs) -> Prediction:
+        """The language model alone, for the logits of the text; there are no phrases and no queries."""
+        layout = inputs.layout or self.lay_out(inputs)
+        states = self.run_language_model(inputs, layout).flatten(0, 1)  # [B * T, D]
+        return replace(self.empty_prediction(), answer_logits=self._next_token_logits(states, layout))
+
+    def forward_detector(self, inputs: DetectorInputs) -> Prediction:
+        """SAM3 alone with its own queries, conditioned on the phrases whatever the variant, as it is pretrained."""
+        queries = self.own_queries(len(inputs.phrase_ids))
+        phrases, phrase_mask = self.embed_phrases(inputs.phrase_ids, inputs.phrase_mask, condition=True)
+        vision = self.encode_phrase_images(inputs.pixels, inputs.phrase_owner)
+        if inputs.sharing is None or vision is None:
+            detections = self.detect(vision, queries, phrases, phrase_mask)
+        else:
+            detections = self.detect_shared(vision, queries, phrases, phrase_mask, inputs.sharing)
+        location_logits = self.score_locations(detections.memory, phrases, phrase_mask)
+        prediction = make_prediction(detections, queries[..., :0], queries, phrases)
+        return replace(prediction, location_logits=location_logits)
+
+    def forward_dense(self, inputs: DenseInputs) -> Prediction:
+        """SAM3's image encoder alone, its feature map scored for the phrases; there are no queries, K is 0."""
+        queries = self.own_queries(len(inputs.phrase_ids))[:, :0]
+        phrases, phrase_mask = self.embed_phrases(inputs.phrase_ids, inputs.phrase_mask, condition=True)
+        vision = self.encode_phrase_images(inputs.pixels, inputs.phrase_owner)
+        # The coarsest feature map as rows, [P, h_f * w_f, C].
+        memory = queries if vision is None else vision.maps[-1].flatten(2).mT
+        prediction = make_prediction(no_detections(queries, memory, self.mask_grid), queries[..., :0], queries, phrases)
+        return replace(prediction, location_logits=self.score_locations(memory, phrases, phrase_mask))
+
+    def lay_out(self, inputs: ModelInputs | TextInputs) -> Layout:
+        """Compute the layout of inputs that come without one."""
         return lay_out(
             inputs.input_ids,
             inputs.attention_mask,
@@ -161,15 +154,16 @@ class InstructSAM(nn.Module):
             segment_ids=inputs.segment_ids,
         )
 
-    def read(self, inputs: ModelInputs, layout: Layout) -> Tensor:
-        """The language model's states [B, T, D] after its final norm, under hybrid attention and M-RoPE positions."""
+    def run_language_model(self, inputs: ModelInputs | TextInputs, layout: Layout) -> Tensor:
+        """States [B, T, D] after the final norm, under hybrid attention and M-RoPE positions."""
         variant = self.config.variant
         is_query = inputs.input_ids == self.config.tokens.query
         image_embeds, deepstack = self.encode_image(inputs.pixels)
-        embeds = self.model.language_model.embed_tokens(inputs.input_ids)
+        embeds = self.model.language_model.embed_tokens(inputs.input_ids)  # [B, T, D]
+        # Image tokens and the query bank replace the embeddings of their placeholders: rows are [B * T, D].
         rows = embeds.flatten(0, 1).index_copy(0, layout.image_rows, image_embeds.to(embeds.dtype))
         if variant.query_bank:
-            bank = self.model.mask_queries.repeat(len(layout.query_rows) // self.config.num_queries, 1)
+            bank = self.model.mask_queries.repeat(len(layout.query_rows) // self.config.num_queries, 1)  # [P * K, D]
             rows = rows.index_copy(0, layout.query_rows, bank.to(embeds.dtype))
         states: Tensor = self.model.language_model(
             inputs_embeds=rows.view_as(embeds),
@@ -184,92 +178,95 @@ class InstructSAM(nn.Module):
         return states
 
     def encode_image(self, pixels: Pixels) -> tuple[Tensor, list[Tensor]]:
-        """Qwen3-VL's image tokens [N, D] and those for its first layers (DeepStack), in the order of the pictures."""
+        """Qwen3-VL's image tokens [N, D] and those for its first layers (DeepStack), in the order of the images."""
         given = pixels.vision_inputs
         if given is None:
             given = compute_vision_inputs(pixels.grid_thw, self.config.qwen.vision_config).to(pixels.qwen.device)
         output = self.model.visual(pixels.normalized_qwen().to(self.dtype), grid_thw=pixels.grid_thw, **vars(given))
         return output.pooler_output, output.deepstack_features
 
+    def encode_phrase_images(self, pixels: Pixels, phrase_owner: Tensor) -> VisionFeatures | None:
+        """SAM3's features of the image of each phrase; None without phrases, when SAM3 need not see any image."""
+        if not len(phrase_owner):
+            return None
+        encoded: VisionFeatures = self.model.grounding_model.encode(pixels.normalized_sam3())
+        return encoded.select(phrase_owner)
+
+    def project_queries(self, query_states: Tensor) -> Tensor:
+        """SAM3's decoder queries [P, K, C] from the language model's states [P, K, D], or its own in that variant."""
+        queries: Tensor = self.model.mask_hidden_fcs[0](query_states)
+        return queries if self.config.variant.conditioned_queries else self.own_queries(len(queries))
+
+    def own_queries(self, phrases: int) -> Tensor:
+        """SAM3's own query embedding for each phrase, [P, K, C]."""
+        own: Tensor = self.model.grounding_model.model.detr_decoder.query_embed.weight
+        return own.expand(phrases, -1, -1)
+
+    def embed_phrases(self, phrase_ids: Tensor, phrase_mask: Tensor, *, condition: bool) -> tuple[Tensor, Tensor]:
+        """SAM3's text condition [P, L, C] and its mask bool [P, L], of phrases int64 [P, L].
+
+        The condition is the projected token embeddings of a phrase, not its hidden states; padding is 0 after the
+        projection. With `condition=False` it is one dummy token, the same for every phrase.
+        """
+        if not condition:
+            phrase_ids = torch.full_like(phrase_ids, self.config.tokens.query)
+            phrase_mask = (torch.arange(phrase_mask.shape[1], device=phrase_mask.device) == 0).expand_as(phrase_mask)
+        phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
+        return phrases * phrase_mask.unsqueeze(-1), phrase_mask
+
     def ground(
-        self,
-        vision: VisionFeatures | None,
-        query_states: Tensor,
-        phrase_ids: Tensor,
-        phrase_mask: Tensor,
-        slots: SharedSlots | None = None,
-        *,
-        detects: bool = True,
-        places: bool = False,
+        self, vision: VisionFeatures | None, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
     ) -> Prediction:
         """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
 
         Args:
-            vision: features of P pictures; None will do where there are no phrases.
+            vision: features of the images of the P phrases; None only without phrases.
             query_states: [P, K, D].
             phrase_ids: int64 [P, L].
-            phrase_mask: bool [P, L].
-            slots: which phrases share theirs; None: none do.
-            detects: False for no slots.
-            places: score the places of the feature map too.
+            phrase_mask: bool [P, L], True on tokens.
         """
-        variant = self.config.variant
-        queries = self.model.mask_hidden_fcs[0](query_states)
-        if not variant.conditioned_queries:
-            queries = self.model.grounding_model.model.detr_decoder.query_embed.weight.expand_as(queries)
-        if not variant.phrase_condition:
-            phrase_ids = torch.full_like(phrase_ids, self.config.tokens.query)
-            phrase_mask = (torch.arange(phrase_mask.shape[1], device=phrase_mask.device) == 0).expand_as(phrase_mask)
-        # The condition is the phrase's token embeddings, not its hidden states; padded after projection.
-        phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
-        phrases = phrases * phrase_mask.unsqueeze(-1)
-        if vision is None or not query_states.shape[0]:
-            detections = no_detections(queries[:0], queries[:0, :0], self.mask_grid)
-        elif detects:
-            detections = self._detect(vision, queries, phrases, phrase_mask, slots)
-        else:
-            detections = no_detections(queries[:, :0], vision.maps[-1].flatten(2).mT, self.mask_grid)
-        return Prediction(
-            mask_logits=detections.mask_logits,
-            score_logits=detections.score_logits,
-            refined_xyxy=detections.refined_xyxy,
-            query_states=query_states,
-            query_embeds=queries,
-            phrase_embeds=phrases,
-            semantic_logits=detections.region_logits,
-            location_logits=self._score_places(detections.memory, phrases, phrase_mask) if places else None,
+        queries = self.project_queries(query_states)
+        phrases, phrase_mask = self.embed_phrases(
+            phrase_ids, phrase_mask, condition=self.config.variant.phrase_condition
         )
+        detections = self.detect(vision, queries, phrases, phrase_mask)
+        return make_prediction(detections, query_states, queries, phrases)
 
-    def ground_nothing(self) -> Prediction:
-        """What there is to an answer without a phrase: no slots."""
+    def empty_prediction(self) -> Prediction:
+        """The prediction for an answer without a phrase."""
         bank, width = self.model.mask_queries, self.config.out_dim
-        detections = no_detections(bank.new_zeros(0, len(bank), width), bank.new_zeros(0, 0, width), self.mask_grid)
-        return Prediction(
-            mask_logits=detections.mask_logits,
-            score_logits=detections.score_logits,
-            refined_xyxy=detections.refined_xyxy,
-            query_states=bank.new_zeros(0, *bank.shape),
-            query_embeds=detections.states,
-            phrase_embeds=bank.new_zeros(0, 0, width),
-            semantic_logits=detections.region_logits,
-        )
+        queries = bank.new_zeros(0, len(bank), width)
+        detections = no_detections(queries, queries[:, :0], self.mask_grid)
+        return make_prediction(detections, bank.new_zeros(0, *bank.shape), queries, bank.new_zeros(0, 0, width))
 
-    def _detect(
-        self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, slots: SharedSlots | None
+    def detect(
+        self, vision: VisionFeatures | None, queries: Tensor, phrases: Tensor, phrase_mask: Tensor
     ) -> Detections:
-        grounding: QueryDetector = self.model.grounding_model
-        detections: Detections
-        if slots is None:
-            detections = grounding(vision, queries, phrases, phrase_mask)
-            return detections
-        first, index = slots.first, slots.index
-        detections = grounding(vision.select(first), queries[first], phrases[first], phrase_mask[first])
-        return detections.select(index, grounding.score(detections.states[index], phrases, phrase_mask))
+        """Decode queries [P, K, C] of phrases [P, L, C] in one pass of SAM3's detector; nothing without phrases."""
+        if vision is None or not len(queries):
+            return no_detections(queries[:0], queries[:0, :0], self.mask_grid)
+        detections: Detections = self.model.grounding_model(vision, queries, phrases, phrase_mask)
+        return detections
 
-    def _score_places(self, memory: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
-        grounding: QueryDetector = self.model.grounding_model
+    def detect_shared(
+        self, vision: VisionFeatures, queries: Tensor, phrases: Tensor, phrase_mask: Tensor, sharing: QuerySharing
+    ) -> Detections:
+        """Decode the queries of the first phrase about each image, and score them for all phrases about it."""
+        detector: QueryDetector = self.model.grounding_model
+        owners, index = sharing.owners, sharing.index
+        detections: Detections = detector(vision.select(owners), queries[owners], phrases[owners], phrase_mask[owners])
+        return detections.select(index, detector.score(detections.states[index], phrases, phrase_mask))
+
+    def score_locations(self, memory: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
+        """Logits [P, h_f, w_f] of how well each location of a feature map [P, h_f * w_f, C] matches its phrase."""
+        detector: QueryDetector = self.model.grounding_model
         side = math.isqrt(memory.shape[1])
-        return grounding.score(memory, phrases, phrase_mask).view(len(memory), side, side)
+        return detector.score(memory, phrases, phrase_mask).view(len(memory), side, side)
+
+    def _next_token_logits(self, states: Tensor, layout: Layout) -> Tensor:
+        """Logits [N, vocabulary] of the next token at the N rows of states [B * T, D] that need them."""
+        logits: Tensor = self.lm_head(states.index_select(0, layout.logit_rows))
+        return logits
 
 
 def projection(hidden: int, out_dim: int) -> nn.Sequential:

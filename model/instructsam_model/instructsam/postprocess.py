@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instructsam_model.datatypes import Instance, Selection
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.masks import Mask, tight_box
 from instructsam_model.runtime.packing import pack_bits
 

@@ -28,8 +28,9 @@ from instructsam_model.instructsam.generation import GeneratedAnswer, generate, 
 from instructsam_model.instructsam.incremental_decoder import DecoderState, IncrementalDecoder
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.postprocess import select_instances
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
@@ -279,7 +280,7 @@ class InstructSAMSegmenter:
             phrase_mask[row, : len(ids)] = True
         with stage('sam3 decode'):
             if answer.query_states is None:
-                prediction = self.network.ground_nothing()
+                prediction = self.network.empty_prediction()
             else:
                 prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
         phrases = tuple(self._phrase_text(answer, span) for span in answer.phrase_spans)

@@ -1,1 +1,1 @@
-"""Weight files, and the checkpoint bundled with this package."""
+"""Weight files, the Hugging Face hub, and the bundled checkpoint."""

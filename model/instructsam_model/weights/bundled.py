@@ -1,4 +1,4 @@
-"""The checkpoint inside this package: what is used where none is named."""
+"""The checkpoint that is bundled with this package, the default if none is given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 EXAMPLE = "'CircleRadon/InstructSAM-2B'"
 FOLDER = Path(__file__).parent / 'tabletop'
 NOTE = (
-    'no checkpoint is named: using the embedded one, a small network that knows simulated tabletops and nothing else; '
-    f'name one such as {EXAMPLE} for real pictures'
+    'no checkpoint given: using the bundled one, a small network that was trained on simulated tabletops only; '
+    f'for real images give one such as {EXAMPLE}'
 )
-MISSING = f'no checkpoint is named, and this package has none inside: expected a folder or a hub id such as {EXAMPLE}'
+MISSING = (
+    f'no checkpoint given, and none is bundled with this installation: expected a folder or a hub id such as {EXAMPLE}'
+)

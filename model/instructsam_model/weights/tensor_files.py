@@ -1,7 +1,7 @@
-"""Weights in safetensors files: one file, or shards with an index, as `transformers` lays them out.
+"""Weights in safetensors files: one file, or shards with an index, in the layout of `transformers`.
 
-Names and shapes are compared with what the network expects before a single tensor is read, so that a checkpoint that
-does not fit fails at once and in one message.
+Names and shapes are compared with those of the network before any tensor is read, so that a checkpoint that does not
+fit fails at once, with one message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 
 
 def find_tensors(folder: Path) -> dict[str, tuple[Path, Shape]]:
-    """The file and shape of every tensor in a folder, read from the files' headers.
+    """Return the file and shape of every tensor in a folder, from the headers of the files.
 
     Raises:
         CheckpointError: a file is missing, truncated or not a safetensors file.
@@ -42,7 +42,7 @@ def find_tensors(folder: Path) -> dict[str, tuple[Path, Shape]]:
 
 
 def read_header(file: Path) -> dict[str, Shape]:
-    """Names and shapes of the tensors of one file.
+    """Return names and shapes of the tensors of one file.
 
     Raises:
         CheckpointError: the file is missing, truncated or not a safetensors file.
@@ -63,10 +63,10 @@ def read_header(file: Path) -> dict[str, Shape]:
 
 
 def check_tensors(folder: Path, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
-    """Compare names and shapes.
+    """Compare the names and shapes of the tensors in files with those of the network.
 
     Raises:
-        CheckpointError: they differ; the message counts the differences and shows the first of each kind.
+        CheckpointError: they differ; the message counts the differences and lists the first of each kind.
     """
     missing = [name for name in expected if name not in found]
     unknown = [name for name in found if name not in expected]
@@ -89,13 +89,14 @@ def check_tensors(folder: Path, found: Mapping[str, Shape], expected: Mapping[st
 def iterate_tensors(
     found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None, copy: bool = False
 ) -> Iterator[tuple[str, Tensor]]:
-    """Read tensors one at a time: beside those that the caller keeps, one file is mapped into memory.
+    """Read tensors one at a time; besides the tensors that the caller keeps, one file is mapped into memory.
 
     Args:
-        found: where each tensor is, see `find_tensors`.
-        device: where it goes, without a stop elsewhere but for the file's pages.
-        dtype: None keeps that of the file.
-        copy: also of tensors that need none, which else are pages of the file on a CPU and keep all of it mapped.
+        found: file and shape of each tensor, see `find_tensors`.
+        device: of the tensors; they are read directly from the mapped file to it.
+        dtype: of the tensors; None keeps that of the file.
+        copy: copy tensors even if neither device nor dtype changes; otherwise such tensors are pages of the file, which
+            then stays mapped as a whole.
     """
     names_by_file: dict[Path, list[str]] = {}
     for name, (file, _) in found.items():
@@ -109,7 +110,7 @@ def iterate_tensors(
 def read_tensors(
     found: Mapping[str, tuple[Path, Shape]], *, device: torch.device, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """Read tensors straight to a device; `dtype` None keeps that of the file."""
+    """Read all tensors to a device; `dtype` None keeps that of the file."""
     return dict(iterate_tensors(found, device=device, dtype=dtype))
 
 
@@ -120,5 +121,5 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_bytes: 
 
 
 def _in_own_memory(tensor: Tensor) -> Tensor:
-    """The tensor, copied if it is part of a larger one: writers take parts of one memory for the same tensor."""
+    """Return the tensor, copied if it is a view: writers treat views of one storage as the same tensor."""
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

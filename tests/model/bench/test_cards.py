@@ -22,8 +22,8 @@ RESULT: dict[str, Any] = {
     'scenarios': {'cold': SCENARIO, 'warm': {**SCENARIO, 'kernels': 4000, 'peak_memory_gib': 6.0}},
 }
 REPORT = {
-    'questions': 480,
-    'pictures': 60,
+    'queries': 480,
+    'images': 60,
     'overall': {'gIoU': 0.7335, 'mAP': 0.6},
     'intervals': {'gIoU': [0.694, 0.769]},
 }
@@ -48,7 +48,7 @@ def test_the_page_says_what_is_left_on_each_card_and_that_it_is_modeled(tmp_path
     page = tmp_path / 'docs' / 'gpus.md'
     main([*write(tmp_path, RESULT, small), '--out', str(page)])
     text = page.read_text()
-    assert '**AnswerCache and arithmetic are modeled, not measured**' in text
+    assert '**Memory and arithmetic are modeled, not measured**' in text
     header = row_of(text, '| frames')
     names = [f'{card.name} {card.memory_gb} GB' for card in CARDS]
     assert header[4:] == names

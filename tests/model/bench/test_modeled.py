@@ -33,7 +33,9 @@ def modeled(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     file = tmp_path_factory.mktemp('modeled') / 'modeled.json'
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('COLUMNS', '250')  # no heading is folded
-        return file, *run(checkpoint, '--engine', 'compiled', '--compare-naive', '--gpu', '4090', '--out', str(file))
+        return file, *run(
+            checkpoint, '--instructsam.engine', 'compiled', '--compare-naive', '--gpu', '4090', '--out', str(file)
+        )
 
 
 def test_scenarios_are_counted_and_their_time_is_modeled(modeled: tuple[Path, str, dict[str, Any]]) -> None:
@@ -55,7 +57,7 @@ def test_scenarios_are_counted_and_their_time_is_modeled(modeled: tuple[Path, st
 
 
 def test_an_eager_engine_is_modeled_as_such(checkpoint: Path) -> None:
-    _, result = run(checkpoint, '--engine', 'eager')
+    _, result = run(checkpoint, '--instructsam.engine', 'eager')
     for row in result['scenarios'].values():
         assert row['launches'] == row['kernels'] + row['host_waits']
         assert row['modeled_ms'] == row['modeled_eager_ms']

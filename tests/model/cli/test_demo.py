@@ -255,7 +255,7 @@ def test_in_a_browser(address: str, browser: Chrome, tmp_path: Path) -> None:
     with urllib.request.urlopen(find('img[src$="image.png"]').get_attribute('src'), timeout=TIMEOUT_S) as response:
         overlay = np.asarray(Image.open(response).convert('RGB')).astype(int)
     assert (overlay != np.asarray(Image.open(PICTURE).convert('RGB'))).any(axis=2).sum() > int(pixels)
-    browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_PICTURES', tmp_path), 'gradio.png')))
+    browser.save_screenshot(str(Path(os.environ.get('INSTRUCTSAM_SCREENSHOTS', tmp_path), 'gradio.png')))
     press(browser, 'JSON')
     [file] = wait_for(lambda: list((tmp_path / 'downloads').glob('*.json')), 'the download')
     [entry] = json.loads(file.read_text())['pictures']

@@ -1,4 +1,4 @@
-"""A fresh network from Qwen3-VL and SAM3 folders in their published layouts, cut out of the golden checkpoint."""
+"""A new network from Qwen3-VL and SAM3 checkpoints in their published layouts, extracted from the golden one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
-from instructsam_model.instructsam.build import PER_QUERY, build_segmentation_network, choose_queries
+from instructsam_model.instructsam.build import PER_QUERY, build_segmentation_network, select_queries
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.config import TOKEN_KEYS, read_sam3_config
 from instructsam_model.sam3.meta_weights import convert_tensors
@@ -44,7 +44,7 @@ def qwen(checkpoint: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_fresh_network_has_the_pretrained_weights_and_the_published_token_ids(qwen: Path, checkpoint: Path) -> None:
+def test_new_network_has_the_pretrained_weights_and_the_published_token_ids(qwen: Path, checkpoint: Path) -> None:
     network, _ = build_segmentation_network(qwen, checkpoint / 'sam3', num_queries=5)
     published = json.loads((checkpoint / 'config.json').read_text())
     tokens = network.config.tokens
@@ -62,25 +62,25 @@ def test_fresh_network_has_the_pretrained_weights_and_the_published_token_ids(qw
     assert not state['model.mask_queries'].any()
 
 
-def test_queries_start_from_learnt_ones_spread_over_the_picture(qwen: Path, checkpoint: Path) -> None:
+def test_queries_start_from_learned_ones_spread_over_the_image(qwen: Path, checkpoint: Path) -> None:
     network, _ = build_segmentation_network(qwen, checkpoint / 'sam3', num_queries=4)
     ours = network.state_dict()['model.grounding_model.model.' + PER_QUERY[0]]
-    learnt = load_file(checkpoint / 'sam3' / 'model.safetensors')['detector_model.' + PER_QUERY[0]]
-    matches = (ours.unsqueeze(1) == learnt.unsqueeze(0)).all(-1)
+    learned = load_file(checkpoint / 'sam3' / 'model.safetensors')['detector_model.' + PER_QUERY[0]]
+    matches = (ours.unsqueeze(1) == learned.unsqueeze(0)).all(-1)
     assert matches.any(1).all()
     assert matches.any(0).sum() == 4  # four different ones
 
 
-def test_one_query_of_each_cluster_is_chosen() -> None:
+def test_one_query_per_cluster_is_selected() -> None:
     corners = torch.tensor([[0.1, 0.1], [0.1, 0.9], [0.9, 0.1], [0.9, 0.9]])
     boxes = torch.cat(
         [corners.repeat_interleave(10, 0) + torch.rand(40, 2) * 0.02, torch.full((40, 2), 0.2)], dim=1
     ).logit()
-    chosen = choose_queries({PER_QUERY[0]: boxes, PER_QUERY[1]: torch.arange(40.0).unsqueeze(1)}, 4, seed=0)
+    chosen = select_queries({PER_QUERY[0]: boxes, PER_QUERY[1]: torch.arange(40.0).unsqueeze(1)}, 4, seed=0)
     assert sorted(int(index) // 10 for index in chosen[PER_QUERY[1]]) == [0, 1, 2, 3]
 
 
-def test_fresh_network_is_written_loaded_and_answers(
+def test_new_network_is_written_loaded_and_runs(
     qwen: Path, checkpoint: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
     network, preprocessor = build_segmentation_network(qwen, checkpoint / 'sam3', num_queries=3, dtype=torch.bfloat16)
@@ -90,7 +90,7 @@ def test_fresh_network_is_written_loaded_and_answers(
     assert segmenter.predict(frames[0], Instruction("Please segment 'red box'.")).mask_logits.shape[1:] == (3, 64, 64)
 
 
-def test_same_seed_same_network(qwen: Path, checkpoint: Path) -> None:
+def test_same_seed_gives_the_same_network(qwen: Path, checkpoint: Path) -> None:
     one, other = (
         build_segmentation_network(qwen, checkpoint / 'sam3', num_queries=4)[0].state_dict() for _ in range(2)
     )
@@ -120,7 +120,7 @@ def meta_file(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path / 'sam3.pt'
 
 
-def test_metas_file_gives_the_network_that_the_converted_folder_gives(
+def test_file_of_meta_gives_the_same_network_as_the_converted_folder(
     qwen: Path, checkpoint: Path, meta_file: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(checkpoint / 'sam3', tmp_path / 'sam3'))
@@ -133,7 +133,9 @@ def test_metas_file_gives_the_network_that_the_converted_folder_gives(
     assert all(torch.equal(from_file[name], from_folder[name]) for name in from_file)
 
 
-def test_network_from_metas_file_is_written_and_loaded_without_it(qwen: Path, meta_file: Path, tmp_path: Path) -> None:
+def test_network_from_a_file_of_meta_is_written_and_loaded_without_it(
+    qwen: Path, meta_file: Path, tmp_path: Path
+) -> None:
     network, preprocessor = build_segmentation_network(qwen, meta_file, num_queries=3)
     meta_file.unlink()
     write_checkpoint(tmp_path / 'fresh', network, preprocessor)
@@ -150,7 +152,7 @@ def test_network_from_metas_file_is_written_and_loaded_without_it(qwen: Path, me
         ('transformer.decoder.reference_points.weight', None, r'they lack detr_decoder\.reference_points\.weight'),
     ],
 )
-def test_tensors_that_metas_file_lacks_are_named(
+def test_tensors_missing_in_a_file_of_meta_are_named(
     name: str, replacement: torch.Tensor | None, message: str, qwen: Path, meta_file: Path
 ) -> None:
     tensors = torch.load(meta_file, weights_only=True)
@@ -161,12 +163,12 @@ def test_tensors_that_metas_file_lacks_are_named(
     assert str(meta_file) in str(caught.value)
 
 
-def test_missing_file_of_meta_is_not_looked_for_on_the_hub(qwen: Path) -> None:
+def test_missing_file_of_meta_is_not_searched_on_the_hub(qwen: Path) -> None:
     with pytest.raises(CheckpointError, match=r'^weights/sam3\.pt: no such file$'):
         build_segmentation_network(qwen, 'weights/sam3.pt')
 
 
-def test_vocabulary_without_room_for_the_tokens_is_refused(qwen: Path, checkpoint: Path) -> None:
+def test_vocabulary_too_small_for_the_tokens_is_refused(qwen: Path, checkpoint: Path) -> None:
     config = json.loads((qwen / 'config.json').read_text())
     config['text_config']['vocab_size'] = 440
     (qwen / 'config.json').write_text(json.dumps(config))

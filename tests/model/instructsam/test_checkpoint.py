@@ -1,4 +1,4 @@
-"""Checkpoints: what is written is read back bit for bit, and what is damaged is named."""
+"""Checkpoints: written and read back bit for bit; damage is named in the error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, 
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
-QUESTION = Instruction("Please segment 'red box'.")
+RED_BOX = Instruction("Please segment 'red box'.")
 WEIGHTS = 'model.safetensors'
 
 
@@ -46,7 +46,7 @@ def test_written_checkpoint_is_read_bit_for_bit(
     assert state.keys() == original.keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in original.items())
     assert again.network.config.stop_tokens == segmenter.network.config.stop_tokens
-    ours, theirs = again.predict(frames[0], QUESTION), segmenter.predict(frames[0], QUESTION)
+    ours, theirs = again.predict(frames[0], RED_BOX), segmenter.predict(frames[0], RED_BOX)
     assert ours.answer == theirs.answer
     torch.testing.assert_close(ours.mask_logits, theirs.mask_logits)  # equal weights at other addresses may round apart
 
@@ -60,7 +60,7 @@ def test_tied_head_is_stored_once_and_read_from_either_form(
     write_checkpoint(tmp_path / 'once', both.network, both.preprocessor)
     assert 'lm_head.weight' not in load_file(tmp_path / 'once' / WEIGHTS)
     once = load_segmenter(tmp_path / 'once', device='cpu', dtype='float32')
-    assert once.predict(frames[0], QUESTION).answer == both.predict(frames[0], QUESTION).answer
+    assert once.predict(frames[0], RED_BOX).answer == both.predict(frames[0], RED_BOX).answer
 
 
 def test_checkpoint_is_never_written_over_another(segmenter: InstructSAMSegmenter, checkpoint_copy: Path) -> None:
@@ -68,7 +68,7 @@ def test_checkpoint_is_never_written_over_another(segmenter: InstructSAMSegmente
         write_checkpoint(checkpoint_copy, segmenter.network, segmenter.preprocessor)
 
 
-def test_interrupted_writing_leaves_nothing(
+def test_failed_writing_leaves_no_files(
     segmenter: InstructSAMSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(*_: object) -> None:
@@ -91,14 +91,14 @@ def test_hub_id_is_read_through_the_hub_cache(
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     segmenter = load_segmenter('someone/InstructSAM-tiny', device='cpu')
-    assert segmenter.segment(frames[0], QUESTION).instances
+    assert segmenter.segment(frames[0], RED_BOX).instances
     with pytest.raises(
         CheckpointError, match='someone/else: no such folder here, and downloading it from the hub failed'
     ):
         load_segmenter('someone/else', device='cpu')
 
 
-def forget_end_token(folder: Path) -> None:
+def remove_stop_tokens(folder: Path) -> None:
     (folder / 'generation_config.json').unlink()
     text_config = json.loads((folder / 'config.json').read_text())['text_config']
     edit_json(folder / 'config.json', text_config={**text_config, 'eos_token_id': None})
@@ -157,7 +157,7 @@ DAMAGE = {
         lambda c: (c / 'sam3' / 'preprocessor_config.json').unlink(),
         r'sam3: expected preprocessor_config',
     ),
-    'no end token': (forget_end_token, r"expected 'eos_token_id'"),
+    'no end token': (remove_stop_tokens, r"expected 'eos_token_id'"),
 }
 
 
@@ -173,26 +173,26 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
         load_segmenter(tmp_path / 'nowhere', device='cpu')
 
 
-def test_sam3_folder_of_the_authors_machine_is_looked_for_beside_the_weights(checkpoint_copy: Path) -> None:
+def test_sam3_folder_of_another_machine_is_searched_beside_the_weights(checkpoint_copy: Path) -> None:
     edit_json(checkpoint_copy / 'config.json', mask_decoder_model='/home/author/pretrained/sam3')
     assert load_segmenter(checkpoint_copy, device='cpu').preprocessor.sam3_images.size.height == 224
 
 
-def test_sam3_folder_can_be_named(checkpoint_copy: Path, tmp_path: Path) -> None:
+def test_sam3_folder_can_be_given(checkpoint_copy: Path, tmp_path: Path) -> None:
     shutil.move(checkpoint_copy / 'sam3', tmp_path / 'elsewhere')
     segmenter = load_segmenter(checkpoint_copy, device='cpu', sam3_config=str(tmp_path / 'elsewhere'))
     assert segmenter.preprocessor.sam3_images.size.height == 224
 
 
-def test_without_a_sam3_folder_the_published_sam3_is_assumed(
+def test_published_sam3_is_assumed_without_a_sam3_folder(
     checkpoint_copy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The golden checkpoint is smaller than the published SAM3, so the assumption ends in the comparison of shapes."""
+    """The golden checkpoint is smaller than the published SAM3, so the shapes of the tensors do not match."""
     shutil.rmtree(checkpoint_copy / 'sam3')
     edit_json(checkpoint_copy / 'config.json', mask_decoder_model='./sam3', out_dim=256)
     with caplog.at_level(logging.WARNING), pytest.raises(CheckpointError, match='of another shape'):
         load_segmenter(checkpoint_copy, device='cpu')
-    assert "SAM3's configuration is not at hand" in caplog.text
+    assert "SAM3's configuration was not found" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,8 @@ def test_without_a_sam3_folder_the_published_sam3_is_assumed(
         ({'sam3.x': 1}, r'sam3\.x: expected an option of instructsam'),
     ],
 )
-def test_wrong_arguments_list_the_right_ones(checkpoint: Path, arguments: dict[str, str], message: str) -> None:
+def test_invalid_arguments_are_refused_with_the_valid_ones(
+    checkpoint: Path, arguments: dict[str, str], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         load_segmenter(checkpoint, **arguments)

@@ -1,4 +1,4 @@
-"""The 2B network with random bf16 weights on a 720p picture: it fits, and it answers.
+"""The 2B network with random bf16 weights on a 720p image: memory and run time.
 
     pytest -m slow tests/model/instructsam/test_full_size.py -s
 

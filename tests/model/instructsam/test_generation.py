@@ -1,4 +1,4 @@
-"""Writing answers: what ends them, what becomes a phrase, and what a second instruction on the same picture costs."""
+"""Generation of answers: stop conditions, phrases, drafts, and reuse of a frame for several instructions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 
-QUESTION = "Please segment 'red box'."
+RED_BOX = "Please segment 'red box'."
 
 
 Script = Callable[[Sequence[int]], None]
@@ -26,7 +26,7 @@ Script = Callable[[Sequence[int]], None]
 
 @pytest.fixture
 def answer_with(segmenter: InstructSAMSegmenter) -> Iterator[Script]:
-    """Make the model write given tokens."""
+    """Make the model generate given tokens."""
     engine = segmenter.engine
 
     def script(ids: Sequence[int]) -> None:
@@ -36,47 +36,47 @@ def answer_with(segmenter: InstructSAMSegmenter) -> Iterator[Script]:
     segmenter.engine = engine
 
 
-def test_several_phrases_get_slots_each(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+def test_each_phrase_has_its_own_slots(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
     prediction = segmenter.predict(frames[4], Instruction("Please segment 'green ball and red box'."))
     assert prediction.phrases == ('green ball', 'red box')
     assert prediction.mask_logits.shape[:2] == prediction.scores.shape == (2, segmenter.network.config.num_queries)
 
 
-def test_answer_without_a_phrase_is_no_target(
+def test_answer_without_a_phrase_has_no_instances(
     segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
 ) -> None:
     answer_with([*segmenter.preprocessor.text('red'), 431])
-    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    prediction = segmenter.predict(frames[0], Instruction(RED_BOX))
     assert prediction.phrases == ()
     assert prediction.mask_logits.shape == (0, 4, 64, 64)
     assert prediction.answer.endswith('red<|im_end|>')
-    assert segmenter.segment(frames[0], Instruction(QUESTION)).instances == ()
+    assert segmenter.segment(frames[0], Instruction(RED_BOX)).instances == ()
 
 
-def test_phrase_without_a_word_is_left_out(
-    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
-) -> None:
+def test_empty_phrase_is_dropped(segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script) -> None:
     tokens = segmenter.network.config.tokens
     ball = segmenter.preprocessor.text('ball')
     answer_with([tokens.ref_start, tokens.ref_end, tokens.ref_start, *ball, tokens.ref_end, 431])
-    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    prediction = segmenter.predict(frames[0], Instruction(RED_BOX))
     assert prediction.phrases == ('ball',)
     assert prediction.mask_logits.isfinite().all()
 
 
-def test_endless_answer_is_cut(segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script) -> None:
+def test_answer_is_limited_to_max_new_tokens(
+    segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
+) -> None:
     answer_with(segmenter.preprocessor.text('box'))
-    assert segmenter.predict(frames[0], Instruction(QUESTION)).answer.count('box') == segmenter.max_new_tokens // len(
+    assert segmenter.predict(frames[0], Instruction(RED_BOX)).answer.count('box') == segmenter.max_new_tokens // len(
         segmenter.preprocessor.text('box')
     )
 
 
-def test_endless_phrase_conditions_on_its_first_tokens(
+def test_long_phrase_conditions_on_its_first_tokens(
     segmenter: InstructSAMSegmenter, frames: list[Frame], answer_with: Script
 ) -> None:
     tokens = segmenter.network.config.tokens
     answer_with([tokens.ref_start, *segmenter.preprocessor.text('red ') * 40, tokens.ref_end, 431])
-    prediction = segmenter.predict(frames[0], Instruction(QUESTION))
+    prediction = segmenter.predict(frames[0], Instruction(RED_BOX))
     assert prediction.phrase_embeds.shape[1] == 32
     assert prediction.mask_logits.isfinite().all()
 
@@ -84,7 +84,7 @@ def test_endless_phrase_conditions_on_its_first_tokens(
 def test_instructions_on_one_frame_share_its_encoding(
     segmenter: InstructSAMSegmenter, frames: list[Frame], golden: dict[str, Any]
 ) -> None:
-    """No vision encoder runs for the second instruction, and no answer depends on those before it."""
+    """The vision encoders run once for all instructions, and no result depends on earlier ones."""
     calls: list[str] = []
     hooks = [
         segmenter.network.model.visual.register_forward_hook(lambda *_: calls.append('qwen')),
@@ -108,7 +108,7 @@ def test_instructions_on_one_frame_share_its_encoding(
 
 @pytest.fixture
 def passes(segmenter: InstructSAMSegmenter) -> Iterator[list[int]]:
-    """One entry for each pass of the language model."""
+    """Passes of the language model, one entry each."""
     count: list[int] = []
     handle = segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
     yield count
@@ -118,12 +118,12 @@ def passes(segmenter: InstructSAMSegmenter) -> Iterator[list[int]]:
 @pytest.mark.parametrize(
     ('phrase', 'expected'),
     [
-        ('red box left of the box', 1),  # foreseen whole
-        ('red box', 2),  # the phrase ends sooner: the end of the answer is proposed behind it
-        ('green box left of the box', 4),  # foreseen in part: what follows "box" is copied
+        ('red box left of the box', 1),  # predicted completely
+        ('red box', 2),  # the phrase is shorter; the end of the answer is proposed after it
+        ('green box left of the box', 4),  # predicted in part: the words after "box" are copied
     ],
 )
-def test_words_of_the_instruction_are_proposed(
+def test_words_of_the_instruction_are_used_as_drafts(
     segmenter: InstructSAMSegmenter,
     frames: list[Frame],
     answer_with: Script,
@@ -139,12 +139,12 @@ def test_words_of_the_instruction_are_proposed(
     assert len(passes) == expected
 
 
-@pytest.mark.parametrize('protocol', ['trained', 'released'])
-def test_proposals_save_passes_and_change_nothing(
-    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('mode', ['trained', 'released'])
+def test_prompt_lookup_saves_passes_without_changing_results(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = load_segmenter(
-        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=False
+        checkpoint, device='cpu', dtype='float32', inference_mode=mode, speculative_decoding=False
     )
     count: list[int] = []
     segmenter.network.model.language_model.register_forward_hook(lambda *_: count.append(1))
@@ -152,32 +152,28 @@ def test_proposals_save_passes_and_change_nothing(
     for entry in golden['generate']:
         for frame in frames[:4]:
             count.clear()
-            guessed, passes = segmenter.predict(frame, Instruction(entry['instruction'])), len(count)
+            drafted, passes = segmenter.predict(frame, Instruction(entry['instruction'])), len(count)
             with monkeypatch.context() as patch:
                 patch.setattr(PromptLookup, 'propose', lambda *_: ())
-                written = segmenter.predict(frame, Instruction(entry['instruction']))
-            assert (guessed.answer, guessed.phrases) == (written.answer, written.phrases)
-            torch.testing.assert_close(guessed.mask_logits, written.mask_logits, rtol=1e-4, atol=1e-3)
-            torch.testing.assert_close(guessed.score_logits, written.score_logits, rtol=1e-4, atol=1e-3)
+                plain = segmenter.predict(frame, Instruction(entry['instruction']))
+            assert (drafted.answer, drafted.phrases) == (plain.answer, plain.phrases)
+            torch.testing.assert_close(drafted.mask_logits, plain.mask_logits, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(drafted.score_logits, plain.score_logits, rtol=1e-4, atol=1e-3)
             assert passes <= len(count) - passes
             saved += len(count) - 2 * passes
     assert saved > 0
 
 
-@pytest.mark.parametrize('protocol', ['trained', 'released'])
-def test_a_draft_saves_passes_and_changes_nothing(
-    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], protocol: str
+@pytest.mark.parametrize('mode', ['trained', 'released'])
+def test_drafts_save_passes_without_changing_results(
+    checkpoint: Path, frames: list[Frame], golden: dict[str, Any], mode: str
 ) -> None:
-    """The drafts are the answers to another picture: some stand, some stand in part."""
-    fresh = load_segmenter(
-        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=False
-    )
-    reusing = load_segmenter(
-        checkpoint, device='cpu', dtype='float32', inference_mode=protocol, speculative_decoding=True
-    )
+    """The drafts are answers about another image: some are accepted completely, some in part."""
+    fresh = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=mode, speculative_decoding=False)
+    reusing = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=mode, speculative_decoding=True)
     passes: list[int] = []
     reusing.network.model.language_model.register_forward_hook(lambda *_: passes.append(1))
-    stood = fell = 0
+    accepted = rejected = 0
     for entry in golden['generate']:
         instruction = Instruction(entry['instruction'])
         for frame in frames[:4]:
@@ -190,15 +186,15 @@ def test_a_draft_saves_passes_and_changes_nothing(
             if not draft:
                 continue
             if draft == reusing.answer_cache.draft(CacheKey.of(frame, instruction)):
-                assert len(passes) == 1  # for the picture, the instruction and the answer
-                stood += 1
+                assert len(passes) == 1  # image, instruction and answer together
+                accepted += 1
             else:
-                fell += 1
-    assert stood
-    assert fell
+                rejected += 1
+    assert accepted
+    assert rejected
 
 
-def test_while_the_picture_is_steady_the_language_model_rests(
+def test_language_model_does_not_run_while_the_scene_is_unchanged(
     checkpoint: Path, frames: list[Frame], golden: dict[str, Any]
 ) -> None:
     segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', max_cached_frames=2)
@@ -207,18 +203,18 @@ def test_while_the_picture_is_steady_the_language_model_rests(
     instruction = Instruction(golden['generate'][0]['instruction'])
     noise = np.random.default_rng(0).integers(-4, 5, (5, *frames[0].image_rgb.shape))
     noisy = [Frame((frames[0].image_rgb + each).clip(0, 255).astype(np.uint8)) for each in noise]
-    read = []
+    has_run = []
     for frame in [*noisy, frames[1]]:
         passes.clear()
         segmenter.segment(frame, instruction)
-        read.append(bool(passes))
-    assert read == [True, False, False, True, False, True]
+        has_run.append(bool(passes))
+    assert has_run == [True, False, False, True, False, True]
     first, reused = (segmenter.predict(frame, instruction) for frame in noisy[:2])
     assert reused.phrases == first.phrases
     exact = load_segmenter(checkpoint, device='cpu', dtype='float32').predict(noisy[1], instruction)
     assert mask_iou(reused.mask_logits[0, 0].numpy() > 0, exact.mask_logits[0, 0].numpy() > 0) > 0.9
 
 
-def test_unknown_protocol_lists_the_known_ones() -> None:
+def test_unknown_inference_mode_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected one of trained, released, got 'fast'"):
         get_inference_mode('fast')

@@ -1,4 +1,7 @@
-"""How far answers in half precision are from those in float32, on the tables of the embedded checkpoint."""
+"""Differences between half precision and float32, on images for the bundled checkpoint.
+
+Covers instructsam_model.sam3.boxes and the dtypes of instructsam_model.instructsam.checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import torch
 from instructsam_model import Frame, Instruction, Segmentation, load_segmenter
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.engine.static import StaticEngine
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 from instructsam_model.runtime.compilation import run_eagerly
@@ -23,34 +26,34 @@ from tests.support import GOLDEN
 TABLES = GOLDEN / 'tabletop'
 SCORE_DRIFT = 0.03
 BOX_DRIFT = 0.005
-"""Of the image's sides."""
+"""Relative to the image's sides."""
 MEAN_MASK_IOU = 0.997
 
-pytestmark = pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this package was made without a checkpoint inside')
+pytestmark = pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
 
 
 @dataclass(frozen=True)
-class Answered:
+class Result:
     prediction: Prediction
     segmentation: Segmentation
 
 
-def answer_all(segmenter: InstructSAMSegmenter) -> list[Answered]:
-    answers = []
+def answer_all(segmenter: InstructSAMSegmenter) -> list[Result]:
+    results = []
     for question in json.loads((TABLES / 'questions.json').read_text()):
         frame, instruction = Frame(read_image(TABLES / question['image'])), Instruction(question['instruction'])
-        answers.append(Answered(segmenter.predict(frame, instruction), segmenter.segment(frame, instruction)))
-    return answers
+        results.append(Result(segmenter.predict(frame, instruction), segmenter.segment(frame, instruction)))
+    return results
 
 
 @pytest.fixture(scope='module')
-def exact() -> list[Answered]:
+def exact() -> list[Result]:
     return answer_all(load_segmenter(device='cpu', dtype='float32'))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 @pytest.mark.parametrize('engine', ['reference', 'static'])
-def test_drift_of_half_precision_is_bounded(exact: list[Answered], dtype: str, engine: str) -> None:
+def test_half_precision_changes_results_little(exact: list[Result], dtype: str, engine: str) -> None:
     segmenter = load_segmenter(device='cpu', dtype=dtype)
     if engine == 'static':
         segmenter.engine = StaticEngine(segmenter.network, capture=run_directly, compile_=run_eagerly)
@@ -76,8 +79,8 @@ def test_boxes_and_their_parameters_are_float32(dtype: str) -> None:
     assert {parameter.dtype for parameter in decoder.layers.parameters()} == {getattr(torch, dtype)}
 
 
-def test_positions_are_rounded_only_in_the_end() -> None:
-    """Built in bfloat16 they would be up to 0.03 off."""
+def test_position_encodings_are_computed_in_float32() -> None:
+    """Computed in bfloat16 they would differ by up to 0.03."""
     grounding = load_segmenter(device='cpu', dtype='bfloat16').network.model.grounding_model
     shape = torch.Size((1, grounding.model.config.vision_config.fpn_hidden_size, 40, 40))
     exact = grounding.map_positions(shape, torch.device('cpu'), torch.float32)

@@ -1,4 +1,4 @@
-"""Where what stands, against what Qwen3-VL itself derives from the same conversations."""
+"""Layout of conversations, against what Qwen3-VL itself derives from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from instructsam_model.instructsam.layout import lay_out, mrope_positions, share_slots
+from instructsam_model.instructsam.layout import lay_out, mrope_positions, share_queries
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
 GRIDS = torch.tensor([[1, 4, 6], [1, 8, 2]])
@@ -51,7 +51,7 @@ def test_an_image_with_too_few_placeholders_is_an_error(segmenter: InstructSAMSe
         lay_out(ids, mask, torch.tensor([[1, 4, 6], [1, 8, 4]]), segmenter.network.config)
 
 
-def test_phrases_share_the_slots_of_the_first_about_their_image() -> None:
-    slots = share_slots(torch.tensor([0, 0, 2, 2, 2]))
-    assert slots.first.tolist() == [0, 2]
-    assert slots.index.tolist() == [0, 0, 1, 1, 1]
+def test_phrases_share_the_queries_of_the_first_about_their_image() -> None:
+    sharing = share_queries(torch.tensor([0, 0, 2, 2, 2]))
+    assert sharing.owners.tolist() == [0, 2]
+    assert sharing.index.tolist() == [0, 0, 1, 1, 1]

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.checkpoint import build_empty, parameter_shapes
-from instructsam_model.instructsam.inputs import ModelInputs, Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.inputs import DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
+from instructsam_model.instructsam.layout import share_queries
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.instructsam.variant import Variant
 from instructsam_model.masks import mask_iou
 from tests.support import GOLDEN
 from tests.support.full_size import published_config
@@ -87,24 +90,27 @@ def test_batch_with_padding_equals_each_picture_alone(segmenter: InstructSAMSegm
         assert_close(replace(together, **ours, refined_xyxy=together.refined_xyxy[:, rows]), alone)
 
 
+def detector_inputs(inputs: ModelInputs) -> DetectorInputs:
+    """The images and phrases of conversations, without their text."""
+    return DetectorInputs(inputs.pixels, inputs.phrase_ids, inputs.phrase_mask, inputs.phrase_owner)
+
+
 @torch.inference_mode()
-def test_shared_slots_are_those_of_the_first_phrase_scored_for_each(
+def test_shared_queries_are_those_of_the_first_phrase_scored_for_each(
     segmenter: InstructSAMSegmenter, frames: list[Frame]
 ) -> None:
     network = segmenter.network
     first, other = (
         conversation(segmenter, frame, "Please segment 'ball'.", ['ball', 'red box']) for frame in frames[:2]
     )
-    inputs = replace(
-        first,
-        reads=False,
-        shared=True,
+    inputs = DetectorInputs(
         pixels=Pixels(*(torch.cat([getattr(each.pixels, name) for each in (first, other)]) for name in PIXELS)),
         phrase_ids=torch.cat([first.phrase_ids, other.phrase_ids]),
         phrase_mask=torch.cat([first.phrase_mask, other.phrase_mask]),
         phrase_owner=torch.tensor([0, 0, 1, 1]),
     )
-    shared, apart = network(inputs), network(replace(inputs, shared=False))
+    apart = network(inputs)
+    shared = network(replace(inputs, sharing=share_queries(inputs.phrase_owner)))
     for row, source in enumerate([0, 0, 2, 2]):
         torch.testing.assert_close(shared.mask_logits[row], apart.mask_logits[source], rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(shared.refined_xyxy[:, row], apart.refined_xyxy[:, source], rtol=1e-4, atol=1e-3)
@@ -113,19 +119,41 @@ def test_shared_slots_are_those_of_the_first_phrase_scored_for_each(
 
 
 @torch.inference_mode()
-def test_places_are_scored_with_and_without_slots(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+def test_locations_are_scored_with_and_without_queries(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
     network = segmenter.network
-    inputs = conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box'])
-    inputs = replace(inputs, reads=False)
-    whole, alone = network(inputs), network(replace(inputs, detects=False))
-    assert whole.location_logits.shape == alone.location_logits.shape
+    inputs = detector_inputs(conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box']))
+    dense = DenseInputs(inputs.pixels, inputs.phrase_ids, inputs.phrase_mask, inputs.phrase_owner)
+    with_queries, alone = network(inputs), network(dense)
+    assert with_queries.location_logits.shape == alone.location_logits.shape
     assert alone.mask_logits.shape[:2] == (2, 0)
     assert not torch.allclose(alone.location_logits[0], alone.location_logits[1])
-    # The image encoder alone does not know of the phrase, so what it sees is scored for another one alike.
-    swapped = replace(
-        inputs, detects=False, phrase_ids=inputs.phrase_ids.flip(0), phrase_mask=inputs.phrase_mask.flip(0)
-    )
+    # The image encoder does not depend on the phrase, so its features are scored alike in any order of the phrases.
+    swapped = replace(dense, phrase_ids=dense.phrase_ids.flip(0), phrase_mask=dense.phrase_mask.flip(0))
     torch.testing.assert_close(network(swapped).location_logits, alone.location_logits.flip(0), rtol=1e-4, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_text_pass_has_the_logits_of_the_full_pass_and_no_phrases(
+    segmenter: InstructSAMSegmenter, frames: list[Frame]
+) -> None:
+    inputs = conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box'])
+    inputs = replace(inputs, logit_mask=inputs.attention_mask)
+    text = TextInputs(inputs.input_ids, inputs.attention_mask, inputs.pixels, logit_mask=inputs.logit_mask)
+    prediction = segmenter.network(text)
+    assert torch.equal(prediction.answer_logits, segmenter.network(inputs).answer_logits)
+    assert prediction.mask_logits.shape[0] == 0
+
+
+@pytest.mark.parametrize('variant', [Variant(phrase_condition=False), Variant(query_bank=False)])
+@torch.inference_mode()
+def test_detector_pass_is_the_same_in_every_variant(
+    checkpoint: Path, segmenter: InstructSAMSegmenter, frames: list[Frame], variant: Variant
+) -> None:
+    """SAM3 is pretrained alone before the network learns a variant of the method."""
+    network = load_segmenter(checkpoint, device='cpu', dtype='float32').network
+    network.config = replace(network.config, variant=variant)
+    inputs = detector_inputs(conversation(segmenter, frames[0], "Please segment 'ball'.", ['ball', 'red box']))
+    assert torch.equal(network(inputs).mask_logits, segmenter.network(inputs).mask_logits)
 
 
 def test_full_size_has_exactly_the_published_tensors() -> None:

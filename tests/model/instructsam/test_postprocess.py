@@ -1,4 +1,4 @@
-"""From slots to instances."""
+"""Instance slots to instances: selection, order, masks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from instructsam_model import Selection
-from instructsam_model.instructsam.network import Prediction
-from instructsam_model.instructsam.postprocess import MASKS_AT_ONCE, select_instances
+from instructsam_model.instructsam.postprocess import RESIZE_BATCH, select_instances
+from instructsam_model.instructsam.prediction import Prediction
 
 FAR = 50.0
 
@@ -27,7 +27,7 @@ def prediction(scores: list[list[float]], mask_logits: torch.Tensor | None = Non
     return Prediction(mask_logits, logits, *[nothing] * 5, phrases)
 
 
-def test_best_first_with_the_phrase_each_answers() -> None:
+def test_instances_are_sorted_by_score_and_labeled_with_their_phrase() -> None:
     instances = select_instances(prediction([[0.6, 0.1], [0.2, 0.9]]), (8, 8), Selection(min_score=0.5))
     assert [instance.label for instance in instances] == ['phrase 1', 'phrase 0']
     assert [instance.score for instance in instances] == pytest.approx([0.9, 0.6])
@@ -38,17 +38,17 @@ def test_score_must_be_above_the_threshold() -> None:
     assert len(select_instances(prediction([[0.5, 0.51]]), (4, 8), Selection(min_score=0.5))) == 1
 
 
-def test_at_most_so_many() -> None:
-    scores = [[0.9 - 0.01 * slot for slot in range(3 * MASKS_AT_ONCE)]]
-    instances = select_instances(prediction(scores), (6 * MASKS_AT_ONCE, 8), Selection(max_instances=MASKS_AT_ONCE + 3))
-    assert [instance.score for instance in instances] == pytest.approx(scores[0][: MASKS_AT_ONCE + 3])
+def test_number_of_instances_is_limited() -> None:
+    scores = [[0.9 - 0.01 * slot for slot in range(3 * RESIZE_BATCH)]]
+    instances = select_instances(prediction(scores), (6 * RESIZE_BATCH, 8), Selection(max_instances=RESIZE_BATCH + 3))
+    assert [instance.score for instance in instances] == pytest.approx(scores[0][: RESIZE_BATCH + 3])
 
 
-def test_slot_without_a_pixel_is_left_out() -> None:
+def test_slot_with_an_empty_mask_is_dropped() -> None:
     assert select_instances(prediction([[0.9]], torch.full((1, 1, 4, 4), -FAR)), (8, 8), Selection()) == ()
 
 
-def test_no_phrase_no_instance() -> None:
+def test_prediction_without_phrases_has_no_instances() -> None:
     empty = prediction([[0.9]])
     none = Prediction(*(tensor[:0] for tensor in (empty.mask_logits, empty.score_logits)), *[torch.zeros(0)] * 5)
     assert select_instances(none, (8, 8), Selection()) == ()
@@ -62,7 +62,7 @@ def test_mask_threshold_is_a_probability(threshold: float, columns: int) -> None
 
 
 def test_masks_are_resized_as_logits() -> None:
-    """Bilinear between +1 and -3: the border lies a quarter of the way, not in the middle as for binary masks."""
+    """Bilinear between +1 and -3: the border is a quarter of the way, not in the middle as for binary masks."""
     logits = torch.tensor([[1.0, -3.0]]).expand(1, 1, 2, 2)
     (instance,) = select_instances(prediction([[0.9]], logits), (400, 2), Selection())
     assert abs(int(instance.mask[0].sum()) - 150) <= 1

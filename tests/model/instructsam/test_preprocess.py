@@ -1,4 +1,4 @@
-"""Pixels and tokens, as the network was trained to see them."""
+"""Pixels and tokens of frames and instructions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instructsam_model.instructsam.preprocess import read_prompt
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 
 
-def test_prompt_is_one_user_turn_with_the_picture_first(segmenter: InstructSAMSegmenter) -> None:
+def test_prompt_is_one_user_turn_with_the_image_first(segmenter: InstructSAMSegmenter) -> None:
     preprocessor = segmenter.preprocessor
     prefix = preprocessor.image_prefix(torch.tensor([[1, 4, 6]]))
     text = preprocessor.decode([*prefix, *preprocessor.instruction('the red box')])
@@ -38,17 +38,17 @@ def test_instruction_cannot_contain_special_tokens(
 
 
 @pytest.mark.parametrize('size_hw', [(1, 1), (3, 3), (1, 100), (33, 700), (720, 1280)])
-def test_any_ordinary_size_is_answered(segmenter: InstructSAMSegmenter, size_hw: tuple[int, int]) -> None:
+def test_usual_image_sizes_are_accepted(segmenter: InstructSAMSegmenter, size_hw: tuple[int, int]) -> None:
     frame = Frame(np.full((*size_hw, 3), 90, np.uint8))
     assert segmenter.segment(frame, Instruction("Please segment 'red box'.")).size_wh == size_hw[::-1]
 
 
-def test_picture_too_elongated_for_the_language_model_is_named(segmenter: InstructSAMSegmenter) -> None:
+def test_extreme_aspect_ratio_is_refused(segmenter: InstructSAMSegmenter) -> None:
     with pytest.raises(FrameError, match=r'image of 1000x2: .*aspect ratio'):
         segmenter.segment(Frame(np.zeros((2, 1000, 3), np.uint8)), Instruction('the box'))
 
 
-def test_a_view_is_read_as_it_looks(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
+def test_array_views_are_read_in_their_logical_order(segmenter: InstructSAMSegmenter, frames: list[Frame]) -> None:
     mirrored = frames[0].image_rgb[:, ::-1]
     device = torch.device('cpu')
     assert torch.equal(
@@ -57,7 +57,7 @@ def test_a_view_is_read_as_it_looks(segmenter: InstructSAMSegmenter, frames: lis
     )
 
 
-def test_a_read_only_picture_is_read_without_a_warning(
+def test_read_only_image_causes_no_warning(
     segmenter: InstructSAMSegmenter, frames: list[Frame], recwarn: pytest.WarningsRecorder
 ) -> None:
     frozen = frames[0].image_rgb.copy()
@@ -71,7 +71,7 @@ def test_a_read_only_picture_is_read_without_a_warning(
 
 
 @pytest.mark.parametrize('template', ['', '{% for m in messages %}{{ m.content[1].text }}{% endfor %}'])
-def test_chat_template_without_a_picture_is_refused(segmenter: InstructSAMSegmenter, template: str) -> None:
+def test_chat_template_without_an_image_is_refused(segmenter: InstructSAMSegmenter, template: str) -> None:
     tokenizer = copy.copy(segmenter.preprocessor.tokenizer)
     tokenizer.chat_template = template or None
     with pytest.raises(CheckpointError, match='expected a chat template'):

@@ -1,4 +1,4 @@
-"""Draft tokens that are copied from the instruction."""
+"""Prompt lookup: draft tokens copied from the instruction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS: list[str] = []
 
 
 def encode(text: str) -> list[int]:
-    """A token for each word with the space before it, and for each mark."""
+    """Make a token for each word with the space before it, and for each punctuation mark."""
     ids = []
     for word in re.findall(r'\s*\w+|\s*[^\w\s]|\s+', text):
         if word not in WORDS:
@@ -29,16 +29,16 @@ def encode(text: str) -> list[int]:
     return ids
 
 
-def propose(text: str, written: Sequence[int] = ()) -> tuple[int, ...]:
+def propose(text: str, generated: Sequence[int] = ()) -> tuple[int, ...]:
     special = AnswerTokens(START, END, STOP)
-    return PromptLookup(text, PhraseStyle().foresee(text), special, encode, decode).propose(written)
+    return PromptLookup(text, PhraseStyle().predict(text), special, encode, decode).propose(generated)
 
 
 def decode(token: int) -> str:
     return {START: '<', END: '>', STOP: '.'}.get(token) or WORDS[token]
 
 
-def spelled(ids: Sequence[int]) -> str:
+def text_of(ids: Sequence[int]) -> str:
     return ''.join(map(decode, ids))
 
 
@@ -52,74 +52,74 @@ def spelled(ids: Sequence[int]) -> str:
         ('could you please pick up all the mugs', '<mugs>.'),
     ],
 )
-def test_an_answer_whose_phrases_are_named_is_foreseen_whole(instruction: str, answer: str) -> None:
-    foreseen = propose(instruction)
-    assert spelled(foreseen) == answer
-    for length in range(len(foreseen)):  # and wherever it has been followed so far
-        assert propose(instruction, foreseen[:length]) == foreseen[length:]
+def test_whole_answer_is_proposed_when_the_instruction_names_the_phrases(instruction: str, answer: str) -> None:
+    proposed = propose(instruction)
+    assert text_of(proposed) == answer
+    for length in range(len(proposed)):  # also after any part of it has been generated
+        assert propose(instruction, proposed[:length]) == proposed[length:]
 
 
 @pytest.mark.parametrize(
     'instruction', ['What can I drink from?', 'the two mugs', 'Which tool cuts, and which drills?', "'"]
 )
-def test_an_answer_that_is_not_named_starts_with_a_phrase(instruction: str) -> None:
+def test_start_of_a_phrase_is_proposed_when_the_instruction_names_none(instruction: str) -> None:
     assert named_phrases(instruction) == []
     assert propose(instruction) == (START,)
 
 
-def test_a_phrase_of_a_whole_paragraph_is_not_foreseen() -> None:
+def test_very_long_phrase_is_not_proposed() -> None:
     assert propose(f"Segment '{'very ' * 40}red mug'.") == (START,)
 
 
 TEXT = 'Note: the red mug left of the blue mug.'
 
 
-def test_what_follows_a_word_is_copied_up_to_a_mark() -> None:
-    assert spelled(propose(TEXT, [START, *encode(' left')])) == ' of the blue mug>.'
-    assert spelled(propose('(red mug) of blue', [START, *encode('red')])) == ' mug>.'
+def test_words_after_a_match_are_copied_up_to_punctuation() -> None:
+    assert text_of(propose(TEXT, [START, *encode(' left')])) == ' of the blue mug>.'
+    assert text_of(propose('(red mug) of blue', [START, *encode('red')])) == ' mug>.'
 
 
-def test_a_word_is_known_in_other_tokens_and_another_case() -> None:
+def test_words_match_in_other_tokens_and_upper_case() -> None:
     WORDS.extend(part for part in ('re', 'd') if part not in WORDS)
     in_parts = [START, WORDS.index('re'), WORDS.index('d')]
     assert (
-        spelled(propose(TEXT, in_parts))
-        == spelled(propose(TEXT, [START, *encode('Red')]))
+        text_of(propose(TEXT, in_parts))
+        == text_of(propose(TEXT, [START, *encode('Red')]))
         == ' mug left of the blue mug>.'
     )
 
 
-def test_only_whole_words_count() -> None:
+def test_parts_of_words_do_not_match() -> None:
     for part in ('re', 'ug', 'mugs', ' '):
         assert propose(TEXT, [START, *encode(part)]) == ()
 
 
-def test_words_before_it_tell_places_apart() -> None:
-    assert spelled(propose(TEXT, [START, *encode('red mug')])) == ' left of the blue mug>.'
-    assert spelled(propose(TEXT, [START, *encode('blue mug')])) == '>.'
+def test_preceding_words_decide_between_several_matches() -> None:
+    assert text_of(propose(TEXT, [START, *encode('red mug')])) == ' left of the blue mug>.'
+    assert text_of(propose(TEXT, [START, *encode('blue mug')])) == '>.'
 
 
-def test_behind_a_phrase_the_answer_is_expected_to_end() -> None:
+def test_end_of_the_answer_is_proposed_after_a_phrase() -> None:
     assert propose(TEXT, [START, *encode('cup'), END]) == (STOP,)
 
 
-def test_what_is_not_in_the_instruction_has_no_proposal() -> None:
+def test_nothing_is_proposed_without_a_match() -> None:
     assert propose(TEXT, [START, *encode('cup')]) == propose('', [START, *encode('red')]) == ()
 
 
-def test_a_copy_is_not_endless() -> None:
+def test_number_of_copied_tokens_is_limited() -> None:
     assert len(propose(f'Note: {"red " * 40}', [START, *encode('Note')])) <= MAX_COPIED_TOKENS + 2
     assert len(propose(f'Note {"red " * 40}', [START, *encode('Note')])) == MAX_COPIED_TOKENS
 
 
-def test_phrases_are_foreseen_as_the_last_ones_were_written() -> None:
+def test_phrases_are_predicted_in_the_style_of_the_last_answer() -> None:
     style, instruction = PhraseStyle(), "Segment 'the mug and a bowl'."
-    assert style.foresee(instruction) == ['the mug', 'a bowl']
-    style.learn(instruction, ['mug', 'bowl'])
-    assert style.foresee("Segment 'the cup left of the bowl'.") == ['cup left of bowl']
-    style.learn('What can I drink from?', ['mug'])  # which names no phrase, and says nothing of how they are written
-    assert style.foresee(instruction) == ['mug', 'bowl']
-    style.learn(instruction, ['crockery'])
-    assert style.foresee(instruction) == []
-    style.learn(instruction, ['the mug', 'a bowl'])
-    assert style.foresee(instruction) == ['the mug', 'a bowl']
+    assert style.predict(instruction) == ['the mug', 'a bowl']
+    style.update(instruction, ['mug', 'bowl'])
+    assert style.predict("Segment 'the cup left of the bowl'.") == ['cup left of bowl']
+    style.update('What can I drink from?', ['mug'])  # names no phrase, so it does not change the style
+    assert style.predict(instruction) == ['mug', 'bowl']
+    style.update(instruction, ['crockery'])
+    assert style.predict(instruction) == []
+    style.update(instruction, ['the mug', 'a bowl'])
+    assert style.predict(instruction) == ['the mug', 'a bowl']

@@ -1,4 +1,7 @@
-"""Weights of one byte: which they are, what loading them takes, and what they change."""
+"""Quantized weights: which layers, memory while loading, and accuracy.
+
+Covers instructsam_model.runtime.quantization too.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,10 @@ SMALL = Selection(min_score=0.3)
 
 @pytest.fixture
 def torchao() -> Any:
-    return pytest.importorskip('torchao', reason="weights of one byte need pip install 'instructsam_ros[quantized]'")
+    return pytest.importorskip('torchao', reason="quantization needs pip install 'instructsam_ros[quantized]'")
 
 
-def test_the_layers_are_those_of_language_model_and_vision_encoders() -> None:
+def test_quantized_layers_are_those_of_language_model_and_vision_encoders() -> None:
     network = build_empty(published_config())
     layers = quantized_layers(network)
     kinds = {re.sub(r'\.\d+\.', '.N.', name).rpartition('.N.')[0] or name for name in layers}
@@ -55,19 +58,19 @@ def test_the_layers_are_those_of_language_model_and_vision_encoders() -> None:
     assert round(100 * quantized / sum(parameter.numel() for parameter in parameters.values())) == 86
 
 
-def test_an_unknown_name_lists_those_known(checkpoint: Path) -> None:
+def test_unknown_quantization_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ConfigError, match=r"quantization: expected one of none, int8, fp8, got 'int4'"):
         load_segmenter(checkpoint, device='cpu', quantization='int4')
 
 
-def test_without_torchao_it_is_said_what_to_install(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_torchao_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'torchao.quantization', None)
     with pytest.raises(ConfigError, match=r"int8 expects torchao, .*; pip install 'instructsam_ros\[quantized\]', or"):
         load_segmenter(checkpoint, device='cpu', quantization='int8')
 
 
 def answers(segmenter: InstructSAMSegmenter) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Text, scores and masks [H, W] of what the segmenter finds on the golden tables."""
+    """Return text, scores and merged masks [H, W] for the golden questions about tables."""
     found = []
     for question in json.loads((TABLES / 'questions.json').read_text()):
         frame, instruction = Frame(read_image(TABLES / question['image'])), Instruction(question['instruction'])
@@ -77,19 +80,19 @@ def answers(segmenter: InstructSAMSegmenter) -> list[tuple[str, np.ndarray, np.n
     return found
 
 
-@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this package was made without a checkpoint inside')
+@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
 @pytest.mark.parametrize(('name', 'score', 'iou'), [('int8', 0.02, 0.997), ('fp8', 0.05, 0.98)])
 @pytest.mark.usefixtures('torchao')
-def test_answers_stay_and_masks_hardly_move(name: str, score: float, iou: float) -> None:
-    """On the embedded checkpoint int8 moves scores by at most 0.009 and fp8 by 0.024."""
+def test_quantization_keeps_text_and_changes_masks_little(name: str, score: float, iou: float) -> None:
+    """On the bundled checkpoint int8 moves scores by at most 0.009 and fp8 by 0.024."""
     before = inductor.coordinate_descent_tuning
     quantized = load_segmenter(device='cpu', dtype='float32', quantization=name)
-    assert inductor.coordinate_descent_tuning == before  # torchao would set it for the whole process
+    assert inductor.coordinate_descent_tuning == before  # torchao would change it for the whole process
     layers = quantized_layers(quantized.network)
     assert all(layer.weight.qdata.element_size() == 1 for layer in layers.values())
     full = 4 * sum(parameter.numel() for parameter in quantized.network.parameters())
     saved = 3 * sum(layer.weight.numel() for layer in layers.values())
-    assert count_bytes(quantized.network) == pytest.approx(full - saved, rel=0.01)  # and the scales of the rows
+    assert count_bytes(quantized.network) == pytest.approx(full - saved, rel=0.01)  # plus the scales of the rows
     for ours, theirs in zip(answers(quantized), answers(load_segmenter(device='cpu', dtype='float32')), strict=True):
         assert ours[0] == theirs[0]
         np.testing.assert_allclose(ours[1], theirs[1], atol=score)
@@ -97,7 +100,7 @@ def test_answers_stay_and_masks_hardly_move(name: str, score: float, iou: float)
 
 
 @pytest.mark.usefixtures('torchao')
-def test_a_quantized_network_is_not_written(checkpoint: Path, tmp_path: Path) -> None:
+def test_quantized_network_is_not_written(checkpoint: Path, tmp_path: Path) -> None:
     segmenter = load_segmenter(checkpoint, device='cpu', quantization='int8')
     with pytest.raises(CheckpointError, match='expected a network with its own weights, got a quantized one'):
         write_checkpoint(tmp_path / 'copy', segmenter.network, segmenter.preprocessor)
@@ -106,7 +109,7 @@ def test_a_quantized_network_is_not_written(checkpoint: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(('name', 'bytes_each'), [('int8', 8), ('fp8', 16)])
 @pytest.mark.usefixtures('torchao')
-def test_the_unquantized_weights_are_never_there_together(
+def test_weights_are_quantized_one_by_one_while_loading(
     checkpoint: Path, name: str, bytes_each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_tensors(checkpoint)
@@ -115,6 +118,6 @@ def test_the_unquantized_weights_are_never_there_together(
     read_tensors_really(monkeypatch)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes('cuda') as live:
         place_tensors(network, found, device=torch.device('cuda'), dtype=torch.bfloat16, quantization=name)
-    assert live.now < 0.8 * full  # of this small network fewer parameters are in such layers than of the published
+    assert live.now < 0.8 * full  # the small network has relatively fewer parameters in quantized layers
     largest = max(layer.weight.numel() for layer in quantized_layers(network).values())
     assert live.peak < live.now + bytes_each * largest  # torchao computes the scales of one layer in float32

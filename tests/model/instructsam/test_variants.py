@@ -1,4 +1,4 @@
-"""The method with a part taken away: it is written, read, trained and run in the same way, and answers differently."""
+"""Ablations of the method: written, read and run like the full method, with other results."""
 
 from __future__ import annotations
 

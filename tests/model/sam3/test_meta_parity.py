@@ -1,6 +1,6 @@
 """Meta's SAM3 and that of `transformers` with the same weights. Covers instructsam_model.sam3.meta_detector.
 
-    pip install .[sam3] pytest && pytest -m sam3 tests/model/sam3/test_meta_parity.py -s
+    make test-sam3
 
 prints how far apart they are. Both run in float32 on the CPU. Widths, resolution and everything behind the image
 encoder are those of the published SAM3. Of the image encoder's 32 layers there are four, two of each kind, and of the

@@ -1,4 +1,4 @@
-"""The checkpoint inside the package: used where none is named, and said so."""
+"""The bundled checkpoint is used, with a warning, if no checkpoint is given."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TABLES = GOLDEN / 'tabletop'
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
-    """Another checkpoint in the place of the embedded one."""
+    """The golden checkpoint in place of the bundled one."""
     monkeypatch.setattr(bundled, 'FOLDER', checkpoint)
     return checkpoint
 
 
-def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bundled_checkpoint_is_the_default_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, 'instructsam_model'):
         segmenter = load_segmenter(device='cpu')
         assert caplog.messages == [bundled.NOTE]
@@ -37,21 +37,21 @@ def test_it_is_used_where_none_is_named_and_says_so(folder: Path, caplog: pytest
     assert load_segmenter(device='cpu', dtype='float16').network.dtype == torch.float16
 
 
-def test_without_one_a_checkpoint_must_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_checkpoint_is_required_if_none_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bundled, 'FOLDER', tmp_path / 'nowhere')
-    with pytest.raises(CheckpointError, match='none inside: expected a folder or a hub id'):
+    with pytest.raises(CheckpointError, match='none is bundled with this installation: expected a folder or a hub id'):
         load_segmenter(device='cpu')
 
 
-@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this package was made without a checkpoint inside')
-def test_it_finds_what_instructions_mean_on_tables() -> None:
-    """Two scenes of the simulator's test split, in wordings of that split, and questions that it answers well."""
+@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
+def test_bundled_checkpoint_segments_simulated_tables() -> None:
+    """Two scenes of the simulator's test split, in wordings of that split, with instructions that it handles well."""
     assert sum(file.stat().st_size for file in bundled.FOLDER.rglob('*')) < 40e6
     segmenter = load_segmenter(device='cpu')
     for question in json.loads((TABLES / 'questions.json').read_text()):
         frame = Frame(read_image(TABLES / question['image']))
         found = segmenter.segment(frame, Instruction(question['instruction']), Selection(min_score=0.3)).instances
         assert found, question['instruction']
-        truth = np.any([decode_rle(rle) for rle in question['masks']], axis=0)
+        expected = np.any([decode_rle(rle) for rle in question['masks']], axis=0)
         ours = np.any([instance.mask for instance in found], axis=0)
-        assert mask_iou(ours, truth) > 0.6, question['instruction']
+        assert mask_iou(ours, expected) > 0.6, question['instruction']

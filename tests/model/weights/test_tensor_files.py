@@ -1,4 +1,4 @@
-"""Reading weights: one tensor after the other, with no second copy of the network."""
+"""Weights are read one tensor at a time, without a second copy of the network in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shards(segmenter: InstructSAMSegmenter, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16])
-def test_a_gpu_never_holds_more_than_the_weights(
+def test_gpu_holds_only_the_weights_while_loading(
     shards: Path, dtype: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = build_empty(read_model_config(shards, shards / 'sam3'))
@@ -44,7 +44,7 @@ def test_a_gpu_never_holds_more_than_the_weights(
     assert live.peak == live.now == size
 
 
-def test_main_memory_never_holds_more_than_the_weights_and_a_file(shards: Path) -> None:
+def test_main_memory_holds_only_the_weights_and_one_file_while_loading(shards: Path) -> None:
     largest_file = max(file.stat().st_size for file in shards.glob('*.safetensors'))
     with LiveBytes('cpu') as live:
         network = read_network(shards, shards / 'sam3', device=CPU, dtype=torch.bfloat16)

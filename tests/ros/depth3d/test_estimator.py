@@ -15,15 +15,16 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d import depth_input, estimator
-from instructsam_ros.depth3d.camera_pose import UnknownPoseError
-from instructsam_ros.messages import convert
+from instructsam_ros.depth3d.upright import UnknownPoseError
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.geometry import make_camera_info
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.srv import Segment
-from tests.ros.faults.test_messages import check_documented, logged
-from tests.ros.node.test_track_action import Follower
+from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
+from tests.support.track_client import TrackClient
 
 SIZE_WH = (64, 48)
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
@@ -32,7 +33,7 @@ NEAR_M, FAR_M = 0.6, 1.0
 
 @dataclass
 class RgbdCamera:
-    """Publishes a picture with its depth and calibration; what it says can be spoilt."""
+    """Publishes an image with its depth and calibration; what it says can be spoilt."""
 
     graph: Graph
     encoding: str = '32FC1'
@@ -57,14 +58,12 @@ class RgbdCamera:
         depth_m = np.full(self.size_wh[::-1], FAR_M, dtype=np.float32)
         depth_m[16:32, 20:40] = self.near_m
         depth_m = self.spoil(depth_m)
-        at = Header(
-            stamp=convert.make_stamp(convert.stamp_ns(header.stamp) + self.offset_ns), frame_id=self.depth_frame
-        )
+        at = Header(stamp=make_stamp(read_stamp_ns(header.stamp) + self.offset_ns), frame_id=self.depth_frame)
         depth = make_depth(depth_m, '16UC1' if self.encoding == '16UC1' else '32FC1', at)
         depth.encoding = self.encoding
         self.info.publish(make_camera_info(self.intrinsics, self.info_size_wh, header))
         self.depth.publish(depth)
-        return convert.make_image(pixels, 'rgb8', header)
+        return make_image(pixels, 'rgb8', header)
 
 
 def start(graph: Graph, **parameters: Any) -> Any:
@@ -83,102 +82,104 @@ def depth_answer(graph: Graph, camera: RgbdCamera, answers: list[Any], topic: st
         found.extend(answer for answer in list(answers) if answer.instances and answer.instances[0].size.x > 0)
         return bool(found)
 
-    graph.play(graph.camera(topic=topic), until=is_there, make=camera.image)
+    graph.publish_images(graph.camera(topic=topic), until=is_there, make=camera.image)
     return found[0]
 
 
 @pytest.mark.parametrize('encoding', ['32FC1', '16UC1'])
 def test_instances_have_boxes(graph: Graph, encoding: str):
     start(graph)
-    answer = depth_answer(graph, RgbdCamera(graph, encoding), graph.hear())
+    answer = depth_answer(graph, RgbdCamera(graph, encoding), graph.subscribe())
     position, size = answer.instances[0].pose.position, answer.instances[0].size
     np.testing.assert_allclose((position.x, position.y, position.z), middle_m(), atol=0.012)
     np.testing.assert_allclose((size.x, size.y), (20 / 60 * NEAR_M, 16 / 60 * NEAR_M), atol=0.012)
     assert 0 < size.z < 0.02
 
 
-def test_everything_is_published_with_the_header_of_the_image(graph: Graph):
+def test_outputs_have_the_header_of_the_image(graph: Graph):
     start(graph)
     clouds = dict.fromkeys(('points', 'target/points'), PointCloud2)
     topics = {**clouds, 'target/pose': PoseStamped, 'markers': MarkerArray}
-    heard = {topic: graph.hear(f'segmenter/{topic}', kind) for topic, kind in topics.items()}
+    received = {topic: graph.subscribe(f'segmenter/{topic}', kind) for topic, kind in topics.items()}
     camera = RgbdCamera(graph)
-    sent = graph.play(graph.camera(), until=lambda: all(heard.values()), make=camera.image)
+    sent = graph.publish_images(graph.camera(), until=lambda: all(received.values()), make=camera.image)
     headers = [image.header for image in sent]
-    for topic, messages in heard.items():
+    for topic, messages in received.items():
         first = messages[0].markers[0] if topic == 'markers' else messages[0]
         assert first.header in headers, topic
-    points, target = heard['points'][0], heard['target/points'][-1]
+    points, target = received['points'][0], received['target/points'][-1]
     assert (points.width, points.height) == SIZE_WH
     assert target.width == 18 * 14
-    pose = heard['target/pose'][0].pose.position
+    pose = received['target/pose'][0].pose.position
     np.testing.assert_allclose((pose.x, pose.y, pose.z), middle_m(), atol=0.012)
-    assert [marker.action for marker in heard['markers'][-1].markers] == [Marker.DELETEALL, Marker.ADD, Marker.ADD]
+    assert [marker.action for marker in received['markers'][-1].markers] == [Marker.DELETEALL, Marker.ADD, Marker.ADD]
 
 
-def test_each_camera_has_depth_of_its_own(graph: Graph, log: Callable[[], str]):
+def test_each_camera_has_its_own_depth(graph: Graph, log: Callable[[], str]):
     start(graph, cameras=['left', 'arm/wrist'])
     distances_m = {'left': 0.5, 'arm/wrist': 0.7}
     answers, clouds = {}, {}
     for name, near_m in distances_m.items():
-        answers[name] = graph.hear(f'segmenter/{name}/segmentation')
-        clouds[name] = graph.hear(f'segmenter/{name}/points', PointCloud2)
+        answers[name] = graph.subscribe(f'segmenter/{name}/segmentation')
+        clouds[name] = graph.subscribe(f'segmenter/{name}/points', PointCloud2)
         camera = RgbdCamera(graph, near_m=near_m, base=f'{name}/')
         depth_answer(graph, camera, answers[name], topic=f'{name}/image')
-        graph.play(graph.camera(topic=f'{name}/image'), until=lambda: clouds[name], make=camera.image)  # noqa: B023
+        graph.publish_images(graph.camera(topic=f'{name}/image'), until=lambda: clouds[name], make=camera.image)  # noqa: B023
     for name, near_m in distances_m.items():
         assert answers[name][-1].instances[0].pose.position.z == pytest.approx(near_m, abs=0.012)
         assert np.nanmin(np.frombuffer(clouds[name][-1].data, np.float32).reshape(-1, 5)[:, 2]) == np.float32(near_m)
     spoilt = RgbdCamera(graph, depth_frame='elsewhere', base='left/')
-    graph.play(graph.camera(topic='left/image'), until=lambda: 'no 3D of left: depth is in' in log(), make=spoilt.image)
+    graph.publish_images(
+        graph.camera(topic='left/image'), until=lambda: 'no 3D of left: depth is in' in log(), make=spoilt.image
+    )
 
 
 def test_tracked_instances_have_boxes_too(graph: Graph):
     start(graph, instruction='')
-    camera, images, follower, heard = RgbdCamera(graph), graph.camera(), Follower(graph), []
-    follower.follow('red', heard)
-    graph.play(images, until=lambda: heard and heard[-1].instances[0].size.x > 0, make=camera.image)
-    assert heard[-1].instances[0].id == '1'
+    camera, images, follower, received = RgbdCamera(graph), graph.camera(), TrackClient(graph), []
+    follower.follow('red', received)
+    graph.publish_images(images, until=lambda: received and received[-1].instances[0].size.x > 0, make=camera.image)
+    assert received[-1].instances[0].id == '1'
     follower.close()
 
 
-def test_points_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     decoded, read_depth = [], depth_input.read_depth
     monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     node = start(graph)
-    graph.instruct(node, 'blue')  # of which there is nothing
-    answers, camera, images = graph.hear(), RgbdCamera(graph), graph.camera()
-    graph.play(images, until=lambda: len(answers) >= 3, make=camera.image)
+    graph.set_instruction(node, 'blue')  # of which there is nothing
+    answers, camera, images = graph.subscribe(), RgbdCamera(graph), graph.camera()
+    graph.publish_images(images, until=lambda: len(answers) >= 3, make=camera.image)
     assert not decoded
-    points = graph.hear('segmenter/points', PointCloud2)
-    graph.play(images, until=lambda: points, make=camera.image)
+    points = graph.subscribe('segmenter/points', PointCloud2)
+    graph.publish_images(images, until=lambda: points, make=camera.image)
     assert decoded
 
 
-def test_depth_is_decoded_once_for_all_questions_about_an_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_depth_is_decoded_once_per_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     decoded, read_depth = [], depth_input.read_depth
     monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     start(graph, instruction='', instructions=['red', 'red one', 'the red'])
-    answers, camera = graph.hear(), RgbdCamera(graph)
-    graph.play(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
-    graph.play(
-        graph.camera(), until=lambda: len({convert.stamp_ns(a.header.stamp) for a in answers}) >= 4, make=camera.image
+    answers, camera = graph.subscribe(), RgbdCamera(graph)
+    graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
+    graph.publish_images(
+        graph.camera(), until=lambda: len({read_stamp_ns(a.header.stamp) for a in answers}) >= 4, make=camera.image
     )
-    assert len(decoded) <= len({convert.stamp_ns(answer.header.stamp) for answer in answers}) + 1
+    assert len(decoded) <= len({read_stamp_ns(answer.header.stamp) for answer in answers}) + 1
 
 
-def test_depth_out_of_range_is_left_out(graph: Graph):
+def test_depth_out_of_range_is_ignored(graph: Graph):
     node = start(graph, **{'depth.max': 0.7})
-    answers, points = graph.hear(), graph.hear('segmenter/points', PointCloud2)
+    answers, points = graph.subscribe(), graph.subscribe('segmenter/points', PointCloud2)
     camera = RgbdCamera(graph)
     depth_answer(graph, camera, answers)
-    graph.play(graph.camera(), until=lambda: points, make=camera.image)
+    graph.publish_images(graph.camera(), until=lambda: points, make=camera.image)
     z = np.frombuffer(points[-1].data, np.float32).reshape(-1, 5)[:, 2]
     assert np.isfinite(z).sum() == 20 * 16
     assert graph.set_parameter(node, 'depth.max', 0.5).successful
-    missed = node._depth.missed
-    graph.play(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert node._depth.missed == missed, 'there is depth, though nothing near enough'
+    missed = node.depth.missed
+    graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
+    assert node.depth.missed == missed, 'there is depth, though nothing near enough'
 
 
 @pytest.mark.parametrize(
@@ -194,14 +195,14 @@ def test_depth_out_of_range_is_left_out(graph: Graph):
     ],
     ids=['encoding', 'size', 'frame', 'size of camera_info', 'no calibration', 'broken calibration', 'stamp'],
 )
-def test_what_does_not_fit_is_said_once_and_answered_without_3d(
+def test_mismatching_depth_is_reported_once_and_results_have_no_3d(
     graph: Graph, log: Callable[[], str], spoilt: dict[str, Any], said: str
 ):
     node = start(graph, **{'depth.max_offset': 0.001})
-    answers, images = graph.hear(), graph.camera()
+    answers, images = graph.subscribe(), graph.camera()
     camera = RgbdCamera(graph, **{name: value for name, value in spoilt.items() if name != 'encoding'})
     camera.encoding = spoilt.get('encoding', '32FC1')
-    graph.play(images, until=lambda: said in log() and node._depth.missed >= 5, make=camera.image)
+    graph.publish_images(images, until=lambda: said in log() and node.depth.missed >= 5, make=camera.image)
     assert log().count(said) == 1
     check_documented(logged(graph, log, said))
     assert answers[-1].instances[0].size.x == 0
@@ -210,28 +211,28 @@ def test_what_does_not_fit_is_said_once_and_answered_without_3d(
         setattr(camera, name, value)
     camera.size_wh = camera.info_size_wh = SIZE_WH
     camera.depth_frame = 'camera_optical_frame'
-    graph.play(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
+    graph.publish_images(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
 
 
-def test_without_depth_it_answers_and_counts(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(estimator, 'PATIENCE_S', 0.0)
+def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(estimator, 'DISCOVERY_TIMEOUT_S', 0.0)
     start(graph)
-    answers, markers = graph.hear(), graph.hear('segmenter/markers', MarkerArray)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    answers, markers = graph.subscribe(), graph.subscribe('segmenter/markers', MarkerArray)
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
 
     def missed() -> int:
-        values = {pair.key: pair.value for pair in heard[-1].status[0].values} if heard else {}
-        return int(values.get('answers without depth', 0))
+        values = {pair.key: pair.value for pair in received[-1].status[0].values} if received else {}
+        return int(values.get('results without depth', 0))
 
-    graph.play(graph.camera(), until=lambda: missed() >= 3)
+    graph.publish_images(graph.camera(), until=lambda: missed() >= 3)
     check_documented(logged(graph, log, 'no 3D'))
     assert answers[-1].instances[0].size.x == 0
     assert [marker.action for marker in markers[-1].markers] == [Marker.DELETEALL]
 
 
-def test_broken_depth_does_not_end_the_node(graph: Graph, log: Callable[[], str]):
+def test_node_recovers_from_broken_depth(graph: Graph, log: Callable[[], str]):
     start(graph)
-    answers, images, camera = graph.hear(), graph.camera(), RgbdCamera(graph)
+    answers, images, camera = graph.subscribe(), graph.camera(), RgbdCamera(graph)
     publish = camera.depth.publish
 
     def publish_half(depth: Image) -> None:
@@ -239,29 +240,29 @@ def test_broken_depth_does_not_end_the_node(graph: Graph, log: Callable[[], str]
         publish(depth)
 
     camera.depth.publish = publish_half
-    graph.play(images, until=lambda: 'no 3D: depth image: data is 100 bytes' in log(), make=camera.image)
+    graph.publish_images(images, until=lambda: 'no 3D: depth image: data is 100 bytes' in log(), make=camera.image)
     check_documented(logged(graph, log, 'no 3D'))
     camera.depth.publish = publish
-    graph.play(images, until=lambda: answers and answers[-1].instances[0].size.x > 0, make=camera.image)
+    graph.publish_images(images, until=lambda: answers and answers[-1].instances[0].size.x > 0, make=camera.image)
 
 
-def test_listens_to_depth_only_when_told_and_while_active(graph: Graph):
+def test_subscribes_to_depth_only_if_enabled_and_active(graph: Graph):
     node = graph.segmenter(autostart=False)
     listens = lambda: bool(graph.peer.get_subscriptions_info_by_topic('/depth/image'))  # noqa: E731
-    graph.do(node.trigger_configure)
-    graph.do(node.trigger_activate)
+    graph.run_in_executor(node.trigger_configure)
+    graph.run_in_executor(node.trigger_activate)
     assert not listens()
-    graph.do(node.trigger_deactivate)
-    graph.do(node.trigger_cleanup)
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_cleanup)
     assert graph.set_parameter(node, 'depth.enabled', True).successful
-    graph.do(node.trigger_configure)
-    graph.do(node.trigger_activate)
+    graph.run_in_executor(node.trigger_configure)
+    graph.run_in_executor(node.trigger_activate)
     graph.wait_for(listens, 'the node to listen')
-    graph.do(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_deactivate)
     graph.wait_for(lambda: not listens(), 'the node to stop listening')
 
 
-class FakeBoxFrame:
+class FakePoseLookup:
     """Knows that the camera looks straight down from 1 m above a table, or knows nothing."""
 
     knows = True
@@ -280,11 +281,11 @@ class FakeBoxFrame:
         pass
 
 
-def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
-    monkeypatch.setattr(estimator, 'BoxFrame', FakeBoxFrame)
+def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
+    monkeypatch.setattr(estimator, 'CameraPoseLookup', FakePoseLookup)
     monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
     start(graph, **{'depth.box_frame': 'table'})
-    answers, camera = graph.hear(), RgbdCamera(graph, near_m=0.92)
+    answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
     instance = depth_answer(graph, camera, answers).instances[0]
     assert instance.size.z == pytest.approx(0.08, abs=0.005)  # down to the table
     assert instance.pose.position.z == pytest.approx(0.96, abs=0.005)
@@ -292,35 +293,37 @@ def test_boxes_stand_upright_in_a_frame(graph: Graph, monkeypatch: pytest.Monkey
     up = 1 - 2 * (q.x**2 + q.y**2)  # z of the box along z of the camera
     assert up == pytest.approx(-1.0, abs=1e-6)
 
-    monkeypatch.setattr(FakeBoxFrame, 'knows', False)
-    clouds = graph.hear('segmenter/target/points', PointCloud2)
-    graph.play(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0 and clouds, make=camera.image)
+    monkeypatch.setattr(FakePoseLookup, 'knows', False)
+    clouds = graph.subscribe('segmenter/target/points', PointCloud2)
+    graph.publish_images(
+        graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0 and clouds, make=camera.image
+    )
     assert 'no 3D boxes: nobody knows where the camera is' in log()
-    graph.play(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
+    graph.publish_images(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
 
 
-def test_boxes_stand_upright_on_the_plane_that_is_seen(graph: Graph, log: Callable[[], str]):
+def test_upright_boxes_on_the_largest_plane(graph: Graph, log: Callable[[], str]):
     start(graph, **{'depth.box_plane': True})
-    answers, camera = graph.hear(), RgbdCamera(graph, near_m=0.92)
+    answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
     instance = depth_answer(graph, camera, answers).instances[0]
     assert instance.size.z == pytest.approx(0.08, abs=0.005)  # down to the wall, which is the plane
     assert instance.pose.position.z == pytest.approx(0.96, abs=0.005)
 
     camera.spoil = lambda depth_m: np.random.default_rng(0).uniform(0.3, 2, depth_m.shape).astype(np.float32)
-    graph.play(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert 'no 3D boxes: depth shows no plane' in log()
+    graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
+    assert 'no 3D boxes: no plane in the depth image' in log()
 
 
-def test_requests_get_points_too(graph: Graph):
+def test_responses_have_points(graph: Graph):
     start(graph)
     camera = RgbdCamera(graph)
-    depth_answer(graph, camera, graph.hear())
+    depth_answer(graph, camera, graph.subscribe())
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     image = camera.image()
     response = graph.call(client, Segment.Request(instruction='red', image=image))
     assert response.points.width == 18 * 14
     assert response.points.header == image.header
     assert response.segmentation.instances[0].size.x > 0
-    image.header.stamp = convert.make_stamp(convert.stamp_ns(image.header.stamp) - 10**9)
+    image.header.stamp = make_stamp(read_stamp_ns(image.header.stamp) - 10**9)
     late = graph.call(client, Segment.Request(instruction='red', image=image))
     assert (late.success, late.points.width, late.segmentation.instances[0].size.x) == (True, 0, 0.0)

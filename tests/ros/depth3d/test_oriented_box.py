@@ -16,7 +16,7 @@ SIZE_M = np.array((0.12, 0.06, 0.08))
 YAW = 0.5
 
 
-def standing(height_m: float = 0.0) -> OrientedBox:
+def upright_box(height_m: float = 0.0) -> OrientedBox:
     """A box on the floor, or so far above it towards the camera."""
     rotation = cv2.Rodrigues(np.array((0, 0, YAW)))[0]
     return OrientedBox(np.array((0.02, 0.01 - height_m, height_m + SIZE_M[2] / 2)), rotation, SIZE_M)
@@ -34,32 +34,32 @@ def fit(box: OrientedBox, floor_m: float = 0.0, noise_m: float = 0.0, grow: int 
     return found.moved(pose)
 
 
-def test_upright_box_is_where_the_thing_is():
-    found = fit(standing())
-    np.testing.assert_allclose(found.center_m, standing().center_m, atol=0.004)
+def test_upright_box_fits_the_object():
+    found = fit(upright_box())
+    np.testing.assert_allclose(found.center_m, upright_box().center_m, atol=0.004)
     np.testing.assert_allclose(found.size_m, SIZE_M, atol=0.004)
-    np.testing.assert_allclose(found.rotation, standing().rotation, atol=0.03)
+    np.testing.assert_allclose(found.rotation, upright_box().rotation, atol=0.03)
 
 
 @pytest.mark.parametrize(('noise_m', 'grow'), [(0.002, 0), (0.0, 2), (0.002, 2)], ids=['noise', 'wide mask', 'both'])
-def test_noise_and_wide_masks_matter_little(noise_m: float, grow: int):
-    found = fit(standing(), noise_m=noise_m, grow=grow)
-    np.testing.assert_allclose(found.center_m, standing().center_m, atol=0.006)
+def test_upright_box_tolerates_noise_and_wide_masks(noise_m: float, grow: int):
+    found = fit(upright_box(), noise_m=noise_m, grow=grow)
+    np.testing.assert_allclose(found.center_m, upright_box().center_m, atol=0.006)
     np.testing.assert_allclose(found.size_m, SIZE_M, atol=0.014)
 
 
-def test_a_thing_in_the_air_does_not_reach_down_to_the_table():
-    found = fit(standing(height_m=0.2), floor_m=0.0)
+def test_box_of_an_object_in_the_air_does_not_reach_the_table():
+    found = fit(upright_box(height_m=0.2), floor_m=0.0)
     np.testing.assert_allclose(found.center_m[2], 0.2 + SIZE_M[2] / 2, atol=0.004)
     np.testing.assert_allclose(found.size_m[2], SIZE_M[2], atol=0.008)
 
 
-def test_a_box_in_another_frame_is_the_same_box():
+def test_box_survives_a_change_of_frame():
     pose = camera_pose()
-    there = standing().moved(pose)
+    there = upright_box().moved(pose)
     assert np.linalg.det(there.rotation) == pytest.approx(1.0)
     back = there.moved(np.linalg.inv(pose))
-    np.testing.assert_allclose(back.center_m, standing().center_m, atol=1e-12)
+    np.testing.assert_allclose(back.center_m, upright_box().center_m, atol=1e-12)
     read = OrientedBox.read(there.make_pose(), there.make_size())
     np.testing.assert_allclose(read.rotation, there.rotation, atol=1e-9)
     np.testing.assert_allclose((read.center_m, read.size_m), (there.center_m, SIZE_M), atol=1e-9)
@@ -80,14 +80,14 @@ def test_principal_axes_of_a_face():
 @pytest.mark.parametrize(
     'kind', [fit_principal, lambda surface: fit_upright(surface, np.eye(4))], ids=['principal', 'upright']
 )
-def test_of_a_few_points_there_is_no_box(kind):
+def test_too_few_points_have_no_box(kind):
     mask = np.zeros((120, 160), dtype=np.bool_)
     mask[10:14, 10:14] = True
     assert kind(VisibleSurface(mask, np.ones(mask.shape, dtype=np.float32), INTRINSICS)) is None
     assert kind(VisibleSurface(mask, np.full(mask.shape, np.nan, dtype=np.float32), INTRINSICS)) is None
 
 
-def test_support_is_the_level_that_most_of_what_is_around_has():
+def test_support_height_is_the_most_frequent_height_at_the_foot():
     rng = np.random.default_rng(0)
     points_m = rng.uniform((-0.05, -0.03, 0.02), (0.05, 0.03, 0.1), (500, 3))
     foot_m, reach = rng.uniform(-0.05, 0.05, (300, 2)), np.array((0.02, 0.0))
@@ -107,15 +107,15 @@ def views() -> Iterator[list]:
     from tests.support.rendering import open_renderer
 
     with open_renderer() as renderer:
-        yield [(scene, renderer.view(scene)) for scene in map(sample_scene, range(1, 33, 2))]
+        yield [(scene, renderer.render(scene)) for scene in map(sample_scene, range(1, 33, 2))]
 
 
-def test_boxes_of_simulated_things_are_right_to_centimeters(views: list):
+def test_boxes_of_simulated_objects_are_accurate_to_centimeters(views: list):
     centers_m, sizes = [], []
     for scene, view in views:
         bodies = {body.label: body for body in scene.bodies}
         depth_m = np.where(view.depth_m > 0, view.depth_m, np.float32(np.nan))
-        for thing in view.things:
+        for thing in view.objects:
             x1, y1, x2, y2 = thing.box_xyxy
             is_cut = x1 == 0 or y1 == 0 or x2 == 320 or y2 == 240
             if thing.visible < 0.9 or is_cut or thing.on is not None or thing.inside is not None:

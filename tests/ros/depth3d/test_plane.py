@@ -1,4 +1,7 @@
-"""The plane that things stand on, found in depth alone."""
+"""`find_plane`: the largest plane in a depth image.
+
+Covers instructsam_ros.depth3d.upright.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from instructsam_ros.depth3d.oriented_box import OrientedBox, fit_upright
-from instructsam_ros.depth3d.plane import find_plane
+from instructsam_ros.depth3d.upright import find_plane
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from tests.support.casting import INTRINSICS, camera_pose, cast
 
@@ -26,7 +29,7 @@ def damage(depth_m: NDArray[np.float32], noise_m: float, missing: float) -> NDAr
 
 @pytest.mark.parametrize('elevation', [0.4, 0.8, 1.5], ids=['low', 'usual', 'from above'])
 @pytest.mark.parametrize(('noise_m', 'missing'), [(0.0, 0.0), (0.003, 0.5)], ids=['clean', 'damaged'])
-def test_the_camera_is_where_it_is_above_the_table(elevation: float, noise_m: float, missing: float):
+def test_camera_pose_above_the_table(elevation: float, noise_m: float, missing: float):
     pose = camera_pose(elevation)
     depth_m = damage(cast(pose, BOX)[0], noise_m, missing)
     found = find_plane(depth_m, INTRINSICS)
@@ -38,7 +41,7 @@ def test_the_camera_is_where_it_is_above_the_table(elevation: float, noise_m: fl
     assert found[0, 0] > 0.9  # x to the right
 
 
-def test_boxes_stand_on_it_as_with_a_known_pose():
+def test_upright_boxes_on_the_plane_as_with_a_known_pose():
     depth_m, mask = cast(camera_pose(), BOX)
     pose = find_plane(depth_m, INTRINSICS)
     assert pose is not None
@@ -48,14 +51,14 @@ def test_boxes_stand_on_it_as_with_a_known_pose():
     np.testing.assert_allclose(box.size_m, SIZE_M, atol=0.004)
 
 
-def test_the_same_picture_has_the_same_plane():
+def test_same_image_has_the_same_plane():
     depth_m = damage(cast(camera_pose(), BOX)[0], 0.005, 0.3)
     first, second = find_plane(depth_m, INTRINSICS), find_plane(depth_m.copy(), INTRINSICS)
     assert first is not None
     np.testing.assert_array_equal(first, second)
 
 
-def test_no_plane_where_there_is_none():
+def test_no_plane_in_noise():
     generator = np.random.default_rng(0)
     assert find_plane(np.full((120, 160), np.nan, np.float32), INTRINSICS) is None
     assert find_plane(generator.uniform(0.3, 3, (120, 160)).astype(np.float32), INTRINSICS) is None

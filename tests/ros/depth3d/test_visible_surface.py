@@ -26,17 +26,17 @@ def surface_of(mask: tuple[slice, slice], depth_m: NDArray[np.float32]) -> Visib
     return VisibleSurface(pixels, depth_m, INTRINSICS)
 
 
-def test_points_are_those_of_the_pixels_inside_the_outline(depth_m: NDArray[np.float32]):
+def test_points_are_of_pixels_inside_the_outline(depth_m: NDArray[np.float32]):
     surface = surface_of((slice(20, 40), slice(25, 55)), depth_m)
     assert len(surface.points_m) == 18 * 28
     np.testing.assert_allclose(surface.points_m[:, 2], NEAR_M)
     left_m, right_m = ((column - 39.5) / 300 * NEAR_M for column in (26, 53))
     np.testing.assert_allclose(surface.points_m[:, 0].min(), left_m, rtol=1e-5)
     np.testing.assert_allclose(surface.points_m[:, 0].max(), right_m, rtol=1e-5)
-    assert surface.step_m == pytest.approx(NEAR_M / 300)
+    assert surface.point_spacing_m == pytest.approx(NEAR_M / 300)
 
 
-def test_flying_pixels_go_and_the_edge_stays(depth_m: NDArray[np.float32]):
+def test_flying_pixels_are_removed_and_the_edge_is_kept(depth_m: NDArray[np.float32]):
     flying = np.linspace(NEAR_M + 0.03, FAR_M - 0.03, 20, dtype=np.float32)
     depth_m[20:40, 55] = depth_m[20:40, 56] = flying
     surface = surface_of((slice(20, 40), slice(25, 58)), depth_m)
@@ -44,13 +44,13 @@ def test_flying_pixels_go_and_the_edge_stays(depth_m: NDArray[np.float32]):
     assert surface.pixels[1].max() == 54
 
 
-def test_background_that_a_mask_took_along_goes(depth_m: NDArray[np.float32]):
+def test_background_in_the_mask_is_removed(depth_m: NDArray[np.float32]):
     surface = surface_of((slice(17, 43), slice(22, 58)), depth_m)
     assert surface.points_m[:, 2].max() == np.float32(NEAR_M)
     assert len(surface.points_m) == 20 * 30
 
 
-def test_a_thing_behind_a_pole_is_one(depth_m: NDArray[np.float32]):
+def test_object_split_by_an_occluder_is_kept(depth_m: NDArray[np.float32]):
     depth_m[:, 38:41] = 0.3
     mask = np.zeros(depth_m.shape, dtype=np.bool_)
     mask[20:40, 25:38] = mask[20:40, 41:55] = True
@@ -58,11 +58,11 @@ def test_a_thing_behind_a_pole_is_one(depth_m: NDArray[np.float32]):
     assert (columns.min(), columns.max()) == (26, 53)
 
 
-def test_a_thin_thing_keeps_its_outline(depth_m: NDArray[np.float32]):
+def test_thin_object_keeps_its_outline(depth_m: NDArray[np.float32]):
     assert len(surface_of((slice(30, 32), slice(25, 55)), depth_m).points_m) == 60
 
 
-def test_unknown_depth_is_no_point(depth_m: NDArray[np.float32]):
+def test_unknown_depth_has_no_points(depth_m: NDArray[np.float32]):
     depth_m[25:35, 30:35] = np.nan
     surface = surface_of((slice(20, 40), slice(25, 55)), depth_m)
     assert np.isfinite(surface.points_m).all()
@@ -71,13 +71,13 @@ def test_unknown_depth_is_no_point(depth_m: NDArray[np.float32]):
     assert nothing.points_m.shape == (0, 3)
 
 
-def test_a_mask_in_the_corner_of_the_picture(depth_m: NDArray[np.float32]):
+def test_mask_in_the_corner_of_the_image(depth_m: NDArray[np.float32]):
     surface = surface_of((slice(0, 10), slice(0, 12)), depth_m)
     assert (surface.pixels[0].min(), surface.pixels[0].max()) == (1, 8)
-    assert len(surface.beside_m) > 0
+    assert len(surface.surrounding_points_m) > 0
 
 
-def test_what_is_beside_is_not_the_thing(depth_m: NDArray[np.float32]):
-    beside_m = surface_of((slice(20, 40), slice(25, 55)), depth_m).beside_m
-    assert len(beside_m) > 100
-    np.testing.assert_allclose(beside_m[:, 2], FAR_M)
+def test_surrounding_points_are_not_of_the_object(depth_m: NDArray[np.float32]):
+    surrounding_m = surface_of((slice(20, 40), slice(25, 55)), depth_m).surrounding_points_m
+    assert len(surrounding_m) > 100
+    np.testing.assert_allclose(surrounding_m[:, 2], FAR_M)

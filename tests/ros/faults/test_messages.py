@@ -13,27 +13,14 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
 from instructsam_ros.node.backend_loader import load_checkpoint
 from instructsam_ros.srv import Segment
 from tests.support import ROOT
+from tests.support.documented_faults import check_documented, logged
 from tests.support.graph import Graph
 
 GOLDEN = ROOT / 'tests' / 'golden' / 'checkpoint'
-
-
-def check_documented(message: str) -> None:
-    """The message, but for how long something took, is in the table."""
-    table = (ROOT / 'docs' / 'faults.md').read_text()
-    same = [re.sub(r'for \d+ s', 'for 5 s', text) for text in (message, table)]
-    assert same[0] in same[1], f'docs/faults.md does not show: {message}'
-
-
-def logged(graph: Graph, log: Callable[[], str], said: str) -> str:
-    """The log entry that holds `said`, without level, time and name."""
-    graph.wait_for(lambda: said in log(), f'the log to say {said!r}')
-    entry = next(line for line in log().splitlines() if said in line)
-    return entry.split(']: ', 1)[1]
 
 
 def truncated(folder: Path) -> None:
@@ -73,7 +60,7 @@ def test_damaged_checkpoint(
 @pytest.mark.parametrize(('text', 'said'), [(' ', 'empty, idle'), ('x' * 10_000, '10000')], ids=['empty', 'long'])
 def test_instructions_on_the_topic(graph: Graph, log: Callable[[], str], text: str, said: str):
     graph.segmenter(instruction='red')
-    graph.say(graph.planner(), text, until=lambda: said in log())
+    graph.publish_instruction(graph.instruction_publisher(), text, until=lambda: said in log())
     check_documented(logged(graph, log, said))
 
 
@@ -88,7 +75,7 @@ def test_requests_that_cannot_be_answered(graph: Graph):
     node = graph.segmenter(request_timeout=0.5)
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     messages = [graph.call(client, Segment.Request(instruction='red')).message]
-    graph.do(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_deactivate)
     messages.append(graph.call(client, Segment.Request(instruction='red')).message)
     for message in messages:
         check_documented(message)
@@ -125,28 +112,28 @@ def test_images(graph: Graph, log: Callable[[], str], damage: Callable[[Image], 
         return image
 
     graph.segmenter(instruction='red')
-    graph.play(graph.camera(), until=lambda: 'dropped: ' in log(), make=make)
+    graph.publish_images(graph.camera(), until=lambda: 'dropped: ' in log(), make=make)
     check_documented(logged(graph, log, 'dropped: '))
 
 
 def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
     def make() -> CompressedImage:
         message = CompressedImage(header=graph.header(), format='jpeg')
-        message.data.frombytes(cv2.imencode('.jpg', convert.read_image(graph.image('red')))[1].tobytes()[:-100])
+        message.data.frombytes(cv2.imencode('.jpg', read_image(graph.image('red')))[1].tobytes()[:-100])
         return message
 
     graph.segmenter(instruction='red', image_transport='compressed')
-    graph.play(graph.camera(topic='image/compressed'), until=lambda: 'dropped: ' in log(), make=make)
+    graph.publish_images(graph.camera(topic='image/compressed'), until=lambda: 'dropped: ' in log(), make=make)
     assert 'because the end is missing' in logged(graph, log, 'dropped: ')
     check_documented(re.sub(r'\d+ bytes', '742 bytes', logged(graph, log, 'dropped: ')))
 
 
-def test_a_camera_that_stops(graph: Graph, log: Callable[[], str]):
+def test_camera_that_stops(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(instruction='red', image_timeout=0.5)
     camera = graph.camera()
-    graph.play(camera, until=lambda: node._statistics.received)
+    graph.publish_images(camera, until=lambda: node.statistics.received)
     check_documented(logged(graph, log, 'no image for'))
-    graph.play(camera, until=lambda: 'images arrive again' in log())
+    graph.publish_images(camera, until=lambda: 'images arrive again' in log())
     check_documented(logged(graph, log, 'images arrive again'))
 
 
@@ -155,10 +142,10 @@ def test_no_camera(graph: Graph, log: Callable[[], str]):
     check_documented(logged(graph, log, 'no image for'))
 
 
-def test_a_failing_model(graph: Graph):
+def test_failing_model(graph: Graph):
     graph.segmenter(instruction='fail')
-    answers = graph.hear()
-    graph.play(graph.camera(), until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers)
     check_documented(answers[0].message)
 
 

@@ -13,7 +13,7 @@ from rclpy.action.client import ActionClient
 from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.srv import Segment
-from tests.ros.faults.test_messages import check_documented, logged
+from tests.support.documented_faults import check_documented, logged
 from tests.support.graph import Graph, Manager
 from tests.support.saboteur import Saboteur
 
@@ -43,28 +43,26 @@ def start(graph: Graph, load: Callable[..., Saboteur], **parameters: Any) -> Any
 
 
 @pytest.mark.parametrize('fault', ['too much', 'exit'])
-def test_the_segmenter_is_loaded_anew(
+def test_segmenter_is_reloaded(
     graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str], fault: str
 ):
     node = start(graph, load, instruction=fault)
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: answers)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
     assert answers[0].status == Segmentation.FAILED
     check_documented(answers[0].message)
-    graph.instruct(node, 'red')
-    graph.play(camera, until=lambda: answers[-1].status == Segmentation.OK)
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
-    check_documented(logged(graph, log, 'the segmenter is loaded anew in 0 s'))
+    check_documented(logged(graph, log, 'the segmenter is reloaded in 0 s'))
 
 
-def test_a_model_that_is_stuck(
-    graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str]
-):
+def test_stuck_model(graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str]):
     node = start(graph, load, instruction='stuck', stuck_timeout=1.0, request_timeout=60.0)
-    answers, diagnostics, camera = graph.hear(), graph.hear('/diagnostics', DiagnosticArray), graph.camera()
+    answers, diagnostics, camera = graph.subscribe(), graph.subscribe('/diagnostics', DiagnosticArray), graph.camera()
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     assert client.wait_for_service(10)
-    graph.play(camera, until=lambda: node._supervisor._worker.busy_s > 0)
+    graph.publish_images(camera, until=lambda: node.supervisor.worker.busy_s > 0)
     waiting = client.call_async(Segment.Request(instruction='red'))
     graph.wait_for(lambda: answers and waiting.done(), 'everybody to be told')
     reason = 'the model has been busy with one image for more than 1 s'
@@ -76,29 +74,29 @@ def test_a_model_that_is_stuck(
         'an error in the diagnostics',
     )
 
-    check_documented(logged(graph, log, 'was left behind'))
-    graph.instruct(node, 'red')
-    graph.play(camera, until=lambda: answers[-1].status == Segmentation.OK)
+    check_documented(logged(graph, log, 'was abandoned'))
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
 
 
-def test_a_node_whose_model_is_stuck_can_be_shut_down(graph: Graph, load: Callable[..., Saboteur]):
+def test_node_with_a_stuck_model_can_be_cleaned_up(graph: Graph, load: Callable[..., Saboteur]):
     node = start(graph, load, instruction='stuck', stuck_timeout=0.5)
-    answers = graph.hear()
-    graph.play(graph.camera(), until=lambda: answers)
-    graph.do(node.trigger_deactivate)
-    graph.do(node.trigger_cleanup)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers)
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_cleanup)
     assert node.state == 'unconfigured'
 
 
-def test_after_too_many_failures_the_node_deactivates_itself(
+def test_node_deactivates_itself_after_max_failures(
     graph: Graph, load: Callable[..., Saboteur], log: Callable[[], str]
 ):
     node = start(graph, load, instruction='fail', max_failures=3)
-    diagnostics, camera = graph.hear('/diagnostics', DiagnosticArray), graph.camera()
-    graph.play(camera, until=lambda: node.state == 'inactive')
+    diagnostics, camera = graph.subscribe('/diagnostics', DiagnosticArray), graph.camera()
+    graph.publish_images(camera, until=lambda: node.state == 'inactive')
     said = logged(graph, log, 'deactivated after')
-    check_documented(said.replace(str(node._supervisor.failures), '3'))
+    check_documented(said.replace(str(node.supervisor.failures), '3'))
     graph.wait_for(
         lambda: diagnostics and diagnostics[-1].status[0].message.startswith('deactivated after'),
         'a word in diagnostics',
@@ -106,13 +104,13 @@ def test_after_too_many_failures_the_node_deactivates_itself(
     assert diagnostics[-1].status[0].level == DiagnosticStatus.ERROR
     manager = Manager(graph)
     assert manager.state == 'inactive'
-    answers = graph.hear()
-    graph.instruct(node, 'red')
-    graph.do(node.trigger_activate)
-    graph.play(camera, until=lambda: answers and answers[-1].status == Segmentation.OK)
+    answers = graph.subscribe()
+    graph.set_instruction(node, 'red')
+    graph.run_in_executor(node.trigger_activate)
+    graph.publish_images(camera, until=lambda: answers and answers[-1].status == Segmentation.OK)
 
 
-def test_a_lost_target_and_a_deactivated_node_end_goals(graph: Graph):
+def test_lost_target_and_deactivation_end_goals(graph: Graph):
     node = graph.segmenter()
     client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
     graph.wait_for(client.server_is_ready, 'the action server')
@@ -122,9 +120,9 @@ def test_a_lost_target_and_a_deactivated_node_end_goals(graph: Graph):
         graph.wait_for(sent.done, 'the goal to be accepted')
         result = sent.result().get_result_async()
         if lost_after == Duration():
-            graph.do(node.trigger_deactivate)
+            graph.run_in_executor(node.trigger_deactivate)
         graph.wait_for(result.done, 'the result')
         messages.append(result.result().result.message)
-    graph.do(client.destroy)
+    graph.run_in_executor(client.destroy)
     for message in messages:
         check_documented(message)

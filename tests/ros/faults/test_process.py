@@ -23,29 +23,29 @@ def busy(graph: Graph) -> Iterator[NodeProcess]:
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     with NodeProcess(SLOW_SEGMENTER, '5.0', parameters={'warmup': False, 'request_timeout': 60.0}) as segmenter:
         assert client.wait_for_service(60)
-        graph.wait_for(lambda: 'active, listening' in segmenter.tail(), 'the node to be active', timeout_s=60)
+        graph.wait_for(lambda: 'active, subscribed' in segmenter.tail(), 'the node to be active', timeout_s=60)
         request = Segment.Request(instruction='red', image=graph.image('red'))
         client.call_async(request)
         # Requests are taken in order: once a second one is refused for its empty text, the first has been taken.
-        graph.call(client, Segment.Request(), again_s=1)
+        graph.call(client, Segment.Request(), retry_s=1)
         yield segmenter
 
 
 @pytest.mark.parametrize('signal_number', [signal.SIGTERM, signal.SIGINT], ids=['SIGTERM', 'SIGINT'])
-def test_a_signal_during_inference_ends_the_process_cleanly(busy: NodeProcess, signal_number: int):
+def test_signal_during_inference_ends_the_process_cleanly(busy: NodeProcess, signal_number: int):
     assert busy.stop(signal_number) == 0, busy.tail()
     assert 'Traceback' not in busy.tail(), busy.tail()
 
 
-def test_sigkill_during_inference_leaves_nothing_in_the_way(graph: Graph, busy: NodeProcess):
+def test_node_starts_again_after_sigkill_during_inference(graph: Graph, busy: NodeProcess):
     assert busy.stop(signal.SIGKILL) == -signal.SIGKILL
     with NodeProcess(SLOW_SEGMENTER, '0.01', parameters={'instruction': 'red'}):
-        answers = graph.hear()
-        graph.play(graph.camera(), until=lambda: answers, rate_hz=10)
+        answers = graph.subscribe()
+        graph.publish_images(graph.camera(), until=lambda: answers, rate_hz=10)
 
 
 @pytest.mark.parametrize('count', [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_transitions_in_random_order(graph: Graph, count: int):
+def test_random_transitions(graph: Graph, count: int):
     node = graph.segmenter(autostart=False, instruction='red')
     manager, camera, rng = Manager(graph), graph.camera(), random.Random(0)
     allowed = {
@@ -66,5 +66,5 @@ def test_transitions_in_random_order(graph: Graph, count: int):
     assert states == {'unconfigured', 'inactive', 'active'}
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
         manager.change(transition)
-    answers = graph.hear()
-    graph.play(camera, until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(camera, until=lambda: answers)

@@ -22,7 +22,7 @@ FRAMES, RATE_HZ = 60, 5.0
 UNSEEN, ROUGH = 0.05, 1
 """Share of the masks that are missing, and pixels that the others are shifted by, as a network does not find the truth.
 
-What is shifted out of the picture comes in at the other side, as stray pixels do.
+What is shifted out of the image comes in at the other side, as stray pixels do.
 """
 KEPT = 0.95
 
@@ -42,14 +42,14 @@ def look_alikes(scene: Scene) -> list[int]:
 
 
 @pytest.mark.parametrize('number', range(3))
-def test_look_alikes_keep_their_ids(renderer: Renderer, number: int) -> None:
+def test_similar_objects_keep_their_ids(renderer: Renderer, number: int) -> None:
     scene = next(itertools.islice(filter(look_alikes, map(sample_scene, itertools.count())), number, None))
     rng = np.random.default_rng(number)
     names = itertools.count(1)
     tracker = Tracker(lambda: str(next(names)))
     seen: dict[int, list[str]] = {label: [] for label in look_alikes(scene)}
     for frame in range(FRAMES):
-        labels = renderer.view(scene.moved(frame / RATE_HZ)).labels
+        labels = renderer.render(scene.at_time(frame / RATE_HZ)).labels
         found: list[tuple[int, Instance]] = []
         for label in rng.permutation([*seen]).tolist():
             mask = np.roll(labels == label, rng.integers(-ROUGH, ROUGH + 1, 2), axis=(0, 1))

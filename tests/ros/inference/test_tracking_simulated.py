@@ -15,14 +15,14 @@ from instructsam_ros.inference.tracking import Tracker
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_training.tabletop.render.render import Renderer
-from instructsam_training.tabletop.scene.ground_truth import View
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from tests.support.rendering import open_renderer
 
 RATE_HZ = 10.0
 FRAMES = 60
 MISSED = 0.1
-"""Share of the pictures in which the network would not find a thing."""
+"""Share of the images in which the network would not find a thing."""
 SCENES = {61: (1, 4), 87: (3, 4), 147: (4, 2), 155: (2, 3)}
 """Seed: labels of two things of one kind and color, of which the second slides; both stay in sight."""
 
@@ -33,7 +33,7 @@ def renderer() -> Iterator[Renderer]:
         yield made
 
 
-def found(view: View, label: int, rng: np.random.Generator) -> Instance | None:
+def found(view: SceneView, label: int, rng: np.random.Generator) -> Instance | None:
     """A thing as a network sees it: with a ragged outline, and sometimes not at all."""
     mask = (view.labels == label).astype(np.uint8)
     change = cv2.dilate if rng.random() < 0.5 else cv2.erode
@@ -45,14 +45,14 @@ def found(view: View, label: int, rng: np.random.Generator) -> Instance | None:
 
 
 @pytest.mark.parametrize('seed', SCENES)
-def test_look_alikes_keep_their_ids(renderer: Renderer, seed: int):
+def test_similar_objects_keep_their_ids(renderer: Renderer, seed: int):
     scene, rng = sample_scene(seed), np.random.default_rng(seed)
     numbers = iter(range(1000))
     tracker = Tracker(lambda: str(next(numbers)))
     names: dict[int, str] = {}
     kept = seen = 0
     for frame in range(FRAMES):
-        view = renderer.view(scene.moved(frame / RATE_HZ))
+        view = renderer.render(scene.at_time(frame / RATE_HZ))
         answers = [(label, each) for label in SCENES[seed] if (each := found(view, label, rng)) is not None]
         answers.sort(key=lambda answer: -answer[1].score)
         tracked = tracker.update([each for _, each in answers])

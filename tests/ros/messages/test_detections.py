@@ -1,4 +1,4 @@
-"""Instances as vision_msgs, where they are installed."""
+"""Detections of vision_msgs, where vision_msgs is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Instruction, Segmentation
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
@@ -30,10 +30,10 @@ def segmentation() -> Segmentation:
 
 
 @pytest.fixture
-def measurement() -> Measurement:
+def measurement() -> Geometry3D:
     depth_m = np.ones(MASK.shape, dtype=np.float32)
     surface = VisibleSurface(MASK, depth_m, np.eye(3))
-    return Measurement(depth_m, np.eye(3), (surface, surface), (None, BOX))
+    return Geometry3D(depth_m, np.eye(3), (surface, surface), (None, BOX))
 
 
 def hypothesis(detection: Any) -> tuple[str, float]:
@@ -41,7 +41,7 @@ def hypothesis(detection: Any) -> tuple[str, float]:
     return result.hypothesis.class_id, result.hypothesis.score
 
 
-def test_boxes_in_pixels(segmentation: Segmentation):
+def test_2d_detections_have_boxes_in_pixels(segmentation: Segmentation):
     array = make_detections(segmentation, HEADER)
     assert array.header == array.detections[0].header == HEADER
     assert [hypothesis(each) for each in array.detections] == [('the mugs', 0.9), ('the mugs', 0.7)]
@@ -50,7 +50,7 @@ def test_boxes_in_pixels(segmentation: Segmentation):
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (3.5, 2.0, 5.0, 4.0)
 
 
-def test_boxes_in_meters_are_those_that_there_are(segmentation: Segmentation, measurement: Measurement):
+def test_3d_detections_leave_out_instances_without_a_3d_box(segmentation: Segmentation, measurement: Geometry3D):
     array = make_detections_3d(segmentation, measurement, HEADER)
     [detection] = array.detections
     assert array.header == detection.header == HEADER
@@ -60,11 +60,11 @@ def test_boxes_in_meters_are_those_that_there_are(segmentation: Segmentation, me
     assert not make_detections_3d(segmentation, None, HEADER).detections
 
 
-def test_are_published_with_the_header_of_the_image(graph: Graph):
+def test_detections_are_published_with_the_header_of_the_image(graph: Graph):
     graph.segmenter(instruction='red')
-    heard = graph.hear('segmenter/detections', vision_msgs.Detection2DArray)
-    solid = graph.hear('segmenter/detections_3d', vision_msgs.Detection3DArray)
-    sent = graph.play(graph.camera(), until=lambda: heard and solid)
-    assert heard[0].header in [image.header for image in sent]
-    assert hypothesis(heard[0].detections[0]) == ('red', 0.9)
-    assert not solid[0].detections
+    boxes = graph.subscribe('segmenter/detections', vision_msgs.Detection2DArray)
+    boxes_3d = graph.subscribe('segmenter/detections_3d', vision_msgs.Detection3DArray)
+    sent = graph.publish_images(graph.camera(), until=lambda: boxes and boxes_3d)
+    assert boxes[0].header in [image.header for image in sent]
+    assert hypothesis(boxes[0].detections[0]) == ('red', 0.9)
+    assert not boxes_3d[0].detections

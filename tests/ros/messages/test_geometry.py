@@ -1,4 +1,4 @@
-"""Cameras and poses as messages, pixels as points."""
+"""Camera calibration, poses and back-projection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from instructsam_ros.messages.geometry import (
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 
 
-def test_calibration_is_that_of_rectified_pictures():
+def test_camera_info_describes_rectified_images():
     message = make_camera_info(INTRINSICS, (16, 12), Header(frame_id='camera'))
     assert (message.width, message.height, message.header.frame_id) == (16, 12, 'camera')
     assert message.distortion_model == 'plumb_bob'
@@ -31,7 +31,7 @@ def test_calibration_is_that_of_rectified_pictures():
     np.testing.assert_array_equal(read_intrinsics(message), INTRINSICS)
 
 
-def test_points_come_back_to_their_pixels():
+def test_project_inverts_back_project():
     depth_m = np.full((12, 16), 2.0, dtype=np.float32)
     depth_m[3, 4:7] = (0.5, 0.0, np.nan)
     mask = np.zeros_like(depth_m, dtype=np.bool_)
@@ -42,7 +42,7 @@ def test_points_come_back_to_their_pixels():
     np.testing.assert_allclose([project(point_m, INTRINSICS) for point_m in points_m], [(4, 3), (7, 3)])
 
 
-def test_points_of_some_and_of_all_pixels_are_the_same():
+def test_points_at_agrees_with_points_of_all():
     depth_m = np.random.default_rng(0).uniform(0.5, 2.0, (12, 16)).astype(np.float32)
     mask = depth_m > 1.0
     some_m = points_at(depth_m, np.nonzero(mask), INTRINSICS)
@@ -56,7 +56,7 @@ def test_points_of_some_and_of_all_pixels_are_the_same():
     [(0.0, 0.0, 0.0), (0.3, -0.5, 2.0), (np.pi, 0.0, 0.0), (0.0, -np.pi, 0.0)],
     ids=['none', 'some', 'half about x', 'half about -y'],
 )
-def test_pose_becomes_a_transform(turn: tuple[float, float, float]):
+def test_transform_of_a_pose(turn: tuple[float, float, float]):
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(np.array(turn))[0], (1.0, -2.0, 0.5)
     message = make_transform(pose, Header(frame_id='table'), 'camera')

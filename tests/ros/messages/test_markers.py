@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.draw import color_rgb
-from instructsam_ros.depth3d.measurement import Measurement
+from instructsam_ros.depth3d.geometry import Geometry3D
 from instructsam_ros.depth3d.oriented_box import OrientedBox
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.markers import make_markers
@@ -25,13 +25,13 @@ def answer(count: int) -> Segmentation:
     return Segmentation(instances, Instruction('the red mugs'), '', (6, 4))
 
 
-def measurement(*boxes: OrientedBox | None) -> Measurement:
+def measurement(*boxes: OrientedBox | None) -> Geometry3D:
     depth_m, intrinsics = np.ones(MASK.shape, dtype=np.float32), np.eye(3)
     surface = VisibleSurface(MASK, depth_m, intrinsics)
-    return Measurement(depth_m, intrinsics, (surface,) * len(boxes), boxes)
+    return Geometry3D(depth_m, intrinsics, (surface,) * len(boxes), boxes)
 
 
-def test_each_box_has_its_label_and_what_was_there_before_goes_first():
+def test_markers_have_a_box_and_a_label_per_instance_after_deleteall():
     array = make_markers(answer(3), measurement(BOX, None, BOX), HEADER)
     assert array.markers[0].action == Marker.DELETEALL
     assert all(marker.header == HEADER for marker in array.markers)
@@ -48,7 +48,7 @@ def test_each_box_has_its_label_and_what_was_there_before_goes_first():
     assert len({(marker.ns, marker.id) for marker in array.markers}) == len(array.markers)
 
 
-def test_without_boxes_the_old_ones_go():
+def test_markers_without_boxes_delete_the_previous_ones():
     for measured in (None, measurement(None)):
         array = make_markers(answer(1), measured, HEADER)
         assert [marker.action for marker in array.markers] == [Marker.DELETEALL]

@@ -7,7 +7,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from instructsam_ros.node import diagnostics
-from instructsam_ros.node.diagnostics import Recent
+from instructsam_ros.node.diagnostics import RecentValues
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
@@ -18,17 +18,17 @@ def values(array: DiagnosticArray) -> dict[str, str]:
 
 def test_reports_rates_latencies_and_counts(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False, instruction='the red block', checkpoint='here')
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.play(graph.camera(), until=lambda: len(heard) >= 3)
-    status, report = heard[-1].status[0], values(heard[-1])
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.publish_images(graph.camera(), until=lambda: len(received) >= 3)
+    status, report = received[-1].status[0], values(received[-1])
     assert (status.name, status.level, status.message) == ('/segmenter', DiagnosticStatus.OK, 'active')
     assert (report['state'], report['instruction'], report['checkpoint']) == ('active', 'the red block', 'here')
     assert float(report['input rate (Hz)']) > float(report['output rate (Hz)']) > 1
     assert 50 <= float(report['inference p50 (ms)']) < 500
     assert float(report['inference p50 (ms)']) <= float(report['latency p50 (ms)']) <= float(report['latency p95 (ms)'])
     assert 0 < int(report['images replaced']) < int(report['images received'])
-    assert (report['images dropped'], report['answers failed'], report['last error']) == ('0', '0', '')
-    assert heard[-1].header.stamp.sec > 0
+    assert (report['images dropped'], report['results failed'], report['last error']) == ('0', '0', '')
+    assert received[-1].header.stamp.sec > 0
 
 
 class WithGpu(FakeSegmenter):
@@ -39,53 +39,55 @@ class WithGpu(FakeSegmenter):
 @pytest.mark.parametrize(('fake', 'gpu'), [(FakeSegmenter(), None), (WithGpu(), '2500')], ids=['CPU', 'GPU'])
 def test_reports_memory(graph: Graph, fake: FakeSegmenter, gpu: str | None):
     graph.segmenter(fake)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: heard, 'diagnostics')
-    report = values(heard[-1])
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: received, 'diagnostics')
+    report = values(received[-1])
     assert 20 < int(report['memory (MB)']) < 100_000
-    assert report.get('GPU memory (MB)') == gpu
+    assert report.get('model memory (MB)') == gpu
     assert report['segmenter restarts'] == report['requests waiting'] == '0'
 
 
-def test_reports_while_it_is_not_active(graph: Graph):
+def test_reports_while_unconfigured(graph: Graph):
     graph.segmenter(autostart=False)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: heard, 'diagnostics')
-    assert heard[0].status[0].message == 'unconfigured'
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: received, 'diagnostics')
+    assert received[0].status[0].message == 'unconfigured'
 
 
-def test_reports_while_simulated_time_stands_still(graph: Graph):
+def test_reports_while_simulated_time_does_not_advance(graph: Graph):
     graph.segmenter(use_sim_time=True)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: len(heard) >= 2, 'diagnostics')
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: len(received) >= 2, 'diagnostics')
 
 
 def test_warns_while_no_image_arrives(graph: Graph):
     graph.segmenter(image_timeout=0.1)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: heard and heard[-1].status[0].level == DiagnosticStatus.WARN, 'a warning')
-    assert "nobody publishes on '/image'" in heard[-1].status[0].message
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
+    graph.wait_for(lambda: received and received[-1].status[0].level == DiagnosticStatus.WARN, 'a warning')
+    assert "no publisher on '/image'" in received[-1].status[0].message
 
 
 @pytest.mark.parametrize(
     ('instruction', 'broken', 'counter', 'said'),
-    [('fail', False, 'answers failed', 'the model broke'), ('red', True, 'images dropped', 'has no pixels')],
+    [('fail', False, 'results failed', 'the model broke'), ('red', True, 'images dropped', 'has no pixels')],
     ids=['model', 'image'],
 )
 def test_reports_errors(graph: Graph, instruction: str, broken: bool, counter: str, said: str):
     graph.segmenter(instruction=instruction)
-    heard = graph.hear('/diagnostics', DiagnosticArray)
+    received = graph.subscribe('/diagnostics', DiagnosticArray)
     make = lambda: Image(header=graph.header(), encoding='rgb8') if broken else graph.image()  # noqa: E731
-    graph.play(graph.camera(), until=lambda: heard and heard[-1].status[0].level == DiagnosticStatus.ERROR, make=make)
-    assert int(values(heard[-1])[counter]) > 0
-    assert said in values(heard[-1])['last error']
-    assert said in heard[-1].status[0].message
+    graph.publish_images(
+        graph.camera(), until=lambda: received and received[-1].status[0].level == DiagnosticStatus.ERROR, make=make
+    )
+    assert int(values(received[-1])[counter]) > 0
+    assert said in values(received[-1])['last error']
+    assert said in received[-1].status[0].message
 
 
-def test_recent_events_are_forgotten(monkeypatch: pytest.MonkeyPatch):
+def test_recent_values_expire(monkeypatch: pytest.MonkeyPatch):
     now_s = 100.0
     monkeypatch.setattr(diagnostics.time, 'monotonic', lambda: now_s)
-    recent = Recent()
+    recent = RecentValues()
     for now_s in (101.0, 102.0, 103.0):
         recent.add(now_s)
     assert recent.values() == [101.0, 102.0, 103.0]

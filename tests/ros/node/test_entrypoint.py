@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from instructsam_ros.tools.node_process import ChildError, NodeProcess
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from tests.support import SUPPORT
 from tests.support.graph import Graph
 
@@ -26,38 +26,38 @@ def wait_for_state(graph: Graph, child: NodeProcess, said: str) -> None:
 
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 @pytest.mark.parametrize('busy', [False, True], ids=['waiting', 'during inference'])
-def test_a_signal_ends_the_node_cleanly(graph: Graph, signal_number: int, busy: bool):
+def test_node_shuts_down_cleanly_on_a_signal(graph: Graph, signal_number: int, busy: bool):
     with NodeProcess(SLOW_SEGMENTER, '0.5', parameters={'instruction': 'red', 'warmup': False}) as child:
-        wait_for_state(graph, child, 'active, listening')
+        wait_for_state(graph, child, 'active, subscribed')
         if busy:
-            answers = graph.hear()
-            graph.play(graph.camera(), until=lambda: answers)
-            graph.play(graph.camera(), until=iter([False] * 10 + [True]).__next__)
+            answers = graph.subscribe()
+            graph.publish_images(graph.camera(), until=lambda: answers)
+            graph.publish_images(graph.camera(), until=iter([False] * 10 + [True]).__next__)
         assert child.stop(signal_number) == 0, child.tail()
         assert 'Traceback' not in child.tail()
 
 
-def test_a_second_interrupt_changes_nothing(graph: Graph):
+def test_second_interrupt_is_ignored(graph: Graph):
     with NodeProcess(SLOW_SEGMENTER, '1.0', parameters={'instruction': 'red', 'warmup': False}) as child:
-        wait_for_state(graph, child, 'active, listening')
-        answers, camera = graph.hear(), graph.camera()
-        graph.play(camera, until=lambda: answers)
-        graph.play(camera, until=iter([False] * 10 + [True]).__next__)
+        wait_for_state(graph, child, 'active, subscribed')
+        answers, camera = graph.subscribe(), graph.camera()
+        graph.publish_images(camera, until=lambda: answers)
+        graph.publish_images(camera, until=iter([False] * 10 + [True]).__next__)
         os.kill(child.pid, signal.SIGINT)
         time.sleep(0.2)
         assert child.stop(signal.SIGINT) == 0, child.tail()
         assert 'Traceback' not in child.tail()
 
 
-def test_a_signal_ends_an_unconfigured_node_cleanly(graph: Graph):
+def test_unconfigured_node_shuts_down_cleanly_on_a_signal(graph: Graph):
     with NodeProcess('-m', 'instructsam_ros.node.segmenter_node', parameters={'checkpoint': 'no/such/folder'}) as child:
         wait_for_state(graph, child, 'not configured: no/such/folder')
         assert child.stop(signal.SIGINT) == 0
         assert 'Traceback' not in child.tail()
 
 
-def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
-    with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ChildError, match='ended with status 0') as caught:
+def test_context_shutdown_while_the_executor_waits_is_no_error():
+    with NodeProcess(ENDED_CONTEXT) as child, pytest.raises(ProcessEndedError, match='ended with status 0') as caught:
         wait_until_ended(child)
     assert 'Traceback' not in str(caught.value)
 
@@ -74,8 +74,8 @@ def test_a_context_that_ends_while_the_executor_turns_to_it_is_no_error():
         ('instructsam_ros.sim.image_player', {'path': 'nowhere.png'}, 'nowhere.png'),
     ],
 )
-def test_a_node_that_cannot_start_says_why(module: str, parameters: dict[str, object], said: str):
-    with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ChildError) as caught:
+def test_node_that_cannot_start_prints_the_reason(module: str, parameters: dict[str, object], said: str):
+    with NodeProcess('-m', module, parameters=parameters) as child, pytest.raises(ProcessEndedError) as caught:
         wait_until_ended(child)
     assert 'ended with status 1' in str(caught.value)
     assert 'not started: ' in str(caught.value)

@@ -14,7 +14,7 @@ from tests.support import ROOT
 PROFILE = ROOT / 'config' / 'fastdds_shm.xml'
 
 
-def test_the_profile_holds_several_pictures():
+def test_shared_memory_segment_holds_several_images():
     tree = ElementTree.parse(shared_memory_profile())
     [size] = tree.iter('{http://www.eprosima.com}segment_size')
     assert int(size.text) >= 4 * 1920 * 1080 * 3
@@ -32,13 +32,13 @@ def test_the_profile_holds_several_pictures():
     ],
     ids=str,
 )
-def test_a_choice_of_the_user_is_kept(environment: dict[str, str], expected: list[str]):
+def test_transport_environment_respects_the_user(environment: dict[str, str], expected: list[str]):
     added = transport_environment(environment)
     assert list(added) == expected
     assert all(Path(value).is_file() for value in added.values())
 
 
-def test_an_installation_is_searched_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_profile_is_found_in_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     share = tmp_path / 'prefix' / 'share' / 'instructsam_ros' / 'config'
     share.mkdir(parents=True)
     monkeypatch.setattr(

@@ -20,7 +20,7 @@ ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEA
 
 def test_round_trip(graph: Graph):
     node = graph.segmenter(autostart=False, instruction='red')
-    manager, answers, camera = Manager(graph), graph.hear(), graph.camera()
+    manager, answers, camera = Manager(graph), graph.subscribe(), graph.camera()
     for _ in range(2):
         assert manager.state == node.state == 'unconfigured'
         assert manager.change(CONFIGURE)
@@ -29,7 +29,7 @@ def test_round_trip(graph: Graph):
             assert manager.change(ACTIVATE)
             assert manager.state == node.state == 'active'
             answers.clear()
-            graph.play(camera, until=lambda: answers)
+            graph.publish_images(camera, until=lambda: answers)
             assert manager.change(DEACTIVATE)
             assert manager.state == 'inactive'
             graph.wait_for(lambda: camera.get_subscription_count() == 0, 'the node to unsubscribe')
@@ -44,8 +44,8 @@ def test_autostart_activates(graph: Graph):
 def test_warms_up_in_the_thread_that_answers(graph: Graph):
     fake = FakeSegmenter()
     graph.segmenter(fake, instruction='red')
-    answers = graph.hear()
-    graph.play(graph.camera(), until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers)
     assert fake.warmed[0] == (640, 480)
     assert fake.asked[0] == 'red'
     assert len(fake.threads) == 1
@@ -63,7 +63,11 @@ def test_cleanup_frees_the_segmenter(graph: Graph):
     manager = Manager(graph)
     assert manager.change(CONFIGURE)
     assert alive[0]() is not None
+    assert alive[0]().closed == 0
+    closed = alive[0]().close
     assert manager.change(CLEANUP)
+    assert closed.__self__.closed == 1
+    del closed
     gc.collect()
     assert alive[0]() is None
 
@@ -93,7 +97,7 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
     assert manager.change(CONFIGURE), 'the second attempt succeeds'
 
 
-def test_without_a_checkpoint_it_says_what_to_do(
+def test_missing_bundled_checkpoint_is_reported(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     from instructsam_model.weights import bundled
@@ -107,30 +111,18 @@ def test_without_a_checkpoint_it_says_what_to_do(
     assert node.state == 'unconfigured'
 
 
-def test_a_checkpoint_may_be_set_before_configuring_only(graph: Graph):
+def test_checkpoint_can_be_set_only_while_unconfigured(graph: Graph):
     loaded = []
 
-    def load(checkpoint, **options):
-        loaded.append((checkpoint, options))
+    def load(parameters):
+        loaded.append(parameters)
         return FakeSegmenter()
 
     node = graph.segmenter(load=load, autostart=False)
     manager = Manager(graph)
     assert graph.set_parameter(node, 'checkpoint', 'here').successful
     assert manager.change(CONFIGURE)
-    options = {
-        'device': 'auto',
-        'dtype': 'auto',
-        'engine': 'auto',
-        'threads': 0,
-        'protocol': 'trained',
-        'speculative_decoding': True,
-        'max_cached_frames': 0,
-        'max_pixels': 0,
-        'sam3_size': 0,
-        'quantization': 'none',
-    }
-    assert loaded == [('here', options)]
+    assert [each.checkpoint for each in loaded] == ['here']
     result = graph.set_parameter(node, 'checkpoint', 'there')
     assert not result.successful
     assert 'cleanup' in result.reason
@@ -149,4 +141,4 @@ def test_shuts_down_from_every_state(graph: Graph, steps: tuple[int, ...]):
     }
     assert manager.change(shutdown[node.state])
     assert manager.state == 'finalized'
-    assert node._supervisor is None
+    assert node.supervisor is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,13 +11,15 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.node.parameter_declaration import parameter_name
-from instructsam_ros.node.parameters import NodeParameters, standing_instruction
+from instructsam_model.backends import BUILT_IN
+from instructsam_ros.node.parameter_declaration import declarations
+from instructsam_ros.node.parameters import NodeParameters, backend_options, make_yaml, parse_instruction
 from tests.support import ROOT
 from tests.support.graph import Graph
 
 CONFIG = ROOT / 'config' / 'perception.yaml'
-FIELDS = {parameter_name(field): field for field in fields(NodeParameters)}
+DEFAULTS = NodeParameters(backend_options=backend_options(BUILT_IN))
+DECLARED = {each.name: each for each in declarations(DEFAULTS)}
 
 
 def flat(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -32,46 +33,38 @@ def flat(parameters: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def test_the_file_lists_every_parameter_with_its_default():
+def test_parameter_file_is_up_to_date():
+    command = 'python -m instructsam_ros.node.parameters > config/perception.yaml'
+    assert CONFIG.read_text() == make_yaml(DEFAULTS), f'out of date; run {command}'
+
+
+def test_parameter_file_lists_every_parameter_with_its_default():
     listed = flat(yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters'])
-    declared = {name: field.default for name, field in FIELDS.items()}
-    assert list(listed) == list(declared)
-    assert listed == declared
+    defaults = {name: each.default for name, each in DECLARED.items()}
+    assert list(listed) == list(defaults)
+    assert listed == defaults
     assert {name: type(value) for name, value in listed.items()} == {
-        name: type(value) for name, value in declared.items()
+        name: type(value) for name, value in defaults.items()
     }
 
 
-def test_the_file_says_about_each_parameter_what_the_node_says():
-    comment = group = ''
-    documented = 0
-    for line in CONFIG.read_text().splitlines():
-        if line.strip().startswith('#'):
-            comment += line.strip().lstrip('# ') + ' '
-        elif ':' in line:
-            key, value = (part.strip() for part in line.split(':', 1))
-            group = (group if line.startswith(6 * ' ') else '') if value else f'{key}.'
-            field = FIELDS.get(group + key)
-            if field is not None:
-                documented += 1
-                assert comment.strip(), f'{field.name} has no comment'
-                assert comment.startswith('Live.') == (field.metadata['change'] == 'any time'), field.name
-                for word in (*field.metadata['choices'], *(f'{limit:g}' for limit in field.metadata['range'] or ())):
-                    assert word in comment, f'{field.name}: {word}'
-        if not line.strip():
-            comment = ''
-    assert documented == len(FIELDS)
+def test_parameter_file_has_the_descriptions_of_the_node():
+    text = ' '.join(line.strip().removeprefix('# ') for line in CONFIG.read_text().splitlines())
+    for each in DECLARED.values():
+        assert each.description in text, each.name
+        for word in (*each.choices, *(f'{limit:g}' for limit in each.range_ or () if limit < 1e6)):
+            assert word in text, f'{each.name}: {word}'
 
 
 def test_the_node_describes_every_parameter(graph: Graph):
     graph.segmenter(autostart=False)
     client = graph.peer.create_client(DescribeParameters, 'segmenter/describe_parameters')
-    descriptors = graph.call(client, DescribeParameters.Request(names=list(FIELDS))).descriptors
-    for field, descriptor in zip(fields(NodeParameters), descriptors, strict=True):
-        assert descriptor.description == field.metadata['description']
+    descriptors = graph.call(client, DescribeParameters.Request(names=list(DECLARED))).descriptors
+    for each, descriptor in zip(DECLARED.values(), descriptors, strict=True):
+        assert descriptor.description == each.description
         limits = [*descriptor.floating_point_range, *descriptor.integer_range]
         assert [(limit.from_value, limit.to_value) for limit in limits] == [
-            limit for limit in (field.metadata['range'],) if limit is not None
+            limit for limit in (each.range_,) if limit is not None
         ]
 
 
@@ -87,8 +80,8 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('score_threshold', 'high', 'Wrong parameter type'),
         ('image_transport', 'theora', "image_transport: expected one of raw, compressed, got 'theora'"),
         ('dtype', 'int8', "dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"),
-        ('sam3_size', 5000, 'Min: 0, Max: 4032, value: 5000'),
-        ('quantization', 'int4', "quantization: expected one of none, int8, fp8, got 'int4'"),
+        ('instructsam.sam3_size', 5000, 'Min: 0, Max: 4032, value: 5000'),
+        ('instructsam.quantization', 'int4', "instructsam.quantization: expected one of none, int8, fp8, got 'int4'"),
         ('threads', 1025, 'Min: 0, Max: 1024, value: 1025'),
         ('warmup_sizes', ['720p'], "warmup_sizes: expected width x height such as '1280x720', got '720p'"),
         ('instruction', 'x' * 5000, 'expected at most 4096 characters, got 5000'),
@@ -104,7 +97,7 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('depth.box_plane', 1, 'Wrong parameter type'),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name: str, value: Any, said: str):
+def test_invalid_value_is_rejected_with_a_reason(graph: Graph, name: str, value: Any, said: str):
     node = graph.segmenter(autostart=False)
     client = graph.peer.create_client(SetParameters, 'segmenter/set_parameters')
     before = node.get_parameter(name).value if node.has_parameter(name) else None
@@ -120,31 +113,32 @@ def test_a_value_that_is_not_allowed_is_refused_with_a_reason(graph: Graph, name
     [
         ('score_threshold', 2.0, 'out of range'),
         ('score_threshold', 'high', "of type 'STRING'"),
-        ('protocol', 'secret', 'protocol: expected one of trained, released'),
+        ('instructsam.inference_mode', 'secret', 'instructsam.inference_mode: expected one of trained, released'),
+        ('protocol', 'trained', 'parameter protocol: no such parameter; did you mean instructsam.inference_mode?'),
+        ('reuse_answers', True, 'no such parameter; did you mean instructsam.speculative_decoding?'),
+        ('engine', 'eager', 'parameter engine: no such parameter; did you mean instructsam.engine?'),
+        ('score_treshold', 0.5, 'did you mean score_threshold'),
+        ('colour', 'red', 'config/perception.yaml lists all of them'),
         ('cameras', ['left eye'], "cameras: expected names of topics such as 'left' or 'arm/wrist', got 'left eye'"),
         ('cameras', ['left', 'left'], 'cameras: expected each name once, got left, left'),
     ],
 )
-def test_the_node_is_not_made_with_a_value_that_is_not_allowed(graph: Graph, name: str, value: Any, said: str):
+def test_invalid_override_raises_when_the_node_is_created(graph: Graph, name: str, value: Any, said: str):
     with pytest.raises(ConfigError, match=name) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
 
 
-def test_one_parameter_says_what_is_up(graph: Graph):
+def test_box_frame_and_box_plane_exclude_each_other(graph: Graph):
     with pytest.raises(ConfigError, match=r"depth\.box_plane: expected false with depth\.box_frame 'base_link'"):
         graph.segmenter(**{'depth.box_frame': 'base_link', 'depth.box_plane': True})
 
 
-CHANGEABLE = {
-    name: field.metadata['change'] == 'any time'
-    for name, field in FIELDS.items()
-    if field.metadata['change'] != 'at start'
-}
+CHANGEABLE = {name: each.mutable == 'always' for name, each in DECLARED.items() if each.mutable != 'never'}
 
 
 @pytest.mark.parametrize(('name', 'live'), CHANGEABLE.items())
-def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: str, live: bool):
+def test_only_dynamic_parameters_can_be_set_while_configured(graph: Graph, name: str, live: bool):
     node = graph.segmenter()
     value = node.get_parameter(name).value
     result = graph.set_parameter(node, name, value)
@@ -152,11 +146,15 @@ def test_only_live_parameters_change_while_it_is_configured(graph: Graph, name: 
     assert live or f'{name}: can be changed only while the node is unconfigured' in result.reason
 
 
-def test_parameters_of_others_are_left_alone(graph: Graph):
+def test_qos_overrides_are_known_parameters(graph: Graph):
+    graph.segmenter(**{'qos_overrides./image.subscription.depth': 3})
+
+
+def test_parameters_of_rclpy_can_be_set(graph: Graph):
     node = graph.segmenter()
     assert graph.set_parameter(node, 'use_sim_time', True).successful
 
 
 @pytest.mark.parametrize('text', ['', '  ', '\n'])
-def test_an_empty_text_means_idle(text: str):
-    assert standing_instruction(text) is None
+def test_empty_instruction_means_idle(text: str):
+    assert parse_instruction(text) is None

@@ -10,7 +10,7 @@ from tests.support.graph import Graph
 from tests.support.policy import allowed
 
 
-def test_the_policy_lists_what_the_node_has(graph: Graph):
+def test_policy_lists_the_interfaces_of_the_node(graph: Graph):
     node = graph.segmenter(**{'depth.enabled': True})
     names = node.get_name(), node.get_namespace()
 
@@ -37,10 +37,10 @@ def test_the_policy_lists_what_the_node_has(graph: Graph):
 @pytest.mark.parametrize(
     ('kind', 'verb', 'its'), [('topic', 'publish', 'subscribe'), ('topic', 'subscribe', 'publish')]
 )
-def test_what_a_planner_may_is_what_the_segmenter_offers(kind: str, verb: str, its: str):
+def test_policy_of_the_planner_matches_that_of_the_segmenter(kind: str, verb: str, its: str):
     offered = allowed('segmenter', kind, its)
     assert {name for name in allowed('planner', kind, verb) if name.startswith('/segmenter')} <= offered
 
 
-def test_a_camera_may_not_give_instructions():
+def test_policy_does_not_let_a_camera_publish_instructions():
     assert not [name for name in allowed('camera', 'topic', 'publish') if name.startswith('/segmenter')]

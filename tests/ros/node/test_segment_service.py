@@ -21,7 +21,7 @@ def client(graph: Graph) -> Any:
     return graph.peer.create_client(Segment, 'segmenter/segment')
 
 
-def test_answers_about_the_image_of_the_request(graph: Graph, client: Any):
+def test_request_with_an_image(graph: Graph, client: Any):
     graph.segmenter()
     image = graph.image('red', 'green')
     response = graph.call(client, Segment.Request(instruction='green red', image=image))
@@ -33,7 +33,7 @@ def test_answers_about_the_image_of_the_request(graph: Graph, client: Any):
     assert np.count_nonzero(response.mask.data) == 100
 
 
-def test_an_image_without_the_object_is_a_success(graph: Graph, client: Any):
+def test_no_instance_is_a_success(graph: Graph, client: Any):
     graph.segmenter()
     response = graph.call(client, Segment.Request(instruction='blue', image=graph.image('red')))
     assert response.success
@@ -41,7 +41,7 @@ def test_an_image_without_the_object_is_a_success(graph: Graph, client: Any):
     assert not np.any(response.mask.data)
 
 
-def test_answers_as_soon_as_the_model_is_done(graph: Graph, client: Any):
+def test_response_is_sent_as_soon_as_the_model_is_done(graph: Graph, client: Any):
     graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False)
     took_s = []
     for _ in range(6):
@@ -58,14 +58,14 @@ def test_min_score_replaces_the_threshold_of_the_node(graph: Graph, client: Any)
         assert len(graph.call(client, request).segmentation.instances) == count
 
 
-def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client: Any):
+def test_request_without_an_image_takes_the_first_that_arrives(graph: Graph, client: Any):
     node = graph.segmenter()
     camera = graph.camera()
-    before = graph.play(camera, until=lambda: node._statistics.received >= 3)
+    before = graph.publish_images(camera, until=lambda: node.statistics.received >= 3)
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
-    after = graph.play(camera, until=future.done)
+    graph.wait_for(lambda: node.scheduler.pending_requests, 'the request to arrive')
+    after = graph.publish_images(camera, until=future.done)
     header = future.result().segmentation.header
     assert header not in [image.header for image in before]
     assert header in [image.header for image in after]
@@ -80,13 +80,13 @@ def test_takes_the_first_image_that_arrives_after_the_call(graph: Graph, client:
         (Segment.Request(instruction='red', image=Image(encoding='rgb8', width=4, height=4, step=12)),
          'data is 0 bytes'),
         (Segment.Request(instruction='red', image=Image(encoding='32FC1', width=1, height=1, step=4, data=bytes(4))),
-         "'32FC1' is not a picture"),
+         "'32FC1' is not a color or gray image"),
         (Segment.Request(instruction='fail', image=Image(encoding='mono8', width=1, height=1, step=1, data=b'a')),
          'RuntimeError: the model broke'),
     ],
     ids=['empty instruction', 'long instruction', 'wrong min_score', 'image without data', 'depth image', 'model'],
 )  # fmt: skip
-def test_says_why_it_failed(graph: Graph, client: Any, request_: Any, said: str):
+def test_failed_request_has_a_reason_and_an_error_code(graph: Graph, client: Any, request_: Any, said: str):
     graph.segmenter()
     response = graph.call(client, request_)
     assert not response.success
@@ -94,7 +94,7 @@ def test_says_why_it_failed(graph: Graph, client: Any, request_: Any, said: str)
     assert (response.segmentation.status, response.segmentation.message) == (Segmentation.FAILED, response.message)
 
 
-def test_a_camera_that_is_silent_costs_the_timeout(graph: Graph, client: Any):
+def test_request_times_out_without_images(graph: Graph, client: Any):
     graph.segmenter(request_timeout=0.3)
     started_s = time.monotonic()
     response = graph.call(client, Segment.Request(instruction='red'))
@@ -102,33 +102,33 @@ def test_a_camera_that_is_silent_costs_the_timeout(graph: Graph, client: Any):
     assert time.monotonic() - started_s < 5
 
 
-def test_a_slow_model_costs_the_timeout(graph: Graph, client: Any):
+def test_request_times_out_with_a_slow_model(graph: Graph, client: Any):
     graph.segmenter(FakeSegmenter(delay_s=1.0), warmup=False, request_timeout=0.2)
     response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
     assert (response.success, response.message) == (False, 'the model was not done within 0.2 s')
 
 
-def test_an_inactive_node_answers_that_it_is(graph: Graph, client: Any):
+def test_request_to_an_inactive_node_fails(graph: Graph, client: Any):
     node = graph.segmenter(autostart=False)
     for state in ('unconfigured', 'inactive'):
         assert node.state == state
         response = graph.call(client, Segment.Request(instruction='red', image=graph.image('red')))
         assert not response.success
         assert f'the node is {state}' in response.message
-        graph.do(node.trigger_configure)
+        graph.run_in_executor(node.trigger_configure)
 
 
-def test_deactivating_refuses_who_waits(graph: Graph, client: Any):
+def test_deactivation_fails_waiting_requests(graph: Graph, client: Any):
     node = graph.segmenter()
     assert client.wait_for_service(10)
     future = client.call_async(Segment.Request(instruction='red'))
-    graph.wait_for(lambda: node._scheduler.waiting, 'the request to arrive')
-    graph.do(node.trigger_deactivate)
+    graph.wait_for(lambda: node.scheduler.pending_requests, 'the request to arrive')
+    graph.run_in_executor(node.trigger_deactivate)
     graph.wait_for(future.done, 'the answer')
     assert future.result().message == 'the node was deactivated'
 
 
-def test_the_node_does_everything_else_meanwhile(graph: Graph, client: Any):
+def test_node_stays_responsive_during_inference(graph: Graph, client: Any):
     graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False)
     parameters = graph.peer.create_client(GetParameters, 'segmenter/get_parameters')
     assert client.wait_for_service(10)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import make_image, read_image
+from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node import outputs
 from tests.support.fake_segmenter import FakeSegmenter
@@ -18,17 +19,17 @@ from tests.support.graph import Graph
 
 
 def compressed(graph: Graph, suffix: str = '.png', cut: float = 1.0) -> CompressedImage:
-    pixels = convert.read_image(graph.image('red'))
+    pixels = read_image(graph.image('red'))
     data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
     message = CompressedImage(header=graph.header(), format=suffix[1:])
     message.data.frombytes(data[: int(cut * len(data))])
     return message
 
 
-def test_answers_the_standing_instruction_about_images(graph: Graph):
+def test_instruction_is_processed_for_images(graph: Graph):
     graph.segmenter(instruction='the red block')
-    answers = graph.hear()
-    sent = graph.play(graph.camera(), until=lambda: len(answers) >= 3)
+    answers = graph.subscribe()
+    sent = graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3)
 
     answer = answers[0]
     assert answer.status == Segmentation.OK
@@ -39,57 +40,57 @@ def test_answers_the_standing_instruction_about_images(graph: Graph):
     assert 0 < answer.latency < 5
     headers = [image.header for image in sent]
     assert all(answer.header in headers for answer in answers)
-    stamps = [convert.stamp_ns(answer.header.stamp) for answer in answers]
+    stamps = [read_stamp_ns(answer.header.stamp) for answer in answers]
     assert stamps == sorted(set(stamps))
 
 
 @pytest.mark.parametrize('reliable', [False, True], ids=['best effort', 'reliable'])
-def test_hears_cameras_of_either_reliability(graph: Graph, reliable: bool):
+def test_receives_images_of_either_reliability(graph: Graph, reliable: bool):
     graph.segmenter(instruction='red')
-    answers = graph.hear()
-    graph.play(graph.camera(reliable=reliable), until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(reliable=reliable), until=lambda: answers)
 
 
-def test_hears_compressed_images(graph: Graph):
+def test_receives_compressed_images(graph: Graph):
     graph.segmenter(instruction='red', image_transport='compressed')
-    answers = graph.hear()
-    graph.play(graph.camera(topic='image/compressed'), until=lambda: answers, make=lambda: compressed(graph))
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(topic='image/compressed'), until=lambda: answers, make=lambda: compressed(graph))
     assert len(answers[0].instances) == 1
 
 
-def test_is_idle_without_an_instruction(graph: Graph):
+def test_no_inference_without_an_instruction(graph: Graph):
     fake = FakeSegmenter()
     node = graph.segmenter(fake, warmup=False)
-    answers, camera = graph.hear(), graph.camera()
-    arrived = node._statistics  # no topic says that an image arrived and was left alone
-    graph.play(camera, until=lambda: arrived.received >= 5)
+    answers, camera = graph.subscribe(), graph.camera()
+    arrived = node.statistics  # no topic says that an image arrived and was left alone
+    graph.publish_images(camera, until=lambda: arrived.received >= 5)
     assert not fake.asked
-    graph.instruct(node, 'red')
-    graph.play(camera, until=lambda: answers)
-    graph.instruct(node, ' ')
-    graph.play(camera, until=lambda seen=arrived.received: arrived.received >= seen + 3)
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: answers)
+    graph.set_instruction(node, ' ')
+    graph.publish_images(camera, until=lambda seen=arrived.received: arrived.received >= seen + 3)
     asked = len(fake.asked)
-    graph.play(camera, until=lambda seen=arrived.received: arrived.received >= seen + 5)
+    graph.publish_images(camera, until=lambda seen=arrived.received: arrived.received >= seen + 5)
     assert len(fake.asked) == asked
 
 
-def test_an_empty_answer_is_published_too(graph: Graph):
+def test_result_without_instances_is_published(graph: Graph):
     graph.segmenter(instruction='blue')
-    answers, labels = graph.hear(), graph.hear('segmenter/labels', Image)
-    graph.play(graph.camera(), until=lambda: answers and labels)
+    answers, labels = graph.subscribe(), graph.subscribe('segmenter/labels', Image)
+    graph.publish_images(graph.camera(), until=lambda: answers and labels)
     assert (answers[0].status, list(answers[0].instances)) == (Segmentation.NO_TARGET, [])
     assert not np.any(labels[0].data)
 
 
-def test_a_failing_model_is_reported_and_the_node_lives_on(graph: Graph):
+def test_failing_model_is_reported_and_the_node_recovers(graph: Graph):
     node = graph.segmenter(instruction='fail')
-    answers, camera = graph.hear(), graph.camera()
-    sent = graph.play(camera, until=lambda: answers)
+    answers, camera = graph.subscribe(), graph.camera()
+    sent = graph.publish_images(camera, until=lambda: answers)
     assert answers[0].status == Segmentation.FAILED
     assert answers[0].message == 'RuntimeError: the model broke'
     assert answers[0].header in [image.header for image in sent]
-    graph.instruct(node, 'red')
-    graph.play(camera, until=lambda: answers[-1].status == Segmentation.OK)
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
 
 
 def empty(graph: Graph) -> Image:
@@ -117,35 +118,35 @@ def cut_short(graph: Graph) -> Image:
 @pytest.mark.parametrize(
     'make', [empty, with_wrong_step, of_unknown_encoding, cut_short], ids=lambda make: make.__name__
 )
-def test_a_broken_image_is_dropped_and_the_node_lives_on(graph: Graph, make: Callable[[Graph], Image]):
+def test_broken_image_is_dropped_and_the_node_recovers(graph: Graph, make: Callable[[Graph], Image]):
     node = graph.segmenter(instruction='red')
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: node._statistics.dropped >= 2, make=lambda: make(graph))
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: node.statistics.dropped >= 2, make=lambda: make(graph))
     assert not answers
-    graph.play(camera, until=lambda: answers)
+    graph.publish_images(camera, until=lambda: answers)
 
 
-def test_a_broken_jpeg_is_dropped_and_the_node_lives_on(graph: Graph):
+def test_broken_jpeg_is_dropped_and_the_node_recovers(graph: Graph):
     node = graph.segmenter(instruction='red', image_transport='compressed')
-    answers, camera = graph.hear(), graph.camera(topic='image/compressed')
+    answers, camera = graph.subscribe(), graph.camera(topic='image/compressed')
     broken = lambda: compressed(graph, '.jpg', cut=0.5)  # noqa: E731
-    graph.play(camera, until=lambda: node._statistics.dropped >= 2, make=broken)
+    graph.publish_images(camera, until=lambda: node.statistics.dropped >= 2, make=broken)
     assert not answers
-    graph.play(camera, until=lambda: answers, make=lambda: compressed(graph))
+    graph.publish_images(camera, until=lambda: answers, make=lambda: compressed(graph))
 
 
-def test_the_camera_may_change_its_resolution(graph: Graph):
+def test_resolution_of_the_camera_can_change(graph: Graph):
     graph.segmenter(instruction='everything')
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: answers)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
     small = np.zeros((24, 32, 3), dtype=np.uint8)
-    make = lambda: convert.make_image(small, 'rgb8', graph.header())  # noqa: E731
-    graph.play(camera, until=lambda: answers[-1].width == 32, make=make)
+    make = lambda: make_image(small, 'rgb8', graph.header())  # noqa: E731
+    graph.publish_images(camera, until=lambda: answers[-1].width == 32, make=make)
     mask = answers[-1].instances[0].mask
     assert (mask.width, mask.height) == (32, 24)
 
 
-def test_pictures_are_made_only_while_somebody_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+def test_outputs_are_lazy(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     made = []
 
     def overlay(*arguments):
@@ -154,13 +155,13 @@ def test_pictures_are_made_only_while_somebody_subscribes(graph: Graph, monkeypa
 
     monkeypatch.setattr(outputs, 'overlay', overlay)
     graph.segmenter(instruction='red')
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: len(answers) >= 3)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: len(answers) >= 3)
     assert not made
-    overlays = graph.hear('segmenter/overlay', Image)
-    targets = graph.hear('segmenter/target/mask', Image)
-    labels = graph.hear('segmenter/labels', Image)
-    sent = graph.play(camera, until=lambda: overlays and targets and labels)
+    overlays = graph.subscribe('segmenter/overlay', Image)
+    targets = graph.subscribe('segmenter/target/mask', Image)
+    labels = graph.subscribe('segmenter/labels', Image)
+    sent = graph.publish_images(camera, until=lambda: overlays and targets and labels)
     assert made
     headers = [image.header for image in sent]
     for image, encoding, top in ((overlays[0], 'rgb8', 7), (targets[0], 'mono8', 255), (labels[0], 'mono16', 1)):
@@ -169,42 +170,42 @@ def test_pictures_are_made_only_while_somebody_subscribes(graph: Graph, monkeypa
         assert max(image.data) == top
 
 
-def test_thresholds_change_while_it_runs(graph: Graph):
+def test_thresholds_can_be_set_while_active(graph: Graph):
     node = graph.segmenter(instruction='red everything')
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: answers)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
     assert [round(instance.score, 1) for instance in answers[-1].instances] == [0.9, 0.7]
     for name, value, count in (('score_threshold', 0.8, 1), ('score_threshold', 0.1, 2), ('max_instances', 1, 1)):
         assert graph.set_parameter(node, name, value).successful
-        graph.play(camera, until=lambda count=count: len(answers[-1].instances) == count)
+        graph.publish_images(camera, until=lambda count=count: len(answers[-1].instances) == count)
 
 
-def test_max_rate_holds(graph: Graph):
+def test_max_rate_limits_the_results(graph: Graph):
     node = graph.segmenter(instruction='red', max_rate=5.0)
-    answers, camera = graph.hear(), graph.camera()
-    graph.play(camera, until=lambda: answers)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
     started_s, before = time.monotonic(), len(answers)
-    graph.play(camera, until=lambda: time.monotonic() > started_s + 1.0)
+    graph.publish_images(camera, until=lambda: time.monotonic() > started_s + 1.0)
     assert 3 <= len(answers) - before <= 7
-    assert node._scheduler.replaced > 10
+    assert node.scheduler.images_replaced > 10
 
 
-def test_max_age_leaves_old_images_out(graph: Graph):
+def test_max_age_drops_old_images(graph: Graph):
     node = graph.segmenter(instruction='red', max_age=2.0)
-    answers, camera = graph.hear(), graph.camera()
+    answers, camera = graph.subscribe(), graph.camera()
 
     def old() -> Image:
         image = graph.image('red')
-        image.header.stamp = convert.make_stamp(time.time_ns() - 3_000_000_000)
+        image.header.stamp = make_stamp(time.time_ns() - 3_000_000_000)
         return image
 
-    graph.play(camera, until=lambda: node._scheduler.too_old >= 3, make=old)
+    graph.publish_images(camera, until=lambda: node.scheduler.images_too_old >= 3, make=old)
     assert not answers
-    graph.play(camera, until=lambda: answers)
+    graph.publish_images(camera, until=lambda: answers)
 
 
-def test_simulated_time_may_stand_still(graph: Graph):
+def test_results_do_not_need_simulated_time_to_advance(graph: Graph):
     graph.segmenter(instruction='red', use_sim_time=True)
-    answers = graph.hear()
-    graph.play(graph.camera(), until=lambda: answers)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers)
     assert 0 < answers[0].latency < 5

@@ -10,7 +10,6 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import MessageInfo
 from std_msgs.msg import String
 
 from instructsam_ros.node.segmenter_node import SegmenterNode
@@ -18,23 +17,23 @@ from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
 
-def standing(node: SegmenterNode) -> str | None:
-    instruction = node._standing.single
+def instruction_of(node: SegmenterNode) -> str | None:
+    instruction = node.instructions.instruction
     return None if instruction is None else instruction.text
 
 
 @pytest.mark.parametrize('latched', [False, True], ids=['volatile', 'latched'])
-def test_hears_a_planner_that_is_there_before(graph: Graph, latched: bool):
-    planner = graph.planner(latched=latched)
+def test_receives_instructions_of_an_earlier_publisher(graph: Graph, latched: bool):
+    planner = graph.instruction_publisher(latched=latched)
     planner.publish(String(data='from before'))
     node = graph.segmenter(instruction='from the parameter')
     if latched:
-        graph.wait_for(lambda: standing(node) == 'from before', 'the latched instruction')
+        graph.wait_for(lambda: instruction_of(node) == 'from before', 'the latched instruction')
     for text in ('first', 'second'):
-        graph.say(planner, text, until=lambda text=text: standing(node) == text)
+        graph.publish_instruction(planner, text, until=lambda text=text: instruction_of(node) == text)
 
 
-def test_hears_what_a_planner_latches_as_soon_as_it_comes(graph: Graph):
+def test_receives_the_latched_instruction_of_a_new_publisher(graph: Graph):
     """On another participant, as always in practice: it sends before the node has found it."""
     node = graph.segmenter()
     context = Context()
@@ -43,126 +42,119 @@ def test_hears_what_a_planner_latches_as_soon_as_it_comes(graph: Graph):
     try:
         qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         planner.create_publisher(String, 'segmenter/instruction', qos).publish(String(data='at once'))
-        graph.wait_for(lambda: standing(node) == 'at once', 'the instruction')
+        graph.wait_for(lambda: instruction_of(node) == 'at once', 'the instruction')
     finally:
         planner.destroy_node()
         context.try_shutdown()
 
 
-def test_each_message_of_a_latching_planner_counts_once(graph: Graph):
+def test_each_latched_message_is_processed_once(graph: Graph):
     node = graph.segmenter()
-    planner = graph.planner(latched=True)
+    planner = graph.instruction_publisher(latched=True)
     planner.publish(String(data='warm up'))
-    graph.wait_for(lambda: standing(node) == 'warm up', 'the first')
+    graph.wait_for(lambda: instruction_of(node) == 'warm up', 'the first')
     changes = []
-    node._standing.instruct = changes.append
+    node.instructions.set_instruction = changes.append
     texts = [str(number) for number in range(20)]
     for text in texts:
         planner.publish(String(data=text))
         time.sleep(0.005)
     graph.wait_for(lambda: changes and changes[-1].text == texts[-1], 'the last')
-    heard = [int(instruction.text) for instruction in changes]
-    assert heard == sorted(set(heard)), 'no instruction comes back after a newer one'
+    received = [int(instruction.text) for instruction in changes]
+    assert received == sorted(set(received)), 'no instruction comes back after a newer one'
 
 
-def activate_and_take(graph: Graph, node: SegmenterNode, latched: str) -> None:
-    """Activate the node and wait until it has taken the latched message, whatever it made of it."""
-    topic, taken = node._instruction_topic, []
-    take = topic._take_latched
-
-    def take_and_tell(message: String, info: MessageInfo) -> None:
-        take(message, info)
-        taken.append(message.data)
-
-    topic._take_latched = take_and_tell
-    graph.do(node.trigger_activate)
-    graph.wait_for(lambda: latched in taken, 'the latched message')
+def activate_and_wait(graph: Graph, node: SegmenterNode) -> None:
+    """Activate the node and wait until it has received a latched message, ignored or not."""
+    before = node.instruction_topic.latched_count
+    graph.run_in_executor(node.trigger_activate)
+    graph.wait_for(lambda: node.instruction_topic.latched_count > before, 'the latched message')
 
 
-def test_an_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
-    latching, live = graph.planner(latched=True), graph.planner()
+def test_old_latched_instruction_does_not_replace_a_newer_one(graph: Graph):
+    latching, live = graph.instruction_publisher(latched=True), graph.instruction_publisher()
     latching.publish(String(data='old'))
     node = graph.segmenter()
-    graph.wait_for(lambda: standing(node) == 'old', 'the latched instruction')
-    graph.say(live, 'new', until=lambda: standing(node) == 'new')
-    graph.do(node.trigger_deactivate)
-    activate_and_take(graph, node, latched='old')
-    assert standing(node) == 'new'
+    graph.wait_for(lambda: instruction_of(node) == 'old', 'the latched instruction')
+    graph.publish_instruction(live, 'new', until=lambda: instruction_of(node) == 'new')
+    graph.run_in_executor(node.trigger_deactivate)
+    activate_and_wait(graph, node)
+    assert instruction_of(node) == 'new'
 
 
-def test_an_instruction_that_was_latched_while_the_node_was_inactive_counts(graph: Graph):
-    planner, node = graph.planner(latched=True), graph.segmenter(instruction='set')
-    graph.do(node.trigger_deactivate)
+def test_instruction_latched_while_inactive_is_used(graph: Graph):
+    planner, node = graph.instruction_publisher(latched=True), graph.segmenter(instruction='set')
+    graph.run_in_executor(node.trigger_deactivate)
     planner.publish(String(data='meanwhile'))
-    activate_and_take(graph, node, latched='meanwhile')
-    assert standing(node) == 'meanwhile'
+    activate_and_wait(graph, node)
+    assert instruction_of(node) == 'meanwhile'
 
 
-def test_a_live_parameter_replaces_what_was_latched_before(graph: Graph):
-    planner, node = graph.planner(latched=True), graph.segmenter()
-    graph.do(node.trigger_deactivate)
+def test_parameter_replaces_an_earlier_latched_instruction(graph: Graph):
+    planner, node = graph.instruction_publisher(latched=True), graph.segmenter()
+    graph.run_in_executor(node.trigger_deactivate)
     planner.publish(String(data='latched'))
-    graph.instruct(node, 'set')
-    activate_and_take(graph, node, latched='latched')
-    assert standing(node) == 'set'
+    graph.set_instruction(node, 'set')
+    activate_and_wait(graph, node)
+    assert instruction_of(node) == 'set'
 
 
-def test_an_empty_instruction_means_idle_and_a_long_one_nothing(graph: Graph, log: Callable[[], str]):
-    node, planner = graph.segmenter(), graph.planner()
-    graph.say(planner, 'red', until=lambda: standing(node) == 'red')
+def test_empty_instruction_means_idle_and_a_long_one_is_ignored(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.instruction_publisher()
+    graph.publish_instruction(planner, 'red', until=lambda: instruction_of(node) == 'red')
     planner.publish(String(data='x' * 10_000))
     graph.wait_for(lambda: 'at most 4096 characters, got 10000' in log(), 'a warning')
-    assert standing(node) == 'red'
+    assert instruction_of(node) == 'red'
     planner.publish(String(data=' '))
-    graph.wait_for(lambda: standing(node) is None, 'the node to be idle')
+    graph.wait_for(lambda: instruction_of(node) is None, 'the node to be idle')
 
 
-def test_no_planner_is_told_that_its_qos_is_wrong(graph: Graph, log: Callable[[], str]):
-    node, planner = graph.segmenter(), graph.planner()
-    graph.say(planner, 'red', until=lambda: standing(node) == 'red')
+def test_no_publisher_gets_an_incompatible_qos_warning(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.instruction_publisher()
+    graph.publish_instruction(planner, 'red', until=lambda: instruction_of(node) == 'red')
     assert "instruction: 'red'" in log()
     assert 'incompatible' not in log()
 
 
-def test_an_instruction_that_is_repeated_is_logged_once(graph: Graph, log: Callable[[], str]):
-    node, planner = graph.segmenter(), graph.planner()
+def test_repeated_instruction_is_logged_once(graph: Graph, log: Callable[[], str]):
+    node, planner = graph.segmenter(), graph.instruction_publisher()
     for text in ('red', 'red', 'blue'):
-        graph.say(planner, text, until=lambda text=text: standing(node) == text)
+        graph.publish_instruction(planner, text, until=lambda text=text: instruction_of(node) == text)
         planner.publish(String(data=text))
-    graph.say(planner, 'end', until=lambda: standing(node) == 'end')
+    graph.publish_instruction(planner, 'end', until=lambda: instruction_of(node) == 'end')
     assert [log().count(f"instruction: '{text}'") for text in ('red', 'blue', 'end')] == [1, 1, 1]
 
 
-def test_warns_once_when_nobody_publishes_images(graph: Graph, log: Callable[[], str]):
+def test_warns_once_without_an_image_publisher(graph: Graph, log: Callable[[], str]):
     graph.segmenter(image_timeout=0.1)
-    said = "nobody publishes on '/image'; check the remapping of 'image'"
+    said = "no publisher on '/image'; check the remapping of 'image'"
     graph.wait_for(lambda: said in log(), 'the warning')
     time.sleep(2.2)
     assert log().count(said) == 1
 
 
-def test_warns_with_both_qos_when_images_do_not_arrive(graph: Graph, log: Callable[[], str]):
+def test_warning_without_images_names_both_qos(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(
         image_timeout=0.1, **{'qos_overrides./image.subscription.reliability': 'reliable'}, autostart=False
     )
     camera = graph.camera()
-    graph.do(node.trigger_configure)
-    graph.do(node.trigger_activate)
-    graph.wait_for(lambda: 'although somebody publishes' in log(), 'the warning')
-    assert 'camera offers best_effort, volatile; this node asks' in log()
-    assert 'for reliable, volatile, keep last 1. ' in log()
+    graph.run_in_executor(node.trigger_configure)
+    graph.run_in_executor(node.trigger_activate)
+    graph.wait_for(lambda: 'although there are publishers' in log(), 'the warning')
+    assert 'camera offers best_effort, volatile; this node requests' in log()
+    assert 'this node requests reliable, volatile, keep last 1. ' in log()
     camera.publish(graph.image())
-    assert node._statistics.received == 0
+    assert node.statistics.received == 0
 
 
-def test_says_when_images_arrive_again(graph: Graph, log: Callable[[], str]):
+def test_logs_when_images_arrive_again(graph: Graph, log: Callable[[], str]):
     graph.segmenter(image_timeout=0.1)
     graph.wait_for(lambda: 'no image for' in log(), 'the warning')
     said = "images arrive again on '/image'"
-    graph.play(graph.camera(), until=lambda: said in log())
+    graph.publish_images(graph.camera(), until=lambda: said in log())
 
 
-def test_the_qos_of_the_images_can_be_overridden(graph: Graph):
+def test_qos_of_images_can_be_overridden(graph: Graph):
     overrides = {
         'qos_overrides./image.subscription.reliability': 'reliable',
         'qos_overrides./image.subscription.depth': 3,
@@ -170,9 +162,9 @@ def test_the_qos_of_the_images_can_be_overridden(graph: Graph):
     node = graph.segmenter(FakeSegmenter(), instruction='red', **overrides)
     [info] = node.get_subscriptions_info_by_topic('image')
     assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-    answers = graph.hear()
-    graph.play(graph.camera(reliable=True), until=lambda: answers)
-    graph.do(node.trigger_deactivate)
-    graph.do(node.trigger_activate)
+    answers = graph.subscribe()
+    graph.publish_images(graph.camera(reliable=True), until=lambda: answers)
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_activate)
     answers.clear()
-    graph.play(graph.camera(reliable=True), until=lambda: answers)
+    graph.publish_images(graph.camera(reliable=True), until=lambda: answers)

@@ -9,103 +9,75 @@ import pytest
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rcl_interfaces.srv import GetParameters
-from rclpy.action.client import ActionClient
 
-from instructsam_ros.action import Track
 from instructsam_ros.msg import Segmentation
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph
-
-
-class Follower:
-    """A client of the action, its goals and what it hears."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
-
-    def follow(self, instruction: str, heard: list[Segmentation] | None = None, **options: Any) -> Any:
-        """Send a goal and wait until it is accepted; returns its handle."""
-        graph, heard = self._graph, [] if heard is None else heard
-        graph.wait_for(self._client.server_is_ready, 'the action server')
-        future = self._client.send_goal_async(
-            Track.Goal(instruction=instruction, **options),
-            feedback_callback=lambda message: heard.append(message.feedback.segmentation),
-        )
-        graph.wait_for(future.done, 'the goal to be accepted')
-        assert future.result().accepted
-        return future.result()
-
-    def result(self, handle: Any) -> tuple[int, Track.Result]:
-        """Wait for the end of a goal."""
-        future = handle.get_result_async()
-        self._graph.wait_for(future.done, 'the result')
-        return future.result().status, future.result().result
-
-    def close(self) -> None:
-        self._graph.do(self._client.destroy)  # the executor must not be waiting for it
+from tests.support.track_client import TrackClient
 
 
 @pytest.fixture
 def follower(graph: Graph):
-    follower = Follower(graph)
+    follower = TrackClient(graph)
     yield follower
     follower.close()
 
 
-def test_feedback_is_about_the_newest_images_until_it_is_cancelled(graph: Graph, follower: Follower):
-    node, heard = graph.segmenter(), []
-    camera, handle = graph.camera(), follower.follow('red', heard)
-    sent = graph.play(camera, until=lambda: len(heard) >= 3)
+def test_feedback_is_published_until_the_goal_is_canceled(graph: Graph, follower: TrackClient):
+    node, received = graph.segmenter(), []
+    camera, handle = graph.camera(), follower.follow('red', received)
+    sent = graph.publish_images(camera, until=lambda: len(received) >= 3)
     headers = [image.header for image in sent]
-    assert all(each.header in headers and each.instruction == 'red' for each in heard)
-    assert {each.instances[0].id for each in heard} == {'1'}
-    assert 0 < heard[0].latency < TIMEOUT_S
+    assert all(each.header in headers and each.instruction == 'red' for each in received)
+    assert {each.instances[0].id for each in received} == {'1'}
+    assert 0 < received[0].latency < TIMEOUT_S
     graph.wait_for(handle.cancel_goal_async().done, 'the cancelling')
     status, result = follower.result(handle)
-    assert (status, result.success, result.message) == (GoalStatus.STATUS_CANCELED, True, 'cancelled')
-    assert result.segmentation == heard[-1]
-    assert node._scheduler.questions == ()
+    assert (status, result.success, result.message) == (GoalStatus.STATUS_CANCELED, True, 'canceled')
+    assert result.segmentation == received[-1]
+    assert node.scheduler.queries == ()
 
 
-def test_goals_and_the_standing_instruction_are_answered_about_the_same_images(graph: Graph, follower: Follower):
+def test_goals_and_the_instruction_are_processed_for_the_same_images(graph: Graph, follower: TrackClient):
     graph.segmenter(instruction='blue')
-    heard: dict[str, list[Segmentation]] = {'red': [], 'green': []}
-    for instruction, messages in heard.items():
+    received: dict[str, list[Segmentation]] = {'red': [], 'green': []}
+    for instruction, messages in received.items():
         follower.follow(instruction, messages)
-    answers = graph.hear()
+    answers = graph.subscribe()
     make = lambda: graph.image('red', 'green', 'blue')  # noqa: E731
-    graph.play(graph.camera(), make=make, until=lambda: answers and all(len(each) >= 3 for each in heard.values()))
+    graph.publish_images(
+        graph.camera(), make=make, until=lambda: answers and all(len(each) >= 3 for each in received.values())
+    )
     assert {answer.instruction for answer in answers} == {'blue'}, 'goals are not published on the topic'
-    stamps = [{str(message.header.stamp) for message in messages} for messages in heard.values()]
+    stamps = [{str(message.header.stamp) for message in messages} for messages in received.values()]
     assert stamps[0] & stamps[1]
 
 
-def test_a_target_that_is_lost_ends_the_goal(graph: Graph, follower: Follower):
+def test_lost_target_aborts_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter()
-    heard: list[Segmentation] = []
-    handle = follower.follow('red', heard, lost_after=Duration(nanosec=500_000_000))
+    received: list[Segmentation] = []
+    handle = follower.follow('red', received, lost_after=Duration(nanosec=500_000_000))
     camera = graph.camera()
-    graph.play(camera, until=lambda: heard)
+    graph.publish_images(camera, until=lambda: received)
     future = handle.get_result_async()
-    graph.play(camera, make=lambda: graph.image('blue'), until=future.done)
+    graph.publish_images(camera, make=lambda: graph.image('blue'), until=future.done)
     result = future.result().result
     assert future.result().status == GoalStatus.STATUS_ABORTED
-    assert (result.success, result.message) == (False, 'nothing has answered for 0.5 s')
+    assert (result.success, result.message) == (False, 'no instance found for 0.5 s')
     assert [instance.label for instance in result.segmentation.instances] == ['red']
-    assert any(each.status == Segmentation.NO_TARGET for each in heard), 'which is feedback all the same'
+    assert any(each.status == Segmentation.NO_TARGET for each in received), 'which is feedback all the same'
 
 
-def test_a_camera_that_is_silent_ends_the_goal_too(graph: Graph, follower: Follower):
+def test_missing_images_abort_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter()
     status, result = follower.result(follower.follow('red', lost_after=Duration(nanosec=200_000_000)))
-    assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'nothing has answered for 0.2 s')
+    assert (status, result.message) == (GoalStatus.STATUS_ABORTED, 'no instance found for 0.2 s')
 
 
-def test_deactivating_ends_the_goals(graph: Graph, follower: Follower):
+def test_deactivation_aborts_the_goals(graph: Graph, follower: TrackClient):
     node = graph.segmenter()
     handles = [follower.follow(text) for text in ('red', 'blue')]
-    graph.do(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_deactivate)
     for handle in handles:
         status, result = follower.result(handle)
         assert (status, result.success, result.message) == (
@@ -122,41 +94,41 @@ def test_deactivating_ends_the_goals(graph: Graph, follower: Follower):
     ],
     ids=['empty', 'min_score', 'camera'],
 )
-def test_a_goal_that_cannot_be_followed_is_told_why(graph: Graph, follower: Follower, goal: dict[str, Any], said: str):
+def test_invalid_goal_is_aborted_with_a_reason(graph: Graph, follower: TrackClient, goal: dict[str, Any], said: str):
     graph.segmenter()
     status, result = follower.result(follower.follow(**goal))
     assert (status, result.success) == (GoalStatus.STATUS_ABORTED, False)
     assert said in result.message
 
 
-def test_a_goal_of_an_inactive_node_is_told_so(graph: Graph, follower: Follower):
+def test_goal_for_an_unconfigured_node_is_aborted(graph: Graph, follower: TrackClient):
     graph.segmenter(autostart=False)
     _, result = follower.result(follower.follow('red'))
     assert result.message == 'the node is unconfigured; configure and activate it first, as ros2 lifecycle does'
 
 
-def test_min_score_is_that_of_the_goal(graph: Graph, follower: Follower):
+def test_min_score_of_the_goal_replaces_the_threshold(graph: Graph, follower: TrackClient):
     graph.segmenter(score_threshold=0.8)
-    heard: list[Segmentation] = []
-    follower.follow('red everything', heard, min_score=0.6)
-    graph.play(graph.camera(), until=lambda: heard)
-    assert len(heard[0].instances) == 2
+    received: list[Segmentation] = []
+    follower.follow('red everything', received, min_score=0.6)
+    graph.publish_images(graph.camera(), until=lambda: received)
+    assert len(received[0].instances) == 2
 
 
-def test_a_failing_model_is_feedback_and_not_the_end(graph: Graph, follower: Follower):
+def test_failing_model_does_not_end_the_goal(graph: Graph, follower: TrackClient):
     graph.segmenter()
-    heard: list[Segmentation] = []
-    handle = follower.follow('fail', heard)
-    graph.play(graph.camera(), until=lambda: len(heard) >= 2)
-    assert (heard[0].status, heard[0].message) == (Segmentation.FAILED, 'RuntimeError: the model broke')
+    received: list[Segmentation] = []
+    handle = follower.follow('fail', received)
+    graph.publish_images(graph.camera(), until=lambda: len(received) >= 2)
+    assert (received[0].status, received[0].message) == (Segmentation.FAILED, 'RuntimeError: the model broke')
     assert handle.status in (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING)
 
 
-def test_the_node_does_everything_else_meanwhile(graph: Graph, follower: Follower):
+def test_node_stays_responsive_during_inference(graph: Graph, follower: TrackClient):
     graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False)
-    heard: list[Segmentation] = []
-    follower.follow('red', heard)
-    graph.play(graph.camera(), until=lambda: heard)
+    received: list[Segmentation] = []
+    follower.follow('red', received)
+    graph.publish_images(graph.camera(), until=lambda: received)
     parameters = graph.peer.create_client(GetParameters, 'segmenter/get_parameters')
     took_s = []
     for _ in range(10):

@@ -15,9 +15,11 @@ from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
-from instructsam_ros.messages import convert
+from instructsam_model.datatypes import never
+from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.camera_sizes import image_size
-from tests.ros.faults.test_messages import check_documented
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph, Manager
 from tests.support.worker_bench import OutOfMemoryError
@@ -47,9 +49,16 @@ class SlowToWarm(FakeSegmenter):
         if size_wh in self.failures:
             raise self.failures[size_wh]
 
-    def segment(self, frame: Frame, instruction: Instruction, selection: Selection | None = None) -> Segmentation:
+    def segment(
+        self,
+        frame: Frame,
+        instruction: Instruction,
+        selection: Selection | None = None,
+        *,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Segmentation:
         self.order.append(frame.stamp_ns)
-        return super().segment(frame, instruction, selection)
+        return super().segment(frame, instruction, selection, is_canceled=is_canceled)
 
 
 @pytest.fixture
@@ -62,11 +71,11 @@ def fake() -> Iterator[SlowToWarm]:
 def image(graph: Graph, size_wh: tuple[int, int]) -> Image:
     pixels = np.zeros((size_wh[1], size_wh[0], 3), dtype=np.uint8)
     pixels[:10, :10, 0] = 255
-    return convert.make_image(pixels, 'rgb8', graph.header())
+    return make_image(pixels, 'rgb8', graph.header())
 
 
 def stamp(message: Image) -> int:
-    return convert.stamp_ns(message.header.stamp)
+    return read_stamp_ns(message.header.stamp)
 
 
 def hear_statuses(graph: Graph) -> list[DiagnosticStatus]:
@@ -76,48 +85,48 @@ def hear_statuses(graph: Graph) -> list[DiagnosticStatus]:
 
 
 def answer_small_ones(graph: Graph, camera: Any, answers: list[Any]) -> None:
-    graph.play(camera, until=lambda: answers, make=lambda: image(graph, SMALL))
+    graph.publish_images(camera, until=lambda: answers, make=lambda: image(graph, SMALL))
 
 
-def test_the_sizes_of_the_parameter_are_ready_before_it_is_configured(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_warmup_sizes_while_configuring(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, autostart=False, warmup_sizes=['640x480', '', '128x96'])
     assert Manager(graph).change(Transition.TRANSITION_CONFIGURE)
     assert fake.warmed == [(640, 480), LARGE]
 
 
-def test_without_warm_up_nothing_is_made_ready(graph: Graph, fake: SlowToWarm):
+def test_no_warm_up_if_disabled(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, warmup=False, instruction='red')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.warmed == []
 
 
-def test_the_size_of_the_images_is_ready_before_the_first_answer(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_a_new_size_before_the_first_result(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fake.order[:2] == [(640, 480), SMALL]
     assert fake.warmed == [(640, 480), SMALL], 'each once'
     assert len(fake.threads) == 1, 'in the thread that answers'
 
 
-def test_it_gets_ready_while_nothing_is_asked(graph: Graph, fake: SlowToWarm):
+def test_warm_up_without_an_instruction(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake)
-    graph.play(graph.camera(), until=lambda: SMALL in fake.warmed, make=lambda: image(graph, SMALL))
+    graph.publish_images(graph.camera(), until=lambda: SMALL in fake.warmed, make=lambda: image(graph, SMALL))
     assert fake.asked == []
 
 
-def test_camera_info_is_enough_and_need_not_wait_for_activation(graph: Graph, fake: SlowToWarm):
+def test_warm_up_for_the_size_of_camera_info_while_inactive(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, autostart=False)
     assert Manager(graph).change(Transition.TRANSITION_CONFIGURE)
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
-    graph.play(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
+    graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
     assert Manager(graph).state == 'inactive'
     graph.wait_for(lambda: publisher.get_subscription_count() == 0, 'the node to know enough')
 
 
-def test_depth_still_hears_camera_info(graph: Graph, fake: SlowToWarm):
+def test_depth_keeps_its_subscription_to_camera_info(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, **{'depth.enabled': True})
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
-    graph.play(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
+    graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
     graph.wait_for(lambda: publisher.get_subscription_count() == 1, 'the subscription of depth alone')
 
 
@@ -131,15 +140,15 @@ def test_depth_still_hears_camera_info(graph: Graph, fake: SlowToWarm):
     ],
     ids=['all of the sensor', 'binning', 'region of interest', 'not calibrated'],
 )
-def test_the_size_of_images_is_that_of_the_calibration(info: CameraInfo, size_wh: tuple[int, int]):
+def test_image_size_of_camera_info(info: CameraInfo, size_wh: tuple[int, int]):
     assert image_size(info) == size_wh
 
 
-def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: SlowToWarm):
+def test_warm_up_once_for_each_size_of_several_cameras(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red', cameras=['left', 'right', 'wrist'], warmup_sizes=[''])
     sizes = {'left': SMALL, 'right': LARGE, 'wrist': SMALL}
     cameras = {name: graph.camera(topic=f'{name}/image') for name in sizes}
-    answers = {name: graph.hear(f'segmenter/{name}/segmentation') for name in sizes}
+    answers = {name: graph.subscribe(f'segmenter/{name}/segmentation') for name in sizes}
 
     def send() -> bool:
         for name, camera in cameras.items():
@@ -150,12 +159,12 @@ def test_each_camera_has_its_size_and_each_size_is_met_once(graph: Graph, fake: 
     assert sorted(fake.warmed) == [SMALL, LARGE]
 
 
-def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: Graph, fake: SlowToWarm):
+def test_images_are_replaced_and_diagnostics_warn_during_a_warm_up(graph: Graph, fake: SlowToWarm):
     graph.segmenter(fake, instruction='red')
-    camera, answers, statuses = graph.camera(), graph.hear(), hear_statuses(graph)
+    camera, answers, statuses = graph.camera(), graph.subscribe(), hear_statuses(graph)
     answer_small_ones(graph, camera, answers)
     fake.gated = {LARGE}
-    sent = graph.play(
+    sent = graph.publish_images(
         camera,
         until=lambda: statuses and statuses[-1].message == 'warming up at 128x96',
         make=lambda: image(graph, LARGE),
@@ -165,18 +174,20 @@ def test_while_it_gets_ready_images_are_replaced_and_diagnostics_say_so(graph: G
     graph.wait_for(lambda: fake.warmed[-1] == LARGE, 'the warm-up')
     before = len(answers)
     fake.permits.release()
-    graph.play(camera, until=lambda: len(answers) > before, make=lambda: sent.append(image(graph, LARGE)) or sent[-1])
-    first = next(convert.stamp_ns(each.header.stamp) for each in answers[before:])
+    graph.publish_images(
+        camera, until=lambda: len(answers) > before, make=lambda: sent.append(image(graph, LARGE)) or sent[-1]
+    )
+    first = next(read_stamp_ns(each.header.stamp) for each in answers[before:])
     assert first >= stamp(sent[2]), 'those that came first while it got ready are not answered'
     assert fake.warmed.count(LARGE) == 1
     graph.wait_for(lambda: statuses[-1].message == 'active', 'diagnostics to say that it is over')
 
 
-def test_a_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fake: SlowToWarm):
+def test_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fake: SlowToWarm):
     """Its size is known only when it has been decoded."""
     graph.segmenter(fake, instruction='red', image_transport='compressed', warmup_sizes=[''])
-    answers, png = graph.hear(), cv2.imencode('.png', np.zeros((96, 128, 3), dtype=np.uint8))[1].tobytes()
-    graph.play(
+    answers, png = graph.subscribe(), cv2.imencode('.png', np.zeros((96, 128, 3), dtype=np.uint8))[1].tobytes()
+    graph.publish_images(
         graph.camera(topic='image/compressed'),
         until=lambda: answers,
         make=lambda: CompressedImage(header=graph.header(), format='png', data=png),
@@ -193,7 +204,7 @@ def test_a_compressed_image_of_a_new_size_waits_for_the_warm_up(graph: Graph, fa
     ],
     ids=['broken', 'cannot be seen'],
 )
-def test_what_fails_while_configuring_is_a_failure_of_loading(
+def test_failed_warm_up_while_configuring_fails_the_transition(
     graph: Graph, fake: SlowToWarm, error: Exception, said: str, log: Callable[[], str]
 ):
     fake.failures = {(640, 480): error}
@@ -204,14 +215,12 @@ def test_what_fails_while_configuring_is_a_failure_of_loading(
     graph.wait_for(lambda: re.search(said, log(), re.DOTALL), f'the log to say {said}')
 
 
-def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
-    graph: Graph, fake: SlowToWarm, log: Callable[[], str]
-):
+def test_failed_warm_up_while_active_is_reported_and_counted(graph: Graph, fake: SlowToWarm, log: Callable[[], str]):
     node = graph.segmenter(fake, instruction='red')
     statuses = hear_statuses(graph)
     fake.failures = {SMALL: RuntimeError('no such kernel')}
     said = 'warming up at 64x48 failed: RuntimeError: no such kernel'
-    answers = graph.hear()
+    answers = graph.subscribe()
     answer_small_ones(graph, graph.camera(), answers)
     graph.wait_for(lambda: any(each.level == DiagnosticStatus.ERROR for each in statuses), 'diagnostics')
     assert said in next(each.message for each in statuses if each.level == DiagnosticStatus.ERROR)
@@ -221,21 +230,21 @@ def test_a_failure_later_is_said_and_counted_and_the_images_are_answered(
     assert node.state == 'active'
 
 
-def test_a_size_that_cannot_be_seen_is_told_by_the_answers_alone(graph: Graph, fake: SlowToWarm):
+def test_unsupported_size_is_reported_by_the_results_only(graph: Graph, fake: SlowToWarm):
     node = graph.segmenter(fake, instruction='red')
     fake.failures = {SMALL: FrameError('too thin')}
-    answer_small_ones(graph, graph.camera(), graph.hear())
-    assert node._supervisor is not None
-    assert node._supervisor.failures == 0
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
+    assert node.supervisor is not None
+    assert node.supervisor.failures == 0
 
 
-def test_a_model_that_ran_out_of_memory_is_loaded_anew_and_made_ready_for_all_sizes(graph: Graph):
+def test_reloaded_model_is_warmed_up_for_all_sizes(graph: Graph):
     fakes = [SlowToWarm(), SlowToWarm()]
     fakes[0].failures = {SMALL: OutOfMemoryError('CUDA out of memory')}
     made = iter(fakes)
     node = graph.segmenter(load=lambda *_, **__: next(made), instruction='red')
     graph.wait_for(lambda: node.state == 'active', 'the node to be active')
-    answer_small_ones(graph, graph.camera(), graph.hear())
+    answer_small_ones(graph, graph.camera(), graph.subscribe())
     assert fakes[1].warmed == [(640, 480), SMALL]
-    assert node._supervisor is not None
-    assert node._supervisor.restarts == 1
+    assert node.supervisor is not None
+    assert node.supervisor.restarts == 1

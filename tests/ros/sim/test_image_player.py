@@ -1,7 +1,8 @@
-"""The camera made of files."""
+"""The camera that publishes image files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from instructsam_model import ConfigError, FrameError
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.image import read_image
+from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.sim.image_player import ImagePlayer
 from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
@@ -21,90 +23,92 @@ from tests.support.graph import Graph
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures that are red, green and blue all over, and a file that is none."""
+    """Images that are red, green and blue all over, and a text file."""
     for number, color in enumerate(COLORS_RGB.values()):
         pixels = np.full((4, 6, 3), color[::-1], dtype=np.uint8)
         cv2.imwrite(str(tmp_path / f'{number}.png'), pixels)
-    (tmp_path / 'notes.txt').write_text('not a picture')
+    (tmp_path / 'notes.txt').write_text('not an image')
     return tmp_path
 
 
-def play(graph: Graph, path: Path | str, **parameters: Any) -> ImagePlayer:
+def start_player(graph: Graph, path: Path | str, **parameters: Any) -> ImagePlayer:
     values = {'path': str(path), 'rate_hz': 50.0, **parameters}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     return graph.add(ImagePlayer(context=graph.context, cli_args=[], parameter_overrides=overrides))
 
 
 def colors(messages: list[Image]) -> list[tuple[int, ...]]:
-    return [tuple(convert.read_image(message)[0, 0].tolist()) for message in messages]
+    return [tuple(read_image(message)[0, 0].tolist()) for message in messages]
 
 
-def test_plays_a_folder_in_order_and_again(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
-    play(graph, folder)
-    graph.wait_for(lambda: len(heard) >= 7, 'seven pictures')
+def test_player_publishes_a_folder_in_order_repeatedly(graph: Graph, folder: Path):
+    images = graph.subscribe('image', Image, reliable=False)
+    start_player(graph, folder)
+    graph.wait_for(lambda: len(images) >= 7, 'seven images')
     order = list(COLORS_RGB.values())
-    start = order.index(colors(heard)[0])
-    assert colors(heard) == [order[(start + number) % 3] for number in range(len(heard))]
-    stamps = [convert.stamp_ns(message.header.stamp) for message in heard]
+    start = order.index(colors(images)[0])
+    assert colors(images) == [order[(start + number) % 3] for number in range(len(images))]
+    stamps = [read_stamp_ns(message.header.stamp) for message in images]
     assert stamps == sorted(set(stamps))
-    assert heard[0].header.frame_id == 'camera_optical_frame'
+    assert images[0].header.frame_id == 'camera_optical_frame'
 
 
-def test_stops_after_the_last_picture(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
-    player = play(graph, folder, loop=False)
-    graph.wait_for(lambda: player._player is None, 'the end')
-    count = len(heard)
-    graph.play(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
-    assert len(heard) == count <= 3
+def test_player_stops_after_the_last_image(graph: Graph, folder: Path, log: Callable[[], str]):
+    images = graph.subscribe('image', Image, reliable=False)
+    start_player(graph, folder, loop=False)
+    graph.wait_for(lambda: 'the last image was published' in log(), 'the last image')
+    count = len(images)
+    graph.publish_images(graph.camera(topic='other'), until=iter([False] * 20 + [True]).__next__)
+    assert len(images) == count <= 3
 
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
-def test_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
-    heard = graph.hear('image', Image, reliable=False)
-    play(graph, folder / '0.png', encoding=encoding)
-    graph.wait_for(lambda: heard, 'a picture')
-    assert heard[0].encoding == encoding
-    assert colors(heard)[0] == ((76, 76, 76) if encoding == 'mono8' else COLORS_RGB['red'])
+def test_player_publishes_in_the_encoding(graph: Graph, folder: Path, encoding: str):
+    images = graph.subscribe('image', Image, reliable=False)
+    start_player(graph, folder / '0.png', encoding=encoding)
+    graph.wait_for(lambda: images, 'an image')
+    assert images[0].encoding == encoding
+    assert colors(images)[0] == ((76, 76, 76) if encoding == 'mono8' else COLORS_RGB['red'])
 
 
-def test_the_path_changes_from_one_picture_to_the_next(graph: Graph, folder: Path):
-    heard = graph.hear('image', Image, reliable=False)
-    player = play(graph, folder / '0.png')
-    graph.wait_for(lambda: heard, 'a picture')
+def test_changed_path_applies_from_the_next_image(graph: Graph, folder: Path):
+    images = graph.subscribe('image', Image, reliable=False)
+    player = start_player(graph, folder / '0.png')
+    graph.wait_for(lambda: images, 'an image')
     before_ns = player.get_clock().now().nanoseconds
     result = graph.set_parameter(player, 'path', str(folder / '2.png'))
     assert result.successful
     changed_ns = player.get_clock().now().nanoseconds
-    graph.wait_for(lambda: convert.stamp_ns(heard[-1].header.stamp) > changed_ns, 'a picture from after the change')
-    for message, color in zip(heard, colors(heard), strict=True):
-        taken_ns = convert.stamp_ns(message.header.stamp)
+    graph.wait_for(lambda: read_stamp_ns(images[-1].header.stamp) > changed_ns, 'an image from after the change')
+    for message, color in zip(images, colors(images), strict=True):
+        taken_ns = read_stamp_ns(message.header.stamp)
         if taken_ns < before_ns or taken_ns > changed_ns:
             assert color == COLORS_RGB['red' if taken_ns < before_ns else 'blue']
 
 
 @pytest.mark.parametrize(
-    ('name', 'value', 'said'),
+    ('name', 'value', 'message'),
     [
         ('path', 'nowhere.png', 'nowhere.png'),
-        ('path', '', 'expected a picture'),
+        ('path', '', 'expected a'),
         ('encoding', '32FC1', 'encoding: expected one of rgb8, bgr8, mono8'),
         ('rate_hz', 5.0, 'read-only'),
     ],
 )
-def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, folder: Path, name: str, value: Any, said: str):
-    heard = graph.hear('image', Image, reliable=False)
-    player = play(graph, folder / '0.png')
+def test_invalid_parameter_change_is_refused_and_images_continue(
+    graph: Graph, folder: Path, name: str, value: Any, message: str
+):
+    images = graph.subscribe('image', Image, reliable=False)
+    player = start_player(graph, folder / '0.png')
     result = graph.set_parameter(player, name, value)
     assert not result.successful
-    assert said in result.reason
-    count = len(heard)
-    graph.wait_for(lambda: len(heard) > count, 'the show to go on')
+    assert message in result.reason
+    count = len(images)
+    graph.wait_for(lambda: len(images) > count, 'further images')
 
 
 @pytest.mark.parametrize(
-    ('parameters', 'error', 'said'),
+    ('parameters', 'error', 'message'),
     [
         ({'path': 'nowhere.png'}, FrameError, 'nowhere.png'),
         ({'reliability': 'sometimes'}, ConfigError, 'reliability: expected one of best_effort, reliable'),
@@ -112,15 +116,15 @@ def test_a_wrong_change_is_refused_and_the_show_goes_on(graph: Graph, folder: Pa
     ],
     ids=['path', 'reliability', 'rate'],
 )
-def test_is_not_made_with_a_value_that_is_not_allowed(
-    graph: Graph, folder: Path, parameters: dict[str, Any], error: type[Exception], said: str
+def test_invalid_parameter_raises_an_error(
+    graph: Graph, folder: Path, parameters: dict[str, Any], error: type[Exception], message: str
 ):
-    with pytest.raises(error, match=said):
-        play(graph, **{'path': folder, **parameters})
+    with pytest.raises(error, match=message):
+        start_player(graph, **{'path': folder, **parameters})
 
 
 @pytest.mark.parametrize('reliability', list(ReliabilityPolicy)[1:3], ids=lambda policy: policy.name.lower())
-def test_publishes_with_the_reliability(graph: Graph, folder: Path, reliability: ReliabilityPolicy):
-    player = play(graph, folder, reliability=reliability.name.lower())
+def test_player_publishes_with_the_reliability(graph: Graph, folder: Path, reliability: ReliabilityPolicy):
+    player = start_player(graph, folder, reliability=reliability.name.lower())
     [info] = player.get_publishers_info_by_topic('image')
     assert info.qos_profile.reliability == reliability

@@ -1,4 +1,4 @@
-"""What the node adds to inference, measured on the running node."""
+"""Rate and overhead of the running node."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 import pytest
 from rclpy.clock import Clock
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.tools.bench import Account
+from instructsam_ros.tools.bench import LatencyRecorder
 from tests.support import GOLDEN
 
 CHECKPOINT = GOLDEN / 'checkpoint'
 
 
-def test_overhead_is_what_inference_does_not_explain() -> None:
-    account = Account(Clock())
+def test_overhead_is_latency_minus_inference() -> None:
+    recorder = LatencyRecorder(Clock())
     for latency_s in (0.030, 0.040, 0.050):
-        answer = Segmentation(latency=latency_s)
-        answer.header.stamp = convert.make_stamp(account.clock.now().nanoseconds - 100_000_000)
-        account.on_answer(answer)
-    account.inference_ms += [33.0, 35.0]
-    figures = account.summarize(2.0)
-    assert figures['answers_per_s'] == 1.5
-    assert figures['overhead_p50_ms'] == pytest.approx(6.0, abs=0.01)
-    assert figures['capture_p95_ms'] >= 100
+        result = Segmentation(latency=latency_s)
+        result.header.stamp = make_stamp(recorder.clock.now().nanoseconds - 100_000_000)
+        recorder.add_result(result)
+    recorder.inference_ms += [33.0, 35.0]
+    numbers = recorder.summarize(2.0)
+    assert numbers['answers_per_s'] == 1.5
+    assert numbers['overhead_p50_ms'] == pytest.approx(6.0, abs=0.01)
+    assert numbers['capture_p95_ms'] >= 100
 
 
-def test_the_node_is_measured(tmp_path: Path) -> None:
+def test_bench_measures_the_node(tmp_path: Path) -> None:
     arguments = ['--checkpoint', str(CHECKPOINT), '--size', '160x120', '--rate', '4', '--seconds', '4']
     command = [sys.executable, '-m', 'instructsam_ros.tools.bench', *arguments, '--device', 'cpu', '--out', 'line.json']
     process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)

@@ -1,4 +1,4 @@
-"""A peer asks again where a response may have been lost, and never twice for a transition."""
+"""Requests are repeated if their response may be lost in discovery; transitions never are."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from instructsam_ros.tools import client
-from instructsam_ros.tools.client import PeerError, SegmenterClient
+from instructsam_ros.tools.client import ClientError, SegmenterClient
 from instructsam_ros.tools.node_process import use_own_domain
 
 
 class Process:
-    """In the place of a child process; its node is in a thread here."""
+    """Replaces a NodeProcess; the node runs in a thread of the test."""
 
     def check(self) -> None:
-        """It always runs."""
+        """Never raises: the process is always running."""
 
     def tail(self) -> str:
         return 'the log'
 
 
 class Server(Node):
-    """The lifecycle services of a node; a response can be lost, as it is to a client not discovered yet."""
+    """The lifecycle services of a node, which can lose a response as if the client was not discovered yet."""
 
     def __init__(self) -> None:
         super().__init__('segmenter')
-        self.asked: list[type] = []
-        self.allowed = True
-        for kind, name, answer in (
+        self.requests: list[type] = []
+        self.accepts = True
+        for service_type, name, respond in (
             (GetState, 'get_state', lambda response: None),
-            (ChangeState, 'change_state', lambda response: setattr(response, 'success', self.allowed)),
+            (ChangeState, 'change_state', lambda response: setattr(response, 'success', self.accepts)),
         ):
-            self.create_service(kind, f'segmenter/{name}', self._serve(kind, answer))
+            self.create_service(service_type, f'segmenter/{name}', self._serve(service_type, respond))
 
     def lose_first_response(self, name: str) -> None:
         [service] = [service for service in self.services if service.service_name.endswith(name)]
@@ -49,10 +49,10 @@ class Server(Node):
 
         service.send_response = lose
 
-    def _serve(self, kind: type, answer: Callable[[Any], None]) -> Callable[[Any, Any], Any]:
+    def _serve(self, service_type: type, respond: Callable[[Any], None]) -> Callable[[Any, Any], Any]:
         def serve(_: Any, response: Any) -> Any:
-            self.asked.append(kind)
-            answer(response)
+            self.requests.append(service_type)
+            respond(response)
             return response
 
         return serve
@@ -73,27 +73,27 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def peer(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[SegmenterClient]:
-    monkeypatch.setattr(client, 'ASK_AGAIN_S', 0.2)
-    made = SegmenterClient('peer', 10.0, Process())  # type: ignore[arg-type]
+def segmenter_client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[SegmenterClient]:
+    monkeypatch.setattr(client, 'RETRY_PERIOD_S', 0.2)
+    made = SegmenterClient('segmenter_client', 10.0, Process())  # type: ignore[arg-type]
     yield made
     made.close()
 
 
-def test_a_response_lost_in_discovery_does_not_stop_it(server: Server, peer: SegmenterClient) -> None:
+def test_bring_up_repeats_a_request_whose_response_was_lost(server: Server, segmenter_client: SegmenterClient) -> None:
     server.lose_first_response('get_state')
-    peer.bring_up(10.0)
-    assert server.asked == [GetState, GetState, ChangeState, ChangeState]
+    segmenter_client.bring_up(10.0)
+    assert server.requests == [GetState, GetState, ChangeState, ChangeState]
 
 
-def test_a_transition_is_asked_for_once(server: Server, peer: SegmenterClient) -> None:
+def test_bring_up_requests_a_transition_once(server: Server, segmenter_client: SegmenterClient) -> None:
     server.lose_first_response('change_state')
-    with pytest.raises(PeerError, match=r'(?s)waited 1 s for the node to configure.*the log'):
-        peer.bring_up(1.0)
-    assert server.asked.count(ChangeState) == 1
+    with pytest.raises(ClientError, match=r'(?s)waited 1 s for the node to configure.*the log'):
+        segmenter_client.bring_up(1.0)
+    assert server.requests.count(ChangeState) == 1
 
 
-def test_a_node_that_refuses(server: Server, peer: SegmenterClient) -> None:
-    server.allowed = False
-    with pytest.raises(PeerError, match=r'(?s)could not configure.*the log'):
-        peer.bring_up(10.0)
+def test_bring_up_reports_a_refused_transition(server: Server, segmenter_client: SegmenterClient) -> None:
+    server.accepts = False
+    with pytest.raises(ClientError, match=r'(?s)could not configure.*the log'):
+        segmenter_client.bring_up(10.0)

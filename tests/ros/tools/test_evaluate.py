@@ -1,4 +1,4 @@
-"""A benchmark through the running node: what comes back over DDS is what the network itself answers."""
+"""Evaluation through the running node has the same predictions as evaluation without the node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from instructsam_model.masks import decode_rle
 from tests.support import ROOT
 
 GOLDEN = ROOT / 'tests' / 'golden'
-# One thread for both, because sums over another number of threads differ in their last bits.
+# The number of threads affects the last bits of sums, so use one thread with and without the node.
 ENVIRONMENT = {
     **os.environ, 'PYTHONPATH': f'{ROOT}:{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'
 }  # fmt: skip
@@ -42,29 +42,29 @@ def child_of(pid: int) -> int:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The golden pictures in the layout of RoboRefIt's release."""
+    """The golden images in the layout of RoboRefIt's release."""
     root = tmp_path_factory.mktemp('data')
     folder = root / 'final_dataset' / 'testA'
     records = []
     for number, golden in enumerate(json.loads((GOLDEN / 'eval_roborefit.json').read_text())):
-        picture = f'{Path(golden["image"]).stem:>07}'
-        for name in ('image', f'mask/{picture}'):
+        stem = f'{Path(golden["image"]).stem:>07}'
+        for name in ('image', f'mask/{stem}'):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(GOLDEN / golden['image'], folder / 'image' / f'{picture}.png')
+        shutil.copy(GOLDEN / golden['image'], folder / 'image' / f'{stem}.png')
         mask = Image.fromarray(decode_rle(golden['masks']).astype('u1') * 128)
-        mask.convert('RGB').save(folder / 'mask' / picture / f'{number}.png')
+        mask.convert('RGB').save(folder / 'mask' / stem / f'{number}.png')
         records.append({
             'num': number, 'text': golden['question'], 'bbox': [0, 0, 320, 240], 'scene': 'table', 'class': 'thing',
-            'rgb_path': f'final_dataset\\testA\\image\\{picture}.png',
-            'depth_path': f'final_dataset\\testA\\depth\\{picture}.png',
-            'mask_path': f'final_dataset\\testA\\mask\\{picture}\\{number}.png',
+            'rgb_path': f'final_dataset\\testA\\image\\{stem}.png',
+            'depth_path': f'final_dataset\\testA\\depth\\{stem}.png',
+            'mask_path': f'final_dataset\\testA\\mask\\{stem}\\{number}.png',
         })  # fmt: skip
     (folder / 'roborefit_testA.json').write_text(json.dumps(records))
     return root
 
 
 @pytest.fixture(scope='module')
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def offline(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an evaluation without the node."""
     out = tmp_path_factory.mktemp('offline')
     finished = run(*command('instructsam_training.cli.evaluate', data, out))
@@ -72,14 +72,14 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_killed_node_ends_the_run_and_the_next_one_goes_on_to_what_the_network_answers(
-    data: Path, whole: Path, tmp_path: Path
-) -> None:
-    answers = tmp_path / 'answers-0.jsonl'
-    online = command('instructsam_ros.tools.evaluate', data, tmp_path, '--compare', str(whole), '--timeout', '300')
-    process = subprocess.Popen(online, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_evaluation_resumes_after_the_node_was_killed(data: Path, offline: Path, tmp_path: Path) -> None:
+    predictions = tmp_path / 'predictions-0.jsonl'
+    command_line = command(
+        'instructsam_ros.tools.evaluate', data, tmp_path, '--compare', str(offline), '--timeout', '300'
+    )
+    process = subprocess.Popen(command_line, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        while not answers.exists() or answers.read_bytes().count(b'\n') < 2:
+        while not predictions.exists() or predictions.read_bytes().count(b'\n') < 2:
             assert process.poll() is None
             time.sleep(0.005)
         os.kill(child_of(process.pid), signal.SIGKILL)
@@ -89,25 +89,25 @@ def test_a_killed_node_ends_the_run_and_the_next_one_goes_on_to_what_the_network
     assert process.returncode == 2
     assert '-m instructsam_ros.node.segmenter_node ended with status -9' in stderr
     assert 'Traceback' not in stderr
-    first = answers.read_bytes()
+    first = predictions.read_bytes()
     assert first.count(b'\n') < COUNT
 
-    finished = run(*online)
+    finished = run(*command_line)
     assert finished.returncode == 0, finished.stderr
-    assert answers.read_bytes().startswith(first)
-    agreement = json.loads(finished.stdout.splitlines()[-1])
-    assert (agreement['samples'], agreement['differ'], agreement['largest_score_difference']) == (COUNT, 0, 0.0)
-    assert (tmp_path / 'report.json').read_bytes() == (whole / 'report.json').read_bytes()
-    assert json.loads((whole / 'report.json').read_text())['overall']['mIoU'] > 0.5
+    assert predictions.read_bytes().startswith(first)
+    comparison = json.loads(finished.stdout.splitlines()[-1])
+    assert (comparison['queries'], comparison['different'], comparison['largest_score_difference']) == (COUNT, 0, 0.0)
+    assert (tmp_path / 'report.json').read_bytes() == (offline / 'report.json').read_bytes()
+    assert json.loads((offline / 'report.json').read_text())['overall']['mIoU'] > 0.5
     speed = json.loads((tmp_path / 'speed.json').read_text())
-    assert (speed['answers'], speed['stages']) == (COUNT, {})
+    assert (speed['queries'], speed['stages']) == (COUNT, {})
     assert speed['peak_memory_gib'] > 0.1
 
 
-def test_what_cannot_be_done(data: Path, whole: Path, tmp_path: Path) -> None:
-    refused = run(*command('instructsam_ros.tools.evaluate', data, whole))
+def test_invalid_arguments_end_with_an_error(data: Path, offline: Path, tmp_path: Path) -> None:
+    refused = run(*command('instructsam_ros.tools.evaluate', data, offline))
     assert refused.returncode == 2
-    assert 'holds answers of a run that differs in command' in refused.stderr
+    assert 'has predictions of a run that differs in command' in refused.stderr
     nowhere = run(*command('instructsam_ros.tools.evaluate', data, tmp_path, '--split', 'val'))
     assert nowhere.returncode == 2
     assert 'python -m instructsam_ros.tools.evaluate: error: split: expected one of testA, testB' in nowhere.stderr

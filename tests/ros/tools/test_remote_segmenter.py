@@ -1,4 +1,4 @@
-"""The node in another process as a segmenter: what it finds comes back whole."""
+"""The node in another process as a segmenter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import rclpy
 
-from instructsam_model import Frame, FrameError, Instruction, Selection
-from instructsam_ros.tools.node_process import ChildError, NodeProcess, use_own_domain
+from instructsam_model import Frame, InferenceError, Instruction, Selection
+from instructsam_ros.tools.client import SegmenterClient
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError, use_own_domain
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from tests.support import SUPPORT
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
@@ -30,8 +31,9 @@ def node() -> Iterator[NodeProcess]:
 
 @pytest.fixture
 def remote(node: NodeProcess) -> Iterator[RemoteSegmenter]:
-    segmenter = RemoteSegmenter(node, timeout_s=60.0)
-    segmenter.bring_up(300.0)
+    client = SegmenterClient('remote_segmenter', 60.0, node)
+    client.bring_up(300.0)
+    segmenter = RemoteSegmenter(client)
     yield segmenter
     segmenter.close()
 
@@ -45,9 +47,9 @@ def frame() -> Frame:
     return Frame(image_rgb, stamp_ns=1_234_567_890, frame_id='optical')
 
 
-def test_what_the_node_finds_comes_back_whole(remote: RemoteSegmenter, frame: Frame) -> None:
+def test_result_is_that_of_the_segmenter_in_the_node(remote: RemoteSegmenter, frame: Frame) -> None:
     expected, found = (segmenter.segment(frame, BOTH) for segmenter in (FakeSegmenter(), remote))
-    assert (found.instruction, found.answer, found.size_wh) == (BOTH, 'red, blue', (61, 47))
+    assert (found.instruction, found.text, found.size_wh) == (BOTH, 'red, blue', (61, 47))
     assert (found.stamp_ns, found.frame_id) == (1_234_567_890, 'optical')
     assert len(found.instances) == 2
     for instance, original in zip(found.instances, expected.instances, strict=True):
@@ -56,7 +58,7 @@ def test_what_the_node_finds_comes_back_whole(remote: RemoteSegmenter, frame: Fr
         assert (instance.label, instance.score) == (original.label, np.float32(original.score))
 
 
-def test_the_node_chooses_as_it_is_told(remote: RemoteSegmenter, frame: Frame) -> None:
+def test_selection_is_applied_by_the_node(remote: RemoteSegmenter, frame: Frame) -> None:
     def labels(selection: Selection | None) -> list[str]:
         return [instance.label for instance in remote.segment(frame, BOTH, selection).instances]
 
@@ -66,12 +68,14 @@ def test_the_node_chooses_as_it_is_told(remote: RemoteSegmenter, frame: Frame) -
     assert labels(Selection(min_score=0.0, max_instances=1)) == ['red']
 
 
-def test_failures_are_told_apart(node: NodeProcess, remote: RemoteSegmenter, frame: Frame) -> None:
-    with pytest.raises(FrameError, match="could not answer 'fail': RuntimeError: the model broke"):
+def test_failed_model_and_ended_process_raise_different_errors(
+    node: NodeProcess, remote: RemoteSegmenter, frame: Frame
+) -> None:
+    with pytest.raises(InferenceError, match="the node failed on 'fail': RuntimeError: the model broke"):
         remote.segment(frame, Instruction('fail'))
     assert remote.segment(frame, BOTH).instances
     assert node.peak_memory_gib() > 0.01
     node.stop(signal.SIGKILL)
-    with pytest.raises(ChildError, match='ended with status -9'):
+    with pytest.raises(ProcessEndedError, match='ended with status -9'):
         remote.segment(frame, BOTH)
     assert node.peak_memory_gib() == 0.0

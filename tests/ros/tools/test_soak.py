@@ -1,4 +1,4 @@
-"""The account that a soak keeps: what counts as lost or wrong."""
+"""What the soak test counts as lost or wrong, and the messages that it sends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pytest
 from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import CameraInfo
 
-from instructsam_ros.messages import convert
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Instance, Segmentation
 from instructsam_ros.srv import Segment
 from instructsam_ros.tools import soak
-from instructsam_ros.tools.soak import Soak
+from instructsam_ros.tools.soak import OPTIONAL_TOPICS, LoadGenerator, ResultChecker
+from tests.support.graph import Graph
 
 
 class Clock:
-    """Time that passes when told to."""
+    """Replaces the module `time`; the test advances it."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -34,97 +35,113 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def account(clock: Clock) -> Soak:
-    """An account that hears nothing but what the test tells it."""
-    silent: Any = SimpleNamespace(publish=lambda _: None, call_async=lambda _: SimpleNamespace(add_done_callback=id))
-    make = lambda *_: silent  # noqa: E731
-    node = SimpleNamespace(create_publisher=make, create_client=make, create_subscription=make, create_timer=make)
-    return Soak(SimpleNamespace(node=node, segmenter=SimpleNamespace(pid='self')))
+def checker(clock: Clock) -> ResultChecker:
+    return ResultChecker()
 
 
-def see(account: Soak, *stamps_ns: int) -> None:
+def add_images(checker: ResultChecker, *stamps_ns: int) -> None:
     for stamp_ns in stamps_ns:
         message = CameraInfo()
-        message.header.stamp = convert.make_stamp(stamp_ns)
-        account._on_camera_info(message)
+        message.header.stamp = make_stamp(stamp_ns)
+        checker.add_camera_info(message)
 
 
-def hear(account: Soak, text: str, stamp_ns: int, latency_s: float = 0.1, status: int = Segmentation.OK) -> None:
-    boxed = Instance(size=Vector3(x=0.1, y=0.1, z=0.1))
-    message = Segmentation(instruction=text, latency=latency_s, status=status, instances=[boxed, Instance()])
-    message.header.stamp = convert.make_stamp(stamp_ns)
-    account._on_answer(message)
+def add_result(
+    checker: ResultChecker, text: str, stamp_ns: int, latency_s: float = 0.1, status: int = Segmentation.OK
+) -> None:
+    with_box = Instance(size=Vector3(x=0.1, y=0.1, z=0.1))
+    message = Segmentation(instruction=text, latency=latency_s, status=status, instances=[with_box, Instance()])
+    message.header.stamp = make_stamp(stamp_ns)
+    checker.add_result(message)
 
 
-def instruct(account: Soak) -> str:
-    account._instruct()
-    return account._given[-1][1]
-
-
-def test_nothing_is_wrong_with_good_answers(account: Soak, clock: Clock):
-    see(account, 10, 20, 30)
-    text = instruct(account)
+def test_correct_results_are_counted(checker: ResultChecker, clock: Clock):
+    add_images(checker, 10, 20, 30)
+    checker.add_instruction('red')
     for stamp_ns in (10, 30):
         clock.now_s += 1.0
-        hear(account, text, stamp_ns)
-    report = account.report()
-    assert (report['answers'], report['instructions'], report['latency_p95_ms']) == (2, 1, 100.0)
-    assert (report['lost_answers'], report['wrong_stamps'], report['wrong_instructions']) == (0, 0, 0)
+        add_result(checker, 'red', stamp_ns)
+    report = checker.report()
+    assert (report['results'], report['instructions'], report['latency_p95_ms']) == (2, 1, 100.0)
+    assert (report['lost_results'], report['wrong_stamps'], report['wrong_instructions']) == (0, 0, 0)
     assert (report['instances'], report['boxes_3d']) == (4, 2)
 
 
-@pytest.mark.parametrize('stamps_ns', [(10, 11), (20, 10), (10, 10)], ids=['of no image', 'backwards', 'twice'])
-def test_stamps_that_are_wrong(account: Soak, stamps_ns: tuple[int, ...]):
-    see(account, 10, 20)
-    text = instruct(account)
+@pytest.mark.parametrize('stamps_ns', [(10, 11), (20, 10), (10, 10)], ids=['unknown', 'backwards', 'repeated'])
+def test_wrong_stamps_are_counted(checker: ResultChecker, stamps_ns: tuple[int, ...]):
+    add_images(checker, 10, 20)
+    checker.add_instruction('red')
     for stamp_ns in stamps_ns:
-        hear(account, text, stamp_ns)
-    assert account.report()['wrong_stamps'] == 1
+        add_result(checker, 'red', stamp_ns)
+    assert checker.report()['wrong_stamps'] == 1
 
 
-def test_images_from_before_the_camera_was_heard_are_not_judged(account: Soak):
-    see(account, 10)
-    hear(account, instruct(account), 5)
-    assert account.report()['wrong_stamps'] == 0
+def test_images_from_before_the_discovery_of_the_camera_are_not_checked(checker: ResultChecker):
+    add_images(checker, 10)
+    checker.add_instruction('red')
+    add_result(checker, 'red', 5)
+    assert checker.report()['wrong_stamps'] == 0
 
 
 @pytest.mark.parametrize(('late_s', 'latency_s', 'wrong'), [(0.5, 0.1, 0), (3.0, 2.5, 0), (3.0, 0.5, 1)])
-def test_an_instruction_may_be_answered_for_images_from_before_its_end(
-    account: Soak, clock: Clock, late_s: float, latency_s: float, wrong: int
+def test_results_on_images_from_before_an_instruction_may_be_for_the_previous_one(
+    checker: ResultChecker, clock: Clock, late_s: float, latency_s: float, wrong: int
 ):
-    see(account, 10)
-    former = instruct(account)
+    add_images(checker, 10)
+    checker.add_instruction('red')
     clock.now_s += 2.0
-    instruct(account)
+    checker.add_instruction('blue')
     clock.now_s += late_s
-    hear(account, former, 10, latency_s)
-    assert account.report()['wrong_instructions'] == wrong
+    add_result(checker, 'red', 10, latency_s)
+    assert checker.report()['wrong_instructions'] == wrong
 
 
-def test_an_instruction_that_nobody_gave_is_wrong(account: Soak):
-    see(account, 10)
-    instruct(account)
-    hear(account, 'something else', 10)
-    assert account.report()['wrong_instructions'] == 1
+def test_result_for_an_unknown_instruction_is_wrong(checker: ResultChecker):
+    add_images(checker, 10)
+    checker.add_instruction('red')
+    add_result(checker, 'something else', 10)
+    assert checker.report()['wrong_instructions'] == 1
 
 
-def test_failures_and_requests_without_reply_are_lost(account: Soak):
-    see(account, 10)
-    hear(account, instruct(account), 10, status=Segmentation.FAILED)
-    account._request()
-    assert account.report()['lost_answers'] == 2
+def test_failures_and_requests_without_response_are_lost(checker: ResultChecker):
+    add_images(checker, 10)
+    checker.add_instruction('red')
+    add_result(checker, 'red', 10, status=Segmentation.FAILED)
+    checker.add_request('0', 'blue')
+    assert checker.report()['lost_results'] == 2
 
 
-@pytest.mark.parametrize(('text', 'number', 'wrong'), [('red', '0', 0), ('blue', '0', 1), ('red', '1', 1)])
-def test_a_reply_must_be_about_its_request(account: Soak, text: str, number: str, wrong: int):
-    account._request()
-    reply = Segment.Response(success=True, segmentation=Segmentation(instruction=text, request_id=number))
-    account._on_reply('0', 'red', reply)
-    report = account.report()
-    assert (report['lost_answers'], report['wrong_instructions']) == (0, wrong)
+@pytest.mark.parametrize(('text', 'request_id', 'wrong'), [('red', '0', 0), ('blue', '0', 1), ('red', '1', 1)])
+def test_response_must_match_its_request(checker: ResultChecker, text: str, request_id: str, wrong: int):
+    checker.add_request('0', 'red')
+    response = Segment.Response(success=True, segmentation=Segmentation(instruction=text, request_id=request_id))
+    checker.add_response('0', response)
+    report = checker.report()
+    assert (report['lost_results'], report['wrong_instructions']) == (0, wrong)
 
 
-def test_memory_growth_is_that_of_the_last_quarter_over_the_second(account: Soak):
-    account._memory_mb = [100.0, 200.0, 210.0, 210.0, 215.0, 215.0, 230.0, 230.0]
-    report = account.report()
+def test_memory_growth_compares_the_last_quarter_with_the_second(checker: ResultChecker):
+    for memory_mb in (100.0, 200.0, 210.0, 210.0, 215.0, 215.0, 230.0, 230.0):
+        checker.add_memory(round(memory_mb * 1e6))
+    report = checker.report()
     assert (report['memory_mb'], report['memory_growth_mb']) == (230.0, 20.0)
+
+
+def test_load_generator_sends_instructions_and_requests_and_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    for period in ('INSTRUCTION_PERIOD_S', 'REQUEST_PERIOD_S', 'SUBSCRIPTION_PERIOD_S', 'MEMORY_PERIOD_S'):
+        monkeypatch.setattr(soak, period, 0.05)
+    graph.segmenter()
+    checker = ResultChecker()
+    client: Any = SimpleNamespace(node=graph.peer, segmenter=SimpleNamespace(pid='self'))
+    load = graph.run_in_executor(lambda: LoadGenerator(client, checker))
+    subscribed, camera = set(), graph.camera()
+
+    def done() -> bool:
+        subscribed.update(topic for topic in OPTIONAL_TOPICS if graph.peer.count_subscribers(topic))
+        report = checker.report()
+        return bool(report['instructions'] and report['requests'] and report['results'] and report['memory_mb'])
+
+    graph.publish_images(camera, until=lambda: done() and subscribed == set(OPTIONAL_TOPICS))
+    load.stop()
+    graph.publish_images(camera, until=lambda: not checker.pending_requests)
+    assert checker.report()['lost_results'] == 0

@@ -1,4 +1,4 @@
-"""Releases of a few records each, in their exact formats, made in a temporary folder."""
+"""Fixtures that write small releases into a temporary folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(tmp_path: Path) -> Save:
 
 @pytest.fixture
 def paint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a picture below the temporary folder: `size_hw` black pixels, or the given ones."""
+    """Write an image below the temporary folder: `size_hw` black pixels, or the given ones."""
 
     def write(name: str, pixels: tuple[int, int] | np.ndarray, **options: Any) -> Path:
         file = tmp_path / name

@@ -1,4 +1,4 @@
-"""COCO, LVIS, PACO, Pascal-Part, PartImageNet and Objects365: one reader, the exact layout of each."""
+"""COCO-like data sets: categories, instances and invalid files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def content(images: list[Any], annotations: list[Any], *categories: Any) -> dict
     return {'info': {}, 'images': images, 'annotations': annotations, 'categories': named}
 
 
-def picture(image_id: int = 1, **changes: Any) -> dict[str, Any]:
+def image_entry(image_id: int = 1, **changes: Any) -> dict[str, Any]:
     return {'id': image_id, 'file_name': f'{image_id:012}.jpg', 'height': 4, 'width': 6, **changes}
 
 
@@ -41,7 +41,7 @@ def read(tmp_path: Path, report: SkipReport) -> Callable[..., list[Sample]]:
 COCO = 'annotations/instances_train2017.json'
 
 
-def test_one_name_a_category_and_one_mask_an_instance(
+def test_one_annotation_per_category_and_one_mask_per_instance(
     save: Callable[..., Path], read: Callable[..., list[Sample]], report: SkipReport, tmp_path: Path
 ) -> None:
     annotations = [
@@ -50,7 +50,7 @@ def test_one_name_a_category_and_one_mask_an_instance(
         instance(1, [RIGHT]),
         instance(2, [LEFT, RIGHT], image_id=3),
     ]
-    images = [picture(), picture(2), picture(3)]
+    images = [image_entry(), image_entry(2), image_entry(3)]
     save(COCO, content(images, annotations, 'person', 'dining table'))
     first, third = read()
     assert first.image == tmp_path / 'train2017' / '000000000001.jpg'
@@ -63,8 +63,8 @@ def test_one_name_a_category_and_one_mask_an_instance(
     assert not report.errors
 
 
-def test_pictures_elsewhere(save: Callable[..., Path], read: Callable[..., list[Sample]], tmp_path: Path) -> None:
-    save(COCO, content([picture()], [instance(1, [LEFT])], 'person'))
+def test_images_in_another_folder(save: Callable[..., Path], read: Callable[..., list[Sample]], tmp_path: Path) -> None:
+    save(COCO, content([image_entry()], [instance(1, [LEFT])], 'person'))
     (sample,) = read(images=tmp_path / 'disk')
     assert sample.image == tmp_path / 'disk' / 'train2017' / '000000000001.jpg'
 
@@ -72,20 +72,20 @@ def test_pictures_elsewhere(save: Callable[..., Path], read: Callable[..., list[
 def test_absent_and_incomplete_categories(
     save: Callable[..., Path], read: Callable[..., list[Sample]], report: SkipReport
 ) -> None:
-    image = picture(neg_category_ids=[2, 4, 5], not_exhaustive_category_ids=[3])
+    entry = image_entry(neg_category_ids=[2, 4, 5], not_exhaustive_category_ids=[3])
     annotations = [instance(1, [LEFT]), instance(3, [LEFT]), instance(4, [RIGHT])]
     categories = 'cup', 'egg_yolk', 'grape', 'bow_(weapon)', 'bow_(decorative_ribbons)'
-    save('lvis_v1_train.json', content([image], annotations, *categories))
+    save('lvis_v1_train.json', content([entry], annotations, *categories))
     (sample,) = read('lvis')
-    # A picture with one kind of bow is not one without a bow.
+    # An image with one kind of bow is not one without a bow.
     assert [(a.phrase, len(a.masks)) for a in sample.annotations] == [('cup', 1), ('bow', 1), ('egg yolk', 0)]
     assert not any(annotation.box_only for annotation in sample.annotations)
     assert not report.errors
 
 
-def test_categories_of_one_name_are_one(save: Callable[..., Path], read: Callable[..., list[Sample]]) -> None:
+def test_categories_of_the_same_name_are_merged(save: Callable[..., Path], read: Callable[..., list[Sample]]) -> None:
     annotations = [instance(1, [LEFT]), instance(2, [RIGHT])]
-    save('lvis_v1_train.json', content([picture()], annotations, 'bow_(weapon)', 'bow_(decorative_ribbons)'))
+    save('lvis_v1_train.json', content([image_entry()], annotations, 'bow_(weapon)', 'bow_(decorative_ribbons)'))
     (sample,) = read('lvis')
     assert [(a.phrase, len(a.masks)) for a in sample.annotations] == [('bow', 2)]
 
@@ -96,11 +96,11 @@ def test_categories_of_one_name_are_one(save: Callable[..., Path], read: Callabl
         (instance(2, [[0, 0, 1]]), "annotation 7 of 'dog': polygons: expected one of at least three points"),
         (instance(2, []), 'at least three points'),
         (instance(2, {'size': [4, 6], 'counts': 'P`'}), 'RLE counts'),
-        (instance(2, {'size': [6, 4], 'counts': [24]}), 'size of the picture'),
+        (instance(2, {'size': [6, 4], 'counts': [24]}), 'RLE size: expected the size of the'),
         (instance(2, {'size': [4, 6], 'counts': [24]}), 'at least one pixel'),
     ],
 )
-def test_category_with_a_bad_instance_is_left_out_whole(
+def test_category_with_an_invalid_instance_is_left_out(
     save: Callable[..., Path],
     read: Callable[..., list[Sample]],
     report: SkipReport,
@@ -108,7 +108,7 @@ def test_category_with_a_bad_instance_is_left_out_whole(
     message: str,
 ) -> None:
     annotations = [instance(1, [LEFT]), instance(2, [RIGHT]), bad]
-    file = save(COCO, content([picture()], annotations, 'person', 'dog'))
+    file = save(COCO, content([image_entry()], annotations, 'person', 'dog'))
     (sample,) = read()
     assert [annotation.phrase for annotation in sample.annotations] == ['person']
     assert [(error.file, error.index) for error in report.errors] == [(file, 'images.0')]
@@ -118,18 +118,18 @@ def test_category_with_a_bad_instance_is_left_out_whole(
 @pytest.mark.parametrize(
     ('images', 'annotations', 'index', 'message'),
     [
-        ([picture(2, height=None)], [instance(1, [LEFT], image_id=2)], 'images.1', 'height and width'),
-        ([picture(2, file_name=None)], [], 'images.1', 'expected text in file_name or coco_url'),
-        ([{'id': 'two'}], [], 'images.1', 'expected a picture with an id'),
-        (['two'], [], 'images.1', 'expected a picture with an id'),
-        ([], [instance(1, [LEFT], image_id=404)], 'image 404', '1 annotations of a picture that is not in images'),
+        ([image_entry(2, height=None)], [instance(1, [LEFT], image_id=2)], 'images.1', 'height and width'),
+        ([image_entry(2, file_name=None)], [], 'images.1', 'expected text in file_name or coco_url'),
+        ([{'id': 'two'}], [], 'images.1', 'expected an image with an id'),
+        (['two'], [], 'images.1', 'expected an image with an id'),
+        ([], [instance(1, [LEFT], image_id=404)], 'image 404', '1 annotations of an image that is not in images'),
         ([], [instance(1, [LEFT], image_id=None)], 'annotations.1', 'expected an annotation with image_id'),
         ([], ['nothing'], 'annotations.1', 'expected an annotation with image_id'),
         ([], [instance(99, [LEFT])], 'images.0', 'expected a known category, got 99'),
         ([], [instance([1], [LEFT])], 'images.0', 'expected a known category'),
     ],
 )
-def test_what_cannot_be_read_is_skipped_alone(
+def test_invalid_entry_is_skipped_alone(
     save: Callable[..., Path],
     read: Callable[..., list[Sample]],
     report: SkipReport,
@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_skipped_alone(
     index: str,
     message: str,
 ) -> None:
-    save(COCO, content([picture(), *images], [instance(1, [LEFT]), *annotations], 'person'))
+    save(COCO, content([image_entry(), *images], [instance(1, [LEFT]), *annotations], 'person'))
     samples = read()
     assert samples[0].id == '1'
     assert samples[0].annotations[0].phrase == 'person'
@@ -146,15 +146,15 @@ def test_what_cannot_be_read_is_skipped_alone(
     assert message in report.errors[0].reason
 
 
-def test_boxes_outside_the_picture(
+def test_boxes_outside_the_image(
     save: Callable[..., Path], read: Callable[..., list[Sample]], report: SkipReport
 ) -> None:
     annotations = [instance(1, None, bbox=[5, 3, 9, 9]), instance(2, None, bbox=[9, 9, 1, 1])]
-    save('zhiyuan_objv2_train.json', content([picture()], annotations, 'Person', 'Dog'))
+    save('zhiyuan_objv2_train.json', content([image_entry()], annotations, 'Person', 'Dog'))
     (sample,) = read('objects365')
     assert [a.phrase for a in sample.annotations] == ['person']
     assert decode_rle(sample.annotations[0].masks[0]).sum() == 1
-    assert 'expected a part of the 6x4 picture' in report.errors[0].reason
+    assert 'expected a part of the 6x4 image' in report.errors[0].reason
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,7 @@ def test_boxes_outside_the_picture(
         ('{"images": [{}], "annotations": [], "categories": [{"id": 1, "name": "_(x)"}]}', 'expected a name, got'),
     ],
 )
-def test_files_that_cannot_be_used(
-    save: Callable[..., Path], read: Callable[..., list[Sample]], text: str, message: str
-) -> None:
+def test_unusable_files(save: Callable[..., Path], read: Callable[..., list[Sample]], text: str, message: str) -> None:
     file = save(COCO, text)
     with pytest.raises(ConfigError, match=message) as error:
         read()

@@ -1,4 +1,4 @@
-"""Where the annotation files and pictures of each data set of categories lie, and what its categories are called."""
+"""COCO-like data sets: file layout and category names of each. Covers datasets/coco.py with test_coco.py."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ RLE = encode_rle(PART)
         ),
     ],
 )
-def test_layout_and_names_of_each(
+def test_layout_and_category_names_of_each_data_set(
     save: Callable[..., Path],
     report: SkipReport,
     tmp_path: Path,

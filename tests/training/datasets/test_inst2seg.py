@@ -44,7 +44,7 @@ POLYGON, SECOND = [0, 0, 2, 0, 2, 4, 0, 4], [4, 0, 6, 0, 6, 4, 4, 4]
         pytest.param(None, [], id='no target, null'),
     ],
 )
-def test_every_form_of_a_target(
+def test_all_forms_of_a_target(
     save: Callable[..., Path], report: SkipReport, tmp_path: Path, mask: Any, expected: list[np.ndarray]
 ) -> None:
     record = {'image': 'ego/f_001.jpg', 'height': 4, 'width': 6, 'annotation': [{'text': 'Which cups?', 'mask': mask}]}
@@ -59,8 +59,8 @@ def test_every_form_of_a_target(
 def test_inst2seg(save: Callable[..., Path], report: SkipReport, tmp_path: Path) -> None:
     questions = [{'text': 'Which two cups are empty?', 'mask': [RLE, OTHER]}, {'text': 'Which item is a helmet?'}]
     save('inst2seg.json', [{'image': 'ego/f_001.jpg', 'height': 4, 'width': 6, 'annotation': questions}])
-    (sample,) = read_inst2seg(tmp_path, 'test', report, tmp_path / 'pictures')
-    assert sample.image == tmp_path / 'pictures' / 'ego' / 'f_001.jpg'
+    (sample,) = read_inst2seg(tmp_path, 'test', report, tmp_path / 'images')
+    assert sample.image == tmp_path / 'images' / 'ego' / 'f_001.jpg'
     assert (sample.size_hw, sample.id) == ((4, 6), '0')
     assert [(a.kind, a.text, len(a.masks)) for a in sample.annotations] == [
         ('sentence', 'Which two cups are empty?', 2),
@@ -152,14 +152,14 @@ ROBOT = {'image': 'robo/1.png', 'question': 'Pass me the can.', 'masks': RLE}
             'reason_seg_test.json',
             {**ROBOT, 'is_sentence': True, 'mask': RLE, 'ignore_mask': {'size': [6, 4], 'counts': [24]}},
             '0',
-            'size of the picture',
+            'RLE size: expected the size of the',
         ),
         ('roborefit_testA_qa.json', {**ROBOT, 'question': None}, '0', 'question or expression'),
         ('roborefit_testA_qa.json', {**ROBOT, 'masks': {'size': [4, 6], 'counts': 'P`'}}, '0', 'RLE counts'),
         ('roborefit_testA_qa.json', {**ROBOT, 'masks': [POLYGON]}, '0', 'found no file'),
     ],
 )
-def test_what_cannot_be_read_is_reported(
+def test_invalid_records_are_reported(
     save: Callable[..., Path],
     paint: Callable[..., Path],
     report: SkipReport,
@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_reported(
 
 
 @pytest.mark.parametrize('name', READERS)
-def test_files_that_cannot_be_used(save: Callable[..., Path], report: SkipReport, tmp_path: Path, name: str) -> None:
+def test_unusable_files(save: Callable[..., Path], report: SkipReport, tmp_path: Path, name: str) -> None:
     reader, split = READERS[name]
     with pytest.raises(ConfigError, match='found no such file'):
         reader(tmp_path, split, report)

@@ -1,4 +1,4 @@
-"""ReasonSeg as LISA releases it: LabelMe-like files beside the pictures, some of them not UTF-8."""
+"""ReasonSeg in the layout of its release: LabelMe-like files beside the images, some of them not UTF-8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.reasonseg import IGNORE, TARGET, draw, read_reasonseg
+from instructsam_training.datasets.reasonseg import IGNORE, TARGET, draw_polygons, read_reasonseg
 
 SQUARE = [[2, 2], [7, 2], [7, 7], [2, 7]]
 
@@ -27,8 +27,8 @@ def content(*shapes: Any, text: Any = ('What holds tea?', 'Which is blue?'), is_
 
 
 @pytest.fixture
-def picture(save: Callable[..., Path], paint: Callable[..., Path]) -> Callable[..., None]:
-    """Write one picture of the release, with its file."""
+def write_image(save: Callable[..., Path], paint: Callable[..., Path]) -> Callable[..., None]:
+    """Write one image of the release, with its file."""
 
     def write(stem: str, record: Any, split: str = 'train') -> None:
         paint(f'ReasonSeg/{split}/{stem}.jpg', (10, 12))
@@ -42,8 +42,8 @@ def read(tmp_path: Path, report: SkipReport) -> Callable[..., list[Sample]]:
     return lambda split='train', **options: list(read_reasonseg(tmp_path / 'ReasonSeg', split, report, **options))
 
 
-def test_polygons_with_their_outlines(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
-    picture('a_1', content(shape('target')))
+def test_polygons_include_their_outlines(write_image: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
+    write_image('a_1', content(shape('target')))
     (sample,) = read()
     expected = np.zeros((10, 12), dtype=bool)
     expected[2:8, 2:8] = True
@@ -53,22 +53,24 @@ def test_polygons_with_their_outlines(picture: Callable[..., None], read: Callab
     assert sample.image.name == 'a_1.jpg'
 
 
-def test_small_polygons_lie_on_large_ones_whatever_the_order() -> None:
+def test_small_polygons_are_drawn_over_large_ones() -> None:
     small = [[4, 4], [5, 4], [5, 5], [4, 5]]
     middle = [[3, 3], [6, 3], [6, 6], [3, 6]]
     for shapes in (
         [shape('target'), shape('Ignore', middle), shape('target', small)],
         [shape('target', small), shape('target'), shape('ignore this', middle)],
     ):
-        values = draw(shapes, (10, 12))
+        values = draw_polygons(shapes, (10, 12))
         assert values[2, 2] == TARGET
         assert values[3, 3] == values[6, 6] == IGNORE
         assert (values[4:6, 4:6] == TARGET).all()
         assert values[0, 0] == 0
 
 
-def test_ignored_pixels_are_kept_apart(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
-    picture('a_1', content(shape('target'), shape('IGNORE', [[9, 9], [11, 9], [11, 9]]), shape('Flag', [[0, 0]])))
+def test_ignored_pixels_have_their_own_mask(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]]
+) -> None:
+    write_image('a_1', content(shape('target'), shape('IGNORE', [[9, 9], [11, 9], [11, 9]]), shape('Flag', [[0, 0]])))
     (sample,) = read()
     assert sample.ignore is not None
     assert decode_rle(sample.ignore)[9, 9:].all()
@@ -85,40 +87,44 @@ def test_ignored_pixels_are_kept_apart(picture: Callable[..., None], read: Calla
         ('train', {'first_text_only': True}, ['What holds tea?']),
     ],
 )
-def test_which_texts_are_asked(
-    picture: Callable[..., None], read: Callable[..., list[Sample]], split: str, options: Any, texts: list[str]
+def test_texts_used_of_each_split(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]], split: str, options: Any, texts: list[str]
 ) -> None:
-    picture('a_1', content(shape('target')), split)
+    write_image('a_1', content(shape('target')), split)
     (sample,) = read(split, **options)
     assert [(a.kind, a.text, a.phrase) for a in sample.annotations] == [('sentence', text, 'target') for text in texts]
 
 
-def test_what_is_no_sentence_is_a_name(picture: Callable[..., None], read: Callable[..., list[Sample]]) -> None:
-    picture('a_1', content(shape('target'), text=['The thing that holds tea.'], is_sentence=False))
+def test_text_that_is_no_sentence_becomes_a_name(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]]
+) -> None:
+    write_image('a_1', content(shape('target'), text=['The thing that holds tea.'], is_sentence=False))
     (annotation,) = read(phrase='answer')[0].annotations
     assert (annotation.kind, annotation.phrase) == ('phrase', 'the thing that holds tea')
 
 
-def test_file_of_windows(picture: Callable[..., None], read: Callable[..., list[Sample]], tmp_path: Path) -> None:
-    picture('a_1', content(shape('target')))
+def test_file_in_windows_encoding(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]], tmp_path: Path
+) -> None:
+    write_image('a_1', content(shape('target')))
     text = json.dumps(content(shape('target'), text=['Café or “bar”?']), ensure_ascii=False)
     (tmp_path / 'ReasonSeg/train/a_1.json').write_bytes(text.encode('cp1252'))
     assert read()[0].annotations[0].text == 'Café or “bar”?'
 
 
-def test_picture_without_polygons_has_no_target(
-    picture: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport
+def test_image_without_polygons_has_no_target(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport
 ) -> None:
-    picture('a_1', content(shape('flag')), 'test')
+    write_image('a_1', content(shape('flag')), 'test')
     (sample,) = read('test')
     assert sample.annotations[0].masks == ()
     assert not report.errors
 
 
 def test_explanatory_questions(
-    picture: Callable[..., None], read: Callable[..., list[Sample]], save: Callable[..., Path], report: SkipReport
+    write_image: Callable[..., None], read: Callable[..., list[Sample]], save: Callable[..., Path], report: SkipReport
 ) -> None:
-    picture('a_1', content(shape('target')))
+    write_image('a_1', content(shape('target')))
     more = [
         {'image': 'a_1.jpg', 'query': 'What would a thirsty guest want?', 'outputs': 'The cup, because ...'},
         {'image': 'a_1.jpg', 'query': 'What holds tea?', 'outputs': 'The cup.'},
@@ -155,40 +161,40 @@ def test_explanatory_questions(
         ([], 'expected an object'),
     ],
 )
-def test_picture_that_cannot_be_read_is_skipped_alone(
-    picture: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport, record: Any, message: str
+def test_invalid_image_is_skipped_alone(
+    write_image: Callable[..., None], read: Callable[..., list[Sample]], report: SkipReport, record: Any, message: str
 ) -> None:
-    picture('a_1', content(shape('target')))
-    picture('b_2', record)
+    write_image('a_1', content(shape('target')))
+    write_image('b_2', record)
     assert [sample.id for sample in read()] == ['a_1']
     assert [error.file.name for error in report.errors] == ['b_2.json']
     assert message in report.errors[0].reason
 
 
-def test_missing_and_broken_pictures(
-    picture: Callable[..., None],
+def test_missing_and_broken_images(
+    write_image: Callable[..., None],
     read: Callable[..., list[Sample]],
     save: Callable[..., Path],
     report: SkipReport,
     tmp_path: Path,
 ) -> None:
-    picture('a_1', content(shape('target')))
-    picture('b_2', content(shape('target')))
+    write_image('a_1', content(shape('target')))
+    write_image('b_2', content(shape('target')))
     (tmp_path / 'ReasonSeg/train/a_1.jpg').unlink()
-    save('ReasonSeg/train/b_2.jpg', 'no picture')
+    save('ReasonSeg/train/b_2.jpg', 'no image')
     assert read() == []
     assert ['found no file' in error.reason for error in report.errors] == [True, False]
     assert 'cannot read' in report.errors[1].reason
 
 
-def test_releases_that_cannot_be_used(read: Callable[..., list[Sample]], tmp_path: Path) -> None:
+def test_unusable_releases(read: Callable[..., list[Sample]], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='no such folder'):
         read()
     (tmp_path / 'ReasonSeg').mkdir()
     with pytest.raises(ConfigError, match='expected it to hold train'):
         read()
     (tmp_path / 'ReasonSeg/train').mkdir()
-    with pytest.raises(ConfigError, match='expected a JSON file beside each picture'):
+    with pytest.raises(ConfigError, match='expected a JSON file beside each image'):
         read()
     with pytest.raises(ConfigError, match='split: expected one of'):
         read('testA')

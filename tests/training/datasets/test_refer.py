@@ -1,4 +1,4 @@
-"""RefCOCO, its relatives and gRefCOCO as they are released: pickles, COCO instances, one picture in several refs."""
+"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/{files,plain_pickle}.py too."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ import pytest
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.datasets.grefcoco import read_grefcoco
 from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
-from instructsam_training.datasets.refer import in_split, read_refer
+from instructsam_training.datasets.refer import in_split, read_grefcoco, read_refer
 
-PICTURES = 'images/mscoco/images/train2014'
+IMAGE_FOLDER = 'images/mscoco/images/train2014'
 IMAGES = [
     {'id': 9, 'file_name': 'COCO_train2014_000000000009.jpg', 'height': 4, 'width': 6},
     {'id': 25, 'file_name': 'COCO_train2014_000000000025.jpg', 'height': 4, 'width': 6},
@@ -83,7 +82,7 @@ def release(save: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
             (tmp_path / folder / f'{stem}.p').write_bytes(pickle.dumps(refs, protocol=2))
         else:
             save(f'{folder}/{stem}.json', refs)
-        (tmp_path / PICTURES).mkdir(parents=True, exist_ok=True)
+        (tmp_path / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
         return tmp_path
 
     return write
@@ -93,7 +92,7 @@ read_refcoco = partial(read_refer, name='refcoco', split_by='unc')
 
 
 @pytest.mark.parametrize('suffix', ['.p', '.json'])
-def test_one_sample_a_picture_and_one_annotation_a_sentence(
+def test_one_sample_per_image_and_one_annotation_per_sentence(
     release: Callable[..., Path], report: SkipReport, suffix: str
 ) -> None:
     refs = [
@@ -104,7 +103,7 @@ def test_one_sample_a_picture_and_one_annotation_a_sentence(
     ]
     root = release(refs, suffix=suffix)
     first, second = read_refcoco(root, 'train', report)
-    assert first.image == root / PICTURES / 'COCO_train2014_000000000009.jpg'
+    assert first.image == root / IMAGE_FOLDER / 'COCO_train2014_000000000009.jpg'
     assert (first.size_hw, first.id, first.allow_multi_phrase) == ((4, 6), '9', False)
     assert first.source == f'{root / "refcoco" / f"refs(unc){suffix}"}[0]'
     assert [(a.kind, a.text, a.phrase) for a in first.annotations] == [
@@ -141,13 +140,13 @@ class Evil:
     ('content', 'message'),
     [
         (pickle.dumps([Evil()]), 'posix.system|nt.system'),
-        (pickle.dumps([np.int64(3)]), 'export it as JSON'),
+        (pickle.dumps([np.int64(3)]), 'convert it to JSON'),
         (pickle.dumps([1, 2, 3])[:-3], 'expected a whole pickle'),
         (b'', 'expected a whole pickle'),
         (b'not a pickle', 'expected a whole pickle'),
     ],
 )
-def test_pickles_run_nothing(
+def test_pickles_cannot_run_code(
     release: Callable[..., Path], report: SkipReport, capfd: pytest.CaptureFixture[str], content: bytes, message: str
 ) -> None:
     file = release([]) / 'refcoco' / 'refs(unc).p'
@@ -184,7 +183,7 @@ def test_splits(split: str, name: str, belongs: bool) -> None:
     assert in_split(name, split) is belongs
 
 
-def test_refclef_has_rles_and_its_own_pictures(
+def test_refclef_has_rles_and_its_own_images(
     release: Callable[..., Path], save: Callable[..., Path], report: SkipReport
 ) -> None:
     root = release([ref(0, 1, 'left sky', split='testA')], folder='refclef', stem='refs(berkeley)')
@@ -207,14 +206,14 @@ def test_refclef_has_rles_and_its_own_pictures(
     ('bad', 'index', 'message'),
     [
         (ref(7, 99, 'a'), '1', 'ref 7: annotation 99: expected it in instances.json'),
-        (ref(7, 3, 'a'), '1', 'annotation 3: expected one of picture 9, got 25'),
+        (ref(7, 3, 'a'), '1', 'annotation 3: expected one of image 9, got 25'),
         (ref(7, 4, 'a'), '1', 'got a crowd'),
         (ref(7, 5, 'a'), '1', 'annotation 5: polygons: expected one of at least three points'),
         (ref(7, None, 'a'), '1', 'ann_id'),
         (ref(7, [1, -1], 'a'), '1', 'ann_id'),
         (ref(7, [], 'a'), '1', 'ann_id'),
         (ref(7, 1), '1', 'sentences'),
-        (ref(7, 1, 'a', image_id=404), '1', 'picture 404: expected it in instances.json'),
+        (ref(7, 1, 'a', image_id=404), '1', 'image 404: expected it in instances.json'),
         (ref(7, 1, 'a', image_id=None), '1', 'image_id and split'),
         (ref(7, 1, '.'), '1.sentences.0', 'expected a text and a phrase'),
         ({**ref(7, 1), 'sentences': ['a']}, '1.sentences.0', 'expected an expression'),
@@ -222,7 +221,7 @@ def test_refclef_has_rles_and_its_own_pictures(
         ('a', '1', 'image_id and split'),
     ],
 )
-def test_ref_that_cannot_be_read_is_skipped_alone(
+def test_invalid_ref_is_skipped_alone(
     release: Callable[..., Path], report: SkipReport, reasons: Callable[..., Any], bad: Any, index: str, message: str
 ) -> None:
     root = release([ref(0, 1, 'man on left'), bad, ref(2, 2, 'man on right')])
@@ -233,7 +232,7 @@ def test_ref_that_cannot_be_read_is_skipped_alone(
     assert message in reason
 
 
-def test_picture_without_size(release: Callable[..., Path], save: Callable[..., Path], report: SkipReport) -> None:
+def test_image_without_size(release: Callable[..., Path], save: Callable[..., Path], report: SkipReport) -> None:
     root = release([ref(0, 1, 'a'), ref(1, 3, 'b', image_id=25)])
     save('refcoco/instances.json', {**INSTANCES, 'images': [{**IMAGES[0], 'height': None}, IMAGES[1]]})
     assert [sample.id for sample in read_refcoco(root, 'train', report)] == ['25']
@@ -247,13 +246,13 @@ def test_picture_without_size(release: Callable[..., Path], save: Callable[..., 
         (lambda root: (root / 'refcoco' / 'instances.json').unlink(), 'instances.json'),
         (lambda root: (root / 'refcoco' / 'instances.json').write_text('{"images": ['), 'only a part of it'),
         (lambda root: (root / 'refcoco' / 'instances.json').write_text('{"images": []}'), 'lacks annotations'),
-        (lambda root: (root / PICTURES).rmdir(), 'train2014'),
+        (lambda root: (root / IMAGE_FOLDER).rmdir(), 'train2014'),
         (lambda root: (root / 'refcoco').rename(root / 'other'), 'found no such folder'),
         (lambda root: (root / 'refcoco' / 'refs(unc).p').write_bytes(pickle.dumps([])), 'an empty list'),
         (lambda root: (root / 'refcoco' / 'refs(unc).p').write_bytes(pickle.dumps({})), 'expected a list'),
     ],
 )
-def test_releases_that_cannot_be_used(
+def test_unusable_releases(
     release: Callable[..., Path], report: SkipReport, change: Callable[[Path], Any], message: str
 ) -> None:
     root = release([ref(0, 1, 'man on left')])
@@ -263,7 +262,7 @@ def test_releases_that_cannot_be_used(
 
 
 @pytest.mark.parametrize(('split', 'message'), [('val', 'of the split val, found none'), ('valid', 'expected one of')])
-def test_splits_that_there_are_not(release: Callable[..., Path], report: SkipReport, split: str, message: str) -> None:
+def test_unknown_and_empty_splits(release: Callable[..., Path], report: SkipReport, split: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_refcoco(release([ref(0, 1, 'man on left')]), split, report)
 

@@ -1,4 +1,4 @@
-"""RoboRefIt as VL-Grasp releases it: paths of Windows, masks as color pictures, depth in 16 bits."""
+"""RoboRefIt in the layout of its release: Windows paths, masks as color images."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.roborefit import normalize_question, read_depth, read_roborefit
+from instructsam_training.datasets.roborefit import normalize_question, read_roborefit
 
 NAMES = ('roborefit_{}.json', 'refindoor_{}_with_scene.json')
 
 
-def expression(number: int = 0, picture: int = 0, split: str = 'train', **changes: Any) -> dict[str, Any]:
+def expression(number: int = 0, image: int = 0, split: str = 'train', **changes: Any) -> dict[str, Any]:
     folder = f'final_dataset\\{split}'
     return {
         'num': number,
         'text': 'pick up the red can',
         'bbox': [1, 1, 4, 3],
-        'rgb_path': f'{folder}\\image\\{picture:07}.png',
-        'depth_path': f'{folder}\\depth\\{picture:07}.png',
-        'mask_path': f'{folder}\\mask\\{picture:07}\\1.png',
+        'rgb_path': f'{folder}\\image\\{image:07}.png',
+        'depth_path': f'{folder}\\depth\\{image:07}.png',
+        'mask_path': f'{folder}\\mask\\{image:07}\\1.png',
         'scene': 'table',
         'class': 'can',
         **changes,
     }
 
 
-def mask_picture() -> np.ndarray:
+def mask_image() -> np.ndarray:
     """Red, green and dark blue pixels: all of them are the target."""
     pixels = np.zeros((4, 6, 3), dtype=np.uint8)
     pixels[1, 1] = 255, 0, 0
@@ -44,12 +43,12 @@ def mask_picture() -> np.ndarray:
 
 @pytest.fixture
 def release(save: Callable[..., Path], paint: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Write the release with two pictures and the given expressions."""
+    """Write the release with two images and the given expressions."""
 
     def write(*expressions: Any, split: str = 'train', name: str = NAMES[0]) -> Path:
         for number in range(2):
             paint(f'final_dataset/{split}/image/{number:07}.png', (4, 6))
-            paint(f'final_dataset/{split}/mask/{number:07}/1.png', mask_picture())
+            paint(f'final_dataset/{split}/mask/{number:07}/1.png', mask_image())
             paint(f'final_dataset/{split}/depth/{number:07}.png', np.full((4, 6), 1200, dtype=np.uint16))
         save(f'final_dataset/{split}/{name.format(split)}', list(expressions))
         return tmp_path
@@ -65,7 +64,7 @@ def read(report: SkipReport) -> Callable[..., list[Sample]]:
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('split', ['train', 'testA', 'testB'])
 @pytest.mark.parametrize('inside', [False, True])
-def test_one_sample_a_picture(
+def test_one_sample_per_image(
     release: Callable[..., Path],
     read: Callable[..., list[Sample]],
     report: SkipReport,
@@ -75,7 +74,7 @@ def test_one_sample_a_picture(
 ) -> None:
     root = release(
         expression(0, split=split),
-        expression(1, picture=1, split=split, scene='shelf'),
+        expression(1, image=1, split=split, scene='shelf'),
         expression(2, split=split, text='the can'),
         split=split,
         name=name,
@@ -90,17 +89,17 @@ def test_one_sample_a_picture(
         ('sentence', 'The can.', 'can'),
     ]
     mask = decode_rle(first.annotations[0].masks[0])
-    np.testing.assert_array_equal(mask, mask_picture().any(axis=2))
+    np.testing.assert_array_equal(mask, mask_image().any(axis=2))
     assert not report.errors
 
 
-def test_boxes_over_the_border_are_cut(release: Callable[..., Path], read: Callable[..., list[Sample]]) -> None:
+def test_boxes_beyond_the_border_are_clipped(release: Callable[..., Path], read: Callable[..., list[Sample]]) -> None:
     (sample,) = read(release(expression(bbox=[-2, 1, 9.5, 3])))
     assert sample.annotations[0].box_xyxy == (0.0, 1.0, 6.0, 3.0)
 
 
 @pytest.mark.parametrize(('changes', 'phrase'), [({'class': None}, 'red can on top'), ({'class': 3}, 'red can on top')])
-def test_without_a_class_the_expression_is_the_name(
+def test_expression_is_the_phrase_if_there_is_no_class(
     release: Callable[..., Path], read: Callable[..., list[Sample]], changes: dict[str, Any], phrase: str
 ) -> None:
     (sample,) = read(release(expression(text='Red can on top.', **changes)))
@@ -121,7 +120,7 @@ def test_without_a_class_the_expression_is_the_name(
         ('Stop!', 'Stop!'),
     ],
 )
-def test_questions(text: str, expected: str) -> None:
+def test_normalize_question(text: str, expected: str) -> None:
     assert normalize_question(text) == expected
 
 
@@ -131,17 +130,17 @@ def test_questions(text: str, expected: str) -> None:
         (expression(1, rgb_path=None), 'rgb_path'),
         ('can', 'rgb_path'),
         (expression(1, text=''), 'expected text in text'),
-        (expression(1, bbox=[7, 1, 9, 3]), 'expected a part of the 6x4 picture'),
+        (expression(1, bbox=[7, 1, 9, 3]), 'expected a part of the 6x4 image'),
         (expression(1, bbox=None), 'four numbers'),
         (expression(1, mask_path=None), 'expected text in mask_path'),
         (expression(1, mask_path='final_dataset\\train\\mask\\0000000\\9.png'), 'cannot read'),
         (expression(1, mask_path='final_dataset\\train\\mask\\small.png'), 'expected the size (4, 6)'),
         (expression(1, mask_path='final_dataset\\train\\mask\\empty.png'), 'at least one pixel'),
         (expression(1, mask_path='final_dataset\\train\\roborefit_train.json'), 'cannot read'),
-        (expression(1, picture=9), 'found no file'),
+        (expression(1, image=9), 'found no file'),
     ],
 )
-def test_expression_that_cannot_be_read_is_skipped_alone(
+def test_invalid_expression_is_skipped_alone(
     release: Callable[..., Path],
     read: Callable[..., list[Sample]],
     paint: Callable[..., Path],
@@ -157,7 +156,7 @@ def test_expression_that_cannot_be_read_is_skipped_alone(
     assert message in report.errors[0].reason
 
 
-def test_releases_that_cannot_be_used(
+def test_unusable_releases(
     release: Callable[..., Path], read: Callable[..., list[Sample]], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match='no such folder'):
@@ -172,31 +171,3 @@ def test_releases_that_cannot_be_used(
         read(root)
     with pytest.raises(ConfigError, match='split: expected one of'):
         read(root, 'val')
-
-
-def test_depth_is_meters(tmp_path: Path) -> None:
-    millimeters = np.array([[0, 1, 1000], [1500, 65535, 0]], dtype=np.uint16)
-    Image.fromarray(millimeters).save(tmp_path / 'depth.png')
-    depth_m = read_depth(tmp_path / 'depth.png')
-    assert depth_m.dtype == np.float32
-    np.testing.assert_allclose(depth_m, [[np.nan, 0.001, 1.0], [1.5, 65.535, np.nan]], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (np.zeros((2, 3), dtype=np.uint8), 'mode L'),
-        (np.zeros((2, 3, 3), dtype=np.uint8), 'mode RGB'),
-        (b'no picture', 'cannot read it'),
-        (None, 'cannot read it'),
-    ],
-)
-def test_depth_of_another_kind(tmp_path: Path, content: Any, message: str) -> None:
-    file = tmp_path / 'depth.png'
-    if isinstance(content, bytes):
-        file.write_bytes(content)
-    elif content is not None:
-        Image.fromarray(content).save(file)
-    with pytest.raises(ValueError, match=message) as error:
-        read_depth(file)
-    assert str(file) in str(error.value)

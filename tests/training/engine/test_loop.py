@@ -42,7 +42,7 @@ def test_a_run_learns_and_ends_in_a_checkpoint_that_answers(uninterrupted: Path)
     assert not [name for name in names if 'lora' in name or 'base_layer' in name]
     segmenter = load_segmenter(uninterrupted / 'one' / 'merged', device='cpu', dtype='float32')
     frame = Frame(read_image(GOLDEN / 'images' / '000.png'))
-    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).answer
+    assert segmenter.segment(frame, Instruction("Please segment 'red ball'.")).text
 
 
 @pytest.mark.parametrize(('sent', 'after'), [(signal.SIGKILL, 3), (signal.SIGTERM, 2)], ids=['killed', 'asked to stop'])

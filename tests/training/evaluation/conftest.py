@@ -1,4 +1,4 @@
-"""Questions about pictures of one row of pixels, so that overlaps can be counted on the fingers."""
+"""Queries on images of one row of 100 pixels, so that overlaps can be computed by hand."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from instructsam_model.masks import Rle, encode_rle
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
 
 SIZE_HW = (1, 100)
 
 
 @pytest.fixture
-def run() -> Callable[[int, int], Rle]:
-    """A mask of so many pixels from a column on."""
+def pixels() -> Callable[[int, int], Rle]:
+    """Make a mask of `count` pixels, starting at column `first`."""
 
     def make(first: int, count: int) -> Rle:
         mask = np.zeros(SIZE_HW, dtype=np.bool_)
@@ -31,25 +31,25 @@ def run() -> Callable[[int, int], Rle]:
 
 
 @pytest.fixture
-def question() -> Callable[..., Question]:
-    def make(name: object, *targets: Rle, **changes: Any) -> Question:
+def query() -> Callable[..., Query]:
+    def make(name: object, *targets: Rle, **changes: Any) -> Query:
         fields: dict[str, Any] = {'image': Path(f'{name}.png'), 'kind': 'phrase', 'text': f'thing {name}', **changes}
-        return Question(id=str(name), size_hw=SIZE_HW, targets=targets, **fields)
+        return Query(id=str(name), size_hw=SIZE_HW, targets=targets, **fields)
 
     return make
 
 
 @pytest.fixture
-def answer() -> Callable[..., Answer]:
-    def make(name: object, *found: tuple[Rle, float]) -> Answer:
-        return Answer(str(name), tuple(mask for mask, _ in found), tuple(score for _, score in found))
+def prediction() -> Callable[..., PredictedMasks]:
+    def make(name: object, *found: tuple[Rle, float]) -> PredictedMasks:
+        return PredictedMasks(str(name), tuple(mask for mask, _ in found), tuple(score for _, score in found))
 
     return make
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[[str, Any], Path]:
-    """Write a file below the temporary folder: lists of lines for JSON lines, anything else as JSON."""
+    """Write a file to the temporary folder: JSON lines if its name ends with .jsonl, JSON otherwise."""
 
     def write(name: str, content: Any) -> Path:
         file = tmp_path / name
@@ -65,7 +65,7 @@ def save(tmp_path: Path) -> Callable[[str, Any], Path]:
 
 @pytest.fixture
 def paint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a black picture below the temporary folder."""
+    """Write a black image to the temporary folder."""
 
     def write(name: str, size_hw: tuple[int, int] = SIZE_HW) -> Path:
         file = tmp_path / name

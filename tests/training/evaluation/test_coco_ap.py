@@ -1,4 +1,4 @@
-"""COCO's average precision: as pycocotools has it from files, and no prediction scores too low for it."""
+"""COCO's average precision: equal to that of pycocotools from files, without a score threshold."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pycocotools.cocoeval import COCOeval
 
 from instructsam_model.masks import Rle
 from instructsam_training.evaluation.coco_ap import coco_average_precision
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
 from tests.support import GOLDEN
 
 GOLDEN = GOLDEN / 'metrics.json'
 
 
-def test_the_same_as_pycocotools_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equals_pycocotools_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = json.loads(GOLDEN.read_text())['records']
     annotations = [
         {'image_id': record['query_id'] + 1, 'segmentation': rle, 'area': int(coco_mask.area(rle)), 'iscrowd': 0}
@@ -50,8 +50,8 @@ def test_the_same_as_pycocotools_from_files(tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     pairs = [
         (
-            Question(str(record['query_id']), Path('x'), (120, 160), 'phrase', 'x', tuple(record['gt_rles'])),
-            Answer(str(record['query_id']), tuple(record['pred_rles']), tuple(record['pred_scores'])),
+            Query(str(record['query_id']), Path('x'), (120, 160), 'phrase', 'x', tuple(record['gt_rles'])),
+            PredictedMasks(str(record['query_id']), tuple(record['pred_rles']), tuple(record['pred_scores'])),
         )
         for record in records
     ]
@@ -60,13 +60,13 @@ def test_the_same_as_pycocotools_from_files(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == ''
 
 
-def test_low_scores_count(
-    question: Callable[..., Question], answer: Callable[..., Answer], run: Callable[[int, int], Rle]
+def test_no_score_threshold(
+    query: Callable[..., Query], prediction: Callable[..., PredictedMasks], pixels: Callable[[int, int], Rle]
 ) -> None:
     pairs = [
-        (question('a', run(0, 10), run(20, 10)), answer('a', (run(0, 10), 0.9), (run(20, 10), 0.001))),
-        (question('b'), answer('b')),
+        (query('a', pixels(0, 10), pixels(20, 10)), prediction('a', (pixels(0, 10), 0.9), (pixels(20, 10), 0.001))),
+        (query('b'), prediction('b')),
     ]
     assert coco_average_precision(pairs)['COCO AP'] == pytest.approx(1.0)
-    assert coco_average_precision([(pairs[0][0], answer('a'))])['COCO AP'] == 0.0
+    assert coco_average_precision([(pairs[0][0], prediction('a'))])['COCO AP'] == 0.0
     assert coco_average_precision(pairs[1:])['COCO AP'] is None

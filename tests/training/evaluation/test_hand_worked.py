@@ -1,4 +1,4 @@
-"""From the files of a release and of predictions to the report, on cases that are worked out by hand."""
+"""From the files of a data set and of predictions to the report, in cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SIZE_HW = (10, 20)
 
 
 def block(rows: slice, columns: slice) -> Rle:
-    """A mask of a rectangle; the rows and columns of a slice as Python has them."""
+    """Make the mask of a rectangle."""
     mask = np.zeros(SIZE_HW, dtype=np.bool_)
     mask[rows, columns] = True
     return encode_rle(mask)
 
 
 def columns(first: int, count: int) -> Rle:
-    """Whole columns: ten pixels each."""
+    """Make a mask of whole columns of ten pixels each."""
     return block(slice(None), slice(first, first + count))
 
 
 @pytest.fixture
 def score(tmp_path: Path, save: Save) -> Callable[..., tuple[dict[str, Any], int]]:
-    """The report of predictions for a release in the temporary folder, and the exit status."""
+    """Evaluate predictions for the data set in the temporary folder; returns the report and the exit status."""
 
     def run(benchmark: str, split: str, predictions: Sequence[Any], *more: str) -> tuple[dict[str, Any], int]:
         file, out = save('predictions.json', list(predictions)), tmp_path / 'out'
@@ -45,7 +45,7 @@ def score(tmp_path: Path, save: Save) -> Callable[..., tuple[dict[str, Any], int
 
 
 def predicted(idx: int, *found: tuple[Rle, float]) -> dict[str, Any]:
-    """A record as the public scripts write them."""
+    """Return a record in the format of the public scripts."""
     return {'idx': idx, 'pred_rles': [mask for mask, _ in found], 'pred_scores': [score for _, score in found]}
 
 
@@ -53,14 +53,14 @@ def test_reasonseg(score: Callable[..., Any], save: Save, paint: Paint) -> None:
     def shape(label: str, x1: int, y1: int, x2: int, y2: int) -> dict[str, Any]:
         return {'label': label, 'points': [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]}
 
-    def picture(name: str, is_sentence: bool, *shapes: dict[str, Any]) -> None:
+    def image(name: str, is_sentence: bool, *shapes: dict[str, Any]) -> None:
         paint(f'val/{name}.jpg', SIZE_HW)
         save(f'val/{name}.json', {'text': ['A text', 'Not asked'], 'is_sentence': is_sentence, 'shapes': list(shapes)})
 
     # Outlines count: 6 x 6 pixels, with a hole of 2 x 2 that counts for nothing.
-    picture('a', True, shape('ignore', 4, 4, 5, 5), shape('target', 2, 2, 7, 7))
-    picture('b', False)
-    picture('c', False, shape('target', 0, 0, 9, 9), shape('flag', 0, 0, 19, 9))
+    image('a', True, shape('ignore', 4, 4, 5, 5), shape('target', 2, 2, 7, 7))
+    image('b', False)
+    image('c', False, shape('target', 0, 0, 9, 9), shape('flag', 0, 0, 19, 9))
     found = [
         # 6 x 8 pixels in two masks; the third does not score above 0.3; the repeat of a sampler is not looked at.
         predicted(
@@ -76,8 +76,8 @@ def test_reasonseg(score: Callable[..., Any], save: Save, paint: Paint) -> None:
     assert report['overall']['gIoU'] == pytest.approx(sum(lisa.values()) / 3, abs=1e-12)
     assert report['overall']['cIoU'] == (32 + 0 + 0) / (44 + 0 + 140)
     assert report['strata']['length']['long']['gIoU'] == pytest.approx(lisa['long'], abs=1e-12)
-    assert report['strata']['length']['short'] == {'questions': 2, 'gIoU': 0.5, 'cIoU': 0.0}
-    released, _ = score('reasonseg', 'val', found, '--protocol', 'released')
+    assert report['strata']['length']['short'] == {'queries': 2, 'gIoU': 0.5, 'cIoU': 0.0}
+    released, _ = score('reasonseg', 'val', found, '--scoring', 'released')
     assert released['overall']['gIoU'] == pytest.approx(32 / 44 / 3, abs=1e-12)
 
 
@@ -134,14 +134,14 @@ def test_gseval(score: Callable[..., Any], save: Save) -> None:
     ]
     report, status = score('gseval', 'test', found)
     overall = report['overall']
-    assert (status, report['questions'], report['answered'], report['nothing_found']) == (0, 4, 4, 2)
+    assert (status, report['queries'], report['scored'], report['empty_predictions']) == (0, 4, 4, 2)
     assert (overall['gIoU'], overall['cIoU']) == ((1 / 2 + 0 + 1 / 2 + 0) / 4, (50 + 80) / (100 + 100 + 160 + 200))
     assert (overall['Pr@0.5'], overall['box Acc@0.5']) == (2 / 4, 0.0)  # masks from 0.5 on, boxes above
     assert {name: row['gIoU'] for name, row in report['strata']['class'].items()} == {
         'part': 0.0, 'single': 0.5, 'stuff': 0.25
     }  # fmt: skip
-    released, _ = score('gseval', 'test', found, '--protocol', 'released')
-    assert (released['overall']['gIoU'], released['answered']) == (0.5, 2)
+    released, _ = score('gseval', 'test', found, '--scoring', 'released')
+    assert (released['overall']['gIoU'], released['scored']) == (0.5, 2)
 
 
 def test_roborefit(score: Callable[..., Any], save: Save, paint: Paint, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_roborefit(score: Callable[..., Any], save: Save, paint: Paint, tmp_path
     assert overall['box mIoU'] == pytest.approx((0.5 + 0.9 + 0.6) / 3)
 
 
-def test_what_is_damaged_is_counted_and_listed(score: Callable[..., Any], save: Save) -> None:
+def test_damaged_records_are_counted_and_listed(score: Callable[..., Any], save: Save) -> None:
     damaged = {'size': [10, 20], 'counts': 'PPPP~'}
     entries = [{'text': 'good', 'mask': [columns(0, 10)]}, {'text': 'damaged', 'mask': [damaged]}]
     save('inst2seg.json', [{'image': 'a.png', 'height': 10, 'width': 20, 'annotation': entries}])
@@ -180,10 +180,10 @@ def test_what_is_damaged_is_counted_and_listed(score: Callable[..., Any], save: 
     report, status = score(
         'inst2seg', 'test', [predicted(0, (columns(0, 10), 0.9), (wrong_size, 0.8), (damaged, 0.7)), predicted(9)]
     )
-    assert (status, report['questions'], report['overall']['gIoU']) == (1, 1, 1.0)
+    assert (status, report['queries'], report['overall']['gIoU']) == (1, 1, 1.0)
     reasons = [
         r'inst2seg.json\[0\.1\]: RLE counts: expected the characters', r'RLE size: expected the size of the picture',
-        'question 0.0: RLE counts: expected the characters', 'expected the id of a question, or its number below 1',
+        'query 0.0: RLE counts: expected the characters', 'expected the id of a query, or its number below 1',
     ]  # fmt: skip
     assert len(report['skipped']) == len(reasons)
     for line, reason in zip(report['skipped'], reasons, strict=True):

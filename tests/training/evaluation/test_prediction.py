@@ -1,4 +1,4 @@
-"""The file of answers: what a killed process leaves behind can be gone on with."""
+"""Files of predictions, also those of a killed process."""
 
 from __future__ import annotations
 
@@ -9,45 +9,52 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.prediction import Answer, AnswerLog, log_of, read_answers
+from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog, load_predictions, log_file
 
 
-def note(file: Path, *answers: Answer) -> None:
-    with AnswerLog(file) as log:
-        for answer in answers:
-            log.note(answer)
+def write(file: Path, *predictions: PredictedMasks) -> None:
+    with PredictionLog(file) as log:
+        for prediction in predictions:
+            log.append(prediction)
 
 
-def test_answers_come_back_whole(tmp_path: Path, run: Callable[[int, int], Rle]) -> None:
-    answer = Answer('7.0', (run(0, 3), run(5, 1)), (0.9, 1 / 3), 'a "cup"\n', 0.25, {'encode': 0.1}, 1.5)
-    note(log_of(tmp_path, 0), answer)
-    assert read_answers(tmp_path) == {'7.0': answer}
+def test_predictions_are_read_as_written(tmp_path: Path, pixels: Callable[[int, int], Rle]) -> None:
+    prediction = PredictedMasks(
+        '7.0', (pixels(0, 3), pixels(5, 1)), (0.9, 1 / 3), 'a "cup"\n', 0.25, {'encode': 0.1}, 1.5
+    )
+    write(log_file(tmp_path, 0), prediction)
+    assert load_predictions(tmp_path) == {'7.0': prediction}
 
 
 @pytest.mark.parametrize('kept', [1, 20, -1])
-def test_an_unfinished_last_line_is_dropped_and_written_over(tmp_path: Path, kept: int) -> None:
-    file = log_of(tmp_path, 0)
-    note(file, Answer('a'), Answer('b'))
+def test_incomplete_last_line_is_dropped_and_overwritten(tmp_path: Path, kept: int) -> None:
+    file = log_file(tmp_path, 0)
+    write(file, PredictedMasks('a'), PredictedMasks('b'))
     first, second = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(first + second[:kept])
-    assert read_answers(tmp_path) == {'a': Answer('a')}
-    note(file, Answer('c'))
-    assert read_answers(tmp_path) == {'a': Answer('a'), 'c': Answer('c')}
+    assert load_predictions(tmp_path) == {'a': PredictedMasks('a')}
+    write(file, PredictedMasks('c'))
+    assert load_predictions(tmp_path) == {'a': PredictedMasks('a'), 'c': PredictedMasks('c')}
 
 
-def test_answers_of_all_processes_count_once(tmp_path: Path) -> None:
-    note(log_of(tmp_path, 0), Answer('a', text='first'), Answer('b', error='no such file'))
-    note(log_of(tmp_path, 1), Answer('a', text='second'), Answer('b'), Answer('c', error='broken'))
-    answers = read_answers(tmp_path)
-    assert [*answers] == ['a', 'b', 'c']
-    assert answers['a'].text == 'first'
-    assert not answers['b'].error
-    assert answers['c'].error == 'broken'
+def test_first_prediction_of_all_processes_counts(tmp_path: Path) -> None:
+    write(log_file(tmp_path, 0), PredictedMasks('a', text='first'), PredictedMasks('b', error='no such file'))
+    write(
+        log_file(tmp_path, 1),
+        PredictedMasks('a', text='second'),
+        PredictedMasks('b'),
+        PredictedMasks('c', error='broken'),
+    )
+    predictions = load_predictions(tmp_path)
+    assert [*predictions] == ['a', 'b', 'c']
+    assert predictions['a'].text == 'first'
+    assert not predictions['b'].error
+    assert predictions['c'].error == 'broken'
 
 
-def test_a_damaged_line_is_an_error_that_names_it(tmp_path: Path) -> None:
-    file = log_of(tmp_path, 0)
-    note(file, Answer('a'), Answer('b'))
+def test_damaged_line_is_an_error_with_its_number(tmp_path: Path) -> None:
+    file = log_file(tmp_path, 0)
+    write(file, PredictedMasks('a'), PredictedMasks('b'))
     file.write_bytes(file.read_bytes().replace(b'"id": "a"', b'"id" "a"'))
-    with pytest.raises(ConfigError, match=r'answers-0.jsonl:1: expected an answer'):
-        read_answers(tmp_path)
+    with pytest.raises(ConfigError, match=r'predictions-0.jsonl:1: expected a prediction'):
+        load_predictions(tmp_path)

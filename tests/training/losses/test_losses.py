@@ -1,4 +1,7 @@
-"""Losses and matching on cases that can be worked out by hand; golden values are compared in test_parity."""
+"""Losses and matching on cases that can be computed by hand; golden values are compared in test_parity.
+
+Covers losses/query_losses.py and losses/matcher.py too.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import ConfigError
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.loss_options import PRESETS, LossOptions
 from instructsam_training.data.targets import PhraseTarget, stack_targets
 from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
-from instructsam_training.losses.matcher import assign, box_cost, slot_costs
+from instructsam_training.losses.matcher import assign, box_cost, matching_costs
 from instructsam_training.losses.terms import tight_boxes
 from tests.support.squares import logits_of, square
 
@@ -27,21 +30,21 @@ NOTHING = PhraseTarget(torch.zeros(0, 12, 12))
 def match(
     mask_logits: Tensor, score_logits: Tensor, masks: Tensor, *, box_only: bool = False, box_costs: Tensor | None = None
 ) -> dict[int, int]:
-    """For each matched slot of one phrase its instance."""
+    """The instance of each matched query of one phrase."""
     box_costs = None if box_costs is None else box_costs[None]
-    costs = slot_costs(mask_logits[None], score_logits[None], masks[None], [box_only], box_costs)
-    return {pair.slot: pair.instance for pair in assign(costs, [len(masks)])}
+    costs = matching_costs(mask_logits[None], score_logits[None], masks[None], [box_only], box_costs)
+    return {pair.query: pair.instance for pair in assign(costs, [len(masks)])}
 
 
 def predict(mask_logits: Tensor, score_logits: Tensor, boxes_xyxy: Tensor | None = None) -> Prediction:
-    """A network's answer about P phrases: mask_logits [P, K, 12, 12], score_logits [P, K], boxes [P, K, 4]."""
-    phrases, slots = score_logits.shape
+    """A prediction for P phrases: mask_logits [P, K, 12, 12], score_logits [P, K], boxes [P, K, 4]."""
+    phrases, queries = score_logits.shape
     return Prediction(
         mask_logits=mask_logits,
         score_logits=score_logits,
-        refined_xyxy=torch.zeros(1, phrases, slots, 4) if boxes_xyxy is None else boxes_xyxy[None],
-        query_states=torch.zeros(phrases, slots, 4),
-        query_embeds=torch.zeros(phrases, slots, 4),
+        refined_xyxy=torch.zeros(1, phrases, queries, 4) if boxes_xyxy is None else boxes_xyxy[None],
+        query_states=torch.zeros(phrases, queries, 4),
+        query_embeds=torch.zeros(phrases, queries, 4),
         phrase_embeds=torch.zeros(phrases, 1, 4),
         semantic_logits=torch.zeros(phrases, 12, 12),
     )
@@ -51,23 +54,23 @@ def losses_of(prediction: Prediction, options: LossOptions, *targets: PhraseTarg
     return compute_losses(prediction, NO_WORDS, stack_targets(targets, (12, 12)), options)
 
 
-def test_slots_are_matched_to_the_instances_they_draw_whatever_their_order() -> None:
+def test_queries_are_matched_to_the_instances_of_their_masks_in_any_order() -> None:
     left, right, far = square(0, 0), square(0, 8), square(8, 8)
     assert match(logits_of(far, right, left), torch.zeros(3), torch.stack([left, right])) == {2: 0, 1: 1}
 
 
-def test_of_two_equal_slots_the_surer_one_is_matched() -> None:
+def test_of_two_equal_queries_the_more_confident_is_matched() -> None:
     mask = square(2, 2)
     assert match(logits_of(mask, mask), torch.tensor([-1.0, 3.0]), mask.unsqueeze(0)) == {1: 0}
 
 
-def test_more_instances_than_slots_leaves_some_without() -> None:
+def test_with_more_instances_than_queries_some_stay_unmatched() -> None:
     masks = torch.stack([square(0, 0), square(0, 8), square(8, 0)])
     assert match(logits_of(masks[2], masks[1]), torch.zeros(2), masks) == {0: 2, 1: 1}
 
 
-def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
-    """Slots that draw alike, as all do at first, would else be dealt out at random."""
+def test_box_costs_match_the_nearest_query() -> None:
+    """Without box costs, queries with equal masks, as at the start of training, would be matched at random."""
     masks = torch.stack([square(0, 0), square(8, 8)])
     alike, scores = torch.zeros(2, 12, 12), torch.zeros(2)
     boxes = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.0, 0.1, 0.4, 0.4]])
@@ -75,8 +78,8 @@ def test_where_boxes_are_learnt_the_nearer_slot_is_matched() -> None:
     assert match(alike, scores, masks, box_costs=cost) == {0: 1, 1: 0}
 
 
-def test_boxes_are_matched_by_their_extent_alone() -> None:
-    """A slot that fills a corner of the box's rows and columns beats one that fills half the box."""
+def test_box_only_instances_are_matched_by_their_projections() -> None:
+    """A query that touches all rows and columns of the box beats one that fills half of the box."""
     box = square(2, 2, side=8)
     diagonal = torch.eye(12) * box
     half = square(2, 2, side=8)
@@ -90,8 +93,8 @@ def test_diverged_network_is_an_error() -> None:
         match(torch.full((1, 4, 4), math.nan), torch.zeros(1), torch.ones(1, 4, 4))
 
 
-def test_no_target_wants_low_scores_and_no_mask() -> None:
-    """With the public code, one slot would be drawn towards an empty mask and a score of 0.1."""
+def test_phrase_without_instances_trains_scores_only() -> None:
+    """The public code trains one query towards an empty mask and a score of 0.1."""
     scores = torch.tensor([[2.0, -3.0]])
     prediction = predict(logits_of(square(0, 0), square(4, 4))[None], scores)
     terms = losses_of(prediction, ALL_PIXELS, NOTHING)
@@ -102,20 +105,20 @@ def test_no_target_wants_low_scores_and_no_mask() -> None:
     assert matched.sums['dice'] > 0
 
 
-@pytest.mark.parametrize(('kind', 'wanted'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
-def test_score_target_is_one_or_how_well_the_mask_fits(kind: str, wanted: float) -> None:
+@pytest.mark.parametrize(('kind', 'expected_score'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
+def test_target_score_is_one_or_the_dice_of_the_mask(kind: str, expected_score: float) -> None:
     drawn = square(2, 2)
     drawn[2:4] = 0  # half of it
     options = replace(ALL_PIXELS, score_target=kind)  # type: ignore[arg-type]
     score = torch.tensor([[0.3]])
     terms = losses_of(predict(logits_of(drawn)[None], score), options, PhraseTarget(square(2, 2)[None]))
-    expected = F.binary_cross_entropy_with_logits(score, torch.tensor([[wanted]]))
+    expected = F.binary_cross_entropy_with_logits(score, torch.tensor([[expected_score]]))
     assert float(terms.sums['score']) == pytest.approx(float(expected), rel=1e-3)
 
 
 @pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(box_l1=1, giou=1, semantic=1)])
-def test_phrases_together_cost_what_they_cost_apart(options: LossOptions) -> None:
-    """Several instances, one, none, and a filled box; what another phrase's slots draw is of no account."""
+def test_loss_of_phrases_together_is_the_sum_of_their_losses(options: LossOptions) -> None:
+    """Several instances, one, none, and a filled box; queries of other phrases have no influence."""
     generator = torch.Generator().manual_seed(0)
     prediction = predict(
         4 * torch.randn(4, 3, 12, 12, generator=generator),
@@ -168,7 +171,7 @@ def test_counts_are_known_before_the_forward_pass() -> None:
     assert count_terms(3, targets, 2, PRESETS['released'])['bce'] == 3
 
 
-def test_total_weighs_each_term_by_its_count() -> None:
+def test_total_divides_each_term_by_its_count() -> None:
     sums = {**dict.fromkeys(TERMS, 1.0), 'text': 6.0, 'bce': 4.0, 'dice': 2.0, 'box': 0.0}
     counts = {**dict.fromkeys(TERMS, 2), 'text': 3, 'box': 0, 'score': 4}
     terms = LossTerms({name: torch.tensor(value) for name, value in sums.items()}, counts)
@@ -186,16 +189,16 @@ def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
         LossOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_boxes_are_learnt_only_where_they_are_asked_for() -> None:
+def test_box_loss_is_zero_unless_it_has_a_weight() -> None:
     mask = square(2, 2)
     prediction = predict(logits_of(mask)[None], torch.zeros(1, 1), torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]))
     assert float(losses_of(prediction, ALL_PIXELS, PhraseTarget(mask[None])).sums['box_l1']) == 0
-    asked = losses_of(prediction, replace(ALL_PIXELS, box_l1=1.0), PhraseTarget(mask[None])).sums
-    assert float(asked['box_l1']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
+    weighted = losses_of(prediction, replace(ALL_PIXELS, box_l1=1.0), PhraseTarget(mask[None])).sums
+    assert float(weighted['box_l1']) == pytest.approx(2 / 12 + 2 / 12 + 6 / 12 + 6 / 12)
 
 
-def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks() -> None:
-    """Slot 0 draws the left square, slot 1 the right one; 'left thing' means the first, 'ghost' neither."""
+def test_phrases_that_share_queries_train_scores_and_only_the_owner_trains_masks() -> None:
+    """Query 0 has the left square, query 1 the right one; the second phrase means the left one, the third neither."""
     left, right = square(0, 0), square(8, 8)
     scores = torch.zeros(3, 2, requires_grad=True)
     prediction = predict(logits_of(left, right).expand(3, 2, 12, 12), scores)
@@ -218,11 +221,11 @@ def test_phrases_that_share_slots_teach_scores_and_only_the_first_teaches_masks(
     assert (scores.grad < 0).tolist() == [[True, True], [True, False], [False, False]]
 
 
-def test_without_slots_there_are_places_alone() -> None:
-    places = torch.zeros(2, 3, 3, requires_grad=True)
-    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), location_logits=places)
+def test_without_queries_only_locations_are_trained() -> None:
+    locations = torch.zeros(2, 3, 3, requires_grad=True)
+    prediction = replace(predict(torch.zeros(2, 0, 12, 12), torch.zeros(2, 0)), location_logits=locations)
     terms = losses_of(prediction, LossOptions(location=1.0), PhraseTarget(square(0, 0)[None]), NOTHING)
     assert {name for name, value in terms.sums.items() if float(value.detach())} == {'location'}
     terms.sums['location'].backward()
-    assert places.grad is not None
-    assert places.grad[0, 0, 0] < 0 < places.grad[1, 0, 0]
+    assert locations.grad is not None
+    assert locations.grad[0, 0, 0] < 0 < locations.grad[1, 0, 0]

@@ -1,4 +1,4 @@
-"""Each term of the losses on cases that can be worked out by hand."""
+"""Each term of the losses on cases that can be computed by hand. Covers losses/point_sampling.py too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from instructsam_training.losses.terms import (
 from tests.support.squares import SURE, logits_of, square
 
 
-def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
+def test_perfect_masks_have_no_loss_and_wrong_ones_a_large_one() -> None:
     mask = square(2, 2)
     right = mask_losses(logits_of(mask), mask.unsqueeze(0), None)
     wrong = mask_losses(logits_of(1 - mask), mask.unsqueeze(0), None)
@@ -29,14 +29,14 @@ def test_perfect_masks_cost_nothing_and_wrong_ones_much() -> None:
     assert float(wrong['dice'].sum()) > 0.9
 
 
-def test_box_loss_wants_the_extent_and_not_the_filling() -> None:
+def test_box_loss_compares_projections_and_not_the_pixels_inside() -> None:
     box = square(2, 2, side=8)
     diagonal = torch.eye(12) * box
     assert float(box_projection_losses(logits_of(diagonal), box.unsqueeze(0))['box']) == pytest.approx(0, abs=1e-4)
     assert float(box_projection_losses(logits_of(square(2, 2, side=4)), box.unsqueeze(0))['box']) > 0.2
 
 
-def test_points_gather_where_the_network_is_unsure() -> None:
+def test_points_are_sampled_where_the_network_is_uncertain() -> None:
     logits = torch.linspace(-8, 8, 64).expand(1, 64, 64)  # unsure in the middle columns
     points = choose_points(logits, 400, torch.Generator().manual_seed(0))
     assert points.shape == (1, 400, 2)
@@ -66,7 +66,7 @@ def test_boxes_around_masks() -> None:
     torch.testing.assert_close(tight_boxes(masks), torch.tensor(expected))
 
 
-def test_corner_losses_by_hand() -> None:
+def test_box_losses_by_hand() -> None:
     """Boxes of 0.5 x 0.5 that overlap by half, IoU 1/3 without a gap in their hull; then the right one."""
     wanted = torch.tensor([[0.25, 0.0, 0.75, 0.5]])
     layers = torch.stack([torch.tensor([[0.0, 0.0, 0.5, 0.5]]), wanted]).requires_grad_()
@@ -78,7 +78,7 @@ def test_corner_losses_by_hand() -> None:
     assert layers.grad[0].any()  # the first layer is taught as well
 
 
-def test_generalised_iou_is_that_of_torchvision_with_its_gradient() -> None:
+def test_generalized_iou_is_that_of_torchvision_with_its_gradient() -> None:
     generator = torch.Generator().manual_seed(0)
     ours, boxes = (torch.rand(2, 40, 4, generator=generator) for _ in range(2))  # some overlap, some are inside out
     ours.requires_grad_()
@@ -90,7 +90,7 @@ def test_generalised_iou_is_that_of_torchvision_with_its_gradient() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
+def test_semantic_target_is_the_union_of_instances() -> None:
     left, right = square(0, 0), square(0, 8)
     both = SURE * (2 * (left + right) - 1)
     everything, nothing = torch.stack([left, right]).amax(0), torch.zeros(12, 12)
@@ -103,7 +103,7 @@ def test_a_region_is_all_instances_together_and_empty_without_any() -> None:
     assert float(together) == pytest.approx(sum(apart))
 
 
-def test_places_score_as_much_as_instances_cover_them() -> None:
+def test_location_target_is_the_covered_share() -> None:
     left = square(0, 0)  # 4 of 12 x 12: on a grid of 3 x 3 the first place
     logits = torch.full((1, 3, 3), -SURE)
     logits[0, 0, 0] = SURE

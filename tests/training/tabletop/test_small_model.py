@@ -1,4 +1,4 @@
-"""The small network that the tabletop's training starts from."""
+"""The small network with random weights that training on the tabletop starts from. Covers small_network.py too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from instructsam_model import CheckpointError, Frame, Instruction, load_segmenter
-from instructsam_training.tabletop.small_model import main, write_small_model
+from instructsam_training.tabletop.small_model import main
+from instructsam_training.tabletop.small_network import write_small_model
 
 TEXTS = ['Segment the red mug.', 'red mug', 'Which mug is left of the red bowl?', 'mug left of the red bowl'] * 3
 
@@ -22,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_is_a_checkpoint_like_any_other(checkpoint: Path) -> None:
+def test_checkpoint_can_be_loaded(checkpoint: Path) -> None:
     segmenter = load_segmenter(checkpoint, device='cpu', dtype='float32', max_new_tokens=8)
     frame = Frame(np.zeros((240, 320, 3), np.uint8))
     assert segmenter.segment(frame, Instruction('Segment the red mug.')).size_wh == (320, 240)
@@ -32,10 +33,10 @@ def test_it_is_a_checkpoint_like_any_other(checkpoint: Path) -> None:
     assert sum(each.numel() for each in network.parameters()) * 2 < 40e6  # bytes, in bfloat16
 
 
-def test_words_of_the_data_are_one_token_each(checkpoint: Path) -> None:
+def test_words_of_the_data_set_are_single_tokens(checkpoint: Path) -> None:
     preprocessor = load_segmenter(checkpoint, device='cpu', dtype='float32').preprocessor
     assert len(preprocessor.text('mug left of the red bowl')) == 6
-    assert preprocessor.decode(preprocessor.text('A zebra, unheard of.')) == 'A zebra, unheard of.'
+    assert preprocessor.decode(preprocessor.text('A zebra, unknown so far.')) == 'A zebra, unknown so far.'
 
 
 def test_same_seed_same_weights(checkpoint: Path, tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_same_seed_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     assert not torch.equal(again.lm_head.weight, other.lm_head.weight)
 
 
-def test_slots_look_at_different_places_from_the_start(checkpoint: Path) -> None:
+def test_reference_points_are_spread_out(checkpoint: Path) -> None:
     decoder = load_segmenter(checkpoint, device='cpu', dtype='float32').network.model.grounding_model.model.detr_decoder
     centers = decoder.reference_points.weight.sigmoid()[:, :2]
     assert torch.pdist(centers).min() > 0.15

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets import SOURCES
 from instructsam_training.datasets.io.leakage import HeldOut, held_out
 from instructsam_training.datasets.io.published_writer import write_published
+from instructsam_training.datasets.registry import SOURCES
 
 
 @dataclass
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Console().print(summary(counts, kept_out, report))
     if skipped:
         console.print(f'{len(report)} records or parts of records were skipped: {skipped}', soft_wrap=True)
-    if SOURCES[arguments.name].has_coco_pictures and kept_out is None:
+    if SOURCES[arguments.name].has_coco_images and kept_out is None:
         console.print('pictures on which RefCOCO and gRefCOCO are evaluated may be among them: --held-out drops them')
     return 0
 

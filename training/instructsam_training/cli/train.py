@@ -63,7 +63,7 @@ def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
 
     for stage in config.stages:
         network = build_meta_network(config.start, architecture)
-        choose_trainable(network, stage.rates, stage.lora)
+        choose_trainable(network, stage.rates, stage.lora, stage.objective)
         Console().print(print_modules(report_modules(network, stage.rates), stage.name))
 
 

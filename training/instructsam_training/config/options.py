@@ -15,8 +15,6 @@ from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
-DETECTOR_OBJECTIVES: tuple[Objective, ...] = ('detector', 'shared_queries', 'dense')
-"""Objectives that train SAM3 without the language model."""
 
 
 @dataclass(frozen=True)

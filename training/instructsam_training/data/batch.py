@@ -16,14 +16,14 @@ from instructsam_model import Frame
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.image_sizes import limit_pixels
-from instructsam_model.instructsam.inputs import ModelInputs, Pixels
-from instructsam_model.instructsam.layout import lay_out, share_slots
+from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
+from instructsam_model.instructsam.layout import QuerySharing, lay_out, share_queries
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.masks import decode_rle
 from instructsam_training.config.data_options import ConversationOptions, DataConfig
-from instructsam_training.config.options import DETECTOR_OBJECTIVES, Objective
+from instructsam_training.config.options import Objective
 from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.data.sample import Sample
@@ -70,7 +70,7 @@ class Batch:
         query_owner: for each phrase the first one about its picture, where they share its slots; else None.
     """
 
-    inputs: ModelInputs
+    inputs: AnyInputs
     labels: Tensor
     answers: Tensor
     targets: Targets
@@ -78,6 +78,7 @@ class Batch:
     errors: tuple[str, ...] = ()
     counts: bool = True
     query_owner: tuple[int, ...] | None = None
+    sharing: QuerySharing | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, but for what the host reads; from pinned memory nothing waits for it."""
@@ -88,17 +89,21 @@ class Batch:
         return change_tensors(self, Tensor.pin_memory)
 
     def for_objective(self, objective: Objective) -> Batch:
-        """The batch as the forward pass and the losses of an objective take it, see `StageConfig`; on the CPU."""
-        if objective in DETECTOR_OBJECTIVES:
-            shared = objective == 'shared_queries'
-            alone = replace(self.inputs, reads=False, shared=shared, detects=objective != 'dense')
-            owners = self.inputs.phrase_owner.tolist()
-            query_owner = tuple(owners.index(owner) for owner in owners) if shared else None
-            return replace(self, inputs=alone, query_owner=query_owner)
-        if objective == 'language_model':
-            nothing = {name: getattr(self.inputs, name)[:0] for name in ('phrase_ids', 'phrase_mask', 'phrase_owner')}
-            targets = Targets(self.targets.masks[-1:], (), ())
-            return replace(self, inputs=replace(self.inputs, **nothing), targets=targets)
+        """Select the inputs and targets of an objective (see `StageConfig`), before the batch is uploaded."""
+        inputs = self.inputs
+        assert isinstance(inputs, ModelInputs), 'the inputs of an objective were selected already'
+        if objective == 'language_model':  # no phrases, so that there is nothing to match
+            text = TextInputs(**{field.name: getattr(inputs, field.name) for field in fields(TextInputs)})
+            return replace(self, inputs=text, targets=Targets(self.targets.masks[-1:], (), ()))
+        phrases = {field.name: getattr(inputs, field.name) for field in fields(DenseInputs)}
+        if objective == 'dense':
+            return replace(self, inputs=DenseInputs(**phrases))
+        if objective == 'detector':
+            return replace(self, inputs=DetectorInputs(**phrases))
+        if objective == 'shared_queries':
+            owners = inputs.phrase_owner.tolist()
+            query_owner = tuple(owners.index(owner) for owner in owners)
+            return replace(self, inputs=DetectorInputs(**phrases, sharing=self.sharing), query_owner=query_owner)
         return self
 
 
@@ -218,11 +223,18 @@ def collate(
         layout=lay_out(
             input_ids, attention_mask, pixels.grid_thw, config, logit_mask=logit_mask, segment_ids=segment_ids
         ),
-        slots=share_slots(phrase_owner),
     )
     targets = stack_targets([target for example in examples for target in example.targets], examples[0].grid)
-    sources = tuple(example.source for example in examples)
-    return Batch(inputs, labels, labels[:, 1:][written], targets, sources, tuple(errors), counts)
+    return Batch(
+        inputs,
+        labels,
+        answers=labels[:, 1:][written],
+        targets=targets,
+        sources=tuple(example.source for example in examples),
+        errors=tuple(errors),
+        counts=counts,
+        sharing=share_queries(phrase_owner),
+    )
 
 
 def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:

@@ -21,7 +21,7 @@ from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.data.sample import SampleError
 from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
-from instructsam_training.datasets.io.table import SampleTable
+from instructsam_training.datasets.io.sample_table import SampleTable
 
 GROUPED_STEPS = 8
 """So many steps' samples are sorted by length together, where that is asked for."""

@@ -1,10 +1,10 @@
-"""The evaluation files of the public implementation: Inst2Seg, gRefCOCO, ReasonSeg and RoboRefIt.
+"""Evaluation files of the public implementation: Inst2Seg, gRefCOCO, ReasonSeg and RoboRefIt.
 
     <root>/inst2seg.json                        <root>/grefcoco_{val,testA,testB}.json
     <root>/reason_seg_{val,test}.json           <root>/roborefit_{testA,testB}_qa.json
 
-Texts are those of the files, without the words that an evaluation puts around them: a name is an annotation of the kind
-phrase, an instruction one of the kind sentence. None names its answer, so `NO_ANSWER` stands for it.
+Texts are those of the files, without the prompt of the evaluation: a name is an annotation of kind phrase, an
+instruction of kind sentence. The files have no answer phrases; instructions get the placeholder `NO_ANSWER`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from typing import Any
 
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.data.sample import Annotation, Kind, Sample, SkipReport, named
-from instructsam_training.datasets.io.files import checked_size, find, load_list, picture_size, text_of
+from instructsam_training.datasets.io.files import find, load_list, parse_size_hw, read_size_hw, text_of
 from instructsam_training.datasets.io.segmentation import instance_rle, is_empty
+from instructsam_training.datasets.source import Source
 
 NO_ANSWER = 'target'
 COCO_FOLDERS = ('train2017', 'val2017')
-"""Where gRefCOCO's pictures are looked for: their names are those of 2014."""
+"""Folders that are searched for gRefCOCO's images, whose names are those of COCO 2014."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What a record says, its questions still unread.
+    """Fields of one record; the masks of its questions are not parsed yet.
 
     Attributes:
-        image: the picture.
-        size_hw: its height and width, pixels.
-        questions: kind and text of each, and what answers it.
-        ignore: pixels that do not count.
+        image: file of the image.
+        size_hw: height and width of the image, pixels.
+        questions: kind, text and masks of each question.
+        ignore: mask of the pixels to ignore in the evaluation.
     """
 
     image: Path
@@ -45,13 +46,13 @@ Parse = Callable[[Mapping[str, Any], Path], _Record]
 
 
 def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
-    """Inst2Seg: instructions with one mask an instance, or none.
+    """Read Inst2Seg: instructions with one mask per instance, or none.
 
     Args:
-        root: folder of the file, or a file of another name.
-        split: not used, there is one.
-        report: gets the records that cannot be read.
-        images: folder that the pictures' names are relative to; that of the file if not given.
+        root: folder of `inst2seg.json`, or a file in its format.
+        split: ignored; there is only one.
+        report: collects the records that cannot be read.
+        images: folder that image names are relative to; the file's folder if not given.
 
     Raises:
         ConfigError: the file is missing or damaged.
@@ -61,17 +62,17 @@ def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | Non
 
 
 def read_grefcoco_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
-    """gRefCOCO: names with one mask an instance, or none. As `read_inst2seg`; pictures in train2017 and val2017."""
+    """Read gRefCOCO: names with one mask per instance, or none; images in train2017 and val2017."""
     return _read(find(root, f'grefcoco_{split}.json'), report, images or root, _grefcoco)
 
 
 def read_reasonseg_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
-    """ReasonSeg: names and instructions with one mask, and pixels to ignore. As `read_inst2seg`."""
+    """Read ReasonSeg: names and instructions with one mask, and a mask of pixels to ignore."""
     return _read(find(root, f'reason_seg_{split}.json'), report, images or root, _reasonseg)
 
 
 def read_roborefit_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
-    """RoboRefIt: instructions with one mask. As `read_inst2seg`."""
+    """Read RoboRefIt: instructions with one mask."""
     return _read(find(root, f'roborefit_{split}_qa.json'), report, images or root, _roborefit)
 
 
@@ -105,19 +106,20 @@ def _inst2seg(record: Mapping[str, Any], images: Path) -> _Record:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'annotation: expected a list of objects, got {type(entries).__name__}')
     questions: list[tuple[Kind, Any, Any]] = [('sentence', entry.get('text'), entry.get('mask')) for entry in entries]
-    return _Record(images / text_of(record, 'image'), checked_size(record), questions)
+    return _Record(images / text_of(record, 'image'), parse_size_hw(record), questions)
 
 
 def _grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
     names, masks = record.get('cat'), record.get('masks')
     if not isinstance(names, list) or not isinstance(masks, list) or len(names) != len(masks):
         raise ValueError('expected cat and masks of one length')
+    # COCO_train2014_000000000009.jpg is 000000000009.jpg in the folders of 2017.
     name = text_of(record, 'image').rpartition('_')[2]
     image = next((images / folder / name for folder in COCO_FOLDERS if (images / folder / name).is_file()), None)
     if image is None:
-        raise ValueError(f'expected the picture {name} in {" or ".join(COCO_FOLDERS)} of {images}, found it in neither')
+        raise ValueError(f'expected the image {name} in {" or ".join(COCO_FOLDERS)} of {images}, found it in neither')
     questions: list[tuple[Kind, Any, Any]] = [('phrase', text, mask) for text, mask in zip(names, masks, strict=True)]
-    return _Record(image, checked_size(record), questions)
+    return _Record(image, parse_size_hw(record), questions)
 
 
 def _reasonseg(record: Mapping[str, Any], images: Path) -> _Record:
@@ -132,13 +134,14 @@ def _roborefit(record: Mapping[str, Any], images: Path) -> _Record:
 
 
 def _union(record: Mapping[str, Any], images: Path, kind: Kind, text: str, key: str) -> _Record:
-    """A record with one question and one mask of all targets, which says how large the picture is."""
+    """A record with one question and one mask of all its targets; an RLE also gives the size of the image."""
     image, mask = images / text_of(record, 'image'), record.get(key)
+    # An RLE may be empty, which means that there is no target.
     if isinstance(mask, dict):
         rle = to_rle(mask)
         height, width = rle['size']
         return _Record(image, (height, width), [(kind, text, [] if is_empty(rle) else rle)], record.get('ignore_mask'))
-    return _Record(image, picture_size(image), [(kind, text, mask)], record.get('ignore_mask'))
+    return _Record(image, read_size_hw(image), [(kind, text, mask)], record.get('ignore_mask'))
 
 
 def _annotation(kind: Kind, text: Any, masks: tuple[Rle, ...]) -> Annotation:
@@ -148,9 +151,10 @@ def _annotation(kind: Kind, text: Any, masks: tuple[Rle, ...]) -> Annotation:
 
 
 def _instances(targets: Any, size_hw: tuple[int, int]) -> tuple[Rle, ...]:
-    """Each element of a list is an instance; an RLE or a polygon alone is one."""
+    """Masks of the instances: the elements of a list, or a single RLE or polygon."""
     if targets is None:
         return ()
+    # A flat list of numbers is one polygon, a list of masks several instances.
     is_one = isinstance(targets, dict) or (isinstance(targets, list) and targets and not _holds_instances(targets))
     if not isinstance(targets, list) and not is_one:
         raise ValueError(f'expected a list of masks, got {type(targets).__name__}')
@@ -159,3 +163,11 @@ def _instances(targets: Any, size_hw: tuple[int, int]) -> tuple[Rle, ...]:
 
 def _holds_instances(targets: list[Any]) -> bool:
     return all(isinstance(target, dict | list | str) for target in targets)
+
+
+SOURCES = {
+    'inst2seg_eval': Source(read_inst2seg, ('test',)),
+    'grefcoco_eval': Source(read_grefcoco_eval, ('val', 'testA', 'testB')),
+    'reasonseg_eval': Source(read_reasonseg_eval, ('val', 'test')),
+    'roborefit_eval': Source(read_roborefit_eval, ('testA', 'testB')),
+}

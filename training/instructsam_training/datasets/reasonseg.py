@@ -1,9 +1,9 @@
-"""ReasonSeg as https://github.com/dvlab-research/LISA releases it: questions that need thought, one mask a picture.
+"""ReasonSeg as https://github.com/dvlab-research/LISA releases it: implicit queries, one mask per image.
 
     <root>/{train,val,test}/{4835_ed4b.jpg, 4835_ed4b.json}
-    <root>/explanatory/train.json       more questions about training pictures, `{"image", "query", "outputs"}`
+    <root>/explanatory/train.json       more queries about training images, `{"image", "query", "outputs"}`
 
-The release says what to cut out, but has no short answer that names it.
+The release has masks but no short phrase that names the target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
-from instructsam_training.datasets.io.files import find, load_list, picture_size, text_of
+from instructsam_training.datasets.io.files import find, load_list, read_size_hw, text_of
+from instructsam_training.datasets.source import Source
 
 SPLITS = ('train', 'val', 'test')
 TARGET, IGNORE = 1, 255
@@ -35,18 +36,18 @@ def read_reasonseg(
     phrase: str = 'target',
     first_text_only: bool | None = None,
 ) -> Iterator[Sample]:
-    """The samples of a split: one a picture, one annotation a text.
+    """Yield the samples of a split: one per image, one annotation per text.
 
-    Texts that are sentences become instructions, others names. A picture without polygons has no target: two of the
-    test split are so (LISA, issue 157), and the official numbers count them.
+    Sentences become instructions, other texts become names. An image without polygons has no target: the test split has
+    two of them (LISA, issue 157), and the official numbers include them.
 
     Args:
-        root: the folder that holds the splits' folders.
+        root: folder that holds the splits' folders.
         split: train, val or test.
-        report: gets the pictures that cannot be read.
-        images: folder of the pictures; beside their JSON files if not given.
-        phrase: what answers the instructions, since the release names nothing.
-        first_text_only: leave out all texts but the first; if not given, as LISA does, so for val and test alone.
+        report: collects the images that cannot be read.
+        images: folder of the images; beside their JSON files if not given.
+        phrase: answer to the instructions, because the release has none.
+        first_text_only: use only the first text of an image; if not given, as LISA does: for val and test only.
 
     Raises:
         ConfigError: the folder is missing or empty, or the split is unknown.
@@ -56,7 +57,8 @@ def read_reasonseg(
     folder = find(root, split, f'ReasonSeg/{split}', f'reason_seg/ReasonSeg/{split}')
     files = sorted(folder.glob('*.json'))
     if not files:
-        raise ConfigError(f'{folder}: expected a JSON file beside each picture, found none')
+        raise ConfigError(f'{folder}: expected a JSON file beside each image, found none')
+    # LISA trains on all texts of an image and evaluates on the first.
     only_first = split != 'train' if first_text_only is None else first_text_only
     more = _explanatory(folder.parent / 'explanatory' / 'train.json', files, report) if split == 'train' else {}
     return _samples(files, images or folder, report, phrase, only_first, more)
@@ -69,9 +71,10 @@ def _samples(
         image = images / f'{file.stem}.jpg'
         try:
             record = _load(file)
-            size_hw = picture_size(image)
-            values = draw(record.get('shapes'), size_hw)
+            size_hw = read_size_hw(image)
+            values = draw_polygons(record.get('shapes'), size_hw)
             texts = [*_texts(record, only_first), *more.get(file.stem, ())]
+            # One mask per image: all target polygons together.
             masks = (encode_rle(values == TARGET),) if (values == TARGET).any() else ()
             ignore = encode_rle(values == IGNORE) if (values == IGNORE).any() else None
             annotations = tuple(
@@ -83,12 +86,12 @@ def _samples(
         yield Sample(image, size_hw, annotations, source=str(file), id=file.stem, ignore=ignore)
 
 
-def draw(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The polygons of a picture, largest first, so that small ones lie on top; outlines belong to them.
+def draw_polygons(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw the polygons of an image with their outlines, the largest first, so that small ones stay visible.
 
     Args:
-        shapes: `{'label', 'points'}` each; `flag` means nothing, a label with `ignore` in it pixels that do not count.
-        size_hw: height and width of the picture.
+        shapes: `{'label', 'points'}` each; label `flag` is skipped, labels that contain `ignore` mark pixels to ignore.
+        size_hw: height and width of the image.
 
     Returns:
         uint8 (H, W): TARGET, IGNORE, or 0.
@@ -103,6 +106,7 @@ def draw(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         label = text_of(shape, 'label').lower()
         if label != 'flag':
             points = _points(shape.get('points'))
+            # Area in drawn pixels, as in LISA.
             area = int(_fill(np.zeros(size_hw, dtype=np.uint8), points, 1).sum())
             polygons.append((area, points, IGNORE if 'ignore' in label else TARGET))
     values = np.zeros(size_hw, dtype=np.uint8)
@@ -112,13 +116,13 @@ def draw(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _fill(values: NDArray[np.uint8], points: NDArray[np.int32], value: int) -> NDArray[np.uint8]:
-    # The outline, which LISA draws by itself, is filled too.
+    # `fillPoly` includes the outline, which LISA draws in a second call.
     cv2.fillPoly(values, [points], color=value)
     return values
 
 
 def _points(points: Any) -> NDArray[np.int32]:
-    """Points as pixels, int32 (N, 2), towards zero as LISA does it."""
+    """Points as pixels, int32 (N, 2), rounded towards zero as in LISA."""
     try:
         pixels = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -133,6 +137,7 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError:
+        # A few files of the release are not UTF-8.
         text = content.decode('cp1252')
     record = json.loads(text)
     if not isinstance(record, dict) or not isinstance(record.get('is_sentence'), bool):
@@ -153,19 +158,22 @@ def _annotation(text: str, is_sentence: bool, phrase: str, masks: tuple[Rle, ...
 
 
 def _explanatory(file: Path, files: list[Path], report: SkipReport) -> dict[str, list[str]]:
-    """The additional questions by the picture's stem. Their long answers are left out: an answer here is a name."""
+    """Additional queries by the image's stem. Their long answers are not used: an answer is a short phrase here."""
     if not file.is_file():
         return {}
-    pictures = {known.stem for known in files}
+    known_stems = {known.stem for known in files}
     questions: dict[str, list[str]] = {}
     for index, record in enumerate(load_list(file)):
         try:
             if not isinstance(record, dict):
                 raise ValueError(f'expected an object, got {type(record).__name__}')
             stem, query = Path(text_of(record, 'image')).stem, text_of(record, 'query')
-            if stem not in pictures:
-                raise ValueError(f'expected a picture of the training split, got {stem}')
+            if stem not in known_stems:
+                raise ValueError(f'expected an image of the training split, got {stem}')
             questions.setdefault(stem, []).append(query)
         except ValueError as error:
             report.skip(file, index, str(error))
     return questions
+
+
+SOURCES = {'reasonseg': Source(read_reasonseg, SPLITS)}

@@ -1,31 +1,35 @@
-"""RefCOCO, RefCOCO+, RefCOCOg and RefCLEF as https://github.com/lichengunc/refer releases them.
+"""RefCOCO, RefCOCO+, RefCOCOg, RefCLEF (https://github.com/lichengunc/refer) and gRefCOCO.
 
     <root>/refcoco/{refs(unc).p, instances.json}    and refcoco+; refcocog: umd or google; refclef: unc or berkeley
+    <root>/grefcoco/{grefs(unc).json, instances.json}                   https://github.com/henghuiding/gRefCOCO
     <root>/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg
-    <root>/images/saiapr_tc-12/...                  of RefCLEF
+    <root>/images/saiapr_tc-12/...                  images of RefCLEF
 
-`refs(unc).json`, the same list as JSON, is taken before the pickle. One sample a picture, one annotation a sentence.
+`refs(unc).json`, the same list as JSON, is preferred to the pickle. One sample per image, one annotation per sentence;
+expressions of gRefCOCO may have no target, one, or several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
-from instructsam_training.datasets.io.files import checked_list, checked_size, find, load_json, tables, text_of
+from instructsam_training.datasets.io.files import coco_tables, find, load_json, non_empty_list, parse_size_hw, text_of
 from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
 from instructsam_training.datasets.io.segmentation import instance_rle
+from instructsam_training.datasets.source import Source
 
 SPLITS = ('train', 'val', 'test', 'testA', 'testB', 'testC')
 COCO_FOLDERS = ('images/mscoco/images/train2014', 'images/train2014', 'train2014')
-FOLDERS = {'refclef': ('images/saiapr_tc-12', 'saiapr_tc-12')}
+IMAGE_FOLDERS = {'refclef': ('images/saiapr_tc-12', 'saiapr_tc-12')}
 NO_TARGET = -1
-"""The annotation of an expression that nothing in the picture answers (gRefCOCO)."""
+"""Annotation id of an expression without a target in the image (gRefCOCO)."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,10 @@ class References:
     """The files of one data set.
 
     Attributes:
-        file: of the expressions.
-        refs: groups of expressions, each about the same targets of one picture.
-        images: by id, as in a COCO file.
-        instances: by id, as in a COCO file.
+        file: file of the referring expressions.
+        refs: groups of expressions; a group shares its image and its targets.
+        images: entries of `instances.json` by id, as in a COCO file.
+        instances: annotations of `instances.json` by id, as in a COCO file.
     """
 
     file: Path
@@ -46,74 +50,90 @@ class References:
 
 
 def read_refer(
-    root: Path, split: str, report: SkipReport, images: Path | None = None, *, name: str, split_by: str
+    root: Path,
+    split: str,
+    report: SkipReport,
+    images: Path | None = None,
+    *,
+    name: str,
+    split_by: str,
+    stem: str = 'refs',
 ) -> Iterator[Sample]:
-    """The samples of a split.
+    """Yield the samples of a split.
 
     Args:
-        root: the folder that holds the data sets' folders.
-        split: train, val, testA, testB or testC; test for all that are called test something.
-        report: gets the groups of expressions that cannot be read.
-        images: folder of the pictures; where the release puts them if not given.
-        name: of the data set's folder.
-        split_by: who made the splits: unc, umd, google or berkeley.
+        root: folder that holds the data set's folder.
+        split: train, val, testA, testB or testC; `test` reads all of the test splits.
+        report: collects the groups of expressions that cannot be read.
+        images: folder of the images; that of the release if not given.
+        name: the data set's folder.
+        split_by: author of the splits: unc, umd, google or berkeley.
+        stem: file name of the expressions, before the author.
 
     Raises:
         ConfigError: a file or folder is missing or damaged, or the split is unknown or empty.
     """
-    references = load_references(root / name, f'refs({split_by})')
-    folder = images or find(root, *FOLDERS.get(name, COCO_FOLDERS))
-    return samples_of(references, split, report, folder)
+    references = load_references(root / name, f'{stem}({split_by})')
+    return read_samples(references, split, report, images or find(root, *IMAGE_FOLDERS.get(name, COCO_FOLDERS)))
+
+
+def read_grefcoco(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
+    """Yield the samples of a split of gRefCOCO; arguments and errors as for `read_refer`."""
+    return read_refer(root, split, report, images, name='grefcoco', split_by='unc', stem='grefs')
 
 
 def load_references(folder: Path, stem: str) -> References:
-    """The files of a data set; the JSON of the expressions before their pickle.
+    """Load the files of a data set.
 
     Raises:
-        ConfigError: one is missing or damaged.
+        ConfigError: a file is missing or damaged.
     """
     file, refs = load_refs(folder, stem)
     instances_file = find(folder, 'instances.json')
-    images, instances = tables(instances_file, load_json(instances_file), ('images', 'annotations'))
+    images, instances = coco_tables(instances_file, load_json(instances_file), ('images', 'annotations'))
     return References(file, refs, _by_id(images), _by_id(instances))
 
 
 def load_refs(folder: Path, stem: str) -> tuple[Path, list[Any]]:
-    """The file of the expressions, JSON before pickle, and what it holds.
+    """Load the groups of expressions, from JSON if there is such a file, else from the pickle.
+
+    Returns:
+        The file and its content.
 
     Raises:
-        ConfigError: it is missing or damaged.
+        ConfigError: the file is missing or damaged.
     """
     file = find(folder, f'{stem}.json', f'{stem}.p')
-    return file, checked_list(file, load_json(file) if file.suffix == '.json' else load_plain_pickle(file))
+    return file, non_empty_list(file, load_json(file) if file.suffix == '.json' else load_plain_pickle(file))
 
 
 def is_ref(ref: Any) -> bool:
-    """Whether it is a group of expressions that says its picture and its split."""
+    """Whether a value is a group of expressions with an image and a split."""
     return isinstance(ref, dict) and isinstance(ref.get('image_id'), int) and isinstance(ref.get('split'), str)
 
 
-def samples_of(references: References, split: str, report: SkipReport, images: Path) -> Iterator[Sample]:
-    """One sample for each picture of the split, in the order in which pictures first appear.
+def read_samples(references: References, split: str, report: SkipReport, images: Path) -> Iterator[Sample]:
+    """Yield one sample per image of the split, ordered by first appearance.
 
     Raises:
         ConfigError: the split is unknown or empty.
     """
     if split not in SPLITS:
         raise ConfigError(f'split: expected one of {", ".join(SPLITS)}, got {split!r}')
-    pictures: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
+    # Groups of one image are spread over the file; the image is one sample.
+    by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
     for index, ref in enumerate(references.refs):
         if not is_ref(ref):
             report.skip(references.file, index, 'expected a group of expressions with image_id and split')
         elif in_split(ref['split'], split):
-            pictures.setdefault(ref['image_id'], []).append((index, ref))
-    if not pictures:
+            by_image.setdefault(ref['image_id'], []).append((index, ref))
+    if not by_image:
         raise ConfigError(f'{references.file}: expected expressions of the split {split}, found none')
-    return _samples(references, pictures, report, images)
+    return _samples(references, by_image, report, images)
 
 
 def in_split(name: str, split: str) -> bool:
-    """Whether expressions of the split `name` belong to `split`: testAB is of testA, of testB and of test."""
+    """Whether a group of the split `name` belongs to `split`; RefCLEF's testAB is in testA, testB and test."""
     if split == 'test':
         return 'test' in name
     if split.startswith('test'):
@@ -123,14 +143,14 @@ def in_split(name: str, split: str) -> bool:
 
 def _samples(
     references: References,
-    pictures: Mapping[int, list[tuple[int, Mapping[str, Any]]]],
+    by_image: Mapping[int, list[tuple[int, Mapping[str, Any]]]],
     report: SkipReport,
     images: Path,
 ) -> Iterator[Sample]:
-    for image_id, refs in pictures.items():
+    for image_id, refs in by_image.items():
         try:
-            image = _entry(references.images, image_id, 'picture')
-            size_hw, name = checked_size(image), text_of(image, 'file_name')
+            image = _entry(references.images, image_id, 'image')
+            size_hw, name = parse_size_hw(image), text_of(image, 'file_name')
         except ValueError as error:
             for index, _ in refs:
                 report.skip(references.file, index, str(error))
@@ -146,6 +166,7 @@ def _samples(
 def _annotations(
     index: int, ref: Mapping[str, Any], references: References, size_hw: tuple[int, int], report: SkipReport
 ) -> Iterator[Annotation]:
+    # All sentences of a group share its masks: without them the whole group is skipped.
     try:
         masks = _masks(ref, references, size_hw)
         sentences = ref.get('sentences')
@@ -164,6 +185,7 @@ def _annotations(
 
 
 def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, int]) -> tuple[Rle, ...]:
+    # RefCOCO has one id, gRefCOCO a list.
     ids = ref.get('ann_id')
     ids = ids if isinstance(ids, list) else [ids]
     if not ids or not all(isinstance(number, int) for number in ids) or (NO_TARGET in ids and len(ids) > 1):
@@ -174,7 +196,8 @@ def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, i
 def _mask(number: int, image_id: int, references: References, size_hw: tuple[int, int]) -> Rle:
     instance = _entry(references.instances, number, 'annotation')
     if instance.get('image_id') != image_id:
-        raise ValueError(f'annotation {number}: expected one of picture {image_id}, got {instance.get("image_id")}')
+        raise ValueError(f'annotation {number}: expected one of image {image_id}, got {instance.get("image_id")}')
+    # A crowd is no single target.
     if instance.get('iscrowd'):
         raise ValueError(f'annotation {number}: expected one target, got a crowd')
     try:
@@ -184,7 +207,7 @@ def _mask(number: int, image_id: int, references: References, size_hw: tuple[int
 
 
 def _by_id(entries: list[Any]) -> dict[int, Mapping[str, Any]]:
-    """The entries of a COCO list; those without an id are found missing where they are needed."""
+    """Index a COCO list by id. Entries without an id are ignored; a reference to one is reported as missing."""
     return {entry['id']: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get('id'), int)}
 
 
@@ -192,3 +215,18 @@ def _entry(entries: Mapping[int, Mapping[str, Any]], number: int, what: str) -> 
     if number not in entries:
         raise ValueError(f'{what} {number}: expected it in instances.json, found none')
     return entries[number]
+
+
+def _source(name: str, split_by: str, *tests: str) -> Source:
+    return Source(partial(read_refer, name=name, split_by=split_by), ('train', 'val', *tests))
+
+
+SOURCES = {
+    'refcoco': _source('refcoco', 'unc', 'testA', 'testB'),
+    'refcoco+': _source('refcoco+', 'unc', 'testA', 'testB'),
+    'refcocog': _source('refcocog', 'umd', 'test'),
+    'refcocog_google': _source('refcocog', 'google'),
+    'refclef': _source('refclef', 'unc', 'testA', 'testB', 'testC'),
+    'refclef_berkeley': _source('refclef', 'berkeley', 'test'),
+    'grefcoco': Source(read_grefcoco, ('train', 'val', 'testA', 'testB')),
+}

@@ -11,12 +11,10 @@ from torch.distributed.fsdp import fully_shard
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.parameters import SHARDED_LAYERS
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.engine.muon import MuonAdamW
 from instructsam_training.families.instructsam.trainable import group_parameters
-
-SHARDED_LAYERS = ('Qwen3VLTextDecoderLayer', 'Qwen3VLVisionBlock', 'Sam3ViTLayer')
-"""The layers that are gathered and freed one after the other."""
 
 
 def start_processes(config: TrainConfig) -> Accelerator:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoi
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
-from instructsam_training.config.options import DETECTOR_OBJECTIVES, StageConfig, TrainConfig
+from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches, open_table
 from instructsam_training.engine.distributed import spread, start_processes
@@ -33,11 +32,9 @@ from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.state import FULL_STATE, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
-from instructsam_training.families.instructsam.query_initialization import hand_over
+from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
 from instructsam_training.families.instructsam.trainable import (
-    SAM3_ALONE,
     choose_trainable,
-    freeze_detector,
     merge_adapters,
     print_modules,
     report_modules,
@@ -79,22 +76,17 @@ def train_stage(
     folder: Path,
 ) -> None:
     """Train one stage to its end, from its last checkpoint if there is one, and write the merged weights."""
-    whole = network.config
-    if stage.objective in DETECTOR_OBJECTIVES:
-        network.config = replace(whole, variant=SAM3_ALONE)
     table = open_table(stage.data)
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
 
     torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
-    choose_trainable(network, stage.rates, stage.lora)
-    if stage.objective == 'dense':
-        freeze_detector(network)
+    choose_trainable(network, stage.rates, stage.lora, stage.objective)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_an_epoch)
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
-        left = hand_over(network.to(accelerator.device), batches, plan)
-        accelerator.print(f'{stage.name}: queries handed over, relative error {left:.3f}')
+        error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
+        accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
     if accelerator.is_main_process:
         title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
         Console().print(print_modules(report_modules(network, stage.rates), title))
@@ -102,7 +94,6 @@ def train_stage(
     resume(run)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every)
-    network.config = whole
     finish(run, network, preprocessor)
 
 

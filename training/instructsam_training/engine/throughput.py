@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from instructsam_model.instructsam.random_weights import fill_randomly, with_tok
 from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.weights.hub import resolve_path
-from instructsam_training.config.options import DETECTOR_OBJECTIVES, StageConfig, TrainConfig
+from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.data.targets import PhraseTarget
@@ -37,7 +37,7 @@ from instructsam_training.engine.launches import Launches, count_launches
 from instructsam_training.engine.loop import prepare_network
 from instructsam_training.engine.single_process import start_single_process
 from instructsam_training.engine.step import take_step
-from instructsam_training.families.instructsam.trainable import SAM3_ALONE, choose_trainable, freeze_detector
+from instructsam_training.families.instructsam.trainable import choose_trainable
 
 FAKE_CUDA = 'fake-cuda'
 INSTANCES = 2
@@ -196,12 +196,8 @@ def make_step(
     network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, device: torch.device
 ) -> Callable[[], object]:
     """A function that takes one optimizer step of the stage, with random weights of the usual sizes and adapters."""
-    if stage.objective in DETECTOR_OBJECTIVES:
-        network.config = replace(network.config, variant=SAM3_ALONE)
     fill_randomly(network, device, torch.float32)
-    choose_trainable(network.train(), stage.rates, stage.lora)
-    if stage.objective == 'dense':
-        freeze_detector(network)
+    choose_trainable(network.train(), stage.rates, stage.lora, stage.objective)
     prepare_network(network, config, stage, device, keep=False)
     run = start_single_process(network, stage, bfloat16=config.precision == 'bfloat16')
     pinned = batch.pin_memory() if device.type == 'cuda' else batch

@@ -1,7 +1,7 @@
-"""Scoring of a segmenter, or of anybody's predictions, on the benchmarks of the paper.
+"""Evaluation of a segmenter, or of predictions from a file, on the benchmarks of the paper.
 
-    questions ▶ Segmenter.segment ▶ answers.jsonl ▶ judged ▶ report
+    Query ▶ Segmenter.segment ▶ PredictedMasks ▶ predictions-*.jsonl ▶ ScoredPredictions ▶ report
 
-A benchmark reads its questions; answers are streamed to disk, one line each; the report is made of the questions and
-the answers on disk alone, so that it does not matter in how many runs, or by how many processes, they were answered.
+A benchmark reads its queries. Predictions are written to disk one line at a time. The report depends only on the
+queries and the predictions on disk, so it is the same however many runs or processes produced them.
 """

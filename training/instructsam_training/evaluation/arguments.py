@@ -1,4 +1,4 @@
-"""The options of an evaluation, whoever answers."""
+"""Command line of an evaluation; `instructsam-eval` and the evaluation of a ROS node share it."""
 
 from __future__ import annotations
 
@@ -6,68 +6,80 @@ import argparse
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmark import SCORINGS
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
 
 
 def build_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """The command line.
+    """Return the parser.
 
     Args:
-        command: as it is called.
-        description: what it does.
+        command: name of the command in messages.
+        description: first sentence of the help.
     """
+    splits = '; '.join(f'{name} ({", ".join(benchmark.splits)})' for name, benchmark in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog=command,
-        description=f'{description} What a killed run has answered is in its folder, and the same command goes on '
-        'from there.',
-        epilog='benchmarks and their splits: '
-        + '; '.join(f'{name} ({", ".join(benchmark.splits)})' for name, benchmark in BENCHMARKS.items())
-        + '. Exit status: 0 when everything was scored; 1 when something was skipped, which is counted and listed in '
-        'report.json; 2 when there is no report.',
+        description=f'{description} Predictions are written to the output folder one by one; the same command resumes '
+        'an interrupted run.',
+        epilog=f'Benchmarks and their splits: {splits}. Exit status: 0 if everything was scored; 1 if something was '
+        'skipped, which report.json lists; 2 on an error.',
     )
     parser.set_defaults(command=command)
     parser.add_argument('benchmark', choices=sorted(BENCHMARKS), metavar='BENCHMARK', help='see below')
     _add_data_arguments(parser.add_argument_group('data'))
-    _add_answer_arguments(parser.add_argument_group('answers'))
+    _add_prediction_arguments(parser.add_argument_group('predictions'))
+    _add_scoring_arguments(parser.add_argument_group('scoring'))
     add_backend_arguments(parser, checkpoint=False)
     return parser
 
 
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set')
-    group.add_argument('--split', help='part of the data set (default: the first below)')
-    group.add_argument('--images', type=Path, metavar='DIR', help='folder of the pictures, if they lie elsewhere')
-    group.add_argument('--limit', type=int, metavar='N', help='only the first N questions')
-    group.add_argument(
-        '--out', type=Path, metavar='DIR', help='for answers and report (default: evaluation/BENCHMARK-SPLIT)'
-    )
+    group.add_argument('--split', help='split of the data set (default: the first one below)')
+    group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
+    group.add_argument('--limit', type=int, metavar='N', help='use only the first N queries')
+    group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 
 
-def _add_answer_arguments(group: argparse._ArgumentGroup) -> None:
-    who = group.add_mutually_exclusive_group()
-    who.add_argument(
+def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
+    source = group.add_mutually_exclusive_group()
+    source.add_argument(
         '--predictions',
         type=Path,
         metavar='FILE',
-        help="score this: COCO results, GSEval's JSON lines, results of the public scripts, or an answers file",
+        help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts, or "
+        'predictions-*.jsonl of an earlier evaluation',
     )
-    who.add_argument('--questions', type=Path, metavar='FILE', help='only write what there is to predict')
-    add_checkpoint_argument(who)
-    group.add_argument(
-        '--protocol',
-        default='trained',
-        choices=('trained', 'released'),
-        help='inference as in training and metrics by their authors, or both as the public code has them '
-        '(default: %(default)s)',
-    )
+    source.add_argument('--write-queries', type=Path, metavar='FILE', help='only write the queries, as JSON lines')
+    add_checkpoint_argument(source)
     group.add_argument(
         '--prompt',
         default='published',
         choices=('published', 'plain'),
-        help='words of the public evaluation, or those of this training (default: %(default)s; tabletop has but these)',
+        help='published: wording of the public evaluation; plain: wording of the training (default: %(default)s; the '
+        'same for tabletop)',
     )
-    group.add_argument('--min-score', type=float, help="leave out what scores lower or equal (default: benchmark's)")
     group.add_argument(
-        '--shuffle-instructions', type=int, metavar='SEED', help='put the instruction of another question to each'
+        '--shuffle-instructions',
+        type=int,
+        metavar='SEED',
+        help='give each query the instruction of another one, as a control',
     )
-    group.add_argument('--fresh', action='store_true', help='forget the answers that are in the folder')
+    group.add_argument('--fresh', action='store_true', help='delete the predictions in the output folder first')
+
+
+def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '--scoring',
+        default=SCORINGS[0],
+        choices=SCORINGS,
+        help="authors: metrics as defined by the benchmark's authors; released: as computed by the released evaluation "
+        'code (default: %(default)s)',
+    )
+    group.add_argument(
+        '--min-score',
+        type=float,
+        metavar='SCORE',
+        help="drop predictions with this score or a lower one (default: the benchmark's)",
+    )

@@ -1,8 +1,10 @@
-"""How sure the numbers are: bootstrap intervals.
+"""Bootstrap confidence intervals of the metrics.
 
-Pictures are drawn, not questions: those about one picture are right and wrong together, and drawing them one by one
-would make the intervals too narrow. The intervals are percentiles (Efron and Tibshirani, "An Introduction to the
-Bootstrap", 1993, chapter 13).
+Images are resampled, not queries: queries about one image tend to be right or wrong together, and resampling them one
+by one would make the intervals too narrow. The intervals are percentiles (Efron and Tibshirani, "An Introduction to
+the Bootstrap", 1993, chapter 13).
+
+Notation: Q queries.
 """
 
 from __future__ import annotations
@@ -12,50 +14,57 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from instructsam_training.evaluation.metrics import Metric
-from instructsam_training.evaluation.scoring import Judged, Numbers
+from instructsam_training.evaluation.scoring import FloatArray, ScoredPredictions
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 
 
-def intervals(
-    judged: Judged, metrics: Mapping[str, Metric], draws: int = 1000, seed: int = 0
+def confidence_intervals(
+    scored: ScoredPredictions, metrics: Mapping[str, Metric], resamples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """For each metric the interval that holds 95 % of its values over sets of pictures drawn with replacement.
+    """Return the 95 % confidence interval of each metric.
 
-    Metrics that are undefined in some draw, for want of questions they are about, take the others.
+    Resamples for which a metric is undefined are not counted; metrics that are undefined for all of them are left out.
     """
     values: dict[str, list[float]] = {name: [] for name in metrics}
-    for weights in _draws(judged, draws, seed):
+    for weights in _resample(scored, resamples, seed):
         for name, metric in metrics.items():
-            values[name].append(metric(judged, weights))
-    return {name: _middle(drawn) for name, drawn in values.items() if not np.isnan(drawn).all()}
+            values[name].append(metric(scored, weights))
+    return {name: _percentile_interval(drawn) for name, drawn in values.items() if not np.isnan(drawn).all()}
 
 
-def gain(judged: Judged, other: Judged, metric: Metric, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of how much higher a metric is than for other answers to the same questions.
+def difference_interval(
+    scored: ScoredPredictions, other: ScoredPredictions, metric: Metric, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a metric's difference, `scored` minus `other`.
 
-    Both are judged on the same sets of pictures, so that what is hard for both cancels out.
+    Both use the same resamples of images, so that images which are hard for both do not widen the interval.
 
     Raises:
-        ValueError: they are not about the same questions, or there are none.
+        ValueError: the two have different queries, or none.
     """
-    if [question.id for question in judged.questions] != [question.id for question in other.questions]:
-        raise ValueError('expected answers to the same questions, in the same order')
-    if not judged.questions:
-        raise ValueError('expected answers, got none')
-    return _middle([metric(judged, weights) - metric(other, weights) for weights in _draws(judged, draws, seed)])
+    if [query.id for query in scored.queries] != [query.id for query in other.queries]:
+        raise ValueError('expected predictions for the same queries, in the same order')
+    if not scored.queries:
+        raise ValueError('expected predictions, got none')
+    return _percentile_interval(
+        [metric(scored, weights) - metric(other, weights) for weights in _resample(scored, resamples, seed)]
+    )
 
 
-def _draws(judged: Judged, draws: int, seed: int) -> Iterator[Numbers]:
-    """How often each question is drawn, with its picture."""
-    pictures: dict[str, int] = {}
-    picture_of = np.array([pictures.setdefault(str(question.image), len(pictures)) for question in judged.questions])
+def _resample(scored: ScoredPredictions, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """Yield, for each resample of the images, how often each query is in it: float64 (Q,)."""
+    images: dict[str, int] = {}
+    # Image of each query: (Q,).
+    image_index = np.array([images.setdefault(str(query.image), len(images)) for query in scored.queries])
     generator = np.random.default_rng(seed)
-    for _ in range(draws):
-        counts = np.bincount(generator.integers(len(pictures), size=len(pictures)), minlength=len(pictures))
-        yield counts[picture_of].astype(np.float64)
+    # Draw as many images as there are, with replacement, and count how often each was drawn.
+    for _ in range(resamples):
+        counts = np.bincount(generator.integers(len(images), size=len(images)), minlength=len(images))
+        yield counts[image_index].astype(np.float64)
 
 
-def _middle(values: Sequence[float]) -> tuple[float, float]:
-    tail = (1 - LEVEL) / 2
+def _percentile_interval(values: Sequence[float]) -> tuple[float, float]:
+    # NaN: the metric is undefined for that resample.
+    tail = (1 - CONFIDENCE_LEVEL) / 2
     return float(np.nanquantile(values, tail)), float(np.nanquantile(values, 1 - tail))

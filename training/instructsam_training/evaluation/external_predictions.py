@@ -1,13 +1,13 @@
-"""Predictions from elsewhere, as answers to a benchmark's questions.
+"""Reads predictions that were made elsewhere, and writes the queries that they are for.
 
     COCO results        [{"image_id": "12.0", "category_id": 1, "segmentation": RLE, "score": 0.9}, ...]
-    GSEval              {"idx": 7, "segmentation": RLE}, a line each
+    GSEval              {"idx": 7, "segmentation": RLE}, one line each
     the public scripts  [{summary}, {"idx": 0, "instruction": "...", "pred_rles": [RLE], "pred_scores": [0.9]}, ...]
                         or, without scores, "mask_rle" or "pred_mask_rle": [RLE or null, ...]
-    an answers file     of an earlier evaluation
+    predictions-*.jsonl of an earlier evaluation
 
-A question is meant by its id, or, where that is a whole number, by its place in the benchmark, from 0; `--questions`
-writes both. A question of which the file says nothing was answered with nothing.
+A record names its query by id, or by its number in the benchmark, from 0; `--write-queries` writes both. A query that
+the file does not mention has an empty prediction.
 """
 
 from __future__ import annotations
@@ -22,56 +22,57 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.records import iter_records
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
 
-Found = list[tuple[Any, Any]]
-"""Masks in any form, with their scores."""
+RawMasks = list[tuple[Any, Any]]
+"""Masks in any form, each with its score."""
 
-UNSCORED = ('mask_rle', 'pred_mask_rle')
+UNSCORED_KEYS = ('mask_rle', 'pred_mask_rle')
 
 
-def read_predictions(file: Path, questions: Sequence[Question], report: SkipReport) -> dict[str, Answer]:
-    """An answer to each of the questions.
+def read_external_predictions(file: Path, queries: Sequence[Query], report: SkipReport) -> dict[str, PredictedMasks]:
+    """Read one prediction for each query.
 
     Args:
         file: a JSON list, or JSON lines, in one of the forms above.
-        questions: of the benchmark, in its order.
-        report: gets the records and masks that cannot be used; others of the same question still count.
+        queries: of the benchmark, in its order.
+        report: gets the records and masks that cannot be used; other masks of the same query still count.
 
     Raises:
         ConfigError: the file cannot be read, or none of its records can be used.
     """
-    by_id = {question.id: question for question in questions}
+    by_id = {query.id: query for query in queries}
     found: dict[str, list[tuple[Rle, float]]] = {}
+    # Records of one query are collected first: COCO results have one record a mask.
     for index, record in _records(file, report):
         try:
-            question = _question(record, questions, by_id)
-            predictions, are_all = _predictions(record)
+            query = _find_query(record, queries, by_id)
+            raw_masks, is_complete = _read_masks(record)
         except ValueError as error:
             report.skip(file, index, str(error))
             continue
-        if are_all and question.id in found:
-            continue  # distributed samplers repeat questions; the first answer counts
-        kept = found.setdefault(question.id, [])
-        for mask, score in predictions:
+        if is_complete and query.id in found:
+            continue  # distributed samplers repeat queries; the first prediction counts
+        masks = found.setdefault(query.id, [])
+        for mask, score in raw_masks:
             try:
-                kept.append(_checked(mask, score, question))
+                masks.append(_check_mask(mask, score, query))
             except ValueError as error:
-                report.skip(file, index, f'question {question.id}: {error}')
+                report.skip(file, index, f'query {query.id}: {error}')
     if not found:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         raise ConfigError(f'{file}: expected predictions, found none that can be used{reason}')
-    return {question.id: _answer(question, found.get(question.id, [])) for question in questions}
+    return {query.id: _make_prediction(query, found.get(query.id, [])) for query in queries}
 
 
-def write_questions(questions: Sequence[Question], file: Path) -> None:
-    """Write what there is to predict, a line each."""
+def write_queries(queries: Sequence[Query], file: Path) -> None:
+    """Write the queries as JSON lines, for a model that is run elsewhere."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open('w', encoding='utf-8') as stream:
-        for number, question in enumerate(questions):
-            height, width = question.size_hw
-            line = {'number': number, 'id': question.id, 'image': str(question.image), 'text': question.text}
+        for number, query in enumerate(queries):
+            height, width = query.size_hw
+            line = {'number': number, 'id': query.id, 'image': str(query.image), 'text': query.text}
             stream.write(json.dumps({**line, 'height': height, 'width': width}) + '\n')
 
 
@@ -84,62 +85,65 @@ def _records(file: Path, report: SkipReport) -> Iterator[tuple[int, Mapping[str,
             continue
         if not isinstance(record, dict):
             report.skip(file, raw.index, raw.fault or f'expected an object, got {type(record).__name__}')
-        elif not (raw.index == 0 and not {'idx', 'image_id', 'id'} & record.keys()):  # the public scripts' summary
+        elif not (raw.index == 0 and not {'idx', 'image_id', 'id'} & record.keys()):  # summary of the public scripts
             yield raw.index, record
 
 
-def _question(record: Mapping[str, Any], questions: Sequence[Question], by_id: Mapping[str, Question]) -> Question:
-    """The question that a record is about."""
+def _find_query(record: Mapping[str, Any], queries: Sequence[Query], by_id: Mapping[str, Query]) -> Query:
+    """Return the query of a record."""
+    # COCO results call it image_id, the public scripts and GSEval idx, our own files id.
     name = next((record[key] for key in ('image_id', 'idx', 'id') if record.get(key) is not None), None)
     if str(name) in by_id:
-        question = by_id[str(name)]
-    elif isinstance(name, int) and 0 <= name < len(questions):
-        question = questions[name]
+        query = by_id[str(name)]
+    elif isinstance(name, int) and 0 <= name < len(queries):
+        query = queries[name]
     else:
-        raise ValueError(f'expected the id of a question, or its number below {len(questions)}, got {name!r}')
+        raise ValueError(f'expected the id of a query, or its number below {len(queries)}, got {name!r}')
+    # The public scripts write the instruction too; another one means another order or version of the data set.
     instruction = record.get('instruction')
-    if isinstance(instruction, str) and question.text.lower() not in instruction.lower():
-        raise ValueError(f'expected an answer to {question.text!r}, got one to {instruction!r}')
-    return question
+    if isinstance(instruction, str) and query.text.lower() not in instruction.lower():
+        raise ValueError(f'expected a prediction for {query.text!r}, got one for {instruction!r}')
+    return query
 
 
-def _predictions(record: Mapping[str, Any]) -> tuple[Found, bool]:
-    """The masks of a record with their scores, and whether they are all there are to its question."""
+def _read_masks(record: Mapping[str, Any]) -> tuple[RawMasks, bool]:
+    """Return the masks of a record with their scores, and whether they are all the masks of its query."""
     if 'image_id' in record:
         return [(record.get('segmentation'), record.get('score'))], False
+    # Our own files and the public scripts record failures; they count as empty predictions.
     if 'error' in record and not record.get('masks'):
         return [], True
     for masks, scores in (('pred_rles', 'pred_scores'), ('masks', 'scores')):
         if masks in record:
-            return _paired(record[masks], record.get(scores)), True
-    for key in UNSCORED:
+            return _pair(record[masks], record.get(scores)), True
+    for key in UNSCORED_KEYS:
         if key in record:
-            return [(mask, 1.0) for mask in _list(record[key]) if mask is not None], True
+            return [(mask, 1.0) for mask in _check_list(record[key]) if mask is not None], True
     if 'segmentation' in record:
         return [] if record['segmentation'] is None else [(record['segmentation'], 1.0)], True
-    raise ValueError(f'expected segmentation, pred_rles, {" or ".join(UNSCORED)}, got {sorted(record)}')
+    raise ValueError(f'expected segmentation, pred_rles, {" or ".join(UNSCORED_KEYS)}, got {sorted(record)}')
 
 
-def _paired(masks: Any, scores: Any) -> Found:
-    masks, scores = _list(masks), _list(scores)
+def _pair(masks: Any, scores: Any) -> RawMasks:
+    masks, scores = _check_list(masks), _check_list(scores)
     if len(masks) != len(scores):
         raise ValueError(f'expected a score for each of {len(masks)} masks, got {len(scores)}')
     return list(zip(masks, scores, strict=True))
 
 
-def _list(value: Any) -> list[Any]:
+def _check_list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f'expected a list, got {type(value).__name__}')
     return value
 
 
-def _checked(mask: Any, score: Any, question: Question) -> tuple[Rle, float]:
-    """A mask of the question's size, with a score that is a number."""
+def _check_mask(mask: Any, score: Any, query: Query) -> tuple[Rle, float]:
+    """Return a mask of the query's size and its score."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise ValueError(f'score: expected a number, got {score!r}')
-    return to_rle(mask, question.size_hw), float(score)
+    return to_rle(mask, query.size_hw), float(score)
 
 
-def _answer(question: Question, found: Sequence[tuple[Rle, float]]) -> Answer:
-    best_first = sorted(found, key=lambda pair: -pair[1])
-    return Answer(question.id, tuple(mask for mask, _ in best_first), tuple(score for _, score in best_first))
+def _make_prediction(query: Query, masks: Sequence[tuple[Rle, float]]) -> PredictedMasks:
+    best_first = sorted(masks, key=lambda pair: -pair[1])
+    return PredictedMasks(query.id, tuple(mask for mask, _ in best_first), tuple(score for _, score in best_first))

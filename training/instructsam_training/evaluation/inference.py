@@ -1,4 +1,4 @@
-"""Asking a segmenter all questions, and noting each answer before the next question."""
+"""Runs a segmenter on all queries and writes each prediction to disk before the next query."""
 
 from __future__ import annotations
 
@@ -9,81 +9,84 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
-from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.errors import FrameError, InferenceError, RequestError
 from instructsam_model.image_io import read_image
-from instructsam_training.evaluation.prediction import Answer, AnswerLog, answer_of
-from instructsam_training.evaluation.query import Question
+from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog, from_segmentation
+from instructsam_training.evaluation.query import Query
 
-EVERYTHING = Selection(min_score=0.0, max_instances=1000)
-"""All slots are noted; what a benchmark keeps is chosen when it is judged."""
+NO_THRESHOLDS = Selection(min_score=0.0, max_instances=1000)
+"""Every mask is written to disk; the benchmark's score threshold is applied by `scoring.score`."""
 
-PICTURES_AHEAD = 4
+PREFETCHED_IMAGES = 4
 
 
-def ask(
+def run_inference(
     segmenter: Segmenter,
-    groups: Iterable[Sequence[Question]],
-    log: AnswerLog,
-    memory_gib: Callable[[], float],
-) -> Iterator[tuple[Question, Answer]]:
-    """Ask all questions, those about one picture one after the other, with the same `Frame` object.
+    groups: Iterable[Sequence[Query]],
+    log: PredictionLog,
+    peak_memory_gib: Callable[[], float],
+) -> Iterator[tuple[Query, PredictedMasks]]:
+    """Run the segmenter on all queries; those about one image share one `Frame` object and so its encoding.
 
-    A picture that cannot be read, or is not of the size of its masks, fails its questions and no others.
+    An image that cannot be read or differs in size from its masks, and a request that fails, are errors of their own
+    queries only.
 
     Args:
-        segmenter: who answers.
-        groups: the questions about each picture.
-        log: where answers are noted.
-        memory_gib: the most memory used so far.
+        segmenter: the model.
+        groups: the queries of each image.
+        log: gets the predictions.
+        peak_memory_gib: returns the peak memory of the process.
 
     Yields:
-        Each question with its answer, once that is on disk.
+        Each query with its prediction, once that is on disk.
     """
-    for questions, picture in _read_ahead(groups):
-        for question in questions:
-            answer = _answer(segmenter, question, picture, memory_gib)
-            log.note(answer)
-            yield question, answer
+    for queries, frame in _prefetch_images(groups):
+        for query in queries:
+            prediction = _predict(segmenter, query, frame, peak_memory_gib)
+            log.append(prediction)
+            yield query, prediction
 
 
-def _answer(
-    segmenter: Segmenter, question: Question, picture: Frame | FrameError, memory_gib: Callable[[], float]
-) -> Answer:
+def _predict(
+    segmenter: Segmenter, query: Query, frame: Frame | FrameError, peak_memory_gib: Callable[[], float]
+) -> PredictedMasks:
     try:
-        if isinstance(picture, FrameError):
-            raise picture
-        if picture.size_wh[::-1] != question.size_hw:
+        # An image that could not be read is an error of each of its queries.
+        if isinstance(frame, FrameError):
+            raise frame
+        if frame.size_wh[::-1] != query.size_hw:
             raise FrameError(
-                f'{question.image}: expected the size {question.size_hw} (H, W) of its masks, '
-                f'got {picture.size_wh[::-1]}'
+                f'{query.image}: expected the size {query.size_hw} (H, W) of its masks, got {frame.size_wh[::-1]}'
             )
+        # The latency of the first query of an image includes encoding it.
         start = time.perf_counter()
-        segmentation = segmenter.segment(picture, Instruction(question.text, question.id), EVERYTHING)
-        return answer_of(question.id, segmentation, time.perf_counter() - start, memory_gib())
-    except (FrameError, ConfigError) as error:
-        return Answer(question.id, error=' '.join(str(error).split()))
+        segmentation = segmenter.segment(frame, Instruction(query.text, query.id), NO_THRESHOLDS)
+        return from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
+    except (FrameError, RequestError, InferenceError) as error:
+        return PredictedMasks(query.id, error=' '.join(str(error).split()))
 
 
-def _read_ahead(
-    groups: Iterable[Sequence[Question]],
-) -> Iterator[tuple[Sequence[Question], Frame | FrameError]]:
-    """Each group with its picture, which a thread has read while earlier groups were answered."""
-    waiting: deque[tuple[Sequence[Question], Future[Frame | FrameError]]] = deque()
+def _prefetch_images(
+    groups: Iterable[Sequence[Query]],
+) -> Iterator[tuple[Sequence[Query], Frame | FrameError]]:
+    """Yield each group with its image; a thread reads the next images in the meantime."""
+    pending: deque[tuple[Sequence[Query], Future[Frame | FrameError]]] = deque()
     with ThreadPoolExecutor(max_workers=1) as reader:
         try:
-            for questions in groups:
-                waiting.append((questions, reader.submit(_read, questions[0].image)))
-                if len(waiting) > PICTURES_AHEAD:
-                    first, picture = waiting.popleft()
-                    yield first, picture.result()
-            while waiting:
-                first, picture = waiting.popleft()
-                yield first, picture.result()
+            for queries in groups:
+                pending.append((queries, reader.submit(_read_frame, queries[0].image)))
+                if len(pending) > PREFETCHED_IMAGES:
+                    first, frame = pending.popleft()
+                    yield first, frame.result()
+            while pending:
+                first, frame = pending.popleft()
+                yield first, frame.result()
         finally:
+            # Reached early if the caller stops iterating; images that are not read yet are not needed.
             reader.shutdown(cancel_futures=True)
 
 
-def _read(file: Path) -> Frame | FrameError:
+def _read_frame(file: Path) -> Frame | FrameError:
     try:
         return Frame(read_image(file))
     except FrameError as error:

@@ -1,6 +1,8 @@
-"""The metrics: functions of judged questions and a weight for each.
+"""The metrics: functions of scored predictions and one weight for each query.
 
-They are NaN where they say nothing, as a share of questions of which there are none.
+A metric is NaN when it is undefined, for example the N-acc of queries that all have targets.
+
+Notation: Q queries, N predictions above the score threshold, T IoU thresholds.
 """
 
 from __future__ import annotations
@@ -10,80 +12,84 @@ from functools import partial
 
 import numpy as np
 
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS
-from instructsam_training.evaluation.scoring import Judged, Numbers
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS
+from instructsam_training.evaluation.scoring import FloatArray, ScoredPredictions
 
-Metric = Callable[[Judged, Numbers], float]
-
-
-def giou(judged: Judged, weights: Numbers) -> float:
-    """Mean IoU of the questions: gIoU of LISA and GRES, mIoU of RefTR (`seg_miou`), LAVT and GSEval."""
-    return _mean(judged.iou, weights)
+Metric = Callable[[ScoredPredictions, FloatArray], float]
 
 
-def ciou(judged: Judged, weights: Numbers) -> float:
-    """Intersections over unions, each summed over the questions: cIoU of LISA and GRES, oIoU of RefCOCO."""
-    return _share(judged.intersection, judged.union, weights)
+def giou(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """Mean IoU of the queries: gIoU of LISA and GRES, mIoU of RefTR (`seg_miou`), LAVT and GSEval."""
+    return _mean(scored.iou, weights)
 
 
-def accuracy(judged: Judged, weights: Numbers) -> float:
-    """Share of questions with an IoU above 0.5; nothing found where there is nothing is right."""
-    return _mean(judged.iou > 0.5, weights)
+def ciou(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """Sum of intersections over sum of unions: cIoU of LISA and GRES, oIoU of RefCOCO."""
+    return _ratio(scored.intersection, scored.union, weights)
 
 
-def precision(judged: Judged, weights: Numbers, *, threshold: float) -> float:
-    """Pr@: share of the questions with a target whose IoU is at least the threshold.
+def accuracy(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """Share of queries with an IoU above 0.5; an empty prediction for a query without a target is correct."""
+    return _mean(scored.iou > 0.5, weights)
 
-    At least, not above, as `refer_evaluation.py` of ReLA and `test.py` of LAVT compare it; boxes are another matter.
+
+def precision(scored: ScoredPredictions, weights: FloatArray, *, threshold: float) -> float:
+    """Pr@: share of the queries with a target whose IoU is at least the threshold.
+
+    "At least", as in `refer_evaluation.py` of ReLA and `test.py` of LAVT; boxes are compared with "above".
     """
-    return _mean(judged.iou >= threshold, weights * (judged.target_count > 0))
+    return _mean(scored.iou >= threshold, weights * (scored.target_count > 0))
 
 
-def no_target_accuracy(judged: Judged, weights: Numbers) -> float:
-    """N-acc of GRES: share of the questions without a target for which nothing was found."""
-    return _mean(judged.kept_count == 0, weights * (judged.target_count == 0))
+def no_target_accuracy(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """N-acc of GRES: share of the queries without a target that have an empty prediction."""
+    return _mean(scored.prediction_count == 0, weights * (scored.target_count == 0))
 
 
-def target_accuracy(judged: Judged, weights: Numbers) -> float:
-    """T-acc of GRES: share of the questions with a target for which something was found."""
-    return _mean(judged.kept_count > 0, weights * (judged.target_count > 0))
+def target_accuracy(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """T-acc of GRES: share of the queries with a target that have a non-empty prediction."""
+    return _mean(scored.prediction_count > 0, weights * (scored.target_count > 0))
 
 
-def box_accuracy(judged: Judged, weights: Numbers) -> float:
-    """Share of boxes with an IoU above 0.5, not of 0.5 itself (RefTR's `engine_vg.evaluate`, `accuracy_iou0.5`)."""
-    return _mean(judged.box_iou > 0.5, weights * (judged.target_count > 0))
+def box_accuracy(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """Share of boxes with an IoU above 0.5, 0.5 itself excluded (RefTR's `engine_vg.evaluate`, `accuracy_iou0.5`)."""
+    return _mean(scored.box_iou > 0.5, weights * (scored.target_count > 0))
 
 
-def box_miou(judged: Judged, weights: Numbers) -> float:
+def box_miou(scored: ScoredPredictions, weights: FloatArray) -> float:
     """Mean IoU of boxes (RefTR, `miou`)."""
-    return _mean(np.nan_to_num(judged.box_iou), weights * (judged.target_count > 0))
+    return _mean(np.nan_to_num(scored.box_iou), weights * (scored.target_count > 0))
 
 
-def average_precision(judged: Judged, weights: Numbers) -> Numbers:
-    """The paper's average precision at each threshold, as `metrics.evaluate` has it: float64 (T,); 0 without targets.
+def average_precision(scored: ScoredPredictions, weights: FloatArray) -> FloatArray:
+    """The paper's average precision at each IoU threshold, float64 (T,); 0 without targets.
 
-    A question of weight w counts as w of its kind; of equal scores its copies come together.
+    All predictions of all queries are ranked together. Precision is made monotone and the area is taken at every
+    change of recall, as by Pascal VOC from 2010 on: not at COCO's 101 points, and with no limit to the number of
+    predictions. A query of weight w counts as w copies of it, which are adjacent in the ranking.
     """
-    targets = float((weights * judged.target_count).sum())
-    weight = weights[judged.owner][:, None]  # (N, 1)
-    if not targets or not weight.any():
+    target_count = float((weights * scored.target_count).sum())
+    weight = weights[scored.query_index][:, None]  # (N, 1)
+    if not target_count or not weight.any():
         return np.zeros(len(IOU_THRESHOLDS))
-    found = (weight * judged.is_right).cumsum(axis=0)  # (N, T)
-    ranked = weight.cumsum(axis=0)  # (N, 1)
-    precisions = np.divide(found, ranked, out=np.zeros_like(found), where=ranked > 0)
-    envelope = np.maximum.accumulate(precisions[::-1])[::-1]
-    areas: Numbers = (envelope * judged.is_right * weight).sum(axis=0) / targets
+    true_positives = (weight * scored.is_true_positive).cumsum(axis=0)  # (N, T)
+    rank = weight.cumsum(axis=0)  # (N, 1)
+    precisions = np.divide(true_positives, rank, out=np.zeros_like(true_positives), where=rank > 0)
+    # Precision at each rank becomes the best precision at this or a higher recall.
+    envelope = np.maximum.accumulate(precisions[::-1])[::-1]  # (N, T)
+    # Recall grows by one target at each true positive and nowhere else.
+    areas: FloatArray = (envelope * scored.is_true_positive * weight).sum(axis=0) / target_count
     return areas
 
 
-def mean_average_precision(judged: Judged, weights: Numbers) -> float:
+def mean_average_precision(scored: ScoredPredictions, weights: FloatArray) -> float:
     """Mean of `average_precision` over the thresholds."""
-    return float(average_precision(judged, weights).mean()) if weights.any() else float('nan')
+    return float(average_precision(scored, weights).mean()) if weights.any() else float('nan')
 
 
-def average_precision_at(judged: Judged, weights: Numbers, *, threshold: float) -> float:
+def average_precision_at(scored: ScoredPredictions, weights: FloatArray, *, threshold: float) -> float:
     """`average_precision` at one threshold."""
-    values = average_precision(judged, weights)
+    values = average_precision(scored, weights)
     return float(values[IOU_THRESHOLDS.index(threshold)]) if weights.any() else float('nan')
 
 
@@ -103,12 +109,13 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def _mean(values: Numbers | np.ndarray, weights: Numbers) -> float:
-    return _share(values, np.ones(len(weights)), weights)
+def _mean(values: FloatArray | np.ndarray, weights: FloatArray) -> float:
+    return _ratio(values, np.ones(len(weights)), weights)
 
 
-def _share(part: Numbers | np.ndarray, whole: Numbers, weights: Numbers) -> float:
+def _ratio(numerators: FloatArray | np.ndarray, denominators: FloatArray, weights: FloatArray) -> float:
+    # No query: undefined. Queries whose denominators are all 0, such as empty unions: 0.
     if not weights.any():
         return float('nan')
-    total = float((weights * whole).sum())
-    return float((weights * part).sum()) / total if total else 0.0
+    total = float((weights * denominators).sum())
+    return float((weights * numerators).sum()) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""`Answer`, and the file of answers: a line each, on disk before the next question is asked."""
+"""`PredictedMasks` of one query, and the files that predictions are appended to, one JSON line each."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from instructsam_model.datatypes import Segmentation
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
 
-FILES = 'answers-*.jsonl'
+FILE_PATTERN = 'predictions-*.jsonl'
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model answered to one question.
+class PredictedMasks:
+    """The masks that a model predicted for one query, or the error that it ended with.
 
     Attributes:
-        id: of the question.
-        masks: one for each slot that has a pixel, best score first; no score is too low to be here.
-        scores: the confidence of each mask, 0..1.
-        text: what the model wrote.
-        seconds: how long it took; 0 where nobody measured.
-        stages: seconds of each stage, by name.
-        memory_gib: the most memory that the process had used by then.
-        error: why there is no answer; empty when there is one.
+        id: of the query.
+        masks: every non-empty mask, best score first; no score threshold is applied yet.
+        scores: confidence of each mask, 0..1.
+        text: text that the model generated.
+        seconds: latency; 0 if it was not measured.
+        stages: latency of each stage, seconds, by name.
+        memory_gib: peak memory of the process up to this prediction.
+        error: error message; empty on success.
     """
 
     id: str
@@ -41,79 +41,87 @@ class Answer:
     memory_gib: float = 0.0
     error: str = ''
 
+    def above(self, min_score: float) -> tuple[tuple[Rle, float], ...]:
+        """Return the masks that score above `min_score`, each with its score."""
+        return tuple(pair for pair in zip(self.masks, self.scores, strict=True) if pair[1] > min_score)
 
-def answer_of(question_id: str, segmentation: Segmentation, seconds: float, memory_gib: float) -> Answer:
-    """A segmentation as an answer."""
-    return Answer(
-        id=question_id,
+
+def from_segmentation(
+    query_id: str, segmentation: Segmentation, seconds: float, peak_memory_gib: float
+) -> PredictedMasks:
+    """Convert the result of a segmenter to the prediction of a query."""
+    return PredictedMasks(
+        id=query_id,
         masks=tuple(encode_rle(instance.mask) for instance in segmentation.instances),
         scores=tuple(instance.score for instance in segmentation.instances),
-        text=segmentation.raw_text,
+        text=segmentation.text,
         seconds=seconds,
         stages=dict(segmentation.timings),
-        memory_gib=memory_gib,
+        memory_gib=peak_memory_gib,
     )
 
 
-class AnswerLog:
-    """Appends answers to a file, so that none that was noted is lost when the process dies.
+class PredictionLog:
+    """Appends predictions to a file and syncs each line, so that a killed process loses none of them.
 
-    A last line that an earlier process did not finish is cut off first.
+    An incomplete last line, left by a killed process, is truncated when the file is opened.
     """
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._stream = file.open('a+b')
         self._stream.seek(0)
-        whole = self._stream.read().rfind(b'\n') + 1
-        self._stream.truncate(whole)
+        # Everything up to the last newline is complete.
+        complete_bytes = self._stream.read().rfind(b'\n') + 1
+        self._stream.truncate(complete_bytes)
 
-    def __enter__(self) -> AnswerLog:
+    def __enter__(self) -> PredictionLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stream.close()
 
-    def note(self, answer: Answer) -> None:
-        """Write one answer, and return when it is on disk."""
-        self._stream.write(json.dumps(asdict(answer)).encode() + b'\n')
+    def append(self, prediction: PredictedMasks) -> None:
+        """Write one prediction and return once it is on disk."""
+        self._stream.write(json.dumps(asdict(prediction)).encode() + b'\n')
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
 
-def log_of(folder: Path, rank: int) -> Path:
-    """Where process `rank` notes its answers."""
-    return folder / FILES.replace('*', str(rank))
+def log_file(folder: Path, rank: int) -> Path:
+    """Return the file that process `rank` writes its predictions to."""
+    return folder / FILE_PATTERN.replace('*', str(rank))
 
 
-def read_answers(folder: Path) -> dict[str, Answer]:
-    """The answers of all processes by question; the first counts, and any counts more than a failure.
+def load_predictions(folder: Path) -> dict[str, PredictedMasks]:
+    """Load the predictions of all processes, by query; see `first_per_query` for repeated queries.
 
     Raises:
-        ConfigError: a line other than an unfinished last one cannot be read.
+        ConfigError: a line other than an incomplete last one cannot be read.
     """
-    return first_of_each(answer for file in sorted(folder.glob(FILES)) for answer in _read(file))
+    return first_per_query(prediction for file in sorted(folder.glob(FILE_PATTERN)) for prediction in _read_lines(file))
 
 
-def first_of_each(answers: Iterable[Answer]) -> dict[str, Answer]:
-    """The answers by question; the first counts, and any counts more than a failure."""
-    kept: dict[str, Answer] = {}
-    for answer in answers:
-        if answer.id not in kept or (kept[answer.id].error and not answer.error):
-            kept[answer.id] = answer
+def first_per_query(predictions: Iterable[PredictedMasks]) -> dict[str, PredictedMasks]:
+    """Return the first prediction of each query; a prediction without an error replaces one with an error."""
+    kept: dict[str, PredictedMasks] = {}
+    for prediction in predictions:
+        if prediction.id not in kept or (kept[prediction.id].error and not prediction.error):
+            kept[prediction.id] = prediction
     return kept
 
 
-def _read(file: Path) -> list[Answer]:
+def _read_lines(file: Path) -> list[PredictedMasks]:
+    # The piece after the last newline is empty, or an incomplete line of a killed process.
     lines = file.read_bytes().split(b'\n')[:-1]
-    answers = []
+    predictions = []
     for number, line in enumerate(lines, 1):
         try:
-            answers.append(_parse(json.loads(line)))
+            predictions.append(_parse(json.loads(line)))
         except (ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f'{file}:{number}: expected an answer, got {line[:60]!r}: {error}') from None
-    return answers
+            raise ConfigError(f'{file}:{number}: expected a prediction, got {line[:60]!r}: {error}') from None
+    return predictions
 
 
-def _parse(fields: dict[str, Any]) -> Answer:
-    return Answer(**{**fields, 'masks': tuple(fields['masks']), 'scores': tuple(fields['scores'])})
+def _parse(fields: dict[str, Any]) -> PredictedMasks:
+    return PredictedMasks(**{**fields, 'masks': tuple(fields['masks']), 'scores': tuple(fields['scores'])})

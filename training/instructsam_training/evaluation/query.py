@@ -1,4 +1,4 @@
-"""`Question`: one instruction about one picture, and what answers it."""
+"""`Query`: one instruction about one image, and the ground-truth masks that answer it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from instructsam_training.data.sample import Annotation, Kind, Sample
 
 
 @dataclass(frozen=True)
-class Question:
-    """One instruction about one picture, and what answers it.
+class Query:
+    """One instruction about one image, with its ground truth.
 
     Attributes:
         id: unique in the benchmark's split.
-        image: file of the picture.
-        size_hw: its height and width, pixels; all masks have it.
+        image: image file.
+        size_hw: height and width of the image and of all masks, pixels.
         kind: whether `text` is a name or an instruction.
-        text: the name or the instruction.
-        targets: one mask an instance; empty when nothing in the picture answers.
-        ignore: pixels that count for nothing.
-        box_xyxy: the target's box, pixels, where the data set has one beside the mask.
-        group: what sort of question it is, in benchmarks that report by sort; empty otherwise.
+        text: name or instruction.
+        targets: ground-truth masks, one an instance; empty when nothing in the image matches.
+        ignore: pixels that are excluded from the IoU.
+        box_xyxy: ground-truth box, pixels, in data sets that publish one beside the mask.
+        group: stratum of the query, in benchmarks that report by group; empty otherwise.
     """
 
     id: str
@@ -41,16 +41,16 @@ class Question:
 
 
 Prompt = Callable[[Kind, str], str]
-"""The words in which a name or an instruction is put to the model."""
+"""Turns a name or an instruction into the text that the model gets."""
 
 
-def questions_of(
+def queries_of(
     samples: Iterable[Sample], group: Callable[[Sample, Annotation], str] = lambda sample, annotation: ''
-) -> Iterator[Question]:
-    """The questions of samples, numbered within each."""
+) -> Iterator[Query]:
+    """Yield one query for each annotation of the samples; its id is `<sample id>.<number of the annotation>`."""
     for sample in samples:
         for number, annotation in enumerate(sample.annotations):
-            yield Question(
+            yield Query(
                 id=f'{sample.id}.{number}',
                 image=sample.image,
                 size_hw=sample.size_hw,
@@ -63,30 +63,30 @@ def questions_of(
             )
 
 
-def phrased(questions: Iterable[Question], prompt: Prompt) -> list[Question]:
-    """The questions, in the words in which they are put to the model."""
-    return [replace(question, text=prompt(question.kind, question.text)) for question in questions]
+def with_prompt(queries: Iterable[Query], prompt: Prompt) -> list[Query]:
+    """Return the queries with the text that the model gets."""
+    return [replace(query, text=prompt(query.kind, query.text)) for query in queries]
 
 
-def with_others_texts(questions: Sequence[Question], seed: int) -> list[Question]:
-    """The questions, each with the text of another one: what a model gets that does not listen.
+def with_shuffled_texts(queries: Sequence[Query], seed: int) -> list[Query]:
+    """Return the queries, each with the text of another one: a control for models that ignore the instruction.
 
     Raises:
-        ConfigError: there is only one.
+        ConfigError: there is only one query.
     """
-    if len(questions) < 2:
-        raise ConfigError(f'shuffled instructions: expected at least two questions, got {len(questions)}')
-    order = np.random.default_rng(seed).permutation(len(questions)).tolist()
-    shuffled = list(questions)
-    # One cycle through all of them: nobody keeps a text.
-    for giver, taker in zip(order, [*order[1:], order[0]], strict=True):
-        shuffled[taker] = replace(questions[taker], kind=questions[giver].kind, text=questions[giver].text)
+    if len(queries) < 2:
+        raise ConfigError(f'shuffled instructions: expected at least two queries, got {len(queries)}')
+    # A random order of the queries, as one cycle: each query gives its text to the next one, and none keeps its own.
+    order = np.random.default_rng(seed).permutation(len(queries)).tolist()
+    shuffled = list(queries)
+    for source, destination in zip(order, [*order[1:], order[0]], strict=True):
+        shuffled[destination] = replace(queries[destination], kind=queries[source].kind, text=queries[source].text)
     return shuffled
 
 
-def by_picture(questions: Iterable[Question]) -> list[list[Question]]:
-    """The questions about each picture together, pictures in the order in which they first appear."""
-    groups: dict[Path, list[Question]] = {}
-    for question in questions:
-        groups.setdefault(question.image, []).append(question)
+def group_by_image(queries: Iterable[Query]) -> list[list[Query]]:
+    """Group the queries by image; images are in the order of their first query."""
+    groups: dict[Path, list[Query]] = {}
+    for query in queries:
+        groups.setdefault(query.image, []).append(query)
     return list(groups.values())

@@ -1,118 +1,148 @@
-"""One evaluation of a checkpoint in a folder: begun, or gone on with."""
+"""Prediction of all queries of an evaluation, in one process or several; an interrupted run is resumed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from instructsam_model.backends import Backend
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import ConfigError
-from instructsam_training.evaluation.benchmarks.benchmark import Benchmark
-from instructsam_training.evaluation.inference import ask
-from instructsam_training.evaluation.prediction import FILES, Answer, AnswerLog, log_of, read_answers
-from instructsam_training.evaluation.query import Question, by_picture
-from instructsam_training.evaluation.report.report import Setting, write_json
-from instructsam_training.evaluation.scoring import judge_one
+from instructsam_model.weights.hub import CheckpointSource
+from instructsam_training.evaluation.benchmark import Benchmark
+from instructsam_training.evaluation.inference import run_inference
+from instructsam_training.evaluation.prediction import (
+    FILE_PATTERN,
+    PredictedMasks,
+    PredictionLog,
+    load_predictions,
+    log_file,
+)
+from instructsam_training.evaluation.query import Query, group_by_image
+from instructsam_training.evaluation.report.files import write_json
+from instructsam_training.evaluation.report.report import EvaluationSettings
+from instructsam_training.evaluation.scoring import score_query
 
-LONGEST_WAIT = timedelta(days=7)
-"""How long a process that is done waits for the others."""
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+BARRIER_TIMEOUT = timedelta(days=7)
+"""How long a process that has finished waits for the others."""
+SCORING_SETTINGS = ('min_score', 'scoring')
+"""Settings that predictions do not depend on, so that a run can be resumed or scored again with others."""
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """One evaluation of a checkpoint.
 
     Attributes:
-        benchmark: what is asked.
-        setting: how.
-        questions: all of them, in the words in which they are put.
-        folder: where the answers go.
-        command: who asks.
-        dtype: of the weights, as `load_segmenter` has it.
-        options: those of `load_options`.
+        benchmark: gives the score threshold and the IoU rule of the progress bar.
+        settings: of the evaluation.
+        queries: all queries, with the texts that the model gets.
+        source: the checkpoint.
+        backend: that reads it.
+        folder: output folder.
+        command: name of the command.
+        dtype: of the weights, as in `load_segmenter`.
     """
 
     benchmark: Benchmark
-    setting: Setting
-    questions: Sequence[Question]
+    settings: EvaluationSettings
+    queries: Sequence[Query]
+    source: CheckpointSource
+    backend: Backend
     folder: Path
     command: str
     dtype: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the back end, by `<backend>.<option>`: its own for evaluations, unless the settings differ."""
+        defaults = {f'{self.backend.name}.{name}': value for name, value in self.backend.evaluation_options.items()}
+        return defaults | dict(self.settings.options)
 
 
 def start_processes(device: str) -> PartialState:
-    """Join the other processes, if `torchrun` has started several; each answers its share of the pictures."""
-    return PartialState(cpu=device == 'cpu', timeout=LONGEST_WAIT)
+    """Join the process group if `torchrun` started several processes; each predicts its share of the images."""
+    from accelerate import PartialState  # imports torch
+
+    return PartialState(cpu=device == 'cpu', timeout=BARRIER_TIMEOUT)
 
 
-def begin(run: Run, weights: Sequence[Path], *, fresh: bool) -> None:
-    """Make the folder ready: empty, or with the answers that an earlier run of the same kind has left.
+def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
+    """Create the output folder, or check that its predictions are from a run with the same settings.
 
     Args:
-        run: what is to be answered.
-        weights: files of the checkpoint, to recognize it by.
-        fresh: forget earlier answers.
+        run: the evaluation.
+        fresh: delete earlier predictions.
 
     Raises:
-        ConfigError: the answers in the folder are of another run.
+        ConfigError: the folder has predictions of another run.
     """
     file = run.folder / 'run.json'
-    description = _describe(run, weights)
+    description = _describe(run)
+    # run.json says what the predictions in the folder depend on; others must not be mixed with them.
     if fresh:
-        for answers in run.folder.glob(FILES):
-            answers.unlink()
-    elif file.exists() and any(run.folder.glob(FILES)):
-        former = json.loads(file.read_text())
-        differing = [key for key in description if former.get(key) != description[key]]
-        if differing:
+        for predictions in run.folder.glob(FILE_PATTERN):
+            predictions.unlink()
+    elif file.exists() and any(run.folder.glob(FILE_PATTERN)):
+        earlier = json.loads(file.read_text())
+        different = [key for key in {**earlier, **description} if earlier.get(key) != description.get(key)]
+        if different:
             raise ConfigError(
-                f'{run.folder}: holds answers of a run that differs in {", ".join(differing)}; '
-                'choose another --out, or --fresh to forget them'
+                f'{run.folder}: has predictions of a run that differs in {", ".join(different)}; '
+                'choose another --out, or delete them with --fresh'
             )
     run.folder.mkdir(parents=True, exist_ok=True)
     write_json(file, description)
 
 
-def answer_all(
-    run: Run, segmenter: Segmenter, memory_gib: Callable[[], float], processes: PartialState, console: Console
+def predict_all(
+    run: EvaluationRun,
+    segmenter: Segmenter,
+    peak_memory_gib: Callable[[], float],
+    processes: PartialState,
+    console: Console,
 ) -> None:
-    """Ask this process's share of the questions that have no answer yet.
+    """Predict this process's share of the queries that have no prediction yet.
 
     Args:
-        run: what is to be answered.
-        segmenter: who answers.
-        memory_gib: tells the most memory that it has used so far.
-        processes: this one and the others.
-        console: for the progress.
+        run: the evaluation.
+        segmenter: the model.
+        peak_memory_gib: returns the peak memory of the segmenter's process.
+        processes: this process and the others.
+        console: for the progress bar.
     """
-    answered = {answer.id for answer in read_answers(run.folder).values() if not answer.error}
-    # Every process must have read the same answers before any adds to them.
+    done = {prediction.id for prediction in load_predictions(run.folder).values() if not prediction.error}
+    # All processes must load the same predictions before any of them adds more.
     processes.wait_for_everyone()
-    groups = by_picture(question for question in run.questions if question.id not in answered)
-    mine = groups[processes.process_index :: processes.num_processes]
-    log = AnswerLog(log_of(run.folder, processes.process_index))
-    with log, _Bar(run, mine, console, shown=processes.is_main_process) as bar:
-        for question, answer in ask(segmenter, mine, log, memory_gib):
-            bar.advance(question, answer)
+    groups = group_by_image(query for query in run.queries if query.id not in done)
+    # Whole images, so that no image is encoded by two processes.
+    share = groups[processes.process_index :: processes.num_processes]
+    log = PredictionLog(log_file(run.folder, processes.process_index))
+    with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
+        for query, prediction in run_inference(segmenter, share, log, peak_memory_gib):
+            bar.advance(query, prediction)
     processes.wait_for_everyone()
 
 
-class _Bar:
-    """A progress bar with the mean IoU so far, of this process and this run."""
+class _ProgressBar:
+    """Progress bar with the mean IoU so far, of this process and this run."""
 
-    def __init__(self, run: Run, groups: Sequence[Sequence[Question]], console: Console, *, shown: bool) -> None:
+    def __init__(
+        self, run: EvaluationRun, groups: Sequence[Sequence[Query]], console: Console, *, enabled: bool
+    ) -> None:
         self._run = run
-        self._sum, self._count = 0.0, 0
+        self._iou_sum, self._count = 0.0, 0
         columns = (
             TextColumn(run.benchmark.name),
             BarColumn(),
@@ -120,38 +150,41 @@ class _Bar:
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
         )
-        self._progress = Progress(*columns, console=console, disable=not shown)
+        self._progress = Progress(*columns, console=console, disable=not enabled)
         self._task = self._progress.add_task('', total=sum(map(len, groups)), note='')
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _ProgressBar:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def advance(self, question: Question, answer: Answer) -> None:
-        setting = self._run.setting
-        if not answer.error:
-            rule = self._run.benchmark.rule_of(setting.protocol)
-            self._sum += judge_one(question, answer, setting.min_score, rule)
+    def advance(self, query: Query, prediction: PredictedMasks) -> None:
+        settings = self._run.settings
+        if not prediction.error:
+            rule = self._run.benchmark.iou_rule(settings.scoring)
+            self._iou_sum += score_query(query, prediction, settings.min_score, rule)
             self._count += 1
-        note = f'mean IoU {100 * self._sum / self._count:.1f}  {answer.seconds:.2f} s' if self._count else ''
-        self._progress.update(self._task, advance=1, note=note)
+        mean_iou = f'mean IoU {100 * self._iou_sum / self._count:.1f}  ' if self._count else ''
+        self._progress.update(self._task, advance=1, note=f'{mean_iou}{prediction.seconds:.2f} s')
 
 
-def _describe(run: Run, weights: Sequence[Path]) -> dict[str, Any]:
-    """What must be the same for earlier answers to be of use."""
-    asked = hashlib.sha256()
-    for question in run.questions:
-        asked.update(json.dumps([question.id, str(question.image), question.text]).encode())
-    setting = {key: value for key, value in vars(run.setting).items() if key != 'min_score'}
+def _describe(run: EvaluationRun) -> dict[str, Any]:
+    """Return everything that predictions depend on; weights are compared by size and time."""
+    path = run.source.path
+    weights = sorted(path.glob('*.safetensors')) if path.is_dir() else [path]
+    queries = hashlib.sha256()
+    for query in run.queries:
+        queries.update(json.dumps([query.id, str(query.image), query.text]).encode())
+    settings = {key: value for key, value in asdict(run.settings).items() if key not in SCORING_SETTINGS}
+    settings.pop('options')  # `run.options` has them too, with the defaults of evaluations
     return {
         'command': run.command,
         'benchmark': run.benchmark.name,
-        **setting,
+        **settings,
         'dtype': run.dtype,
         **run.options,
-        'questions': asked.hexdigest(),
+        'queries': queries.hexdigest(),
         'weights': {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in weights},
     }

@@ -1,8 +1,8 @@
-"""`Judged`: all questions with their answers as columns of numbers, of which every metric is a weighted sum.
+"""`ScoredPredictions`: all queries and their predictions as arrays, from which every metric is a weighted sum.
 
-With weights of 0 and 1 it is the metric of a part of the questions, with counts that of a bootstrap sample.
+A weight of 0 or 1 for each query selects a stratum; counts as weights are a bootstrap sample.
 
-Notation: Q questions, N predictions that were kept, T thresholds (`metrics.IOU_THRESHOLDS`).
+Notation: Q queries, N predictions above the score threshold, T IoU thresholds (`overlap.IOU_THRESHOLDS`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pycocotools import mask as coco_mask
 
 from instructsam_model.masks import Rle
 from instructsam_training.datasets.io.segmentation import is_empty
-from instructsam_training.evaluation.mask_metrics import IOU_THRESHOLDS, Measured, Record, measure
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
+from instructsam_training.evaluation.overlap import IOU_THRESHOLDS, QueryMasks, QueryOverlap, compute_overlap
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
 
-Numbers = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class IouRule:
-    """How the pixels of a question become its IoU: intersection / (union + epsilon).
+    """How the IoU of a query is computed: intersection / (union + epsilon).
 
     Attributes:
-        empty: the IoU where nothing was to be found and nothing was found.
+        empty: IoU of a query without a target if nothing is predicted.
         epsilon: pixels.
     """
 
@@ -36,106 +36,114 @@ class IouRule:
     epsilon: float = 0.0
 
     def iou(self, intersection: float, union: float) -> float:
-        """The IoU of one question."""
+        """Return the IoU of one query."""
         return intersection / (union + self.epsilon) if union else self.empty
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """Questions and answers in numbers.
+class ScoredPredictions:
+    """Queries and predictions as arrays.
 
     Attributes:
-        questions: Q of them.
-        intersection: float64 (Q,), pixels of kept predictions and of targets, both taken together.
-        union: float64 (Q,), pixels of either.
+        queries: Q queries.
+        intersection: float64 (Q,), pixels of all predictions merged and all targets merged.
+        union: float64 (Q,), likewise.
         iou: float64 (Q,), by the benchmark's rule.
-        box_iou: float64 (Q,), of the boxes around all predictions and all targets; NaN where there is no target.
+        box_iou: float64 (Q,), of the boxes around all predictions and all targets; NaN without a target.
         target_count: float64 (Q,).
-        kept_count: float64 (Q,), predictions above the score threshold that cover a pixel.
-        owner: int64 (N,), question of each prediction; predictions of all questions together, best score first.
-        is_right: bool (N, T), whether the prediction found a target of its own.
+        prediction_count: float64 (Q,), predictions above the score threshold that cover at least one pixel.
+        query_index: int64 (N,), query of each prediction; predictions of all queries together, best score first.
+        is_true_positive: bool (N, T), whether the prediction matches a target of its own.
     """
 
-    questions: tuple[Question, ...]
-    intersection: Numbers
-    union: Numbers
-    iou: Numbers
-    box_iou: Numbers
-    target_count: Numbers
-    kept_count: Numbers
-    owner: NDArray[np.int64]
-    is_right: NDArray[np.bool_]
+    queries: tuple[Query, ...]
+    intersection: FloatArray
+    union: FloatArray
+    iou: FloatArray
+    box_iou: FloatArray
+    target_count: FloatArray
+    prediction_count: FloatArray
+    query_index: NDArray[np.int64]
+    is_true_positive: NDArray[np.bool_]
+
+    @property
+    def ones(self) -> FloatArray:
+        """Weight of 1 for each query: float64 (Q,)."""
+        return np.ones(len(self.queries))
 
 
-def judge(pairs: Iterable[tuple[Question, Answer]], min_score: float, rule: IouRule) -> Judged:
-    """Compare answers with targets.
+def score(pairs: Iterable[tuple[Query, PredictedMasks]], min_score: float, rule: IouRule) -> ScoredPredictions:
+    """Compare predictions with targets.
 
     Args:
-        pairs: each question once.
-        min_score: predictions that score lower or equal are left out.
-        rule: how the IoU of a question is calculated.
+        pairs: each query once, with its prediction.
+        min_score: predictions with this score or a lower one are dropped.
+        rule: how the IoU of a query is computed.
 
     Raises:
-        ValueError: a mask is not of its question's size.
+        ValueError: a mask differs in size from its query's image.
     """
-    questions, records, measured = [], [], []
-    for question, answer in pairs:
-        record = _record(question, answer, min_score)
-        questions.append(question)
-        records.append(record)
-        measured.append(measure(record))
-    scores = np.concatenate([each.scores for each in measured] or [np.empty(0)])
-    owner = np.repeat(np.arange(len(measured)), [len(each.scores) for each in measured])
-    is_right = np.concatenate([each.is_right for each in measured] or [np.empty((0, len(IOU_THRESHOLDS)), np.bool_)])
+    queries: list[Query] = []
+    masks: list[QueryMasks] = []
+    overlaps: list[QueryOverlap] = []
+    for query, prediction in pairs:
+        queries.append(query)
+        masks.append(_select_masks(query, prediction, min_score))
+        overlaps.append(compute_overlap(masks[-1]))
+    # One ranking of the predictions of all queries, best score first; equal scores keep the order of the queries.
+    scores = np.concatenate([overlap.scores for overlap in overlaps] or [np.empty(0)])
+    # Query of each prediction: (N,).
+    query_index = np.repeat(np.arange(len(overlaps)), [len(overlap.scores) for overlap in overlaps])
+    no_predictions = np.empty((0, len(IOU_THRESHOLDS)), np.bool_)
+    is_true_positive = np.concatenate([overlap.is_true_positive for overlap in overlaps] or [no_predictions])
     order = np.argsort(-scores, kind='stable')
-    return Judged(
-        questions=tuple(questions),
-        intersection=np.array([each.intersection for each in measured]),
-        union=np.array([each.union for each in measured]),
-        iou=np.array([rule.iou(each.intersection, each.union) for each in measured]),
-        box_iou=np.array([_box_iou(*pair) for pair in zip(questions, records, strict=True)]),
-        target_count=np.array([each.target_count for each in measured], dtype=np.float64),
-        kept_count=np.array([_count_seen(record.predictions) for record in records], dtype=np.float64),
-        owner=owner[order],
-        is_right=is_right[order],
+    return ScoredPredictions(
+        queries=tuple(queries),
+        intersection=np.array([overlap.intersection for overlap in overlaps]),
+        union=np.array([overlap.union for overlap in overlaps]),
+        iou=np.array([rule.iou(overlap.intersection, overlap.union) for overlap in overlaps]),
+        box_iou=np.array([_box_iou(*pair) for pair in zip(queries, masks, strict=True)]),
+        target_count=np.array([overlap.target_count for overlap in overlaps], dtype=np.float64),
+        prediction_count=np.array([_count_nonempty(each.predictions) for each in masks], dtype=np.float64),
+        query_index=query_index[order],
+        is_true_positive=is_true_positive[order],
     )
 
 
-def judge_one(question: Question, answer: Answer, min_score: float, rule: IouRule) -> float:
-    """The IoU of one question."""
-    measured: Measured = measure(_record(question, answer, min_score))
-    return rule.iou(measured.intersection, measured.union)
+def score_query(query: Query, prediction: PredictedMasks, min_score: float, rule: IouRule) -> float:
+    """Return the IoU of one query."""
+    overlap = compute_overlap(_select_masks(query, prediction, min_score))
+    return rule.iou(overlap.intersection, overlap.union)
 
 
-def _record(question: Question, answer: Answer, min_score: float) -> Record:
-    kept = [pair for pair in zip(answer.masks, answer.scores, strict=True) if pair[1] > min_score]
-    return Record(
-        question.id,
-        question.targets,
-        tuple(mask for mask, _ in kept),
-        tuple(score for _, score in kept),
-        question.ignore,
+def _select_masks(query: Query, prediction: PredictedMasks, min_score: float) -> QueryMasks:
+    kept = prediction.above(min_score)
+    return QueryMasks(
+        query.id, query.targets, tuple(mask for mask, _ in kept), tuple(score for _, score in kept), query.ignore
     )
 
 
-def _count_seen(rles: Sequence[Rle]) -> int:
+def _count_nonempty(rles: Sequence[Rle]) -> int:
     return sum(not is_empty(rle) for rle in rles)
 
 
-def _box_iou(question: Question, record: Record) -> float:
-    """IoU of the boxes around everything predicted and around the target; 0 where nothing was predicted."""
-    if not record.targets:
+def _box_iou(query: Query, masks: QueryMasks) -> float:
+    """IoU of the box around all predictions and the box around all targets; 0 without predictions."""
+    if not masks.targets:
         return float('nan')
-    if not _count_seen(record.predictions):
+    if not _count_nonempty(masks.predictions):
         return 0.0
-    target = np.array(question.box_xyxy) if question.box_xyxy is not None else _box_around(record.targets)
-    found = _box_around(record.predictions)
-    sides = np.minimum(target[2:], found[2:]) - np.maximum(target[:2], found[:2])
-    both = float(sides.clip(0).prod())
-    return both / float((target[2:] - target[:2]).prod() + (found[2:] - found[:2]).prod() - both)
+    # A published box takes precedence over the box around the published mask.
+    target = np.array(query.box_xyxy) if query.box_xyxy is not None else _box_around(masks.targets)
+    predicted = _box_around(masks.predictions)
+    # Width and height of the intersection; negative if the boxes are apart.
+    sides = np.minimum(target[2:], predicted[2:]) - np.maximum(target[:2], predicted[:2])
+    intersection = float(sides.clip(0).prod())
+    areas = float((target[2:] - target[:2]).prod() + (predicted[2:] - predicted[:2]).prod())
+    return intersection / (areas - intersection)
 
 
-def _box_around(rles: Sequence[Rle]) -> Numbers:
-    """x1, y1, x2, y2 of the smallest box around all masks, x2 and y2 exclusive."""
+def _box_around(rles: Sequence[Rle]) -> FloatArray:
+    """x1, y1, x2, y2 of the smallest box around all masks; x2 and y2 exclusive."""
     x, y, width, height = coco_mask.toBbox(coco_mask.merge(list(rles))).tolist()
     return np.array([x, y, x + width, y + height])

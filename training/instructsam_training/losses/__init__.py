@@ -1,1 +1,1 @@
-"""The training losses and the matching of slots to instances."""
+"""The training losses and the matching of queries to instances."""

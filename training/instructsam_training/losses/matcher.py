@@ -1,9 +1,9 @@
-"""Which slot answers for which instance: the cheapest one-to-one assignment (paper section 3.4, DETR).
+"""Bipartite matching of queries to instances: the assignment of lowest cost (paper section 3.4, DETR).
 
-All phrases of a micro-batch are compared at once, and their costs come down in one transfer: the only one that the
+The costs of all phrases of a micro-batch are computed at once and downloaded in one transfer, the only one that the
 losses wait for.
 
-Notation: P phrases, K slots, N the most instances of a phrase, M matched pairs, h w the mask grid.
+Notation: P phrases, K queries, N the largest number of instances of a phrase, h w the mask grid.
 """
 
 from __future__ import annotations
@@ -26,92 +26,96 @@ SMOOTH = 1e-3
 
 @dataclass(frozen=True)
 class Pair:
-    """A slot that answers for an instance; all are numbers within their phrase but the phrase itself."""
+    """A query matched to an instance; `query` and `instance` are numbers within the phrase."""
 
     phrase: int
-    slot: int
+    query: int
     instance: int
 
 
 @torch.no_grad()
-def slot_costs(
+def matching_costs(
     mask_logits: Tensor,
     score_logits: Tensor,
     masks: Tensor,
     box_only: Sequence[bool],
     box_costs: Tensor | None = None,
 ) -> Tensor:
-    """What it costs each slot to answer for each instance.
+    """Cost of matching each query to each instance.
 
     Args:
         mask_logits: [P, K, h, w].
         score_logits: [P, K].
-        masks: [P, N, h, w], 0 to 1; empty ones behind the instances of phrases with fewer.
-        box_only: of P phrases whether the instances are filled boxes; what lies inside them is not known, so only their
-            extent is compared.
-        box_costs: [P, K, N], how far the slots' boxes are from the instances', where boxes are learnt.
+        masks: [P, N, h, w], 0 to 1; phrases with fewer instances are padded with empty masks.
+        box_only: P times whether the masks are filled boxes; then only the projections on x and y are compared, because
+            the pixels inside are unknown.
+        box_costs: [P, K, N], distances between the boxes, if boxes are trained.
 
     Returns:
         [P, K, N].
     """
     logits, masks = mask_logits.float(), masks.float()
     probabilities = logits.sigmoid()
+    # 1. Mask costs [P, K, N] of both kinds of targets, only those that occur.
     kinds: dict[bool, Tensor] = {}
     if not all(box_only):
         kinds[False] = DICE_COST * dice_cost(probabilities.flatten(2), masks.flatten(2)) + BCE_COST * bce_cost(
             logits.flatten(2), masks.flatten(2)
         )
     if any(box_only):
-        kinds[True] = _extent_cost(probabilities, masks)
-    mask_cost = (
-        kinds[box_only[0]] if len(kinds) == 1 else torch.stack([kinds[kind][row] for row, kind in enumerate(box_only)])
-    )
+        kinds[True] = _projection_cost(probabilities, masks)
+    # 2. The costs of each phrase by its kind.
+    if len(kinds) == 1:
+        [mask_cost] = kinds.values()
+    else:
+        mask_cost = torch.stack([kinds[kind][row] for row, kind in enumerate(box_only)])
+    # 3. A confident query costs less.
     cost = mask_cost + SCORE_COST * F.softplus(-score_logits.float()).unsqueeze(2)
     return cost if box_costs is None else cost + box_costs
 
 
 def assign(costs: Tensor, counts: Sequence[int]) -> list[Pair]:
-    """Assign instances to slots, min(K, instances) pairs for each phrase; waits for the device, once.
+    """Assign queries to instances, min(K, instances) pairs for each phrase; waits for the device, once.
 
     Args:
         costs: [P, K, N].
-        counts: numbers of instances of the P phrases; the other columns are not looked at.
+        counts: numbers of instances of the P phrases; the columns behind them are padding.
 
     Raises:
         FloatingPointError: a cost is NaN or infinite.
     """
-    read = costs.cpu().numpy()
+    costs_np = costs.cpu().numpy()
     pairs: list[Pair] = []
     for phrase, count in enumerate(counts):
-        cost = read[phrase, :, :count]
+        cost = costs_np[phrase, :, :count]  # [K, count]
         if not np.isfinite(cost).all():
             raise FloatingPointError('matching: a cost is NaN or infinite; the network has diverged')
-        slots, instances = linear_sum_assignment(cost)
-        pairs += [Pair(phrase, int(slot), int(instance)) for slot, instance in zip(slots, instances, strict=True)]
+        queries, instances = linear_sum_assignment(cost)
+        pairs += [Pair(phrase, int(query), int(instance)) for query, instance in zip(queries, instances, strict=True)]
     return pairs
 
 
 def dice_cost(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """1 - Dice of every slot with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
+    """1 - Dice of every query with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
     overlap = 2 * probabilities @ targets.mT
     size = probabilities.sum(2).unsqueeze(2) + targets.sum(2).unsqueeze(1)
     return 1 - (overlap + SMOOTH) / (size + SMOOTH)
 
 
 def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross entropy of every slot with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
+    """Mean binary cross entropy of every query with every instance: [P, K, cells], [P, N, cells] -> [P, K, N]."""
     # softplus(-x) on the object and softplus(x) elsewhere; softplus(x) - softplus(-x) = x
     return (F.softplus(logits).sum(2).unsqueeze(2) - logits @ targets.mT) / logits.shape[2]
 
 
 def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, box_l1: float, giou: float) -> Tensor:
-    """Weighted L1 distance and 1 - generalised IoU of every slot's box with every instance's (DETR).
+    """Weighted L1 distance and 1 - generalized IoU of every query's box with every instance's (DETR).
 
     Args:
         predicted_xyxy: [P, K, 4], 0..1.
         boxes_xyxy: [P, N, 4], 0..1.
-        box_l1: weight of the distance, that of the loss.
-        giou: weight of 1 - generalised IoU, likewise.
+        box_l1: weight of the L1 distance, that of the loss.
+        giou: weight of 1 - generalized IoU, that of the loss.
 
     Returns:
         [P, K, N].
@@ -121,7 +125,7 @@ def box_cost(predicted_xyxy: Tensor, boxes_xyxy: Tensor, box_l1: float, giou: fl
     return cost
 
 
-def _extent_cost(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """1 - Dice of the extents along x and y, averaged."""
-    along = [dice_cost(probabilities.amax(axis), masks.amax(axis)) for axis in (2, 3)]
-    return (along[0] + along[1]) / 2
+def _projection_cost(probabilities: Tensor, masks: Tensor) -> Tensor:
+    """1 - Dice of the projections on x and y, averaged: [P, K, h, w], [P, N, h, w] -> [P, K, N]."""
+    costs = [dice_cost(probabilities.amax(axis), masks.amax(axis)) for axis in (2, 3)]
+    return (costs[0] + costs[1]) / 2

@@ -1,4 +1,4 @@
-"""The single terms of the training losses, each of all phrases or of their matched pairs (paper section 3.4).
+"""The terms of the training losses, each over all phrases or over all matched pairs (paper section 3.4).
 
 Notation: P phrases, K queries, M matched pairs, N instances, h w the mask grid, h_f w_f SAM3's feature map.
 """
@@ -15,9 +15,9 @@ DICE_SMOOTH = 1.0
 GIOU_SMOOTH = 1e-7
 
 
-def score_loss(score_logits: Tensor, wanted: Tensor) -> Tensor:
-    """Binary cross entropy of the slots of phrases, [P, K] each, averaged over the slots and summed over phrases."""
-    return F.binary_cross_entropy_with_logits(score_logits.float(), wanted, reduction='none').mean(1).sum()
+def score_loss(score_logits: Tensor, target_scores: Tensor) -> Tensor:
+    """Binary cross entropy of scores, [P, K] each, averaged over queries and summed over phrases."""
+    return F.binary_cross_entropy_with_logits(score_logits.float(), target_scores, reduction='none').mean(1).sum()
 
 
 def mask_losses(
@@ -32,21 +32,21 @@ def mask_losses(
 
 
 def box_projection_losses(logits: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-    """1 - Dice of the extents along x and y, averaged; what BoxInst (Tian et al., 2021) supervises with boxes alone."""
+    """1 - Dice of the projections on x and y, averaged: supervision by boxes alone (BoxInst, Tian et al., 2021)."""
     return {'box': (1 - projection_dice(logits.sigmoid(), boxes, DICE_SMOOTH)).sum()}
 
 
 def box_losses(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> dict[str, Tensor]:
-    """How far boxes [layers, M, 4] are from those of instances [M, 4]: sums over pairs, averaged over layers."""
+    """L1 and GIoU losses of boxes [layers, M, 4] and those of instances [M, 4]: sums over pairs, means over layers."""
     layers = len(predicted_xyxy)
     overlap = giou_loss(predicted_xyxy, boxes_xyxy.expand_as(predicted_xyxy)).sum()
     return {'box_l1': (predicted_xyxy - boxes_xyxy).abs().sum() / layers, 'giou': overlap / layers}
 
 
 def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:
-    """1 - generalised IoU of pairs of boxes, [..., 4] -> [...] (Rezatofighi et al., 2019).
+    """1 - generalized IoU of pairs of boxes, [..., 4] -> [...] (Rezatofighi et al., 2019).
 
-    As `torchvision.ops.generalized_box_iou_loss`, which indexes by bool, for which the host waits.
+    `torchvision.ops.generalized_box_iou_loss` indexes by bool, which makes the host wait for the device; this does not.
     """
     top_left = torch.maximum(predicted_xyxy[..., :2], boxes_xyxy[..., :2])
     bottom_right = torch.minimum(predicted_xyxy[..., 2:], boxes_xyxy[..., 2:])
@@ -60,7 +60,7 @@ def giou_loss(predicted_xyxy: Tensor, boxes_xyxy: Tensor) -> Tensor:
 
 
 def _area(start_xy: Tensor, end_xy: Tensor) -> Tensor:
-    """Of boxes between two corners, [..., 2] each: [...]."""
+    """Area of boxes between two corners, [..., 2] each -> [...]."""
     width, height = (end_xy - start_xy).unbind(-1)
     return width * height
 
@@ -72,7 +72,7 @@ def semantic_loss(logits: Tensor, unions: Tensor) -> Tensor:
 
 
 def location_loss(logits: Tensor, unions: Tensor) -> Tensor:
-    """BCE between logits [P, h_f, w_f] and how far all instances, [P, h, w], cover each place, summed over phrases."""
+    """BCE of logits [P, h_f, w_f] against the share of each location that unions [P, h, w] cover, summed over phrases."""
     covered = F.interpolate(unions.unsqueeze(1), size=logits.shape[1:], mode='area').squeeze(1)
     loss = F.binary_cross_entropy_with_logits(logits.float(), covered, reduction='none')
     return loss.mean((1, 2)).sum()
@@ -80,8 +80,9 @@ def location_loss(logits: Tensor, unions: Tensor) -> Tensor:
 
 @torch.no_grad()
 def tight_boxes(masks: Tensor) -> Tensor:
-    """Boxes around masks [M, h, w], relative to the picture: [M, 4], 0..1; all 0 where a mask is empty."""
+    """Boxes around masks [M, h, w], relative to the image: [M, 4], 0..1; all 0 where a mask is empty."""
     height, width = masks.shape[1:]
+    # A cell belongs to the box if it is covered at least half as much as the most covered one.
     covered = masks > 0.5 * masks.amax((1, 2), keepdim=True)
     edges: list[Tensor] = []
     for axis, size in ((1, width), (2, height)):
@@ -101,6 +102,6 @@ def dice(probabilities: Tensor, targets: Tensor, smooth: float) -> Tensor:
 
 
 def projection_dice(probabilities: Tensor, boxes: Tensor, smooth: float) -> Tensor:
-    """Dice of the extents along x and y, averaged, of each pair [M, h, w]: [M]."""
-    along = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
-    return torch.stack(along).mean(0)
+    """Dice of the projections on x and y, averaged, of pairs [M, h, w] -> [M]."""
+    both = [dice(probabilities.amax(axis), boxes.amax(axis), smooth) for axis in (1, 2)]
+    return torch.stack(both).mean(0)

@@ -1,7 +1,7 @@
-"""Does this implementation compute what the public one does?
+"""Numerical parity with the public implementation.
 
     python -m instructsam_training.parity FOLDER
 
-FOLDER is laid out like tests/golden: a checkpoint, pictures, and what the public implementation computed from them.
-Each part that is there is computed anew and compared.
+FOLDER has the layout of tests/golden: a checkpoint, images, and what the public implementation computed from them.
+Each part that the folder has is computed again and compared.
 """

@@ -16,17 +16,17 @@ from instructsam_model.runtime.choices import ENGINES
 from instructsam_training.parity.forward import compare_forward
 from instructsam_training.parity.generate import compare_generate
 from instructsam_training.parity.metrics import compare_metrics
-from instructsam_training.parity.report import Difference, Report, print_report, sum_up
+from instructsam_training.parity.report import Difference, ParityReport, largest_by_name, print_report
 from instructsam_training.parity.training import compare_training
 
 
-class Part(NamedTuple):
-    """One thing to compare.
+class Comparison(NamedTuple):
+    """One part of the folder to compare.
 
     Attributes:
-        name: what it is called when it is absent.
-        files: what the folder needs to have for it.
-        compare: the comparison; no differences mean that the files have nothing for it.
+        name: printed if the folder does not have the part.
+        files: files that it needs.
+        compare: returns the differences; none if the files have nothing to compare.
     """
 
     name: str
@@ -37,22 +37,24 @@ class Part(NamedTuple):
 GOLDEN_FILES = ('golden.json', 'golden.npz', 'checkpoint')
 
 
-def parts(engine: str) -> tuple[Part, ...]:
-    """What there is to compare, answers being written by that engine."""
+def all_comparisons(engine: str) -> tuple[Comparison, ...]:
+    """Return every comparison; `engine` generates the text."""
     return (
-        Part('forward', GOLDEN_FILES, compare_forward),
-        Part('generate', GOLDEN_FILES, partial(compare_generate, engine=engine)),
-        Part('training', (*GOLDEN_FILES, 'train.json'), compare_training),
-        Part('metrics', ('metrics.json',), compare_metrics),
+        Comparison('forward', GOLDEN_FILES, compare_forward),
+        Comparison('generate', GOLDEN_FILES, partial(compare_generate, engine=engine)),
+        Comparison('training', (*GOLDEN_FILES, 'train.json'), compare_training),
+        Comparison('metrics', ('metrics.json',), compare_metrics),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare a folder: 0 when all is the same, 1 when something differs, 2 when the folder cannot be used."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_training.parity', description=__doc__)
-    parser.add_argument('folder', type=Path, help='laid out like tests/golden')
+    """Run the command; returns 0 if nothing differs, 1 if something does, 2 if the folder cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog='python -m instructsam_training.parity', description='Compare with the public implementation.'
+    )
+    parser.add_argument('folder', type=Path, help='a folder with the layout of tests/golden')
     parser.add_argument(
-        '--engine', default='eager', choices=ENGINES, help='that writes the answers, on the CPU (default: %(default)s)'
+        '--engine', default='eager', choices=ENGINES, help='generates the text, on the CPU (default: %(default)s)'
     )
     arguments = parser.parse_args(argv)
     try:
@@ -64,27 +66,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if report.passed else 1
 
 
-def compare(folder: Path, engine: str = 'eager') -> Report:
-    """Compare every part that the folder has; `engine` writes the answers, see `load_segmenter`.
+def compare(folder: Path, engine: str = 'eager') -> ParityReport:
+    """Compare every part that the folder has; `engine` generates the text, see `InstructSAMOptions`.
 
     Raises:
         OSError: the folder does not exist or has none of the parts, or a file cannot be read.
-        ValueError: a file is not laid out as in tests/golden.
+        ValueError: a file does not have the layout of tests/golden.
         CheckpointError: the checkpoint cannot be loaded.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f'{folder}: expected a folder laid out like tests/golden, found none')
+        raise FileNotFoundError(f'{folder}: expected a folder with the layout of tests/golden, found none')
+    comparisons = all_comparisons(engine)
     differences: list[Difference] = []
     absent: list[str] = []
-    for part in parts(engine):
-        found = part.compare(folder) if all((folder / file).exists() for file in part.files) else ()
+    # A part is absent if its files are missing, or if they have nothing to compare.
+    for comparison in comparisons:
+        has_files = all((folder / file).exists() for file in comparison.files)
+        found = comparison.compare(folder) if has_files else ()
         differences += found
         if not found:
-            absent.append(part.name)
+            absent.append(comparison.name)
     if not differences:
-        files = sorted({file for part in parts(engine) for file in part.files})
-        raise FileNotFoundError(f'{folder}: expected at least one of {", ".join(files)}, found none to compare')
-    return Report(folder, sum_up(differences), tuple(absent))
+        files = sorted({file for comparison in comparisons for file in comparison.files})
+        raise FileNotFoundError(f'{folder}: expected at least one of {", ".join(files)}, found nothing to compare')
+    return ParityReport(folder, largest_by_name(differences), tuple(absent))
 
 
 if __name__ == '__main__':

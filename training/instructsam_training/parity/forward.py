@@ -1,4 +1,4 @@
-"""Parity of the forward pass: `golden.json["forward"]` has pictures and conversations, `golden.npz` the tensors."""
+"""Parity of the forward pass: `golden.json["forward"]` has images and conversations, `golden.npz` the tensors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from instructsam_training.parity.report import Difference
 PHRASE_START = '<|object_ref_start|>'
 TOLERANCE = 1e-5
 PIXEL_TOLERANCE = 1e-9
-"""Sums of pixels, in double precision and relative: the pixels themselves are the same to the last bit."""
+"""Relative, of sums in double precision; the pixels themselves are equal."""
 
 
 def compare_forward(folder: Path) -> list[Difference]:
-    """Repeat each teacher-forced pass and compare pixels, positions, visibility, queries, masks, scores and boxes.
+    """Repeat each teacher-forced pass; compare pixels, positions, attention mask, queries, masks, scores and boxes.
 
     Raises:
         CheckpointError: the folder's checkpoint cannot be loaded.
-        OSError: a picture cannot be read.
+        OSError: an image cannot be read.
     """
     entries = json.loads((folder / 'golden.json').read_text())['forward']
     segmenter = load_instructsam(folder / 'checkpoint', device='cpu', dtype='float32')
@@ -51,15 +51,17 @@ def compare_forward(folder: Path) -> list[Difference]:
 def golden_inputs(
     folder: Path, entry: Mapping[str, Any], golden: Mapping[str, np.ndarray], preprocessor: Preprocessor
 ) -> ModelInputs:
-    """The tokens of the golden conversation with the picture resized to the golden grid of patches."""
+    """Return the tokens of the golden conversation, and the image resized to the golden grid of patches."""
     frame = Frame(read_image(folder / entry['image']))
     phrases = [preprocessor.text(phrase) for phrase in entry['phrase_text'].split(PHRASE_START)[1:]]
     phrase_ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
     phrase_mask = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.bool)
+    # Phrases are cut to the same length and padded with 0, as in training.
     for row, ids in enumerate(phrases):
         kept = ids[:MAX_PHRASE_TOKENS]
         phrase_ids[row, : len(kept)] = torch.tensor(kept)
         phrase_mask[row, : len(kept)] = True
+    # The golden tokens have no batch axis: (L,) becomes (1, L).
     input_ids = torch.from_numpy(golden['input_ids']).long().unsqueeze(0)
     return ModelInputs(
         input_ids=input_ids,
@@ -72,8 +74,9 @@ def golden_inputs(
 
 
 def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor) -> Pixels:
-    """The pixels for a given grid: training limits the size of pictures otherwise than the checkpoint does."""
+    """Return the pixels for a given grid: in training, the limit of the image size is not that of the checkpoint."""
     processor = preprocessor.qwen_images
+    # The grid (T, H, W) counts patches; the pixels of an image are resized to fill it.
     size_hw = [side * processor.patch_size for side in grid_thw[1:]]
     image_chw = torch.from_numpy(frame.image_rgb).permute(2, 0, 1)
     resized = resize(image_chw, size_hw, interpolation=InterpolationMode.BICUBIC, antialias=True)
@@ -83,23 +86,27 @@ def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor)
 
 
 def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[str, np.ndarray]) -> list[Difference]:
-    """Compare what the network is given: pixels, M-RoPE positions, and who may look at whom."""
+    """Compare the inputs of the network: pixels, M-RoPE positions and attention mask."""
     pixels = inputs.pixels
     sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
     positions = network.lay_out(inputs).positions
     is_query = inputs.input_ids == network.config.tokens.query
     mask = hybrid_attention_mask(is_query, inputs.attention_mask)[0, 0]
     return [
-        Difference.of('forward pixels', sums, golden['sam_pixel_sum'], rel_tol=PIXEL_TOLERANCE),
-        Difference.of('forward position_ids', positions[:, 0], golden['position_ids'], abs_tol=0),
-        Difference.of('forward hybrid mask', mask, defined_mask(is_query[0]), abs_tol=0),
+        Difference.arrays('forward pixels', sums, golden['sam_pixel_sum'], rel_tol=PIXEL_TOLERANCE),
+        Difference.arrays('forward position_ids', positions[:, 0], golden['position_ids'], abs_tol=0),
+        Difference.arrays('forward hybrid mask', mask, mask_by_definition(is_query[0]), abs_tol=0),
     ]
 
 
-def defined_mask(is_query: Tensor) -> np.ndarray:
-    """Hybrid attention by its definition, one pair of tokens at a time: earlier ones, and those of the same block."""
+def mask_by_definition(is_query: Tensor) -> np.ndarray:
+    """Return the hybrid attention mask, bool (L, L), computed from its definition, one pair of tokens at a time.
+
+    A token sees all earlier tokens, and a query also the later queries of its block.
+    """
     flags = is_query.tolist()
     length = len(flags)
+    # Number of the block of queries that each token is in, from 1; 0 for other tokens.
     block = [0] * length
     for index, flag in enumerate(flags):
         continues = index > 0 and flags[index - 1]
@@ -113,7 +120,7 @@ def defined_mask(is_query: Tensor) -> np.ndarray:
 
 
 def compare_outputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[str, np.ndarray]) -> list[Difference]:
-    """Compare what the network makes of it."""
+    """Compare the outputs of the network."""
     prediction = network(inputs)
     ours = {
         'query_states': prediction.query_states.flatten(0, 1),
@@ -122,6 +129,8 @@ def compare_outputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[s
         'pred_logits': prediction.score_logits,
         'pred_boxes': prediction.box_xyxy,
     }
-    rows = [Difference.of(f'forward {name}', tensor, golden[name], abs_tol=TOLERANCE) for name, tensor in ours.items()]
-    masks = Difference.of('forward pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE)
+    rows = [
+        Difference.arrays(f'forward {name}', tensor, golden[name], abs_tol=TOLERANCE) for name, tensor in ours.items()
+    ]
+    masks = Difference.arrays('forward pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE)
     return [*rows, masks]

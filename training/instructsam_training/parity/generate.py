@@ -1,4 +1,4 @@
-"""Parity of generation: `golden.json["generate"]` has pictures, instructions and what the public inference wrote."""
+"""Parity of generation: `golden.json["generate"]` has images, instructions and the text of the public inference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from instructsam_model import Frame, Instruction
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.backend import load_instructsam
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.parity.report import Difference
 
 MAX_NEW_TOKENS = 1024
@@ -21,11 +21,11 @@ SCORE_TOLERANCE = 1e-4
 
 
 def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
-    """Answer each instruction in `released` mode; compare the text, the queries, the masks and the scores.
+    """Run each instruction in `released` mode; compare the text, the queries, the masks and the scores.
 
     Raises:
         CheckpointError: the folder's checkpoint cannot be loaded.
-        OSError: a picture cannot be read.
+        OSError: an image cannot be read.
     """
     entries = json.loads((folder / 'golden.json').read_text())['generate']
     segmenter = load_instructsam(
@@ -37,30 +37,30 @@ def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
         speculative_decoding=False,
         max_new_tokens=MAX_NEW_TOKENS,
     )
-    answers: list[str] = []
+    texts: list[str] = []
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays:
         for index, entry in enumerate(entries):
             frame = Frame(read_image(folder / entry['image']))
             prediction = segmenter.predict(frame, Instruction(entry['instruction']))
-            answers.append(prediction.answer)
+            texts.append(prediction.answer)
             prefix = f'generate{index}_'
             golden = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
             differences += compare_prediction(prediction, golden)
-    texts = Difference.of_texts('generate text', answers, [entry['text'] for entry in entries])
-    return [texts, *differences]
+    text_difference = Difference.texts('generate text', texts, [entry['text'] for entry in entries])
+    return [text_difference, *differences]
 
 
 def compare_prediction(prediction: Prediction, golden: Mapping[str, np.ndarray]) -> list[Difference]:
-    """Compare one answer's slots; none are stored where the public inference found no target."""
+    """Compare the slots of one prediction; `golden` is empty if the public inference found no target."""
     if not golden:
-        return [Difference.of('generate phrases', len(prediction.phrases), 0, abs_tol=0)]
+        return [Difference.arrays('generate phrases', len(prediction.phrases), 0, abs_tol=0)]
     phrases, expected = prediction.phrase_embeds.numpy(), golden['text_embeds']
-    if phrases.shape == expected.shape:  # the public inference leaves something on the padding, which nothing reads
+    if phrases.shape == expected.shape:  # the public inference does not zero the padding, which is not used
         expected = np.where(phrases.any(-1, keepdims=True), expected, 0)
     return [
-        Difference.of('generate text_embeds', phrases, expected, abs_tol=TOLERANCE),
-        Difference.of('generate query_embeds', prediction.query_embeds, golden['query_embeds'], abs_tol=TOLERANCE),
-        Difference.of('generate pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE),
-        Difference.of('generate scores', prediction.scores, golden['scores'], abs_tol=SCORE_TOLERANCE),
+        Difference.arrays('generate text_embeds', phrases, expected, abs_tol=TOLERANCE),
+        Difference.arrays('generate query_embeds', prediction.query_embeds, golden['query_embeds'], abs_tol=TOLERANCE),
+        Difference.arrays('generate pred_masks', prediction.mask_logits, golden['pred_masks'], rel_tol=TOLERANCE),
+        Difference.arrays('generate scores', prediction.scores, golden['scores'], abs_tol=SCORE_TOLERANCE),
     ]

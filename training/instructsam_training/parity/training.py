@@ -1,4 +1,4 @@
-"""Parity of training: tokens and labels of given conversations, and the losses with the released weights."""
+"""Parity of training: tokens and labels of golden conversations, and losses with the released loss weights."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ TOLERANCE = 1e-4
 
 
 def compare_training(folder: Path) -> list[Difference]:
-    """Encode each golden conversation anew and compute its losses.
+    """Encode each golden conversation and compute its losses.
 
     Raises:
         CheckpointError: the folder's checkpoint cannot be loaded.
-        OSError: a picture cannot be read.
+        OSError: an image cannot be read.
         ValueError: a conversation's phrase has no annotation in train.json.
     """
     golden = json.loads((folder / 'golden.json').read_text())
@@ -53,7 +53,7 @@ def compare_training(folder: Path) -> list[Difference]:
 def compare_encoding(
     entry: Mapping[str, Any], golden: Mapping[str, np.ndarray], segmenter: InstructSAMSegmenter
 ) -> list[Difference]:
-    """Compare tokens, labels and phrase tokens of the builder."""
+    """Compare the tokens, labels and phrase tokens of a conversation."""
     preprocessor, config = segmenter.preprocessor, segmenter.network.config
     turns = tuple(read_turns(entry['text'], preprocessor))
     prefix = preprocessor.image_prefix(torch.tensor(entry['image_grid_thw']))
@@ -61,14 +61,14 @@ def compare_encoding(
     phrases = preprocessor.text(entry['phrase_text'])
     ours = [token for ids in encoding.phrase_ids for token in (config.tokens.ref_start, *ids)]
     return [
-        Difference.of('training input_ids', encoding.input_ids, golden['input_ids'], abs_tol=0),
-        Difference.of('training labels', encoding.labels, golden['labels'], abs_tol=0),
-        Difference.of('training phrase_ids', ours, phrases, abs_tol=0),
+        Difference.arrays('training input_ids', encoding.input_ids, golden['input_ids'], abs_tol=0),
+        Difference.arrays('training labels', encoding.labels, golden['labels'], abs_tol=0),
+        Difference.arrays('training phrase_ids', ours, phrases, abs_tol=0),
     ]
 
 
 def read_turns(text: str, preprocessor: Preprocessor) -> Iterator[Turn]:
-    """Take a rendered conversation apart again."""
+    """Yield the turns of a rendered conversation."""
     prompt = preprocessor.prompt
     first, user, assistant, end = (
         preprocessor.decode(ids)
@@ -79,6 +79,7 @@ def read_turns(text: str, preprocessor: Preprocessor) -> Iterator[Turn]:
             prompt.answer_end,
         )
     )
+    # The first question has the image before it; after that, all turns look alike.
     for part in text.replace(first, user, 1).split(user)[1:]:
         question, answer = part.removesuffix(end).split(assistant)
         phrases = [piece.split('<|object_ref_end|>')[0] for piece in answer.split(PHRASE_START)[1:]]
@@ -92,17 +93,19 @@ def compare_losses(
     record: Mapping[str, Any],
     segmenter: InstructSAMSegmenter,
 ) -> list[Difference]:
-    """Compare every loss with `loss_weights: released`, without sampling of points."""
+    """Compare every loss with `loss_weights: released`, without point sampling."""
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
+    # The token at position i predicts the label of position i + 1; the last one predicts nothing.
     logit_mask = F.pad(labels[:, 1:] >= 0, (0, 1))
     inputs = replace(golden_inputs(folder, entry, golden, segmenter.preprocessor), logit_mask=logit_mask)
     prediction = segmenter.network(inputs)
     grid = prediction.mask_logits.shape[-2:]
     phrases = entry['phrase_text'].split(PHRASE_START)[1:]
     targets = [PhraseTarget(resize_masks(masks_of(phrase, record), grid)) for phrase in phrases]
-    answers = labels[:, 1:][labels[:, 1:] >= 0]
-    terms = compute_losses(prediction, answers, stack_targets(targets, grid), options)
+    answer_ids = labels[:, 1:][labels[:, 1:] >= 0]
+    terms = compute_losses(prediction, answer_ids, stack_targets(targets, grid), options)
+    # The public implementation reports weighted means, `compute_losses` returns sums and counts.
     means = {name: getattr(options, name) * terms.sums[name] / max(terms.counts[name], 1) for name in terms.sums}
     ours = {
         'ce_loss': means['text'],
@@ -111,14 +114,16 @@ def compare_losses(
         'cls_loss': means['score'],
         'loss': total_loss(terms, terms.counts, options),
     }
-    return [Difference.of(f'training {name}', value, entry[name], abs_tol=TOLERANCE) for name, value in ours.items()]
+    return [
+        Difference.arrays(f'training {name}', value, entry[name], abs_tol=TOLERANCE) for name, value in ours.items()
+    ]
 
 
 def masks_of(phrase: str, record: Mapping[str, Any]) -> Tensor:
-    """The instances [N, H, W] of a phrase in a published training record.
+    """Return the instance masks [N, H, W] of a phrase in a published training record.
 
     Raises:
-        ValueError: no annotation has that phrase.
+        ValueError: no annotation has the phrase.
     """
     annotations = record['annotation']
     annotations = json.loads(annotations) if isinstance(annotations, str) else annotations
@@ -132,5 +137,5 @@ def masks_of(phrase: str, record: Mapping[str, Any]) -> Tensor:
 
 
 def resize_masks(masks: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Masks [N, H, W] on the mask grid, [N, h, w] of 0 and 1."""
+    """Resize masks [N, H, W] to the mask grid: [N, h, w] of 0 and 1."""
     return F.interpolate(masks.float().unsqueeze(1), size=size_hw, mode='nearest').squeeze(1)

@@ -1,1 +1,1 @@
-"""A simulated robot tabletop: scenes, pictures of them, and instructions with their truth. No torch, no ROS."""
+"""A simulated robot tabletop: scenes, rendered images, and instructions with ground truth. No torch, no ROS."""

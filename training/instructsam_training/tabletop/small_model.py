@@ -1,8 +1,6 @@
-"""A small InstructSAM with random weights, in the published layout: what the tabletop's training starts from.
+"""Write the checkpoint that the training on the tabletop starts from: a small network with random weights.
 
 python -m instructsam_training.tabletop.small_model FILE... --out FOLDER
-
-The architecture is the published one with other numbers; the words of the tokenizer are those of the training files.
 """
 
 from __future__ import annotations
@@ -10,211 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2VLImageProcessor,
-    Qwen3VLConfig,
-    Sam3Config,
-    Sam3ImageProcessor,
-)
-
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.instructsam.build import TOKENS
-from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.data.templates import PHRASE_QUESTIONS, SEVERAL_QUESTIONS
 from instructsam_training.datasets.io.published import read_published
-from instructsam_training.families.instructsam.init import init_small_model
-from instructsam_training.families.instructsam.initial_weights import init_reference_boxes
-
-VOCABULARY = 1024
-SPECIAL_TOKENS = (
-    '<|endoftext|>',
-    '<|im_start|>',
-    '<|im_end|>',
-    '<|object_ref_start|>',
-    '<|object_ref_end|>',
-    '<|vision_start|>',
-    '<|vision_end|>',
-    '<|image_pad|>',
-    '<|video_pad|>',
-    '<REGION>',
-    '[SEG]',
-    '<|mask_start|>',
-    '<|mask_end|>',
-)
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}"
-    '{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}'
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-SIDE = 240
-"""Of SAM3's input, pixels."""
-SAM3_PATCH = 12
-"""20 patches a side, and a mask grid of 40: half of the objects of a tabletop cover eight patches or fewer."""
-WIDTH = 64
-"""SAM3's hidden size."""
-HEAD = 32
-"""Of SAM3's attention; the flash attention of CPUs is slow for widths that are no multiple of it."""
-QWEN_PATCH = 12
-"""A token of the language model is a square of two patches, 24 pixels: 13 x 10 of them at 320 x 240."""
-INITIALIZER = 0.05
-
-
-def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10, seed: int = 0) -> InstructSAM:
-    """Write a checkpoint with random weights.
-
-    Args:
-        texts: everything that the tokenizer shall know words of.
-        folder: must not exist, or be empty.
-        num_queries: K.
-        seed: of the weights.
-
-    Raises:
-        CheckpointError: the folder is not empty.
-    """
-    tokenizer = train_tokenizer(texts)
-    config = small_config(tokenizer, num_queries)
-    torch.manual_seed(seed)
-    network = InstructSAM(config)
-    init_reference_boxes(network)
-    init_small_model(network)
-    qwen_images = Qwen2VLImageProcessor(
-        patch_size=QWEN_PATCH,
-        merge_size=2,
-        size={'shortest_edge': 64 * 64, 'longest_edge': 320 * 240},
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
-    sam3_images = Sam3ImageProcessor(size={'height': SIDE, 'width': SIDE})
-    preprocessor = Preprocessor(tokenizer, qwen_images, sam3_images, config.qwen.image_token_id)
-    write_checkpoint(folder, network, preprocessor)
-    return network
-
-
-def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer, as Qwen's, that has learnt from `texts`."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token='<|im_end|>', pad_token='<|endoftext|>')
-    fast.add_special_tokens({'additional_special_tokens': list(SPECIAL_TOKENS)})
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
-
-
-def small_config(tokenizer: PreTrainedTokenizerFast, num_queries: int) -> ModelConfig:
-    """The architecture: 7 million parameters."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
-    qwen = Qwen3VLConfig(
-        text_config={
-            'vocab_size': VOCABULARY,
-            'hidden_size': 192,
-            'intermediate_size': 512,
-            'num_hidden_layers': 6,
-            'num_attention_heads': 3,
-            'num_key_value_heads': 3,
-            'head_dim': 64,
-            'max_position_embeddings': 4096,
-            'initializer_range': INITIALIZER,
-            'rope_parameters': {
-                'rope_type': 'default',
-                'rope_theta': 10_000.0,
-                'mrope_interleaved': True,
-                'mrope_section': [12, 10, 10],
-            },
-            'eos_token_id': ids['<|im_end|>'],
-        },
-        vision_config={
-            'depth': 4,
-            'hidden_size': 128,
-            'intermediate_size': 384,
-            'num_heads': 2,
-            'out_hidden_size': 192,
-            'patch_size': QWEN_PATCH,
-            'num_position_embeddings': 1024,
-            'deepstack_visual_indexes': [1, 2],
-            'initializer_range': INITIALIZER,
-        },
-        image_token_id=ids['<|image_pad|>'],
-        video_token_id=ids['<|video_pad|>'],
-        vision_start_token_id=ids['<|vision_start|>'],
-        vision_end_token_id=ids['<|vision_end|>'],
-        tie_word_embeddings=False,
-    )
-    tokens = SpecialTokens(**{role: ids[token] for role, token in TOKENS.items()})
-    return ModelConfig(
-        qwen, small_sam3_config(num_queries), num_queries, WIDTH, tokens, stop_tokens=(ids['<|im_end|>'],)
-    )
-
-
-def small_sam3_config(num_queries: int) -> Sam3Config:
-    """SAM3 for pictures of 240 x 240 pixels: masks of 40 x 40."""
-    patches = SIDE // SAM3_PATCH
-    detr = {
-        'hidden_size': WIDTH,
-        'num_attention_heads': WIDTH // HEAD,
-        'intermediate_size': 256,
-        'dropout': 0.0,
-        'initializer_range': INITIALIZER,
-    }
-    return Sam3Config(
-        vision_config={
-            'backbone_config': {
-                'model_type': 'sam3_vit_model',
-                'hidden_size': 128,
-                'intermediate_size': 384,
-                'num_hidden_layers': 6,
-                'num_attention_heads': 2,
-                'image_size': SIDE,
-                'pretrain_image_size': SIDE,
-                'patch_size': SAM3_PATCH,
-                'window_size': patches // 4,
-                'global_attn_indexes': [1, 3, 5],
-                'initializer_range': INITIALIZER,
-            },
-            'fpn_hidden_size': WIDTH,
-            'scale_factors': [2.0, 1.0, 0.5],
-            'backbone_feature_sizes': [[2 * patches] * 2, [patches] * 2],
-            'initializer_range': INITIALIZER,
-        },
-        # Neither of the two is called, but both are part of what SAM3 is.
-        text_config={'model_type': 'clip_text_model', 'hidden_size': 32, 'num_hidden_layers': 1, 'vocab_size': 64},
-        geometry_encoder_config={
-            'hidden_size': WIDTH,
-            'num_layers': 1,
-            'num_attention_heads': 4,
-            'intermediate_size': 64,
-        },
-        detr_encoder_config={**detr, 'num_layers': 2},
-        detr_decoder_config={**detr, 'num_layers': 3, 'num_queries': num_queries},
-        mask_decoder_config={
-            'hidden_size': WIDTH,
-            'num_attention_heads': WIDTH // HEAD,
-            'initializer_range': INITIALIZER,
-        },
-        initializer_range=INITIALIZER,
-    )
 
 
 def read_texts(files: Sequence[Path]) -> Iterator[str]:
-    """Every question and answer of training files in the published format, and the wordings of names."""
+    """Yield all questions and answers of files in the published format, and the question templates of names."""
     yield from (*PHRASE_QUESTIONS, *SEVERAL_QUESTIONS)
     for file in files:
         for sample in read_published(file, SkipReport()):
@@ -224,13 +28,19 @@ def read_texts(files: Sequence[Path]) -> Iterator[str]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Write the checkpoint that training starts from."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_training.tabletop.small_model', description=__doc__)
-    parser.add_argument('files', nargs='+', type=Path, help='training files, for the words of the tokenizer')
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--queries', type=int, default=10, help='K, instance slots a phrase')
-    parser.add_argument('--seed', type=int, default=0)
+    """Write the checkpoint and print its folder and number of parameters as JSON."""
+    parser = argparse.ArgumentParser(
+        prog='python -m instructsam_training.tabletop.small_model',
+        description='Write a small network with random weights, to be trained on the tabletop.',
+    )
+    parser.add_argument('files', nargs='+', type=Path, help='training files; the tokenizer is trained on their texts')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='new or empty folder of the checkpoint')
+    parser.add_argument('--queries', type=int, default=10, metavar='N', help='mask queries per phrase, K (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, metavar='N', help='random seed of the weights (%(default)s)')
     arguments = parser.parse_args(args)
+    # Imported here, so that --help does not load torch.
+    from instructsam_training.tabletop.small_network import write_small_model
+
     try:
         network = write_small_model(read_texts(arguments.files), arguments.out, arguments.queries, arguments.seed)
     except (CheckpointError, ConfigError) as error:

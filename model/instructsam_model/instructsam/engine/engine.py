@@ -17,7 +17,8 @@ from torch import Tensor
 
 from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.sam3.features import VisionFeatures
 
 

@@ -19,7 +19,8 @@ from transformers import DynamicCache
 
 from instructsam_model.instructsam.engine.tokens import PADDING, ImagePrompt, Tokens
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.vision_inputs import VisionInputs, compute_vision_inputs
 from instructsam_model.sam3.features import VisionFeatures
 

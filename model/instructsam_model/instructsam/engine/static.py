@@ -26,7 +26,8 @@ from instructsam_model.instructsam.engine.qwen_encoder import PatchGrid, QwenEnc
 from instructsam_model.instructsam.engine.text_model import ImageTokens, KeyValueCache, TextModel
 from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens, bucket
 from instructsam_model.instructsam.inputs import Pixels
-from instructsam_model.instructsam.network import InstructSAM, Prediction
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS
 from instructsam_model.runtime.compilation import Compile
 from instructsam_model.runtime.graphs import Capture, run_directly

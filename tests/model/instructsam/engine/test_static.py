@@ -1,4 +1,4 @@
-"""The static engine gives the answers of the reference, whichever way its passes run."""
+"""The static engine gives the results of the reference engine, however its passes run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.engine.static import PHRASE_SIZES, TEXT_CAPACITY, TEXT_SIZES, StaticEngine
-from instructsam_model.instructsam.network import Prediction
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.compilation import InductorCompiler, run_eagerly
@@ -27,7 +27,7 @@ INSTRUCTIONS = [
 
 
 class CountedGraphs:
-    """Recorded graphs, and which passes were captured."""
+    """`RecordedGraphs` that also lists the captured passes."""
 
     def __init__(self) -> None:
         self.captured: list[str] = []
@@ -53,10 +53,10 @@ def assert_same(ours: Prediction, theirs: Prediction) -> None:
 
 @pytest.mark.parametrize('protocol', ['trained', 'released'])
 @pytest.mark.parametrize('capture', [run_directly, RecordedGraphs().capture], ids=['directly', 'recorded'])
-def test_answers_are_those_of_the_reference(
+def test_results_equal_those_of_the_reference(
     checkpoint: Path, frames: list[Frame], protocol: str, capture: Capture
 ) -> None:
-    """Images of two sizes in turn, several instructions about each: nothing of one answer gets into another."""
+    """Images of two sizes in turn, several instructions about each, so that leftover state would show."""
     ours = static(checkpoint, capture, inference_mode=protocol)
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32', inference_mode=protocol)
     narrow = [Frame(np.ascontiguousarray(frame.image_rgb[:, 64:256])) for frame in frames[3:5]]
@@ -67,7 +67,7 @@ def test_answers_are_those_of_the_reference(
         assert_same(mine, expected)
 
 
-def test_packing_leaves_the_parameters_as_they_are(checkpoint: Path) -> None:
+def test_packing_keeps_the_parameters(checkpoint: Path) -> None:
     before = load_segmenter(checkpoint, device='cpu', dtype='float32').network.state_dict()
     after = static(checkpoint).network.state_dict()
     assert list(after) == list(before)
@@ -77,7 +77,7 @@ def test_packing_leaves_the_parameters_as_they_are(checkpoint: Path) -> None:
     assert sum(elements.values()) == sum(4 * tensor.numel() for tensor in before.values())
 
 
-def test_a_packed_network_is_written_whole(checkpoint: Path, tmp_path: Path) -> None:
+def test_packed_network_is_written_completely(checkpoint: Path, tmp_path: Path) -> None:
     packed = static(checkpoint)
     write_checkpoint(tmp_path / 'written', packed.network, packed.preprocessor)
     written = load_segmenter(tmp_path / 'written', device='cpu', dtype='float32').network.state_dict()
@@ -85,8 +85,8 @@ def test_a_packed_network_is_written_whole(checkpoint: Path, tmp_path: Path) -> 
         assert torch.equal(tensor, written[name]), name
 
 
-def test_nothing_new_is_captured_for_another_instruction(checkpoint: Path, frames: list[Frame]) -> None:
-    """Of 1 to 60 words, about cameras that have been seen: shapes depend on buckets alone."""
+def test_other_instructions_need_no_new_captures(checkpoint: Path, frames: list[Frame]) -> None:
+    """For 1 to 60 words about known image sizes: shapes depend on the padded lengths only."""
     graphs = CountedGraphs()
     ours = static(checkpoint, graphs.capture)
     sizes = [frames[0], Frame(np.ascontiguousarray(frames[3].image_rgb[:, 64:256]))]
@@ -102,7 +102,7 @@ def test_nothing_new_is_captured_for_another_instruction(checkpoint: Path, frame
     assert graphs.captured == []
 
 
-def test_warm_up_captures_what_usual_answers_need(checkpoint: Path, frames: list[Frame]) -> None:
+def test_warm_up_captures_the_usual_passes(checkpoint: Path, frames: list[Frame]) -> None:
     graphs = CountedGraphs()
     ours = static(checkpoint, graphs.capture)
     ours.warm_up(frames[0].size_wh)
@@ -116,7 +116,7 @@ def test_warm_up_captures_what_usual_answers_need(checkpoint: Path, frames: list
 
 
 @pytest.mark.parametrize('phrases', [1, 2, 3, 8, 9])
-def test_any_number_of_phrases(checkpoint: Path, frames: list[Frame], phrases: int) -> None:
+def test_results_are_correct_for_any_number_of_phrases(checkpoint: Path, frames: list[Frame], phrases: int) -> None:
     ours = static(checkpoint)
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32')
     special, text = ours.network.config.tokens, ours.preprocessor.text
@@ -128,7 +128,7 @@ def test_any_number_of_phrases(checkpoint: Path, frames: list[Frame], phrases: i
     assert_same(mine, expected)
 
 
-def test_a_long_conversation_gets_a_larger_cache(checkpoint: Path, frames: list[Frame]) -> None:
+def test_cache_grows_for_a_long_instruction(checkpoint: Path, frames: list[Frame]) -> None:
     long = Instruction(' '.join(f'the red box number {number}' for number in range(TEXT_CAPACITY // 3)))
     ours = static(checkpoint, RecordedGraphs().capture)
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32')
@@ -137,21 +137,21 @@ def test_a_long_conversation_gets_a_larger_cache(checkpoint: Path, frames: list[
         assert_same(ours.predict(frames[0], instruction), theirs.predict(frames[0], instruction))
 
 
-def test_many_image_sizes_do_not_pile_up(checkpoint: Path, frames: list[Frame]) -> None:
+def test_captures_of_old_image_sizes_are_dropped(checkpoint: Path, frames: list[Frame]) -> None:
     graphs = CountedGraphs()
     ours = static(checkpoint, graphs.capture)
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32')
     wide = [Frame(np.ascontiguousarray(frames[0].image_rgb[:, : 64 + 32 * number])) for number in range(6)]
     for frame in [*wide, wide[0]]:
         assert_same(ours.predict(frame, INSTRUCTIONS[2]), theirs.predict(frame, INSTRUCTIONS[2]))
-    assert sum(name.startswith('qwen') for name in graphs.captured) == len(wide) + 1  # the first was forgotten
+    assert sum(name.startswith('qwen') for name in graphs.captured) == len(wide) + 1  # the first twice
 
 
 @pytest.mark.parametrize('refused', ['sam3 encoder', 'qwen encoder', 'prefill', 'text', 'sam3 decoder'])
-def test_behind_a_pass_that_cannot_be_captured_none_is_with_one_warning(
+def test_no_pass_is_captured_after_one_that_cannot_be_with_one_warning(
     checkpoint: Path, frames: list[Frame], caplog: pytest.LogCaptureFixture, refused: str
 ) -> None:
-    """Else a captured pass would read what the refused one wrote the first time."""
+    """Otherwise a captured pass would keep reading the first output of the refused one."""
     graphs = RecordedGraphs()
 
     def capture(name: str, run: Callable[..., Any], inputs: tuple[torch.Tensor, ...]) -> Callable[..., Any]:
@@ -166,13 +166,11 @@ def test_behind_a_pass_that_cannot_be_captured_none_is_with_one_warning(
             for instruction in INSTRUCTIONS:
                 assert_same(ours.predict(frame, instruction), theirs.predict(frame, instruction))
     assert (
-        caplog.text.count('cannot be captured, so that it and what follows runs kernel by kernel: no graphs here') == 1
+        caplog.text.count('cannot be captured; it and all passes after it run without CUDA graphs: no graphs here') == 1
     )
 
 
-def test_memory_that_ran_out_is_not_taken_for_a_pass_that_cannot_be_captured(
-    checkpoint: Path, frames: list[Frame]
-) -> None:
+def test_out_of_memory_during_capture_is_raised(checkpoint: Path, frames: list[Frame]) -> None:
     def run_out(*_: Any) -> Callable[..., Any]:
         raise torch.OutOfMemoryError('out of memory')
 
@@ -180,7 +178,7 @@ def test_memory_that_ran_out_is_not_taken_for_a_pass_that_cannot_be_captured(
         static(checkpoint, run_out).predict(frames[0], INSTRUCTIONS[0])
 
 
-def test_a_failed_pass_leaves_nothing_behind(
+def test_failed_pass_does_not_affect_later_ones(
     checkpoint: Path, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = static(checkpoint)
@@ -201,7 +199,7 @@ def compiled(checkpoint: Path) -> Iterator[InstructSAMSegmenter]:
     torch._dynamo.reset()
 
 
-def test_compiled_layers_give_the_same(
+def test_compiled_layers_keep_results(
     compiled: InstructSAMSegmenter, checkpoint: Path, frames: list[Frame], caplog: pytest.LogCaptureFixture
 ) -> None:
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32')
@@ -211,7 +209,7 @@ def test_compiled_layers_give_the_same(
 
 
 @pytest.mark.slow
-def test_inductor_gives_the_same(checkpoint: Path, frames: list[Frame]) -> None:
+def test_inductor_keeps_results(checkpoint: Path, frames: list[Frame]) -> None:
     ours = load_segmenter(checkpoint, device='cpu', dtype='float32', engine='compiled')
     theirs = load_segmenter(checkpoint, device='cpu', dtype='float32')
     for instruction in INSTRUCTIONS:

@@ -1,4 +1,4 @@
-"""Tokens of a pass, packed for one upload."""
+"""Tokens of a pass: packing, causality, and padded lengths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from instructsam_model.instructsam.engine.tokens import PADDING, Tokens, bucket
 
 
-def test_padding_sees_one_slot_and_writes_where_nobody_looks() -> None:
+def test_padding_attends_to_one_slot_and_writes_to_the_unused_one() -> None:
     tokens = Tokens()
     tokens.add(7, 20, 10)
     tokens.add(8, 21, 11, bank_row=0, end=13)
@@ -20,7 +20,7 @@ def test_padding_sees_one_slot_and_writes_where_nobody_looks() -> None:
     ]
 
 
-def test_causal_is_who_sees_itself_and_what_is_before() -> None:
+def test_tokens_are_causal_if_each_ends_after_itself() -> None:
     tokens = Tokens()
     tokens.add(7, 0, 0)
     assert tokens.is_causal
@@ -29,5 +29,5 @@ def test_causal_is_who_sees_itself_and_what_is_before() -> None:
 
 
 @pytest.mark.parametrize(('length', 'size'), [(1, 4), (4, 4), (5, 16), (16, 16), (17, 32), (33, 48)])
-def test_sizes_go_on_in_multiples_of_the_last(length: int, size: int) -> None:
+def test_bucket_uses_multiples_of_the_last_size(length: int, size: int) -> None:
     assert bucket(length, (4, 16)) == size

@@ -1,4 +1,4 @@
-"""No training on pictures on which RefCOCO and its relatives are evaluated."""
+"""Held-out images of the RefCOCO evaluation splits."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def sample(image: str) -> Sample:
         ('1234000000000009.jpg', None),
     ],
 )
-def test_numbers_of_coco_pictures(name: str, expected: int | None) -> None:
+def test_coco_id_is_parsed_from_the_file_name(name: str, expected: int | None) -> None:
     assert coco_id(Path(name)) == expected
 
 
-def test_pictures_of_validation_and_test_are_dropped(save: Callable[..., Path], tmp_path: Path) -> None:
+def test_images_of_validation_and_test_are_dropped(save: Callable[..., Path], tmp_path: Path) -> None:
     save('refcoco/refs(unc).json', [ref(1, 'train'), ref(2, 'val'), ref(3, 'testA')])
     (tmp_path / 'refcocog').mkdir()
     (tmp_path / 'refcocog' / 'refs(umd).p').write_bytes(pickle.dumps([ref(4, 'test'), ref(5, 'train')], protocol=2))
@@ -50,12 +50,12 @@ def test_pictures_of_validation_and_test_are_dropped(save: Callable[..., Path], 
 
 
 @pytest.mark.parametrize('refs', [[{'image_id': 3}], ['a'], [ref(1, 'val'), {'split': 'val'}]])
-def test_what_cannot_be_read_might_leak(save: Callable[..., Path], tmp_path: Path, refs: list[object]) -> None:
+def test_damaged_references_are_an_error(save: Callable[..., Path], tmp_path: Path, refs: list[object]) -> None:
     save('refcoco/refs(unc).json', refs)
     with pytest.raises(ConfigError, match='image_id and split'):
         held_out(tmp_path)
 
 
-def test_nothing_to_hold_out(tmp_path: Path) -> None:
+def test_folder_without_references_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='expected one of refcoco/'):
         held_out(tmp_path)

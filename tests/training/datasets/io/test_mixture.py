@@ -1,4 +1,4 @@
-"""The weights file of a training run."""
+"""The mixture file of a training run."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_names_repeats_comments_and_shards(save: Callable[..., Path], data: Path
         ('other/lvis', 'no such data set'),
     ],
 )
-def test_lines_that_are_wrong(save: Callable[..., Path], data: Path, text: str, message: str) -> None:
+def test_invalid_lines(save: Callable[..., Path], data: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_mixture(save('stage1.txt', text), data)
 
 
 def test_missing_file_and_folder(save: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='expected a weights file'):
+    with pytest.raises(ConfigError, match='expected a mixture file'):
         read_mixture(tmp_path / 'none.txt', tmp_path)
     with pytest.raises(ConfigError, match='found no such folder'):
         read_mixture(save('stage1.txt', 'refcoco'), tmp_path / 'none')

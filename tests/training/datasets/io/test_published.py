@@ -1,4 +1,4 @@
-"""The published training format: every form of a field, and what is wrong with it."""
+"""Reader of the published training format: all forms of a field, and invalid ones."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def phrase(**changes: Any) -> dict[str, Any]:
 
 
 def record(*annotations: Any, **changes: Any) -> dict[str, Any]:
-    picture = {'image': 'kitchen.jpg', 'height': 4, 'width': 6, 'type': 'instseg', 'mask': None, 'conversations': None}
-    return {**picture, 'annotation': list(annotations) or None, **changes}
+    image = {'image': 'kitchen.jpg', 'height': 4, 'width': 6, 'type': 'instseg', 'mask': None, 'conversations': None}
+    return {**image, 'annotation': list(annotations) or None, **changes}
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def read(save: Callable[..., Path], report: SkipReport) -> Callable[..., list[Sa
     ],
 )
 @pytest.mark.parametrize('as_text', [False, True])
-def test_every_form_of_a_mask(read: Callable[..., list[Sample]], target: Any, as_text: bool) -> None:
+def test_all_forms_of_a_mask(read: Callable[..., list[Sample]], target: Any, as_text: bool) -> None:
     entries = [phrase(ann=json.dumps([target]) if as_text else [target])]
     (sample,) = read(record(annotation=json.dumps(entries) if as_text else entries))
     assert sample.annotations == (Annotation('phrase', 'Blue mug.', 'blue mug', (RLE,)),)
 
 
-def test_what_a_record_says(read: Callable[..., list[Sample]], report: SkipReport, tmp_path: Path) -> None:
+def test_fields_of_a_record(read: Callable[..., list[Sample]], report: SkipReport, tmp_path: Path) -> None:
     first, second = read(record(phrase(), type='instseg'), record(phrase(), type='seg', id='kitchen', image='b.jpg'))
     assert first.image == tmp_path / 'data' / 'kitchen.jpg'
     assert (first.size_hw, first.allow_multi_phrase, first.id) == ((4, 6), True, '0')
@@ -109,16 +109,16 @@ def test_kinds_of_annotations(read: Callable[..., list[Sample]], entry: dict[str
         (phrase(type='sentence'), 'expected text in category'),
         (phrase(ann=['{"size": [4, 6], "counts": "P`"}']), 'RLE counts'),
         (phrase(ann=['{"size": [4, 6], "cou']), 'expected JSON'),
-        (phrase(ann=[{'size': [6, 4], 'counts': [24]}]), 'expected the size of the picture'),
+        (phrase(ann=[{'size': [6, 4], 'counts': [24]}]), 'expected the size of the'),
         (phrase(ann=[[[0, 0, 1]]]), 'at least three points'),
         (phrase(ann=[{'size': [4, 6], 'counts': [24]}]), 'at least one pixel'),
         (phrase(ann={'size': [4, 6], 'counts': [24]}), 'ann: expected a list'),
-        (phrase(ann_type='bbox', ann=['[9, 9, 1, 1]']), 'expected a part of the 6x4 picture'),
+        (phrase(ann_type='bbox', ann=['[9, 9, 1, 1]']), 'expected a part of the 6x4 image'),
         ('a mug', 'expected JSON'),
         (7, 'expected a JSON object'),
     ],
 )
-def test_annotation_that_cannot_be_read_is_left_out_alone(
+def test_invalid_annotation_is_left_out_alone(
     read: Callable[..., list[Sample]], report: SkipReport, entry: Any, message: str
 ) -> None:
     (sample,) = read(record(phrase(), entry))
@@ -141,10 +141,10 @@ def test_annotation_that_cannot_be_read_is_left_out_alone(
         (record(annotation={'type': 'phrase'}), 'annotation: expected a list'),
         (record(phrase(text='')), 'none of its annotations can be read: 1.annotation.0: expected text'),
         (record(phrase(), depth=5), 'expected text in depth'),
-        ('a picture', 'expected a JSON object'),
+        ('an image', 'expected a JSON object'),
     ],
 )
-def test_record_that_cannot_be_read_is_skipped_alone(
+def test_invalid_record_is_skipped_alone(
     read: Callable[..., list[Sample]], report: SkipReport, tmp_path: Path, broken: Any, message: str
 ) -> None:
     samples = read(record(phrase()), broken, record(phrase()))
@@ -154,7 +154,7 @@ def test_record_that_cannot_be_read_is_skipped_alone(
     assert message in report.errors[0].reason
 
 
-def test_size_that_is_missing_is_that_of_the_picture_upright(
+def test_missing_size_is_read_from_the_image_after_exif_rotation(
     read: Callable[..., list[Sample]], report: SkipReport, paint: Callable[..., Path]
 ) -> None:
     sideways = {0x0112: 6}
@@ -172,7 +172,7 @@ def _exif(tags: dict[int, int]) -> Any:
     return exif
 
 
-def test_conversations_may_be_text_too(read: Callable[..., list[Sample]], report: SkipReport) -> None:
+def test_conversations_may_be_json_text(read: Callable[..., list[Sample]], report: SkipReport) -> None:
     answer = '<|object_ref_start|>knife<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>'
     turns = [{'from': 'human', 'value': 'What cuts?'}, {'from': 'gpt', 'value': answer}]
     samples = read(
@@ -192,7 +192,7 @@ def test_truncated_file(save: Callable[..., Path], report: SkipReport, text: str
     assert 'breaks off' in report.errors[0].reason
 
 
-def test_bad_line_costs_one_record(save: Callable[..., Path], report: SkipReport) -> None:
+def test_invalid_line_skips_one_record(save: Callable[..., Path], report: SkipReport) -> None:
     line = json.dumps(record(phrase()))
     samples = list(read_published(save('lines.jsonl', f'{line}\n{line[:40]}\n{line}\n'), report))
     assert [sample.id for sample in samples] == ['0', '2']
@@ -200,7 +200,7 @@ def test_bad_line_costs_one_record(save: Callable[..., Path], report: SkipReport
 
 
 def test_published_golden_file(report: SkipReport) -> None:
-    # tests/golden/train.json: six pictures in the published form, annotations as JSON text.
+    # tests/golden/train.json: six images in the published form, annotations as JSON text.
     samples = list(read_published(GOLDEN / 'train.json', report))
     assert not report.errors
     assert [sample.size_hw for sample in samples] == [(240, 320)] * 6

@@ -1,4 +1,4 @@
-"""Writing of the published training format, and reading it back."""
+"""Writer of the published training format, checked by reading back."""
 
 from __future__ import annotations
 
@@ -58,26 +58,26 @@ def everything(images: Path) -> list[Sample]:
 
 
 @pytest.mark.parametrize(('name', 'shards'), [('train.json', 1), ('train.jsonl', 1), ('train.jsonl', 2)])
-def test_what_is_written_reads_back(tmp_path: Path, report: SkipReport, name: str, shards: int) -> None:
-    samples = everything(tmp_path / 'pictures')
-    files = write_published(iter(samples), tmp_path / 'out' / name, tmp_path / 'pictures', shards)
+def test_written_samples_are_read_back_equal(tmp_path: Path, report: SkipReport, name: str, shards: int) -> None:
+    samples = everything(tmp_path / 'images')
+    files = write_published(iter(samples), tmp_path / 'out' / name, tmp_path / 'images', shards)
     assert sorted(files) == sorted((tmp_path / 'out').iterdir())
-    read = [sample for file in files for sample in read_published(file, report, tmp_path / 'pictures')]
+    read = [sample for file in files for sample in read_published(file, report, tmp_path / 'images')]
     assert not report.errors
     assert sorted((replace(sample, source='') for sample in read), key=lambda sample: sample.id) == samples
     assert [len(list(read_published(file, report))) for file in files] == ([3] if shards == 1 else [2, 1])
 
 
-def test_pictures_elsewhere_are_found_from_anywhere(
+def test_images_outside_the_folder_get_absolute_paths(
     tmp_path: Path, report: SkipReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_published(everything(Path('pictures')), Path('out/train.json'))
+    write_published(everything(Path('images')), Path('out/train.json'))
     sample, *_ = read_published(Path('out/train.json'), report)
-    assert sample.image == tmp_path / 'pictures' / 'a.jpg'
+    assert sample.image == tmp_path / 'images' / 'a.jpg'
 
 
-def test_published_form_is_what_others_expect(tmp_path: Path) -> None:
+def test_written_records_have_the_published_fields(tmp_path: Path) -> None:
     (file,) = write_published(everything(tmp_path), tmp_path / 'train.json', tmp_path)
     first, second, _ = json.loads(file.read_text())
     assert first['image'] == 'a.jpg'
@@ -89,7 +89,7 @@ def test_published_form_is_what_others_expect(tmp_path: Path) -> None:
     assert first['annotation'][3]['category'] == 'knife'
 
 
-def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / 'train.json'
     write_published(everything(tmp_path), file)
     before = file.read_text()
@@ -104,18 +104,18 @@ def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_no_samples_are_an_empty_list(tmp_path: Path) -> None:
+def test_no_samples_make_an_empty_list(tmp_path: Path) -> None:
     (file,) = write_published([], tmp_path / 'train.json')
     assert json.loads(file.read_text()) == []
 
 
 @pytest.mark.parametrize(('name', 'shards'), [('train.csv', 1), ('train.json', 0)])
-def test_output_that_cannot_be(tmp_path: Path, name: str, shards: int) -> None:
+def test_invalid_output_arguments(tmp_path: Path, name: str, shards: int) -> None:
     with pytest.raises(ConfigError):
         write_published([], tmp_path / name, shards=shards)
 
 
-def test_phrase_that_would_change_is_not_written(tmp_path: Path) -> None:
+def test_phrase_that_would_be_read_back_differently_is_an_error(tmp_path: Path) -> None:
     wrong = Sample(tmp_path / 'a.jpg', (4, 6), (Annotation('phrase', 'Blue mug', 'cup'),))
     with pytest.raises(ValueError, match="expected 'blue mug'"):
         write_published([wrong], tmp_path / 'train.json')

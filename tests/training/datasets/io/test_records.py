@@ -1,4 +1,4 @@
-"""Records of JSON lists and JSON lines, read in pieces."""
+"""JSON lists and JSON lines, read in chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDS = [{'text': 'a "quoted" ] , [ brace {'}, {'unicode': 'Ä\u2028b'}, {'nes
 @pytest.mark.parametrize('chunk', [1, 2, 7, 1000])
 @pytest.mark.parametrize('indent', [None, 2])
 @pytest.mark.parametrize('ascii_only', [True, False])
-def test_list_in_pieces_of_any_size(
+def test_list_is_read_in_chunks_of_any_size(
     save: Callable[..., Path], chunk: int, indent: int | None, ascii_only: bool
 ) -> None:
     file = save('list.json', ' \n' + json.dumps(RECORDS, indent=indent, ensure_ascii=ascii_only) + '\n')
@@ -28,7 +28,7 @@ def test_list_in_pieces_of_any_size(
     assert not any(record.fault for record in records)
 
 
-def test_lines(save: Callable[..., Path]) -> None:
+def test_json_lines(save: Callable[..., Path]) -> None:
     text = '\ufeff' + json.dumps(RECORDS[1], ensure_ascii=False) + '\r\n\n' + json.dumps(RECORDS[0])
     records = list(iter_records(save('lines.jsonl', text)))
     assert [(record.index, json.loads(record.text)) for record in records] == [(0, RECORDS[1]), (2, RECORDS[0])]
@@ -45,7 +45,9 @@ def test_lines(save: Callable[..., Path]) -> None:
     ],
 )
 @pytest.mark.parametrize('chunk', [3, 1000])
-def test_list_that_breaks_off_keeps_what_is_whole(save: Callable[..., Path], text: str, whole: int, chunk: int) -> None:
+def test_truncated_list_yields_its_complete_records(
+    save: Callable[..., Path], text: str, whole: int, chunk: int
+) -> None:
     *records, last = iter_records(save('cut.json', text), chunk)
     assert len(records) == whole
     assert not any(record.fault for record in records)
@@ -53,15 +55,15 @@ def test_list_that_breaks_off_keeps_what_is_whole(save: Callable[..., Path], tex
     assert 'breaks off' in last.fault
 
 
-def test_record_that_is_too_long_is_given_up(save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_record_is_a_fault(save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     # So that a lost quotation mark does not bring gigabytes into memory.
-    monkeypatch.setattr('instructsam_training.datasets.io.records.LARGEST', 50)
+    monkeypatch.setattr('instructsam_training.datasets.io.records.MAX_RECORD_CHARS', 50)
     (record,) = iter_records(save('long.json', json.dumps([{'a': 'x' * 1000}])), chunk=10)
     assert 'breaks off' in record.fault
 
 
 @pytest.mark.parametrize('chunk', range(1, 12))
-def test_what_is_no_record_does_not_shift_the_others(save: Callable[..., Path], chunk: int) -> None:
+def test_values_other_than_objects_keep_their_positions(save: Callable[..., Path], chunk: int) -> None:
     records = list(iter_records(save('list.json', '[12345, "ab", null, {"a": 1}]'), chunk))
     assert [record.text for record in records] == ['12345', '"ab"', 'null', '{"a": 1}']
 

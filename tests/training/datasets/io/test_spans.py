@@ -1,4 +1,4 @@
-"""Published records that are whole conversations."""
+"""Conversations in published records."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_answers_with_spans(conversation: Any, masks: Any, expected: list[Annota
 @pytest.mark.parametrize(
     ('conversation', 'masks', 'message'),
     [
-        (turns('Where?', 'It is [SEG].'), [COLUMN], 'expected a name between'),
+        (turns('Where?', 'It is [SEG].'), [COLUMN], 'expected a phrase between'),
         (turns('Where?', SPAN.format('cup')), [COLUMN, COLUMN], r'each of 1 \[SEG\] spans, got 2 masks'),
         (turns('Where?', 'Nowhere.'), [], r'each of 0 \[SEG\] spans, got 0 masks'),
         (turns('Where?', SPAN.format('cup')), COLUMN, 'got no masks'),
@@ -87,7 +87,7 @@ def test_conversations_that_cannot_be_read(conversation: Any, masks: Any, messag
     [
         (
             Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(named('cup'),)),
-            "names as they are read back, got .'cup'",
+            "different, cleaned phrases, got .'cup'",
         ),
         (
             Annotation('sentence', 'Cups?', 'cup', (RLE,), additional_phrases=(Annotation('phrase', 'Pot', 'Pot'),)),
@@ -99,6 +99,6 @@ def test_conversations_that_cannot_be_read(conversation: Any, masks: Any, messag
         ),
     ],
 )
-def test_answers_that_would_read_back_differently_are_not_written(annotation: Annotation, message: str) -> None:
+def test_answers_that_would_be_read_back_differently_are_an_error(annotation: Annotation, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         write_spans([annotation])

@@ -1,4 +1,4 @@
-"""Evaluations side by side, in the terminal and in a document."""
+"""Comparison of evaluations in one table, for the terminal and as Markdown; covers report.grid and report.speed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from instructsam_training.evaluation.report.compare import main
 
-SPEED = {'answers': 2, 'seconds': {'p50': 0.0371, 'p95': 0.2}, 'stages': {}, 'peak_memory_gib': 1.25}
+SPEED = {'predictions': 2, 'seconds': {'p50': 0.0371, 'p95': 0.2}, 'stages': {}, 'peak_memory_gib': 1.25}
 
 
 @pytest.fixture
 def result(save: Callable[..., Path]) -> Callable[..., str]:
-    """Write a report, and its speed if it has one."""
+    """Write report.json, and speed.json unless `speed` is None; returns NAME=FOLDER."""
 
     def write(name: str, giou: float | None, split: str = 'test', speed: object = SPEED) -> str:
-        overall = {'questions': 2, 'mAP': 0.5, 'gIoU': giou}
-        report = {'benchmark': 'tabletop', 'setting': {'split': split}, 'overall': overall}
+        overall = {'queries': 2, 'mAP': 0.5, 'gIoU': giou}
+        report = {'benchmark': 'tabletop', 'settings': {'split': split}, 'overall': overall}
         file = save(f'{name}/report.json', report)
         if speed:
             save(f'{name}/speed.json', speed)
@@ -27,7 +27,7 @@ def result(save: Callable[..., Path]) -> Callable[..., str]:
     return write
 
 
-def test_a_row_each(result: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_row_for_each_evaluation(result: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([result('a|b', 0.123), result('20', None, speed=None), '--markdown']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
@@ -36,7 +36,7 @@ def test_a_row_each(result: Callable[..., str], capsys: pytest.CaptureFixture[st
         '| a\\|b | 50.0 | 12.3 | 37 | 200 | 1.25 |',
         '| 20 | 50.0 |  |  |  |  |',
     ]
-    assert 'SAM3-Agent with Qwen3-VL-2B 29.6 s' in lines[-1]
+    assert 'SAM3-Agent (Qwen3-VL-2B) 29.6 s (Table 10)' in lines[-1]
     assert main([result('10', 0.5)]) == 0
     assert '│ 10 ' in capsys.readouterr().out
 
@@ -49,7 +49,7 @@ def test_a_row_each(result: Callable[..., str], capsys: pytest.CaptureFixture[st
         (['x=/nowhere'], '/nowhere/report.json: expected a JSON file'),
     ],
 )
-def test_what_cannot_be_compared(
+def test_unusable_evaluations_are_errors(
     result: Callable[..., str], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = result('a', 0.1), result('b', 0.1, split='val')

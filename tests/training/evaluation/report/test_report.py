@@ -1,4 +1,4 @@
-"""The report: what counts, what is left out and listed, and what stands beside it."""
+"""The numbers and tables of a report; covers report.report, report.table and report.speed."""
 
 from __future__ import annotations
 
@@ -10,66 +10,79 @@ import pytest
 from rich.console import Console
 
 from instructsam_model.masks import Rle
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
-from instructsam_training.evaluation.report.report import Setting, make_report, speed_of
-from instructsam_training.evaluation.report.table import report_tables
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.report.report import EvaluationSettings, make_report
+from instructsam_training.evaluation.report.speed import summarize_speed
+from instructsam_training.evaluation.report.table import heading, report_tables
 
-Ask, Reply, Run = Callable[..., Question], Callable[..., Answer], Callable[[int, int], Rle]
-SETTING = Setting('test', 'trained', 0.3, 'weights', 'published')
-
-
-def test_failures_are_left_out_and_listed(question: Ask, answer: Reply, run: Run) -> None:
-    questions = [question(name, run(0, 10)) for name in 'abc']
-    answers = {'a': answer('a', (run(0, 10), 0.9)), 'b': Answer('b', error='a.png: damaged')}
-    report, _ = make_report(BENCHMARKS['inst2seg'], SETTING, questions, answers, ['inst2seg.json[3]: no text'])
-    assert (report['questions'], report['answered'], report['overall']['gIoU']) == (3, 1, 1.0)
-    assert report['skipped'] == ['inst2seg.json[3]: no text', 'b: a.png: damaged', 'c: not answered']
+MakeQuery, MakePrediction, MakeMask = Callable[..., Query], Callable[..., PredictedMasks], Callable[[int, int], Rle]
+SETTINGS = EvaluationSettings('test', 'authors', 0.3, 'weights', 'published', backend='sam3')
 
 
-def test_gseval_counts_questions_without_prediction(question: Ask, answer: Reply, run: Run) -> None:
-    questions = [question('a', run(0, 10), group='stuff'), question('b', run(0, 10), group='part')]
-    answers = {'a': answer('a', (run(0, 8), 1.0)), 'b': answer('b', (run(0, 0), 1.0))}
+def test_failed_queries_are_excluded_and_listed(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+    queries = [query(name, pixels(0, 10)) for name in 'abc']
+    predictions = {'a': prediction('a', (pixels(0, 10), 0.9)), 'b': PredictedMasks('b', error='a.png: damaged')}
+    report, _ = make_report(BENCHMARKS['inst2seg'], SETTINGS, queries, predictions, ['inst2seg.json[3]: no text'])
+    assert (report['queries'], report['scored'], report['overall']['gIoU']) == (3, 1, 1.0)
+    assert report['skipped'] == ['inst2seg.json[3]: no text', 'b: a.png: damaged', 'c: no prediction']
+
+
+def test_gseval_scores_empty_predictions(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+    queries = [query('a', pixels(0, 10), group='stuff'), query('b', pixels(0, 10), group='part')]
+    predictions = {'a': prediction('a', (pixels(0, 8), 1.0)), 'b': prediction('b', (pixels(0, 0), 1.0))}
     gseval = BENCHMARKS['gseval']
-    report, _ = make_report(gseval, SETTING, questions, answers, [])
-    assert (report['overall']['gIoU'], report['nothing_found']) == (0.4, 1)
+    report, _ = make_report(gseval, SETTINGS, queries, predictions, [])
+    assert (report['overall']['gIoU'], report['empty_predictions']) == (0.4, 1)
     assert report['strata']['class']['part']['gIoU'] == 0.0
     # The public evaluator leaves them out.
-    released, _ = make_report(gseval, replace(SETTING, protocol='released'), questions, answers, [])
-    assert (released['overall']['gIoU'], released['answered']) == (0.8, 1)
+    released, _ = make_report(gseval, replace(SETTINGS, scoring='released'), queries, predictions, [])
+    assert (released['overall']['gIoU'], released['scored']) == (0.8, 1)
 
 
-def test_reasonseg_by_length_and_protocol(question: Ask, answer: Reply, run: Run) -> None:
-    questions = [question('a', run(0, 10), group='long'), question('b', group='short')]
-    answers = {'a': answer('a', (run(0, 5), 0.9)), 'b': answer('b')}
-    setting = replace(SETTING, split='val')
-    trained, _ = make_report(BENCHMARKS['reasonseg'], setting, questions, answers, [])
+def test_reasonseg_by_length_and_scoring(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+    queries = [query('a', pixels(0, 10), group='long'), query('b', group='short')]
+    predictions = {'a': prediction('a', (pixels(0, 5), 0.9)), 'b': prediction('b')}
+    settings = replace(SETTINGS, split='val')
+    trained, _ = make_report(BENCHMARKS['reasonseg'], settings, queries, predictions, [])
     assert trained['overall']['gIoU'] == (5 / (10 + 1e-5) + 1) / 2
     assert trained['strata']['length']['short']['gIoU'] == 1.0
-    released, _ = make_report(BENCHMARKS['reasonseg'], replace(setting, protocol='released'), questions, answers, [])
+    released, _ = make_report(BENCHMARKS['reasonseg'], replace(settings, scoring='released'), queries, predictions, [])
     assert released['strata']['length']['short']['gIoU'] == 0.0
 
 
-def test_the_table_stands_beside_the_paper(question: Ask, answer: Reply, run: Run) -> None:
-    questions = [question('a', run(0, 10)), question('b')]
-    answers = {'a': answer('a', (run(0, 8), 0.9)), 'b': answer('b')}
-    report, _ = make_report(BENCHMARKS['inst2seg'], SETTING, questions, answers, [])
+def test_tables_include_all_published_methods(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+    queries = [query('a', pixels(0, 10)), query('b')]
+    predictions = {'a': prediction('a', (pixels(0, 8), 0.9)), 'b': prediction('b')}
+    report, _ = make_report(BENCHMARKS['inst2seg'], SETTINGS, queries, predictions, [])
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    console = Console(record=True, width=100)
+    console = Console(record=True, width=200)
     console.print(*report_tables(report))
     lines = console.export_text().splitlines()
-    assert lines[0] == 'inst2seg test: 2 of 2 questions about 2 pictures'
-    [giou] = [line.split('│')[1:-1] for line in lines if '│ gIoU ' in line]
-    assert [cell.strip() for cell in giou] == ['gIoU', '90.0', '80.0 to 100.0', '60.4']
-    [single] = [line for line in lines if line.startswith('│ 1 ')]
-    assert '80.0 (66.8)' in single
+    assert lines[0] == 'inst2seg test: 2 of 2 queries on 2 images, back end sam3'
+    rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line.split('│')[1:-1]] for line in lines) if row}
+    assert rows['gIoU'] == ['90.0', '80.0 to 100.0']
+    assert rows['1'][:3] == ['1', '70.0', '80.0']
+    # mAP and gIoU of all queries, gIoU without a target, then mAP and gIoU with one target and with several.
+    assert rows['this evaluation'] == ['70.0', '90.0', '100.0', '70.0', '80.0', '', '', '']
+    assert rows['InstructSAM-2B'] == ['31.5', '60.4', '74.3', '52.6', '66.8', '22.2', '44.0', 'Table 2']
+    assert rows['SAM3-Agent (Qwen2.5-VL-7B)'] == ['35.7', '63.2', '90.1', '', '', '', '', 'Table 2']
+    assert {result.method for result in BENCHMARKS['inst2seg'].published['test']} <= rows.keys()
 
 
-def test_speed(answer: Reply) -> None:
-    answers = [replace(answer(n), seconds=n / 100, stages={'encode': 0.1}, memory_gib=n / 10) for n in range(101)]
-    speed = speed_of(answers)
-    assert (speed['answers'], speed['peak_memory_gib']) == (100, 10.0)
+def test_heading_without_backend_and_with_shuffled_instructions(query: MakeQuery, pixels: MakeMask) -> None:
+    settings = replace(SETTINGS, backend='', shuffle_seed=3)
+    report, _ = make_report(BENCHMARKS['inst2seg'], settings, [query('a', pixels(0, 10))], {}, [])
+    assert heading(report) == 'inst2seg test: 0 of 1 queries on 1 images, with shuffled instructions'
+
+
+def test_speed(prediction: MakePrediction) -> None:
+    predictions = [
+        replace(prediction(n), seconds=n / 100, stages={'encode': 0.1}, memory_gib=n / 10) for n in range(101)
+    ]
+    speed = summarize_speed(predictions)
+    assert (speed['queries'], speed['peak_memory_gib']) == (100, 10.0)
     assert speed['seconds']['p50'] == 0.505
     assert speed['seconds']['p95'] == pytest.approx(0.9505)
-    assert speed_of([Answer('a')]) == {}
+    assert summarize_speed([PredictedMasks('a')]) == {}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instructsam_training.families.instructsam.init import waves
-from instructsam_training.tabletop.small_model import write_small_model
+from instructsam_training.tabletop.small_network import write_small_model
 
 
 def test_slots_are_told_apart_by_the_decoder_from_the_start(tmp_path: Path) -> None:

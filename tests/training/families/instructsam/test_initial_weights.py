@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from instructsam_model.instructsam.checkpoint import write_checkpoint
+from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.options import StartConfig
-from instructsam_training.families.instructsam.initial_weights import SLOTS, load_checkpoint, load_initial_weights
+from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
 from tests.support.small_run import GOLDEN
 
 CHECKPOINT = str(GOLDEN / 'checkpoint')
@@ -33,7 +34,7 @@ def test_another_number_of_slots(more: int, tmp_path: Path) -> None:
     before = stored.config.num_queries
     network, preprocessor = load_initial_weights(StartConfig(CHECKPOINT, num_queries=before + more), seed=0)
     tensors, kept = network.state_dict(), min(before, before + more)
-    for name in SLOTS:
+    for name in QUERY_TABLES:
         assert len(tensors[name]) == before + more
         assert torch.equal(tensors[name][:kept], stored.state_dict()[name][:kept])
         assert len(tensors[name].unique(dim=0)) == len(stored.state_dict()[name][:kept].unique(dim=0)) + max(more, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -10,19 +10,17 @@ import torch
 from instructsam_model.instructsam.checkpoint import build_empty
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.data_options import ConversationOptions
-from instructsam_training.config.options import LoraConfig, RatesConfig
-from instructsam_training.data.batch import ExampleBuilder, collate
+from instructsam_training.config.options import LoraConfig, Objective, RatesConfig
+from instructsam_training.data.batch import BLANK, ExampleBuilder, collate
+from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint
 from instructsam_training.families.instructsam.trainable import (
-    SAM3_ALONE,
     choose_trainable,
-    freeze_detector,
+    group_of,
     group_parameters,
     merge_adapters,
-    part_of,
     report_modules,
 )
 from tests.support import ROOT
@@ -30,7 +28,6 @@ from tests.support.full_size import published_config
 from tests.support.small_run import GOLDEN
 
 CONFIGS = ROOT / 'training' / 'configs'
-SAM3 = 'model.grounding_model.model.'
 
 
 @pytest.fixture(scope='module')
@@ -38,48 +35,9 @@ def config() -> ModelConfig:
     return published_config()
 
 
-@pytest.mark.parametrize(
-    ('name', 'part'),
-    [
-        ('model.language_model.embed_tokens.weight', 'llm'),
-        ('model.language_model.layers.3.self_attn.q_proj.lora_A.default.weight', 'llm'),
-        ('model.language_model.layers.3.self_attn.q_proj.base_layer.weight', 'frozen'),
-        ('model.language_model.layers.3.self_attn.o_proj.weight', 'llm'),
-        ('model.language_model.layers.3.self_attn.q_norm.weight', 'llm_body'),
-        ('model.language_model.layers.3.mlp.up_proj.weight', 'llm_body'),
-        ('model.visual.merger.linear_fc1.weight', 'projector'),
-        ('model.visual.deepstack_merger_list.0.norm.bias', 'vision'),
-        ('model.visual.blocks.0.attn.qkv.weight', 'vision'),
-        (SAM3 + 'vision_encoder.neck.fpn_layers.0.proj1.bias', 'sam3_vision'),
-        (SAM3 + 'detr_decoder.reference_points.weight', 'decoder'),
-        (SAM3 + 'mask_decoder.pixel_decoder.conv_layers.1.weight', 'decoder'),
-        (SAM3 + 'mask_decoder.pixel_decoder.conv_layers.2.weight', 'frozen'),
-        (SAM3 + 'geometry_encoder.final_proj.bias', 'frozen'),
-        (SAM3 + 'detr_decoder.query_embed.weight', 'frozen'),
-        ('model.mask_queries', 'decoder'),
-        ('model.mask_hidden_fcs.0.0.weight', 'decoder'),
-    ],
-)
-def test_part_of_each_parameter(config: ModelConfig, name: str, part: str) -> None:
-    assert part_of(name, config) == part
-
-
-@pytest.mark.parametrize(
-    ('variant', 'frozen', 'decoder'),
-    [
-        (Variant(query_bank=False), 'model.mask_queries', 'model.mask_hidden_fcs.0.0.weight'),
-        (
-            Variant(conditioned_queries=False),
-            'model.mask_hidden_fcs.0.0.weight',
-            SAM3 + 'detr_decoder.query_embed.weight',
-        ),
-    ],
-)
-def test_what_a_variant_does_not_use_is_frozen(
-    config: ModelConfig, variant: Variant, frozen: str, decoder: str
-) -> None:
-    changed = replace(config, variant=variant)
-    assert (part_of(frozen, changed), part_of(decoder, changed)) == ('frozen', 'decoder')
+def test_adapters_are_in_the_group_of_what_they_adapt() -> None:
+    names = ('q_proj.lora_A.default.weight', 'q_proj.base_layer.weight', 'q_proj.weight')
+    assert {group_of(f'model.language_model.layers.3.self_attn.{name}') for name in names} == {'llm'}
 
 
 @pytest.mark.parametrize(
@@ -154,30 +112,27 @@ def test_merged_adapters_compute_what_the_adapted_network_does() -> None:
     assert float((without - adapted).abs().max()) > 0.01
 
 
-def test_sam3_alone_trains_what_it_uses_and_nothing_else(config: ModelConfig) -> None:
-    """Without the language model its queries and projections get no gradient, which would stop several processes."""
-    alone = replace(config, variant=SAM3_ALONE)
-    decoder = 'model.grounding_model.model.'
-    frozen = ['model.mask_queries', 'model.mask_hidden_fcs.0.0.weight']
-    learning = ['detr_decoder.query_embed.weight', 'mask_decoder.semantic_projection.weight']
-    assert {part_of(name, alone) for name in frozen} == {'frozen'}
-    assert {part_of(decoder + name, alone) for name in learning} == {'decoder'}
-    assert {part_of(decoder + name, config) for name in learning} == {'frozen'}
-    assert part_of(decoder + 'vision_encoder.neck.fpn_layers.3.proj1.weight', config) == 'frozen'
-    assert part_of(decoder + 'vision_encoder.neck.fpn_layers.2.proj1.weight', config) == 'sam3_vision'
-
-
-def test_where_places_are_scored_all_that_learns_gets_a_gradient() -> None:
+@pytest.mark.parametrize('objective', get_args(Objective))
+def test_all_trained_parameters_of_an_objective_get_a_gradient(objective: Objective) -> None:
+    """A trained parameter without a gradient would stop runs with several processes (DDP)."""
     network, preprocessor = load_checkpoint(GOLDEN / 'checkpoint')
-    network.config = replace(network.config, variant=SAM3_ALONE)
-    choose_trainable(network, RatesConfig(llm=0, decoder=1e-3, sam3_vision=1e-3), LoraConfig(rank=0))
-    freeze_detector(network)
+    alone = objective in ('detector', 'shared_queries', 'dense')
+    rates = RatesConfig(llm=0 if alone else 1e-3, projector=0 if alone else 1e-3, decoder=1e-3, sam3_vision=1e-3)
+    choose_trainable(network, rates, LoraConfig(rank=0), objective)
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
-    inputs = collate([builder.blank()], network.config).inputs
-    places = network(replace(inputs, reads=False, detects=False)).location_logits
-    assert places is not None
-    places.square().sum().backward()
-    learns = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    turns = (Turn('Where is the ball?', (Span('ball'), Span('cup'))),)
+    batch = collate([builder.encode(BLANK, turns, 'blank')], network.config).for_objective(objective)
+    prediction = network(batch.inputs)
+    outputs = [
+        prediction.mask_logits,
+        prediction.score_logits,
+        prediction.refined_xyxy,
+        prediction.semantic_logits if objective in ('detector', 'shared_queries') else None,
+        prediction.answer_logits,
+        prediction.location_logits,
+    ]
+    torch.stack([output.square().sum() for output in outputs if output is not None]).sum().backward()
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    assert learns == reached
-    assert any('vision_encoder.backbone' in name for name in learns)
+    assert trained == reached
+    assert any('vision_encoder.backbone' in name for name in trained) == (objective != 'language_model')

@@ -1,8 +1,11 @@
-"""The data set on disk: the same whoever writes it, whole or not there, and what the simulator knows when read back."""
+"""The data set on disk: determinism, resumption, and agreement with the scenes. Covers export/dataset.py too."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,23 @@ from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.data.sampler import open_table
 from instructsam_training.datasets.inst2seg import read_inst2seg
 from instructsam_training.tabletop.export import write as command
-from instructsam_training.tabletop.export.dataset import Plan, record_view
+from instructsam_training.tabletop.export.dataset import DatasetPlan, write_scene
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
-PLAN = Plan(scenes=5, seed=3, split='test', size_wh=(160, 120), depth=True, shard=2)
+PLAN = DatasetPlan(scenes=5, seed=3, split='test', size_wh=(160, 120), depth=True, shard=2)
+
+
+HELP_PROGRAM = """
+import sys
+from {module} import main
+
+try:
+    main(['--help'])
+except SystemExit:
+    heavy = {{'torch', 'transformers', 'mujoco', 'rclpy'}}
+    print('loaded:', sorted(heavy & sys.modules.keys()))
+"""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -40,22 +55,22 @@ def read(folder: Path) -> list[Sample]:
     return [table[index] for index in range(len(table))]
 
 
-def test_bytes_do_not_depend_on_the_workers(written: Path, tmp_path: Path) -> None:
+def test_files_do_not_depend_on_the_number_of_workers(written: Path, tmp_path: Path) -> None:
     command.write(PLAN, tmp_path, workers=2)
     assert contents(tmp_path) == contents(written)
     assert len(list(tmp_path.glob('tabletop_test-*-of-00003.json'))) == 3
 
 
-def test_what_is_read_back_is_what_was_seen(written: Path) -> None:
+def test_data_read_back_agrees_with_the_rendered_scenes(written: Path) -> None:
     renderer = Renderer(PLAN.size_wh)
     samples = read(written)
     assert [sample.scene for sample in samples] == [str(PLAN.scene_seed(number)) for number in range(PLAN.scenes)]
     for sample in samples:
-        view = renderer.view(sample_scene(int(sample.scene)))
+        view = renderer.render(sample_scene(int(sample.scene)))
         assert np.array_equal(np.asarray(Image.open(sample.image)), view.image_rgb)
         assert sample.depth is not None
         assert np.abs(np.asarray(Image.open(sample.depth)) / 1000 - view.depth_m).max() < 0.001
-        known = {(view.labels == thing.label).tobytes() for thing in view.things}
+        known = {(view.labels == obj.label).tobytes() for obj in view.objects}
         masks = [rle for annotation in sample.annotations for part in annotation.parts for rle in part.masks]
         assert {decode_rle(rle).tobytes() for rle in masks} <= known
         assert {'phrase', 'sentence', 'caption'} == {annotation.kind for annotation in sample.annotations}
@@ -72,22 +87,20 @@ def test_instructions_are_written_for_evaluation(written: Path) -> None:
         assert (one.image, record['scene']) == (other.image, other.scene)
         sentences = [annotation for annotation in other.annotations if annotation.kind == 'sentence']
         assert [annotation.text for annotation in one.annotations] == [annotation.text for annotation in sentences]
-        for entry, asked, sentence in zip(record['annotation'], one.annotations, sentences, strict=True):
-            assert asked.masks == tuple(rle for part in sentence.parts for rle in part.masks)
-            assert (entry['kind'] == 'none') == (not asked.masks)
+        for entry, instruction, sentence in zip(record['annotation'], one.annotations, sentences, strict=True):
+            assert instruction.masks == tuple(rle for part in sentence.parts for rle in part.masks)
+            assert (entry['kind'] == 'none') == (not instruction.masks)
             assert entry['phrase'] == ', '.join(part.phrase for part in sentence.parts)
 
 
-def test_interrupted_run_goes_on_where_it_stopped(
-    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def break_off(plan: Plan, out: Path, number: int, view: Any) -> Any:
+def test_interrupted_run_is_resumed(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(plan: DatasetPlan, out: Path, number: int, view: Any) -> Any:
         if number == 3:
             raise KeyboardInterrupt
-        return record_view(plan, out, number, view)
+        return write_scene(plan, out, number, view)
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, 'record_view', break_off)
+        patch.setattr(command, 'write_scene', interrupt)
         with pytest.raises(KeyboardInterrupt):
             command.write(PLAN, tmp_path)
     assert [file.name for file in sorted(tmp_path.glob('*of*'))] == ['tabletop_test-00000-of-00003.json']
@@ -95,7 +108,7 @@ def test_interrupted_run_goes_on_where_it_stopped(
     assert contents(tmp_path) == contents(written)
 
 
-def test_last_line_of_the_command_says_how_fast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_last_line_of_the_command_has_the_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(tmp_path), '--scenes', '1', '--size', '160x120', '--questions', '3']
     assert command.main(arguments) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -109,22 +122,35 @@ def test_last_line_of_the_command_says_how_fast(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize('changes', [{'scenes': 0}, {'scenes': 1_000_001}, {'shard': 0}, {'seed': -1}])
-def test_plans_that_cannot_be(changes: dict[str, int]) -> None:
+def test_invalid_plans(changes: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
-        Plan(**{'scenes': 1, **changes})
+        DatasetPlan(**{'scenes': 1, **changes})
 
 
-def test_no_scene_is_in_both_splits() -> None:
+def test_splits_have_no_scene_in_common() -> None:
     seeds = {
-        split: {Plan(1000, seed, split).scene_seed(number) for seed in range(5) for number in (0, 1, 999)}
+        split: {DatasetPlan(1000, seed, split).scene_seed(number) for seed in range(5) for number in (0, 1, 999)}
         for split in ('train', 'test')
     }
     assert len(seeds['train']) == len(seeds['test']) == 15
     assert not seeds['train'] & seeds['test']
 
 
-def test_scene_without_anything_to_ask_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for maker in ('names', 'captions', 'questions'):
-        monkeypatch.setattr(f'instructsam_training.tabletop.export.dataset.{maker}', lambda *_: [])
-    command.write(Plan(scenes=1, size_wh=(160, 120)), tmp_path)
+def test_scene_without_annotations_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for sampler in ('sample_names', 'sample_captions', 'sample_instructions'):
+        monkeypatch.setattr(f'instructsam_training.tabletop.export.dataset.{sampler}', lambda *_: [])
+    command.write(DatasetPlan(scenes=1, size_wh=(160, 120)), tmp_path)
     assert json.loads((tmp_path / 'tabletop_train.json').read_text()) == []
+
+
+@pytest.mark.parametrize('module', ['export.write', 'export.roborefit_writer', 'small_model'])
+def test_help_is_fast_and_loads_neither_torch_nor_mujoco(module: str) -> None:
+    program = HELP_PROGRAM.format(module=f'instructsam_training.tabletop.{module}')
+    environment = {'PYTHONPATH': ':'.join(sys.path), 'OMP_NUM_THREADS': '1'}
+    before = os.times().children_user
+    result = subprocess.run(
+        [sys.executable, '-c', program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.startswith('usage: ')
+    assert result.stdout.endswith('loaded: []\n')
+    assert os.times().children_user - before < 1.5

@@ -1,4 +1,4 @@
-"""Questions about hand-made tables that are answered in words."""
+"""Questions with text answers about hand-made views."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import get_args
 
 import pytest
 
-from instructsam_training.tabletop.language.captions import Caption, CaptionKind, captions
-from tests.support.hand_made import Put, look_at
+from instructsam_training.tabletop.language.captions import Caption, CaptionKind, sample_captions
+from tests.support.handmade_view import Placed, make_view
 
 TABLE = (
-    Put('red', 'mug', -0.35, 0.0),
-    Put('blue', 'mug', 0.0, -0.1, scale=1.4),
-    Put('green', 'bowl', 0.3, 0.1, material='wood'),
-    Put('red', 'ball', 0.3, 0.1, scale=0.6, inside=3, visible=0.9),
+    Placed('red', 'mug', -0.35, 0.0),
+    Placed('blue', 'mug', 0.0, -0.1, scale=1.4),
+    Placed('green', 'bowl', 0.3, 0.1, material='wood'),
+    Placed('red', 'ball', 0.3, 0.1, scale=0.6, inside=3, visible=0.9),
 )
 EXPECTED = {
     'List all things.': 'red mug, blue mug, green bowl, red ball',
@@ -39,22 +39,22 @@ EXPECTED = {
 
 
 @pytest.fixture(scope='module')
-def asked() -> list[Caption]:
-    view = look_at(*TABLE)
-    return [caption for seed in range(300) for caption in captions(view, Random(seed), 8)]
+def captions() -> list[Caption]:
+    view = make_view(*TABLE)
+    return [caption for seed in range(300) for caption in sample_captions(view, Random(seed), 8)]
 
 
-def test_answers_are_right_and_always_the_same(asked: list[Caption]) -> None:
+def test_answers_are_correct_and_consistent(captions: list[Caption]) -> None:
     answers: dict[str, set[str]] = {}
-    for caption in asked:
+    for caption in captions:
         answers.setdefault(caption.question, set()).add(caption.answer)
     assert {question: answers[question] for question in EXPECTED} == {key: {text} for key, text in EXPECTED.items()}
     assert all(len(each) == 1 for each in answers.values())
     assert 'Name the red mug.' not in answers
 
 
-def test_every_kind_is_asked_about(asked: list[Caption]) -> None:
-    counts = {kind: sum(caption.kind == kind for caption in asked) for kind in get_args(CaptionKind)}
+def test_all_kinds_are_sampled(captions: list[Caption]) -> None:
+    counts = {kind: sum(caption.kind == kind for caption in captions) for kind in get_args(CaptionKind)}
     assert min(counts.values()) > 50
-    assert counts['place'] > 0.4 * len(asked)
-    assert captions(look_at(), Random(0), 8) == []
+    assert counts['place'] > 0.4 * len(captions)
+    assert sample_captions(make_view(), Random(0), 8) == []

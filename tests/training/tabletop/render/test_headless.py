@@ -1,4 +1,4 @@
-"""OpenGL without a screen, beside everything else that a process loads."""
+"""Off-screen OpenGL in a process that loads torch later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch._dynamo
 """
 
 
-def test_a_network_may_be_loaded_after_the_first_picture() -> None:
+def test_torch_can_be_loaded_after_the_context_is_opened() -> None:
     try:
         open_context((64, 48)).free()
     except RenderError as error:

@@ -1,4 +1,7 @@
-"""docs/tabletop.md: the numbers of the evaluations, pictures of each kind, and what the ablations say."""
+"""docs/tabletop.md: numbers, images and ablations.
+
+Covers tabletop.report.__main__, tabletop.report.document, tabletop.report.ablations and tabletop.report.sheets.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from PIL import Image
 
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.report.report import Setting, make_report, speed_of, write_json
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.report.files import write_json
+from instructsam_training.evaluation.report.report import EvaluationSettings, make_report
+from instructsam_training.evaluation.report.speed import summarize_speed
 from instructsam_training.tabletop.report.__main__ import main
 
 SIZE_HW = (24, 32)
-SETTING = Setting('test', 'trained', 0.3, 'embedded', 'published')
-PICTURES = 12
+SETTINGS = EvaluationSettings('test', 'authors', 0.3, 'bundled', 'published')
+IMAGES = 12
 
 
 def block(first: int, count: int) -> Rle:
@@ -30,10 +35,10 @@ def block(first: int, count: int) -> Rle:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three questions about each picture: with one target, with two, with none."""
+    """A data set with three queries on each image: with one target, with two, with none."""
     folder = tmp_path_factory.mktemp('data')
     records = []
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         Image.fromarray(np.full((*SIZE_HW, 3), 20 * number, dtype=np.uint8)).save(folder / f'{number}.png')
         annotation = [
             {'text': 'the left one', 'mask': [block(0, 8)], 'kind': 'relation'},
@@ -47,18 +52,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(folder: Path, data: Path, share: float) -> Path:
-    """An evaluation in which so large a part of the pictures is answered rightly."""
+    """Write an evaluation in which the predictions of this share of the images are right."""
     benchmark = BENCHMARKS['tabletop']
-    questions = benchmark.questions(data, 'test', SkipReport())
-    answers = {}
-    for question in questions:
-        is_right = int(question.id.partition('.')[0]) < share * PICTURES
-        masks = question.targets if is_right else (block(24, 8),)
-        answers[question.id] = Answer(question.id, masks, (0.9,) * len(masks), 'red mug [SEG]', 0.1, {'encode': 0.05})
+    queries = benchmark.load_queries(data, 'test', SkipReport())
+    predictions = {}
+    for query in queries:
+        is_right = int(query.id.partition('.')[0]) < share * IMAGES
+        masks = query.targets if is_right else (block(24, 8),)
+        predictions[query.id] = PredictedMasks(
+            query.id, masks, (0.9,) * len(masks), 'red mug [SEG]', 0.1, {'encode': 0.05}
+        )
     folder.mkdir()
-    write_json(folder / 'report.json', make_report(benchmark, SETTING, questions, answers, [])[0])
-    write_json(folder / 'speed.json', speed_of([*answers.values()]))
-    (folder / 'answers-0.jsonl').write_text(''.join(json.dumps(asdict(each)) + '\n' for each in answers.values()))
+    write_json(folder / 'report.json', make_report(benchmark, SETTINGS, queries, predictions, [])[0])
+    write_json(folder / 'speed.json', summarize_speed([*predictions.values()]))
+    (folder / 'predictions-0.jsonl').write_text(
+        ''.join(json.dumps(asdict(each)) + '\n' for each in predictions.values())
+    )
     return folder
 
 
@@ -73,7 +82,7 @@ def cells(text: str, first: str) -> list[list[str]]:
     return [row[1:] for row in rows if row[0] == first]
 
 
-def test_the_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out']
     ablations = {'no_stage1': 'bad', 'no_hybrid_attention': 'same', 'queries_5': 'bad'}
     more = [f'--ablation={name}={folders[folder]}' for name, folder in ablations.items()]
@@ -83,29 +92,29 @@ def test_the_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> N
     giou, accuracy = cells(text, 'gIoU')[0], cells(text, 'accuracy')[0]
     assert (giou[0], giou[2], accuracy[0]) == ('75.0', '0.0', '75.0')
     assert cells(text, 'counting') == [['12', '75.0', '75.0', '75.0', '0.0']]
-    assert cells(text, 'gIoU of questions without a target') == [['at least 85.0', '75.0', 'no']]
+    assert cells(text, 'gIoU of queries without a target') == [['at least 85.0', '75.0', 'no']]
     assert cells(text, 'mAP with shuffled instructions') == [['below 15.0', '0.0', 'yes']]
-    assert 'median 100 ms, 95 % within 100 ms; at most 0.00 GiB of memory. On one core.' in text
+    assert 'median 100 ms, 95 % within 100 ms; peak memory 0.00 GiB. Measured on one core.' in text
     assert cells(text, '9')[0][0] == 'without stage 1'
     assert cells(text, '9')[0][-2:] == ['8.1', 'confirmed']
     assert cells(text, '5')[0][-3:] == ['0.0 to 0.0', '', 'not confirmed']
     assert cells(text, '6')[0][-1] == ''
     assert text.index('| 5 |') < text.index('| 6 |') < text.index('| 9 |')
-    pictures = {file.name: file.read_bytes() for file in (tmp_path / 'one' / 'tabletop').iterdir()}
-    assert sorted(pictures) == ['counting.jpg', 'none.jpg', 'relation.jpg']
-    assert all(f'](tabletop/{name})' in text for name in pictures)
+    images = {file.name: file.read_bytes() for file in (tmp_path / 'one' / 'tabletop').iterdir()}
+    assert sorted(images) == ['counting.jpg', 'none.jpg', 'relation.jpg']
+    assert all(f'](tabletop/{name})' in text for name in images)
 
-    # Without the others there are no empty columns and sections; the same seed draws the same pictures.
+    # Without the others there are no empty columns and sections; the same seed draws the same images.
     assert main([*arguments, str(tmp_path / 'two')]) == 0
     text = (tmp_path / 'two' / 'tabletop.md').read_text()
     assert 'Ablations' not in text
     assert cells(text, 'counting') == [['12', '75.0', '75.0', '75.0']]
-    assert {file.name: file.read_bytes() for file in (tmp_path / 'two' / 'tabletop').iterdir()} == pictures
+    assert {file.name: file.read_bytes() for file in (tmp_path / 'two' / 'tabletop').iterdir()} == images
     assert main([*arguments, str(tmp_path / 'three'), '--seed', '1']) == 0
-    assert (tmp_path / 'three' / 'tabletop' / 'none.jpg').read_bytes() != pictures['none.jpg']
+    assert (tmp_path / 'three' / 'tabletop' / 'none.jpg').read_bytes() != images['none.jpg']
 
 
-def test_ablations_may_have_a_full_model_of_their_own(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_ablations_with_their_own_full_model(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     more = [f'--ablation={name}={folders[folder]}' for name, folder in (('full', 'bad'), ('no_stage1', 'good'))]
     arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out', str(tmp_path), *more]
     assert main(arguments) == 0
@@ -123,7 +132,7 @@ def test_ablations_may_have_a_full_model_of_their_own(data: Path, folders: dict[
         (['--evaluation', '{data}'], 'report.json: expected a JSON file'),
     ],
 )
-def test_what_cannot_be_reported(
+def test_unusable_evaluations_are_errors(
     data: Path,
     folders: dict[str, Path],
     tmp_path: Path,
@@ -137,7 +146,7 @@ def test_what_cannot_be_reported(
     assert not (tmp_path / 'out' / 'tabletop.md').exists()
 
 
-def test_an_evaluation_of_other_data(
+def test_evaluation_of_another_data_set_is_an_error(
     data: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = json.loads((data / 'inst2seg.json').read_text())

@@ -1,4 +1,4 @@
-"""Scenes: nothing runs through anything, what is said to be on or inside is, and time leaves it so."""
+"""Sampled scenes: no collisions, correct support, motion. Covers scene.py, placement.py and randomization.py too."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy.typing as npt
 import pytest
 
 from instructsam_training.tabletop.scene.catalog import CATALOG
-from instructsam_training.tabletop.scene.placing import inside
+from instructsam_training.tabletop.scene.placement import place_inside
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from instructsam_training.tabletop.scene.scene import Body, Scene
-from instructsam_training.tabletop.scene.shapes import shape
+from instructsam_training.tabletop.scene.shapes import mesh_parts
 
 SCENES = [sample_scene(seed) for seed in range(60)]
 BODIES = [(scene, body) for scene in SCENES for body in scene.bodies]
 
 
 def surface_m(body: Body) -> npt.NDArray[np.float64]:
-    """[N, 3], the corners of all triangles of a thing, in the table's frame."""
-    corners = np.concatenate([part.solid.vertices for part in shape(body.category)])
+    """[N, 3], all vertices of a body in the table frame."""
+    corners = np.concatenate([part.mesh.vertices for part in mesh_parts(body.category)])
     return np.asarray(corners * body.size_m @ body.rotation.T + body.position_m)
 
 
 def overlap(first: Body, second: Body) -> bool:
-    """Whether a corner of one thing is inside of the box around the other."""
+    """Whether a vertex of one body is inside the bounding box of the other."""
     for one, other in ((first, second), (second, first)):
         own = (surface_m(one) - other.position_m) @ other.rotation
         if np.any(np.all(np.abs(own) < np.array(other.size_m) / 2 - 1e-6, axis=1)):
@@ -33,13 +33,13 @@ def overlap(first: Body, second: Body) -> bool:
     return False
 
 
-def bearers(scene: Scene, body: Body) -> set[int]:
-    """All that a thing stands on or is in, down to the table."""
+def supports_of(scene: Scene, body: Body) -> set[int]:
+    """Labels of all direct and indirect supports of a body."""
     found: set[int] = set()
-    bearer = body.on or body.inside
-    while bearer:
-        found.add(bearer)
-        bearer = scene.bodies[bearer - 1].on or scene.bodies[bearer - 1].inside
+    support = body.on or body.inside
+    while support:
+        found.add(support)
+        support = scene.bodies[support - 1].on or scene.bodies[support - 1].inside
     return found
 
 
@@ -48,14 +48,14 @@ def test_same_seed_same_scene() -> None:
 
 
 @pytest.mark.parametrize('time_s', [0.0, 1.3, 3.1])
-def test_things_do_not_run_through_each_other(time_s: float) -> None:
-    for scene in (scene.moved(time_s) for scene in SCENES):
+def test_bodies_do_not_collide(time_s: float) -> None:
+    for scene in (scene.at_time(time_s) for scene in SCENES):
         for first, second in combinations(scene.bodies, 2):
-            related = second.label in bearers(scene, first) or first.label in bearers(scene, second)
+            related = second.label in supports_of(scene, first) or first.label in supports_of(scene, second)
             assert related or not overlap(first, second), (scene.seed, first.label, second.label)
 
 
-def test_things_rest_on_what_they_are_on() -> None:
+def test_bodies_rest_on_their_support() -> None:
     for scene, body in BODIES:
         lowest = surface_m(body)[:, 2].min()
         if body.on is None and body.inside is None:
@@ -88,13 +88,13 @@ def test_contents_are_within_the_walls() -> None:
 
 
 @pytest.mark.parametrize('category', ['mug', 'cup', 'bowl'])
-def test_ball_stops_where_the_walls_are_too_narrow(category: str) -> None:
+def test_ball_in_a_container_touches_its_walls(category: str) -> None:
     rng, size = np.random.default_rng(0), CATALOG[category].size_m
     container = Body(1, category, 'red', 'plastic', (1, 0, 0), size, (0, 0, size[2] / 2), yaw=1.0)
     rests = []
     for diameter in np.linspace(0.3, 1.0, 15) * size[1]:
         ball = Body(2, 'ball', 'red', 'plastic', (1, 0, 0), (diameter,) * 3, (0, 0, 0), yaw=0.0)
-        placed = inside(rng, ball, container)
+        placed = place_inside(rng, ball, container)
         rests.append(placed is not None)
         if placed is not None:
             assert_within_walls(container, placed)
@@ -102,7 +102,7 @@ def test_ball_stops_where_the_walls_are_too_narrow(category: str) -> None:
     assert not rests[-1]
 
 
-def test_scenes_let_instructions_matter() -> None:
+def test_scenes_have_similar_objects() -> None:
     rivals = [
         (first, second) for scene in SCENES for first, second in combinations(scene.bodies, 2)
         if first.category == second.category
@@ -115,7 +115,7 @@ def test_scenes_let_instructions_matter() -> None:
     assert {body.category for _, body in BODIES} == set(CATALOG)
 
 
-def test_what_slides_carries_nothing_and_is_not_carried() -> None:
+def test_sliding_body_has_no_support_and_supports_no_other() -> None:
     sliding = [(scene, scene.bodies[scene.motion.label - 1]) for scene in SCENES if scene.motion.label]
     assert len(sliding) > len(SCENES) / 2
     for scene, body in sliding:
@@ -124,14 +124,14 @@ def test_what_slides_carries_nothing_and_is_not_carried() -> None:
         assert all(body.label not in (other.on, other.inside) for other in scene.bodies)
 
 
-def test_scene_moves_and_comes_back() -> None:
+def test_motion_is_periodic() -> None:
     scene = next(scene for scene in SCENES if scene.motion.label is not None)
     motion = scene.motion
-    assert scene.moved(0.0) == scene
-    there = scene.moved(motion.slide_period_s / 2)
+    assert scene.at_time(0.0) == scene
+    there = scene.at_time(motion.slide_period_s / 2)
     changed = [new.label for new, old in zip(there.bodies, scene.bodies, strict=True) if new != old]
     assert changed == [motion.label]
     slid = np.subtract(there.bodies[changed[0] - 1].position_m, scene.bodies[changed[0] - 1].position_m)
     assert slid[:2] == pytest.approx(motion.slide_m)
-    turned = scene.moved(motion.orbit_period_s / 4).camera.azimuth - scene.camera.azimuth
+    turned = scene.at_time(motion.orbit_period_s / 4).camera.azimuth - scene.camera.azimuth
     assert turned == pytest.approx(motion.orbit)

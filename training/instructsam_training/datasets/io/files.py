@@ -1,4 +1,4 @@
-"""Files of a release: where they lie, what JSON they hold, how large their pictures are."""
+"""Files of a raw release: lookup, JSON content, image sizes, and checked fields of records."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import LONGEST_SIDE
 
 EXIF_ORIENTATION = 0x0112
-SIDEWAYS = (5, 6, 7, 8)
-"""Values of the EXIF orientation that swap height and width."""
+TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
+"""EXIF orientations that swap height and width."""
 
 
 def find(root: Path, *candidates: str) -> Path:
-    """The first of the files or folders, relative to `root`, that is there: releases differ in where they put them.
+    """Return the first of several files or folders under `root` that exists; copies of a release differ in layout.
 
     Raises:
-        ConfigError: none is.
+        ConfigError: none of them exists.
     """
     if not root.is_dir():
         raise ConfigError(f'{root}: expected the folder of the data set, found no such folder')
@@ -32,10 +32,10 @@ def find(root: Path, *candidates: str) -> Path:
 
 
 def load_json(file: Path) -> Any:
-    """What a JSON file holds, as UTF-8 with or without a byte order mark.
+    """Load a JSON file in UTF-8, with or without a byte order mark.
 
     Raises:
-        ConfigError: there is no such file, or it is not JSON, for example cut off.
+        ConfigError: the file is missing, or it is not JSON, for example truncated.
     """
     try:
         return json.loads(file.read_bytes().decode('utf-8-sig'))
@@ -46,16 +46,16 @@ def load_json(file: Path) -> Any:
 
 
 def load_list(file: Path) -> list[Any]:
-    """The list that a JSON file holds.
+    """Load a JSON file that holds a list of records.
 
     Raises:
-        ConfigError: as `load_json`, or it holds something else, or nothing.
+        ConfigError: as `load_json`, or the content is not a list, or the list is empty.
     """
-    return checked_list(file, load_json(file))
+    return non_empty_list(file, load_json(file))
 
 
-def checked_list(file: Path, content: Any) -> list[Any]:
-    """The content of a file, which must be a list of records.
+def non_empty_list(file: Path, content: Any) -> list[Any]:
+    """Check that the content of a file is a list of records.
 
     Raises:
         ConfigError: it is something else, or empty.
@@ -67,8 +67,8 @@ def checked_list(file: Path, content: Any) -> list[Any]:
     return content
 
 
-def tables(file: Path, content: Any, names: Sequence[str]) -> list[list[Any]]:
-    """The lists of a COCO file under the given names.
+def coco_tables(file: Path, content: Any, names: Sequence[str]) -> list[list[Any]]:
+    """Return the lists of a COCO file under the given names.
 
     Raises:
         ConfigError: one is missing or not a list, or the first is empty.
@@ -81,30 +81,26 @@ def tables(file: Path, content: Any, names: Sequence[str]) -> list[list[Any]]:
     return [content[name] for name in names]
 
 
-def picture_size(file: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is meant to be seen, upright, from its header alone.
+def read_size_hw(file: Path) -> tuple[int, int]:
+    """Read height and width of an image from its header, after EXIF rotation.
 
     Raises:
-        ValueError: there is no such file, or it is no picture.
+        ValueError: the file is missing or not an image.
     """
     try:
         with Image.open(file) as image:
             width, height = image.size
-            sideways = image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS
+            is_transposed = image.getexif().get(EXIF_ORIENTATION) in TRANSPOSED_ORIENTATIONS
     except FileNotFoundError:
-        raise ValueError(f'expected a picture, found no file {file}') from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's decoders raise them all
-        raise ValueError(f'expected a picture, cannot read {file}: {error}') from None
-    return (width, height) if sideways else (height, width)
+        raise ValueError(f'expected an image, found no file {file}') from None
+    # Pillow's decoders raise all of these for damaged files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f'expected an image, cannot read {file}: {error}') from None
+    return (width, height) if is_transposed else (height, width)
 
 
-def checked_size(record: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of a record, pixels.
+def parse_size_hw(record: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the fields height and width of a record, pixels.
 
     Raises:
         ValueError: they are missing or not positive whole numbers.
@@ -116,10 +112,10 @@ def checked_size(record: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def text_of(record: Mapping[str, Any], *keys: str) -> str:
-    """The first of the keys that holds text.
+    """Return the first of the given fields that holds text.
 
     Raises:
-        ValueError: none does.
+        ValueError: none of them does.
     """
     for key in keys:
         value = record.get(key)

@@ -1,6 +1,6 @@
-"""The leakage rule: no training on pictures on which RefCOCO, RefCOCO+, RefCOCOg or gRefCOCO are evaluated.
+"""Held-out images: no training on images of the evaluation splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO.
 
-COCO's training pictures, and so those of LVIS and PACO, hold all of them (UNINEXT, issue 38).
+COCO's training images, and so those of LVIS and PACO, contain all of them (UNINEXT, issue 38).
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ REFERENCES = (
     ('grefcoco', 'grefs(unc)'),
 )
 COCO_NAME = re.compile(r'(?:^|_)(\d{12})$')
-"""How COCO names a picture, without suffix: 000000000009, or COCO_train2014_000000000009."""
+"""COCO's image names without suffix: 000000000009, or COCO_train2014_000000000009."""
 
 
 @dataclass
 class HeldOut:
-    """Drops the samples whose pictures are held out.
+    """Filter for samples of held-out images.
 
     Attributes:
-        ids: COCO's numbers of the pictures.
-        dropped: how many samples were dropped so far.
+        ids: COCO ids of the held-out images.
+        dropped: number of samples dropped so far.
     """
 
     ids: frozenset[int]
     dropped: int = 0
 
     def keep(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """The samples whose pictures are not held out. Pictures that are not COCO's are kept."""
+        """Yield the samples whose images are not held out; images without a COCO name are kept."""
         for sample in samples:
             if coco_id(sample.image) in self.ids:
                 self.dropped += 1
@@ -47,10 +47,10 @@ class HeldOut:
 
 
 def held_out(root: Path) -> HeldOut:
-    """The pictures of the validation and test splits, of whatever of the data sets lies in the folder.
+    """Read the images of the validation and test splits of all data sets found in a folder.
 
     Raises:
-        ConfigError: none of them does, or a file is damaged.
+        ConfigError: there is no such data set in the folder, or a file is damaged.
     """
     ids: set[int] = set()
     found = False
@@ -58,9 +58,10 @@ def held_out(root: Path) -> HeldOut:
         if any((root / name / f'{stem}{suffix}').is_file() for suffix in ('.json', '.p')):
             found = True
             file, refs = load_refs(root / name, stem)
-            # One that cannot be read might be the one that leaks.
+            # A damaged group cannot be skipped: its image might be the one that leaks.
             if not all(map(is_ref, refs)):
                 raise ConfigError(f'{file}: expected groups of expressions with image_id and split, some are not')
+            # Validation and test splits of any author; an image of several splits is held out too.
             ids |= {ref['image_id'] for ref in refs if ref['split'] != 'train'}
     if not found:
         names = ', '.join(f'{name}/{stem}' for name, stem in REFERENCES)
@@ -69,6 +70,6 @@ def held_out(root: Path) -> HeldOut:
 
 
 def coco_id(image: Path) -> int | None:
-    """COCO's number of a picture, from its name; None if it is not named as COCO does."""
+    """Return the COCO id in an image's file name; None if it is not a COCO name."""
     match = COCO_NAME.search(image.stem)
     return int(match[1]) if match else None

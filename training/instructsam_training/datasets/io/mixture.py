@@ -1,4 +1,4 @@
-"""The weights file of a training run: which files of the published format to read, and how often.
+"""The mixture file of a training run: files in the published format and how often to repeat each.
 
 refcoco 10
 coco_instances      # once
@@ -19,12 +19,12 @@ SUFFIXES = ('.json', '.jsonl')
 
 @dataclass(frozen=True)
 class Share:
-    """One line of the weights file.
+    """One line of the mixture file.
 
     Attributes:
-        name: as written.
-        files: what it stands for, one file or the shards of one, in order.
-        repeat: how often each record comes in an epoch.
+        name: name of the data set, as written.
+        files: its file, or its shards in order.
+        repeat: how often each record appears in an epoch.
     """
 
     name: str
@@ -33,19 +33,19 @@ class Share:
 
 
 def read_mixture(file: Path, data: Path) -> tuple[Share, ...]:
-    """The lines of a weights file.
+    """Read a mixture file.
 
     Args:
-        file: `name [repeat]` on each line; blank lines and what follows a # are passed over.
-        data: folder of the files that the names stand for.
+        file: `name [repeat]` on each line; blank lines and comments (#) are ignored.
+        data: folder of the files with these names.
 
     Raises:
-        ConfigError: a line is something else, a name stands for no file, shards are missing, or nothing is left.
+        ConfigError: a line has another form, there is no file of a name, shards are missing, or there are no lines.
     """
     try:
         lines = file.read_text(encoding='utf-8').splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{file}: expected a weights file, cannot read it: {error}') from None
+        raise ConfigError(f'{file}: expected a mixture file, cannot read it: {error}') from None
     shares = []
     for number, line in enumerate(lines, start=1):
         words = line.partition('#')[0].split()
@@ -61,30 +61,32 @@ def read_mixture(file: Path, data: Path) -> tuple[Share, ...]:
 
 
 def published_files(name: str, data: Path) -> tuple[Path, ...]:
-    """The file of that name in the folder, with or without its suffix, or its shards.
+    """Find the file of a data set, with or without suffix, or its shards.
 
     Raises:
-        ConfigError: there is none, or shards are missing.
+        ConfigError: there is no such file, or shards are missing.
     """
+    # A file of exactly this name has priority over shards.
     for candidate in (name, *(f'{name}{suffix}' for suffix in SUFFIXES)):
         if candidate.endswith(SUFFIXES) and (data / candidate).is_file():
             return (data / candidate,)
     if not data.is_dir():
         raise ConfigError(f'{data}: expected the folder of the training files, found no such folder')
-    known = _names((data / name).parent)
+    known = _files_by_name((data / name).parent)
     shards = tuple(known.get(Path(name).name, ()))
     if not shards:
         raise ConfigError(f'{name}: no such data set in {data}; expected one of {", ".join(sorted(known)) or "none"}')
+    # All shards name their total number: a missing or additional file is noticed.
     expected = {match[1] for shard in shards if (match := SHARD.search(shard.stem))}
     if expected != {f'{len(shards):05}'}:
         raise ConfigError(f'{name}: expected {" or ".join(sorted(expected))} shards in {data}, found {len(shards)}')
     return shards
 
 
-def _names(folder: Path) -> dict[str, list[Path]]:
-    """What a folder holds: names, and the files that each stands for."""
-    names: dict[str, list[Path]] = {}
+def _files_by_name(folder: Path) -> dict[str, list[Path]]:
+    """Data sets of a folder: the files of each, by the name without shard number."""
+    files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix in SUFFIXES and file.is_file():
-            names.setdefault(SHARD.sub('', file.stem), []).append(file)
-    return names
+            files.setdefault(SHARD.sub('', file.stem), []).append(file)
+    return files

@@ -1,4 +1,4 @@
-"""The published training format: a JSON list, or JSON lines, of pictures with their annotations.
+"""Reader of the published training format: a JSON list, or JSON lines, of images with their annotations.
 
     {"image": "kitchen.jpg", "height": 480, "width": 640, "type": "instseg", "mask": null, "conversations": null,
      "annotation": [
@@ -6,10 +6,10 @@
        {"type": "sentence", "text": "What cuts?", "category": "knife", "ann_type": "bbox", "ann": ["[9, 9, 80, 20]"]},
        {"type": "phrase", "text": "purple elephant", "category": null, "ann_type": "mask", "ann": null}]}
 
-Arrow needs one type a column, so published files keep what varies as JSON text, and absent fields come back as None;
-here every field may be either. `id`, `depth`, `scene`, `ignore`, an annotation's `box` and the type `caption`, whose
-`category` is the answer in words, are additions of `write_published`, absent where there is nothing to say; other
-readers of the format pass over the fields.
+Arrow needs one type per column, so published files store fields of varying type as JSON text, and absent fields as
+null; this reader accepts both forms for every field. `id`, `depth`, `scene`, `ignore`, an annotation's `box` and the
+type `caption`, whose `category` is the text answer, are optional additions of `write_published`; other readers of the
+format ignore them.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from typing import Any, get_args
 
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.data.sample import ANSWERED, Annotation, Kind, Sample, SampleError, SkipReport, clean_phrase
-from instructsam_training.datasets.io.files import checked_size, picture_size, text_of
+from instructsam_training.datasets.io.files import parse_size_hw, read_size_hw, text_of
 from instructsam_training.datasets.io.records import RawRecord, iter_records
 from instructsam_training.datasets.io.segmentation import box_rle, clip_box, instance_rle
 from instructsam_training.datasets.io.spans import read_spans
 
 
 def read_published(file: Path, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
-    """The samples of a file in the published format.
+    """Yield the samples of a file in the published format.
 
     Args:
         file: a JSON list, or JSON lines.
-        report: gets the records and annotations that cannot be read.
-        images: folder that the pictures' names are relative to; that of the file if not given.
+        report: collects the records and annotations that cannot be read.
+        images: folder that image names are relative to; the file's folder if not given.
 
     Raises:
         ConfigError: the file holds no records.
     """
     for record in iter_records(file):
         try:
-            sample = to_sample(record, file, images or file.parent)
+            sample = parse_record(record, images or file.parent)
         except SampleError as error:
             report.errors.append(error)
         else:
@@ -48,31 +48,30 @@ def read_published(file: Path, report: SkipReport, images: Path | None = None) -
             yield sample
 
 
-def to_sample(raw: RawRecord, file: Path, images: Path) -> Sample:
-    """One record as a sample. Annotations that cannot be read are in its `errors`, the others are kept.
+def parse_record(raw: RawRecord, images: Path) -> Sample:
+    """Parse one record. Annotations that cannot be read are listed in the sample's `errors`, the others are kept.
 
     Raises:
         SampleError: the record cannot be read, or none of its annotations can.
     """
     if raw.fault:
-        raise SampleError(file, raw.index, raw.fault)
+        raise SampleError(raw.file, raw.index, raw.fault)
     try:
         record = json.loads(raw.text)
         if not isinstance(record, dict):
             raise ValueError(f'expected a JSON object, got {type(record).__name__}')
-        return _sample(record, file, raw.index, images)
-    except SampleError:
-        raise
+        return _sample(record, raw.file, raw.index, images)
     except ValueError as error:
-        raise SampleError(file, raw.index, str(error)) from None
+        raise SampleError(raw.file, raw.index, str(error)) from None
 
 
 def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> Sample:
     if record.get('image') is None and record.get('video') is not None:
-        raise ValueError('expected a picture, got a video')
+        raise ValueError('expected an image, got a video')
     image = images / text_of(record, 'image')
+    # Opening the image is the slow fallback for records without size.
     has_size = record.get('height') is not None and record.get('width') is not None
-    size_hw = checked_size(record) if has_size else picture_size(image)
+    size_hw = parse_size_hw(record) if has_size else read_size_hw(image)
     annotations, errors = _annotations(record, size_hw, file, index)
     if not annotations:
         reasons = '; '.join(f'{error.index}: {error.reason}' for error in errors)
@@ -95,7 +94,7 @@ def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> 
 def _annotations(
     record: Mapping[str, Any], size_hw: tuple[int, int], file: Path, index: int
 ) -> tuple[tuple[Annotation, ...], tuple[SampleError, ...]]:
-    """What can be read of a record's annotations, and why the others cannot."""
+    """Parse a record's annotations and conversations; return those that can be read, and the errors of the others."""
     entries, masks = _decoded(record.get('annotation')), _decoded(record.get('mask'))
     if entries is None and masks is None:
         raise ValueError('expected annotation, or mask with conversations, got neither')
@@ -103,6 +102,7 @@ def _annotations(
         raise ValueError(f'annotation: expected a list, got {type(entries).__name__}')
     annotations: list[Annotation] = []
     errors: list[SampleError] = []
+    # A damaged annotation is dropped alone: the others of its record are still correct.
     for number, entry in enumerate(entries or ()):
         try:
             annotations.append(_annotation(entry, size_hw))
@@ -124,6 +124,7 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
         raise ValueError(f'type: expected {", ".join(get_args(Kind))}, got {entry.get("type")!r}')
     kind: Kind = entry['type']
     text = text_of(entry, 'text')
+    # Names are their own answer; instructions have theirs in `category`.
     phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED else text)
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
     return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)
@@ -140,7 +141,7 @@ def _masks(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> tuple[Rle, ...
 
 
 def _decoded(value: Any) -> Any:
-    """The value of a field that may be kept as JSON text."""
+    """Decode a field that may be stored as JSON text."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,9 +1,8 @@
-"""Writing of samples in the published training format, whole or not at all."""
+"""Writer of the published training format; files appear only when they are complete."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, repeat
@@ -13,6 +12,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.files import write_atomically
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import ANSWERED, Annotation, Sample, clean_phrase
 from instructsam_training.datasets.io.spans import write_spans
@@ -21,22 +21,22 @@ SUFFIXES = ('.json', '.jsonl')
 
 
 def write_published(samples: Iterable[Sample], file: Path, images: Path | None = None, shards: int = 1) -> list[Path]:
-    """Write samples in the published format; they read back equal, but for `source`.
+    """Write samples in the published format; reading them back gives equal samples, except for `source`.
 
-    The files appear, complete, when all samples are written: an error on the way leaves what was there before.
+    Existing files are replaced when all samples are written, and kept if an error occurs.
 
     Args:
-        samples: one sample is in memory at a time.
+        samples: consumed one at a time.
         file: ends in .json for a JSON list, in .jsonl for JSON lines.
-        images: folder that the pictures' names become relative to, where they lie in it; that of the file if not given.
-        shards: how many files, `name-00000-of-00004.jsonl`, to deal the samples to in turn; 1 keeps the name.
+        images: folder that image names are made relative to, if they lie in it; the file's folder if not given.
+        shards: number of files, `name-00000-of-00004.jsonl`; samples are assigned round-robin. 1 keeps the name.
 
     Returns:
         The files.
 
     Raises:
-        ConfigError: the name ends in something else, or there is less than one shard.
-        ValueError: a phrase is not what reading it back would make of it.
+        ConfigError: the file name has another suffix, or there is less than one shard.
+        ValueError: a phrase would be read back differently.
     """
     if file.suffix not in SUFFIXES:
         raise ConfigError(f'{file}: expected a name that ends in {" or ".join(SUFFIXES)}')
@@ -47,19 +47,20 @@ def write_published(samples: Iterable[Sample], file: Path, images: Path | None =
     with ExitStack() as stack:
         append = [stack.enter_context(record_file(name)) for name in files]
         for number, sample in enumerate(samples):
+            # Round-robin keeps the shards equally long without knowing the number of samples.
             append[number % shards](record_of(sample, folder))
     return files
 
 
 def shard_names(file: Path, shards: int) -> list[Path]:
-    """The names of the parts of a file."""
+    """Return the names of the shards of a file."""
     if shards == 1:
         return [file]
     return [file.with_name(f'{file.stem}-{number:05}-of-{shards:05}{file.suffix}') for number in range(shards)]
 
 
 def record_of(sample: Sample, images: Path) -> dict[str, Any]:
-    """A sample as a record of the published format; questions for several things come last when it is read back."""
+    """Convert a sample into a record; instructions with several phrases come last when it is read back."""
     record: dict[str, Any] = {
         'id': sample.id,
         'image': _relative(sample.image, images),
@@ -70,6 +71,7 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
         'mask': None,
         'conversations': None,
     }
+    # The list `annotation` has no place for several phrases; they are written as conversations.
     several = [annotation for annotation in sample.annotations if annotation.additional_phrases]
     if several:
         record['conversations'], record['mask'] = write_spans(several)
@@ -91,13 +93,13 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         'ann': [json.dumps(_target(rle, box_only=annotation.box_only)) for rle in annotation.masks] or None,
     }
     if annotation.kind in ANSWERED:
-        # Reading drops one final full stop, which may be the phrase's own.
+        # The reader removes one final period: add one if the phrase itself ends in a period.
         is_stable = clean_phrase(annotation.phrase) == annotation.phrase
         entry['category'] = annotation.phrase if is_stable else f'{annotation.phrase}.'
-    said = clean_phrase(entry['category'] or annotation.text)
-    if said != annotation.phrase:
+    read_back = clean_phrase(entry['category'] or annotation.text)
+    if read_back != annotation.phrase:
         raise ValueError(
-            f'phrase of {annotation.text!r}: expected {said!r}, as it is read back, got {annotation.phrase!r}'
+            f'phrase of {annotation.text!r}: expected {read_back!r}, as it is read back, got {annotation.phrase!r}'
         )
     if annotation.box_xyxy is not None:
         entry['box'] = list(annotation.box_xyxy)
@@ -105,32 +107,24 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
 
 
 def _target(rle: Rle, *, box_only: bool) -> Any:
-    """An RLE; of a filled box its left, top, width and height."""
+    """The RLE itself; of a filled box left, top, width and height."""
     return [float(value) for value in coco_mask.toBbox(rle)] if box_only else rle
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """The path from the folder on, where it leads through it; else from the root, to be found from anywhere."""
+    """The path relative to the folder if it lies in it, else the absolute path."""
     path, folder = path.absolute(), folder.absolute()
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 @contextmanager
 def record_file(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that adds a record to a file, which appears when the context ends without an error."""
-    part = file.with_name(f'.{file.name}.part')
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open('w', encoding='utf-8') as stream:
-            if file.suffix == '.jsonl':
-                yield lambda record: print(json.dumps(record), file=stream)
-            else:
-                separators = chain(['[\n'], repeat(',\n'))
-                yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
-                stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    """Open a file for records; yields the function that appends one. The file appears when the context ends cleanly."""
+    with write_atomically(file) as draft, draft.open('w', encoding='utf-8') as stream:
+        if file.suffix == '.jsonl':
+            yield lambda record: print(json.dumps(record), file=stream)
+        else:
+            # `[` before the first record, a comma before the others.
+            separators = chain(['[\n'], repeat(',\n'))
+            yield lambda record: print(next(separators), json.dumps(record), sep='', end='', file=stream)
+            stream.write('[]\n' if next(separators) == '[\n' else '\n]\n')

@@ -1,7 +1,7 @@
-"""Published records that are whole conversations: their answers hold spans, and each span has a mask.
+"""Conversations in published records: answers contain spans, and each span has a mask.
 
-An answer such as `It is the <|object_ref_start|>kettle<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>.` has one span.
-It is the form of questions that ask for several things at once.
+The answer `It is the <|object_ref_start|>kettle<|object_ref_end|><|mask_start|>[SEG]<|mask_end|>.` has one span.
+Instructions with several phrases are written in this form.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ MARKERS = re.compile(r'<(?:image|video)>\s*')
 
 
 def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tuple[Annotation, ...]:
-    """The questions of a conversation and the masks that answer them.
+    """Parse the questions of a conversation and their masks.
 
-    Spans of one name in an answer are its instances; further names are in `more` of the first one's annotation.
+    Spans of the same phrase in an answer are its instances. The first phrase of an answer makes the annotation; the
+    others are added to its `additional_phrases`.
 
     Args:
-        conversations: questions and answers in turn, `{'from': ..., 'value': text}`; who speaks is told by the order.
-        masks: for each span, in order, an RLE or polygons; None where nothing answers.
-        size_hw: height and width of the picture.
+        conversations: alternating questions and answers, `{'from': ..., 'value': text}`; `from` is ignored.
+        masks: one per span, in order: an RLE or polygons; None for a phrase without target.
+        size_hw: height and width of the image.
 
     Raises:
-        ValueError: there are not as many spans as masks, a span has no name, or a mask is damaged.
+        ValueError: the numbers of spans and masks differ, a span has no phrase, or a mask is damaged.
     """
     turns = _turns(conversations)
     answers = [list(SPAN.finditer(answer)) for _, answer in turns]
@@ -40,10 +41,11 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     if not isinstance(masks, list) or not masks or len(masks) != count:
         found = len(masks) if isinstance(masks, list) else 'no'
         raise ValueError(f'expected a mask for each of {count} [SEG] spans, got {found} masks')
+    # Masks are consumed in the order of the spans, across all answers.
     rest = iter(None if mask is None else instance_rle(mask, size_hw) for mask in masks)
     annotations: list[Annotation] = []
     for (question, _), spans in zip(turns, answers, strict=True):
-        annotations += _answered(question, [(_phrase(span), next(rest)) for span in spans])
+        annotations += _annotation(question, [(_phrase(span), next(rest)) for span in spans])
     return tuple(annotations)
 
 
@@ -51,6 +53,7 @@ def _turns(conversations: Any) -> list[tuple[str, str]]:
     """Pairs of question and answer."""
     if not isinstance(conversations, list):
         raise ValueError(f'expected a list of turns, got {type(conversations).__name__}')
+    # Turns alternate, so the speaker (`from`) is not needed.
     values = [turn.get('value') if isinstance(turn, dict) else None for turn in conversations]
     if len(values) % 2 or not all(isinstance(value, str) for value in values):
         raise ValueError(f'expected questions and answers in turn, got {len(values)} turns, some unpaired')
@@ -62,25 +65,25 @@ def _phrase(span: re.Match[str]) -> str:
     phrase = clean_phrase(span['phrase'] or '')
     if not phrase:
         raise ValueError(
-            f'expected a name between <|object_ref_start|> and <|object_ref_end|> before each [SEG], got {span[0]!r}'
+            f'expected a phrase between <|object_ref_start|> and <|object_ref_end|> before each [SEG], got {span[0]!r}'
         )
     return phrase
 
 
 def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]], list[Rle | None]]:
-    """Conversations and masks that `read_spans` reads back as these annotations.
+    """Return conversations and masks that `read_spans` reads back as the same annotations.
 
     Raises:
-        ValueError: it would not, because two names of an answer are the same, one is not clean, or masks are boxes.
+        ValueError: that is impossible: phrases of an answer are equal or not cleaned, or masks are filled boxes.
     """
     turns: list[dict[str, str]] = []
     masks: list[Rle | None] = []
     for annotation in annotations:
         phrases = [part.phrase for part in annotation.parts]
         if len(set(phrases)) < len(phrases) or any(clean_phrase(each) != each or '<' in each for each in phrases):
-            raise ValueError(f'{annotation.text!r}: expected different names as they are read back, got {phrases}')
+            raise ValueError(f'{annotation.text!r}: expected different, cleaned phrases, got {phrases}')
         if any(part.box_only for part in annotation.parts):
-            raise ValueError(f'{annotation.text!r}: expected masks for several names, got filled boxes')
+            raise ValueError(f'{annotation.text!r}: expected masks for several phrases, got filled boxes')
         spans = [(part.phrase, mask) for part in annotation.parts for mask in part.masks or (None,)]
         answer = ', '.join(WRITTEN_SPAN.format(phrase) for phrase, _ in spans)
         turns += [{'from': 'human', 'value': annotation.text}, {'from': 'gpt', 'value': answer}]
@@ -88,11 +91,13 @@ def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]]
     return turns, masks
 
 
-def _answered(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[Annotation]:
+def _annotation(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[Annotation]:
+    """The annotation of a question; none if its answer has no span."""
     masks: dict[str, tuple[Rle, ...]] = {}
     for phrase, rle in spans:
         masks[phrase] = (*masks.get(phrase, ()), *([] if rle is None else [rle]))
     if not masks:
         return []
+    # Dictionaries keep the order of the spans.
     first, *more = (named(phrase, found) for phrase, found in masks.items())
     return [Annotation('sentence', question, first.phrase, first.masks, additional_phrases=tuple(more))]

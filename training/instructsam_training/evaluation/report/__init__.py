@@ -1,1 +1,1 @@
-"""Reports of an evaluation: tables, plots, a page, and comparisons."""
+"""The report of an evaluation: numbers, tables, plots and examples."""

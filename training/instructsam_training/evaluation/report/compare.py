@@ -1,4 +1,4 @@
-"""Evaluations side by side: how right, how fast and how large, as in Tables 6 (queries) and 10 (latency) of the paper.
+"""Compares evaluations in one table: accuracy, latency and memory, as in Tables 6 and 10 of the paper.
 
 python -m instructsam_training.evaluation.report.compare 5=runs/k5/evaluation 10=runs/k10/evaluation --markdown
 """
@@ -16,21 +16,22 @@ from rich.console import Console
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.files import load_json
-from instructsam_training.evaluation.benchmarks.paper import SECONDS
+from instructsam_training.evaluation.published import PUBLISHED_LATENCIES
 from instructsam_training.evaluation.report.grid import Grid, as_markdown, as_rich, percent
+from instructsam_training.evaluation.report.speed import milliseconds
 
-SHOWN_METRICS = 3
+MAX_METRICS = 3
 
 
 @dataclass(frozen=True)
-class Result:
-    """An evaluation that was written to a folder.
+class EvaluationResult:
+    """The files of an evaluation.
 
     Attributes:
-        name: what to call it.
-        folder: with its files.
-        report: of report.json.
-        speed: of speed.json; empty where nobody measured.
+        name: label of the evaluation.
+        folder: that holds its files.
+        report: content of report.json.
+        speed: content of speed.json; empty if latency was not measured.
     """
 
     name: str
@@ -39,21 +40,21 @@ class Result:
     speed: Mapping[str, Any]
 
     @property
-    def asked(self) -> str:
+    def benchmark(self) -> str:
         """Benchmark and split."""
-        return f'{self.report["benchmark"]} {self.report["setting"]["split"]}'
+        return f'{self.report["benchmark"]} {self.report["settings"]["split"]}'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when the table is printed, 2 when there is none."""
+    """Run the command; returns 0 if the table is printed and 2 on an error."""
     parser = argparse.ArgumentParser(
-        prog='python -m instructsam_training.evaluation.report.compare', description=__doc__
+        prog='python -m instructsam_training.evaluation.report.compare', description=(__doc__ or '').partition('\n')[0]
     )
-    parser.add_argument('results', nargs='+', metavar='NAME=FOLDER', help='an evaluation and what to call it')
-    parser.add_argument('--markdown', action='store_true', help='for a document')
+    parser.add_argument('results', nargs='+', metavar='NAME=FOLDER', help='a label, and the folder of an evaluation')
+    parser.add_argument('--markdown', action='store_true', help='print Markdown')
     arguments = parser.parse_args(argv)
     try:
-        grid = comparison([read_named(text) for text in arguments.results])
+        grid = comparison_grid([parse_result(text) for text in arguments.results])
     except ConfigError as error:
         print(f'compare: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -64,26 +65,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_named(text: str) -> Result:
-    """The evaluation of `NAME=FOLDER`.
+def parse_result(text: str) -> EvaluationResult:
+    """Load the evaluation of `NAME=FOLDER`.
 
     Raises:
-        ConfigError: the text has another form, or the folder no report.
+        ConfigError: the text has another form, or the folder has no report.
     """
     name, _, folder = text.partition('=')
     if not name or not folder:
         raise ConfigError(f'expected NAME=FOLDER, got {text!r}')
-    return read_result(Path(folder), name)
+    return load_result(Path(folder), name)
 
 
-def read_result(folder: Path, name: str = '') -> Result:
-    """An evaluation, called as its folder if nothing else is said.
+def load_result(folder: Path, name: str = '') -> EvaluationResult:
+    """Load an evaluation; its default name is that of the folder.
 
     Raises:
-        ConfigError: there is no report, or it is damaged.
+        ConfigError: the report is missing or damaged.
     """
     speed = folder / 'speed.json'
-    return Result(
+    return EvaluationResult(
         name or folder.name,
         folder,
         load_json(folder / 'report.json'),
@@ -91,31 +92,26 @@ def read_result(folder: Path, name: str = '') -> Result:
     )
 
 
-def comparison(results: Sequence[Result]) -> Grid:
-    """A row for each evaluation.
+def comparison_grid(results: Sequence[EvaluationResult]) -> Grid:
+    """Return a table with one row for each evaluation.
 
     Raises:
-        ConfigError: they are not of one benchmark and split.
+        ConfigError: the evaluations differ in benchmark or split.
     """
-    asked = {result.asked for result in results}
-    if len(asked) != 1:
-        raise ConfigError(f'expected evaluations of one benchmark and split, got {", ".join(sorted(asked))}')
-    metrics = [name for name in results[0].report['overall'] if name != 'questions'][:SHOWN_METRICS]
-    headings = (asked.pop(), *(f'{name}, %' for name in metrics), 'median, ms', '95 % within, ms', 'memory, GiB')
+    benchmarks = {result.benchmark for result in results}
+    if len(benchmarks) != 1:
+        raise ConfigError(f'expected evaluations of one benchmark and split, got {", ".join(sorted(benchmarks))}')
+    metrics = [name for name in results[0].report['overall'] if name != 'queries'][:MAX_METRICS]
+    headings = (benchmarks.pop(), *(f'{name}, %' for name in metrics), 'median, ms', '95 % within, ms', 'memory, GiB')
     rows = [
-        (result.name, *(percent(result.report['overall'].get(name)) for name in metrics), *_speed(result.speed))
+        (result.name, *(percent(result.report['overall'].get(name)) for name in metrics), *_speed_cells(result.speed))
         for result in results
     ]
-    paper = ', '.join(f'{name} {seconds} s' for name, seconds in SECONDS.items())
-    return Grid(headings, tuple(rows), f'the paper, an instruction: {paper}')
+    latencies = ', '.join(f'{each.method} {each.seconds} s ({each.source})' for each in PUBLISHED_LATENCIES)
+    return Grid(headings, tuple(rows), f'published latencies: {latencies}')
 
 
-def milliseconds(speed: Mapping[str, Any], which: str) -> str:
-    """How long an answer took, the median (`p50`) or another part of the distribution; nothing if not measured."""
-    return f'{1000 * speed["seconds"][which]:.0f}' if speed else ''
-
-
-def _speed(speed: Mapping[str, Any]) -> tuple[str, str, str]:
+def _speed_cells(speed: Mapping[str, Any]) -> tuple[str, str, str]:
     memory = f'{speed["peak_memory_gib"]:.2f}' if speed else ''
     return milliseconds(speed, 'p50'), milliseconds(speed, 'p95'), memory
 

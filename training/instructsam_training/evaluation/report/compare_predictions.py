@@ -1,9 +1,9 @@
-"""Whether two evaluations got the same answers, sample for sample: the same masks, scores and texts.
+"""Compares the predictions of two evaluations query by query: masks, scores and texts.
 
 python -m instructsam_training.evaluation.report.compare_predictions evaluation/offline evaluation/node
 
-It lists samples that differ, and ends in a line of JSON. Exit status: 0 when all agree, 1 when a sample differs, 2 when
-nothing can be compared.
+Lists the queries that differ and ends with one line of JSON. Exit status: 0 if all predictions are equal, 1 if some
+differ, 2 on an error.
 """
 
 from __future__ import annotations
@@ -15,75 +15,83 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from instructsam_model.errors import ConfigError
-from instructsam_training.evaluation.prediction import FILES, Answer, read_answers
+from instructsam_training.evaluation.prediction import FILE_PATTERN, PredictedMasks, load_predictions
 
-AGREE, DIFFER, IMPOSSIBLE = 0, 1, 2
-COMPARED = ('masks', 'scores', 'text', 'error')
-"""Fields of an answer that do not depend on the machine's load."""
+EXIT_EQUAL, EXIT_DIFFERENT, EXIT_FAILURE = 0, 1, 2
+COMPARED_FIELDS = ('masks', 'scores', 'text', 'error')
+"""Fields of a prediction that do not depend on the load of the machine."""
 MISSING = 'missing'
-SHOWN = 10
+MAX_LISTED = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when all agree, 1 when a sample differs, 2 when nothing can be compared."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog='python -m instructsam_training.evaluation.report.compare_predictions',
         description=(__doc__ or '').partition('\n')[0],
     )
-    parser.add_argument('folder', type=Path, help='an evaluation')
-    parser.add_argument('other', type=Path, help='another one of the same questions')
+    parser.add_argument('folder', type=Path, help='folder of an evaluation')
+    parser.add_argument('other', type=Path, help='folder of another evaluation of the same queries')
     arguments = parser.parse_args(argv)
     try:
-        answers, others = read_folder(arguments.folder), read_folder(arguments.other)
+        predictions, others = load_folder(arguments.folder), load_folder(arguments.other)
     except (ConfigError, OSError) as error:
-        print(f'agreement: error: {" ".join(str(error).split())}', file=sys.stderr)
-        return IMPOSSIBLE
-    differing = differences(answers, others)
-    for name, what in [*differing.items()][:SHOWN]:
-        print(f'{name}: {", ".join(what)}')
-    if len(differing) > SHOWN:
-        print(f'and {len(differing) - SHOWN} more')
-    print(json.dumps(summarize(answers, others, differing)))
-    return DIFFER if differing else AGREE
+        print(f'compare_predictions: error: {" ".join(str(error).split())}', file=sys.stderr)
+        return EXIT_FAILURE
+    different = find_differences(predictions, others)
+    for query_id, fields in [*different.items()][:MAX_LISTED]:
+        print(f'{query_id}: {", ".join(fields)}')
+    if len(different) > MAX_LISTED:
+        print(f'and {len(different) - MAX_LISTED} more')
+    print(json.dumps(summarize(predictions, others, different)))
+    return EXIT_DIFFERENT if different else EXIT_EQUAL
 
 
-def read_folder(folder: Path) -> dict[str, Answer]:
-    """The answers of an evaluation.
+def load_folder(folder: Path) -> dict[str, PredictedMasks]:
+    """Load the predictions of an evaluation.
 
     Raises:
         ConfigError: there are none, or they cannot be read.
     """
-    answers = read_answers(folder)
-    if not answers:
-        raise ConfigError(f'{folder}: expected the folder of an evaluation, with {FILES}, found no answers')
-    return answers
+    predictions = load_predictions(folder)
+    if not predictions:
+        raise ConfigError(f'{folder}: expected the folder of an evaluation, with {FILE_PATTERN}, found no predictions')
+    return predictions
 
 
-def differences(answers: Mapping[str, Answer], others: Mapping[str, Answer]) -> dict[str, list[str]]:
-    """What differs, by sample, `MISSING` where only one of the two was asked; samples that agree are not there."""
-    differing = {
-        name: [field for field in COMPARED if getattr(answers[name], field) != getattr(others[name], field)]
-        if name in answers and name in others
+def find_differences(
+    predictions: Mapping[str, PredictedMasks], others: Mapping[str, PredictedMasks]
+) -> dict[str, list[str]]:
+    """Return the fields that differ, by query; `MISSING` if only one of the evaluations has the query."""
+    different = {
+        query_id: [
+            field
+            for field in COMPARED_FIELDS
+            if getattr(predictions[query_id], field) != getattr(others[query_id], field)
+        ]
+        if query_id in predictions and query_id in others
         else [MISSING]
-        for name in dict.fromkeys([*answers, *others])
+        for query_id in dict.fromkeys([*predictions, *others])
     }
-    return {name: what for name, what in differing.items() if what}
+    return {query_id: fields for query_id, fields in different.items() if fields}
 
 
 def summarize(
-    answers: Mapping[str, Answer], others: Mapping[str, Answer], differing: Mapping[str, Sequence[str]]
+    predictions: Mapping[str, PredictedMasks],
+    others: Mapping[str, PredictedMasks],
+    different: Mapping[str, Sequence[str]],
 ) -> dict[str, int | float]:
-    """How many samples there are and how many differ, and how; of scores, by how much at most."""
-    pairs = [(answers[name], others[name]) for name in answers if name in others]
+    """Return the number of queries, how many differ in each field, and the largest difference of a score."""
+    pairs = [(predictions[query_id], others[query_id]) for query_id in predictions if query_id in others]
     gaps = [
-        abs(score - other)
-        for answer, another in pairs
-        for score, other in zip(answer.scores, another.scores, strict=False)
+        abs(score - other_score)
+        for prediction, other in pairs
+        for score, other_score in zip(prediction.scores, other.scores, strict=False)
     ]
     return {
-        'samples': len({*answers, *others}),
-        'differ': len(differing),
-        **{kind: sum(kind in what for what in differing.values()) for kind in (*COMPARED, MISSING)},
+        'queries': len({*predictions, *others}),
+        'different': len(different),
+        **{kind: sum(kind in fields for fields in different.values()) for kind in (*COMPARED_FIELDS, MISSING)},
         'largest_score_difference': max(gaps, default=0.0),
     }
 

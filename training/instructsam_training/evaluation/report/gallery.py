@@ -1,4 +1,4 @@
-"""Cases to look at: the best, the worst and some others, with truth and answer outlined."""
+"""Examples of a report: the best, the worst and random ones, drawn with ground truth and prediction."""
 
 from __future__ import annotations
 
@@ -14,109 +14,116 @@ from instructsam_model.draw import DARK_RGB, Rgb
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import Mask, Rle, decode_rle
 from instructsam_training.datasets.io.segmentation import is_empty
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
-from instructsam_training.evaluation.scoring import Judged
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.scoring import ScoredPredictions
 
-Picture = NDArray[np.uint8]
-Why = Literal['best', 'worst', 'random']
+RgbImage = NDArray[np.uint8]
+Category = Literal['best', 'worst', 'random']
 
-LONGEST_SIDE = 400
-"""Pixels; larger pictures are made smaller."""
-TRUTH_RGB: Rgb = (0, 200, 140)
-ANSWER_RGB: Rgb = (255, 170, 0)
+MAX_SIDE_PX = 400
+"""Larger images are scaled down."""
+GROUND_TRUTH_RGB: Rgb = (0, 200, 140)
+PREDICTION_RGB: Rgb = (255, 170, 0)
+TINT_OPACITY = 0.35
 
 
 @dataclass(frozen=True)
-class Case:
-    """One question and its answer, judged.
+class Example:
+    """One query with its prediction and IoU.
 
     Attributes:
-        question: as it was put to the model.
-        text: what the model wrote.
-        masks: the predictions that count, best score first.
+        query: with the text that the model got.
+        text: text that the model generated.
+        masks: non-empty predictions above the score threshold, best score first.
         scores: of each.
-        iou: of all of them with all targets.
-        why: what it is an example of.
+        iou: of all predictions merged with all targets merged.
+        category: why it was chosen.
     """
 
-    question: Question
+    query: Query
     text: str
     masks: tuple[Rle, ...]
     scores: tuple[float, ...]
     iou: float
-    why: Why = 'random'
+    category: Category = 'random'
 
 
-def cases_of(judged: Judged, answers: Mapping[str, Answer], min_score: float) -> list[Case]:
-    """All questions that were judged."""
+def make_examples(
+    scored: ScoredPredictions, predictions: Mapping[str, PredictedMasks], min_score: float
+) -> list[Example]:
+    """Return one example for each scored query."""
     return [
-        _case(question, answers[question.id], min_score, float(iou))
-        for question, iou in zip(judged.questions, judged.iou, strict=True)
+        _make_example(query, predictions[query.id], min_score, float(iou))
+        for query, iou in zip(scored.queries, scored.iou, strict=True)
     ]
 
 
-def choose(cases: Sequence[Case], count: int = 20, seed: int = 0) -> list[Case]:
-    """The best with a target, the worst, where the surest mistakes are first, and others at random; `count` of each."""
-    best = sorted((case for case in cases if case.question.targets), key=lambda case: (-case.iou, -_surest(case)))
-    rest = _without(cases, best[:count])
-    worst = sorted(rest, key=lambda case: (case.iou, -_surest(case)))
-    rest = _without(rest, worst[:count])
+def choose_examples(examples: Sequence[Example], count: int = 20, seed: int = 0) -> list[Example]:
+    """Choose `count` examples of each category.
+
+    The best ones have a target; among the worst, those with the highest scores come first; the random ones are drawn
+    from the rest.
+    """
+    with_target = (example for example in examples if example.query.targets)
+    best = sorted(with_target, key=lambda example: (-example.iou, -_best_score(example)))[:count]
+    # No example is in two categories.
+    rest = _without(examples, best)
+    worst = sorted(rest, key=lambda example: (example.iou, -_best_score(example)))[:count]
+    rest = _without(rest, worst)
     order = np.random.default_rng(seed).permutation(len(rest))[:count].tolist()
-    chosen: list[tuple[Why, list[Case]]] = [
-        ('best', best[:count]), ('worst', worst[:count]), ('random', [rest[number] for number in order])
-    ]  # fmt: skip
-    return [replace(case, why=why) for why, some in chosen for case in some]
+    chosen: dict[Category, list[Example]] = {
+        'best': best, 'worst': worst, 'random': [rest[number] for number in order]
+    }  # fmt: skip
+    return [replace(example, category=category) for category, some in chosen.items() for example in some]
 
 
-def picture_of(case: Case, longest_side: int = LONGEST_SIDE) -> Picture:
-    """The picture with outlines: of targets broad, of predictions narrow, and these tinted.
+def draw_example(example: Example, max_side_px: int = MAX_SIDE_PX) -> RgbImage:
+    """Return the image with wide outlines of the targets and tinted, thinly outlined predictions, uint8 (H, W, 3).
 
     Raises:
-        FrameError: the picture cannot be read.
+        FrameError: the image cannot be read.
     """
-    picture = read_image(case.question.image)
-    scale = min(1.0, longest_side / max(picture.shape[:2]))
-    size_wh = max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0]))
-    picture = np.ascontiguousarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA))
-    found = _scaled(case.masks, size_wh)
-    for mask in found:
-        _tint(picture, mask, ANSWER_RGB)
-    _outline(picture, _scaled(case.question.targets, size_wh), ((5, DARK_RGB), (3, TRUTH_RGB)))
-    _outline(picture, found, ((1, ANSWER_RGB),))
-    return picture
+    image_rgb = read_image(example.query.image)
+    scale = min(1.0, max_side_px / max(image_rgb.shape[:2]))
+    size_wh = max(1, round(scale * image_rgb.shape[1])), max(1, round(scale * image_rgb.shape[0]))
+    image_rgb = np.ascontiguousarray(cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA))
+    # Predictions are tinted first and outlined last, so that neither hides the outline of a target.
+    predictions = _resize(example.masks, size_wh)
+    for mask in predictions:
+        _tint(image_rgb, mask, PREDICTION_RGB)
+    _outline(image_rgb, _resize(example.query.targets, size_wh), ((5, DARK_RGB), (3, GROUND_TRUTH_RGB)))
+    _outline(image_rgb, predictions, ((1, PREDICTION_RGB),))
+    return image_rgb
 
 
-def _case(question: Question, answer: Answer, min_score: float, iou: float) -> Case:
-    kept = [
-        (mask, score)
-        for mask, score in zip(answer.masks, answer.scores, strict=True)
-        if score > min_score and not is_empty(mask)
-    ]
-    return Case(question, answer.text, tuple(mask for mask, _ in kept), tuple(score for _, score in kept), iou)
+def _make_example(query: Query, prediction: PredictedMasks, min_score: float, iou: float) -> Example:
+    kept = [(mask, score) for mask, score in prediction.above(min_score) if not is_empty(mask)]
+    return Example(query, prediction.text, tuple(mask for mask, _ in kept), tuple(score for _, score in kept), iou)
 
 
-def _surest(case: Case) -> float:
-    return max(case.scores, default=0.0)
+def _best_score(example: Example) -> float:
+    return max(example.scores, default=0.0)
 
 
-def _without(cases: Iterable[Case], others: Iterable[Case]) -> list[Case]:
-    taken = {case.question.id for case in others}
-    return [case for case in cases if case.question.id not in taken]
+def _without(examples: Iterable[Example], others: Iterable[Example]) -> list[Example]:
+    ids = {example.query.id for example in others}
+    return [example for example in examples if example.query.id not in ids]
 
 
-def _outline(picture: Picture, masks: Iterable[Mask], strokes: Sequence[tuple[int, Rgb]]) -> None:
-    """Draw the contours of all masks, one stroke over the other, each of a width in pixels and a color."""
+def _outline(image_rgb: RgbImage, masks: Iterable[Mask], strokes: Sequence[tuple[int, Rgb]]) -> None:
+    """Draw the contours of all masks once for each stroke, a width in pixels and a color."""
+    # RETR_CCOMP also returns the borders of holes; all pixels of a contour are kept.
     found = [cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0] for mask in masks]
     for width_px, color in strokes:
         for contours in found:
-            cv2.drawContours(picture, contours, -1, color, width_px)
+            cv2.drawContours(image_rgb, contours, -1, color, width_px)
 
 
-def _tint(picture: Picture, mask: Mask, color: Rgb) -> None:
-    picture[mask] = (0.65 * picture[mask] + 0.35 * np.array(color)).astype(np.uint8)
+def _tint(image_rgb: RgbImage, mask: Mask, color: Rgb) -> None:
+    image_rgb[mask] = ((1 - TINT_OPACITY) * image_rgb[mask] + TINT_OPACITY * np.array(color)).astype(np.uint8)
 
 
-def _scaled(rles: Iterable[Rle], size_wh: tuple[int, int]) -> list[Mask]:
+def _resize(rles: Iterable[Rle], size_wh: tuple[int, int]) -> list[Mask]:
     masks = (decode_rle(rle).view(np.uint8) for rle in rles)
     return [cv2.resize(mask, size_wh, interpolation=cv2.INTER_NEAREST).view(np.bool_) for mask in masks]

@@ -1,4 +1,4 @@
-"""`Grid`: a table of a report before it is drawn, for the terminal, a page or a document."""
+"""`Grid`: a table of text cells, printed to the terminal or written as HTML or Markdown."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of a report.
+    """A table of text cells.
 
     Attributes:
-        headings: one a column; the first column says what a row is about, the others are aligned on the right.
-        rows: as many cells each as there are headings.
-        note: what stands below.
+        headings: one a column; the first column is aligned left, the others right.
+        rows: one cell for each heading.
+        note: printed below the table.
 
     Raises:
-        ValueError: a row is longer or shorter than the headings.
+        ValueError: a row does not have one cell for each heading.
     """
 
     headings: tuple[str, ...]
@@ -33,7 +33,7 @@ class Grid:
 
 
 def as_rich(grid: Grid) -> Table:
-    """For the terminal."""
+    """Return the table for the terminal."""
     table = Table(caption=grid.note or None)
     for number, heading in enumerate(grid.headings):
         table.add_column(heading, justify='right' if number else 'left')
@@ -43,15 +43,15 @@ def as_rich(grid: Grid) -> Table:
 
 
 def as_html(grid: Grid) -> str:
-    """For a page."""
+    """Return the table as HTML."""
     head = ''.join(f'<th>{escape(heading)}</th>' for heading in grid.headings)
-    body = ''.join(f'<tr>{_cells(row)}</tr>\n' for row in grid.rows)
+    body = ''.join(f'<tr>{_html_cells(row)}</tr>\n' for row in grid.rows)
     caption = f'<caption>{escape(grid.note)}</caption>' if grid.note else ''
     return f'<table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
 def as_markdown(grid: Grid) -> str:
-    """For a document."""
+    """Return the table as Markdown."""
     rule = ['---', *['---:'] * (len(grid.headings) - 1)]
     lines = ['| ' + ' | '.join(cell.replace('|', '\\|') for cell in row) + ' |' for row in (grid.headings, *grid.rows)]
     lines.insert(1, '|' + '|'.join(rule) + '|')
@@ -59,14 +59,14 @@ def as_markdown(grid: Grid) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share as it is shown; nothing where there is none."""
+    """Format a share as percent; None is an empty cell."""
     return '' if value is None else f'{100 * value:.1f}'
 
 
-def interval(ends: Sequence[float] | None) -> str:
-    """An interval of shares as it is shown; nothing where there is none."""
+def percent_range(ends: Sequence[float] | None) -> str:
+    """Format an interval of shares as percent; None is an empty cell."""
     return '' if ends is None else f'{percent(ends[0])} to {percent(ends[1])}'
 
 
-def _cells(row: Sequence[str]) -> str:
+def _html_cells(row: Sequence[str]) -> str:
     return ''.join(f'<td>{escape(cell)}</td>' for cell in row)

@@ -1,155 +1,149 @@
-"""The report: every number of a benchmark, of the questions and the answers alone.
+"""The report: every number of a benchmark, from the queries and the predictions alone.
 
-What depends on the machine, how long answers took and how much memory, is apart from it, so that a report is the same
-byte for byte however it came about.
+It does not depend on the machine: the same predictions give the same report, byte for byte. Latency and memory are in
+`speed`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from instructsam_training.datasets.io.segmentation import is_empty
-from instructsam_training.evaluation.benchmarks.benchmark import Benchmark
-from instructsam_training.evaluation.benchmarks.paper import PAPER
-from instructsam_training.evaluation.bootstrap import intervals
+from instructsam_training.evaluation.benchmark import Benchmark, Scoring
+from instructsam_training.evaluation.bootstrap import confidence_intervals
 from instructsam_training.evaluation.coco_ap import coco_average_precision
 from instructsam_training.evaluation.metrics import METRICS
-from instructsam_training.evaluation.prediction import Answer
-from instructsam_training.evaluation.query import Question
-from instructsam_training.evaluation.scoring import Judged, judge
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.scoring import FloatArray, ScoredPredictions, score
+from instructsam_training.evaluation.strata import by_group, by_target_count
 
 Row = dict[str, float | int | None]
-TARGET_COUNTS = ('0', '1', '>=2')
+Pairs = Sequence[tuple[Query, PredictedMasks]]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What was asked for; part of the report.
+class EvaluationSettings:
+    """Settings of an evaluation; part of the report.
 
     Attributes:
         split: of the benchmark.
-        protocol: `trained` or `released`.
-        min_score: predictions that score lower or equal are left out.
+        scoring: `authors` or `released`.
+        min_score: predictions with this score or a lower one are dropped.
         source: the checkpoint, or the file of predictions.
         prompt: `published` or `plain`.
-        shuffle: seed with which instructions were dealt to other questions; None when they were not.
+        backend: back end that made the predictions; empty if they were read from a file.
+        options: of the back end, as given on the command line.
+        shuffle_seed: seed of the shuffled instructions; None if they are not shuffled.
     """
 
     split: str
-    protocol: str
+    scoring: Scoring
     min_score: float
     source: str
     prompt: str
-    shuffle: int | None = None
+    backend: str = ''
+    options: Mapping[str, Any] = field(default_factory=dict)
+    shuffle_seed: int | None = None
 
 
 def make_report(
     benchmark: Benchmark,
-    setting: Setting,
-    questions: Sequence[Question],
-    answers: Mapping[str, Answer],
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
     skipped: Sequence[str],
-) -> tuple[dict[str, Any], Judged]:
-    """Every number, ready for JSON, and the questions judged one by one.
+) -> tuple[dict[str, Any], ScoredPredictions]:
+    """Compute every number of a benchmark.
 
     Args:
-        benchmark: what is computed.
-        setting: what was asked for.
-        questions: in the order of the data set, each id once.
-        answers: by question.
-        skipped: what could not be used besides: records, predictions.
+        benchmark: gives the metrics.
+        settings: of the evaluation.
+        queries: in the order of the data set, each id once.
+        predictions: by query.
+        skipped: records and predictions that could not be read.
+
+    Returns:
+        The report, ready for JSON, and the scored predictions that it is made from.
     """
-    pairs = [(question, answers[question.id]) for question in questions if question.id in answers]
-    failed = [f'{question.id}: {answer.error}' for question, answer in pairs if answer.error]
-    missing = [f'{question.id}: not answered' for question in questions if question.id not in answers]
-    pairs = [(question, answer) for question, answer in pairs if not answer.error]
-    if benchmark.released_leaves_out and setting.protocol == 'released':
-        pairs = [(question, answer) for question, answer in pairs if _has_found(answer, setting.min_score)]
-    judged = judge(pairs, setting.min_score, benchmark.rule_of(setting.protocol))
-    everything = np.ones(len(pairs))
-    metrics = {name: METRICS[name] for name in benchmark.metrics}
-    overall = _row(judged, benchmark, everything)
-    if benchmark.has_instances:
-        overall |= coco_average_precision(pairs)
+    pairs = _pairs_to_score(benchmark, settings, queries, predictions)
+    scored = score(pairs, settings.min_score, benchmark.iou_rule(settings.scoring))
     report = {
         'benchmark': benchmark.name,
-        'setting': {**vars(setting)},
-        'questions': len(questions),
-        'pictures': len({question.image for question in questions}),
-        'answered': len(pairs),
-        'nothing_found': int((judged.kept_count == 0).sum()),
-        'overall': overall,
-        'intervals': {name: list(ends) for name, ends in intervals(judged, metrics).items()} if pairs else {},
+        'settings': asdict(settings),
+        'queries': len(queries),
+        'images': len({query.image for query in queries}),
+        'scored': len(pairs),
+        'empty_predictions': int((scored.prediction_count == 0).sum()),
+        'overall': _overall(benchmark, scored, pairs),
+        'intervals': _intervals(benchmark, scored),
         'strata': {
-            dimension: {name: _row(judged, benchmark, weights) for name, weights in strata.items()}
-            for dimension, strata in strata_of(judged, benchmark).items()
+            dimension: {name: _row(benchmark, scored, weights) for name, weights in strata.items()}
+            for dimension, strata in _strata(benchmark, scored).items()
         },
-        'paper': PAPER.get((benchmark.name, setting.split), {}),
-        'skipped': [*skipped, *failed, *missing],
+        'published': [asdict(result) for result in benchmark.published.get(settings.split, ())],
+        'skipped': [*skipped, *_errors(queries, predictions)],
     }
-    return report, judged
+    return report, scored
 
 
-def strata_of(judged: Judged, benchmark: Benchmark) -> dict[str, dict[str, np.ndarray]]:
-    """Which questions belong to which part, as weights, by what the parts are about."""
-    strata: dict[str, dict[str, np.ndarray]] = {}
-    if benchmark.counts_targets:
-        count = judged.target_count
-        parts = zip(TARGET_COUNTS, (count == 0, count == 1, count >= 2), strict=True)
-        strata['targets'] = {name: part.astype(np.float64) for name, part in parts}
-    groups = np.array([question.group for question in judged.questions])
-    names = sorted({*groups.tolist()} - {''})
-    if benchmark.group and names:
-        strata[benchmark.group] = {name: (groups == name).astype(np.float64) for name in names}
-    return strata
+def _pairs_to_score(
+    benchmark: Benchmark,
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
+) -> Pairs:
+    """Return the queries with their predictions, without those that failed or are missing."""
+    pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
+    pairs = [(query, prediction) for query, prediction in pairs if not prediction.error]
+    if benchmark.released_drops_empty and settings.scoring == 'released':
+        # GroundingSuite's evaluator skips queries without a prediction.
+        return [(query, prediction) for query, prediction in pairs if not _is_empty(prediction, settings.min_score)]
+    return pairs
 
 
-def speed_of(answers: Sequence[Answer]) -> dict[str, Any]:
-    """How long answers took, seconds, and the most memory; of the answers that were measured."""
-    measured = [answer for answer in answers if answer.seconds]
-    if not measured:
+def _errors(queries: Sequence[Query], predictions: Mapping[str, PredictedMasks]) -> list[str]:
+    """Return one line for each query that failed, then one for each without a prediction."""
+    # The order is that of the queries, so that the report does not depend on the order of the predictions.
+    failed = [query for query in queries if query.id in predictions and predictions[query.id].error]
+    missing = [query for query in queries if query.id not in predictions]
+    return [
+        *(f'{query.id}: {predictions[query.id].error}' for query in failed),
+        *(f'{query.id}: no prediction' for query in missing),
+    ]
+
+
+def _overall(benchmark: Benchmark, scored: ScoredPredictions, pairs: Pairs) -> Row:
+    row = _row(benchmark, scored, scored.ones)
+    return row | coco_average_precision(pairs) if benchmark.has_instances else row
+
+
+def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, list[float]]:
+    if not scored.queries:
         return {}
-    stages = {stage for answer in measured for stage in answer.stages}
-    return {
-        'answers': len(measured),
-        'seconds': _percentiles([answer.seconds for answer in measured]),
-        'stages': {stage: _percentiles([each.stages.get(stage, 0.0) for each in measured]) for stage in sorted(stages)},
-        'peak_memory_gib': max(answer.memory_gib for answer in measured),
-    }
+    metrics = {name: METRICS[name] for name in benchmark.metrics}
+    return {name: list(interval) for name, interval in confidence_intervals(scored, metrics).items()}
 
 
-def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    part = file.with_name(f'.{file.name}.part')
-    with part.open('w', encoding='utf-8') as stream:
-        stream.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n')
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
+def _strata(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, dict[str, FloatArray]]:
+    """Return the weights of each stratum, by what the strata are about."""
+    strata = {'targets': by_target_count(scored)} if benchmark.by_target_count else {}
+    groups = by_group(scored)
+    return strata | {benchmark.group_by: groups} if benchmark.group_by and groups else strata
 
 
-def _has_found(answer: Answer, min_score: float) -> bool:
-    """Whether a mask that is kept covers a pixel."""
-    pairs = zip(answer.masks, answer.scores, strict=True)
-    return any(score > min_score and not is_empty(mask) for mask, score in pairs)
-
-
-def _row(judged: Judged, benchmark: Benchmark, weights: np.ndarray) -> Row:
-    row: Row = {'questions': int(weights.sum())}
+def _row(benchmark: Benchmark, scored: ScoredPredictions, weights: FloatArray) -> Row:
+    """Return the number of queries and every metric; None where a metric is undefined."""
+    row: Row = {'queries': int(weights.sum())}
     for name in benchmark.metrics:
-        value = METRICS[name](judged, weights)
+        value = METRICS[name](scored, weights)
         row[name] = None if math.isnan(value) else value
     return row
 
 
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    p50, p95 = np.percentile(values, [50, 95]).tolist()
-    return {'p50': p50, 'p95': p95, 'mean': float(np.mean(values))}
+def _is_empty(prediction: PredictedMasks, min_score: float) -> bool:
+    """Whether no mask above the score threshold covers a pixel."""
+    return all(is_empty(mask) for mask, _ in prediction.above(min_score))

@@ -1,4 +1,4 @@
-"""The tables of a report: percent, beside the paper's own numbers."""
+"""The tables of a report, in percent: overall, by stratum, and beside the published methods."""
 
 from __future__ import annotations
 
@@ -7,64 +7,79 @@ from typing import Any
 
 from rich.table import Table
 
-from instructsam_training.evaluation.benchmarks.paper import ALL
-from instructsam_training.evaluation.report.grid import Grid, as_rich, interval, percent
+from instructsam_training.evaluation.published import ALL
+from instructsam_training.evaluation.report.grid import Grid, as_rich, percent, percent_range
 
-SHOWN_OF_PARTS = 4
-"""So many metrics are shown for the parts of a benchmark; all are in report.json."""
+MAX_STRATUM_METRICS = 4
+"""Columns of the tables by stratum; report.json has all metrics."""
+THIS_EVALUATION = 'this evaluation'
+PUBLISHED_NOTE = 'tables are those of arXiv 2605.26102'
 
 
 def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
-    """For the terminal: a heading, and all tables."""
+    """Yield the heading and all tables, for the terminal."""
     yield heading(report)
     yield from map(as_rich, report_grids(report))
 
 
 def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
-    """All questions together, metric by metric; then the parts of the benchmark, if it has any."""
-    yield _overall(report)
-    names = [name for name in report['overall'] if name != 'questions'][:SHOWN_OF_PARTS]
+    """Yield the table of all queries, those of the strata, and that of the published methods if there are any."""
+    yield _overall_grid(report)
+    metrics = [name for name in report['overall'] if name != 'queries'][:MAX_STRATUM_METRICS]
     for dimension, strata in report['strata'].items():
-        yield _parts(dimension, strata, report['paper'], names)
-
-
-def speed_line(speed: Mapping[str, Any]) -> str:
-    """How long answers took."""
-    seconds = speed['seconds']
-    return (
-        f'{speed["answers"]} answers: median {1000 * seconds["p50"]:.0f} ms, '
-        f'95 % within {1000 * seconds["p95"]:.0f} ms; at most {speed["peak_memory_gib"]:.2f} GiB of memory'
-    )
+        yield _strata_grid(dimension, strata, metrics)
+    if report['published']:
+        yield _published_grid(report)
 
 
 def heading(report: Mapping[str, Any]) -> str:
-    """What was asked, and how much of it was answered."""
-    setting = report['setting']
-    shuffled = '' if setting['shuffle'] is None else ', each with the instruction of another'
-    answered = f'{report["answered"]} of {report["questions"]} questions about {report["pictures"]} pictures'
-    return f'{report["benchmark"]} {setting["split"]}: {answered}{shuffled}'
+    """Return one line: the benchmark, how many queries were scored, and the back end that predicted them."""
+    settings = report['settings']
+    backend = f', back end {settings["backend"]}' if settings['backend'] else ''
+    shuffled = '' if settings['shuffle_seed'] is None else ', with shuffled instructions'
+    counts = f'{report["scored"]} of {report["queries"]} queries on {report["images"]} images'
+    return f'{report["benchmark"]} {settings["split"]}: {counts}{backend}{shuffled}'
 
 
-def _overall(report: Mapping[str, Any]) -> Grid:
-    paper = report['paper'].get(ALL, {})
+def _overall_grid(report: Mapping[str, Any]) -> Grid:
     rows = [
-        (name, percent(value), interval(report['intervals'].get(name)), f'{paper[name]:.1f}' if name in paper else '')
+        (name, percent(value), percent_range(report['intervals'].get(name)))
         for name, value in report['overall'].items()
-        if name != 'questions'
+        if name != 'queries'
     ]
-    headings = ('', '%', '95 % interval', 'paper, InstructSAM-2B')
-    columns = len(headings) if paper else len(headings) - 1
-    return Grid(headings[:columns], tuple(row[:columns] for row in rows))
+    return Grid(('metric', '%', '95 % interval'), tuple(rows))
 
 
-def _parts(
-    dimension: str, strata: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Any], names: Sequence[str]
-) -> Grid:
-    rows = []
-    for label, row in strata.items():
-        published = paper.get(label, {})
-        brackets = [f' ({published[name]:.1f})' if name in published else '' for name in names]
-        cells = (f'{percent(row[name])}{bracket}' for name, bracket in zip(names, brackets, strict=True))
-        rows.append((label, str(row['questions']), *cells))
-    is_in_paper = any(label in paper for label in strata)
-    return Grid((dimension, 'questions', *names), tuple(rows), 'in brackets the paper' if is_in_paper else '')
+def _strata_grid(dimension: str, strata: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> Grid:
+    rows = [
+        (label, str(row['queries']), *(percent(row[metric]) for metric in metrics)) for label, row in strata.items()
+    ]
+    return Grid((dimension, 'queries', *metrics), tuple(rows))
+
+
+def _published_grid(report: Mapping[str, Any]) -> Grid:
+    """Return one row for this evaluation and one for each published method."""
+    results = report['published']
+    columns = _published_columns(results)
+    rows_by_stratum = _rows_by_stratum(report)
+    own = (percent(rows_by_stratum.get(stratum, {}).get(metric)) for stratum, metric in columns)
+    rows = [(THIS_EVALUATION, *own, '')]
+    for result in results:
+        # Published numbers are percent already; a cell is empty if the method has no number for it.
+        numbers = (result['numbers'].get(stratum, {}).get(metric) for stratum, metric in columns)
+        rows.append((result['method'], *('' if each is None else f'{each:.1f}' for each in numbers), result['source']))
+    names = (metric if stratum == ALL else f'{metric} ({stratum})' for stratum, metric in columns)
+    return Grid(('method', *names, 'source'), tuple(rows), PUBLISHED_NOTE)
+
+
+def _published_columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return every stratum and metric that a method has a number for, in the order of the methods."""
+    strata = (item for result in results for item in result['numbers'].items())
+    return list(dict.fromkeys((stratum, metric) for stratum, metrics in strata for metric in metrics))
+
+
+def _rows_by_stratum(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    rows: dict[str, Mapping[str, Any]] = {ALL: report['overall']}
+    for strata in report['strata'].values():
+        rows |= strata
+    return rows

@@ -17,6 +17,7 @@ from instructsam_model.instructsam.checkpoint import (
 )
 from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
 from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StartConfig
@@ -24,9 +25,6 @@ from instructsam_training.config.options import StartConfig
 CPU = torch.device('cpu')
 NUM_QUERIES = 10
 """K in the paper."""
-DECODER = 'model.grounding_model.model.detr_decoder'
-SLOTS = ('model.mask_queries', f'{DECODER}.query_embed.weight', f'{DECODER}.reference_points.weight')
-"""Parameters with one row for each of the K queries."""
 COPY_NOISE_STD = 0.1
 """Standard deviation of what tells a copied slot from its original, relative to that of the slots."""
 
@@ -77,7 +75,7 @@ def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
     generator = torch.Generator().manual_seed(seed)
-    for name in SLOTS:
+    for name in QUERY_TABLES:
         rows = tensors[name]
         copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
         noise = torch.randn(copies.shape, generator=generator) * rows.std() * COPY_NOISE_STD

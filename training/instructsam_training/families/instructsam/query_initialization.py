@@ -1,4 +1,4 @@
-"""From SAM3 alone to the whole network: the language model's queries first say what SAM3's own said."""
+"""Initializes the projection of the language model's queries from SAM3's own queries, after SAM3 was trained alone."""
 
 from __future__ import annotations
 
@@ -13,42 +13,45 @@ from instructsam_model.instructsam.inputs import ModelInputs
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
 
-PICTURE_STEPS = 4
-"""Of the run, whose pictures are read."""
-STEPS = 400
-RATE = 3e-3
+DATA_STEPS = 4
+"""Steps of the run whose conversations are read."""
+FIT_STEPS = 400
+LEARNING_RATE = 3e-3
 
 
-def hand_over(network: InstructSAM, batches: MicroBatchDataset, plan: BatchPlan) -> float:
-    """Hand over on the first pictures of a run, in every process alike; returns as `fit_query_projection`."""
-    read = load_batches(batches, plan, range(PICTURE_STEPS), rank=0, processes=1, workers=0)
-    return fit_query_projection(
-        network, (batch.to(network.device).inputs for step in read for batch in step if batch.counts)
-    )
+def init_queries_from_sam3(network: InstructSAM, batches: MicroBatchDataset, plan: BatchPlan) -> float:
+    """Fit the query projection on the first conversations of a run, the same in every process.
+
+    Returns:
+        As `fit_query_projection`.
+    """
+    steps = load_batches(batches, plan, range(DATA_STEPS), rank=0, processes=1, workers=0)
+    inputs = (batch.to(network.device).inputs for step in steps for batch in step if batch.counts)
+    return fit_query_projection(network, (each for each in inputs if isinstance(each, ModelInputs)))
 
 
 def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -> float:
-    """Fit the projection of the queries to the content that SAM3's slots have learnt to start from.
+    """Fit the projection of the language model's query states to SAM3's own query embedding.
 
-    Otherwise the first steps of the whole network would start SAM3's decoder from noise, and it would forget. The
-    language model is as it was: that a slot's content depends on what was asked is what training is for.
+    With a random projection, the first steps of the whole network would feed noise into SAM3's decoder and destroy its
+    pretraining. The language model does not change: training makes the queries depend on the instruction.
 
     Args:
         network: on any device; only `mask_hidden_fcs` changes.
-        batches: what the language model is to read meanwhile.
+        batches: conversations that the language model reads.
 
     Returns:
-        The mean squared error that is left, relative to the variance of what is fitted.
+        Mean squared error of the fit, relative to the variance of the query embedding.
     """
-    own = network.model.grounding_model.model.detr_decoder.query_embed.weight.detach()
-    states = torch.cat([_query_states(network, inputs) for inputs in batches])
+    own = network.own_queries(1).detach()  # [1, K, C]
+    states = torch.cat([_query_states(network, inputs) for inputs in batches])  # [P, K, D]
     projection = copy.deepcopy(network.model.mask_hidden_fcs[0]).requires_grad_(True)
-    wanted = own.expand(len(states), -1, -1)
-    optimizer = torch.optim.Adam(projection.parameters(), lr=RATE)
+    target = own.expand(len(states), -1, -1)  # [P, K, C]
+    optimizer = torch.optim.Adam(projection.parameters(), lr=LEARNING_RATE)
     error = torch.zeros(())
-    for step in range(STEPS):
-        optimizer.param_groups[0]['lr'] = RATE * (1 - step / STEPS)
-        error = F.mse_loss(projection(states), wanted)
+    for step in range(FIT_STEPS):
+        optimizer.param_groups[0]['lr'] = LEARNING_RATE * (1 - step / FIT_STEPS)
+        error = F.mse_loss(projection(states), target)
         optimizer.zero_grad(set_to_none=True)
         error.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -58,5 +61,7 @@ def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -
 
 @torch.no_grad()
 def _query_states(network: InstructSAM, inputs: ModelInputs) -> Tensor:
+    """The language model's states at the queries, [P, K, D]."""
     layout = inputs.layout or network.lay_out(inputs)
-    return network.read(inputs, layout).flatten(0, 1)[layout.query_rows].view(-1, *network.model.mask_queries.shape)
+    states = network.run_language_model(inputs, layout).flatten(0, 1)  # [B * T, D]
+    return states[layout.query_rows].view(-1, *network.model.mask_queries.shape)

@@ -1,1 +1,1 @@
-"""Simulated tabletops as data sets."""
+"""Writers of simulated scenes as data sets."""

@@ -1,1 +1,1 @@
-"""Instructions about a scene: relations, requests and their wordings."""
+"""Instructions about a scene: relations of objects, queries and their wordings."""

@@ -1,6 +1,6 @@
-"""`Caption`: questions about a view whose answers are words, for teaching a language model to see.
+"""`Caption`: questions about a view with answers in words, which teach the language model to perceive images.
 
-None begins like an instruction, so that what is learnt here does not stand in the way there.
+No question begins like an instruction, so that the two tasks are not confused.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from itertools import pairwise
 from random import Random
 from typing import Literal, get_args
 
-from instructsam_training.tabletop.language.phrasing import phrase_of
+from instructsam_training.tabletop.language.instructions import find_targets, sample_plural, sample_unambiguous_query
+from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.language.phrasing import answer_phrase
 from instructsam_training.tabletop.language.query_samplers import NUMBERS
-from instructsam_training.tabletop.language.questions import answer, is_plural_of, settled
-from instructsam_training.tabletop.language.relations import Layout
-from instructsam_training.tabletop.language.requests import Kind, Request, fits
+from instructsam_training.tabletop.language.scene_layout import SceneLayout
+from instructsam_training.tabletop.language.scene_query import QueryKind, SceneQuery, matching
 from instructsam_training.tabletop.scene.catalog import CATALOG
-from instructsam_training.tabletop.scene.ground_truth import Thing, View
-from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.scene.ground_truth import SceneObject, SceneView
 
 CaptionKind = Literal['place', 'list', 'order', 'name', 'count', 'exists', 'color', 'material', 'side']
-NAMED_KINDS: tuple[Kind, ...] = (
+NAMED_KINDS: tuple[QueryKind, ...] = (
     'category',
     'attribute',
     'size',
@@ -31,22 +31,22 @@ NAMED_KINDS: tuple[Kind, ...] = (
     'exclusion',
     'function',
 )
-"""Requests whose answer can be named."""
-NOWHERE = 'nowhere'
-TRIES = 10
-MOST_LISTED = 6
-MOST_PLACED = 4
-MIDDLE = (0.4, 0.6)
-SIDES = (0.33, 0.67)
-"""Shares of the picture's width: between the first it is the middle, beyond the second it is left or right."""
+"""Kinds of queries whose targets can be listed by name."""
+NO_LOCATION = 'nowhere'
+MAX_TRIES = 10
+MAX_LISTED = 6
+MAX_LOCATED = 4
+MIDDLE_RANGE = (0.4, 0.6)
+SIDE_LIMITS = (0.33, 0.67)
+"""Fractions of the image width: within the first range is the middle, outside of the second is left or right."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One question and its answer, both words.
+    """One question with its answer in words.
 
     Attributes:
-        kind: what the question is about.
+        kind: subject of the question.
         question: a sentence.
         answer: a few words.
     """
@@ -56,48 +56,51 @@ class Caption:
     answer: str
 
 
-def captions(view: View, rng: Random, count: int) -> list[Caption]:
-    """Up to `count` questions about a view, none twice; all are answered beyond doubt.
+def sample_captions(view: SceneView, rng: Random, count: int) -> list[Caption]:
+    """Sample up to `count` different questions with unambiguous answers.
 
-    Every other one asks for places, as Qwen3-VL has learnt to tell them: it is what the queries will have to know.
+    Every other question asks for locations, in Qwen3-VL's form: the mask queries need to know locations.
     """
-    layout = Layout(view)
-    if not layout.clear:
+    layout = SceneLayout(view)
+    if not layout.clearly_visible:
         return []
     kinds: list[CaptionKind] = [kind for kind in get_args(CaptionKind) if kind != 'place']
     rng.shuffle(kinds)
     made: dict[str, Caption] = {}
     for turn in range(2 * count):
         kind: CaptionKind = kinds[turn // 2 % len(kinds)] if turn % 2 else 'place'
-        tried = (_MAKERS[kind](layout, view, rng) for _ in range(TRIES))
+        # Every other turn asks for locations, the others cycle through the kinds.
+        tried = (_SAMPLERS[kind](layout, view, rng) for _ in range(MAX_TRIES))
         found = next((each for each in tried if each is not None), None)
         if found is not None and len(made) < count:
             made.setdefault(found[0], Caption(kind, *found))
     return list(made.values())
 
 
-Made = tuple[str, str] | None
+QuestionAnswer = tuple[str, str] | None
 
 
-def _place(layout: Layout, view: View, rng: Random) -> Made:
-    found = settled(rng.choice((*NAMED_KINDS, 'none')), layout, rng)
-    if found is None or len(found[1]) > MOST_PLACED:
+def _locations(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    found = sample_unambiguous_query(rng.choice((*NAMED_KINDS, 'none')), layout, rng)
+    if found is None or len(found[1]) > MAX_LOCATED:
         return None
-    places = ', '.join(_middle(thing, view) for thing in sorted(found[1], key=_middle_x))
-    return f'Locate the {_phrase(*found, rng)}.', places or NOWHERE
+    # No target gives the answer 'nowhere'.
+    locations = ', '.join(_center_percent(obj, view) for obj in sorted(found[1], key=_center_x))
+    return f'Locate the {_phrase(*found, rng)}.', locations or NO_LOCATION
 
 
-def _list(layout: Layout, view: View, rng: Random) -> Made:
-    if len(layout.clear) > MOST_LISTED:
+def _list(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    if len(layout.clearly_visible) > MAX_LISTED:
         return None
-    return rng.choice(('List all things.', 'List what you see.')), _names(layout.clear)
+    return rng.choice(('List all things.', 'List what you see.')), _names(layout.clearly_visible)
 
 
-def _order(layout: Layout, view: View, rng: Random) -> Made:
-    noun = Noun(rng.choice((ANYTHING, rng.choice(layout.clear).category)))
-    members = sorted(answer(fits(noun), layout) or (), key=_middle_x)
-    if not 2 <= len(members) <= MOST_LISTED:
+def _order(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    noun = Noun(rng.choice((ANYTHING, rng.choice(layout.clearly_visible).category)))
+    members = sorted(find_targets(matching(noun), layout) or (), key=_center_x)
+    if not 2 <= len(members) <= MAX_LISTED:
         return None
+    # The order must be beyond doubt for all neighbors.
     if any(layout.is_left(*pair) is not True for pair in pairwise(members)):
         return None
     many = noun.words(plural=True)
@@ -106,60 +109,63 @@ def _order(layout: Layout, view: View, rng: Random) -> Made:
     return f'List the {many} from right to left.', ', '.join(map(_name, reversed(members)))
 
 
-def _name_them(layout: Layout, view: View, rng: Random) -> Made:
-    found = settled(rng.choice(NAMED_KINDS), layout, rng)
-    if found is None or len(found[1]) > MOST_LISTED:
+def _name_them(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    found = sample_unambiguous_query(rng.choice(NAMED_KINDS), layout, rng)
+    if found is None or len(found[1]) > MAX_LISTED:
         return None
     phrase, answered = _phrase(*found, rng), _names(found[1])
+    # "Name the red mug" would answer itself.
     return None if phrase == answered else (f'Name the {phrase}.', answered)
 
 
-def _count(layout: Layout, view: View, rng: Random) -> Made:
-    thing = rng.choice(layout.clear)
+def _count(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    obj = rng.choice(layout.clearly_visible)
+    # A random category, so that "none" is an answer too.
     absent = Noun(rng.choice(tuple(CATALOG)))
-    noun = rng.choice((Noun(thing.category), Noun(ANYTHING, thing.color), Noun(ANYTHING), absent))
-    members = answer(fits(noun), layout)
+    noun = rng.choice((Noun(obj.category), Noun(ANYTHING, obj.color), Noun(ANYTHING), absent))
+    members = find_targets(matching(noun), layout)
     if members is None or len(members) >= len(NUMBERS):
         return None
     return f'How many {noun.words(plural=True)} are there?', NUMBERS[len(members)]
 
 
-def _exists(layout: Layout, view: View, rng: Random) -> Made:
+def _exists(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
     is_there = rng.random() < 0.5
-    found = settled(rng.choice(('attribute', 'relation', 'size')) if is_there else 'none', layout, rng)
+    found = sample_unambiguous_query(rng.choice(('attribute', 'relation', 'size')) if is_there else 'none', layout, rng)
     if found is None or found[0].is_plural or len(found[1]) > 1:
         return None
-    return f'Is there a {phrase_of(found[0], is_plural=False)}?', 'yes' if is_there else 'no'
+    return f'Is there a {answer_phrase(found[0], is_plural=False)}?', 'yes' if is_there else 'no'
 
 
-def _color(layout: Layout, view: View, rng: Random) -> Made:
-    found = _one(layout, rng)
+def _color(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    found = _sample_single_target(layout, rng)
     return found and (f'Say the color of the {found[0]}.', found[1].color)
 
 
-def _material(layout: Layout, view: View, rng: Random) -> Made:
-    found = _one(layout, rng)
+def _material(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    found = _sample_single_target(layout, rng)
     if found is None or len(CATALOG[found[1].category].materials) < 2:
         return None
     return f'Say what the {found[0]} is made of.', found[1].material
 
 
-def _side(layout: Layout, view: View, rng: Random) -> Made:
-    found = _one(layout, rng)
+def _side(layout: SceneLayout, view: SceneView, rng: Random) -> QuestionAnswer:
+    found = _sample_single_target(layout, rng)
     if found is None:
         return None
-    share = _middle_x(found[1]) / view.labels.shape[1]
-    if MIDDLE[0] <= share <= MIDDLE[1]:
+    # Between middle and side nothing is asked: the answer would be arguable.
+    share = _center_x(found[1]) / view.labels.shape[1]
+    if MIDDLE_RANGE[0] <= share <= MIDDLE_RANGE[1]:
         side = 'middle'
-    elif not SIDES[0] < share < SIDES[1]:
-        side = 'left' if share < SIDES[0] else 'right'
+    elif not SIDE_LIMITS[0] < share < SIDE_LIMITS[1]:
+        side = 'left' if share < SIDE_LIMITS[0] else 'right'
     else:
         return None
     return f'On which side is the {found[0]}?', side
 
 
-_MAKERS: dict[CaptionKind, Callable[[Layout, View, Random], Made]] = {
-    'place': _place,
+_SAMPLERS: dict[CaptionKind, Callable[[SceneLayout, SceneView, Random], QuestionAnswer]] = {
+    'place': _locations,
     'list': _list,
     'order': _order,
     'name': _name_them,
@@ -171,33 +177,33 @@ _MAKERS: dict[CaptionKind, Callable[[Layout, View, Random], Made]] = {
 }
 
 
-def _one(layout: Layout, rng: Random) -> tuple[str, Thing] | None:
-    """A phrase that means a single thing, without saying its color or material, and that thing."""
-    found = settled(rng.choice(('category', 'size', 'relation', 'ordering')), layout, rng)
+def _sample_single_target(layout: SceneLayout, rng: Random) -> tuple[str, SceneObject] | None:
+    """Sample a phrase with a single target and without color and material; return it with the target."""
+    found = sample_unambiguous_query(rng.choice(('category', 'size', 'relation', 'ordering')), layout, rng)
     if found is None or len(found[1]) != 1 or found[0].is_plural or found[0].noun.attributes:
         return None
     return _phrase(*found, rng), found[1][0]
 
 
-def _phrase(request: Request, things: tuple[Thing, ...], rng: Random) -> str:
-    return phrase_of(request, is_plural=is_plural_of(request, things, rng))
+def _phrase(query: SceneQuery, objects: tuple[SceneObject, ...], rng: Random) -> str:
+    return answer_phrase(query, is_plural=sample_plural(query, objects, rng))
 
 
-def _names(things: Iterable[Thing]) -> str:
-    """What they are, from left to right."""
-    return ', '.join(map(_name, sorted(things, key=_middle_x)))
+def _names(objects: Iterable[SceneObject]) -> str:
+    """Names of objects, from left to right."""
+    return ', '.join(map(_name, sorted(objects, key=_center_x)))
 
 
-def _name(thing: Thing) -> str:
-    return Noun(thing.category, thing.color).words(plural=False)
+def _name(obj: SceneObject) -> str:
+    return Noun(obj.category, obj.color).words(plural=False)
 
 
-def _middle_x(thing: Thing) -> float:
-    return (thing.box_xyxy[0] + thing.box_xyxy[2]) / 2
+def _center_x(obj: SceneObject) -> float:
+    return (obj.box_xyxy[0] + obj.box_xyxy[2]) / 2
 
 
-def _middle(thing: Thing, view: View) -> str:
-    """Where the middle of its box is, in hundredths of the picture's width and height."""
-    x1, y1, x2, y2 = thing.box_xyxy
+def _center_percent(obj: SceneObject, view: SceneView) -> str:
+    """Center of the object's box, in percent of the image's width and height."""
+    x1, y1, x2, y2 = obj.box_xyxy
     height, width = view.labels.shape
     return f'{50 * (x1 + x2) // width} {50 * (y1 + y2) // height}'

@@ -1,46 +1,48 @@
-"""`names`: what a view can be asked for by name alone, as SAM3 is pretrained: "things", "red mug", "gray thing"."""
+"""`sample_names`: names of objects as open-vocabulary phrases, the form that SAM3 is pretrained on: 'red mug'."""
 
 from __future__ import annotations
 
 from random import Random
 
-from instructsam_training.tabletop.language.questions import Part, answer
-from instructsam_training.tabletop.language.relations import Layout
+from instructsam_training.tabletop.language.instructions import GroundedPhrase, find_targets
+from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.language.scene_layout import SceneLayout
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS
-from instructsam_training.tabletop.scene.ground_truth import View
-from instructsam_training.tabletop.scene.nouns import ANYTHING, Noun
+from instructsam_training.tabletop.scene.ground_truth import SceneView
 
-ABSENT_SHARE = 0.25
-"""Share of the names that nothing in the picture has."""
+ABSENT_FRACTION = 0.25
+"""Fraction of names that may have no target."""
 
 
-def names(view: View, rng: Random, count: int) -> list[Part]:
-    """Up to `count` different names with the things that have them, or with none; the first is that of all things.
+def sample_names(view: SceneView, rng: Random, count: int) -> list[GroundedPhrase]:
+    """Sample different names with their targets; the first is the name of all objects.
 
     Args:
-        view: the picture and its facts.
-        rng: decides which.
-        count: at most so many.
+        view: the image with its ground truth.
+        rng: source of randomness.
+        count: largest number of names.
     """
-    layout = Layout(view)
-    present = [noun for thing in layout.clear for noun in _names_of(thing.category, thing.color)]
-    absent = [_absent(layout, rng) for _ in range(round(ABSENT_SHARE * count))] if present else []
+    layout = SceneLayout(view)
+    present = [noun for obj in layout.clearly_visible for noun in _names_of(obj.category, obj.color)]
+    # Sampled whatever the objects; some of them have targets after all.
+    absent = [_sample_absent(layout, rng) for _ in range(round(ABSENT_FRACTION * count))] if present else []
     rng.shuffle(present)
-    kept: dict[Noun, Part] = {}
+    phrases: dict[Noun, GroundedPhrase] = {}
     for noun in [Noun(ANYTHING), *absent, *present]:
-        targets = answer(lambda thing, _: noun.fits(thing), layout)  # noqa: B023  (called before the next noun)
-        if targets is not None and len(kept) < count:
+        targets = find_targets(lambda obj, _: noun.matches(obj), layout)  # noqa: B023  (called before the next noun)
+        if targets is not None and len(phrases) < count:
             phrase = noun.words(plural=len(targets) > 1)
-            kept.setdefault(noun, Part(phrase, tuple(thing.label for thing in targets)))
-    return list(kept.values())
+            phrases.setdefault(noun, GroundedPhrase(phrase, tuple(obj.label for obj in targets)))
+    return list(phrases.values())
 
 
 def _names_of(category: str, color: str) -> tuple[Noun, ...]:
+    # The name with color is listed twice, to be sampled twice as often.
     return Noun(category), Noun(category, color), Noun(category, color), Noun(ANYTHING, color)
 
 
-def _absent(layout: Layout, rng: Random) -> Noun:
-    """A name that nothing may have: often one that shares its category or color with a thing."""
-    thing = rng.choice(layout.clear)
+def _sample_absent(layout: SceneLayout, rng: Random) -> Noun:
+    """Sample a name that is probably absent; it often shares its category or color with an object of the view."""
+    obj = rng.choice(layout.clearly_visible)
     category, color = rng.choice(tuple(CATALOG)), rng.choice(tuple(COLORS))
-    return rng.choice((Noun(thing.category, color), Noun(category, thing.color), Noun(category)))
+    return rng.choice((Noun(obj.category, color), Noun(category, obj.color), Noun(category)))

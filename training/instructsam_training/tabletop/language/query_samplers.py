@@ -1,6 +1,6 @@
-"""`DRAWS`: functions that make a request at random, or none where a view has nothing to ask in that way.
+"""`SAMPLERS`: functions that sample a query of a kind, or None if the view has no objects for one.
 
-Whether its answer is beyond doubt is for `questions` to judge.
+Whether its targets are unambiguous is decided by `instructions`.
 """
 
 from __future__ import annotations
@@ -9,250 +9,275 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import get_args
 
-from instructsam_training.tabletop.language.relations import Layout, Relation
-from instructsam_training.tabletop.language.requests import Kind, Request, contests, fits, rank_below, without
-from instructsam_training.tabletop.language.ternary_logic import Verdict, conjunction, negation
+from instructsam_training.tabletop.language.nouns import ANYTHING, GROUPS, USES, Noun
+from instructsam_training.tabletop.language.scene_layout import Relation, SceneLayout
+from instructsam_training.tabletop.language.scene_query import (
+    QueryKind,
+    SceneQuery,
+    extreme_comparisons,
+    matching,
+    matching_except,
+    top_ranked,
+)
+from instructsam_training.tabletop.language.ternary_logic import Ternary, logical_and, logical_not
 from instructsam_training.tabletop.scene.catalog import CATALOG
-from instructsam_training.tabletop.scene.ground_truth import Thing
-from instructsam_training.tabletop.scene.nouns import ANYTHING, GROUPS, USES, Noun
+from instructsam_training.tabletop.scene.ground_truth import SceneObject
 
 NUMBERS = ('none', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
 ORDINALS = ('', 'first', 'second', 'third')
-MOST_COUNTED = 4
-Draw = Callable[[Layout, Random], Request | None]
+MAX_COUNTED = 4
+QuerySampler = Callable[[SceneLayout, Random], SceneQuery | None]
 
 
-def category(layout: Layout, rng: Random) -> Request:
-    """All things of a category or group, or the only one."""
-    noun = _head(layout, rng, groups=0.15)
-    return _named(noun, rng.random() < (0.25 if _fitting(noun, layout) == 1 else 1.0))
+def sample_category(layout: SceneLayout, rng: Random) -> SceneQuery:
+    """Sample a query for all objects of a category or group, or for the only one."""
+    # A category with a single object is mostly asked for as "the mug", sometimes as "all mugs".
+    noun = _sample_head(layout, rng, groups=0.15)
+    return _category_query(noun, rng.random() < (0.25 if _count(noun, layout) == 1 else 1.0))
 
 
-def attribute(layout: Layout, rng: Random) -> Request:
-    """Things of a color, of a category and a color, or of a category and a material."""
-    thing = rng.choice(layout.clear)
+def sample_attribute(layout: SceneLayout, rng: Random) -> SceneQuery:
+    """Sample a query for objects of a color, of a category and color, or of a category and material."""
+    obj = rng.choice(layout.clearly_visible)
     if rng.random() < 0.25:
-        noun = Noun(ANYTHING, thing.color)
-        return Request('anything such', fits(noun), noun)
-    materials = CATALOG[thing.category].materials
-    material = thing.material if len(materials) > 1 and rng.random() < 0.35 else ''
-    color = thing.color if not material or rng.random() < 0.2 else ''
-    return _such(Noun(thing.category, color, material))
+        noun = Noun(ANYTHING, obj.color)
+        return SceneQuery('anything such', matching(noun), noun)
+    # The material is only mentioned if the category has several.
+    materials = CATALOG[obj.category].materials
+    material = obj.material if len(materials) > 1 and rng.random() < 0.35 else ''
+    color = obj.color if not material or rng.random() < 0.2 else ''
+    return _attribute_query(Noun(obj.category, color, material))
 
 
-def size(layout: Layout, rng: Random) -> Request | None:
-    """The most extreme of several things in size or height, or all that exceed another thing."""
+def sample_size(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for the object of extreme size or height, or for objects that exceed another."""
     if rng.random() < 0.6:
-        return _most(_noun(layout, rng), rng.choice(('largest', 'smallest', 'tallest', 'shortest')), layout)
-    return comparison(layout, rng)
+        superlative = ('largest', 'smallest', 'tallest', 'shortest')
+        return _superlative_query(_sample_noun(layout, rng), rng.choice(superlative), layout)
+    return sample_comparison(layout, rng)
 
 
-def comparison(layout: Layout, rng: Random) -> Request | None:
-    """Things larger, smaller, taller or shorter than another."""
-    anchor = _anchor(layout, rng, rng.choice(layout.clear))
+def sample_comparison(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for objects larger, smaller, taller or shorter than another."""
+    anchor = _sample_anchor(layout, rng, rng.choice(layout.clearly_visible))
     if anchor is None:
         return None
     construction = rng.choice(('larger', 'smaller', 'taller', 'shorter'))
-    beats = contests(layout)[
+    outranks = extreme_comparisons(layout)[
         {'larger': 'largest', 'smaller': 'smallest', 'taller': 'tallest', 'shorter': 'shortest'}[construction]
     ]
-    return _compared(construction, _noun(layout, rng), anchor, lambda thing: beats(thing, anchor[0]))
+    return _relative_query(construction, _sample_noun(layout, rng), anchor, lambda obj: outranks(obj, anchor[0]))
 
 
-def relation(layout: Layout, rng: Random) -> Request | None:
-    """Things left of, right of, in front of, behind, on, inside or next to another."""
-    # Rests are rarer than the others and fail more often.
+def sample_relation(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for objects left of, right of, in front of, behind, on, inside or next to another."""
+    # 'on' and 'inside' are rarer than the others and fail more often, so they are sampled twice as often.
     relation: Relation = rng.choice((*get_args(Relation), 'on', 'inside'))
-    candidates = [thing for thing in layout.clear if _can_be_anchor(thing, relation)]
-    anchor = _anchor(layout, rng, rng.choice(candidates)) if candidates else None
+    candidates = [obj for obj in layout.clearly_visible if _can_be_anchor(obj, relation)]
+    anchor = _sample_anchor(layout, rng, rng.choice(candidates)) if candidates else None
     if anchor is None:
         return None
-    return _compared(relation, _noun(layout, rng), anchor, lambda thing: layout.holds(relation, thing, anchor[0]))
-
-
-def ordering(layout: Layout, rng: Random) -> Request | None:
-    """The first of a row, the second or third of it, or the one closest to another thing."""
-    noun, way = _noun(layout, rng), rng.random()
-    if way < 0.65:
-        return _most(noun, rng.choice(('leftmost', 'rightmost', 'nearest', 'furthest')), layout)
-    if way < 0.85:
-        return nth(layout, rng)
-    anchor = _anchor(layout, rng, rng.choice(layout.clear))
-    if anchor is None:
-        return None
-    others = without(noun, lambda thing, _: thing is anchor[0])
-    closest = rank_below(1, others, lambda one, other: layout.is_closer(one, other, anchor[0]))
-    return Request('closest', closest, noun, {'a': anchor[1]}, count=1, wider=others)
-
-
-def nth(layout: Layout, rng: Random) -> Request | None:
-    """The second or third from the left or right."""
-    noun, place, side = _noun(layout, rng), rng.choice((2, 2, 3)), rng.choice(('left', 'right'))
-    if _fitting(noun, layout) < 2:
-        return None
-    beats = contests(layout)[f'{side}most']
-    up_to, before = (rank_below(limit, fits(noun), beats) for limit in (place, place - 1))
-    return Request(
-        'nth',
-        lambda thing, universe: conjunction(up_to(thing, universe), negation(before(thing, universe))),
-        noun,
-        {'nth': ORDINALS[place], 'side': side},
-        count=1,
-        wider=fits(noun),
+    return _relative_query(
+        relation, _sample_noun(layout, rng), anchor, lambda obj: layout.holds(relation, obj, anchor[0])
     )
 
 
-def counting(layout: Layout, rng: Random) -> Request | None:
-    """A number of things, all there are or the most extreme ones."""
-    noun = _noun(layout, rng)
-    members = _fitting(noun, layout)
-    if rng.random() < 0.3 and noun.head != ANYTHING and 2 <= members <= MOST_COUNTED:
+def sample_ordering(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for the first, second or third of a row, or for the object closest to another."""
+    noun, draw = _sample_noun(layout, rng), rng.random()
+    if draw < 0.65:
+        return _superlative_query(noun, rng.choice(('leftmost', 'rightmost', 'nearest', 'furthest')), layout)
+    if draw < 0.85:
+        return sample_ordinal(layout, rng)
+    anchor = _sample_anchor(layout, rng, rng.choice(layout.clearly_visible))
+    if anchor is None:
+        return None
+    others = matching_except(noun, lambda obj, _: obj is anchor[0])
+    # Closest to the anchor, which is no candidate itself.
+    closest = top_ranked(1, others, lambda one, other: layout.is_closer(one, other, anchor[0]))
+    return SceneQuery('closest', closest, noun, {'a': anchor[1]}, count=1, superset=others)
+
+
+def sample_ordinal(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for the second or third object from the left or right."""
+    noun, rank, side = _sample_noun(layout, rng), rng.choice((2, 2, 3)), rng.choice(('left', 'right'))
+    if _count(noun, layout) < 2:
+        return None
+    outranks = extreme_comparisons(layout)[f'{side}most']
+    # The n-th is in the top n and not in the top n - 1.
+    up_to, before = (top_ranked(limit, matching(noun), outranks) for limit in (rank, rank - 1))
+    return SceneQuery(
+        'nth',
+        lambda obj, universe: logical_and(up_to(obj, universe), logical_not(before(obj, universe))),
+        noun,
+        {'nth': ORDINALS[rank], 'side': side},
+        count=1,
+        superset=matching(noun),
+    )
+
+
+def sample_counting(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for a number of objects: all of a name, or the most extreme ones."""
+    noun = _sample_noun(layout, rng)
+    members = _count(noun, layout)
+    if rng.random() < 0.3 and noun.head != ANYTHING and 2 <= members <= MAX_COUNTED:
+        # All objects of the name: "the three mugs"; else a number of extreme ones: "the two largest mugs".
         construction = 'pair' if members == 2 else 'n'
-        return Request(construction, fits(noun), noun, {'n': NUMBERS[members]}, count=members)
+        return SceneQuery(construction, matching(noun), noun, {'n': NUMBERS[members]}, count=members)
     if members < 3:
         return None
-    count = rng.randint(2, min(members - 1, MOST_COUNTED))
-    most = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
-    meaning = rank_below(count, fits(noun), contests(layout)[most])
-    return Request(f'n {most}', meaning, noun, {'n': NUMBERS[count]}, count=count, wider=fits(noun))
+    count = rng.randint(2, min(members - 1, MAX_COUNTED))
+    superlative = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
+    predicate = top_ranked(count, matching(noun), extreme_comparisons(layout)[superlative])
+    slots = {'n': NUMBERS[count]}
+    return SceneQuery(f'n {superlative}', predicate, noun, slots, count=count, superset=matching(noun))
 
 
-def exclusion(layout: Layout, rng: Random) -> Request | None:
-    """All things of a kind but some of them."""
-    way, thing = rng.random(), rng.choice(layout.clear)
-    if way < 0.4:
-        left_out = _head(layout, rng, groups=0.3) if rng.random() < 0.5 else Noun(thing.category, thing.color)
-        several = _fitting(left_out, layout) > 1
-        return Request(
+def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for all objects of a name but some."""
+    draw, obj = rng.random(), rng.choice(layout.clearly_visible)
+    if draw < 0.4:
+        excluded = _sample_head(layout, rng, groups=0.3) if rng.random() < 0.5 else Noun(obj.category, obj.color)
+        # All objects except those of a name.
+        is_plural = _count(excluded, layout) > 1
+        return SceneQuery(
             'all but',
-            without(Noun(ANYTHING), fits(left_out)),
-            slots={'not': left_out.words(plural=several)},
+            matching_except(Noun(ANYTHING), matching(excluded)),
+            slots={'not': excluded.words(plural=is_plural)},
             is_plural=True,
         )
-    noun = Noun(thing.category)
-    members = _fitting(noun, layout)
+    noun = Noun(obj.category)
+    members = _count(noun, layout)
     if members < 2:
         return None
-    if way < 0.75 and members > 2:
-        most = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
-        left_out_meaning = rank_below(1, fits(noun), contests(layout)[most])
-        return Request('but most', without(noun, left_out_meaning), noun, {'x': most}, members - 1, is_plural=True)
-    such = Noun(thing.category, thing.color)
-    slots = {'x': such.attributes, 'ones': 'one' if _fitting(such, layout) == 1 else 'ones'}
-    return Request('but such', without(noun, fits(such)), noun, slots, is_plural=True)
+    if draw < 0.75 and members > 2:
+        superlative = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
+        # All objects of a category except the extreme one.
+        extreme = top_ranked(1, matching(noun), extreme_comparisons(layout)[superlative])
+        predicate = matching_except(noun, extreme)
+        return SceneQuery('but most', predicate, noun, {'x': superlative}, members - 1, is_plural=True)
+    excluded = Noun(obj.category, obj.color)
+    # All objects of a category except those of a color.
+    slots = {'x': excluded.attributes, 'ones': 'one' if _count(excluded, layout) == 1 else 'ones'}
+    return SceneQuery('but such', matching_except(noun, matching(excluded)), noun, slots, is_plural=True)
 
 
-def function(layout: Layout, rng: Random) -> Request | None:
-    """Whatever is good for something."""
-    thing = rng.choice(layout.clear)
-    return _use([index for index, use in enumerate(USES) if use.fits(thing)], rng)
+def sample_function(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for objects of a use."""
+    obj = rng.choice(layout.clearly_visible)
+    return _use_query([index for index, use in enumerate(USES) if use.matches(obj)], rng)
 
 
-def absent_attribute(layout: Layout, rng: Random) -> Request | None:
-    """A category that is there, in a color that other things have."""
-    thing, other = rng.choice(layout.clear), rng.choice(layout.clear)
-    return _such(Noun(thing.category, other.color))
+def sample_absent_attribute(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for a category of the view, in a color of another object."""
+    obj, other = rng.choice(layout.clearly_visible), rng.choice(layout.clearly_visible)
+    return _attribute_query(Noun(obj.category, other.color))
 
 
-def absent_category(layout: Layout, rng: Random) -> Request:
-    """Any category of the catalog."""
-    return _named(Noun(rng.choice(tuple(CATALOG))), rng.random() < 0.5)
+def sample_absent_category(layout: SceneLayout, rng: Random) -> SceneQuery:
+    """Sample a query for any category of the catalog."""
+    return _category_query(Noun(rng.choice(tuple(CATALOG))), rng.random() < 0.5)
 
 
-def absent_use(layout: Layout, rng: Random) -> Request | None:
-    """Anything that can be done."""
-    return _use(range(len(USES)), rng)
+def sample_absent_use(layout: SceneLayout, rng: Random) -> SceneQuery | None:
+    """Sample a query for any use."""
+    return _use_query(range(len(USES)), rng)
 
 
-DRAWS: dict[Kind, tuple[Draw, ...]] = {
-    'category': (category,),
-    'attribute': (attribute,),
-    'size': (size,),
-    'relation': (relation,),
-    'ordering': (ordering,),
-    'counting': (counting,),
-    'exclusion': (exclusion,),
-    'function': (function,),
+SAMPLERS: dict[QueryKind, tuple[QuerySampler, ...]] = {
+    'category': (sample_category,),
+    'attribute': (sample_attribute,),
+    'size': (sample_size,),
+    'relation': (sample_relation,),
+    'ordering': (sample_ordering,),
+    'counting': (sample_counting,),
+    'exclusion': (sample_exclusion,),
+    'function': (sample_function,),
     'none': (
-        absent_attribute,
-        absent_attribute,
-        absent_category,
-        absent_use,
-        relation,
-        relation,
-        relation,
-        comparison,
-        nth,
+        sample_absent_attribute,
+        sample_absent_attribute,
+        sample_absent_category,
+        sample_absent_use,
+        sample_relation,
+        sample_relation,
+        sample_relation,
+        sample_comparison,
+        sample_ordinal,
     ),
 }
-"""How each kind is asked for, but `several`, which puts others together; of 'none', what may have no answer."""
+"""Samplers of each kind but 'several', which combines others; those of 'none' may or may not have targets."""
 
 
-def _named(noun: Noun, all_of_them: bool) -> Request:
-    if all_of_them:
-        return Request('all', fits(noun), noun, is_plural=True)
-    return Request('one', fits(noun), noun, count=1)
+def _category_query(noun: Noun, all_objects: bool) -> SceneQuery:
+    if all_objects:
+        return SceneQuery('all', matching(noun), noun, is_plural=True)
+    return SceneQuery('one', matching(noun), noun, count=1)
 
 
-def _such(noun: Noun) -> Request:
-    return Request('such', fits(noun), noun, wider=fits(noun.bare))
+def _attribute_query(noun: Noun) -> SceneQuery:
+    return SceneQuery('such', matching(noun), noun, superset=matching(noun.bare))
 
 
-def _use(choices: Sequence[int], rng: Random) -> Request | None:
+def _use_query(choices: Sequence[int], rng: Random) -> SceneQuery | None:
     if not choices:
         return None
     use = USES[rng.choice(choices)]
-    return Request('use', lambda thing, _: use.fits(thing), slots={'use': use.phrase})
+    return SceneQuery('use', lambda obj, _: use.matches(obj), slots={'use': use.phrase})
 
 
-def _most(noun: Noun, most: str, layout: Layout) -> Request | None:
-    """The one of a noun's things that is so more than all others."""
-    if _fitting(noun, layout) < 2:
+def _superlative_query(noun: Noun, superlative: str, layout: SceneLayout) -> SceneQuery | None:
+    if _count(noun, layout) < 2:
         return None
-    return Request(most, rank_below(1, fits(noun), contests(layout)[most]), noun, count=1, wider=fits(noun))
+    predicate = top_ranked(1, matching(noun), extreme_comparisons(layout)[superlative])
+    return SceneQuery(superlative, predicate, noun, count=1, superset=matching(noun))
 
 
-def _compared(construction: str, noun: Noun, anchor: tuple[Thing, str], is_so: Callable[[Thing], Verdict]) -> Request:
-    others = without(noun, lambda thing, _: thing is anchor[0])
+def _relative_query(
+    construction: str, noun: Noun, anchor: tuple[SceneObject, str], holds: Callable[[SceneObject], Ternary]
+) -> SceneQuery:
+    """A query for the objects of a name, except the anchor, for which `holds` is true."""
+    others = matching_except(noun, lambda obj, _: obj is anchor[0])
 
-    def meaning(thing: Thing, universe: Sequence[Thing]) -> Verdict:
-        fits = others(thing, universe)
-        return False if fits is False else conjunction(fits, is_so(thing))
+    def predicate(obj: SceneObject, universe: Sequence[SceneObject]) -> Ternary:
+        is_other = others(obj, universe)
+        return False if is_other is False else logical_and(is_other, holds(obj))
 
-    return Request(construction, meaning, noun, {'a': anchor[1]}, wider=others)
-
-
-def _fitting(noun: Noun, layout: Layout) -> int:
-    return sum(noun.fits(thing) is True for thing in layout.clear)
-
-
-def _head(layout: Layout, rng: Random, groups: float) -> Noun:
-    """The category of a thing, with the given probability its group."""
-    thing = rng.choice(layout.clear)
-    heads = [head for head, (members, _) in GROUPS.items() if thing.category in members]
-    return Noun(heads[0] if heads and rng.random() < groups else thing.category)
+    return SceneQuery(construction, predicate, noun, {'a': anchor[1]}, superset=others)
 
 
-def _noun(layout: Layout, rng: Random) -> Noun:
-    """A noun that fits something in view: any thing, of a category, of a color, or of both."""
-    thing = rng.choice(layout.clear)
-    head = ANYTHING if rng.random() < 0.35 else thing.category
-    return Noun(head, thing.color if rng.random() < 0.2 else '')
+def _count(noun: Noun, layout: SceneLayout) -> int:
+    return sum(noun.matches(obj) is True for obj in layout.clearly_visible)
 
 
-def _anchor(layout: Layout, rng: Random, thing: Thing) -> tuple[Thing, str] | None:
-    """A thing with the shortest name that is its alone, now and then a longer one."""
+def _sample_head(layout: SceneLayout, rng: Random, groups: float) -> Noun:
+    """Sample the category of an object; with probability `groups` its group."""
+    obj = rng.choice(layout.clearly_visible)
+    # Arguable members do not count: a knife is not asked for as a tool.
+    heads = [head for head, (members, _) in GROUPS.items() if obj.category in members]
+    return Noun(heads[0] if heads and rng.random() < groups else obj.category)
+
+
+def _sample_noun(layout: SceneLayout, rng: Random) -> Noun:
+    """Sample a noun that matches an object of the view: any object, its category, its color, or both."""
+    obj = rng.choice(layout.clearly_visible)
+    head = ANYTHING if rng.random() < 0.35 else obj.category
+    return Noun(head, obj.color if rng.random() < 0.2 else '')
+
+
+def _sample_anchor(layout: SceneLayout, rng: Random, obj: SceneObject) -> tuple[SceneObject, str] | None:
+    """Return an object with its shortest unique name, or sometimes the next longer one; None if it has none."""
     nouns = [
-        Noun(thing.category),
-        Noun(thing.category, thing.color),
-        Noun(thing.category, thing.color, thing.material if len(CATALOG[thing.category].materials) > 1 else ''),
+        Noun(obj.category),
+        Noun(obj.category, obj.color),
+        Noun(obj.category, obj.color, obj.material if len(CATALOG[obj.category].materials) > 1 else ''),
     ]
-    unique = [noun for noun in nouns if [each for each in layout.things if noun.fits(each) is not False] == [thing]]
+    # A name is unique if it certainly does not match any other object, even a hardly visible one.
+    unique = [noun for noun in nouns if [each for each in layout.objects if noun.matches(each) is not False] == [obj]]
     if not unique:
         return None
-    return thing, unique[min(int(rng.random() < 0.3), len(unique) - 1)].words(plural=False)
+    return obj, unique[min(int(rng.random() < 0.3), len(unique) - 1)].words(plural=False)
 
 
-def _can_be_anchor(thing: Thing, relation: Relation) -> bool:
-    known = CATALOG[thing.category]
-    return {'on': known.flat_top, 'inside': known.is_container}.get(relation, True)
+def _can_be_anchor(obj: SceneObject, relation: Relation) -> bool:
+    category = CATALOG[obj.category]
+    return {'on': category.flat_top, 'inside': category.is_container}.get(relation, True)

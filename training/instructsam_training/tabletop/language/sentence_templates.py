@@ -1,4 +1,4 @@
-"""`FRAMES`: the sentences that wordings are put into, "Could you hand me {it}?", of training and of tests."""
+"""`TEMPLATES`: sentences with a slot for a wording, "Could you hand me {it}?", for the training and test splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 Split = Literal['train', 'test']
 
-TEST = (
+TEST_TEMPLATES = (
     'I need {it}.',
     'Hand me {it}.',
     'Please take {it}.',
@@ -14,7 +14,7 @@ TEST = (
     'Which pixels show {it}?',
     'Bring me {it}.',
 )
-ORDERS = (
+COMMANDS = (
     'segment {it}',
     'mark {it}',
     'find {it}',
@@ -36,7 +36,7 @@ ORDERS = (
     'mark the pixels of {it}',
     'go and get {it}',
 )
-REQUESTS = (
+COMMAND_SENTENCES = (
     '{order}.',
     'please {order}.',
     'now {order}.',
@@ -49,7 +49,7 @@ REQUESTS = (
     'I want you to {order}.',
     'look at the picture and {order}.',
 )
-WISHES = (
+WISH_SENTENCES = (
     'I want {it}',
     'I would like {it}',
     'I would like to have {it}',
@@ -62,7 +62,7 @@ WISHES = (
     'I want a mask of {it}',
     'I have to find {it}',
 )
-QUESTIONS = (
+QUESTION_SENTENCES = (
     'Where {is} {it}?',
     'Where can I find {it}?',
     'Where can I see {it}?',
@@ -80,12 +80,12 @@ QUESTIONS = (
 )
 
 
-def train_frames() -> tuple[str, ...]:
-    """All sentences of training: a model that knows a few dozen learns them by heart, and stumbles over others."""
-    orders = (request.replace('{order}', order) for request in REQUESTS for order in ORDERS)
-    wishes = (f'{wish}{end}' for wish in WISHES for end in ('.', ', please.', ' now.'))
-    frames = (frame[0].upper() + frame[1:] for frame in (*orders, *wishes, *QUESTIONS))
-    return tuple(frame for frame in frames if frame not in TEST)
+def train_templates() -> tuple[str, ...]:
+    """Return all templates of training; with only a few dozen, a small model memorizes them and fails on others."""
+    commands = (sentence.replace('{order}', command) for sentence in COMMAND_SENTENCES for command in COMMANDS)
+    wishes = (f'{wish}{end}' for wish in WISH_SENTENCES for end in ('.', ', please.', ' now.'))
+    templates = (text[0].upper() + text[1:] for text in (*commands, *wishes, *QUESTION_SENTENCES))
+    return tuple(text for text in templates if text not in TEST_TEMPLATES)
 
 
-FRAMES: dict[Split, tuple[str, ...]] = {'train': train_frames(), 'test': TEST}
+TEMPLATES: dict[Split, tuple[str, ...]] = {'train': train_templates(), 'test': TEST_TEMPLATES}

@@ -1,32 +1,32 @@
-"""Logic with three values (Kleene's): yes, no, and too close to call. What is too close to call is never asked."""
+"""Kleene's three-valued logic: true, false, and unknown (None) for comparisons that are too close to call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-Verdict = bool | None
-"""None: a person looking at the picture could say either."""
+Ternary = bool | None
+"""None: unknown; two people looking at the image could disagree."""
 
 
-def negation(verdict: Verdict) -> Verdict:
-    """Yes where it is no, and no where it is yes."""
-    return None if verdict is None else not verdict
+def logical_not(value: Ternary) -> Ternary:
+    """Return the negation; unknown stays unknown."""
+    return None if value is None else not value
 
 
-def conjunction(*verdicts: Verdict) -> Verdict:
-    """Whether all are true; one that is false decides, whatever the others are."""
-    if False in verdicts:
+def logical_and(*values: Ternary) -> Ternary:
+    """Return the conjunction: false if any value is false, else unknown if any is unknown."""
+    if False in values:
         return False
-    return None if None in verdicts else True
+    return None if None in values else True
 
 
-def exceeds(amount: float, margin: float) -> Verdict:
-    """Yes above the margin, no below its negative, and neither in between."""
+def exceeds(amount: float, margin: float) -> Ternary:
+    """Return true above the margin, false below its negative, and unknown in between."""
     return None if abs(amount) < margin else amount > 0
 
 
-def fewer_than(limit: int, verdicts: Iterable[Verdict]) -> Verdict:
-    """Whether fewer than `limit` of them are true."""
-    listed = list(verdicts)
+def fewer_than(limit: int, values: Iterable[Ternary]) -> Ternary:
+    """Return whether fewer than `limit` values are true; unknown if the unknown values decide."""
+    listed = list(values)
     sure, possible = listed.count(True), listed.count(True) + listed.count(None)
     return True if possible < limit else False if sure >= limit else None

@@ -1,12 +1,11 @@
-"""The wordings of instructions in training (see `wordings` for their slots).
+"""Wordings of instructions for training (slots: see `wordings`).
 
-Every construction has many: a small language model that knows two or three of them learns these by heart, and reads
-none that it has not seen.
+Every construction has many, because a small language model memorizes two or three of them and understands no others.
 """
 
 from __future__ import annotations
 
-from instructsam_training.tabletop.language.comparisons import compared, extreme, extremes, first_from, located, on_side
+from instructsam_training.tabletop.language.patterns import compared, extreme, extremes, first_from, located, on_side
 
 TRAIN: dict[str, tuple[str, ...]] = {
     'one': (

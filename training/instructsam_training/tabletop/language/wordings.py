@@ -1,14 +1,14 @@
-"""What instructions are made of: for each construction its wordings in training, others in tests, and its phrase.
+"""Wordings of each construction, for training and for tests, and the phrase of its answer.
 
-A wording that ends in a full stop or a question mark is a sentence; any other is put into one of `FRAMES`. Slots:
+A wording that ends in a period or a question mark is a sentence; any other is inserted into one of `TEMPLATES`. Slots:
 
-    {s} what is asked for, in its number     {one} {many} the same for one and for several
+    {s} noun, singular or plural             {one} {many} the noun in singular, in plural
     {bare} {bares} {s} and {many} without color and material
-    {the} its article                        {is} is or are
-    {a} what it is compared with             {x} what makes it differ, 'red'
-    {n} a number                             {nth} an ordinal           {ones} one or ones
-    {side} left or right                     {do} what one does with it
-    {not} what is left out                   {all} everything asked for, as a list
+    {the} article                            {is} is or are
+    {a} name of the anchor                   {x} attribute or superlative, 'red'
+    {n} number                               {nth} ordinal              {ones} one or ones
+    {side} left or right                     {do} verb phrase of a use
+    {not} excluded noun                      {all} list of all phrases
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Images, depth and labels of scenes, by MuJoCo."""
+"""Rendering of scenes with MuJoCo, off-screen."""

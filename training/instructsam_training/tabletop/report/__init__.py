@@ -1,1 +1,1 @@
-"""What the embedded checkpoint does on the simulated tabletop, as a document with pictures."""
+"""Writes docs/tabletop.md: the results of the bundled checkpoint on the simulated tabletop, with example images."""

@@ -1,4 +1,4 @@
-"""Writes docs/tabletop.md and its pictures from evaluations.
+"""Writes docs/tabletop.md and its images from evaluations.
 
 python -m instructsam_training.tabletop.report --shuffled evaluation/tabletop-shuffled \
     --ablation no_phrase=evaluation/no_phrase --out docs
@@ -11,30 +11,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.evaluation.benchmarks.benchmark import BENCHMARKS
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.metrics import giou
-from instructsam_training.evaluation.prediction import read_answers
-from instructsam_training.evaluation.query import Question
-from instructsam_training.evaluation.report.compare import Result, read_named, read_result
-from instructsam_training.evaluation.report.gallery import cases_of
-from instructsam_training.evaluation.scoring import judge
-from instructsam_training.tabletop.report.ablations import ABLATIONS, Trial, ablation_grid
-from instructsam_training.tabletop.report.document import document
+from instructsam_training.evaluation.prediction import load_predictions
+from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.report.compare import EvaluationResult, load_result, parse_result
+from instructsam_training.evaluation.report.gallery import make_examples
+from instructsam_training.evaluation.scoring import score
+from instructsam_training.tabletop.report.ablations import ABLATIONS, ScoredEvaluation, ablation_grid
+from instructsam_training.tabletop.report.document import make_document
 from instructsam_training.tabletop.report.sheets import write_sheets
 
 TABLETOP = BENCHMARKS['tabletop']
-TOLERANCE = 1e-9
+GIOU_TOLERANCE = 1e-9
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 when the document is written, 2 when it cannot be."""
+    """Run the command; returns 0 if the document is written and 2 on an error."""
     arguments = build_parser().parse_args(argv)
     try:
-        print(write(arguments))
+        print(write_document(arguments))
     except (ConfigError, FrameError, OSError) as error:
         print(f'tabletop_report: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -42,51 +40,59 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m instructsam_training.tabletop.report',
-        description='Write what an evaluation on the simulated tabletop says, with pictures.',
+        description='Write the results of evaluations on the simulated tabletop as a document with images.',
     )
-    parser.add_argument('--data', type=Path, default='data/tabletop-test', metavar='DIR', help='(%(default)s)')
-    parser.add_argument('--evaluation', type=Path, default='evaluation/tabletop', metavar='DIR', help='(%(default)s)')
-    parser.add_argument('--shuffled', type=Path, metavar='DIR', help='the same with --shuffle-instructions')
+    parser.add_argument(
+        '--data', type=Path, default='data/tabletop-test', metavar='DIR', help='data set (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--evaluation', type=Path, default='evaluation/tabletop', metavar='DIR', help='(default: %(default)s)'
+    )
+    parser.add_argument('--shuffled', type=Path, metavar='DIR', help='an evaluation with --shuffle-instructions')
     parser.add_argument(
         '--ablation',
         action='append',
         default=[],
         metavar='NAME=DIR',
-        help=f'an evaluation of one of {", ".join(ABLATIONS)}; or of the full model that they are compared with, '
-        'called full, if it is not that of --evaluation',
+        help=f'evaluation of an ablation: {", ".join(ABLATIONS)}; or, as "full", of the full model that the ablations '
+        'are compared with (default: that of --evaluation)',
     )
-    parser.add_argument('--machine', default='', metavar='TEXT', help='where latencies were measured')
-    parser.add_argument('--seed', type=int, default=0, help='chooses the pictures')
+    parser.add_argument('--machine', default='', metavar='TEXT', help='machine on which the latency was measured')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the choice of images (default: %(default)s)')
     parser.add_argument(
-        '--out', type=Path, default='docs', metavar='DIR', help='gets tabletop.md and tabletop/*.jpg (%(default)s)'
+        '--out',
+        type=Path,
+        default='docs',
+        metavar='DIR',
+        help='folder of tabletop.md and tabletop/*.jpg (default: %(default)s)',
     )
     return parser
 
 
-def write(arguments: argparse.Namespace) -> Path:
-    """Write the document and its pictures.
+def write_document(arguments: argparse.Namespace) -> Path:
+    """Write the document and its images.
 
     Raises:
-        ConfigError: an evaluation cannot be used, or is not one of the data set.
-        FrameError: a picture cannot be read.
+        ConfigError: an evaluation cannot be used, or is of another data set.
+        FrameError: an image cannot be read.
         OSError: a file cannot be written.
     """
-    questions = TABLETOP.questions(arguments.data, TABLETOP.splits[0], SkipReport())
-    trial = judged_again(read_result(arguments.evaluation), questions)
-    trials = [judged_again(read_named(text), questions) for text in arguments.ablation]
-    full = next((each for each in trials if each.result.name == 'full'), trial)
-    others = [each for each in trials if each is not full]
-    ablations = ablation_grid(full, others) if others else None
-    cases = cases_of(trial.judged, read_answers(arguments.evaluation), _min_score(trial.result))
-    sheets = write_sheets(cases, arguments.out / 'tabletop', arguments.seed)
-    text = document(
-        trial.result,
-        read_result(arguments.shuffled) if arguments.shuffled else None,
+    queries = TABLETOP.load_queries(arguments.data, TABLETOP.splits[0], SkipReport())
+    evaluation = score_again(load_result(arguments.evaluation), queries)
+    given = [score_again(parse_result(text), queries) for text in arguments.ablation]
+    # The ablations may be trained with a smaller budget than the bundled checkpoint; "full" is then their baseline.
+    full = next((each for each in given if each.result.name == 'full'), evaluation)
+    ablations = [each for each in given if each is not full]
+    examples = make_examples(evaluation.scored, load_predictions(arguments.evaluation), _min_score(evaluation.result))
+    sheets = write_sheets(examples, arguments.out / 'tabletop', arguments.seed)
+    text = make_document(
+        evaluation.result,
+        load_result(arguments.shuffled) if arguments.shuffled else None,
         {kind: sheet.relative_to(arguments.out) for kind, sheet in sheets.items()},
-        ablations,
+        ablation_grid(full, ablations) if ablations else None,
         arguments.machine,
     )
     file: Path = arguments.out / 'tabletop.md'
@@ -94,29 +100,30 @@ def write(arguments: argparse.Namespace) -> Path:
     return file
 
 
-def judged_again(result: Result, questions: Sequence[Question]) -> Trial:
-    """The questions of an evaluation, one by one.
+def score_again(result: EvaluationResult, queries: Sequence[Query]) -> ScoredEvaluation:
+    """Score the predictions of an evaluation, and check that its report has the same gIoU.
 
     Raises:
-        ConfigError: the evaluation is of another data set, or its answers are damaged.
+        ConfigError: the evaluation is of another data set, or its predictions are damaged.
     """
-    answers = read_answers(result.folder)
-    pairs = [(question, answers[question.id]) for question in questions if question.id in answers]
-    pairs = [(question, answer) for question, answer in pairs if not answer.error]
+    predictions = load_predictions(result.folder)
+    pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
+    pairs = [(query, prediction) for query, prediction in pairs if not prediction.error]
     try:
-        judged = judge(pairs, _min_score(result), TABLETOP.rule_of(result.report['setting']['protocol']))
+        scored = score(pairs, _min_score(result), TABLETOP.iou_rule(result.report['settings']['scoring']))
     except ValueError as error:
         raise ConfigError(f'{result.folder}: expected an evaluation of this data set: {error}') from None
-    found, reported = giou(judged, np.ones(len(pairs))), result.report['overall'].get('gIoU')
-    if not pairs or reported is None or abs(found - reported) > TOLERANCE:
+    # A different gIoU means that the data set was generated again with other settings.
+    found, reported = giou(scored, scored.ones), result.report['overall'].get('gIoU')
+    if not pairs or reported is None or abs(found - reported) > GIOU_TOLERANCE:
         raise ConfigError(
             f'{result.folder}: expected a gIoU of {reported} as in its report, got {found} on this data set'
         )
-    return Trial(result, judged)
+    return ScoredEvaluation(result, scored)
 
 
-def _min_score(result: Result) -> float:
-    return float(result.report['setting']['min_score'])
+def _min_score(result: EvaluationResult) -> float:
+    return float(result.report['settings']['min_score'])
 
 
 if __name__ == '__main__':

@@ -1,48 +1,48 @@
-"""The paper's ablations in small, and whether they point the same way."""
+"""The paper's ablations at a small scale, and whether they have the same sign."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from instructsam_model.errors import ConfigError
-from instructsam_training.evaluation.bootstrap import gain
+from instructsam_training.evaluation.bootstrap import difference_interval
 from instructsam_training.evaluation.metrics import giou, mean_average_precision
-from instructsam_training.evaluation.report.compare import Result, milliseconds
-from instructsam_training.evaluation.report.grid import Grid, interval, percent
-from instructsam_training.evaluation.scoring import Judged
+from instructsam_training.evaluation.report.compare import EvaluationResult
+from instructsam_training.evaluation.report.grid import Grid, percent, percent_range
+from instructsam_training.evaluation.report.speed import milliseconds
+from instructsam_training.evaluation.scoring import ScoredPredictions
+from instructsam_training.evaluation.strata import by_target_count
 
-FULL_MAP = 31.5
-"""Percent, of the paper's full model on Inst2Seg."""
+FULL_MODEL_MAP = 31.5
+"""mAP of the paper's full model on Inst2Seg, percent."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is taken away, and what that did in the paper.
+    """An ablation of the paper.
 
     Attributes:
-        table: of the paper.
-        title: what is different.
-        paper_map: mAP on Inst2Seg in percent, where the full model has `FULL_MAP`; None where it is not known here.
-        is_known: whether it is known here that the paper finds it worse than the full model.
+        table: number of the table in the paper.
+        title: what is changed.
+        published_map: mAP on Inst2Seg, percent, compared with `FULL_MODEL_MAP`; None if it is not known here.
+        is_known_worse: whether it is known here that the paper reports a lower mAP than that of the full model.
     """
 
     table: int
     title: str
-    paper_map: float | None = None
-    is_known: bool = True
+    published_map: float | None = None
+    is_known_worse: bool = True
 
 
 ABLATIONS = {
     'no_query_bank': Ablation(5, 'without query bank'),
     'no_hybrid_attention': Ablation(5, 'without hybrid attention'),
-    'queries_5': Ablation(6, '5 queries', is_known=False),
-    'queries_20': Ablation(6, '20 queries', is_known=False),
-    'queries_50': Ablation(6, '50 queries', is_known=False),
-    'queries_200': Ablation(6, '200 queries', is_known=False),
-    'no_phrase': Ablation(7, 'without phrase', FULL_MAP - 2.4),
+    'queries_5': Ablation(6, '5 queries', is_known_worse=False),
+    'queries_20': Ablation(6, '20 queries', is_known_worse=False),
+    'queries_50': Ablation(6, '50 queries', is_known_worse=False),
+    'queries_200': Ablation(6, '200 queries', is_known_worse=False),
+    'no_phrase': Ablation(7, 'without phrase', FULL_MODEL_MAP - 2.4),
     'unconditioned_queries': Ablation(7, 'queries that do not come from the language model', 16.7),
     'no_stage1': Ablation(9, 'without stage 1', 8.1),
 }
@@ -50,54 +50,56 @@ ABLATIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """An evaluation with its questions judged."""
+class ScoredEvaluation:
+    """An evaluation with its scored predictions."""
 
-    result: Result
-    judged: Judged
+    result: EvaluationResult
+    scored: ScoredPredictions
 
 
-def ablation_grid(full: Trial, trials: Sequence[Trial]) -> Grid:
-    """A row for the full model and one for each ablation, in the order of the paper's tables.
+def ablation_grid(full: ScoredEvaluation, ablations: Sequence[ScoredEvaluation]) -> Grid:
+    """Return a table with the full model and one row for each ablation, in the order of the paper's tables.
 
     Raises:
-        ConfigError: an ablation is unknown, or its questions are not those of the full model.
+        ConfigError: an ablation is unknown, or its queries are not those of the full model.
     """
-    unknown = sorted({trial.result.name for trial in trials} - {*ABLATIONS})
+    unknown = sorted({ablation.result.name for ablation in ablations} - {*ABLATIONS})
     if unknown:
         raise ConfigError(f'ablation: expected some of {", ".join(ABLATIONS)}, got {", ".join(unknown)}')
     order = [*ABLATIONS]
-    rows: list[tuple[str, ...]] = [('', 'full model', *_numbers(full), '', f'{FULL_MAP:.1f}', '')]
-    rows += [_row(full, trial) for trial in sorted(trials, key=lambda trial: order.index(trial.result.name))]
+    rows: list[tuple[str, ...]] = [('', 'full model', *_metric_cells(full), '', f'{FULL_MODEL_MAP:.1f}', '')]
+    rows += [_row(full, each) for each in sorted(ablations, key=lambda each: order.index(each.result.name))]
     headings = (
         'table', 'model', 'mAP', 'mAP, one target', 'gIoU', 'median, ms', 'full is better by (95 %)', 'paper: mAP', ''
     )  # fmt: skip
     return Grid(headings, tuple(rows))
 
 
-def _row(full: Trial, trial: Trial) -> tuple[str, ...]:
-    known = ABLATIONS[trial.result.name]
+def _row(full: ScoredEvaluation, evaluation: ScoredEvaluation) -> tuple[str, ...]:
+    ablation = ABLATIONS[evaluation.result.name]
     try:
-        low, high = gain(full.judged, trial.judged, mean_average_precision)
+        # Paired: both models are evaluated on the same resamples of images.
+        low, high = difference_interval(full.scored, evaluation.scored, mean_average_precision)
     except ValueError as error:
-        raise ConfigError(f'{trial.result.folder}: {error}') from None
-    paper = '' if known.paper_map is None else f'{known.paper_map:.1f}'
-    return (str(known.table), known.title, *_numbers(trial), interval((low, high)), paper, _verdict(known, low))
+        raise ConfigError(f'{evaluation.result.folder}: {error}') from None
+    published = '' if ablation.published_map is None else f'{ablation.published_map:.1f}'
+    conclusion = _conclusion(ablation, low)
+    difference = percent_range((low, high))
+    return (str(ablation.table), ablation.title, *_metric_cells(evaluation), difference, published, conclusion)
 
 
-def _numbers(trial: Trial) -> tuple[str, str, str, str]:
-    judged, speed = trial.judged, trial.result.speed
-    everything, is_single = np.ones(len(judged.questions)), (judged.target_count == 1).astype(np.float64)
+def _metric_cells(evaluation: ScoredEvaluation) -> tuple[str, str, str, str]:
+    scored = evaluation.scored
     return (
-        percent(mean_average_precision(judged, everything)),
-        percent(mean_average_precision(judged, is_single)),
-        percent(giou(judged, everything)),
-        milliseconds(speed, 'p50'),
+        percent(mean_average_precision(scored, scored.ones)),
+        percent(mean_average_precision(scored, by_target_count(scored)['1'])),
+        percent(giou(scored, scored.ones)),
+        milliseconds(evaluation.result.speed, 'p50'),
     )
 
 
-def _verdict(known: Ablation, low: float) -> str:
-    """Confirmed only where chance is no explanation."""
-    if not known.is_known:
+def _conclusion(ablation: Ablation, low: float) -> str:
+    """Return `confirmed` only if the whole interval of the difference is above 0."""
+    if not ablation.is_known_worse:
         return ''
     return 'confirmed' if low > 0 else 'not confirmed'

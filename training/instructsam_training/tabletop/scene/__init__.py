@@ -1,1 +1,1 @@
-"""Scenes: objects, their shapes and places, light and camera."""
+"""Scenes: objects, shapes, placement, lights and cameras, sampled from a seed."""

@@ -1,4 +1,4 @@
-"""`Category`: what lies on the table, in which sizes, colors and materials."""
+"""`CATALOG`: categories of objects with their sizes, colors and materials."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Hsv = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Color:
-    """A color that people have one word for.
+    """A basic color term with its range.
 
     Attributes:
-        name: that word.
-        hsv: hue in degrees, saturation and value 0..1, of the middle of what is called so.
-        spread: how far instances differ from it, in the same units.
+        name: the color term.
+        hsv: center of the range: hue in degrees, saturation and value 0..1.
+        spread: half-width of the range, in the same units.
     """
 
     name: str
@@ -25,13 +25,13 @@ class Color:
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface answers light, in OpenGL's terms.
+    """Reflection properties of a surface, in OpenGL's terms.
 
     Attributes:
-        name: as people call it.
-        specular: strength of highlights, 0..1.
-        shininess: how sharp they are, 0..1.
-        pattern: name of a texture in `world`; empty for a plain surface.
+        name: word for the material.
+        specular: intensity of highlights, 0..1.
+        shininess: sharpness of highlights, 0..1.
+        pattern: key of `textures.PATTERNS`; empty for a plain surface.
     """
 
     name: str
@@ -69,13 +69,13 @@ MATERIALS = {
 
 @dataclass(frozen=True)
 class Cavity:
-    """The room inside a container, widening from its floor to its rim, as shares of the box around the container.
+    """Inside of a container: a truncated cone, relative to the bounding box of the container.
 
     Attributes:
-        floor_radius: at the floor, in depths of the box.
-        rim_radius: at the rim, in depths of the box.
-        floor_height: of the floor above the bottom, in heights of the box.
-        axis_x: where its axis stands, in lengths of the box from the middle.
+        floor_radius: radius at the floor, in units of the box's depth.
+        rim_radius: radius at the rim, in units of the box's depth.
+        floor_height: height of the floor above the bottom, in units of the box's height.
+        axis_x: offset of its axis from the middle, in units of the box's length.
     """
 
     floor_radius: float
@@ -86,21 +86,21 @@ class Cavity:
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of thing.
+    """A category of objects.
 
     Attributes:
-        name: singular.
-        plural: of the name.
-        size_m: length, depth and height of the box around a middling one that stands as it is used.
-        scale: smallest and largest factor on that.
-        stretch: height alone varies by up to this factor and one over it.
+        name: singular noun.
+        plural: plural noun.
+        size_m: length, depth and height of the bounding box of an average one, upright.
+        scale: smallest and largest factor on the size.
+        stretch: largest factor on the height alone; the smallest is its inverse.
         colors: names of its usual colors.
-        materials: names.
-        cavity: what a container holds; None for other things.
-        flat_top: others can stand on it.
-        lies: rests on its side as well.
-        elongated: long and thin; leans in a mug.
-        round: rolls; rests only on the table, on a plate, or in a container.
+        materials: names of its materials.
+        cavity: inside of a container or plate; None for other objects.
+        flat_top: other objects can stand on it.
+        lies: it can also lie on its side.
+        elongated: it is long and thin and leans in a container.
+        round: it rolls and rests only on the table, on a plate, or in a container.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Category:
 
     @property
     def is_container(self) -> bool:
-        """Whether things are inside of it rather than on it; a plate is none."""
+        """Whether objects are inside it rather than on it; a plate is no container."""
         return self.cavity is not None and not self.flat_top
 
 
@@ -166,10 +166,10 @@ CATALOG = {
         Category('banana', 'bananas', (0.17, 0.065, 0.034), (0.8, 1.2), 1.0, ('yellow', 'green')),
     )
 }  # fmt: skip
-"""All categories by name."""
+"""Categories by name."""
 
 
 def rgb_of(hsv: Hsv) -> tuple[float, float, float]:
-    """Red, green and blue 0..1 of a color whose hue is in degrees."""
+    """Convert a color with hue in degrees to red, green and blue 0..1."""
     hue, saturation, value = hsv
     return colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value)

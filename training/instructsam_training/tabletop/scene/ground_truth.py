@@ -1,8 +1,6 @@
-"""`View` and `Thing`: what the simulator knows of one picture, and all that the grammar of instructions sees of it.
+"""`SceneView` and `SceneObject`: a rendered image with ground truth, the only input of the instruction sampler.
 
-Frames: `table` has its origin in the middle of the table's top, x to the right and y away from the camera at azimuth
-0, z up; `camera` is the optical frame of REP 103: x right, y down, z forward. Left, right, front and behind in
-instructions are the camera's, as a person beside the robot would say them.
+Frames are those of `scene`. Left, right, front and behind in instructions are relative to the camera.
 """
 
 from __future__ import annotations
@@ -13,27 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 BACKGROUND = 0
-"""Label of what is no thing: table, floor, walls."""
+"""Label of table, floor and walls."""
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object of a scene, as it is and as one camera sees it.
+class SceneObject:
+    """Ground truth of one object in one image.
 
     Attributes:
-        label: its value in `View.labels`, 1 and up, constant while the scene moves.
-        category: name of the catalog, 'mug'.
-        color: name of the catalog, 'red'.
-        material: name of the catalog, 'metal'.
-        volume_m3: of its bounding box upright; what "largest" and "smallest" compare.
-        height_m: of the same box; what "tallest" and "shortest" compare.
-        position_m: center of its bounding box in the table's frame.
-        position_camera_m: the same in the camera's frame.
-        on: label of the thing it stands on; None on the table.
-        inside: label of the thing that contains it; None in none.
+        label: its value in `SceneView.labels`, 1 and up, constant while the scene moves.
+        category: key of the catalog, 'mug'.
+        color: key of the catalog, 'red'.
+        material: key of the catalog, 'metal'.
+        volume_m3: volume of its bounding box when upright; compared by "largest" and "smallest".
+        height_m: height of the same box; compared by "tallest" and "shortest".
+        position_m: center of its bounding box in the table frame.
+        position_camera_m: the same in the camera frame.
+        on: label of the object it stands on; None on the table.
+        inside: label of its container; None if it is in no container.
         box_xyxy: tight box of its visible pixels, x2 and y2 exclusive.
-        area_px: visible pixels.
-        visible: share of its pixels that nothing hides, 0..1; what the border of the picture cuts off counts as hidden.
+        area_px: number of its visible pixels.
+        visible: fraction of its pixels that is visible, 0..1; pixels beyond the image border count as hidden.
     """
 
     label: int
@@ -52,16 +50,16 @@ class Thing:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """One picture of a scene with everything that is known about it.
+class SceneView:
+    """One rendered image of a scene with its ground truth.
 
     Attributes:
         image_rgb: uint8 [H, W, 3].
-        depth_m: float32 [H, W], along the optical axis; 0 where nothing was hit.
-        labels: uint16 [H, W], `Thing.label` of each pixel, else `BACKGROUND`.
+        depth_m: float32 [H, W], along the optical axis; 0 without a surface.
+        labels: uint16 [H, W], `SceneObject.label` of each pixel, or `BACKGROUND`.
         intrinsics: float64 [3, 3].
-        camera_pose: float64 [4, 4], the camera's frame in the table's.
-        things: those of which at least one pixel is visible, by label.
+        camera_pose: float64 [4, 4], the camera frame in the table frame.
+        objects: objects with at least one visible pixel, ordered by label.
     """
 
     image_rgb: npt.NDArray[np.uint8]
@@ -69,4 +67,4 @@ class View:
     labels: npt.NDArray[np.uint16]
     intrinsics: npt.NDArray[np.float64]
     camera_pose: npt.NDArray[np.float64]
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]

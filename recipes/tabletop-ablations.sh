@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Makes runs/tabletop-ablations: the paper's ablations on the small network, trained and evaluated. Run
+# tabletop-train.sh and tabletop-eval.sh first. Takes half an hour on two cores; continues where it was stopped.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+for name in "${ABLATIONS[@]}"; do
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc_per_node 2 \
+        -m instructsam_training.cli.train "training/configs/tabletop-ablations/$name.yaml"
+    instructsam-eval tabletop --data data/tabletop-test --device cpu --limit 400 \
+        --checkpoint "$ABLATION_RUNS/$name/whole/merged" --out "$ABLATION_RUNS/$name/evaluation"
+done

@@ -1,0 +1,94 @@
+"""Random access to the samples of published files, without holding them in memory.
+
+Each file is converted once into an Arrow file, which Hugging Face's `datasets` maps into memory; it is shared by the
+processes of a machine and rebuilt when the file changes. A row is the unparsed text of a record, so files may mix all
+forms of the format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Value
+
+from instructsam_model.errors import ConfigError
+from instructsam_training.data.sample import Sample
+from instructsam_training.datasets.io.mixture import Share
+from instructsam_training.datasets.io.published import parse_record
+from instructsam_training.datasets.io.records import RawRecord, iter_records
+
+ROW = Features(
+    {'file': Value('string'), 'index': Value('int64'), 'text': Value('large_string'), 'fault': Value('string')}
+)
+"""Columns of the Arrow file: the fields of `RawRecord`."""
+ROW_VERSION = 1
+"""Increment when the rows change; this invalidates cached Arrow files."""
+
+
+class SampleTable:
+    """Map-style data set: the shares in order, each repeated.
+
+    Args:
+        shares: lines of the mixture file.
+        images: folder that image names are relative to.
+        cache: folder of the Arrow files; that of `datasets` (`HF_DATASETS_CACHE`) if not given.
+
+    Raises:
+        ConfigError: a file holds no records.
+    """
+
+    def __init__(self, shares: Sequence[Share], images: Path, cache: Path | None = None) -> None:
+        self._images = images
+        self._rows = [(map_records(file, cache), share.repeat) for share in shares for file in share.files]
+        # Position after the last one of each file, repeats included.
+        self._ends = list(accumulate(len(rows) * repeat for rows, repeat in self._rows))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, position: int) -> Sample:
+        """Return the sample at a position.
+
+        Raises:
+            IndexError: the position is out of range.
+            SampleError: its record cannot be read; the error names the file and the index in it.
+        """
+        if not 0 <= position < len(self):
+            raise IndexError(f'expected a position from 0 to {len(self) - 1}, got {position}')
+        part = bisect_right(self._ends, position)
+        rows, repeat = self._rows[part]
+        first = self._ends[part] - len(rows) * repeat
+        row = rows[(position - first) % len(rows)]
+        return parse_record(RawRecord(**{**row, 'file': Path(row['file'])}), self._images)
+
+
+def map_records(file: Path, cache: Path | None = None) -> Dataset:
+    """Return the records of a file as memory-mapped rows.
+
+    Raises:
+        ConfigError: the file holds no records.
+    """
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise ConfigError(f'{file}: expected a file of records, cannot read it: {error}') from None
+    next(iter_records(file))  # raises a clear ConfigError, which `datasets` would wrap in an error of its own
+    key = f'{ROW_VERSION}:{file.resolve()}:{status.st_size}:{status.st_mtime_ns}'
+    return Dataset.from_generator(
+        _rows,
+        features=ROW,
+        gen_kwargs={'file': file},
+        cache_dir=None if cache is None else str(cache),
+        fingerprint=hashlib.sha256(key.encode()).hexdigest()[:32],
+    )
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    for record in iter_records(file):
+        yield {**asdict(record), 'file': str(file)}

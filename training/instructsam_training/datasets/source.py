@@ -1,0 +1,43 @@
+"""`Source`: the registry row of a data set, declared by the module that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from instructsam_training.data.sample import Sample, SkipReport
+
+
+class Reader(Protocol):
+    """Function that reads one split of a data set."""
+
+    def __call__(self, root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
+        """Yield the samples of a split.
+
+        Args:
+            root: folder of the data set.
+            split: name of the split.
+            report: collects the records that cannot be read.
+            images: folder of the images; the data set's own layout if not given.
+
+        Raises:
+            ConfigError: the data set is missing or unusable.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that `instructsam-convert` can read.
+
+    Attributes:
+        read: its reader.
+        splits: names of its splits, for --help.
+        has_coco_images: it may contain images of the RefCOCO evaluation splits.
+    """
+
+    read: Reader
+    splits: tuple[str, ...]
+    has_coco_images: bool = False

@@ -1,0 +1,99 @@
+"""`Benchmark`: the queries, prompt, metrics and published numbers of one benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+from instructsam_model.errors import ConfigError
+from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.published import PublishedResult
+from instructsam_training.evaluation.query import Prompt, Query
+from instructsam_training.evaluation.scoring import IouRule
+
+Scoring = Literal['authors', 'released']
+"""`authors`: the metrics as the benchmark's authors define them; `released`: as the released evaluation code computes
+them, that of InstructSAM, or of GroundingSuite for GSEval."""
+SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+
+INSTANCE_METRICS = ('mAP', 'gIoU', 'cIoU', 'AP50', 'AP75')
+EMPTY_IS_WRONG = IouRule(empty=0.0)
+"""For benchmarks whose queries all have a target."""
+RELEASED_RULE = IouRule(empty=0.0, epsilon=1e-12)
+"""The public evaluation of ReasonSeg and RoboRefIt, which does not expect a query without a target."""
+
+
+class ReadQueries(Protocol):
+    """Reads the queries of one split of a benchmark."""
+
+    def __call__(self, root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
+        """Yield the queries of the split.
+
+        Args:
+            root: folder of the data set.
+            split: one of the benchmark's splits.
+            report: gets the records that cannot be read.
+            images: folder of the images, if it is not part of `root`.
+
+        Raises:
+            ConfigError: the data set cannot be used.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        name: as on the command line.
+        read: reads its queries.
+        splits: of its data set; the first is the default.
+        prompt: wording of the public evaluation.
+        metrics: names of `metrics.METRICS`, the most important first.
+        min_score: predictions with this score or a lower one are dropped.
+        rule: how its authors compute the IoU of a query.
+        released_rule: how the released evaluation code computes it, if that differs.
+        group_by: what `Query.group` is; empty if there are no groups.
+        by_target_count: also report by number of targets.
+        has_instances: its targets are instances, so that COCO's average precision is meaningful.
+        released_drops_empty: the released evaluation code skips queries with an empty prediction, which raises its
+            numbers.
+        published: numbers of published methods, by split.
+    """
+
+    name: str
+    read: ReadQueries
+    splits: tuple[str, ...]
+    prompt: Prompt
+    metrics: tuple[str, ...]
+    min_score: float = 0.3
+    rule: IouRule = field(default_factory=IouRule)
+    released_rule: IouRule | None = None
+    group_by: str = ''
+    by_target_count: bool = False
+    has_instances: bool = False
+    released_drops_empty: bool = False
+    published: Mapping[str, tuple[PublishedResult, ...]] = field(default_factory=dict)
+
+    def iou_rule(self, scoring: Scoring) -> IouRule:
+        """Return the IoU rule of a scoring."""
+        return self.released_rule if scoring == 'released' and self.released_rule else self.rule
+
+    def load_queries(self, root: Path, split: str, report: SkipReport, images: Path | None = None) -> list[Query]:
+        """Load the queries of a split; of queries with one id, the first counts.
+
+        Raises:
+            ConfigError: the split is unknown, the data set cannot be used, or none of its records can be read.
+        """
+        if split not in self.splits:
+            raise ConfigError(f'split: expected one of {", ".join(self.splits)} of {self.name}, got {split!r}')
+        unique: dict[str, Query] = {}
+        for query in self.read(root, split, report, images):
+            unique.setdefault(query.id, query)
+        if not unique:
+            reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
+            raise ConfigError(f'{root}: expected queries of {self.name} {split}, found none{reason}')
+        return list(unique.values())

@@ -1,0 +1,201 @@
+"""Runs one evaluation, from the queries to the report; `instructsam-eval` and the evaluation of a ROS node share it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from instructsam_model.backend_arguments import backend_arguments
+from instructsam_model.backends import find_backend, own_options
+from instructsam_model.datatypes import Segmenter
+from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.options import make_options
+from instructsam_model.weights import bundled
+from instructsam_model.weights.hub import resolve_source
+from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.benchmark import Benchmark
+from instructsam_training.evaluation.benchmarks import BENCHMARKS
+from instructsam_training.evaluation.external_predictions import read_external_predictions, write_queries
+from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
+from instructsam_training.evaluation.prompts import as_in_training
+from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
+from instructsam_training.evaluation.report.files import write_json
+from instructsam_training.evaluation.report.page import write_page
+from instructsam_training.evaluation.report.report import EvaluationSettings, make_report
+from instructsam_training.evaluation.report.speed import speed_line, summarize_speed
+from instructsam_training.evaluation.report.table import report_tables
+from instructsam_training.evaluation.run import EvaluationRun, predict_all, prepare_folder, start_processes
+
+EXIT_SUCCESS, EXIT_SKIPPED, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class OpenSegmenter(Protocol):
+    """Loads a segmenter; the arguments are those of `instructsam_model.load_segmenter`."""
+
+    def __call__(
+        self, checkpoint: str, /, *, device: str, backend: str, dtype: str, threads: int, **options: Any
+    ) -> AbstractContextManager[tuple[Segmenter, Callable[[], float]]]:
+        """Return a context with the segmenter, and a function that returns the peak memory so far, in GiB."""
+        ...
+
+
+def run_command(arguments: argparse.Namespace, open_segmenter: OpenSegmenter) -> int:
+    """Run an evaluation and print errors.
+
+    Args:
+        arguments: of `build_parser`.
+        open_segmenter: loads the segmenter, unless the arguments name a file of predictions.
+
+    Returns:
+        The exit status: 0 if everything was scored, 1 if something was skipped, 2 on an error.
+    """
+    console = Console(stderr=True)
+    try:
+        return evaluate_benchmark(arguments, open_segmenter, console)
+    except (CheckpointError, ConfigError, OSError) as error:
+        print(f'{arguments.command}: error: {" ".join(str(error).split())}', file=sys.stderr)
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console) -> int:
+    """Predict the queries that have no prediction yet, score all of them, and write the report.
+
+    Args:
+        arguments: of `build_parser`.
+        open_segmenter: see `run_command`.
+        console: for progress and summary.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: the data set cannot be used, or the output folder has predictions of another run.
+        OSError: a file cannot be written.
+    """
+    benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
+    split = arguments.split or benchmark.splits[0]
+    queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)[: arguments.limit]
+    if arguments.write_queries is not None:
+        write_queries(queries, arguments.write_queries)
+        return _exit_status([str(error) for error in skipped.errors], console)
+    # Predictions come from a file or from a checkpoint; everything after them is the same.
+    predictions: Mapping[str, PredictedMasks] | None
+    if arguments.predictions is not None:
+        settings = _make_settings(arguments, benchmark, str(arguments.predictions))
+        predictions = read_external_predictions(arguments.predictions, queries, skipped)
+    else:
+        run = _make_run(arguments, benchmark, queries)
+        settings, queries = run.settings, list(run.queries)
+        predictions = _predict(run, arguments, open_segmenter, console)
+    if predictions is None:  # not the main process
+        return EXIT_SUCCESS
+    report, scored = make_report(benchmark, settings, queries, predictions, [str(error) for error in skipped.errors])
+    folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
+    _write_numbers(report, speed, folder, console)
+    write_page(folder / 'report.html', report, scored, predictions, speed)
+    console.print(f'report: {folder / "report.html"}', soft_wrap=True)
+    return _exit_status(report['skipped'], console)
+
+
+def output_folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder of the predictions and the report."""
+    split = arguments.split or BENCHMARKS[arguments.benchmark].splits[0]
+    return arguments.out or Path('evaluation', f'{arguments.benchmark}-{split}')
+
+
+def _make_run(arguments: argparse.Namespace, benchmark: Benchmark, queries: Sequence[Query]) -> EvaluationRun:
+    """Return the evaluation of a checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: an option is unknown or out of range.
+    """
+    source = resolve_source(arguments.checkpoint or bundled.FOLDER)
+    backend = find_backend(source, arguments.backend)
+    settings = _make_settings(arguments, benchmark, arguments.checkpoint or 'bundled', backend.name)
+    # Checked here and not only by the back end, so that --fresh does not delete predictions before an error.
+    make_options(backend.options, own_options(backend, settings.options), f'back end {backend.name}')
+    return EvaluationRun(
+        benchmark=benchmark,
+        settings=settings,
+        queries=_apply_prompt(queries, benchmark, settings),
+        source=source,
+        backend=backend,
+        folder=output_folder(arguments),
+        command=arguments.command,
+        dtype=arguments.dtype,
+    )
+
+
+def _make_settings(
+    arguments: argparse.Namespace, benchmark: Benchmark, source: str, backend: str = ''
+) -> EvaluationSettings:
+    return EvaluationSettings(
+        split=arguments.split or benchmark.splits[0],
+        scoring=arguments.scoring,
+        min_score=benchmark.min_score if arguments.min_score is None else arguments.min_score,
+        source=source,
+        prompt=arguments.prompt,
+        backend=backend,
+        options=_backend_options(arguments) if backend else {},
+        shuffle_seed=arguments.shuffle_instructions,
+    )
+
+
+def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: EvaluationSettings) -> list[Query]:
+    """Return the queries with the texts that the model gets."""
+    prompted = with_prompt(queries, as_in_training if settings.prompt == 'plain' else benchmark.prompt)
+    return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
+
+
+def _backend_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the back end that the command line gives, by `<backend>.<option>`."""
+    return {name: value for name, value in backend_arguments(arguments).items() if '.' in name}
+
+
+def _predict(
+    run: EvaluationRun, arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console
+) -> Mapping[str, PredictedMasks] | None:
+    """Return the predictions of all processes; None in processes other than the first."""
+    processes = start_processes(arguments.device)
+    if processes.is_main_process:
+        prepare_folder(run, fresh=arguments.fresh)
+    processes.wait_for_everyone()
+    # The local path, so that only one process downloads; the bundled checkpoint has no name.
+    checkpoint = str(run.source.path) if arguments.checkpoint else ''
+    settings = {
+        'device': str(processes.device) if arguments.device == 'auto' else arguments.device,
+        'backend': run.backend.name,
+        'dtype': run.dtype,
+        'threads': arguments.threads,
+    }
+    with open_segmenter(checkpoint, **settings, **run.options) as (segmenter, peak_memory_gib):
+        predict_all(run, segmenter, peak_memory_gib, processes, console)
+    return load_predictions(run.folder) if processes.is_main_process else None
+
+
+def _write_numbers(report: Mapping[str, Any], speed: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Write report.json and speed.json and print their tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / 'report.json', report)
+    Console().print(*report_tables(report))
+    if speed:
+        write_json(folder / 'speed.json', speed)
+        console.print(speed_line(speed))
+
+
+def _exit_status(skipped: Sequence[str], console: Console) -> int:
+    """Print how much was skipped and return the exit status."""
+    if not skipped:
+        return EXIT_SUCCESS
+    console.print(f'{len(skipped)} skipped, the first: {skipped[0]}', soft_wrap=True, markup=False)
+    return EXIT_SKIPPED
