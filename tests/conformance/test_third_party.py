@@ -75,7 +75,7 @@ def test_command_uses_the_installed_back_end(site_packages: Path, checkpoint: Pa
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
-    assert '"label": "bright"' in done.stdout
+    assert '"score": 0.9' in done.stdout
 
 
 def test_command_lists_the_options_of_the_installed_back_end(site_packages: Path) -> None:
