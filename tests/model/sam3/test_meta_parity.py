@@ -245,7 +245,10 @@ def test_phrases_give_the_same_with_either_implementation(meta_checkpoint: Path,
     largest = []
     for phrase in PHRASES:
         expected, got = meta.predict(frames[0], phrase), ours.predict(frames[0], phrase)
-        largest.append(max(differences(vars(expected), vars(got), f'phrase {phrase!r}').values()))
+        shares = differences(vars(expected), vars(got), f'phrase {phrase!r}')
+        largest.append(max(shares['box_xyxy'], shares['mask_logits']))
+        # Scores of random weights hardly differ from query to query, so that a share of their spread says little.
+        torch.testing.assert_close(got.scores, expected.scores, rtol=0, atol=1e-5)
     assert max(largest) < 1e-3
 
 
