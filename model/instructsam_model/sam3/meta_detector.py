@@ -49,33 +49,33 @@ class MetaPhraseDetector:
     """
 
     def __init__(self, model: Any, processor: Any, dtype: torch.dtype) -> None:
-        self._model = model
-        self._processor = processor
+        self.model = model
+        self.processor = processor
         self._dtype = dtype
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        device: torch.device = next(self._model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
         return device
 
     def encode(self, frame: Frame) -> dict[str, Any]:
         """Encode an image: Meta's state of it."""
         image = np.require(frame.image_rgb, requirements=['C', 'W'])  # torch warns about read-only memory
         with stage('sam3 vision'), self._autocast():
-            state: dict[str, Any] = self._processor.set_image(torch.from_numpy(image).permute(2, 0, 1))
+            state: dict[str, Any] = self.processor.set_image(torch.from_numpy(image).permute(2, 0, 1))
         return state
 
     def detect(self, encoded: dict[str, Any], phrase: str) -> PhraseDetections:
         """Detect what a phrase names in an encoded image."""
-        with self._autocast(), _without_pinning(self.device):
+        with self._autocast(), without_pinning(self.device):
             with stage('text'):
-                text = self._model.backbone.forward_text([phrase], device=self.device)
+                text = self.model.backbone.forward_text([phrase], device=self.device)
             with stage('sam3 decode'):
-                output = self._model.forward_grounding(
+                output = self.model.forward_grounding(
                     backbone_out={**encoded['backbone_out'], **text},
-                    find_input=self._processor.find_stage,
-                    geometric_prompt=self._model._get_dummy_prompt(),
+                    find_input=self.processor.find_stage,
+                    geometric_prompt=self.model._get_dummy_prompt(),
                     find_target=None,
                 )
         scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0])
@@ -89,7 +89,7 @@ class MetaPhraseDetector:
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""
-        return count_bytes(self._model)
+        return count_bytes(self.model)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
@@ -179,7 +179,7 @@ def _with_arguments(make: Callable[..., Any], arguments: Mapping[str, Any]) -> C
 
 
 @contextlib.contextmanager
-def _without_pinning(device: torch.device) -> Iterator[None]:
+def without_pinning(device: torch.device) -> Iterator[None]:
     """On a CPU, let `Tensor.pin_memory` do nothing: Meta's code pins memory whatever the device, which needs a GPU."""
     if device.type == 'cuda':
         yield
