@@ -28,7 +28,9 @@ def cuda() -> Iterator[FakeCuda]:
 @pytest.fixture(scope='module')
 def segmenter(cuda: FakeCuda, tmp_path_factory: pytest.TempPathFactory) -> Sam3Segmenter:
     folder = write_tiny_sam3(tmp_path_factory.mktemp('tiny'))
-    return load_tiny_sam3(folder, device='cuda', dtype='auto', geometry_cls_token='on')
+    segmenter = load_tiny_sam3(folder, device='cuda', dtype='auto', geometry_cls_token='on')
+    segmenter.warm_up((64, 48))  # the image processor uploads its mean and standard deviation once
+    return segmenter
 
 
 def record(cuda: FakeCuda, segmenter: Sam3Segmenter, frame: Frame, text: str) -> Recording:
