@@ -1,4 +1,4 @@
-"""The segmenters that `tests/conformance` tests: every built-in back end with a tiny checkpoint, the dummy, the fake."""
+"""The segmenters that `tests/conformance` tests: the built-in back ends with tiny checkpoints, the dummy, the fake."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -12,7 +13,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from transformers import CLIPTokenizer, Sam3Config
 
+from instructsam_model import load_segmenter
 from instructsam_model.sam3.meta_weights import convert_tensors
+from instructsam_model.sam3.segmenter import Sam3Segmenter
 from tests.support import GOLDEN
 from tests.support.meta_layout import meta_shapes, random_tensors
 
@@ -41,6 +44,13 @@ def write_tiny_meta(folder: Path, *, seed: int = 0) -> Path:
     tensors = {f'detector.{name}': tensor for name, tensor in _random(config, seed).items()}
     torch.save({**tensors, 'tracker.maskmem_tpos_enc': torch.zeros(1)}, folder / 'sam3.pt')
     return folder
+
+
+def load_tiny_sam3(folder: Path, *, device: str = 'cpu', dtype: str = 'float32', **options: Any) -> Sam3Segmenter:
+    """Load one of these checkpoints."""
+    segmenter = load_segmenter(folder, 'sam3', device, dtype, **options)
+    assert isinstance(segmenter, Sam3Segmenter)
+    return segmenter
 
 
 def make_tokenizer() -> CLIPTokenizer:

@@ -15,6 +15,7 @@ from transformers import Qwen3VLConfig, Sam3Config
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.instructsam.variant import Variant
+from instructsam_model.sam3.files import read_detector_config
 from instructsam_model.weights.hub import read_json
 
 SAM3_FOLDER = 'sam3'
@@ -174,12 +175,7 @@ def read_sam3_config(file: Path) -> Sam3Config:
     Raises:
         CheckpointError: the file cannot be read or is not one of the two.
     """
-    content = read_json(file)
-    detector = content.get('detector_config', content)
-    if detector.get('model_type') != 'sam3':
-        raise CheckpointError(
-            f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {detector.get('model_type')!r}"
-        )
+    detector = read_detector_config(file)
     # The text encoder is not used; of its settings only the width matters, and `transformers` warns about the others.
     text_config = {**detector.get('text_config', {}), 'bos_token_id': None, 'eos_token_id': None}
     return Sam3Config(**{**detector, 'text_config': text_config})

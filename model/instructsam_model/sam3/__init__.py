@@ -1,1 +1,1 @@
-"""SAM3: its detector, its image encoder, and checkpoints in the layout of Meta."""
+"""SAM3: the adapter to its detector, its image encoder, both layouts of checkpoints, and the back end `sam3`."""

@@ -1,10 +1,10 @@
-"""The boxes of SAM3's DETR decoder: their embedding, the attention bias they cause, and their refinement, in float32.
+"""The boxes of SAM3's DETR decoder in float32: position embedding, attention bias and refinement.
 
-A box is a few numbers of which the last bits matter: in half precision a coordinate of a 1280 pixel image has steps of
-4 pixels, and every layer of the decoder adds its own rounding. The parameters stay in the decoder under their published
-names; `keep_float32` leaves them in float32 where the rest of the network is in half precision, and autocast is off in
-here. The formulas are SAM3's (DAB-DETR, Liu et al., 2022, for the embedding; box relative position bias, log scaled),
-with the steps that all coordinates share done once.
+Half precision is too coarse for boxes: a coordinate of a 1280 pixel image has steps of 4 pixels, and every layer of the
+decoder rounds again. The parameters stay in the decoder under their published names. `keep_float32` keeps them in
+float32 while the rest of the network is in half precision, and `BoxPath` switches autocast off. The formulas are SAM3's
+(DAB-DETR, Liu et al., 2022, for the embedding; box relative position bias, log scaled), with the steps that all
+coordinates share done once.
 
 Notation: P phrases, K queries, C SAM3's hidden size, F = C / 2 features of a coordinate, S = side * side positions.
 """
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoder, inverse_sigmoid
 
 FLOAT32_MODULES = ('reference_points', 'ref_point_head', 'box_rpb_embed_x', 'box_rpb_embed_y', 'box_head')
-"""Of the decoder: whatever a box passes through."""
+"""Modules of the decoder that compute with boxes."""
 
 
 def keep_float32(decoder: nn.Module) -> None:
-    """Hold the parameters of the box path in float32, whatever the rest of the decoder is in."""
+    """Convert the parameters of `FLOAT32_MODULES` to float32."""
     for part in FLOAT32_MODULES:
         for module in getattr(decoder, part).modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -31,22 +31,22 @@ def keep_float32(decoder: nn.Module) -> None:
 
 
 class BoxPath:
-    """The way of the boxes through a decoder, whose parameters it uses.
+    """The part of the decoder that computes with boxes.
 
     Args:
-        decoder: SAM3's DETR decoder.
+        decoder: SAM3's DETR decoder, which has the parameters.
     """
 
     def __init__(self, decoder: Sam3DetrDecoder) -> None:
         self._decoder = decoder
 
     def start(self, phrases: int) -> Tensor:
-        """The learned reference boxes, [P, K, 4]: center x, center y, width, height, 0..1, float32."""
+        """Return the learned reference boxes, float32 [P, K, 4]: center x, center y, width, height, 0..1."""
         boxes: Tensor = self._decoder.reference_points.weight.float().sigmoid()
         return boxes.expand(phrases, -1, -1)
 
     def wave_lengths(self, device: torch.device) -> Tensor:
-        """Of the sines that `embed` encodes a coordinate with, float32 [F]."""
+        """Return the wave lengths of the sines with which `embed` encodes a coordinate, float32 [F]."""
         encoding = self._decoder.position_encoding
         features = encoding.num_position_features
         step = torch.arange(features, dtype=torch.float32, device=device)
@@ -54,7 +54,7 @@ class BoxPath:
         return lengths
 
     def embed(self, boxes_cxcywh: Tensor, wave_lengths: Tensor, dtype: torch.dtype) -> Tensor:
-        """Position embedding of the queries: sines of each coordinate at F wave lengths, through an MLP.
+        """Return the position embedding of the queries: sines of each coordinate at F wave lengths, through an MLP.
 
         Args:
             boxes_cxcywh: float32 [P, K, 4].
@@ -72,7 +72,7 @@ class BoxPath:
         return embedded.to(dtype)
 
     def attention_bias(self, boxes_xyxy: Tensor, grid: Tensor, dtype: torch.dtype) -> Tensor:
-        """How much each position of a square feature map is favored by the head, by its distances to the box's edges.
+        """Return the attention bias of each position of a square feature map, from its distances to the box's edges.
 
         Args:
             boxes_xyxy: float32 [P, K, 4].
@@ -97,7 +97,7 @@ class BoxPath:
         return bias.flatten(-2).to(dtype)
 
     def refine(self, normalized_states: Tensor, boxes_cxcywh: Tensor) -> Tensor:
-        """Move the boxes by what the states [P, K, C] say: float32 [P, K, 4]."""
+        """Refine boxes with the box head's output for the states [P, K, C]: float32 [P, K, 4]."""
         with _autocast_off(boxes_cxcywh):
             shift: Tensor = self._decoder.box_head(normalized_states.float())
         refined: Tensor = (shift + inverse_sigmoid(boxes_cxcywh)).sigmoid()
@@ -105,7 +105,7 @@ class BoxPath:
 
 
 def to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
-    """Corners of boxes given by center and size, [..., 4]."""
+    """Convert boxes from center and size to corners, [..., 4]."""
     center, size = boxes_cxcywh.chunk(2, dim=-1)
     half = 0.5 * size
     return torch.cat((center - half, center + half), dim=-1)

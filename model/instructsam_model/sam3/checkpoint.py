@@ -13,9 +13,8 @@ from transformers import AutoImageProcessor, BaseImageProcessor, CLIPTokenizer, 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.sam3.boxes import FLOAT32_MODULES
 from instructsam_model.sam3.detector import Sam3Detector
-from instructsam_model.sam3.files import Sam3Files
+from instructsam_model.sam3.files import Sam3Files, read_detector_config
 from instructsam_model.sam3.meta_weights import read_meta_sam3
-from instructsam_model.weights.hub import read_json
 from instructsam_model.weights.tensor_files import check_tensors, find_tensors, iterate_tensors
 
 PREFIX = 'detector_model.'
@@ -65,20 +64,6 @@ def read_config(files: Sam3Files) -> Sam3Config:
     if files.meta_weights is not None:
         config.vision_config.backbone_config.layer_norm_eps = META_LAYER_NORM_EPS
     return config
-
-
-def read_detector_config(file: Path) -> dict[str, object]:
-    """Read the `config.json` of the detector, or of the video model, which contains it.
-
-    Raises:
-        CheckpointError: the file cannot be read, or is neither of the two.
-    """
-    content = read_json(file)
-    detector = content.get('detector_config', content)
-    if not isinstance(detector, dict) or detector.get('model_type') != 'sam3':
-        found = detector.get('model_type') if isinstance(detector, dict) else detector
-        raise CheckpointError(f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {found!r}")
-    return detector
 
 
 def read_image_processor(files: Sam3Files) -> BaseImageProcessor:

@@ -52,7 +52,7 @@ class Prompt:
         return Prompt(torch.cat([self.features, token], dim=1), torch.cat([self.mask, valid], dim=1))
 
     def attention_bias(self) -> Tensor:
-        """Return 0 on tokens and -inf on padding, [P, 1, 1, L]; made once, for every attention that reads the prompt."""
+        """Return 0 on tokens and -inf on padding, [P, 1, 1, L]; once for all attentions that read the prompt."""
         bias = torch.zeros_like(self.mask, dtype=self.features.dtype).masked_fill(~self.mask, -torch.inf)
         return bias[:, None, None]
 

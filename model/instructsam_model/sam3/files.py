@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, read_json, resolve_path
@@ -75,6 +76,20 @@ def find_files(source: CheckpointSource) -> Sam3Files:
         raise CheckpointError(f'{folder}: expected {" or ".join(PROCESSOR_FILES)} of SAM3, found neither')
     # A configuration beside Meta's file that is not SAM3's belongs to something else.
     return Sam3Files(folder, meta, config if _is_sam3(config) else None, processor)
+
+
+def read_detector_config(file: Path) -> dict[str, Any]:
+    """Read the `config.json` of the detector, or of the video model, which contains it.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is neither of the two.
+    """
+    content = read_json(file)
+    detector = content.get('detector_config', content)
+    if not isinstance(detector, dict) or detector.get('model_type') != 'sam3':
+        found = detector.get('model_type') if isinstance(detector, dict) else detector
+        raise CheckpointError(f"{file}: expected a SAM3 configuration (model_type 'sam3'), got {found!r}")
+    return detector
 
 
 def find_tokenizer(folder: Path, elsewhere: str = '') -> Path:

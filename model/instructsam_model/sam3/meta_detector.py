@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -49,33 +48,34 @@ class MetaPhraseDetector:
         dtype: precision of autocast, as in Meta's examples; float32 for none.
     """
 
-    def __init__(self, model: torch.nn.Module, processor: Any, dtype: torch.dtype) -> None:
-        self._model = model
-        self._processor = processor
+    def __init__(self, model: Any, processor: Any, dtype: torch.dtype) -> None:
+        self.model = model
+        self.processor = processor
         self._dtype = dtype
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self._model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def encode(self, frame: Frame) -> dict[str, Any]:
         """Encode an image: Meta's state of it."""
         image = np.require(frame.image_rgb, requirements=['C', 'W'])  # torch warns about read-only memory
         with stage('sam3 vision'), self._autocast():
-            state: dict[str, Any] = self._processor.set_image(torch.from_numpy(image).permute(2, 0, 1))
+            state: dict[str, Any] = self.processor.set_image(torch.from_numpy(image).permute(2, 0, 1))
         return state
 
     def detect(self, encoded: dict[str, Any], phrase: str) -> PhraseDetections:
         """Detect what a phrase names in an encoded image."""
-        with self._autocast():
+        with self._autocast(), without_pinning(self.device):
             with stage('text'):
-                text = self._model.backbone.forward_text([phrase], device=self.device)
+                text = self.model.backbone.forward_text([phrase], device=self.device)
             with stage('sam3 decode'):
-                output = self._model.forward_grounding(
+                output = self.model.forward_grounding(
                     backbone_out={**encoded['backbone_out'], **text},
-                    find_input=self._processor.find_stage,
-                    geometric_prompt=self._model._get_dummy_prompt(),
+                    find_input=self.processor.find_stage,
+                    geometric_prompt=self.model._get_dummy_prompt(),
                     find_target=None,
                 )
         scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0])
@@ -89,7 +89,7 @@ class MetaPhraseDetector:
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""
-        return count_bytes(self._model)
+        return count_bytes(self.model)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
@@ -160,7 +160,7 @@ def import_meta() -> tuple[ModuleType, ModuleType]:
 def patched(builder: ModuleType, tokenizer: CheckpointTokenizer) -> Iterator[None]:
     """Let Meta's builder use a given tokenizer, and build on any device."""
     replaced: dict[str, Any] = {
-        name: partial(getattr(builder, name), **arguments) for name, arguments in WITHOUT_TABLES.items()
+        name: _with_arguments(getattr(builder, name), arguments) for name, arguments in WITHOUT_TABLES.items()
     }
     replaced['SimpleTokenizer'] = lambda **_: tokenizer
     before = {name: getattr(builder, name) for name in replaced}
@@ -171,6 +171,25 @@ def patched(builder: ModuleType, tokenizer: CheckpointTokenizer) -> Iterator[Non
     finally:
         for name, value in before.items():
             setattr(builder, name, value)
+
+
+def _with_arguments(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return `make` with arguments that replace those of its caller."""
+    return lambda *args, **given: make(*args, **{**given, **arguments})
+
+
+@contextlib.contextmanager
+def without_pinning(device: torch.device) -> Iterator[None]:
+    """On a CPU, let `Tensor.pin_memory` do nothing: Meta's code pins memory whatever the device, which needs a GPU."""
+    if device.type == 'cuda':
+        yield
+        return
+    pin_memory = Tensor.pin_memory
+    Tensor.pin_memory = lambda tensor, *_: tensor  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Tensor.pin_memory = pin_memory  # type: ignore[method-assign]
 
 
 def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], file: Any) -> None:

@@ -124,10 +124,10 @@ PARTS: tuple[tuple[str, str, Rows], ...] = (
         ),
     ),
 )
-"""Of each part of the detector: its prefix there, its prefix here, and the substitutions in the rest, in this order."""
+"""For each part of the detector: Meta's prefix, that of `transformers`, and the substitutions in the rest, in order."""
 
 UNUSED = re.compile(
-    r'tracker\.|inst_interactive_predictor\.'  # tracking in videos and clicks, on a feature pyramid of their own:
+    r'tracker\.|inst_interactive_predictor\.'  # tracking in videos and clicks, with their own feature pyramid:
     r'|backbone\.vision_backbone\.sam2_convs\.'
     r'|geometry_encoder\.points_'  # prompts that are points; `transformers` has boxes only
     r'|.*\.freqs_cis$'  # rotary positions, which follow from the configuration
@@ -177,7 +177,7 @@ def read_meta_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def convert_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the tensors of Meta's detector the names and shapes of `transformers.Sam3Model`.
+    """Convert the tensors of Meta's detector to the names and shapes of `transformers.Sam3Model`.
 
     Args:
         tensors: by Meta's names, with or without the prefix `detector.`.
@@ -198,7 +198,7 @@ def convert_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rename(name: str) -> str | None:
-    """The name in `transformers`, projections still fused; None where the name belongs to no part of the detector."""
+    """Return the name in `transformers`, projections still fused; None if the name is not one of the detector."""
     for prefix, new_prefix, rows in PARTS:
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)
@@ -215,7 +215,7 @@ def convert_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         for part, projection in zip('qkv', tensor.chunk(3), strict=True):
             yield f'{start}{part}_proj.{kind}', projection
     elif name == POSITIONS:
-        yield name, tensor[:, 1:]  # the first is that of a class token, which neither implementation has
+        yield name, tensor[:, 1:]  # the first belongs to a class token, which neither implementation uses
     elif name == TEXT_PROJECTION:
         yield name, tensor.T
     else:

@@ -51,7 +51,7 @@ class PhraseDetector(Protocol[Encoded]):
         ...
 
     def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
-        """Resize mask logits [n, h, w] to the image: bool [n, H, W], True where the probability is above `threshold`."""
+        """Resize mask logits [n, h, w] to the image and compare probabilities with `threshold`: bool [n, H, W]."""
         ...
 
     def weight_bytes(self) -> int:

@@ -64,7 +64,7 @@ def _read_masks(
     if not logits:
         return ()
     chunks = [
-        to_masks(torch.stack(logits[start : start + MASKS_AT_ONCE]), size_wh, threshold)
+        to_masks(torch.stack(list(logits[start : start + MASKS_AT_ONCE])), size_wh, threshold)
         for start in range(0, len(logits), MASKS_AT_ONCE)
     ]
     if logits[0].device.type == 'cpu':

@@ -1,6 +1,7 @@
 """`TransformersPhraseDetector`: SAM3 with the modules of `transformers`, prompted with text as its processor does.
 
-Notation: K queries, L tokens of a prompt, C SAM3's hidden size, h w the mask grid, n some of the queries, H W the image.
+Notation: K queries, L tokens of a prompt, C SAM3's hidden size, h w the mask grid, n some of the queries, H W the
+image.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class TransformersPhraseDetector:
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return self.detector.model.detr_decoder.query_embed.weight.device
+        return self._query_embed.device
 
     def encode(self, frame: Frame) -> EncodedImage:
         """Encode an image: one upload of 8-bit pixels, everything else on the device."""
@@ -76,16 +77,16 @@ class TransformersPhraseDetector:
                 images=[image_chw], return_tensors='pt', input_data_format='channels_first', device=self.device
             )['pixel_values']
         with stage('sam3 vision'):
-            features = self.detector.encode(pixel_values.to(self._dtype))
+            features = self.detector.encode(pixel_values.to(self._query_embed.dtype))
             token = self.detector.geometry_token(features) if self._has_geometry_token else None
         return EncodedImage(features, token)
 
     def detect(self, encoded: EncodedImage, phrase: str) -> PhraseDetections:
         """Detect what a phrase names in an encoded image."""
         prompt = self._prompt(phrase)
-        if encoded.geometry_token is not None:
-            prompt = prompt.append(encoded.geometry_token)
         with stage('sam3 decode'):
+            if encoded.geometry_token is not None:
+                prompt = prompt.append(encoded.geometry_token)
             found = self.detector.detect(encoded.features, prompt, has_presence=True)
             assert found.presence_logits is not None
             scores = combine_scores(found.score_logits[0], found.presence_logits[0])
@@ -102,8 +103,9 @@ class TransformersPhraseDetector:
         return count_bytes(self.detector)
 
     @property
-    def _dtype(self) -> torch.dtype:
-        return self.detector.model.detr_decoder.query_embed.weight.dtype
+    def _query_embed(self) -> Tensor:
+        weight: Tensor = self.detector.model.detr_decoder.query_embed.weight
+        return weight
 
     def _prompt(self, phrase: str) -> Prompt:
         """Encode a phrase, unless it is among the last ones."""
