@@ -43,8 +43,7 @@ TORCH_FREE = (PUBLIC, 'base', 'backends', 'backend_arguments')
 INFERENCE_WITH_ROS = ('instructsam_ros/inference/pipeline.py',)
 """The files of instructsam_ros/inference that may import ROS."""
 MAX_LINES = 300
-UNRESOLVED = [
-]
+UNRESOLVED = []
 """Imports of higher rooms that are still to be removed; an entry that no longer applies fails the test."""
 
 
