@@ -10,7 +10,6 @@ from dataclasses import Field, fields
 from typing import Any
 
 from instructsam_model.backends import AUTO, backend_names, get_backend
-from instructsam_model.errors import ConfigError
 from instructsam_model.runtime.choices import DTYPE_NAMES
 
 
@@ -79,8 +78,8 @@ def parse_flag(text: str) -> bool:
     """Return the value of `true` or `false`.
 
     Raises:
-        ConfigError: it is something else.
+        ArgumentTypeError: it is something else; argparse prints the message.
     """
     if text.lower() not in ('true', 'false'):
-        raise ConfigError(f'expected true or false, got {text!r}')
+        raise argparse.ArgumentTypeError(f'expected true or false, got {text!r}')
     return text.lower() == 'true'

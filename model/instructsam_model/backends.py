@@ -41,8 +41,8 @@ class LoadSettings:
 
     Attributes:
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is the fastest on a CPU, and that of the checkpoint on
-            a GPU.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is the fastest on a CPU, and on a GPU that of the
+            checkpoint (of `sam3`, whose files are float32, bfloat16).
         threads: CPU threads per request; 0 for as many as are idle.
         selection: default of `Segmenter.segment`; None for the back end's own.
     """

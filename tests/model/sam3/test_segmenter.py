@@ -1,4 +1,7 @@
-"""`Sam3Segmenter` apart from the contract that `tests/conformance` tests: phrases and their labels."""
+"""`Sam3Segmenter` apart from the contract that `tests/conformance` tests: phrases and their labels.
+
+Covers sam3/phrase_detector.py, the interface of both implementations.
+"""
 
 from __future__ import annotations
 
