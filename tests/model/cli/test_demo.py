@@ -162,6 +162,15 @@ def test_checkpoint_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert error.count('\n') == 1
 
 
+def test_help_does_not_import_torch() -> None:
+    code = (
+        'import sys; from instructsam_model.cli.demo import build_parser; '
+        'build_parser().format_help(); sys.exit("torch" in sys.modules)'
+    )
+    environment = {'PYTHONPATH': str(ROOT / 'model')}
+    assert subprocess.run([sys.executable, '-c', code], env=environment, check=False).returncode == 0
+
+
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Serve the page with the golden checkpoint."""
