@@ -1,4 +1,4 @@
-"""The golden checkpoint, and small runs on the golden pictures."""
+"""The golden checkpoint, and small runs on the golden images."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from instructsam_training.cli.convert import main, write_skipped
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.datasets.io.mixture import published_files
+from instructsam_training.datasets.io.mixture import find_published_files
 from instructsam_training.datasets.io.published import read_published
 
 SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
@@ -84,7 +84,7 @@ def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Non
     coco(tmp_path / 'coco', *[[SQUARE]] * 5)
     status, out, _ = run('--shards', 2, '--relative-to', tmp_path, out='out/coco.jsonl')
     assert status == 0
-    files = published_files('coco', tmp_path / 'out')
+    files = find_published_files('coco', tmp_path / 'out')
     assert out.splitlines()[:2] == [str(file) for file in files]
     samples = [sample for file in files for sample in read_published(file, SkipReport(), tmp_path)]
     assert sorted(sample.id for sample in samples) == ['0', '1', '2', '3', '4']
@@ -146,7 +146,7 @@ def test_nothing_that_can_be_read_leaves_what_was_there(
         ((), 'out.json', 'found no such file'),
         ((), 'out.csv', 'expected a name that ends in .json or .jsonl'),
         (('--shards', 0), 'out.json', 'at least 1'),
-        (('--held-out', '/nowhere'), 'out.json', 'to know what to hold out'),
+        (('--held-out', '/nowhere'), 'out.json', 'to read the held-out images'),
     ],
 )
 def test_what_cannot_be_done(

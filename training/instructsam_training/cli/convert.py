@@ -14,7 +14,7 @@ from rich.table import Table
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.io.leakage import HeldOut, held_out
+from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
 from instructsam_training.datasets.io.published_writer import write_published
 from instructsam_training.datasets.registry import SOURCES
 
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     console, report = Console(stderr=True), SkipReport()
     try:
-        kept_out = held_out(arguments.held_out) if arguments.held_out else None
-        counts, files = convert(arguments, kept_out, report, console)
+        held_out = read_held_out(arguments.held_out) if arguments.held_out else None
+        counts, files = convert(arguments, held_out, report, console)
     except (ConfigError, OSError) as error:
         print(f'instructsam-convert: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         skipped = write_skipped(report, arguments.out)
     print(*files, sep='\n')
-    Console().print(summary(counts, kept_out, report))
+    Console().print(summary(counts, held_out, report))
     if skipped:
         console.print(f'{len(report)} records or parts of records were skipped: {skipped}', soft_wrap=True)
-    if SOURCES[arguments.name].has_coco_images and kept_out is None:
+    if SOURCES[arguments.name].has_coco_images and held_out is None:
         console.print('may contain images of the RefCOCO and gRefCOCO evaluations; --held-out leaves them out')
     return 0
 
@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def convert(
-    arguments: argparse.Namespace, kept_out: HeldOut | None, report: SkipReport, console: Console
+    arguments: argparse.Namespace, held_out: HeldOutImages | None, report: SkipReport, console: Console
 ) -> tuple[Counts, list[Path]]:
     """Read the split and write it, one sample at a time.
 
@@ -125,13 +125,13 @@ def convert(
     data, images = arguments.data.absolute(), arguments.images.absolute() if arguments.images else None
     relative_to = arguments.relative_to or images or data
     samples = SOURCES[arguments.name].read(data, arguments.split, report, images)
-    if kept_out is not None:
-        samples = kept_out.keep(samples)
+    if held_out is not None:
+        samples = held_out.filter(samples)
     samples = _with_progress(_counted(samples, counts, report), counts, console, arguments.name)
     return counts, write_published(samples, arguments.out, relative_to, arguments.shards)
 
 
-def summary(counts: Counts, kept_out: HeldOut | None, report: SkipReport) -> Table:
+def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) -> Table:
     """Table of the numbers of converted records."""
     table = Table(show_header=False)
     rows = {
@@ -141,7 +141,7 @@ def summary(counts: Counts, kept_out: HeldOut | None, report: SkipReport) -> Tab
         'instances': counts.instances,
         'of these boxes': counts.boxes,
         'missing images': counts.missing,
-        'images held out': kept_out.dropped if kept_out else 0,
+        'images held out': held_out.dropped if held_out else 0,
         'skipped': len(report),
     }
     for name, number in rows.items():
