@@ -55,7 +55,7 @@ def numbers(out: str) -> dict[str, int]:
     return {name.strip(): int(number) for name, number in rows}
 
 
-def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_release_is_converted_to_the_published_format(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], [[1, 1]])
     status, out, err = run()
     assert status == 0
@@ -80,7 +80,7 @@ def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]],
     assert json.loads((tmp_path / 'out' / 'coco.json').read_text())[0]['image'] == 'train2017/000000000000.jpg'
 
 
-def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_records_are_distributed_over_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', *[[SQUARE]] * 5)
     status, out, _ = run('--shards', 2, '--relative-to', tmp_path, out='out/coco.jsonl')
     assert status == 0
@@ -92,7 +92,7 @@ def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Non
     assert not list((tmp_path / 'out').glob('*.skipped.txt'))
 
 
-def test_held_out_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_held_out_images_are_dropped(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE], [SQUARE])
     (tmp_path / 'refer' / 'refcoco').mkdir(parents=True)
     refs = [{'image_id': 1, 'split': 'testA'}, {'image_id': 2, 'split': 'train'}]
@@ -104,7 +104,7 @@ def test_held_out_images(run: Callable[..., tuple[int, str, str]], tmp_path: Pat
     assert [sample.id for sample in samples] == ['0', '2']
 
 
-def test_list_of_what_was_skipped_does_not_outlive_its_cause(
+def test_skipped_list_is_removed_when_nothing_is_skipped(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     root = coco(tmp_path / 'coco', [SQUARE], [[1, 1]])
@@ -117,7 +117,7 @@ def test_list_of_what_was_skipped_does_not_outlive_its_cause(
     assert not skipped.exists()
 
 
-def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
+def test_skipped_list_escapes_lone_surrogates(tmp_path: Path) -> None:
     report = SkipReport()
     report.skip(Path('a.json'), 0, 'JSON may hold half of a pair: \ud800\nand lines')
     file = write_skipped(report, tmp_path / 'out.json')
@@ -125,7 +125,7 @@ def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
     assert file.read_text() == 'a.json[0]: JSON may hold half of a pair: \\ud800 and lines\n'
 
 
-def test_nothing_that_can_be_read_leaves_what_was_there(
+def test_existing_output_is_kept_if_no_record_is_readable(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     root = coco(tmp_path / 'coco', [SQUARE])
@@ -149,7 +149,7 @@ def test_nothing_that_can_be_read_leaves_what_was_there(
         (('--held-out', '/nowhere'), 'out.json', 'to read the held-out images'),
     ],
 )
-def test_what_cannot_be_done(
+def test_error_is_one_line_with_status_2(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, arguments: tuple[Any, ...], out: str, message: str
 ) -> None:
     if out != 'out.json' or arguments:
@@ -161,7 +161,7 @@ def test_what_cannot_be_done(
     assert err.count('\n') == 1
 
 
-def test_unknown_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_data_set_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(['cocoo', '--data', '.', '--split', 'train', '--out', 'a.json'])
     assert error.value.code == 2
