@@ -54,7 +54,8 @@ def distribute(
 def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
     """AdamW, or Muon with AdamW, with a group for each learning rate; `device` is that of the steps."""
     groups = group_parameters(network, stage.rates, stage.muon)
-    fused = device.type == 'cuda'  # few kernels per step; on a CPU the results would differ in the last bit
+    # Fewer kernels per step on a GPU; on a CPU the results would differ in the last bit.
+    fused = device.type == 'cuda'
     if stage.muon:
         return MuonAdamW(groups, weight_decay=stage.weight_decay, fused=fused)
     return torch.optim.AdamW(groups, weight_decay=stage.weight_decay, fused=fused)
@@ -64,10 +65,12 @@ def _shard_on_cpus(
     accelerator: Accelerator, network: InstructSAM, stage: StageConfig
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Shard with torch directly, because Accelerate shards on GPUs only."""
+    # Layers first: each is gathered and released on its own, and the last call takes the remaining parameters.
     for module in [*network.modules()]:
         if type(module).__name__ in SHARDED_LAYERS:
             fully_shard(module)
     fully_shard(network)
-    if accelerator.mixed_precision == 'bf16':  # as Accelerate does for a network that it prepares
+    # As Accelerate does for the networks that it prepares.
+    if accelerator.mixed_precision == 'bf16':
         network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
     return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))

@@ -19,4 +19,5 @@ def fuse_norms(network: nn.Module) -> None:
     """Use the fused implementation for all RMSNorms of a network; their parameters do not change."""
     for module in network.modules():
         if type(module) is Qwen3VLTextRMSNorm:
+            # Only the method differs; parameters, their names and hooks stay.
             module.__class__ = FusedRMSNorm

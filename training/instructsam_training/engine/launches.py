@@ -1,4 +1,4 @@
-"""Counts the kernels of a step on a GPU, and how often the host waits for it."""
+"""Counts the kernels of a step on a GPU, and the times that the host waits for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Launches:
 def count_launches(step: Callable[[], object]) -> Launches:
     """Take one step on a CUDA device and count, by torch's profiler and its debug mode for synchronization."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiled, warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter('always')
+        warnings.simplefilter('always')  # by default, a repeated warning is shown once
         torch.cuda.set_sync_debug_mode('warn')
         try:
             step()

@@ -1,4 +1,4 @@
-"""Stops a run on SIGTERM without losing work, as clusters send it before they preempt a job."""
+"""Handling of SIGTERM, which clusters send before they preempt a job: the run saves its state and stops."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class PreemptionHandler:
         """Catch SIGTERM within the context."""
 
         def catch(*_: object) -> None:
+            # A handler runs between any two instructions, so it only sets a flag.
             self.triggered = True
 
         previous = signal.signal(signal.SIGTERM, catch)

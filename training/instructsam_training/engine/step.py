@@ -38,7 +38,7 @@ class Run:
         done: number of steps done.
         rounded: exact values of frozen parameters that were rounded, by name, in the process that writes checkpoints.
         ema: averaged parameters by name; empty without `ema`.
-        preemption: tells that the run has to stop early.
+        preemption: records SIGTERM.
     """
 
     accelerator: Accelerator
@@ -60,7 +60,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     """Take one optimizer step.
 
     Returns:
-        Metrics of the step over all processes, and whether one of the processes was told to stop.
+        Metrics of the step over all processes, and whether one of the processes received SIGTERM.
     """
     accelerator, step = run.accelerator, run.done + 1
     # 1. Learning rates of this step.
@@ -97,7 +97,8 @@ def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> di
 
 
 def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], bool]:
-    """Divisors of the losses of a step over all processes, and whether one of the processes was told to stop."""
+    """Divisors of the losses of a step over all processes, and whether one of the processes received SIGTERM."""
+    # The counts and the flag in one vector, so that the processes communicate once.
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
     for batch in micro_batches:
         if batch.counts:
@@ -147,7 +148,7 @@ def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> lis
     Raises:
         FloatingPointError: the loss of one of them is not finite.
     """
-    rows = values.tolist()
+    rows = values.tolist()  # one row per micro-batch: the sums of its terms, then its loss
     for batch, (*sums, loss) in zip(micro_batches, rows, strict=True):
         if not math.isfinite(loss):
             named = dict(zip(TERMS, sums, strict=True))
@@ -173,5 +174,6 @@ def update_average(run: Run) -> None:
         return
     for name, parameter in run.model.named_parameters():
         if parameter.requires_grad:
+            # DDP adds a prefix to the names. The average starts at the weights after the first step.
             key, value = name.removeprefix('module.'), parameter.detach()
             run.ema[key] = run.ema[key].to(value.device).lerp_(value, 1 - decay) if key in run.ema else value.clone()

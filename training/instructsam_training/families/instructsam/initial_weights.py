@@ -76,12 +76,13 @@ def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
     tensors = network.state_dict()
     generator = torch.Generator().manual_seed(seed)
     for name in QUERY_TABLES:
-        rows = tensors[name]
+        rows = tensors[name]  # [K, D]
+        # Noise makes the copies differ from their originals, so that gradients can separate them.
         copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
         noise = torch.randn(copies.shape, generator=generator) * rows.std() * COPY_NOISE_STD
         tensors[name] = torch.cat([rows[:count], copies + noise])
     resized.load_state_dict(tensors, assign=True)
-    resized.tie_weights()
+    resized.tie_weights()  # assigned tensors are new parameters
     return resized
 
 
@@ -92,9 +93,11 @@ def init_reference_boxes(network: InstructSAM) -> None:
     Random ones all lie in the center of the image, and queries that start equal take long to find different instances.
     """
     decoder, count = network.model.grounding_model.model.detr_decoder, network.config.num_queries
+    # A grid with about twice as many columns as rows; each box is (x, y, width, height), relative to the image.
     rows = max(round((count / 2) ** 0.5), 1)
     columns = -(-count // rows)
     boxes = [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.2, 0.25) for i in range(count)]
+    # The decoder applies a sigmoid to its reference points.
     decoder.reference_points.weight.copy_(torch.tensor(boxes).logit())
     nn.init.normal_(decoder.query_embed.weight)
 

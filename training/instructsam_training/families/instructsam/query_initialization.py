@@ -49,6 +49,7 @@ def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -
     target = own.expand(len(states), -1, -1)  # [P, K, C]
     optimizer = torch.optim.Adam(projection.parameters(), lr=LEARNING_RATE)
     error = torch.zeros(())
+    # Full-batch updates, because the states of a few steps fit in memory.
     for step in range(FIT_STEPS):
         optimizer.param_groups[0]['lr'] = LEARNING_RATE * (1 - step / FIT_STEPS)
         error = F.mse_loss(projection(states), target)

@@ -60,12 +60,14 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig,
         objective: of the stage.
     """
     if lora.rank:
+        # Attention projections of the language model.
         modules = [name for name, _ in network.named_modules() if is_adaptable(name)]
         adapters = peft.LoraConfig(
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, bias='none'
         )
         peft.inject_adapter_in_model(adapters, network)
     for name, parameter in network.named_parameters():
+        # `.base_layer.` is an adapted weight itself, which stays frozen.
         used = '.base_layer.' not in name and is_used(name, network.config, PASSES[objective])
         parameter.requires_grad_(used and getattr(rates, group_of(name)) > 0)
 
@@ -103,11 +105,12 @@ def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0
 def merge_adapters(tensors: Mapping[str, Tensor], lora: LoraConfig) -> dict[str, Tensor]:
     """Tensors of a network with its adapters added to the weights that they adapt, under the published names."""
     merged = {name.replace('.base_layer.', '.'): tensor for name, tensor in tensors.items() if '.lora_' not in name}
-    for name, down in tensors.items():
+    for name, lora_a in tensors.items():
         if name.endswith(LORA_A_SUFFIX):
             module = name.removesuffix(LORA_A_SUFFIX)
-            up = tensors[module + LORA_B_SUFFIX]
-            merged[f'{module}.weight'] = merged[f'{module}.weight'] + lora.alpha / lora.rank * (up @ down)
+            lora_b = tensors[module + LORA_B_SUFFIX]
+            # W + alpha / rank * B A, with A [rank, in] and B [out, rank]
+            merged[f'{module}.weight'] = merged[f'{module}.weight'] + lora.alpha / lora.rank * (lora_b @ lora_a)
     return merged
 
 
@@ -132,7 +135,7 @@ def module_of(name: str) -> str:
     return '.'.join(path[:depth])
 
 
-def print_modules(rows: Iterator[ModuleReport], title: str) -> Table:
+def modules_table(rows: Iterator[ModuleReport], title: str) -> Table:
     """The report as a table, with totals."""
     table = Table(title=title)
     for heading in ('module', 'parameters', 'trainable', 'frozen', 'rate'):
