@@ -36,7 +36,7 @@ def test_order_depends_on_the_seed_and_the_epoch() -> None:
     ('arguments', 'message'),
     [((0, 4, 2, 0), 'at least one sample'), ((5, 4, 3, 0), 'multiple of micro_batch 3, got 4')],
 )
-def test_impossible_plan_is_an_error(arguments: tuple[int, int, int, int], message: str) -> None:
+def test_invalid_plan_is_an_error(arguments: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BatchPlan(*arguments)
 

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 CPU = torch.device('cpu')
 Record = TypeVar('Record', bound='DataclassInstance')
 RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
+"""Mode of torch's `interpolate` for each `mask_targets`."""
 HOST_TENSORS = ('grid_thw', 'cu_seqlens', 'labels')
 """Tensors that the host reads; on a GPU it would wait for them."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
+"""Gray image of the placeholder for a batch without a readable sample."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Batch:
         """Select the inputs and targets of an objective (see `StageConfig`), before the batch is uploaded."""
         inputs = self.inputs
         assert isinstance(inputs, ModelInputs), 'the inputs of an objective were selected already'
-        if objective == 'language_model':  # no phrases, so that there is nothing to match
+        # Without phrases, only the empty mask for padding is left of the targets.
+        if objective == 'language_model':
             text = TextInputs(**{field.name: getattr(inputs, field.name) for field in fields(TextInputs)})
             return replace(self, inputs=text, targets=Targets(self.targets.masks[-1:], (), ()))
         phrases = {field.name: getattr(inputs, field.name) for field in fields(DenseInputs)}
@@ -112,6 +115,7 @@ class Batch:
         if objective == 'detector':
             return replace(self, inputs=DetectorInputs(**phrases))
         if objective == 'shared_queries':
+            # For each phrase, the row of the first phrase about the same image.
             owners = inputs.phrase_owner.tolist()
             query_owner = tuple(owners.index(owner) for owner in owners)
             return replace(self, inputs=DetectorInputs(**phrases, sharing=self.sharing), query_owner=query_owner)
@@ -176,6 +180,7 @@ class ExampleBuilder:
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
         """Encode an image and a conversation about it."""
+        # 8-bit pixels: four times less to upload than float32; the network normalizes them.
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
@@ -195,7 +200,7 @@ class ExampleBuilder:
         """Resize masks [H, W] to the mask grid: float16 [instances, h, w], 0 to 1."""
         if not masks:
             return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
-        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)
+        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)  # [instances, 1, H, W]
         return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
 
 
@@ -210,8 +215,8 @@ def collate(
         errors: of the batch.
         counts: of the batch.
     """
-    # 1. Text: pad conversations on the right to T tokens. Nothing attends to padding, so its token may be any but those
-    #    of queries and images.
+    # 1. Text: pad conversations on the right to T tokens. Nothing attends to padding, so its token may be any except
+    #    those of queries and images.
     rows = [example.encoding for example in examples]
     length, pad_id = max(len(row.input_ids) for row in rows), config.tokens.mask_end
     input_ids = pad([row.input_ids for row in rows], length, pad_id)  # [B, T]

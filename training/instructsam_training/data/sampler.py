@@ -1,6 +1,6 @@
-"""Sampling of batches, a function of the seed and the step alone.
+"""Sampling of batches, as a function of the seed and the step alone.
 
-Therefore a run resumes at any step without saved random states, and any number of processes sees the same batches. A
+Therefore, a run resumes at any step without saved random states, and any number of processes sees the same batches. A
 step has `global_batch` samples in micro-batches of a fixed composition; process r of n gets the micro-batches r, r + n,
 r + 2 n, ...
 """
@@ -80,6 +80,7 @@ class BatchPlan:
         drawn: list[tuple[int, int]] = []
         while len(drawn) < count:
             epoch, offset = divmod(start + len(drawn), self.samples)
+            # Up to the end of this epoch; the next round continues with the next one.
             shuffled = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
             drawn += [(epoch, int(index)) for index in shuffled[offset : offset + count - len(drawn)]]
         return drawn
@@ -103,7 +104,7 @@ class MicroBatchDataset(Dataset[Batch]):
         self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Micro-batch `key[1]` of step `key[0]`; unreadable samples are left out and named in its `errors`."""
+        """Micro-batch `key[1]` of step `key[0]`; unreadable samples are dropped and named in its `errors`."""
         examples: list[Example] = []
         errors: list[str] = []
         for epoch, index in self.members(*key):
@@ -113,6 +114,7 @@ class MicroBatchDataset(Dataset[Batch]):
                 examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
             except (SampleError, FrameError) as error:
                 errors.append(str(error))
+        # All processes take part in every step, so a micro-batch is never left out.
         if not examples:
             return collate([self._builder.blank()], self._config, errors, counts=False)
         return collate(examples, self._config, errors)
@@ -122,6 +124,7 @@ class MicroBatchDataset(Dataset[Batch]):
         plan = self._plan
         if not plan.group_by_length:
             return plan.order(step * plan.global_batch + number * plan.micro_batch, plan.micro_batch)
+        # Sort the samples of GROUPED_STEPS steps together; the last group is kept for the steps that follow.
         group, within = divmod(step, GROUPED_STEPS)
         if self._grouped[0] != group:
             count = GROUPED_STEPS * plan.global_batch
@@ -130,9 +133,10 @@ class MicroBatchDataset(Dataset[Batch]):
         return self._grouped[1][start : start + plan.micro_batch]
 
     def _sorted(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
-        """Members sorted by number of phrases, cut into micro-batches, which are shuffled."""
+        """Sort the members by number of phrases, cut them into micro-batches, and shuffle these."""
         members = sorted(members, key=lambda member: self.count_phrases(member[1]))
         size = self._plan.micro_batch
+        # In random order, because conversations would become longer from step to step otherwise.
         order = np.random.default_rng((self._plan.seed, group, size)).permutation(len(members) // size)
         return [member for chunk in order for member in members[chunk * size : (chunk + 1) * size]]
 
@@ -157,15 +161,15 @@ def load_batches(
             f'global_batch: expected a multiple of micro_batch {plan.micro_batch} times {processes} processes, '
             f'got {plan.global_batch}'
         )
-    mine = range(rank, plan.micro_batches_per_step, processes)
+    own = range(rank, plan.micro_batches_per_step, processes)
     loader: DataLoader[Batch] = DataLoader(
         batches,
-        sampler=[(step, number) for step in steps for number in mine],
-        batch_size=None,
+        sampler=[(step, number) for step in steps for number in own],
+        batch_size=None,  # an item is a whole micro-batch
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
     )
-    read = iter(loader)
+    loaded = iter(loader)
     for _ in steps:
-        yield [next(read) for _ in mine]
+        yield [next(loaded) for _ in own]

@@ -45,6 +45,7 @@ class Targets:
     def rows(self) -> list[list[int]]:
         """For each phrase the rows of `masks` of its instances, padded to equal lengths with that of the empty mask."""
         longest = max((*self.counts, 1))
+        # Row of the first instance of each phrase.
         starts = [sum(self.counts[:phrase]) for phrase in range(len(self.counts))]
         empty = sum(self.counts)
         return [
