@@ -77,7 +77,7 @@ def test_heading_without_backend_and_with_shuffled_instructions(query: MakeQuery
     assert heading(report) == 'inst2seg test: 0 of 1 queries on 1 images, with shuffled instructions'
 
 
-def test_speed(prediction: MakePrediction) -> None:
+def test_speed_has_percentiles_and_peak_memory(prediction: MakePrediction) -> None:
     predictions = [
         replace(prediction(n), seconds=n / 100, stages={'encode': 0.1}, memory_gib=n / 10) for n in range(101)
     ]

@@ -123,6 +123,7 @@ def _overall(benchmark: Benchmark, scored: ScoredPredictions, pairs: Pairs) -> R
 
 
 def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, list[float]]:
+    # Without queries there is nothing to resample.
     if not scored.queries:
         return {}
     metrics = {name: METRICS[name] for name in benchmark.metrics}
