@@ -37,6 +37,7 @@ def compare_metrics(folder: Path) -> list[Difference]:
     path = folder / FILE
     try:
         content = json.loads(path.read_text())
+        # Every prediction counts, whatever its score.
         scored = score(map(_read_record, content['records']), -math.inf, IouRule())
         expected = content['expected']
         # The strata have the names "0", "1" and ">=2" in both implementations.
