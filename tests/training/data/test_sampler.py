@@ -84,7 +84,7 @@ def test_grouping_puts_similar_lengths_together(segmenter: InstructSAMSegmenter,
     members = [member for step in range(8) for number in range(2) for member in grouped.members(step, number)]
     assert sorted(members) == sorted(BatchPlan(6, 4, 2, 0).order(0, 32))
     lengths = [
-        abs(grouped.count_phrases(a) - grouped.count_phrases(b))
+        abs(grouped.count_annotations(a) - grouped.count_annotations(b))
         for (_, a), (_, b) in zip(members[::2], members[1::2], strict=True)
     ]
     assert sum(lengths) <= 4  # at most one pair an edge between lengths

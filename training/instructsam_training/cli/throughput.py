@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = read_config(arguments.config, arguments.settings)
         # Imported here because torch takes seconds to import, which --help does not need.
-        from instructsam_training.engine.throughput import Workload, measure
+        from instructsam_training.engine.throughput import Workload, measure_throughput
 
         workload = Workload(
             size_wh=arguments.image_size,
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             tokenizer=arguments.tokenizer,
         )
         device = arguments.device or config.device
-        result = measure(config, arguments.stage, workload, device, arguments.gpu, arguments.peak_tflops)
+        result = measure_throughput(config, arguments.stage, workload, device, arguments.gpu, arguments.peak_tflops)
     except (CheckpointError, ConfigError) as error:
         print(f'throughput: error: {error}', file=sys.stderr)
         return 2

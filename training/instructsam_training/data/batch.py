@@ -94,11 +94,11 @@ class Batch:
     sharing: QuerySharing | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device, except `HOST_TENSORS`; nothing waits for the copy if the memory is pinned."""
+        """Copy the batch to a device, except `HOST_TENSORS`; asynchronous if the memory is pinned."""
         return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in pinned memory, from which a GPU copies without the host; called by torch's data loader."""
+        """Copy the batch to pinned memory, from which uploads are asynchronous; called by torch's data loader."""
         return change_tensors(self, Tensor.pin_memory)
 
     def for_objective(self, objective: Objective) -> Batch:
@@ -123,7 +123,7 @@ class Batch:
 
 
 def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """A dataclass with `change` applied to its tensors, nested ones included, except `HOST_TENSORS`."""
+    """Apply `change` to the tensors of a dataclass, nested ones included, except `HOST_TENSORS`."""
     changed: dict[str, Any] = {}
     for field in fields(record):
         value = getattr(record, field.name)
@@ -161,7 +161,7 @@ class ExampleBuilder:
 
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
-        """The builder for a network, with images limited to `data.max_pixels`."""
+        """Return the builder for a network, with images limited to `data.max_pixels`."""
         preprocessor = limit_pixels(preprocessor, data.max_pixels)
         return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
@@ -175,7 +175,7 @@ class ExampleBuilder:
         return self.encode(Frame(read_image(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
-        """A gray image without any object."""
+        """Return an example with a gray image and no instances."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
@@ -207,7 +207,7 @@ class ExampleBuilder:
 def collate(
     examples: Sequence[Example], config: ModelConfig, errors: Sequence[str] = (), *, counts: bool = True
 ) -> Batch:
-    """Combine examples into a batch, and compute on the CPU whatever a GPU would have to wait for.
+    """Combine examples into a batch, and compute in advance, on the CPU, what a GPU would have to wait for.
 
     Args:
         examples: at least one.
@@ -267,7 +267,7 @@ def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
 
 
 def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:
-    """Rows of numbers or bools as one tensor [rows, length]; shorter ones are padded with `value` on the right."""
+    """Stack rows of numbers or bools into a tensor [rows, length], padded with `value` on the right."""
     dtype = torch.bool if isinstance(value, bool) else torch.long
     padded = [[*row, *[value] * (length - len(row))] for row in rows]
     return torch.tensor(padded, dtype=dtype).view(len(rows), length)

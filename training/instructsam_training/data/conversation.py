@@ -72,7 +72,7 @@ def _is_selected(annotation: Annotation, options: ConversationOptions) -> bool:
 
 
 def _within_limits(annotations: Sequence[Annotation], options: ConversationOptions) -> list[Annotation]:
-    """The first annotations up to the limits, at least one."""
+    """Return the first annotations up to the limits, at least one."""
     kept: list[Annotation] = []
     phrases = instances = 0
     for annotation in annotations:
@@ -107,7 +107,7 @@ def _span(annotation: Annotation) -> Span:
 
 
 def _disjoint_pair(annotations: Sequence[Annotation]) -> tuple[Annotation, Annotation] | None:
-    """The last name and the first other name that does not overlap it; None if there are no two such names."""
+    """Return the last name and the first name that does not overlap it; None if there is no such pair."""
     names = [annotation for annotation in annotations if annotation.kind == 'phrase' and annotation.masks]
     # With only two annotations, the merged question would be the whole conversation.
     if len(annotations) < 3 or len(names) < 2:

@@ -81,7 +81,7 @@ def encode_conversation(
 
 
 def _answer(phrases: Sequence[str], preprocessor: Preprocessor, config: ModelConfig) -> tuple[list[int], list[bool]]:
-    """The tokens of an answer, and which of them are supervised."""
+    """Return the tokens of an answer, and for each whether it is supervised."""
     tokens = config.tokens
     injected = [*[tokens.query] * config.num_queries, tokens.mask_end]
     ids: list[int] = []

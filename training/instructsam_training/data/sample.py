@@ -116,7 +116,7 @@ class SkipReport:
 
 
 def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> Annotation:
-    """The annotation of a name.
+    """Return the annotation of a name.
 
     Raises:
         ValueError: nothing is left of the name once it is cleaned.
@@ -125,6 +125,6 @@ def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> 
 
 
 def clean_phrase(text: str) -> str:
-    """A name as in answers: without surrounding blanks, with a lower-case first letter, without a final full stop."""
+    """Convert a name to the form in answers: no surrounding blanks, a lower-case first letter, no final full stop."""
     text = text.strip()
     return (text[:1].lower() + text[1:]).removesuffix('.')

@@ -25,7 +25,7 @@ GROUPED_STEPS = 8
 
 
 class Samples(Protocol):
-    """Samples by number, such as a `SampleTable`."""
+    """Random access to samples by number, such as a `SampleTable`."""
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
@@ -76,7 +76,7 @@ class BatchPlan:
         return self.global_batch // self.micro_batch
 
     def order(self, start: int, count: int) -> list[tuple[int, int]]:
-        """Epoch and sample of the positions `start` to `start + count` of the endless sequence of shuffled epochs."""
+        """Return epoch and sample of `count` positions from `start` on, in the endless sequence of shuffled epochs."""
         drawn: list[tuple[int, int]] = []
         while len(drawn) < count:
             epoch, offset = divmod(start + len(drawn), self.samples)
@@ -87,7 +87,7 @@ class BatchPlan:
 
 
 class MicroBatchDataset(Dataset[Batch]):
-    """Micro-batches by step and number, read on access.
+    """Map-style data set of micro-batches, by step and number.
 
     Args:
         table: the samples.
@@ -120,7 +120,7 @@ class MicroBatchDataset(Dataset[Batch]):
         return collate(examples, self._config, errors)
 
     def members(self, step: int, number: int) -> list[tuple[int, int]]:
-        """Epoch and sample of the members of micro-batch `number` of a step."""
+        """Return epoch and sample of each member of micro-batch `number` of a step."""
         plan = self._plan
         if not plan.group_by_length:
             return plan.order(step * plan.global_batch + number * plan.micro_batch, plan.micro_batch)
@@ -128,20 +128,20 @@ class MicroBatchDataset(Dataset[Batch]):
         group, within = divmod(step, GROUPED_STEPS)
         if self._grouped[0] != group:
             count = GROUPED_STEPS * plan.global_batch
-            self._grouped = (group, self._sorted(plan.order(group * count, count), group))
+            self._grouped = (group, self._sort_by_length(plan.order(group * count, count), group))
         start = (within * plan.micro_batches_per_step + number) * plan.micro_batch
         return self._grouped[1][start : start + plan.micro_batch]
 
-    def _sorted(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
-        """Sort the members by number of phrases, cut them into micro-batches, and shuffle these."""
-        members = sorted(members, key=lambda member: self.count_phrases(member[1]))
+    def _sort_by_length(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
+        """Sort the members by number of annotations, cut them into micro-batches, and shuffle these."""
+        members = sorted(members, key=lambda member: self.count_annotations(member[1]))
         size = self._plan.micro_batch
         # In random order, because conversations would become longer from step to step otherwise.
         order = np.random.default_rng((self._plan.seed, group, size)).permutation(len(members) // size)
         return [member for chunk in order for member in members[chunk * size : (chunk + 1) * size]]
 
-    def count_phrases(self, index: int) -> int:
-        """Number of annotations of a sample; 0 if it cannot be read."""
+    def count_annotations(self, index: int) -> int:
+        """Return the number of annotations of a sample; 0 if it cannot be read."""
         try:
             return len(self._table[index].annotations)
         except SampleError:

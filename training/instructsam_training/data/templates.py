@@ -35,16 +35,16 @@ MULTI_PHRASE_QUESTIONS = (
 
 
 def ask_for_phrase(phrase: str, rng: Random) -> str:
-    """A question that asks for one name."""
+    """Return a question that asks for one name."""
     return rng.choice(PHRASE_QUESTIONS).format(phrase)
 
 
 def ask_for_text(text: str, rng: Random) -> str:
-    """A question that asks for text in the image."""
+    """Return a question that asks for text in the image."""
     return rng.choice(TEXT_QUESTIONS).format(text)
 
 
 def ask_for_phrases(phrases: Sequence[str], rng: Random) -> str:
-    """A question that asks for several names at once, at least two."""
+    """Return a question that asks for several names at once, at least two."""
     quoted = [f"'{phrase}'" for phrase in phrases]
     return rng.choice(MULTI_PHRASE_QUESTIONS).format(f'{", ".join(quoted[:-1])} and {quoted[-1]}')

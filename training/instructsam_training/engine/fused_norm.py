@@ -8,10 +8,10 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 
 class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers is untyped for us
-    """The same function, in float32 without intermediate rounding."""
+    """Qwen3-VL's RMSNorm, computed in float32 without intermediate rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Normalize states [..., D]; float32."""
+        """Normalize hidden states [..., D]; returns float32."""
         return F.rms_norm(hidden_states.float(), self.weight.shape, self.weight.float(), self.variance_epsilon)
 
 

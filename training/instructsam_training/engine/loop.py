@@ -176,7 +176,9 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
             if run.done % stage.save_every == 0 or stopping or run.done == run.steps:
                 save(run)
             if stopping and run.done < run.steps:
-                raise InterruptedRunError(f'{stage.name}: stopped after step {run.done} of {run.steps}; run it again')
+                raise InterruptedRunError(
+                    f'{stage.name}: stopped after step {run.done} of {run.steps}; run the same command again to resume'
+                )
 
 
 def save(run: Run) -> None:

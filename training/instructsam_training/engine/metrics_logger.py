@@ -49,7 +49,7 @@ class MetricsLogger:
         self._progress.stop()
 
     def write(self, line: Mapping[str, Any], errors: list[str]) -> None:
-        """Write the metrics of one step, and the samples of it that could not be read."""
+        """Write the metrics of one step, and its samples that could not be read."""
         if not self._enabled:
             return
         with self.file.open('a') as file:
@@ -62,7 +62,7 @@ class MetricsLogger:
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The steps in a `metrics.jsonl`; an incomplete last line, left by a crash, is ignored."""
+    """Read the lines of a `metrics.jsonl`, one per step; an incomplete last line, left by a crash, is ignored."""
     if not file.exists():
         return []
     lines = []
@@ -76,7 +76,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(metrics_file: Path, image: Path) -> None:
-    """Plot each loss, the learning rate and the speed over the steps."""
+    """Plot the losses, the learning rate and the throughput over the steps."""
     # Imported here, because only the end of a stage needs it; Agg draws without a display.
     import matplotlib as mpl
 

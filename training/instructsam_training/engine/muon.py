@@ -22,7 +22,7 @@ UPDATE_RMS = 0.2
 
 
 class MuonAdamW(torch.optim.AdamW):
-    """Muon for the parameter groups with `matrices=True`, AdamW for the others.
+    """Optimizer that applies Muon to the parameter groups with `matrices=True`, and AdamW to the others.
 
     Args:
         groups: as for any optimizer; those with `matrices=True` hold tensors of two dimensions.
@@ -60,7 +60,7 @@ class MuonAdamW(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The matrix [rows, columns] with singular values between 0.6 and 1.2, except those near 0."""
+    """Return the matrix [rows, columns] with singular values between 0.6 and 1.2, except those near 0."""
     # The Gram matrix of the shorter side is the smaller one.
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     # The Frobenius norm is at least the largest singular value, so that none is above 1.

@@ -20,7 +20,7 @@ class PreemptionHandler:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Catch SIGTERM within the context."""
+        """Handle SIGTERM within the context."""
 
         def catch(*_: object) -> None:
             # A handler runs between any two instructions, so it only sets a flag.

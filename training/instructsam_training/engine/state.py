@@ -103,12 +103,12 @@ def write_state(folder: Path, state: RunState, keep: int) -> Path:
 
 
 def find_states(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """Return the folders of the complete checkpoints, oldest first."""
     return sorted(path.parent for path in folder.glob(f'{PREFIX}*/state.json'))
 
 
 def read_last_state(folder: Path) -> RunState | None:
-    """The newest checkpoint; None if there is no checkpoint.
+    """Read the newest checkpoint; None if there is no checkpoint.
 
     Raises:
         CheckpointError: it is damaged; the message says which folder to remove.

@@ -67,10 +67,10 @@ class Workload:
     tokenizer: Path | None = None
 
 
-def measure(
+def measure_throughput(
     config: TrainConfig, stage_index: int, workload: Workload, device: str, gpu: str, peak_tflops: float
 ) -> Figures:
-    """Take steps of one stage.
+    """Measure the throughput of one stage, or model it with `fake-cuda`.
 
     Args:
         config: of the run.
@@ -113,7 +113,7 @@ def time_stage(
     steps: int,
     peak_tflops: float,
 ) -> Figures:
-    """Time steps on a device of this machine; kernels and host waits are counted on a GPU only."""
+    """Time steps on this machine; kernels and host waits are counted on a GPU only."""
     step = make_step(network, config, stage, batch, device)
     # In a step of its own, because counting takes time.
     with count_arithmetic() as counter:
@@ -136,7 +136,7 @@ def time_stage(
 
 
 def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, gpu: str) -> Figures:
-    """Record a step on fake CUDA tensors; times are those of a model of the GPU.
+    """Record a step on fake CUDA tensors; its times come from a model of the GPU.
 
     Raises:
         ConfigError: the GPU is unknown.
@@ -163,7 +163,7 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
 
 
 def report_launches(launches: Launches | None, images: int) -> Figures:
-    """Kernels and host waits of a step with this number of images; None if they were not counted."""
+    """Return kernels and host waits of a step with this number of images; None if they were not counted."""
     return {
         'kernels_per_step': launches.kernels if launches else None,
         'kernels_per_image': launches.kernels / images if launches else None,
@@ -179,7 +179,7 @@ def make_batch(
     count: int,
     phrases: int,
 ) -> Batch:
-    """A batch of random images, each with questions about `INSTANCES` squares."""
+    """Make a batch of random images, each with questions about `INSTANCES` squares."""
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     generator = np.random.default_rng(0)
     grid = network.mask_grid
@@ -199,7 +199,7 @@ def make_batch(
 def make_step(
     network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, device: torch.device
 ) -> Callable[[], object]:
-    """A function that takes one optimizer step of the stage, with random weights of the usual sizes and adapters."""
+    """Return a function that takes one optimizer step of the stage, from random weights."""
     fill_randomly(network, device, torch.float32)
     choose_trainable(network.train(), stage.rates, stage.lora, stage.objective)
     prepare_network(network, config, stage, device, keep=False)
@@ -210,7 +210,7 @@ def make_step(
 
 
 def time_steps(step: Callable[[], object], count: int, device: torch.device) -> list[float]:
-    """Seconds of each of `count` steps, after a warm-up."""
+    """Return the seconds of each of `count` steps, after a warm-up."""
     seconds = []
     for number in track(range(WARM_UP_STEPS + count), description='steps'):
         # Kernels run asynchronously: wait for those of the step before, and for those of this one.

@@ -131,7 +131,7 @@ def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, lis
 
 
 def _strata(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, dict[str, FloatArray]]:
-    """Return the weights of each stratum, by what the strata are about."""
+    """Return the weights of each stratum, by dimension: the number of targets, or the benchmark's groups."""
     strata = {'targets': by_target_count(scored)} if benchmark.by_target_count else {}
     groups = by_group(scored)
     return strata | {benchmark.group_by: groups} if benchmark.group_by and groups else strata

@@ -59,7 +59,7 @@ def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
 
 
 def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
-    """The architecture of a checkpoint with random weights."""
+    """Build the network of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
     config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
@@ -70,7 +70,7 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
 
 @torch.no_grad()
 def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
-    """The network with another K: the first of its queries, or all of them and noisy copies."""
+    """Change the number of queries K: keep the first ones, or add noisy copies."""
     config = network.config
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
@@ -88,7 +88,7 @@ def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
 
 @torch.no_grad()
 def init_reference_boxes(network: InstructSAM) -> None:
-    """Spread the reference boxes of the queries over the image, as those of a trained SAM3 are.
+    """Spread the reference boxes of the queries over the image, as in a trained SAM3.
 
     Random ones all lie in the center of the image, and queries that start equal take long to find different instances.
     """
@@ -103,6 +103,6 @@ def init_reference_boxes(network: InstructSAM) -> None:
 
 
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
-    """The network without weights, on the meta device; `architecture` is a folder with the configuration to use."""
+    """Build the network without weights, on the meta device; `architecture` is a folder with another config.json."""
     folder = architecture or Path(start.checkpoint)
     return build_empty(read_model_config(folder, resolve_sam3(folder)))
