@@ -142,7 +142,7 @@ def convert(
 
 
 def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) -> Table:
-    """Table of the numbers of converted records."""
+    """Return a table of the numbers of converted records."""
     table = Table(show_header=False)
     rows = {
         'images': counts.images,

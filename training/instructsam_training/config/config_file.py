@@ -102,7 +102,7 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
-    # Annotations are strings (`from __future__ import annotations`); the hints are types.
+    # Annotations are strings here (`from __future__ import annotations`); hints are types.
     hints = get_type_hints(kind)
     fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     check_keys(content, fields, where)
@@ -129,7 +129,7 @@ def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None
 
 
 def convert(kind: Any, value: Any, where: str) -> Any:
-    """Check one value against its type; nested dataclasses are built recursively.
+    """Convert a value of the file to the type of its field; nested dataclasses are built recursively.
 
     Raises:
         ConfigError: the value has another type.
@@ -155,7 +155,7 @@ def convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
-    """Check a string, a number, a bool, or one of several strings."""
+    """Convert a string, a number, a bool, or one of several strings."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 
-class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers is untyped for us
+class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers has no types
     """Qwen3-VL's RMSNorm, computed in float32 without intermediate rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def golden_inputs(
 
 
 def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor) -> Pixels:
-    """Return the pixels for a given grid: in training, the limit of the image size is not that of the checkpoint."""
+    """Return the pixels resized to a given grid: training limits the image size differently from the checkpoint."""
     processor = preprocessor.qwen_images
     # The grid (T, H, W) counts patches; the pixels of an image are resized to fill it.
     size_hw = [side * processor.patch_size for side in grid_thw[1:]]

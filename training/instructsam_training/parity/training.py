@@ -93,7 +93,7 @@ def compare_losses(
     record: Mapping[str, Any],
     segmenter: InstructSAMSegmenter,
 ) -> list[Difference]:
-    """Compare every loss with `loss_weights: released`, without point sampling."""
+    """Compare every loss, with the options `losses: released` and without point sampling."""
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
     # The token at position i predicts the label of position i + 1; the last one predicts nothing.
