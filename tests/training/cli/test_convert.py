@@ -19,7 +19,7 @@ SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
 
 
 def coco(root: Path, *segmentations: Any) -> Path:
-    """A COCO release: an image for each segmentation, of which only the first is there."""
+    """Write a COCO release with one image for each argument; only the first image file exists."""
     (root / 'annotations').mkdir(parents=True)
     (root / 'train2017').mkdir()
     Image.new('RGB', (6, 4)).save(root / 'train2017' / '000000000000.jpg')
@@ -50,7 +50,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 
 def numbers(out: str) -> dict[str, int]:
-    """The table of counts."""
+    """Read the printed table of counts."""
     rows = [line.strip('│').split('│') for line in out.splitlines() if line.startswith('│')]
     return {name.strip(): int(number) for name, number in rows}
 

@@ -253,7 +253,7 @@ def test_any_backend_is_evaluated_and_named(
     assert (settings['backend'], settings['options']) == ('empty', {'empty.word': 'none'})
     assert report_of(out)['overall']['N-acc'] == 1.0
     assert 'back end empty' in (out / 'report.html').read_text()
-    # The names of reasonseg's file get no prompt.
+    # `--prompt unchanged`: the names in the file of ReasonSeg get no prompt.
     record = {'image': 'images/000.png', 'question': 'Cup', 'is_sentence': False, 'mask': NO_MASK}
     (tmp_path / 'reason_seg_val.json').write_text(json.dumps([record]))
     reasonseg = ['reasonseg', '--data', str(tmp_path), '--images', str(GOLDEN), '--out', str(tmp_path / 'reasonseg')]

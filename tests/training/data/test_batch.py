@@ -122,7 +122,7 @@ def test_only_selected_kinds_are_asked_about(segmenter: InstructSAMSegmenter) ->
 
 
 def tensors_of(record: Any) -> dict[str, Tensor]:
-    """All tensors of a dataclass and of those in it, by name."""
+    """Return all tensors of a dataclass, nested ones included, by name."""
     found: dict[str, Tensor] = {}
     for field in fields(record):
         value = getattr(record, field.name)
@@ -134,7 +134,7 @@ def tensors_of(record: Any) -> dict[str, Tensor]:
 
 
 def test_loader_pins_all_uploaded_tensors(segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's loader ignores objects without `pin_memory`, and then every upload waits."""
+    """torch's data loader does not pin objects without `pin_memory`; each upload of them would wait."""
     pinned: list[Tensor] = []
 
     def pin(tensor: Tensor) -> Tensor:

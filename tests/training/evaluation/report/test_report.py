@@ -36,7 +36,7 @@ def test_gseval_scores_empty_predictions(query: MakeQuery, prediction: MakePredi
     report, _ = make_report(gseval, SETTINGS, queries, predictions, [])
     assert (report['overall']['gIoU'], report['empty_predictions']) == (0.4, 1)
     assert report['strata']['class']['part']['gIoU'] == 0.0
-    # The public evaluator leaves them out.
+    # The public evaluator drops queries with an empty prediction.
     released, _ = make_report(gseval, replace(SETTINGS, scoring='released'), queries, predictions, [])
     assert (released['overall']['gIoU'], released['scored']) == (0.8, 1)
 
