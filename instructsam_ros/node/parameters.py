@@ -71,6 +71,7 @@ class NodeParameters(ParameterGroup):
     threads: int = parameter(
         0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'
     )
+    # One group per back end, named after it: `instructsam.engine`.
     backend_options: Mapping[str, Options] = field(default_factory=lambda: backend_options(backend_names()))
     warmup: bool = parameter(
         True, 'Warm the model up, while configuring for warmup_sizes, later for each other size of images, so that no '
@@ -86,6 +87,7 @@ class NodeParameters(ParameterGroup):
     instructions: tuple[str, ...] = parameter(
         ('',), 'Additional instructions, processed for the same images. Empty strings are ignored.'
     )
+    # Groups without a prefix: their parameters have no dot.
     stream: StreamOptions = field(default_factory=StreamOptions)
     cameras: tuple[str, ...] = parameter(
         ('',), 'Names of the cameras that share the model: subscribes to <name>/image, publishes '
@@ -106,6 +108,7 @@ class NodeParameters(ParameterGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # The base class has checked types, ranges and choices.
         if self.backend not in (AUTO, *self.backend_options):
             expected = ', '.join((AUTO, *self.backend_options))
             raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")
@@ -166,6 +169,7 @@ def check_cameras(names: Sequence[str]) -> None:
     """
     given = [name for name in names if name]
     for name in given:
+        # ROS does not allow two underscores in a row in the name of a topic.
         if not CAMERA_NAME.fullmatch(name) or '__' in name:
             raise ConfigError(f"cameras: expected names of topics such as 'left' or 'arm/wrist', got '{name}'")
     if len(set(given)) < len(given):
@@ -199,6 +203,7 @@ def make_yaml(defaults: NodeParameters) -> str:
     for each in declarations(defaults):
         group_name, _, name = each.name.rpartition('.')
         indent = ' ' * (6 if group_name else 4)
+        # The first parameter of a group is preceded by the name of the group.
         lines = [f'    {group_name}:'] if group_name and group_name != last_group else []
         lines += [f'{indent}# {line}' for line in textwrap.wrap(_comment(each), LINE_WIDTH - len(indent) - 2)]
         lines.append(f'{indent}{name}: {_yaml_value(each.default)}')
@@ -209,14 +214,17 @@ def make_yaml(defaults: NodeParameters) -> str:
 
 def _comment(each: Declaration) -> str:
     choices = f' One of: {", ".join(each.choices)}.' if each.choices else ''
+    # 12 digits, so that large integers are not printed as 1e+06.
     limits = f' Range: {each.range_[0]:g} to {each.range_[1]:.12g}.' if each.range_ is not None else ''
     return f'{MUTABLE_WORDS[each.mutable]}{each.description}{choices}{limits}'
 
 
 def _yaml_value(value: Any) -> str:
+    # PyYAML has no syntax for tuples, and ends a lone scalar with the document end marker '...'.
     plain = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
 
 
 if __name__ == '__main__':
+    # Only built-in back ends: the file must not depend on other packages that are installed here.
     print(make_yaml(NodeParameters(backend_options=backend_options(BUILT_IN))), end='')

@@ -5,7 +5,7 @@ publication of its result; `inference` is the model's part of it, from /diagnost
 decoding, hand-over between threads, and making and publishing the message. `capture` is measured by this process, from
 the stamp of an image to the receipt of its result, so both transports over DDS are included.
 Choose a rate below that of the model to measure the overhead, and a higher one to measure the throughput: then images
-also wait for the inference before.
+also wait for the inference of the image before.
 
 The last line is JSON.
 """
@@ -44,7 +44,7 @@ class LatencyRecorder:
         clock: clock of the stamps of the images.
         latencies_ms: latency of each result.
         captures_ms: time from the stamp of the image to the receipt of each result.
-        inference_ms: medians of the inference time over the last seconds, as published on /diagnostics.
+        inference_ms: medians of the inference time over the last seconds, from /diagnostics.
     """
 
     def __init__(self, clock: Clock) -> None:
