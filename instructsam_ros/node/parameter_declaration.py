@@ -18,17 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.options import Mutable, ParameterGroup, parameter
-
-__all__ = [
-    'Declaration',
-    'ParameterGroup',
-    'change',
-    'check_overrides',
-    'declarations',
-    'declare',
-    'parameter',
-]
+from instructsam_ros.options import Mutable
 
 OWN_PREFIX = 'qos_overrides.'
 OWN_NAMES = ('use_sim_time', 'start_type_description_service')
