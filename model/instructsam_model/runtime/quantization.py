@@ -52,6 +52,7 @@ def _stored_tensors(tensor: Tensor) -> list[Tensor]:
     """Return the tensors that a quantized tensor consists of; any other tensor consists of itself."""
     if not hasattr(tensor, '__tensor_flatten__'):
         return [tensor]
+    # A quantized tensor is a wrapper of plain ones, such as values and scales.
     names, _ = tensor.__tensor_flatten__()
     return [getattr(tensor, name) for name in names]
 

@@ -1,4 +1,4 @@
-"""CPU threads of inference: how many there are, and how they wait for each other.
+"""CPU threads of inference: their number, and how they wait for each other.
 
 torch computes a layer with OpenMP threads that meet at a barrier. GNU's OpenMP, which torch's wheels for Linux contain,
 lets threads spin at the barrier for milliseconds. Alone on the machine that is fast. Beside another busy process it is
@@ -39,7 +39,7 @@ def prepare_threads() -> bool:
 
 
 def is_wait_policy_set() -> bool:
-    """Return whether the environment says how OpenMP threads wait."""
+    """Return whether the environment determines how OpenMP threads wait."""
     return bool(os.environ.keys() & {'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'})
 
 
