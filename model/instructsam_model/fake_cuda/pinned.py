@@ -6,7 +6,7 @@ import weakref
 
 from torch import Tensor
 
-from instructsam_model.fake_cuda.known import really
+from instructsam_model.fake_cuda.known import real_tensors
 
 
 class PinnedMemory:
@@ -25,7 +25,7 @@ class PinnedMemory:
             return tensor
         if tensor.device.type != 'cpu':
             raise RuntimeError(f'pin_memory: expected a CPU tensor, got one on {tensor.device}')
-        with really():
+        with real_tensors():
             copy = tensor.detach().clone()
         return self.mark(copy)
 

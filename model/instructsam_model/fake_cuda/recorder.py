@@ -18,13 +18,13 @@ from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
+from instructsam_model.fake_cuda.call_site import find_call_site
 from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
 from instructsam_model.fake_cuda.device import Streams, fake_device
 from instructsam_model.fake_cuda.dispatch import Dispatch
-from instructsam_model.fake_cuda.known import KnownValues, really
+from instructsam_model.fake_cuda.known import KnownValues, real_tensors
 from instructsam_model.fake_cuda.memory import DeviceMemory
 from instructsam_model.fake_cuda.pinned import PinnedMemory
-from instructsam_model.fake_cuda.place import find_place
 from instructsam_model.fake_cuda.recording import REST, Kind, Op, Recording
 from instructsam_model.runtime.stages import observed
 
@@ -147,14 +147,16 @@ class FakeCuda:
         Raises:
             CaptureError: the host would wait during the capture of a graph.
         """
-        place = find_place()
+        call_site = find_call_site()
         if self._graph and kind == 'wait':
             raise CaptureError(
-                f'{name} at {place}: the host waits for the device during the capture of graph {self._graph}; '
+                f'{name} at {call_site}: the host waits for the device during the capture of graph {self._graph}; '
                 'keep the values on the device'
             )
         stream = self._streams.current.stream_id
-        self._record(Op(name, kind, self._stage, place, graph=self._graph, region=self._region, stream=stream, **more))
+        self._record(
+            Op(name, kind, self._stage, call_site, graph=self._graph, region=self._region, stream=stream, **more)
+        )
 
     def note_memory(self) -> None:
         """Record how much device memory is in use."""
@@ -164,7 +166,7 @@ class FakeCuda:
     def read(self, tensor: Tensor) -> Tensor:
         """Return the values of a CUDA tensor on the CPU, made-up ones if they are unknown."""
         known = self.values.get(tensor)
-        with really():
+        with real_tensors():
             return self._unknown(tensor) if known is None else known.clone()
 
     def wrap(self, value: Tensor, *, known: bool) -> FakeTensor:
@@ -173,7 +175,7 @@ class FakeCuda:
             tensor = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=CUDA)
         fake = cast(FakeTensor, tensor)
         if known:
-            with really():
+            with real_tensors():
                 self.values.put(fake, value)
         self.memory.track(fake, capturing=self.is_capturing)
         self.note_memory()
@@ -247,4 +249,6 @@ def _tolist(tensor: Tensor) -> Any:
 
 
 def _refuse_numpy(tensor: Tensor, *_: Any, **__: Any) -> Any:
-    raise TypeError(f'numpy at {find_place()}: expected a CPU tensor, got one on {tensor.device}; copy it with .cpu()')
+    raise TypeError(
+        f'numpy at {find_call_site()}: expected a CPU tensor, got one on {tensor.device}; copy it with .cpu()'
+    )

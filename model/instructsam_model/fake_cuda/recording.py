@@ -21,7 +21,7 @@ class Op:
             `view`: nothing runs on the device (views, allocations); `cpu`: computed on the host; `replay`: launch of a
             captured graph; `event`: streams and events are ordered.
         stage: see `instructsam_model.runtime.stages`, or `rest`.
-        where: `file:line` of the calling code, and of the code of this project that led to it; see `find_place`.
+        where: `file:line` of the calling code, and of the code of this project that led to it; see `find_call_site`.
         graph: name of the captured graph that contains the operation; empty for none.
         launches: kernels and copies on the device.
         flops: floating-point operations of matrix products, convolutions and attention; 2 per multiply-add.

@@ -15,7 +15,7 @@ _HIDDEN = tuple(
 _SITE = 'site-packages'
 
 
-def find_place() -> str:
+def find_call_site() -> str:
     """Return the line that called torch and the nearest line of this project: `a/x.py:7 < instructsam_model/y.py:9`.
 
     Frames of torch, the standard library and this package are skipped.
@@ -25,10 +25,10 @@ def find_place() -> str:
     while frame is not None:
         name = _shorten(frame.f_code.co_filename)
         if name:
-            place = f'{name}:{frame.f_lineno}'
-            first = first or place
+            line = f'{name}:{frame.f_lineno}'
+            first = first or line
             if name.startswith('instructsam'):
-                return place if place == first else f'{first} < {place}'
+                return line if line == first else f'{first} < {line}'
         frame = frame.f_back  # type: ignore[assignment]  # None behind the outermost
     return first or 'unknown'
 
