@@ -51,6 +51,7 @@ def backward_without_driver() -> Iterator[None]:
         returned = () if accumulate_grad else inputs
         return run_backward(outputs, grads, returned, create_graph, None if keep_graph else used)
 
+    # Saved tensors are wrapped, so that `run_backward` can free them; `run` replaces the engine of torch.
     with ExitStack() as stack:
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(SavedTensor, unpack))
         stack.enter_context(patch.object(torch.autograd, '_engine_run_backward', run))
@@ -135,6 +136,7 @@ def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) 
         return
     result = node._input_metadata[number]
     if grad.shape != result.shape:
+        # The node has broadcast this input.
         grad = grad.sum_to_size(result.shape)
     if grad.dtype != result.dtype:
         grad = grad.to(result.dtype)
@@ -143,8 +145,10 @@ def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) 
 
 def _call(node: Any, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     """Call a node; return the gradients of its inputs."""
+    # Without any gradient nothing is computed, and no gradient is passed on.
     if not any(grad is not None for grad in given):
         return (None,) * len(node.next_functions)
+    # Nodes of `autograd.Function` have the method of the user; those of torch are callable.
     python = isinstance(node, torch.autograd.function.BackwardCFunction)
     results = node.apply(*given) if python else node(*given)
     return results if isinstance(results, tuple) else (results,)

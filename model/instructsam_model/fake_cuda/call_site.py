@@ -1,4 +1,4 @@
-"""Finding the line of code that called an operation."""
+"""Finds the line of code that called an operation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+# With a slash at the end, because `torch` is also the beginning of `torchvision`.
 _HIDDEN = tuple(
     str(folder) + '/' for folder in (Path(torch.__file__).parent, Path(__file__).parent, sysconfig.get_path('stdlib'))
 )
@@ -20,6 +21,7 @@ def find_call_site() -> str:
 
     Frames of torch, the standard library and this package are skipped.
     """
+    # From the innermost frame outwards.
     frame = sys._getframe(1)
     first = ''
     while frame is not None:

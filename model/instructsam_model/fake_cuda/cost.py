@@ -65,6 +65,7 @@ def count_flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
     formula = flop_registry.get(func._overloadpacket)
     if formula is None:
         return 0.0
+    # torch's formulas do not accept `scale`.
     options = {name: value for name, value in kwargs.items() if name != 'scale'}
     return float(formula(*args, **options, out_val=out)) * (0.5 if _is_causal(func, args, kwargs) else 1.0)
 

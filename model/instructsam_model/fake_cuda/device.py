@@ -9,7 +9,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch.cuda.amp.common
 
 from instructsam_model.fake_cuda.recording import Kind
 
@@ -50,6 +49,7 @@ class Stream:
     def __init__(self, device: object = None, priority: int = 0, **_: object) -> None:
         self.device = torch.device('cuda', 0)
         self.priority = priority
+        # `cuda_stream` is an address in torch; any unique number will do.
         self.cuda_stream = self.stream_id = next(self.numbers)
 
     def wait_stream(self, stream: Stream) -> None:
@@ -115,6 +115,7 @@ class Streams:
     """The default and the current stream."""
 
     def __init__(self, note: Note) -> None:
+        # Subclasses with class attributes, because torch's users construct streams and events without them.
         functions = {'note': staticmethod(note)}
         self.stream_class = type('Stream', (Stream,), {**functions, 'numbers': itertools.count()})
         self.event_class = type('Event', (Event,), functions)
@@ -150,6 +151,7 @@ def fake_device(
     """
     nothing = lambda *_, **__: None  # noqa: E731
     answers: dict[str, Any] = {
+        # Device and driver.
         'is_available': lambda: True,
         'is_initialized': lambda: True,
         'init': nothing,
@@ -162,6 +164,7 @@ def fake_device(
         'get_device_properties': lambda *_: Properties(),
         'is_bf16_supported': lambda *_, **__: True,
         'synchronize': lambda *_: note('wait', 'cuda.synchronize'),
+        # Memory, bytes; what is allocated counts as reserved.
         'empty_cache': nothing,
         'ipc_collect': nothing,
         'manual_seed': nothing,
@@ -172,6 +175,7 @@ def fake_device(
         'max_memory_allocated': lambda *_: peak_bytes(),
         'max_memory_reserved': lambda *_: peak_bytes(),
         'mem_get_info': lambda *_: (TOTAL_MEMORY - live_bytes(), TOTAL_MEMORY),
+        # Streams, events and graphs.
         'is_current_stream_capturing': capturing,
         'Stream': streams.stream_class,
         'Event': streams.event_class,
@@ -183,6 +187,5 @@ def fake_device(
     with ExitStack() as stack:
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, answer))
-        stack.enter_context(patch.object(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False))
         stack.enter_context(patch.object(torch, 'Generator', Generator))
         yield

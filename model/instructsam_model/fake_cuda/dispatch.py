@@ -49,6 +49,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         packet = func._overloadpacket
         flat = tree_flatten((args, kwargs))[0]
+        # Factory functions have no tensors, but name the device.
         if not any(isinstance(each, FakeTensor) or _names_cuda(each) for each in flat):
             return self._on_cpu(func, args, kwargs)
         if packet is aten.dropout and not (args[2] and args[1]):
@@ -63,11 +64,13 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _on_cpu(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation on CPU tensors."""
+        # Pinning needs a driver, so pinned memory is ordinary memory that is marked.
         pinned = kwargs.pop('pin_memory', False)
         with _disable_current_modes():
             out = func(*args, **kwargs)
         if pinned:
             self._cuda.pinned.mark(out)
+        # Views take no time on the host.
         if count_launches(func, args, out):
             self._cuda.note('cpu', _name(func))
         return out

@@ -53,6 +53,7 @@ class GpuSpec:
 
 GIB_PER_GB = 1e9 / 2**30
 
+# Peaks are those of dense products: half of what data sheets state with sparsity.
 GPUS = {
     'h200': GpuSpec(
         title='NVIDIA H200 SXM',

@@ -32,6 +32,7 @@ def is_masked_fill(func: Any, args: tuple[Any, ...]) -> bool:
     """Return whether torch runs `masked_fill_` instead: for one mask, and one number on the host."""
     if func._overloadpacket not in (aten.index_put_, aten._index_put_impl_):
         return False
+    # The conditions of `canDispatchToMaskedFill` in ATen.
     masks = [each for each in args[1] if each is not None]
     accumulates = len(args) > 3 and args[3]
     known = args[2].numel() == 1 and args[2].device.type == 'cpu'
@@ -43,6 +44,7 @@ def masked_fill(tensor: Tensor, indices: Sequence[Tensor | None], value: Tensor)
     before = next(number for number, each in enumerate(indices) if each is not None)
     mask = indices[before]
     assert mask is not None
+    # Dimensions of size 1 on both sides, so that the mask is broadcast.
     behind = tensor.dim() - before - mask.dim()
     with real_tensors():
         number = value.reshape(())

@@ -21,6 +21,7 @@ def check_devices(func: Any, tensors: Sequence[Tensor]) -> None:
         MixedDevicesError: other tensors are on the CPU.
     """
     devices = {tensor.device.type for tensor in tensors}
+    # CUDA kernels receive scalars on the CPU as arguments.
     misplaced = [tensor for tensor in tensors if tensor.device.type != 'cuda' and tensor.dim()]
     if len(devices) > 1 and misplaced:
         found = ', '.join(f'{list(tensor.shape)} on {tensor.device}' for tensor in tensors)

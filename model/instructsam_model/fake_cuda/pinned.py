@@ -10,7 +10,7 @@ from instructsam_model.fake_cuda.known import real_tensors
 
 
 class PinnedMemory:
-    """Keeps track of storages that count as pinned; without a driver nothing is really pinned."""
+    """Keeps track of storages that count as pinned; without a driver, no memory is actually pinned."""
 
     def __init__(self) -> None:
         self._storages: set[int] = set()
@@ -31,6 +31,7 @@ class PinnedMemory:
 
     def mark(self, tensor: Tensor) -> Tensor:
         """Mark a CPU tensor as pinned."""
+        # By storage, so that views are pinned too; addresses of freed storages are used again.
         storage = tensor.untyped_storage()
         self._storages.add(key := storage._cdata)
         weakref.finalize(storage, self._storages.discard, key).atexit = False

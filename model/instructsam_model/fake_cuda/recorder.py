@@ -71,7 +71,8 @@ class FakeCuda:
                 stack.enter_context(patch.object(owner, name, function))
             stack.enter_context(backward_without_driver())
             stack.enter_context(observed(self._in_stage))
-            stack.enter_context(Dispatch(self))
+            stack.enter_context(Dispatch(self))  # last, so that it sees each operation first
+            # If one of these fails, those before it are undone.
             self._stack = stack.pop_all()
         return self
 
@@ -116,6 +117,7 @@ class FakeCuda:
         """Launch a captured graph."""
         self.note('replay', f'graph {name}', launches=0)
         for op in captured.ops:
+            # In the stage of the replay, which may be another one than that of the capture.
             self._record(Op(**{**vars(op), 'stage': self._stage, 'graph': name}))
 
     @contextmanager
@@ -148,6 +150,7 @@ class FakeCuda:
             CaptureError: the host would wait during the capture of a graph.
         """
         call_site = find_call_site()
+        # On a GPU too, waiting during a capture is an error.
         if self._graph and kind == 'wait':
             raise CaptureError(
                 f'{name} at {call_site}: the host waits for the device during the capture of graph {self._graph}; '
