@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from instructsam_model.bench.arguments import FAKE, check_arguments
-from instructsam_model.bench.measured_tables import print_measured
-from instructsam_model.bench.modeled_tables import print_modeled
+from instructsam_model.bench.measured_tables import render_measured
+from instructsam_model.bench.modeled_tables import render_modeled
 from instructsam_model.bench.profiling import profile_scenario
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     console = Console()
     # Tables for the user, then one line of JSON for programs.
-    for part in print_modeled(result) if result.get('modeled') else print_measured(result):
+    for part in render_modeled(result) if result.get('modeled') else render_measured(result):
         console.print(part)
     line = json.dumps(result)
     if arguments.out:

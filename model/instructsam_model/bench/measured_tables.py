@@ -11,7 +11,7 @@ from instructsam_model.bench.scenarios import describe_scenario
 from instructsam_model.bench.stages import STAGES
 
 
-def print_measured(result: dict[str, Any]) -> Iterator[Table | str]:
+def render_measured(result: dict[str, Any]) -> Iterator[Table | str]:
     """Yield accuracy, latencies, stages and profile, as far as they were measured."""
     if 'check' in result:
         yield 'compared with float32 on the CPU: ' + ', '.join(

@@ -29,7 +29,7 @@ HEADINGS = {
 }
 
 
-def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
+def render_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
     """Yield scenarios, times, stages, host waits, and a note that the times are modeled."""
     title = (
         f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}, '
