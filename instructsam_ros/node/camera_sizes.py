@@ -1,4 +1,4 @@
-"""`CameraSizes`: finds out the image sizes of the cameras."""
+"""`CameraSizes`: determines the image sizes of the cameras."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ publication of its result; `inference` is the model's part of it, from /diagnost
 decoding, hand-over between threads, and making and publishing the message. `capture` is measured by this process, from
 the stamp of an image to the receipt of its result, so both transports over DDS are included.
 Choose a rate below that of the model to measure the overhead, and a higher one to measure the throughput: then images
-also wait for the inference of the image before.
+also wait for the inference of the previous image.
 
 The last line is JSON.
 """
@@ -70,7 +70,7 @@ class LatencyRecorder:
         self.captures_ms.clear()
 
     def summarize(self, duration_s: float) -> dict[str, float | int]:
-        """The numbers of a measurement; the keys are those that instructsam_model.bench.report reads."""
+        """Return the results of the measurement; the keys are those that instructsam_model.bench.report reads."""
         latency_ms, inference_ms = np.median(self.latencies_ms), np.median(self.inference_ms)
         return {
             'answers': len(self.latencies_ms),

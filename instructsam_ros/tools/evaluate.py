@@ -58,7 +58,7 @@ def evaluate_node(arguments: argparse.Namespace) -> int:
     except (ClientError, ProcessEndedError) as error:
         print(f'{COMMAND}: error: {error}', file=sys.stderr)
         return EXIT_FAILURE
-    # Without predictions of its own there is nothing to compare.
+    # After an error there are no predictions to compare.
     if arguments.compare is None or exit_status >= EXIT_FAILURE:
         return exit_status
     return max(exit_status, compare_predictions.main([str(output_folder(arguments)), arguments.compare]))

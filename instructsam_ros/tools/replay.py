@@ -68,7 +68,7 @@ class Result:
 
 
 def read_queries(annotations: Path, images: Path) -> list[Query]:
-    """The queries of an evaluation file in the Inst2Seg format.
+    """Read the queries of an evaluation file in the Inst2Seg format.
 
     Args:
         annotations: JSON file, a list of images with their instructions and masks.
@@ -116,7 +116,7 @@ def ask(session: Session, query: Query) -> Result:
 
 
 def summarize(results: Sequence[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
-    """The numbers of the run."""
+    """Return the results of the run."""
     return {
         **runner.summarize(results, ready_s, total_s),
         'images': len({result.query.image for result in results}),

@@ -41,11 +41,11 @@ OPTIONAL_TOPICS = {
 }
 NODE_PARAMETERS = {'depth.enabled': True, 'depth.box_plane': True}
 INSTRUCTION_DELAY_S = 1.0
-"""Time that an instruction may take to reach the node; until then results for the instruction before are correct."""
+"""Time that an instruction may take to reach the node; until then, results for the previous instruction are correct."""
 
 
 class ResultChecker:
-    """Counts results and responses, and those that are lost or wrong. Makes no use of ROS but for its messages."""
+    """Counts results and responses, and those that are lost or wrong. Independent of ROS except for its messages."""
 
     def __init__(self) -> None:
         # (time of publication, text) of each instruction on the topic, oldest first.
@@ -104,7 +104,7 @@ class ResultChecker:
         self._memory_mb.append(size_bytes / 1e6)
 
     def report(self) -> dict[str, float | int | None]:
-        """The numbers of the run."""
+        """Return the results of the run."""
         # Compare the second quarter with the last one, since the node fills its caches in the first.
         before_mb, after_mb = (
             round(float(np.median(part)), 2) if part.size else None
@@ -160,7 +160,7 @@ class LoadGenerator:
         ]
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Stop publishing and sending."""
         for timer in self._timers:
             timer.cancel()
 

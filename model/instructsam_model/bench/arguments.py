@@ -10,7 +10,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.weights import bundled
 
 FAKE = 'fake-cuda'
-"""Value of `--device` with which nothing is measured but a GPU is modeled."""
+"""Value of `--device` that models a GPU instead of measuring."""
 
 
 def build_parser() -> argparse.ArgumentParser:

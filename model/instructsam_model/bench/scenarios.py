@@ -1,4 +1,4 @@
-"""Scenarios of a robot, and the latency of a segmenter in each of them."""
+"""Latency of a segmenter in the scenarios of a robot."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from instructsam_model.weights.hub import resolve_source
 
 @dataclass(frozen=True)
 class Subject:
-    """A segmenter with everything that the benchmark needs to know about it.
+    """A segmenter and its settings in the benchmark.
 
     Attributes:
         segmenter: of any back end.

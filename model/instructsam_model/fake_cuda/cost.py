@@ -32,7 +32,7 @@ LAUNCHES = {
     aten.argsort: 4,
     aten.cumsum: 2,
     aten.index_put: 2,  # a copy, then the write
-    aten.masked_fill: 2,  # likewise
+    aten.masked_fill: 2,  # a copy, then the fill
     aten.masked_scatter: 5,
     aten.masked_scatter_: 4,  # the mask as integers, its running sum in two, the write
     aten.native_group_norm: 3,  # mean and variance, scale and offset of each channel, the map

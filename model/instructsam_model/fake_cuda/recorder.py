@@ -167,7 +167,7 @@ class FakeCuda:
             recording.note_memory(self._stage, self.memory.total)
 
     def read(self, tensor: Tensor) -> Tensor:
-        """Return the values of a CUDA tensor on the CPU, made-up ones if they are unknown."""
+        """Return the values of a CUDA tensor on the CPU, those of `FakeCuda(unknown=...)` if they are unknown."""
         known = self.values.get(tensor)
         with real_tensors():
             return self._unknown(tensor) if known is None else known.clone()

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, and how many of them are idle (Linux only)."""
+"""The number of CPUs that this process may use, and of those that are idle (Linux only)."""
 
 from __future__ import annotations
 

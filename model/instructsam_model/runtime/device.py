@@ -1,4 +1,4 @@
-"""The device that a model runs on: its name, and waiting for it."""
+"""Names of devices, and synchronization with a device."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Capturing a forward pass once and replaying it: CUDA graphs, and a recorder with the same rules for CPU tests.
 
-A captured pass is a list of kernels with the addresses that they read and write. It contains nothing of what Python did
-meanwhile: inputs must be copied to the captured addresses, and the next replay overwrites the outputs.
+A captured pass is a list of kernels with the addresses that they read and write. A replay runs no Python code: inputs
+must be copied to the captured addresses, and the next replay overwrites the outputs.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def check_quantization(name: str) -> None:
 
 
 def quantize_layer(layer: nn.Linear, name: str) -> None:
-    """Replace the weight of a layer by its quantized form, on the same device; `none` leaves it as it is.
+    """Replace the weight of a layer by its quantized form, on the same device; `none` changes nothing.
 
     Raises:
         ConfigError: see `check_quantization`.

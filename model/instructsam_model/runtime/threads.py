@@ -1,7 +1,7 @@
 """CPU threads of inference: their number, and how they wait for each other.
 
 torch computes a layer with OpenMP threads that meet at a barrier. GNU's OpenMP, which torch's wheels for Linux contain,
-lets threads spin at the barrier for milliseconds. Alone on the machine that is fast. Beside another busy process it is
+makes threads spin at the barrier for milliseconds. Without other load that is fast. Beside another busy process it is
 very slow: when the kernel preempts one thread, the others use up their time slices spinning for it, and are then
 preempted themselves.
 """

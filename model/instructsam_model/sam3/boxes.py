@@ -89,7 +89,7 @@ class BoxPath:
         with _autocast_off(boxes_xyxy):
             along_x = self._decoder.box_rpb_embed_x(logarithmic[0])  # [P, K, side, heads]
             along_y = self._decoder.box_rpb_embed_y(logarithmic[1])
-        # Contiguous, so that the sum is: one addition writes the map of each head as the attention kernels want it.
+        # Contiguous, so that one addition writes the map of each head in the layout of the attention kernels.
         # [P, heads, K, side]
         along_x, along_y = (along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y))
         bias: Tensor = along_y.unsqueeze(-1) + along_x.unsqueeze(-2)  # [P, heads, K, side, side]

@@ -33,7 +33,7 @@ def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype 
     Args:
         files: of the checkpoint.
         device: of the parameters.
-        dtype: of the parameters, all but those that boxes pass through (float32); None keeps that of the file.
+        dtype: of the parameters, except those of `FLOAT32_MODULES`, which are float32; None keeps that of the file.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.

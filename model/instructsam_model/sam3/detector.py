@@ -1,4 +1,4 @@
-"""The adapter to SAM3: encode an image, encode a phrase, detect what a prompt asks for.
+"""The adapter to SAM3: encode an image, encode a phrase, detect the instances of a prompt.
 
 The modules and the names of their parameters are those of `transformers.Sam3Model`. The forward pass of the DETR
 decoder is written here, because `transformers` has no queries from outside, no detection without the presence token,
@@ -82,7 +82,7 @@ class Sam3Detector(nn.Module):
     def detect(
         self, vision: VisionFeatures, prompt: Prompt, queries: Tensor | None = None, *, has_presence: bool
     ) -> Detections:
-        """Detect what P prompts ask for, in one pass.
+        """Detect the instances of P prompts in one pass.
 
         Args:
             vision: features of P images (see `VisionFeatures.select`).
@@ -129,7 +129,7 @@ class Sam3Detector(nn.Module):
         decoder = self.model.detr_decoder
         side = math.isqrt(memory.shape[1])
         located_memory = memory + memory_positions  # keys of the attention to the image, the same in every layer
-        # float32: what the boxes of every layer are encoded with
+        # Tables with which the boxes of every layer are encoded, float32.
         wave_lengths = self.boxes.wave_lengths(states.device)
         grid = torch.arange(side, dtype=torch.float32, device=states.device) / side
         boxes = self.boxes.start(states.shape[0])

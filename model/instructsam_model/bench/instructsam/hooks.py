@@ -1,4 +1,4 @@
-"""What only InstructSAM can measure: naive inference, accuracy on a device, and experiments with the network."""
+"""Hooks of InstructSAM: naive inference, accuracy on a device, and experiments with the network."""
 
 from __future__ import annotations
 
