@@ -217,29 +217,33 @@ class FakeCuda:
         yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
         yield torch.cuda, 'graph', capture_into
         yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
-        # Gradient clipping and optimizers use the fused "foreach" operations for these types only.
-        foreach = torch.utils._foreach_utils
-        yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
-        real_swap = torch.utils.swap_tensors
+        yield from _torch_replacements()
 
-        def swap(one: Tensor, other: Tensor) -> None:
-            """Skip swaps that `Module.to` makes without a change; torch refuses them for referenced tensors."""
-            if one.device != other.device or one.dtype != other.dtype:
-                real_swap(one, other)  # type: ignore[no-untyped-call]
 
-        real_tensor = torch.tensor
+def _torch_replacements() -> Iterator[tuple[Any, str, Any]]:
+    """Yield owner, name and replacement of functions that do not depend on a `FakeCuda`."""
+    real_swap, real_tensor = torch.utils.swap_tensors, torch.tensor
 
-        def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
-            """Read CUDA tensors in lists one by one, as torch does."""
-            read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
-            return real_tensor(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+    def swap(one: Tensor, other: Tensor) -> None:
+        """Skip swaps that `Module.to` makes without a change; torch refuses them for referenced tensors."""
+        if one.device != other.device or one.dtype != other.dtype:
+            real_swap(one, other)  # type: ignore[no-untyped-call]
 
-        yield torch, 'tensor', tensor
-        yield torch.utils, 'swap_tensors', swap
-        with contextlib.suppress(ImportError):
-            import transformers.utils.import_utils as imports
+    def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Read CUDA tensors in lists one by one, as torch does."""
+        read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
+        return real_tensor(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
 
-            yield imports, 'is_fake_tensor', lambda _: False  # otherwise it takes the code path for tracing
+    # Gradient clipping and optimizers use the fused "foreach" operations for these types only.
+    foreach = torch.utils._foreach_utils
+    yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
+    yield torch, 'tensor', tensor
+    yield torch.utils, 'swap_tensors', swap
+    # transformers otherwise takes the code path for tracing.
+    with contextlib.suppress(ImportError):
+        from transformers.utils import import_utils
+
+        yield import_utils, 'is_fake_tensor', lambda _: False
 
 
 def _zeros(tensor: Tensor) -> Tensor:
