@@ -220,9 +220,8 @@ def _comment(each: Declaration) -> str:
 
 
 def _yaml_value(value: Any) -> str:
-    # PyYAML has no syntax for tuples, and ends a lone scalar with the document end marker '...'.
-    plain = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
+    # PyYAML ends a lone scalar with the document end marker '...'.
+    return yaml.safe_dump(value, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
 
 
 if __name__ == '__main__':

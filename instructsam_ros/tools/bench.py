@@ -97,7 +97,7 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
         with open_session('image_player', camera, arguments, instruction=arguments.instruction) as session:
             node = session.client.node
             recorder = LatencyRecorder(node.get_clock())
-            # 1. Subscribe before the warm-up, because discovery takes part of it.
+            # 1. Warm up with a subscription, because discovery takes part of that time.
             node.create_subscription(Segmentation, 'segmenter/segmentation', recorder.add_result, 10)
             session.client.spin_for(WARM_UP_S)
             # 2. Measure; the inference time is on /diagnostics, once a second.

@@ -171,6 +171,7 @@ class LoadGenerator:
 
     def _send_request(self) -> None:
         request_id = next(self._request_ids)
+        # Each text is unique, so that the result of another request is recognized.
         text = f'{next(self._texts)} ({request_id})'
         self._checker.add_request(request_id, text)
         future = self._service.call_async(Segment.Request(instruction=text, request_id=request_id))

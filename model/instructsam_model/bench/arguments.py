@@ -95,7 +95,7 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: the text has another form.
     """
     width, _, height = text.partition('x')
-    # Unlike int(), isdigit() accepts neither signs nor white space.
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    # int() would also accept signs and white space.
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ConfigError(f'--size: expected width x height such as 640x480, got {text!r}')
     return int(width), int(height)

@@ -151,7 +151,6 @@ def _costs(results: Sequence[dict[str, Any]]) -> str:
         row |= {'cold TFLOP': f'{cold["tflop"]:.2f}', 'warm TFLOP': f'{warm["tflop"]:.2f}'}
         row |= {'cold kernels': cold['kernels'], 'warm kernels': warm['kernels']}
         row |= {'warm traffic GB': f'{warm["gbyte"]:.1f}'}
-        # One more column for each GPU.
         rows.append(row | {f'warm ms {name}': f'{ms:.0f}' for name, ms in _modeled_ms(result).items()})
     return (
         'Answers with one phrase. Peak is the maximum over all scenarios of weights, key-value cache and activations; '

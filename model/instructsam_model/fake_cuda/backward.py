@@ -148,7 +148,7 @@ def _call(node: Any, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     # Without any gradient nothing is computed, and no gradient is passed on.
     if not any(grad is not None for grad in given):
         return (None,) * len(node.next_functions)
-    # Nodes of `autograd.Function` have the method of the user; those of torch are callable.
+    # Nodes of an `autograd.Function` are called through `apply`, those of torch directly.
     python = isinstance(node, torch.autograd.function.BackwardCFunction)
     results = node.apply(*given) if python else node(*given)
     return results if isinstance(results, tuple) else (results,)

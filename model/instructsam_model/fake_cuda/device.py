@@ -115,7 +115,7 @@ class Streams:
     """The default and the current stream."""
 
     def __init__(self, note: Note) -> None:
-        # Subclasses with class attributes, because torch's users construct streams and events without them.
+        # Subclasses with `note` as a class attribute, because callers construct streams and events without it.
         functions = {'note': staticmethod(note)}
         self.stream_class = type('Stream', (Stream,), {**functions, 'numbers': itertools.count()})
         self.event_class = type('Event', (Event,), functions)
@@ -169,7 +169,7 @@ def _device_functions(note: Note) -> dict[str, Any]:
         'is_initialized': lambda: True,
         'init': _do_nothing,
         '_lazy_init': _do_nothing,
-        # The one device.
+        # Device 0 is the only one.
         'device_count': lambda: 1,
         'current_device': lambda: 0,
         'set_device': _do_nothing,

@@ -57,7 +57,7 @@ def _load_transformers(
     from instructsam_model.sam3.transformers_detector import TransformersPhraseDetector
 
     tokenizer = read_tokenizer(find_tokenizer(files.folder, options.tokenizer))
-    # `auto` prompts as the code with which the weights were published.
+    # `auto`: prompt like the code that the weights were published with.
     is_meta = files.meta_weights is not None
     return TransformersPhraseDetector(
         read_detector(files, device=device, dtype=dtype),

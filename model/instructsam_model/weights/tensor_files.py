@@ -48,7 +48,7 @@ def read_header(file: Path) -> dict[str, Shape]:
     Raises:
         CheckpointError: the file is missing, truncated or not a safetensors file.
     """
-    # Of `safe_open`, which is no mapping, only `keys` lists the names.
+    # `safe_open` is not a mapping: names are listed by `keys` alone.
     try:
         with safe_open(file, framework='pt') as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
