@@ -16,6 +16,8 @@ import yaml
 from instructsam_model import ConfigError, Instruction, RequestError
 from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backend
 from instructsam_model.options import Options
+from instructsam_model.runtime.choices import DTYPE_NAMES
+from instructsam_model.runtime.threads import MAX_THREADS
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
@@ -66,10 +68,10 @@ class NodeParameters(ParameterGroup):
     )
     dtype: str = parameter(
         'auto', "Precision of the weights. auto: the fastest on a CPU, the checkpoint's on a GPU.",
-        choices=('auto', 'float32', 'bfloat16', 'float16'), mutable='unconfigured',
+        choices=DTYPE_NAMES, mutable='unconfigured',
     )  # fmt: skip
     threads: int = parameter(
-        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'
+        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, MAX_THREADS), mutable='unconfigured'
     )
     # One group per back end, named after it: `instructsam.engine`.
     backend_options: Mapping[str, Options] = field(default_factory=lambda: backend_options(backend_names()))

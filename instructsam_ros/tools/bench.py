@@ -27,6 +27,7 @@ from rclpy.time import Time
 from rich.console import Console
 from rich.table import Table
 
+from instructsam_model.bench.arguments import parse_size
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.runner import add_arguments, open_session, run_session
 
@@ -87,12 +88,13 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
     """Start the processes and measure for as long as the arguments say.
 
     Raises:
+        ConfigError: the size of the images has another form than 1280x720.
         ProcessEndedError: a process has ended.
         ClientError: the node cannot be brought up.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'noise.png'
-        _write_noise(path, arguments.size)
+        _write_noise(path, parse_size(arguments.size))
         camera = {'path': str(path), 'rate_hz': arguments.rate}
         with open_session('image_player', camera, arguments, instruction=arguments.instruction) as session:
             node = session.client.node
@@ -137,8 +139,8 @@ def main(args: list[str] | None = None) -> None:
     print(line)
 
 
-def _write_noise(path: Path, size: str) -> None:
-    width, height = (int(side) for side in size.split('x'))
+def _write_noise(path: Path, size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
     # Upscaled by 8, so that the PNG stays small and the image is not uniform.
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((width, height)).save(path)
