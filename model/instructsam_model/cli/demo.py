@@ -22,7 +22,7 @@ from instructsam_model.backends import load_segmenter
 from instructsam_model.cli.segment_output import SegmentOutput, describe_image, write_json
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError, RequestError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_model.weights.bundled import BUNDLED
@@ -73,6 +73,7 @@ class PageBackend:
         Raises:
             ConfigError: a number is out of range.
             FrameError: there is no image, or it cannot be used.
+            InferenceError: the model failed.
             RequestError: the instruction is empty or too long.
         """
         if image is None:
@@ -127,8 +128,8 @@ def build_page(backend: PageBackend, title: str, examples: Sequence[Path]) -> gr
     def segment(*values: Any) -> tuple[Any, ...]:
         try:
             return backend.segment(*values)
-        # Mistakes of the user, whose messages the page shows; Gradio only logs other errors.
-        except (ConfigError, FrameError, RequestError) as error:
+        # The page shows the messages of these; Gradio only logs other errors, which are bugs.
+        except (ConfigError, FrameError, InferenceError, RequestError) as error:
             raise gr.Error(str(error), title='Request failed') from error
 
     defaults = Selection()

@@ -25,7 +25,7 @@ from instructsam_model.cli.segment_output import (
 )
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError, RequestError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import SUFFIXES, find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_model.weights.bundled import BUNDLED
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output = run(task, load(arguments))
         if arguments.json is not None:
             write_json(output, arguments.checkpoint or BUNDLED, arguments.json)
-    except (CheckpointError, ConfigError, FrameError, RequestError, OSError) as error:
+    except (CheckpointError, ConfigError, FrameError, InferenceError, RequestError, OSError) as error:
         # On one line, because messages of libraries may contain line breaks.
         print(f'instructsam-segment: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -142,6 +142,8 @@ def run(task: Task, segmenter: Segmenter) -> SegmentOutput:
 
     Raises:
         FrameError: the only image cannot be segmented.
+        InferenceError: the model failed.
+        RequestError: the model cannot process an instruction.
         OSError: an overlay cannot be written.
     """
     output = SegmentOutput()
