@@ -71,14 +71,11 @@ report-image: ## report.png of REPORT=.../report.html (default: that of tabletop
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \
 		--screenshot="$(abspath $(REPORT:.html=.png))" "file://$(abspath $(REPORT))"
 
-# Tests of nodes depend on real time, so they run one after the other, after all tests that start no nodes. Exit status 5: no
-# tests, because ROS is not installed.
-WITHOUT_NODES := $(wildcard tests/ros/depth3d/test_oriented_box.py tests/ros/inference/test_tracking*.py)
-
+# Two phases, because tests of nodes depend on real time: beside the tests that compute they would be too slow. Exit status 5:
+# no tests, because ROS is not installed.
 test: .venv/installed ## run the tests, ten minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-		$(filter-out tests/__pycache__ tests/golden tests/ros tests/support,$(wildcard tests/*)) $(WITHOUT_NODES)
-	$(BIN)/python -m pytest tests/ros $(addprefix --ignore ,$(WITHOUT_NODES)) || test $$? = 5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/ros
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/ros || test $$? = 5
 
 test-slow: .venv/installed ## run the tests that take longer
 	$(BIN)/python -m pytest -m slow
@@ -87,7 +84,7 @@ test-sam3: ## run the tests that need Meta's package sam3, in an environment of 
 	PYTHON='$(PYTHON)' recipes/test-sam3.sh
 
 screenshots: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
-	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
+	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or running_rerun_viewer' \
 		tests/model/cli/test_demo.py tests/ros/viewer/test_app.py
 
 check: .venv/installed ## check formatting, lint, types and spelling, as continuous integration does

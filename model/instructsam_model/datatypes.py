@@ -30,8 +30,6 @@ class Frame:
         image_rgb: uint8 (H, W, 3), both sides at least 1.
         stamp_ns: time of capture, nanoseconds since the epoch of the camera's clock.
         frame_id: optical frame of the camera (REP-103).
-        depth_m: float32 (H, W), meters along the optical axis, registered to `image_rgb`; NaN or 0 where unknown.
-        intrinsics: float64 (3, 3), the camera matrix K of `image_rgb`.
 
     Raises:
         FrameError: a shape or dtype is not as above.
@@ -40,20 +38,11 @@ class Frame:
     image_rgb: NDArray[np.uint8]
     stamp_ns: int = 0
     frame_id: str = ''
-    depth_m: NDArray[np.float32] | None = None
-    intrinsics: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         image = self.image_rgb
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise FrameError(f'image_rgb: expected uint8 (H, W, 3) with H, W >= 1, got {image.dtype} {image.shape}')
-        # A mask of the image selects pixels of the depth too, so both have the same size.
-        if self.depth_m is not None and (self.depth_m.shape != image.shape[:2] or self.depth_m.dtype != np.float32):
-            raise FrameError(
-                f'depth_m: expected float32 {image.shape[:2]}, got {self.depth_m.dtype} {self.depth_m.shape}'
-            )
-        if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
-            raise FrameError(f'intrinsics: expected (3, 3), got {self.intrinsics.shape}')
 
     @property
     def size_wh(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from instructsam_model import Frame, Instruction, Selection
-from instructsam_model.bench.modeled import plausible
+from instructsam_model.bench.instructsam.fake_engines import plausible_values
 from instructsam_model.fake_cuda import FakeCuda, Recording
 from instructsam_model.sam3.segmenter import Sam3Segmenter
 from tests.support.tiny_sam3 import load_tiny_sam3, write_tiny_sam3
@@ -21,7 +21,7 @@ ALL = Selection(min_score=0.0)
 
 @pytest.fixture(scope='module')
 def cuda() -> Iterator[FakeCuda]:
-    with FakeCuda(plausible) as cuda:
+    with FakeCuda(plausible_values) as cuda:
         yield cuda
 
 

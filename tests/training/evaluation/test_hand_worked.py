@@ -182,7 +182,7 @@ def test_damaged_records_are_counted_and_listed(score: Callable[..., Any], save:
     )
     assert (status, report['queries'], report['overall']['gIoU']) == (1, 1, 1.0)
     reasons = [
-        r'inst2seg.json\[0\.1\]: RLE counts: expected the characters', r'RLE size: expected the size of the picture',
+        r'inst2seg.json\[0\.1\]: RLE counts: expected the characters', r'RLE size: expected the size of the image',
         'query 0.0: RLE counts: expected the characters', 'expected the id of a query, or its number below 1',
     ]  # fmt: skip
     assert len(report['skipped']) == len(reasons)
