@@ -16,6 +16,8 @@ import yaml
 from instructsam_model import ConfigError, Instruction, RequestError
 from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backend
 from instructsam_model.options import Options
+from instructsam_model.runtime.choices import DTYPE_NAMES
+from instructsam_model.runtime.threads import MAX_THREADS
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
@@ -66,11 +68,12 @@ class NodeParameters(ParameterGroup):
     )
     dtype: str = parameter(
         'auto', "Precision of the weights. auto: the fastest on a CPU, the checkpoint's on a GPU.",
-        choices=('auto', 'float32', 'bfloat16', 'float16'), mutable='unconfigured',
+        choices=DTYPE_NAMES, mutable='unconfigured',
     )  # fmt: skip
     threads: int = parameter(
-        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'
+        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, MAX_THREADS), mutable='unconfigured'
     )
+    # One group per back end, named after it: `instructsam.engine`.
     backend_options: Mapping[str, Options] = field(default_factory=lambda: backend_options(backend_names()))
     warmup: bool = parameter(
         True, 'Warm the model up, while configuring for warmup_sizes, later for each other size of images, so that no '
@@ -86,6 +89,7 @@ class NodeParameters(ParameterGroup):
     instructions: tuple[str, ...] = parameter(
         ('',), 'Additional instructions, processed for the same images. Empty strings are ignored.'
     )
+    # Groups without a prefix: their parameters have no dot.
     stream: StreamOptions = field(default_factory=StreamOptions)
     cameras: tuple[str, ...] = parameter(
         ('',), 'Names of the cameras that share the model: subscribes to <name>/image, publishes '
@@ -106,6 +110,7 @@ class NodeParameters(ParameterGroup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # The base class has checked types, ranges and choices.
         if self.backend not in (AUTO, *self.backend_options):
             expected = ', '.join((AUTO, *self.backend_options))
             raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")
@@ -166,6 +171,7 @@ def check_cameras(names: Sequence[str]) -> None:
     """
     given = [name for name in names if name]
     for name in given:
+        # ROS does not allow two underscores in a row in the name of a topic.
         if not CAMERA_NAME.fullmatch(name) or '__' in name:
             raise ConfigError(f"cameras: expected names of topics such as 'left' or 'arm/wrist', got '{name}'")
     if len(set(given)) < len(given):
@@ -199,6 +205,7 @@ def make_yaml(defaults: NodeParameters) -> str:
     for each in declarations(defaults):
         group_name, _, name = each.name.rpartition('.')
         indent = ' ' * (6 if group_name else 4)
+        # The first parameter of a group is preceded by the name of the group.
         lines = [f'    {group_name}:'] if group_name and group_name != last_group else []
         lines += [f'{indent}# {line}' for line in textwrap.wrap(_comment(each), LINE_WIDTH - len(indent) - 2)]
         lines.append(f'{indent}{name}: {_yaml_value(each.default)}')
@@ -209,14 +216,16 @@ def make_yaml(defaults: NodeParameters) -> str:
 
 def _comment(each: Declaration) -> str:
     choices = f' One of: {", ".join(each.choices)}.' if each.choices else ''
+    # 12 digits, so that large integers are not printed as 1e+06.
     limits = f' Range: {each.range_[0]:g} to {each.range_[1]:.12g}.' if each.range_ is not None else ''
     return f'{MUTABLE_WORDS[each.mutable]}{each.description}{choices}{limits}'
 
 
 def _yaml_value(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
+    # PyYAML ends a lone scalar with the document end marker '...'.
+    return yaml.safe_dump(value, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
 
 
 if __name__ == '__main__':
+    # Only built-in back ends: the file must not depend on other packages that are installed here.
     print(make_yaml(NodeParameters(backend_options=backend_options(BUILT_IN))), end='')

@@ -48,6 +48,7 @@ class GpuMemory:
 
     def left_gib(self, peak_gib: float) -> float:
         """Return the memory left during inference; negative if it does not fit."""
+        # Manufacturers state GB of 10^9 bytes, torch counts GiB.
         return self.memory_gb * GB / GIB - self.reserved_gib - ALLOCATOR_OVERHEAD * peak_gib
 
 
@@ -96,6 +97,7 @@ def write_page(results: Sequence[dict[str, Any]], losses: dict[str, dict[str, An
         losses: reports of `instructsam-eval` on one data set by the option that was set, the first without any.
         page: a Markdown file.
     """
+    # Modeled memory and cost, then measured accuracy.
     parts = [_head(), '## Memory left\n', _fits(results), '## Cost of the options\n', _costs(results)]
     if losses:
         parts += ['## Accuracy of the options\n', _losses(losses)]
@@ -131,6 +133,7 @@ def _fits(results: Sequence[dict[str, Any]]) -> str:
         left = [(gpu, gpu.left_gib(_peak_gib(result))) for gpu in GPU_MEMORIES]
         cells = {f'{gpu.name} {gpu.memory_gb} GB': f'{gib:.1f}' if gib > 0 else 'no' for gpu, gib in left}
         rows.append(_options(result) | cells)
+    # The least is reserved on discrete GPUs, the most on Jetson.
     discrete, shared = (sorted({gpu.reserved_gib for gpu in GPU_MEMORIES})[index] for index in (0, -1))
     return (
         f'{results[0]["parameters"] / 1e9:.2f} G parameters, {results[0]["dtype"]}: GiB left for other programs; '
@@ -159,6 +162,7 @@ def _costs(results: Sequence[dict[str, Any]]) -> str:
 
 def _modeled_ms(result: dict[str, Any]) -> dict[str, float]:
     """Return the modeled latency of `warm` on each GPU with the modeled engine; empty if no times were modeled."""
+    # As in `--device fake-cuda`: any other engine is modeled as compiled.
     execution = 'eager' if result.get('engine') == 'eager' else 'inductor'
     return {name: scenarios['warm'][execution] for name, scenarios in result.get('gpus', {}).items()}
 
@@ -167,6 +171,7 @@ def _losses(losses: dict[str, dict[str, Any]]) -> str:
     first = next(iter(losses.values()))
     rows = []
     for name, report in losses.items():
+        # Interval of the bootstrap, 0..1.
         low, high = report['intervals']['gIoU']
         row = {'option': name, 'gIoU': f'{100 * report["overall"]["gIoU"]:.1f}'}
         row |= {'95 % of resamplings': f'{100 * low:.1f} to {100 * high:.1f}'}
@@ -187,10 +192,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(prog='python -m instructsam_model.bench.gpu_page', description=__doc__)
     parser.add_argument('results', nargs='+', type=Path, help='result files')
-    parser.add_argument('--losses', nargs='*', default=[], type=Path, metavar='FOLDER', help='folders of evaluations')
+    parser.add_argument(
+        '--losses',
+        nargs='*',
+        default=[],
+        type=Path,
+        metavar='FOLDER',
+        help='folders of instructsam-eval, one per option',
+    )
     parser.add_argument('--out', type=Path, required=True, help='the page, a Markdown file')
     arguments = parser.parse_args(argv)
     try:
+        # Results may be the whole output of the command, of which the last line is JSON.
         results = [json.loads(file.read_text().splitlines()[-1]) for file in arguments.results]
         losses = {folder.name: json.loads((folder / 'report.json').read_text()) for folder in arguments.losses}
     except (OSError, IndexError, ValueError) as error:

@@ -35,6 +35,7 @@ def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
             {
                 'gpu': name,
                 'product': gpu.title,
+                # Peak of the data sheet x fraction of it that is assumed to be reached.
                 'bfloat16 TFLOP/s': f'{gpu.half_tflop_per_s:g} x {gpu.compute_fraction:g}',
                 'TB/s': f'{gpu.tbyte_per_s:g} x {gpu.memory_fraction:g}',
                 'GiB': f'{gpu.memory_gib:.0f}' + (' shared' if gpu.shares_memory else ''),
@@ -53,6 +54,7 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         f'### {Path(result["model"]).name}, {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, '
         f'{result["size"]}, {phrases}, engine {result["engine"]}\n'
     )
+    # Counts are the same on every GPU, times are not.
     scenarios = result['scenarios']
     yield table(
         [{'scenario': describe_scenario(name), **{key: row[key] for key in COUNTS}} for name, row in scenarios.items()]

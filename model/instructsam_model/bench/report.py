@@ -2,7 +2,7 @@
 
 python -m instructsam_model.bench.report RESULT.json ... --out docs/performance.md
 
-Results are the last lines of `instructsam-bench` and of `python -m instructsam_ros.tools.bench`, one a file.
+Results are the last lines of `instructsam-bench` and of `python -m instructsam_ros.tools.bench`, one per file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,10 @@ an explicit mask, the answer is generated token by token, and the masks of all s
 (`instructsam_model/bench/instructsam/naive.py`). Latencies are from the frame in memory to the masks in memory. The
 speed-up of half precision on a CPU depends on its instructions: measure it on your machine.
 """
+# Scenario, the one that it is compared with, and the optimization that makes the difference.
 SPEEDUPS = (
     ('cold', 'naive', 'one pass per block of queries, causal prefill without a mask, masks of selected slots only'),
-    (
-        'warm',
-        'cold',
-        'the last answer to the instruction is verified in one pass (speculative decoding)',
-    ),
+    ('warm', 'cold', 'the last answer to the instruction is verified in one pass (speculative decoding)'),
     ('steady', 'warm', 'unchanged scene: the language model does not run (`max_cached_frames`)'),
     ('reworded', 'warm', "the frame's features and the prefilled image prompt are reused"),
     ('same frame', 'reworded', 'words copied from the instruction are verified in one pass (prompt lookup)'),
@@ -49,6 +46,7 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
         page: a Markdown file; names of plots start with its name.
     """
     page.parent.mkdir(parents=True, exist_ok=True)
+    # In this order: latency of the model on this machine, modeled latency on GPUs, latency of the node.
     parts = [TITLE]
     for number, result in enumerate(results):
         if 'scenarios' in result and not result.get('modeled'):
@@ -63,13 +61,27 @@ def write_report(results: Sequence[dict[str, Any]], page: Path) -> None:
 
 
 def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
-    scenarios = result['scenarios']
+    """Yield the section of one measurement: latencies, stages, speed-ups, experiments and scaling."""
     yield f'## {Path(result["model"]).name}: {result["parameters"] / 1e6:.1f} M parameters\n'
     yield (
         f'{result["device"]}, {result["threads"]} threads, {result["dtype"]}, frames of {result["size"]}, '
         f'{result["phrases"]} phrase of {result["phrase_tokens"]} tokens, K = {result["queries"]}, '
         f'{result["repeats"]} rounds, peak memory {result["peak_memory_gib"]:.2f} GiB.\n'
     )
+    yield from _latencies(result)
+    # The number keeps the plots of several measurements apart.
+    draw_stages(result, stages := page.with_name(f'{page.stem}-{number}-stages.png'))
+    yield f'![Latency by stage]({stages.name})\n'
+    yield from _speedups(result['scenarios'])
+    # Experiments and sweep are measured only if the command line asked for them.
+    if 'experiments' in result:
+        yield from _experiments(result['experiments'])
+    if 'sweep' in result:
+        yield from _scaling(result, page.with_name(f'{page.stem}-{number}-growth.png'))
+
+
+def _latencies(result: dict[str, Any]) -> Iterator[str]:
+    scenarios = result['scenarios']
     keys = ['p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'roofline_ms', 'naive_ratio']
     if any(row.get('modeled_ms') for row in scenarios.values()):
         keys.append('modeled_ms')
@@ -82,33 +94,39 @@ def _engine(result: dict[str, Any], page: Path, number: int) -> Iterator[str]:
     )
     if 'naive' in scenarios:
         yield _bound(scenarios)
-    draw_stages(result, stages := page.with_name(f'{page.stem}-{number}-stages.png'))
-    yield f'![Latency by stage]({stages.name})\n'
+
+
+def _speedups(scenarios: dict[str, Any]) -> Iterator[str]:
     yield '### Speed-up by optimization\n'
-    speedups = [
-        {
-            'scenario': name,
-            'compared with': other,
-            'speed-up': f'{scenarios[other]["p50_ms"] / scenarios[name]["p50_ms"]:.2f}',
-            'optimization': reason,
-        }
-        for name, other, reason in SPEEDUPS
-        if {name, other} <= scenarios.keys()
-    ]
-    yield table(speedups)
-    if 'experiments' in result:
-        yield '### Experiments\n'
-        yield 'Speed-up over the scenario `cold`, below 1 for slower, and mask IoU with the unchanged network.\n'
-        yield table(
-            [{'experiment': '', 'ratio': '', 'mask_iou': '', 'failed': '', **each} for each in result['experiments']]
-        )
-    if 'sweep' in result:
-        yield '### Scaling\n'
-        yield f'Graphs compiled for instructions of 1 to 60 words: {result["compilations"]}.\n'
-        draw_growth(result['sweep'], growth := page.with_name(f'{page.stem}-{number}-growth.png'))
-        yield f'![Latency by setting]({growth.name})\n'
-        yield 'Several cameras take turns; the latency is that of one request for each.\n'
-        yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
+    # With several cameras, scenarios about the same frame are missing; without --compare-naive, `naive` is.
+    yield table(
+        [
+            {
+                'scenario': name,
+                'compared with': other,
+                'speed-up': f'{scenarios[other]["p50_ms"] / scenarios[name]["p50_ms"]:.2f}',
+                'optimization': reason,
+            }
+            for name, other, reason in SPEEDUPS
+            if {name, other} <= scenarios.keys()
+        ]
+    )
+
+
+def _experiments(experiments: Sequence[dict[str, Any]]) -> Iterator[str]:
+    yield '### Experiments\n'
+    yield 'Speed-up over the scenario `cold`, below 1 for slower, and mask IoU with the unchanged network.\n'
+    # All columns in every row: an experiment that failed has no ratio, and one that worked no reason.
+    yield table([{'experiment': '', 'ratio': '', 'mask_iou': '', 'failed': '', **each} for each in experiments])
+
+
+def _scaling(result: dict[str, Any], plot: Path) -> Iterator[str]:
+    yield '### Scaling\n'
+    yield f'Graphs compiled for instructions of 1 to 60 words: {result["compilations"]}.\n'
+    draw_growth(result['sweep'], plot)
+    yield f'![Latency by setting]({plot.name})\n'
+    yield 'Several cameras take turns; the latency is that of one request for each.\n'
+    yield table([{'setting': row['setting'], 'value': row['value'], **row['p50_ms']} for row in result['sweep']])
 
 
 def _bound(scenarios: dict[str, Any]) -> str:
@@ -124,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--out', type=Path, required=True, help='the page, a Markdown file')
     arguments = parser.parse_args(argv)
     try:
+        # A result file may be the whole output of the command, of which the last line is JSON.
         results = [json.loads(file.read_text().splitlines()[-1]) for file in arguments.results]
     except (OSError, IndexError, json.JSONDecodeError) as error:
         sys.exit(f'report: expected a file with a line of JSON, got: {error}')

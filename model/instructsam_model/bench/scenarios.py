@@ -1,4 +1,4 @@
-"""Scenarios of a robot, and the latency of a segmenter in each of them."""
+"""Latency of a segmenter in the scenarios of a robot."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ class Bench:
     def new_frame(self, camera: str = '') -> Frame:
         """Make a new random frame."""
         width, height = self._size_wh
+        # Values 32 to 223, so that camera noise does not overflow.
         cells = self._generator.integers(32, 224, (height // CELL_PX + 1, width // CELL_PX + 1, 3), dtype=np.uint8)
         image_rgb = np.ascontiguousarray(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1)[:height, :width])
         return Frame(image_rgb, frame_id=camera)
@@ -95,6 +96,7 @@ class Bench:
 
     def new_instruction(self) -> Instruction:
         """Make a new instruction, always of the same length, in the words of the published training data."""
+        # Numbers of five digits, so that the length in tokens does not change.
         self._num_instructions += 1
         return Instruction(f"Number {10_000 + self._num_instructions}: please segment '{self._phrase}'.")
 

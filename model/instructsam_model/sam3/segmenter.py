@@ -28,7 +28,7 @@ class Sam3Segmenter:
         detector: one of the implementations of SAM3.
         selection: default thresholds.
         phrase_separator: text between two phrases of an instruction; empty: the instruction is one phrase.
-        threads: of the CPU, for a request; None for what torch has at the time.
+        threads: CPU threads of a request; None for torch's current number.
     """
 
     def __init__(
