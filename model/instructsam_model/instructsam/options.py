@@ -27,8 +27,8 @@ class InstructSAMOptions(Options):
     max_new_tokens: int = option(256, 'Maximum number of generated tokens.', range_=(1, 4096))
     speculative_decoding: bool = option(
         True,
-        'Use the text generated for the same instruction on the previous image as draft tokens: one pass of the language '
-        'model per image while the text stays the same. Results differ by rounding only.',
+        'Use the text generated for the same instruction and the previous image as draft tokens: one pass of the '
+        'language model per image while the text stays the same. Results differ by rounding only.',
     )
     max_cached_frames: int = option(
         0,
