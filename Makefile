@@ -31,7 +31,7 @@ help: ## list all targets
 
 venv: .venv/installed ## create .venv, build the messages and install everything
 
-demo: .venv/installed ## run five instructions on a simulated camera; prints results, writes overlays to demo/; CHECKPOINT=... sets the model
+demo: .venv/installed ## run five instructions on a simulated camera; writes overlays to demo/; CHECKPOINT=... sets the model
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)"
 
 demo-images: .venv/installed ## run the node on six image files with the test checkpoint; writes overlays to demo/
@@ -53,7 +53,7 @@ bench-modeled: .venv/installed ## model the latency of the full-size network on 
 bench-gpu: .venv/installed ## measure the full-size network on this GPU; writes benchmark/gpu-*.json; at most 12 minutes
 	recipes/bench-gpu.sh
 
-gpus: .venv/installed ## model memory on GPUs, measure the accuracy of smaller images and weights; writes docs/gpus.md; 30 minutes
+gpus: .venv/installed ## model GPU memory, measure accuracy with smaller images and weights; writes docs/gpus.md; 30 minutes
 	recipes/gpus.sh
 
 tabletop-train: .venv/installed ## train the bundled checkpoint from random weights; 9 hours; resumes where it stopped
@@ -65,21 +65,18 @@ tabletop-eval: .venv/installed ## evaluate the bundled checkpoint on unseen scen
 tabletop-ablations: .venv/installed ## run the ablations of the paper on the small network, after tabletop-train; 30 minutes
 	recipes/tabletop-ablations.sh
 
-tabletop-report: .venv/installed ## write docs/tabletop.md from the results of tabletop-eval and tabletop-ablations; MACHINE=... names the computer
+tabletop-report: .venv/installed ## write docs/tabletop.md from the results of the two before; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' recipes/tabletop-report.sh
 
 report-image: ## render REPORT=.../report.html (default: that of tabletop-eval) to report.png; needs Chromium or Chrome
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \
 		--screenshot="$(abspath $(REPORT:.html=.png))" "file://$(abspath $(REPORT))"
 
-# Tests that start nodes are sensitive to timing, so they run sequentially, after all other tests. Exit status 5 of pytest means
-# that there are no tests, because ROS is not installed.
-WITHOUT_NODES := $(wildcard tests/ros/depth3d/test_oriented_box.py tests/ros/inference/test_tracking*.py)
-
+# Tests of nodes depend on real time and would be too slow beside the other tests, so they run in a second phase. Exit status 5 of
+# pytest means that there are no tests, because ROS is not installed.
 test: .venv/installed ## run the tests; 10 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-		$(filter-out tests/__pycache__ tests/golden tests/ros tests/support,$(wildcard tests/*)) $(WITHOUT_NODES)
-	$(BIN)/python -m pytest tests/ros $(addprefix --ignore ,$(WITHOUT_NODES)) || test $$? = 5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/ros
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/ros || test $$? = 5
 
 test-slow: .venv/installed ## run the slow tests
 	$(BIN)/python -m pytest -m slow
@@ -87,8 +84,8 @@ test-slow: .venv/installed ## run the slow tests
 test-sam3: ## run the tests that need Meta's package sam3, in a separate environment (.venv-sam3)
 	PYTHON='$(PYTHON)' recipes/test-sam3.sh
 
-screenshots: .venv/installed ## write docs/gradio.png and docs/view.png; needs, on Debian, chromium chromium-driver mesa-vulkan-drivers
-	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
+screenshots: .venv/installed ## write docs/gradio.png and docs/view.png; Debian packages: chromium chromium-driver mesa-vulkan-drivers
+	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or running_rerun_viewer' \
 		tests/model/cli/test_demo.py tests/ros/viewer/test_app.py
 
 check: .venv/installed ## check formatting, lint, types and spelling, as continuous integration does

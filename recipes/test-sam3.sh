@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests that need Meta's package `sam3` in a separate environment, .venv-sam3, because the package pins older
-# versions than constraints.txt. The first run takes 15 minutes. PYTHON sets the interpreter; arguments are passed to
+# versions than constraints.txt. Takes 15 minutes the first time. PYTHON sets the interpreter; arguments are passed to
 # pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -12,6 +12,7 @@ from instructsam_training.evaluation.report.table import heading
 
 METRICS = ('mAP', 'gIoU', 'accuracy', 'cIoU', 'N-acc', 'T-acc')
 MAX_SHUFFLED_MAP = 0.15
+"""Goal for shuffled instructions: a model that uses the instruction has a lower mAP."""
 METRICS_NOTE = """\
 mAP, gIoU and cIoU are defined as in the paper. accuracy is the share of queries with an IoU above 0.5; an empty
 prediction for a query without a target counts as correct. N-acc is the share of queries without a target that have an
@@ -66,6 +67,7 @@ def _blocks(
     for dimension, title in (('targets', 'Number of targets'), ('kind', 'Kind of query')):
         yield f'## {title}'
         yield as_markdown(_strata_grid(dimension, result, shuffled))
+    # The remaining sections are left out if there are no data for them.
     if result.speed:
         yield '## Latency'
         yield f'{speed_line(result.speed)}.' + (f' Measured on {machine}.' if machine else '')
