@@ -53,7 +53,7 @@ ROS_SCRIPTS = [
 setup(
     name=NAME,
     version=ElementTree.parse(ROOT / 'package.xml').findtext('version'),
-    description='Instruction-conditioned instance segmentation with InstructSAM and SAM 3: ROS 2 node, models, training',
+    description='Instruction-conditioned instance segmentation with InstructSAM and SAM 3: node, models, training',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
