@@ -24,8 +24,9 @@ def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield '## On a GPU: modeled, not measured\n'
     yield f'{NOTE}\n'
     yield (
-        '`kernels` are those of the uncompiled code, `inductor_kernels` those after `torch.compile`; in `launches` a '
-        'captured graph counts once. The latency is the longer of launching on the host and computing on the GPU.\n'
+        '`kernels` is the number of kernels of the uncompiled code, `inductor_kernels` that after `torch.compile`. '
+        '`launches` counts a captured graph once. The latency is the maximum of the launch time on the host and the '
+        'computing time on the GPU.\n'
     )
     for result in results:
         yield from _section(result)

@@ -16,11 +16,11 @@ from instructsam_model.runtime.device import synchronize
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',
-    'warm': 'new frame, the instruction of the frame before',
-    'steady': 'the same, and the scene is unchanged',
-    'same frame': 'another instruction about the same frame',
-    'reworded': 'the same, without words of the answer (no lookup match)',
-    'same both': 'the same instruction about the same frame',
+    'warm': 'new frame, same instruction as for the previous frame',
+    'steady': 'as warm, and the scene is unchanged',
+    'same frame': 'same frame, new instruction',
+    'reworded': 'as same frame, without words of the generated text (no prompt-lookup match)',
+    'same both': 'same frame, same instruction',
 }
 NAIVE = 'naive'
 NAIVE_DESCRIPTION = 'no caching'

@@ -71,7 +71,8 @@ def ablation_grid(full: ScoredEvaluation, ablations: Sequence[ScoredEvaluation])
     rows: list[tuple[str, ...]] = [('', 'full model', *_metric_cells(full), '', f'{FULL_MODEL_MAP:.1f}', '')]
     rows += [_row(full, each) for each in sorted(ablations, key=lambda each: order.index(each.result.name))]
     headings = (
-        'table', 'model', 'mAP', 'mAP, one target', 'gIoU', 'median, ms', 'full is better by (95 %)', 'paper: mAP', ''
+        'table', 'model', 'mAP', 'mAP, one target', 'gIoU', 'median, ms', 'gain of the full model (95 % interval)',
+        'mAP in the paper', 'result',
     )  # fmt: skip
     return Grid(headings, tuple(rows))
 
