@@ -17,7 +17,8 @@ from instructsam_ros.node.fastdds import transport_environment
 FORWARDED_ARGUMENTS = {
     'instruction': 'Initial continuous instruction; a message on ~/instruction of the segmenter replaces it.',
     'checkpoint': 'Folder or hub id of the checkpoint. Empty: the bundled one, trained on the simulated table.',
-    'device': 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.',
+    'backend': 'Back end that loads the checkpoint, such as sam3. Empty: the one that reads it.',
+    'device': 'Device of the model: cpu, cuda, cuda:1, ... Empty: a GPU if there is one.',
     'depth.enabled': 'Estimate 3D boxes and points from depth.',
     'depth.box_frame': 'Frame whose z axis 3D boxes are aligned with. Empty: their principal axes.',
 }
@@ -40,7 +41,10 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('seed', default_value='1', description='Seed of the scene on the table.'),
         DeclareLaunchArgument('rate_hz', default_value='5.0', description='Images per second.'),
         DeclareLaunchArgument(
-            'moving', default_value='true', description='The camera swings and one object slides.', choices=flag
+            'moving',
+            default_value='true',
+            description='The camera swings back and forth, and one object slides.',
+            choices=flag,
         ),
         DeclareLaunchArgument('rviz', default_value='false', description='Start RViz.', choices=flag),
         OpaqueFunction(function=_set_transport),

@@ -22,6 +22,7 @@ PARAMS_FILE = PathJoinSubstitution([FindPackageShare('instructsam_ros'), 'config
 # An empty argument leaves the parameter as in params_file.
 PARAMETERS = {
     'checkpoint': str,
+    'backend': str,
     'device': str,
     'instruction': str,
     'depth.enabled': bool,
@@ -37,20 +38,21 @@ def generate_launch_description() -> LaunchDescription:
     flag = ('true', 'false', '')
     levels = ('debug', 'info', 'warn', 'error', 'fatal')
     return LaunchDescription([
-        _argument('image', 'image', 'Topic of the camera images; <image>/compressed is used if params_file says so.'),
+        _argument('image', 'image', 'Topic of the camera images; <image>/compressed if image_transport is compressed.'),
         _argument('depth', 'depth/image', 'Topic of the depth images, registered to the camera images.'),
-        _argument('camera_info', 'camera_info', 'Topic of the calibration of the camera.'),
+        _argument('camera_info', 'camera_info', 'Topic of the camera calibration.'),
         _argument('depth.enabled', '', 'Subscribe to depth and camera_info, and estimate 3D boxes and points.', flag),
         _argument('depth.box_frame', '', 'Frame whose z axis 3D boxes are aligned with, such as base_link.'),
         _argument('depth.box_plane', '', 'Align 3D boxes with the largest plane in the depth image instead.', flag),
         _argument('instruction', '', 'Initial continuous instruction; a message on ~/instruction replaces it.'),
         _argument('checkpoint', '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B.'),
-        _argument('device', '', 'Where the model runs: cpu, cuda, cuda:1, or auto for the GPU if there is one.'),
+        _argument('backend', '', 'Back end that loads the checkpoint, such as sam3. auto: the one that reads it.'),
+        _argument('device', '', 'Device of the model: cpu, cuda, cuda:1, ... auto: a GPU if there is one.'),
         _argument('params_file', PARAMS_FILE, 'YAML file with the parameters of the node.'),
         _argument('namespace', '', 'Namespace of the node.'),
-        _argument('use_sim_time', '', 'Use the time from /clock, as of a bag or a simulation.', flag),
+        _argument('use_sim_time', '', 'Use the time from /clock, for a bag or a simulation.', flag),
         _argument('log_level', 'info', 'Minimum severity of log messages.', levels),
-        _argument('autostart', '', 'Configure and activate the node at the start.', flag),
+        _argument('autostart', '', 'Configure and activate the node when it starts.', flag),
         OpaqueFunction(function=_start),
     ])  # fmt: skip
 
@@ -59,7 +61,7 @@ def _argument(
     name: str, default: str | PathJoinSubstitution, description: str, choices: tuple[str, ...] | None = None
 ) -> DeclareLaunchArgument:
     if name in PARAMETERS:
-        description += ' Empty: as in params_file.'
+        description += ' Empty: the value in params_file.'
     return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
 

@@ -58,7 +58,7 @@ def test_every_argument_has_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
         ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'depth.box_plane', 'instruction',
-         'checkpoint', 'device', 'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
+         'checkpoint', 'backend', 'device', 'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
     )  # fmt: skip
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert {'true', 'false'} < set(arguments['use_sim_time'].choices)
@@ -68,7 +68,7 @@ def test_every_argument_has_a_description():
 def test_demo_forwards_arguments_of_perception_launch():
     arguments = declared(DEMO_FILE)
     forwarded = set(arguments) & set(declared(LAUNCH_FILE))
-    assert forwarded == {'instruction', 'checkpoint', 'device', 'depth.enabled', 'depth.box_frame'}
+    assert forwarded == {'instruction', 'checkpoint', 'backend', 'device', 'depth.enabled', 'depth.box_frame'}
     own = set(arguments) - forwarded
     assert own == {'seed', 'rate_hz', 'moving', 'rviz'}
     assert own - {'rviz'} <= {field.name for field in fields(CameraParameters)}
@@ -93,6 +93,7 @@ def test_perception_launch_starts_the_node_with_its_arguments(graph: Graph, tmp_
     params_file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
     arguments = {
         'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
+        'backend': 'instructsam',
         'image': '/camera/image_raw',
         'depth': '/camera/depth_registered',
         'depth.enabled': 'true',
@@ -116,9 +117,10 @@ def test_perception_launch_starts_the_node_with_its_arguments(graph: Graph, tmp_
         [info] = graph.peer.get_subscriptions_info_by_topic('/camera/depth_registered')
         assert info.node_name == 'segmenter'
         client = graph.peer.create_client(GetParameters, '/robot/segmenter/get_parameters')
-        names = ['score_threshold', 'instruction', 'device', 'use_sim_time']
+        names = ['score_threshold', 'instruction', 'backend', 'device', 'use_sim_time']
+        expected = [0.25, 'from the command line', 'instructsam', 'cpu', True]
         values = graph.call(client, GetParameters.Request(names=names), retry_s=1).values
-        assert [parameter_value_to_python(value) for value in values] == [0.25, 'from the command line', 'cpu', True]
+        assert [parameter_value_to_python(value) for value in values] == expected
     finally:
         status = process.stop(signal.SIGINT)
     assert status == 0, process.tail()
