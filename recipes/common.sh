@@ -1,4 +1,4 @@
-# Sourced by the recipes: run in the root of the repository, with the programs of .venv if there is one.
+# Sourced by the recipes: changes to the root of the repository and uses the programs of .venv if it exists.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
@@ -6,5 +6,5 @@ PATH="$PWD/.venv/bin:$PATH"
 ABLATIONS=(full no_query_bank no_hybrid_attention queries_5 queries_20 no_phrase unconditioned_queries no_stage1)
 ABLATION_RUNS=runs/tabletop-ablations
 
-# Options that every full-size benchmark has.
+# Options of all full-size benchmarks.
 FULL_SIZE=(--architecture training/configs/instructsam-2b --dtype bfloat16 --size 1280x720)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes docs/gpus.md: memory and modeled latency of the full-size network by image size and quantization, and the
-# accuracy that each option costs on the simulated tabletop. Needs the extra `quantized` and no GPU. Takes half an
-# hour on two cores.
+# Writes docs/gpus.md: modeled memory and latency of the full-size network by image size and quantization, and the
+# accuracy of each option on the simulated tabletop. Needs the extra `quantized`, but no GPU. Takes 30 minutes on two
+# cores.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -11,13 +11,13 @@ OPTIONS=(
     sam3_size=120 sam3_size=180 sam3_size=300
 )
 
-# Model one configuration: number of the file, then options of instructsam-bench.
+# Model one configuration. Arguments: number of the output file, options of instructsam-bench.
 model() {
     instructsam-bench --architecture training/configs/instructsam-2b --device fake-cuda --dtype bfloat16 "${@:2}" \
         --out "benchmark/gpus/$1.json"
 }
 
-# Evaluate the bundled checkpoint: name of the folder, then options of instructsam-eval.
+# Evaluate the bundled checkpoint. Arguments: name of the output folder, options of instructsam-eval.
 evaluate() {
     instructsam-eval tabletop --data data/gpus --device cpu --dtype float32 --out "evaluation/gpus/$1" "${@:2}"
 }

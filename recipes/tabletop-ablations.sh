@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes runs/tabletop-ablations: the paper's ablations on the small network, trained and evaluated. Run
-# tabletop-train.sh and tabletop-eval.sh first. Takes half an hour on two cores; continues where it was stopped.
+# Writes runs/tabletop-ablations: trains and evaluates the ablations of the paper with the small network. Run
+# tabletop-train.sh and tabletop-eval.sh first. Takes 30 minutes on two cores; resumes where it stopped.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

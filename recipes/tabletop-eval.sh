@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes evaluation/tabletop: the bundled checkpoint on scenes and wordings that its training data does not contain;
-# and evaluation/tabletop-shuffled: the same with shuffled instructions. Takes a few minutes on two cores.
+# Writes evaluation/tabletop: an evaluation of the bundled checkpoint on scenes and wordings that are not in its training
+# data; and evaluation/tabletop-shuffled: the same with shuffled instructions. Takes a few minutes on two cores.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes docs/tabletop.md and its figures from the results of tabletop-eval.sh and tabletop-ablations.sh. Takes a
-# minute. MACHINE names the computer of the evaluation, for example '2 cores'.
+# Writes docs/tabletop.md and its figures from the results of tabletop-eval.sh and tabletop-ablations.sh. Takes a
+# minute. Set MACHINE to a description of the computer that ran the evaluation, for example '2 cores'.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

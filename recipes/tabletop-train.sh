@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes runs/tabletop/bundled: the checkpoint inside the package, trained from random weights on simulated tables.
-# Takes nine hours on two cores; continues where it was stopped.
+# Writes runs/tabletop/bundled: the bundled checkpoint, trained from random weights on simulated tables. Takes 9 hours on
+# two cores; resumes where it stopped.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 export OMP_NUM_THREADS=1

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests that need Meta's package `sam3` in an environment of their own, .venv-sam3, because the package pins
-# older versions than constraints.txt. Takes a quarter of an hour the first time. PYTHON sets the interpreter; pytest gets all arguments.
+# Runs the tests that need Meta's package `sam3` in a separate environment, .venv-sam3, because the package pins older
+# versions than constraints.txt. Takes 15 minutes the first time. PYTHON sets the interpreter; arguments are passed to
+# pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -29,7 +29,7 @@ def test_recipe_states_its_outputs_and_duration_and_stops_at_errors(recipe: Path
     shebang, *lines = recipe.read_text().splitlines()
     header, _, rest = '\n'.join(lines).partition('\nset -euo pipefail\n')
     assert shebang == '#!/usr/bin/env bash'
-    assert re.match(r'# (Makes|Runs) ', header)
+    assert re.match(r'# (Writes|Runs) ', header)
     assert re.search(r'Takes [\w# \n]*(minute|hour)', header)
     assert rest
     assert os.access(recipe, os.X_OK)

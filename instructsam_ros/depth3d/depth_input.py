@@ -63,20 +63,25 @@ class DepthOptions(ParameterGroup):
     """
 
     enabled: bool = parameter(
-        False, 'Subscribe to depth/image and camera_info of each camera, and locate instances in 3D.',
+        False, 'Subscribe to depth/image and camera_info of each camera and locate instances in 3D.',
         mutable='unconfigured',
     )  # fmt: skip
     max_offset_s: float = parameter(
-        0.02, 's; maximum difference of the stamps of an image and its depth.', range_=(0.0, 1.0), name='max_offset'
+        0.02,
+        'Maximum difference between the time stamps of an image and its depth image in seconds.',
+        range_=(0.0, 1.0),
+        name='max_offset',
     )
-    min_m: float = parameter(0.1, 'm; nearer depth is ignored.', range_=(0.0, 1000.0), name='min')
-    max_m: float = parameter(3.0, 'm; farther depth is ignored.', range_=(0.0, 1000.0), name='max')
+    min_m: float = parameter(
+        0.1, 'Minimum depth in meters; smaller depth is ignored.', range_=(0.0, 1000.0), name='min'
+    )
+    max_m: float = parameter(3.0, 'Maximum depth in meters; larger depth is ignored.', range_=(0.0, 1000.0), name='max')
     box_frame: str = parameter(
-        '', 'Frame in which 3D boxes are upright (its z points up), such as base_link; needs tf2_ros. Empty: boxes are '
-        'aligned with the principal axes of their points.', mutable='unconfigured',
+        '', 'Frame in which 3D boxes are upright, such as base_link; its z axis must point up. Needs tf2_ros. Empty: '
+        'boxes are aligned with the principal axes of their points.', mutable='unconfigured',
     )  # fmt: skip
     box_plane: bool = parameter(
-        False, '3D boxes are upright on the largest plane in the depth image, a table or a floor; needs no transform.'
+        False, 'Make 3D boxes upright on the largest plane in the depth image, such as a table. Needs no transform.'
     )
 
     def __post_init__(self) -> None:

@@ -170,18 +170,19 @@ class StreamOptions(ParameterGroup):
         max_age_s: older images are dropped; 0 for no limit.
     """
 
-    score_threshold: float = parameter(
-        0.5, 'Instances are kept if their score is above this threshold.', range_=(0.0, 1.0)
-    )
+    score_threshold: float = parameter(0.5, 'Instances with a score above this threshold are kept.', range_=(0.0, 1.0))
     mask_threshold: float = parameter(
-        0.5, 'A pixel belongs to an object if its probability is above this threshold.', range_=(0.0, 1.0)
+        0.5, 'A pixel belongs to an instance if its probability is above this threshold.', range_=(0.0, 1.0)
     )
-    max_instances: int = parameter(20, 'Maximum number of instances; the best are kept.', range_=(1, 65535))
+    max_instances: int = parameter(
+        20, 'Maximum number of instances per result; those with the highest scores are kept.', range_=(1, 65535)
+    )
     max_rate_hz: float = parameter(
-        0.0, 'Hz; maximum rate of results for each camera. 0: no limit.', range_=(0.0, 1000.0), name='max_rate'
+        0.0, 'Maximum rate of processed images per camera in Hz. 0: no limit.', range_=(0.0, 1000.0), name='max_rate'
     )
     max_age_s: float = parameter(
-        0.0, 's; drop images whose stamp is older than this when their turn comes. 0: never.',
+        0.0, 'Maximum age of an image in seconds, from its time stamp to the start of inference; older images are '
+        'dropped. 0: no limit.',
         range_=(0.0, 3600.0), name='max_age',
     )  # fmt: skip
 

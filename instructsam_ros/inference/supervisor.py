@@ -37,11 +37,12 @@ class FailureLimits(ParameterGroup):
     """
 
     stuck_timeout_s: float = parameter(
-        120.0, 's; report a request that takes longer, and reload the model after twice this time. 0: never.',
+        120.0, 'Time limit of inference in seconds. The request fails after this time; the thread is replaced and the '
+        'model is reloaded after twice this time. 0: no limit.',
         range_=(0.0, 86400.0), name='stuck_timeout',
     )  # fmt: skip
     max_failures: int = parameter(
-        0, 'Deactivate the node after this many failures of the model in a row. 0: never.', range_=(0, 100000)
+        0, 'Deactivate the node after this number of consecutive model failures. 0: never.', range_=(0, 100000)
     )
 
 

@@ -35,12 +35,10 @@ class TrackingOptions(ParameterGroup):
         max_missed: see the description.
     """
 
-    enabled: bool = parameter(True, 'Give instances ids that stay with the object from image to image.')
-    min_iou: float = parameter(
-        0.3, 'Minimum intersection over union of the masks of one object in two images.', range_=(0.0, 1.0)
-    )
+    enabled: bool = parameter(True, 'Assign ids to instances; an object keeps its id from image to image.')
+    min_iou: float = parameter(0.3, 'Minimum IoU of the masks of an object in two images.', range_=(0.0, 1.0))
     max_missed: int = parameter(
-        15, 'An object that is missing in more images than this gets a new id.', range_=(0, 10000)
+        15, 'Number of images that an object can be missing from before it gets a new id.', range_=(0, 10000)
     )
 
 

@@ -1,4 +1,4 @@
-"""`CameraSizes`: finds out the image sizes of the cameras."""
+"""`CameraSizes`: determines the image sizes of the cameras."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class CameraSizes:
                 CameraInfo,
                 f'{camera}/camera_info' if camera else 'camera_info',
                 partial(self._on_camera_info, camera),
+                # Best effort matches publishers of either reliability.
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
@@ -55,7 +56,7 @@ class CameraSizes:
         self._subscriptions = {}
 
     def _on_camera_info(self, camera: str, message: CameraInfo) -> None:
-        # The first message is enough; a second one may be in the queue already.
+        # The first message is enough; a second one may already be in the queue.
         if (subscription := self._subscriptions.pop(camera, None)) is not None:
             self._node.destroy_subscription(subscription)
             self._add(image_size(message))

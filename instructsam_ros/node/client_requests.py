@@ -21,8 +21,8 @@ class ClientRequests:
     Args:
         scheduler: processes single requests.
         instructions: holds the queries of goals.
-        depth: looks for the depth of the images of requests.
-        parameters: see below.
+        depth: finds the depth images that belong to the images of requests.
+        parameters: initial values.
 
     Attributes:
         parameters: current values; replaced when they change.
@@ -60,7 +60,7 @@ class ClientRequests:
         return self._scheduler.submit(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
 
     def start(self, goal: Track.Goal, publisher: ResultPublisher) -> ContinuousQuery:
-        """Start to process a goal; its results go to `publisher`.
+        """Start processing a goal; its results go to `publisher`.
 
         Raises:
             RequestError: it cannot be processed; NotActiveError if the node is not active.
@@ -72,7 +72,7 @@ class ClientRequests:
         return query
 
     def stop(self, query: ContinuousQuery) -> None:
-        """Stop to process a goal."""
+        """Stop processing a goal."""
         self._instructions.remove_goal(query)
 
     def _check_active(self) -> None:
@@ -83,6 +83,7 @@ class ClientRequests:
         names = self.parameters.camera_names
         if name and name not in names:
             raise RequestError(f"camera: expected one of {', '.join(filter(None, names)) or 'none'}, got '{name}'")
+        # A client that names no camera means the first one.
         return name or names[0]
 
     def _selection(self, min_score: float) -> Selection:

@@ -1,4 +1,4 @@
-"""What the node publishes on /diagnostics once a second."""
+"""The message on /diagnostics, which the node publishes once a second."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Health:
 
     def summarize(self, state: str, error: str, warning: str, statistics: Statistics) -> tuple[bytes, str]:
         """Return level and summary: the worst problem, or the state if there is none."""
+        # Errors of the last seconds only, so that the level recovers by itself.
         recent_error = statistics.last_error if statistics.errors.values() else ''
         if error := self.deactivated or error or recent_error:
             return DiagnosticStatus.ERROR, error
@@ -47,8 +48,10 @@ def make_diagnostics(node: SegmenterNode, health: Health, image_warning: str) ->
         health: decides on the level and the summary.
         image_warning: why no images arrive; empty if they do.
     """
+    # There is no worker while the node is unconfigured.
     supervisor, scheduler = node.supervisor, node.scheduler
     activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
+    # The current activity, such as a warm-up, comes before its consequences: images that are replaced or too old.
     level, message = health.summarize(
         node.state, error, activity or image_warning or scheduler.warning, node.statistics
     )
@@ -78,6 +81,7 @@ def memory_report(model_bytes: int | None) -> dict[str, str]:
 
 def resident_bytes(pid: int | str = 'self') -> int | None:
     """Return the resident memory of a process; None on systems without /proc."""
+    # The second number in statm is the resident set in pages (proc(5)).
     try:
         pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
     except OSError:

@@ -36,7 +36,7 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
         if rclpy.ok():
             raise
     finally:
-        # Ignore a second interrupt, from the terminal or a launch file: it would break off a clean shutdown.
+        # Ignore a second interrupt, from the terminal or a launch file: it would abort the clean shutdown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

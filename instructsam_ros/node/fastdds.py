@@ -26,6 +26,7 @@ def shared_memory_profile() -> Path:
     Raises:
         FileNotFoundError: there is no such file.
     """
+    # In this order: the checkout, workspaces (overlays first), the prefix of pip.
     prefixes = [*filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)), sys.prefix]
     shares = [Path(__file__).resolve().parents[2], *(Path(prefix, 'share/instructsam_ros') for prefix in prefixes)]
     for share in shares:

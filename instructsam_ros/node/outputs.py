@@ -41,6 +41,7 @@ def make_result_message(result: InferenceResult) -> Segmentation:
     """Return the message of a result; its status is FAILED if there is an error."""
     header = result.capture.message.header if result.capture is not None else Header()
     if result.segmentation is None:
+        # The size is known if the image was decoded before the failure.
         width, height = result.frame.size_wh if result.frame is not None else (0, 0)
         return Segmentation(
             header=header,
@@ -92,6 +93,7 @@ def _points(result: InferenceResult, segmentation: ModelSegmentation, header: He
     assert result.frame is not None
     if result.geometry is None:
         return None
+    # (H, W, 3) in the optical frame, one point per pixel; NaN without depth.
     points_m = points_of_all(result.geometry.depth_m, result.geometry.intrinsics)
     return make_scene_cloud(points_m, result.frame.image_rgb, label_pixels(segmentation), header)
 
@@ -101,6 +103,7 @@ def _target_points(result: InferenceResult, segmentation: ModelSegmentation, hea
 
 
 def _target_pose(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
+    # The boxes are in the order of the instances, the best first.
     box = result.geometry.boxes[0] if result.geometry is not None and result.geometry.boxes else None
     return PoseStamped(header=header, pose=box.make_pose()) if box is not None else None
 
@@ -138,10 +141,12 @@ class Output:
     @property
     def message_type(self) -> type[Any]:
         """Class of the message."""
+        # Imported by name, because some packages are optional, such as vision_msgs.
         package, _, name = self.type_name.split('/')
         return getattr(import_module(f'{package}.msg'), name)
 
 
+# ~/segmentation is the first row: its latency does not include the messages for debugging.
 OUTPUTS: tuple[Output, ...] = (
     Output('segmentation', 'instructsam_ros/msg/Segmentation', 'the whole result', None, depth=5),
     Output('labels', 'sensor_msgs/msg/Image', 'mono16: 0 background, k = instance k',
@@ -178,6 +183,7 @@ class CameraOutputs:
             output: node.create_lifecycle_publisher(
                 output.message_type,
                 f'{base}/{output.name}',
+                # Reliable publishers match best-effort subscribers too.
                 QoSProfile(depth=output.depth, reliability=ReliabilityPolicy.RELIABLE),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
@@ -194,7 +200,6 @@ class CameraOutputs:
         """Publish a result whose image could be decoded; return the latency of ~/segmentation in seconds."""
         assert result.capture is not None
         header, published_s = result.capture.message.header, 0.0
-        # ~/segmentation is the first row: its latency does not include the messages for debugging.
         for output, publisher in self._publishers.items():
             if output.make is None:
                 message = make_timed_result_message(result)
@@ -202,6 +207,7 @@ class CameraOutputs:
                 publisher.publish(message)
             elif result.segmentation is not None and _has_subscribers(publisher):
                 message = output.make(result, result.segmentation, header)
+                # There is no message if the instances have no depth.
                 if message is not None:
                     publisher.publish(message)
         return published_s

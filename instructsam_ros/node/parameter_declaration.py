@@ -18,17 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.options import Mutable, ParameterGroup, parameter
-
-__all__ = [
-    'Declaration',
-    'ParameterGroup',
-    'change',
-    'check_overrides',
-    'declarations',
-    'declare',
-    'parameter',
-]
+from instructsam_ros.options import Mutable
 
 OWN_PREFIX = 'qos_overrides.'
 OWN_NAMES = ('use_sim_time', 'start_type_description_service')
@@ -72,7 +62,7 @@ def declarations(defaults: Any, prefix: str = '') -> Iterator[Declaration]:
                 metadata['description'],
                 metadata['range'],
                 metadata['choices'],
-                # Options of the model's package have no such entry: they are read when the model is loaded.
+                # Options of the model's package have no such entry: they take effect when the model is loaded.
                 metadata.get('mutable', 'unconfigured'),
             )
 
@@ -113,8 +103,8 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
     """Check that all overrides of launch files and the command line name parameters that exist.
 
     Args:
-        node: created with `automatically_declare_parameters_from_overrides`, which is how rclpy tells the overrides;
-            they are undeclared here, so that `declare` can declare them with their type and range.
+        node: created with `automatically_declare_parameters_from_overrides`, which makes rclpy list the overrides; they
+            are undeclared here, so that `declare` can declare them with their type and range.
         defaults: as of `declare`.
         renamed: new names of parameters of earlier versions.
 
@@ -123,7 +113,7 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
     """
     known = [each.name for each in declarations(defaults)]
     given = [name for name in node.list_parameters([], 0).names if name not in OWN_NAMES]
-    # First all are undeclared: the error below must not leave the node with half of them.
+    # Undeclare all before any check: an error must not leave some of them declared.
     for name in given:
         node.undeclare_parameter(name)
     for name in given:
@@ -170,6 +160,7 @@ def _updated(current: Any, values: Mapping[str, Any], prefix: str = '') -> Any:
 
 
 def _frozen(value: Any) -> Any:
+    # Parameters that are arrays are lists in rclpy, and tuples in frozen dataclasses.
     return tuple(value) if isinstance(value, list) else value
 
 

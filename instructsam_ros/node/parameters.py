@@ -16,6 +16,8 @@ import yaml
 from instructsam_model import ConfigError, Instruction, RequestError
 from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backend
 from instructsam_model.options import Options
+from instructsam_model.runtime.choices import DTYPE_NAMES
+from instructsam_model.runtime.threads import MAX_THREADS
 from instructsam_ros.depth3d.depth_input import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
@@ -54,58 +56,62 @@ class NodeParameters(ParameterGroup):
     """
 
     checkpoint: str = parameter(
-        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small network bundled '
-        'with this package, which knows simulated tabletops only.', mutable='unconfigured',
+        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small bundled '
+        'checkpoint, which was trained on simulated tabletops only.', mutable='unconfigured',
     )  # fmt: skip
     backend: str = parameter(
-        AUTO, 'Back end that loads the checkpoint. auto: the one that reads it. Options of the back ends are below, '
-        '<backend>.<option>; those of other back ends have no effect.', mutable='unconfigured',
+        AUTO, 'Back end that loads the checkpoint. auto: selected by the configuration of the checkpoint. Options of '
+        'back ends are named <backend>.<option>; those of the other back ends have no effect.', mutable='unconfigured',
     )  # fmt: skip
     device: str = parameter(
-        'auto', 'Device of the model: cpu, cuda, cuda:1, ... auto: a GPU if there is one.', mutable='unconfigured'
+        'auto', 'Device of the model: cpu, cuda, cuda:1, ... auto: a GPU if available.', mutable='unconfigured'
     )
     dtype: str = parameter(
-        'auto', "Precision of the weights. auto: the fastest on a CPU, the checkpoint's on a GPU.",
-        choices=('auto', 'float32', 'bfloat16', 'float16'), mutable='unconfigured',
+        'auto', 'Precision of the weights. auto: the faster one on a CPU, that of the checkpoint on a GPU.',
+        choices=DTYPE_NAMES, mutable='unconfigured',
     )  # fmt: skip
     threads: int = parameter(
-        0, 'CPU threads per request. 0: as many as are idle.', range_=(0, 1024), mutable='unconfigured'
+        0,
+        'Number of CPU threads per request. 0: the number of idle CPUs.',
+        range_=(0, MAX_THREADS),
+        mutable='unconfigured',
     )
+    # One group per back end, named after it: `instructsam.engine`.
     backend_options: Mapping[str, Options] = field(default_factory=lambda: backend_options(backend_names()))
     warmup: bool = parameter(
-        True, 'Warm the model up, while configuring for warmup_sizes, later for each other size of images, so that no '
-        'result is slow.', mutable='unconfigured',
+        True, 'Warm up the model for warmup_sizes during configuration, and later for each new image size, so that the '
+        'first result is not slow.', mutable='unconfigured',
     )  # fmt: skip
     warmup_sizes: tuple[str, ...] = parameter(
-        ('640x480',), 'Expected image sizes, width x height. Empty strings are ignored.', mutable='unconfigured'
+        ('640x480',), 'Expected image sizes as width x height. Empty strings are ignored.', mutable='unconfigured'
     )
-    autostart: bool = parameter(True, 'Configure and activate the node when it starts.', mutable='never')
+    autostart: bool = parameter(True, 'Configure and activate the node at startup.', mutable='never')
     instruction: str = parameter(
-        '', 'Instruction that is processed for every image, the same as a message on ~/instruction. Empty: idle.'
+        '', 'Instruction that is applied to every image, like a message on ~/instruction. Empty: idle.'
     )
     instructions: tuple[str, ...] = parameter(
-        ('',), 'Additional instructions, processed for the same images. Empty strings are ignored.'
+        ('',), 'Additional instructions that are applied to the same images. Empty strings are ignored.'
     )
+    # Groups without a prefix: their parameters have no dot.
     stream: StreamOptions = field(default_factory=StreamOptions)
     cameras: tuple[str, ...] = parameter(
-        ('',), 'Names of the cameras that share the model: subscribes to <name>/image, publishes '
-        '~/<name>/segmentation. Empty strings are ignored; without any name there is one camera, on image.',
+        ('',), 'Names of the cameras that share the model. The node subscribes to <name>/image and publishes '
+        '~/<name>/segmentation. Empty strings are ignored; without names, there is one camera on the topic image.',
         mutable='never',
     )  # fmt: skip
     image_transport: str = parameter(
-        'raw', 'Subscribe to image (raw) or to image/compressed (compressed).', choices=('raw', 'compressed'),
+        'raw', 'Topic to subscribe to: image (raw) or image/compressed (compressed).', choices=('raw', 'compressed'),
         mutable='unconfigured',
     )  # fmt: skip
-    image_timeout: float = parameter(5.0, 's; warn if no image arrives for this long.', range_=(0.1, 3600.0))
-    request_timeout: float = parameter(
-        5.0, 's; requests to ~/segment fail if there is no result after this time.', range_=(0.01, 3600.0)
-    )
+    image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
+    request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # The base class has checked types, ranges and choices.
         if self.backend not in (AUTO, *self.backend_options):
             expected = ', '.join((AUTO, *self.backend_options))
             raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")
@@ -166,6 +172,7 @@ def check_cameras(names: Sequence[str]) -> None:
     """
     given = [name for name in names if name]
     for name in given:
+        # ROS does not allow two underscores in a row in the name of a topic.
         if not CAMERA_NAME.fullmatch(name) or '__' in name:
             raise ConfigError(f"cameras: expected names of topics such as 'left' or 'arm/wrist', got '{name}'")
     if len(set(given)) < len(given):
@@ -173,16 +180,16 @@ def check_cameras(names: Sequence[str]) -> None:
 
 
 FILE_HEADER = """\
-# Every parameter of the node, with its default. Written by: python -m instructsam_ros.node.parameters
+# All parameters of the node with their defaults. Generated by: python -m instructsam_ros.node.parameters
 #   ros2 launch instructsam_ros perception.launch.py params_file:=perception.yaml
-# `ros2 param describe /segmenter <name>` prints the same. Dynamic parameters can be changed at any time with
-# `ros2 param set`, fixed ones never, and the others while the node is unconfigured.
+# Parameters marked "Dynamic" can be changed at any time with `ros2 param set`, those marked "Fixed" never, and all
+# others while the node is unconfigured. `ros2 param describe /segmenter <name>` prints these descriptions.
 
 /**:
   ros__parameters:
 """
 FILE_FOOTER = """
-    # QoS of the subscriptions to images and of all publishers can be overridden too, for example:
+    # The QoS of image subscriptions and of all publishers can be overridden, for example:
     # qos_overrides:
     #   /camera/image_raw:          # the topic after remapping
     #     subscription:
@@ -199,6 +206,7 @@ def make_yaml(defaults: NodeParameters) -> str:
     for each in declarations(defaults):
         group_name, _, name = each.name.rpartition('.')
         indent = ' ' * (6 if group_name else 4)
+        # The first parameter of a group is preceded by the name of the group.
         lines = [f'    {group_name}:'] if group_name and group_name != last_group else []
         lines += [f'{indent}# {line}' for line in textwrap.wrap(_comment(each), LINE_WIDTH - len(indent) - 2)]
         lines.append(f'{indent}{name}: {_yaml_value(each.default)}')
@@ -209,14 +217,16 @@ def make_yaml(defaults: NodeParameters) -> str:
 
 def _comment(each: Declaration) -> str:
     choices = f' One of: {", ".join(each.choices)}.' if each.choices else ''
+    # 12 digits, so that large integers are not printed as 1e+06.
     limits = f' Range: {each.range_[0]:g} to {each.range_[1]:.12g}.' if each.range_ is not None else ''
     return f'{MUTABLE_WORDS[each.mutable]}{each.description}{choices}{limits}'
 
 
 def _yaml_value(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
+    # PyYAML ends a lone scalar with the document end marker '...'.
+    return yaml.safe_dump(value, default_flow_style=True, width=LINE_WIDTH).removesuffix('...\n').strip()
 
 
 if __name__ == '__main__':
+    # Only built-in back ends: the file must not depend on other packages that are installed here.
     print(make_yaml(NodeParameters(backend_options=backend_options(BUILT_IN))), end='')

@@ -22,11 +22,11 @@ T = TypeVar('T')
 
 
 class SegmentService:
-    """Exists as long as the node, so that a client gets an error instead of waiting if the node is not active.
+    """The service; it exists as long as the node, so that a client of an inactive node gets an error at once.
 
     Args:
-        node: serves.
-        requests: checks and enqueues.
+        node: provides the service.
+        requests: checks requests and enqueues them.
     """
 
     def __init__(self, node: LifecycleNode, requests: ClientRequests) -> None:
@@ -43,6 +43,7 @@ class SegmentService:
             return _refuse(request, response, error)
         executor = self._node.executor
         assert executor is not None  # it runs this coroutine
+        # While this coroutine waits, the executor handles images and other requests.
         await awaitable(pending, executor)
         return _fill(response, pending.result())
 

@@ -50,7 +50,7 @@ class SegmenterNode(LifecycleNode):
     Attributes:
         statistics: counters for /diagnostics.
         scheduler: chooses the next request.
-        instructions: what is looked for in every image.
+        instructions: instructions that are processed for every image.
         instruction_topic: the subscriptions to ~/instruction.
         depth: locates instances in 3D.
         supervisor: of the worker; None while the node is unconfigured.
@@ -60,10 +60,11 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
+        # Automatically, so that `check_overrides` finds overrides of parameters that do not exist.
         super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
         forward_logs(self.get_logger())
         self._load = load
-        # What destroy_node needs comes first: declaring the parameters may raise.
+        # First what destroy_node needs, because declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self._images: list[ImageSubscription] = []
@@ -75,7 +76,7 @@ class SegmenterNode(LifecycleNode):
         self.depth = DepthEstimator(self)
         self._values = self._declare_parameters()
         cameras = self._values.camera_names
-        # The way of a frame: scheduler, worker (made by on_configure), pipeline.
+        # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
         self.instructions = ActiveInstructions(self.scheduler)
         self._pipeline = Pipeline(
@@ -89,7 +90,7 @@ class SegmenterNode(LifecycleNode):
         self.instructions.set_instruction(parse_instruction(self._values.instruction))
         self.instructions.set_additional(parse_instructions(self._values.instructions))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
-        # After the parameters are declared: declaring calls these too.
+        # Only now, because declaring a parameter would call these too.
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._apply_parameters)
         steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may not advance
@@ -141,6 +142,7 @@ class SegmenterNode(LifecycleNode):
         assert self.supervisor is not None
         self.supervisor.reset_failures()
         self._health.deactivated = ''
+        # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self._values.camera_names, self._values.image_transport
         self._images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
         self._requests.state = self.state
@@ -183,6 +185,7 @@ class SegmenterNode(LifecycleNode):
         for images in self._images:
             images.destroy()
         self._images = []
+        # Goals and requests end with this reason instead of waiting for the next activation.
         if self._track is not None:
             self._requests.state = self.state
             self._track.end_all(reason)
@@ -212,7 +215,7 @@ class SegmenterNode(LifecycleNode):
         if self._sizes is not None:
             self._sizes.add_image(message)
         age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
-        # The search for depth starts now: a result may take longer than depth stays in the buffer.
+        # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
         self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth))
 
@@ -254,6 +257,7 @@ class SegmenterNode(LifecycleNode):
             self.supervisor.limits = values.limits
 
     def _on_heartbeat(self) -> None:
+        # 1. Log new problems once: missing images, failures of the worker, images that arrive too old.
         for images in self._images:
             images.warn_once(self._values.image_timeout)
         supervisor = self.supervisor
@@ -265,6 +269,7 @@ class SegmenterNode(LifecycleNode):
             self._deactivate_after_failures(supervisor)
         if warning := self._health.new_warning(self.scheduler.warning):
             self.get_logger().warning(warning)
+        # 2. Report the present state on /diagnostics.
         image_warnings = (images.warning(self._values.image_timeout) for images in self._images)
         self._diagnostics.publish(make_diagnostics(self, self._health, next(filter(None, image_warnings), '')))
 

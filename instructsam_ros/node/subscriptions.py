@@ -54,6 +54,7 @@ class ImageSubscription:
         waiting_s = time.monotonic() - self._last_image_s
         if waiting_s < timeout_s:
             return ''
+        # A wrong remapping and incompatible QoS look the same to this node; the graph tells them apart.
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
             check = f"check the remapping of '{self._name}'"
@@ -110,6 +111,7 @@ class InstructionTopic:
     def subscribe(self) -> None:
         """Subscribe; messages from before an earlier subscription ended are still ignored."""
         self._live = self._subscribe(DurabilityPolicy.VOLATILE, self._on_live)
+        # For a publisher that exists already; later ones cause a matched event.
         self.find_latched()
 
     def find_latched(self) -> None:
@@ -133,6 +135,7 @@ class InstructionTopic:
 
     def _subscribe(self, durability: DurabilityPolicy, take: Callable[..., None]) -> Subscription[String]:
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+        # The default callbacks of the transient-local subscription would log every volatile publisher as incompatible.
         events = SubscriptionEventCallbacks(
             matched=(lambda _: self.find_latched()) if durability == DurabilityPolicy.VOLATILE else None,
             use_default_callbacks=durability == DurabilityPolicy.VOLATILE,
@@ -144,6 +147,7 @@ class InstructionTopic:
         self._on_text(message.data)
 
     def _on_latched(self, message: String, info: MessageInfo) -> None:
+        # `source_timestamp` is the time of publication, ns.
         if info['source_timestamp'] > self._last_stamp_ns:
             self._on_live(message, info)
         self.latched_count += 1

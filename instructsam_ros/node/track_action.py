@@ -84,12 +84,12 @@ class Goal:
 
 
 class TrackAction:
-    """Exists as long as the node, so that a client gets an error if the node is not active.
+    """The action; it exists as long as the node, so that a client of an inactive node gets an error at once.
 
-    A goal that cannot be processed is accepted and aborted at once, because a rejection cannot say why.
+    A goal that cannot be processed is accepted and aborted at once, because a rejection has no message.
 
     Args:
-        node: serves.
+        node: provides the action.
         requests: checks goals and starts to process them.
     """
 

@@ -31,7 +31,8 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.node.entrypoint import spin_node
-from instructsam_ros.node.parameter_declaration import ParameterGroup, change, declare, parameter
+from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.options import ParameterGroup, parameter
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene

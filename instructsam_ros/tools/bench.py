@@ -5,7 +5,7 @@ publication of its result; `inference` is the model's part of it, from /diagnost
 decoding, hand-over between threads, and making and publishing the message. `capture` is measured by this process, from
 the stamp of an image to the receipt of its result, so both transports over DDS are included.
 Choose a rate below that of the model to measure the overhead, and a higher one to measure the throughput: then images
-also wait for the inference before.
+also wait for the inference of the previous image.
 
 The last line is JSON.
 """
@@ -16,7 +16,6 @@ import argparse
 import json
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ from rclpy.time import Time
 from rich.console import Console
 from rich.table import Table
 
+from instructsam_model.bench.arguments import parse_size
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.runner import add_arguments, open_session, run_session
-from instructsam_ros.tools.soak import is_past
 
 INFERENCE = 'inference p50 (ms)'
 WARM_UP_S = 3.0
@@ -44,7 +43,7 @@ class LatencyRecorder:
         clock: clock of the stamps of the images.
         latencies_ms: latency of each result.
         captures_ms: time from the stamp of the image to the receipt of each result.
-        inference_ms: medians of the inference time over the last seconds, as published on /diagnostics.
+        inference_ms: medians of the inference time over the last seconds, from /diagnostics.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,7 +71,7 @@ class LatencyRecorder:
         self.captures_ms.clear()
 
     def summarize(self, duration_s: float) -> dict[str, float | int]:
-        """The numbers of a measurement; the keys are those that instructsam_model.bench.report reads."""
+        """Return the results of the measurement; the keys are those that instructsam_model.bench.report reads."""
         latency_ms, inference_ms = np.median(self.latencies_ms), np.median(self.inference_ms)
         return {
             'answers': len(self.latencies_ms),
@@ -89,23 +88,25 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
     """Start the processes and measure for as long as the arguments say.
 
     Raises:
+        ConfigError: the size of the images has another form than 1280x720.
         ProcessEndedError: a process has ended.
         ClientError: the node cannot be brought up.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'noise.png'
-        _write_noise(path, arguments.size)
+        _write_noise(path, parse_size(arguments.size))
         camera = {'path': str(path), 'rate_hz': arguments.rate}
         with open_session('image_player', camera, arguments, instruction=arguments.instruction) as session:
             node = session.client.node
             recorder = LatencyRecorder(node.get_clock())
-            # The subscription must exist during the warm-up: discovery takes part of it.
+            # 1. Warm up with a subscription, because discovery takes part of that time.
             node.create_subscription(Segmentation, 'segmenter/segmentation', recorder.add_result, 10)
-            session.client.wait_for(partial(is_past, time.monotonic() + WARM_UP_S), 'the warm-up')
+            session.client.spin_for(WARM_UP_S)
+            # 2. Measure; the inference time is on /diagnostics, once a second.
             node.create_subscription(DiagnosticArray, '/diagnostics', recorder.add_diagnostics, 10)
             recorder.clear()
             started_s = time.monotonic()
-            session.client.wait_for(partial(is_past, started_s + arguments.seconds), 'the measurement')
+            session.client.spin_for(arguments.seconds)
             numbers = recorder.summarize(time.monotonic() - started_s)
     return {'size': arguments.size, 'rate_hz': arguments.rate, **numbers}
 
@@ -138,8 +139,8 @@ def main(args: list[str] | None = None) -> None:
     print(line)
 
 
-def _write_noise(path: Path, size: str) -> None:
-    width, height = (int(side) for side in size.split('x'))
+def _write_noise(path: Path, size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
     # Upscaled by 8, so that the PNG stays small and the image is not uniform.
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((width, height)).save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -175,6 +176,16 @@ class SegmenterClient:
             ClientError: the timeout of the client is over.
         """
         return self._spin_until(get, what, None, time.monotonic())
+
+    def spin_for(self, duration_s: float) -> None:
+        """Spin for a duration, which may be longer than the timeout of the client.
+
+        Raises:
+            ProcessEndedError: a process has ended.
+        """
+        started_s = time.monotonic()
+        end_s = started_s + duration_s
+        self._spin_until(lambda: time.monotonic() >= end_s or None, 'time to pass', math.inf, started_s)
 
     def close(self) -> None:
         """Destroy the node of the client."""

@@ -127,7 +127,7 @@ def ask(session: Session, samples: GroundTruthSynchronizer, query: Query) -> Que
 
 
 def draw_score(result: QueryScore) -> NDArray[np.uint8]:
-    """The overlay of a result with a cross at the target point, green if it is correct and red otherwise."""
+    """Draw the overlay of a result with a cross at the target point, green if it is correct and red otherwise."""
     image_rgb = overlay(result.sample.image_rgb, result.segmentation)
     if result.point_m is not None:
         # (3,) in the optical frame to pixel coordinates.
@@ -138,7 +138,7 @@ def draw_score(result: QueryScore) -> NDArray[np.uint8]:
 
 
 def summarize(results: Sequence[QueryScore], ready_s: float, total_s: float) -> dict[str, float | int | None]:
-    """The numbers of the run; fractions are None if there is nothing that they are fractions of."""
+    """Return the results of the run; the fraction of an empty set is None."""
     with_target = [result.is_correct for result in results if result.query.targets]
     without_target = [result.is_correct for result in results if not result.query.targets]
     box_errors = [result.box_error for result in results if result.box_error is not None]

@@ -58,6 +58,7 @@ def evaluate_node(arguments: argparse.Namespace) -> int:
     except (ClientError, ProcessEndedError) as error:
         print(f'{COMMAND}: error: {error}', file=sys.stderr)
         return EXIT_FAILURE
+    # After an error there are no predictions to compare.
     if arguments.compare is None or exit_status >= EXIT_FAILURE:
         return exit_status
     return max(exit_status, compare_predictions.main([str(output_folder(arguments)), arguments.compare]))
@@ -75,12 +76,14 @@ def open_node(
         **options: further parameters of the node.
 
     Yields:
-        The node as a segmenter, and a function that returns the peak memory of its process in GiB.
+        The node as a segmenter, and a function that returns the peak memory of its process in GiB; call it before the
+        context ends, because a process that has ended has none.
 
     Raises:
         ProcessEndedError: the process has ended.
         ClientError: the node cannot be configured or activated.
     """
+    # Without autostart, so that `bring_up` reports errors of loading to this process.
     parameters = {
         'checkpoint': checkpoint,
         **options,

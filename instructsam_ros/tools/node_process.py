@@ -65,7 +65,7 @@ class NodeProcess:
         return self._process.pid
 
     def peak_memory_gib(self) -> float:
-        """Peak resident memory of the process; 0 after its end."""
+        """Return the peak resident memory of the process; 0 after its end."""
         try:
             status = Path(f'/proc/{self.pid}/status').read_text()
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class NodeProcess:
             raise ProcessEndedError(f'{self.name} ended with status {status}; the end of its log:\n{self.tail()}')
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of its output."""
+        """Return the last lines of its output."""
         self._log.seek(0)
         text = self._log.read().decode(errors='replace')
         self._log.seek(0, os.SEEK_END)
@@ -114,7 +114,7 @@ def use_own_domain() -> None:
 
 
 def free_domain_id() -> int:
-    """A DDS domain id that no process on this machine uses.
+    """Return a DDS domain id that no process on this machine uses.
 
     Raises:
         RuntimeError: all domains are in use.

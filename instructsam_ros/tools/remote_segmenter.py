@@ -64,7 +64,7 @@ class RemoteSegmenter:
         """Do nothing: the node warms up for the sizes of its own images."""
 
     def memory_bytes(self) -> int | None:
-        """None: the memory is that of another process."""
+        """Return None, because the memory is that of another process."""
         return None
 
     def close(self) -> None:

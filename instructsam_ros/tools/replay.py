@@ -68,7 +68,7 @@ class Result:
 
 
 def read_queries(annotations: Path, images: Path) -> list[Query]:
-    """The queries of an evaluation file in the Inst2Seg format.
+    """Read the queries of an evaluation file in the Inst2Seg format.
 
     Args:
         annotations: JSON file, a list of images with their instructions and masks.
@@ -77,6 +77,7 @@ def read_queries(annotations: Path, images: Path) -> list[Query]:
     Raises:
         ConfigError: the file is missing or has another format.
     """
+    # An instruction without a target has no masks.
     try:
         return [
             Query(images / record['image'], annotation['text'], _union(record, annotation.get('mask', [])))
@@ -93,6 +94,7 @@ def run_queries(arguments: argparse.Namespace, queries: Sequence[Query]) -> tupl
     Returns:
         The results, and the time until the node was ready in seconds.
     """
+    # The first image is published while the weights are loading.
     camera = {'path': str(queries[0].image), 'rate_hz': RATE_HZ}
     with runner.open_session('image_player', camera, arguments) as session:
         return runner.ask_all(queries, partial(ask, session)), session.ready_s
@@ -114,7 +116,7 @@ def ask(session: Session, query: Query) -> Result:
 
 
 def summarize(results: Sequence[Result], ready_s: float, total_s: float) -> dict[str, float | int]:
-    """The numbers of the run."""
+    """Return the results of the run."""
     return {
         **runner.summarize(results, ready_s, total_s),
         'images': len({result.query.image for result in results}),

@@ -1,7 +1,7 @@
 """Runs a camera, the segmenter node and a client for the commands of this package, and reports the results.
 
 open_session    start a camera and the node as processes, bring the node up, yield a `Session`
-ask_all         put queries to the node, one after the other
+ask_all         send queries to the node, one after the other
 write_overlays  draw the results on their images
 make_table      one row per result
 summarize       mean IoU and latency of all results
@@ -142,7 +142,7 @@ def open_session(
 
 
 def ask_all(queries: Sequence[Q], ask: Callable[[Q], R]) -> list[R]:
-    """Ask every query, with a progress bar on stderr."""
+    """Send every query and wait for its result, with a progress bar on stderr."""
     progress = track(queries, 'asking', console=Console(stderr=True), transient=True)
     return [ask(query) for query in progress]
 
@@ -156,7 +156,7 @@ def write_overlays(images: Iterable[tuple[str, NDArray[np.uint8]]], folder: Path
 
 
 def make_table(results: Iterable[R], columns: Mapping[str, Callable[[R], str]]) -> Table:
-    """A table with one row per result.
+    """Make a table with one row per result.
 
     Args:
         results: in the order of their overlays.
@@ -178,7 +178,7 @@ def make_table(results: Iterable[R], columns: Mapping[str, Callable[[R], str]]) 
 
 
 def summarize(results: Sequence[QueryResult], ready_s: float, total_s: float) -> dict[str, float | int]:
-    """Mean IoU, latency, and the time until the node was ready and until the end."""
+    """Return mean IoU, latency, and the time until the node was ready and until the end."""
     latencies_ms = [1e3 * result.latency_s for result in results]
     return {
         'queries': len(results),

@@ -11,7 +11,6 @@ import itertools
 import json
 import sys
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,11 +41,11 @@ OPTIONAL_TOPICS = {
 }
 NODE_PARAMETERS = {'depth.enabled': True, 'depth.box_plane': True}
 INSTRUCTION_DELAY_S = 1.0
-"""Time that an instruction may take to reach the node; until then results for the instruction before are correct."""
+"""Time that an instruction may take to reach the node; until then, results for the previous instruction are correct."""
 
 
 class ResultChecker:
-    """Counts results and responses, and those that are lost or wrong. Makes no use of ROS but for its messages."""
+    """Counts results and responses, and those that are lost or wrong. Independent of ROS except for its messages."""
 
     def __init__(self) -> None:
         # (time of publication, text) of each instruction on the topic, oldest first.
@@ -105,7 +104,7 @@ class ResultChecker:
         self._memory_mb.append(size_bytes / 1e6)
 
     def report(self) -> dict[str, float | int | None]:
-        """The numbers of the run."""
+        """Return the results of the run."""
         # Compare the second quarter with the last one, since the node fills its caches in the first.
         before_mb, after_mb = (
             round(float(np.median(part)), 2) if part.size else None
@@ -161,7 +160,7 @@ class LoadGenerator:
         ]
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Stop publishing and sending."""
         for timer in self._timers:
             timer.cancel()
 
@@ -172,6 +171,7 @@ class LoadGenerator:
 
     def _send_request(self) -> None:
         request_id = next(self._request_ids)
+        # Each text is unique, so that the result of another request is recognized.
         text = f'{next(self._texts)} ({request_id})'
         self._checker.add_request(request_id, text)
         future = self._service.call_async(Segment.Request(instruction=text, request_id=request_id))
@@ -206,18 +206,11 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
     with open_session('sim_camera', camera, arguments, **NODE_PARAMETERS) as session:
         checker = ResultChecker()
         load = LoadGenerator(session.client, checker)
-        end_s = time.monotonic() + 60.0 * arguments.minutes
-        # In steps of a second, because one wait must not be longer than the timeout of the client.
-        while (left_s := end_s - time.monotonic()) > 0:
-            session.client.wait_for(partial(is_past, time.monotonic() + min(left_s, 1.0)), 'time to pass')
+        session.client.spin_for(60.0 * arguments.minutes)
+        # Nothing new is sent from here on, so that every request has time for a response.
         load.stop()
         session.client.wait_for(lambda: checker.pending_requests == 0 or None, 'the last responses')
         return checker.report()
-
-
-def is_past(time_s: float) -> bool | None:
-    """True once the monotonic clock has passed a time; None before."""
-    return time.monotonic() >= time_s or None
 
 
 def main(args: list[str] | None = None) -> None:

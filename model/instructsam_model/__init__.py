@@ -5,8 +5,8 @@
     segmenter = load_segmenter('CircleRadon/InstructSAM-2B', device='cuda')
     segmentation = segmenter.segment(Frame(image_rgb), Instruction('the two largest mugs'))
 
-The types import numpy alone; `load_segmenter` brings torch and transformers when it is first asked for. A program that
-shares its CPUs with others calls `prepare_threads` before.
+The types import only numpy; `load_segmenter` imports torch and transformers when it is called. A program that shares
+its CPUs with others calls `prepare_threads` before that.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
     """Add `--checkpoint`, `--backend`, `--device`, `--dtype`, `--threads` and a group of flags for each back end.
 
     Args:
-        parser: of the command.
+        parser: of the command line.
         checkpoint: False if the command adds `--checkpoint` itself.
     """
     group = parser.add_argument_group('model')
@@ -27,7 +27,7 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
         '--backend',
         default=AUTO,
         choices=(AUTO, *backend_names()),
-        help='auto: the one that reads the checkpoint (default: %(default)s)',
+        help='auto: the one that can read the checkpoint (default: %(default)s)',
     )
     group.add_argument('--device', default=AUTO, help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     group.add_argument(
@@ -57,11 +57,13 @@ def backend_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return keyword arguments of `load_segmenter`: the options are only those given on the command line."""
     names = ('checkpoint', 'backend', 'device', 'dtype', 'threads')
     given = {name: getattr(arguments, name) for name in names}
+    # Only options of back ends have a dot in their name: `instructsam.engine`.
     return given | {name: value for name, value in vars(arguments).items() if '.' in name}
 
 
 def _add_flag(group: argparse._ArgumentGroup, backend: str, each: Field[Any]) -> None:
     kind = type(each.default)
+    # Quoted in --help, because an empty text would be invisible.
     default = each.default if each.default != '' else "''"
     group.add_argument(
         f'--{backend}.{each.name}',

@@ -1,8 +1,8 @@
 """The registry of back ends, and `load_segmenter`, the one way to load any of them. Nothing here imports torch.
 
-A back end is a package that makes a `Segmenter` from a checkpoint. It publishes one `Backend` object: which checkpoints
-it reads, its options, and how it loads. A package outside this repository registers its own through the entry-point
-group `instructsam_ros.backends`:
+A back end is a package that makes a `Segmenter` from a checkpoint. It has one `Backend` object, with the checkpoints
+that it can read, its options, and the function that loads it. A package outside this repository registers its own
+through the entry-point group `instructsam_ros.backends`:
 
     [project.entry-points.'instructsam_ros.backends']
     my_backend = 'my_package.backend:BACKEND'
@@ -31,7 +31,7 @@ BUILT_IN = {
     'instructsam': 'instructsam_model.instructsam.backend:BACKEND',
     'sam3': 'instructsam_model.sam3.backend:BACKEND',
 }
-"""One row a back end: its name, and where its `Backend` object is."""
+"""Module and attribute of the `Backend` object of each built-in back end, by name."""
 ENTRY_POINT_GROUP = 'instructsam_ros.backends'
 
 
@@ -55,16 +55,16 @@ class LoadSettings:
 
 @dataclass(frozen=True)
 class Backend:
-    """What a back end publishes.
+    """Entry of a back end in the registry.
 
     Attributes:
         name: prefix of its options as ROS parameters and flags: `<name>.<option>`.
         description: one sentence for users.
         options: dataclass of its options; its module must not import torch.
-        matches: tells from the configuration whether it reads a checkpoint.
-        load: makes the segmenter; imports torch only when it is called.
+        matches: returns whether it can read a checkpoint, from configuration and file names; weights are not read.
+        load: makes the segmenter; its module imports torch only inside this function.
         evaluation_options: options with which a result depends on the frame and the instruction alone, not on earlier
-            requests; evaluations use them unless told otherwise.
+            requests; defaults of evaluations.
     """
 
     name: str
@@ -79,9 +79,10 @@ def get_backend(name: str) -> Backend:
     """Return the back end of a name.
 
     Raises:
-        ConfigError: there is none; the message names similar ones.
+        ConfigError: no back end has that name; the message names similar ones.
     """
     if name in BUILT_IN:
+        # Not through entry points, so that a checkout works without installation.
         module, _, attribute = BUILT_IN[name].partition(':')
         return _checked(getattr(import_module(module), attribute), name)
     check_names([name], backend_names(), 'back end')
@@ -97,6 +98,7 @@ def backend_names() -> tuple[str, ...]:
     """
     installed = [entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)]
     names = (*BUILT_IN, *sorted(installed))
+    # A package might also register the name of a built-in back end.
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f'back end {repeated[0]!r}: registered more than once; uninstall one of the packages')
     return names
@@ -111,15 +113,16 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     """
     if name != AUTO:
         return get_backend(name)
+    # A wrong or incomplete folder is the most frequent mistake, so it has its own message.
     if source.path.is_dir() and not source.config and not list(source.path.glob('*.pt')):
-        raise CheckpointError(f'{source.path / CONFIG_FILE}: no such file; a checkpoint has one')
+        raise CheckpointError(f'{source.path / CONFIG_FILE}: no such file; every checkpoint has one')
     found = [backend for backend in map(get_backend, backend_names()) if backend.matches(source)]
     if len(found) == 1:
         return found[0]
     readers = ', '.join(backend.name for backend in found) or 'none'
     raise CheckpointError(
-        f'{source.path}: expected a checkpoint that one back end of {", ".join(backend_names())} reads, '
-        f'read by: {readers}; name the back end'
+        f'{source.path}: expected a checkpoint that exactly one back end of {", ".join(backend_names())} can read, '
+        f'read by: {readers}; choose the back end by name'
     )
 
 
@@ -157,10 +160,12 @@ def load_segmenter(
         CheckpointError: the checkpoint is missing or unusable, or no back end reads it.
         ConfigError: an argument or option is unknown or out of range.
     """
+    # 1. Find the checkpoint, if necessary on the hub, and the back end.
     source = resolve_source(checkpoint or _bundled(), revision=revision)
     if not checkpoint:
         logger.warning(bundled.NOTE)
     chosen = find_backend(source, backend)
+    # 2. Check the options before torch is imported and weights are read.
     values = make_options(chosen.options, own_options(chosen, options), f'back end {chosen.name}')
     settings = LoadSettings(device=device, dtype=dtype, threads=threads, selection=selection)
     return chosen.load(source, settings, values)
@@ -174,6 +179,7 @@ def own_options(backend: Backend, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = {}
     for name, value in options.items():
+        # `engine` and `instructsam.engine` are the same option.
         owner, dot, rest = name.rpartition('.')
         if dot and owner != backend.name:
             raise ConfigError(f'{name}: expected an option of {backend.name}, the back end that loads this checkpoint')

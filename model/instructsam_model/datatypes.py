@@ -21,6 +21,7 @@ MAX_INSTRUCTION_CHARS = 4096
 """Longest instruction that is accepted. The paper's longest have about 60 words (350 characters)."""
 
 
+# eq=False: compared by identity, by which a segmenter recognizes the last frame; == of arrays is not one bool.
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One camera image.
@@ -125,6 +126,7 @@ class Instance:
             raise ValueError(f'mask: expected bool (H, W), got {self.mask.dtype} {self.mask.shape}')
         if self.box_xyxy.shape != (4,) or self.box_xyxy.dtype != np.float32:
             raise ValueError(f'box_xyxy: expected float32 (4,), got {self.box_xyxy.dtype} {self.box_xyxy.shape}')
+        # x2 and y2 are exclusive, so they may equal width and height.
         x1, y1, x2, y2 = self.box_xyxy.tolist()
         height, width = self.mask.shape
         if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
@@ -145,7 +147,7 @@ class Segmentation:
         stamp_ns: copied from the frame.
         frame_id: copied from the frame.
         timings: seconds spent in each stage, by name.
-        raw_text: generated text with special tokens, for logs and debugging; empty if the model has none.
+        raw_text: generated text with special tokens, for logs and debugging; empty if the model generates no text.
 
     Raises:
         ValueError: the instances are not sorted or their masks do not have the size of the image.
@@ -165,6 +167,7 @@ class Segmentation:
         for instance in self.instances:
             if instance.mask.shape != (height, width):
                 raise ValueError(f'instances: expected masks of {(height, width)}, got {instance.mask.shape}')
+        # The first instance is the target, so the order is part of the result.
         scores = [instance.score for instance in self.instances]
         if scores != sorted(scores, reverse=True):
             raise ValueError(f'instances: expected the best score first, got {scores}')

@@ -41,6 +41,9 @@ STRIP_OPACITY = 0.72
 DARK_RGB: Rgb = (24, 24, 27)
 WHITE_RGB: Rgb = (255, 255, 255)
 LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma (ITU-R BT.601)."""
+MIN_LUMA_FOR_DARK_TEXT = 100
+"""Luma of a color, 0..255, above which text on it is dark instead of white."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def overlay(image_rgb: ImageArray, segmentation: Segmentation) -> ImageArray:
     canvas = np.array(image_rgb, order='C')
     style = _Style.of(width, height)
     instances = segmentation.instances
+    # The best instance is drawn last, so that it is on top where instances overlap.
     worst_first = [(instances[index], color_rgb(index)) for index in reversed(range(len(instances)))]
     for instance, color in worst_first:
         _fill(canvas, instance, color)
@@ -140,6 +144,7 @@ def _region(instance: Instance) -> tuple[slice, slice]:
 def _draw_tags(canvas: ImageArray, instances: Sequence[Instance], style: _Style) -> None:
     height, width = canvas.shape[:2]
     boxes_xyxy = np.array([instance.box_xyxy for instance in instances], dtype=np.int64).reshape(-1, 4)
+    # Tags are placed best instance first, (N, 4) in pixels; those not placed yet have no area.
     tags_xyxy = np.zeros_like(boxes_xyxy)
     inks: list[NDArray[np.uint8]] = []
     for index, instance in enumerate(instances):
@@ -156,7 +161,8 @@ def _draw_tags(canvas: ImageArray, instances: Sequence[Instance], style: _Style)
         color = color_rgb(index)
         tag = canvas[top:bottom, left:right]
         tag[:] = color
-        _write(tag, inks[index], DARK_RGB if np.dot(color, LUMINANCE) > 100 else WHITE_RGB, style.margin_px)
+        text_rgb = DARK_RGB if np.dot(color, LUMINANCE) > MIN_LUMA_FOR_DARK_TEXT else WHITE_RGB
+        _write(tag, inks[index], text_rgb, style.margin_px)
 
 
 def _tag_candidates(box_xyxy: Boxes, tag_wh: tuple[int, int], image_wh: tuple[int, int]) -> Boxes:

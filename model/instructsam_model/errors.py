@@ -21,7 +21,7 @@ class FrameError(ValueError):
 
 
 class RequestError(ValueError):
-    """A request cannot be answered as it is: no instruction, an instruction that is too long, an inactive node."""
+    """A request cannot be processed: no instruction, an instruction that is too long, an inactive node."""
 
 
 class InferenceError(RuntimeError):

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from instructsam_model.errors import FrameError
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-"""Endings of image file names, in lower or upper case."""
+"""Extensions of image files; those in capitals are accepted too."""
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -37,6 +37,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
+            # Modes I and F: 16 or 32 bits, which `convert` would clip to 255 instead of scaling.
             if image.mode.startswith(('I', 'F')):
                 raise FrameError(
                     f'{path}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first'
@@ -44,12 +45,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             return np.array(ImageOps.exif_transpose(image).convert('RGB'))
     except FileNotFoundError:
         raise FrameError(f'{path}: expected an image, found no such file') from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's decoders raise all of these
-        if isinstance(error, FrameError):
-            raise
+    except FrameError:
+        raise
+    # Pillow's decoders raise all of these for damaged files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FrameError(f'{path}: expected an image, cannot read it: {error}') from error

@@ -46,6 +46,7 @@ def tight_box(mask: Mask) -> NDArray[np.float32] | None:
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return None
+    # Only the rows of the object: the rest of a large image need not be searched.
     columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
@@ -91,6 +92,7 @@ def encode_rle(mask: Mask) -> Rle:
     """
     if mask.ndim != 2 or mask.dtype != np.bool_ or mask.size == 0:
         raise ValueError(f'mask: expected bool (H, W) with H, W >= 1, got {mask.dtype} {mask.shape}')
+    # Column by column (Fortran order), as the runs go.
     rle = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
     return Rle(size=list(mask.shape), counts=rle['counts'].decode('ascii'))
 
@@ -153,6 +155,7 @@ def _rle_from_polygons(annotation: Sequence[Any], size_hw: tuple[int, int] | Non
         raise ValueError('annotation: expected one mask, got a list of annotations; decode them one by one')
     if size_hw is None:
         raise ValueError('polygon: expected size_hw, because a polygon does not contain the size of its image')
+    # One polygon, or several whose union is the mask.
     nested = isinstance(annotation[0], list | tuple)
     polygons = [_checked_polygon(part) for part in (annotation if nested else [annotation])]
     height, width = size_hw
@@ -209,6 +212,7 @@ def _run_lengths(counts: str) -> list[int]:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
             raise ValueError(f'RLE counts: expected the characters 0 to o, got {character!r}')
+        # Bit 5: another character of this run follows. Bit 4 of the last one: the value is negative.
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:

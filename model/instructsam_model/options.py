@@ -1,4 +1,4 @@
-"""Options as the fields of a frozen dataclass, each declared once with everything there is to say about it.
+"""Options as fields of a frozen dataclass: type, default, description and limits are declared once.
 
 Command-line flags, ROS parameters and documentation are made from these fields. Nothing here imports torch.
 """
@@ -83,6 +83,7 @@ def check_names(given: Iterable[str], known: Collection[str], noun: str) -> None
     """
     for name in given:
         if name not in known:
+            # If none is similar, the message lists all of them.
             similar = difflib.get_close_matches(name, known, n=3) or sorted(known)
-            raise ConfigError(f'{name}: no {noun}; did you mean {" or ".join(similar)}?' if similar else
-                              f'{name}: no {noun}; there are none')  # fmt: skip
+            hint = f'did you mean {" or ".join(similar)}?' if similar else 'there are none'
+            raise ConfigError(f'{name}: no {noun}; {hint}')

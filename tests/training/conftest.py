@@ -1,4 +1,4 @@
-"""The golden checkpoint, and small runs on the golden pictures."""
+"""The golden checkpoint, and small runs on the golden images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def segmenter() -> InstructSAMSegmenter:
 
 @pytest.fixture
 def run_file(tmp_path: Path) -> Path:
-    """The configuration of a run below the test's folder."""
+    """The configuration file of a run in the temporary folder."""
     return write_run(tmp_path)
 
 
 @pytest.fixture(scope='session')
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of five steps in this process, to compare with."""
+    """A run of five steps that is not interrupted; other runs are compared with it."""
     folder = tmp_path_factory.mktemp('uninterrupted')
     torch.set_num_threads(1)
     train(read_config(write_run(folder), ['stages.0.steps=5']))

@@ -1,7 +1,7 @@
 """A training step on fake CUDA tensors: it runs, and the host waits only at the known places.
 
-The network is the golden checkpoint's: the number of kernels depends on its layers, not on their sizes. Budgets leave
-some 3 % to spare.
+The network is the golden checkpoint's: the number of kernels depends on its layers, not on their sizes. Each budget is
+about 3 % above the present number.
 
 Covers engine/single_process.py and engine/launches.py, whose counts need a GPU.
 """
@@ -51,19 +51,19 @@ STAGES = {
     'dense': replace(STAGE, objective='dense', rates=RatesConfig(sam3_vision=1e-5)),
 }
 KERNELS = {'full': 3100, 'language_model': 510, 'detector': 2940, 'shared_queries': 2240, 'dense': 1120}
-"""Of a first step of one micro-batch, the optimizer's moments included, whatever the number of its images."""
+"""Budget of a first step, which allocates the optimizer's moments; one micro-batch with any number of images."""
 WAITS = {'instructsam_training/losses/matcher.py', 'instructsam_training/engine/step.py'}
-"""Where the host may wait: for the costs of matching, once a micro-batch, and for the losses, once a step."""
+"""Files in which the host waits: for the costs of matching, once per micro-batch, and for the losses, once per step."""
 
 
 @functools.cache
 def record(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
-    """The first step of a stage, of a network with one layer of each kind."""
+    """Record the first step of a stage, for a network with one layer of each kind."""
     return take_step(stage, images, independent=independent)
 
 
 def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False) -> Recording:
-    """Take it, whatever was taken before."""
+    """Record a new step, without the cache of `record`."""
     folder = GOLDEN / 'checkpoint'
     architecture = read_model_config(folder, resolve_sam3(folder))
     qwen, sam3 = architecture.qwen, architecture.sam3
@@ -97,21 +97,21 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
 
 
 def waits(recording: Recording) -> list[str]:
-    """The files in which the host waits."""
+    """Return the files in which the host waits."""
     return sorted(re.sub(r':\d+.*', '', op.where) for op in recording.host_waits)
 
 
 @pytest.mark.parametrize(('name', 'stage'), STAGES.items())
 def test_step_of_each_objective_waits_only_for_costs_and_losses(name: str, stage: StageConfig) -> None:
     recording = record(stage, independent=name == 'full')
-    slots = stage.objective not in ('language_model', 'dense')
-    allowed = WAITS if slots else {'instructsam_training/engine/step.py'}
+    has_queries = stage.objective not in ('language_model', 'dense')
+    allowed = WAITS if has_queries else {'instructsam_training/engine/step.py'}
     assert waits(recording) == sorted(allowed), '\n'.join(map(str, recording.host_waits))
     assert recording.launches <= KERNELS[name]
 
 
 def test_kernels_per_image_decrease_with_the_size_of_the_micro_batch() -> None:
-    """So a step is not bound by launches: phrases and images are computed together."""
+    """Phrases and images are computed together, so that a step is not bound by kernel launches."""
     one, two = (record(STAGES['shared_queries'], images).launches for images in (1, 2))
     assert two < 1.1 * one
 

@@ -10,7 +10,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.weights import bundled
 
 FAKE = 'fake-cuda'
-"""Value of `--device` with which nothing is measured but a GPU is modeled."""
+"""Value of `--device` that models a GPU instead of measuring."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         description='Measure the latency of a segmenter in several scenarios, and of each stage. '
         f'With --device {FAKE} a GPU is modeled instead.',
     )
+    # Adds `--device` too, of which `FAKE` is one more value.
     add_backend_arguments(parser)
     _add_architecture_arguments(parser.add_argument_group('random weights'))
     _add_measurement_arguments(parser.add_argument_group('measurement'))
@@ -39,20 +40,21 @@ def _add_architecture_arguments(group: argparse._ArgumentGroup) -> None:
         '--architecture',
         type=Path,
         metavar='FOLDER',
-        help='config.json of an InstructSAM network',
+        help='folder with the config.json of an InstructSAM network',
     )
     group.add_argument(
         '--tokenizer',
         type=Path,
         default=bundled.FOLDER,
         metavar='FOLDER',
-        help='checkpoint with the tokenizer',
+        help='checkpoint with the tokenizer (default: the bundled one)',
     )
+    # Random weights generate no phrases, so the generated text is replaced by one of this form.
     group.add_argument(
         '--phrase-tokens', type=int, default=6, metavar='N', help='tokens per phrase (default: %(default)s)'
     )
     group.add_argument('--phrases', type=int, default=1, metavar='N', help='phrases per answer (default: %(default)s)')
-    group.add_argument('--queries', type=int, metavar='K', help="queries of a phrase (default: the architecture's)")
+    group.add_argument('--queries', type=int, metavar='K', help="queries per phrase (default: the architecture's)")
 
 
 def _add_measurement_arguments(group: argparse._ArgumentGroup) -> None:
@@ -67,7 +69,7 @@ def _add_measurement_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--repeats', type=int, default=10, metavar='N', help='measured rounds (default: %(default)s)')
     group.add_argument('--compare-naive', action='store_true', help='also measure naive inference without any caching')
     group.add_argument('--check', action='store_true', help='first compare a result with float32 on the CPU')
-    group.add_argument('--profile', action='store_true', help='also profile the scenario warm')
+    group.add_argument('--profile', action='store_true', help="also profile the scenario 'warm'")
     group.add_argument('--sweep', action='store_true', help='also vary image size, phrases, queries and cameras')
     group.add_argument('--experiments', action='store_true', help='also measure possible optimizations')
 
@@ -93,6 +95,7 @@ def parse_size(text: str) -> tuple[int, int]:
         ConfigError: the text has another form.
     """
     width, _, height = text.partition('x')
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    # int() would also accept signs and white space.
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise ConfigError(f'--size: expected width x height such as 640x480, got {text!r}')
     return int(width), int(height)

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from instructsam_model.bench.arguments import FAKE, check_arguments
-from instructsam_model.bench.measured_tables import print_measured
-from instructsam_model.bench.modeled_tables import print_modeled
+from instructsam_model.bench.measured_tables import render_measured
+from instructsam_model.bench.modeled_tables import render_modeled
 from instructsam_model.bench.profiling import profile_scenario
 from instructsam_model.bench.roofline import describe_device, peak_tflop_per_s
 from instructsam_model.bench.scenarios import NAIVE, Bench, Timing
@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     console = Console()
-    for part in print_modeled(result) if result.get('modeled') else print_measured(result):
+    # Tables for the user, then one line of JSON for programs.
+    for part in render_modeled(result) if result.get('modeled') else render_measured(result):
         console.print(part)
     line = json.dumps(result)
     if arguments.out:
@@ -56,17 +57,20 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    # Read first: a wrong path must not be found after minutes of measuring.
     modeled = read_modeled(arguments.modeled) if arguments.modeled else {}
     subject = open_subject(arguments)
     bench = subject.make_bench(arguments)
     more: dict[str, Any] = {}
-    if arguments.check:  # first: there is no point in measuring wrong results
+    # Accuracy first, because the latency of wrong results is of no use.
+    if arguments.check:
         more['check'] = subject.hooks.check_accuracy(bench.new_frame(), bench.new_instruction())
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task('measuring', total=None)
         timings = bench.run(arguments.repeats, lambda: progress.advance(task))
         peak = peak_tflop_per_s(subject.device, subject.hooks.dtype)
-        for name, timing in timings.items():  # FLOPs inside captured graphs are visible to the model only
+        # FLOPs inside captured graphs are counted by the model only.
+        for name, timing in timings.items():
             timing.tflop = max(timing.tflop, modeled.get(name, {}).get('tflop', 0.0))
         more |= measure_more(arguments, subject, bench, progress)
     return {
@@ -91,8 +95,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_more(arguments: argparse.Namespace, subject: Subject, bench: Bench, progress: Progress) -> dict[str, Any]:
-    """Measure everything besides the scenarios."""
+    """Measure what further options ask for: profile, sweep and experiments."""
     more: dict[str, Any] = {}
+    # `warm` is what a continuous query runs for each image.
     if arguments.profile:
         more['profile'] = profile_scenario(bench, 'warm', subject.device)
     if arguments.sweep:
@@ -113,6 +118,7 @@ def model(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     from instructsam_model.bench.instructsam.modeled import model_scenarios
 
+    # Fake tensors have no values, and fake kernels take no time.
     for option in ('check', 'profile', 'sweep', 'experiments'):
         if getattr(arguments, option):
             raise ConfigError(f'--{option}: expected a real device, got --device {FAKE}')

@@ -1,4 +1,4 @@
-"""`Hooks`: what only a back end itself can measure; back ends without hooks are measured with these defaults."""
+"""`Hooks`: measurements that depend on the back end. Those of this module are for back ends without their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BACKEND_HOOKS = {'instructsam': 'instructsam_model.bench.instructsam.hooks:Instr
 
 
 class Hooks:
-    """Hooks of a back end that provides none.
+    """Hooks of a back end without its own.
 
     Args:
         segmenter: the segmenter that is measured.
@@ -37,6 +37,7 @@ class Hooks:
 
     def describe(self) -> dict[str, Any]:
         """Return the entries of the result that describe the network; `parameters` is None if unknown."""
+        # The same keys for every back end, so that tables find them.
         weights = self._segmenter.memory_bytes()
         return {
             'parameters': None,
@@ -62,6 +63,7 @@ def hooks_of(backend: str) -> type[Hooks]:
     """Return the hooks of a back end."""
     if backend not in BACKEND_HOOKS:
         return Hooks
+    # Imported by name, because hooks import the package of their back end.
     module, _, name = BACKEND_HOOKS[backend].partition(':')
     hooks: type[Hooks] = getattr(import_module(module), name)
     return hooks

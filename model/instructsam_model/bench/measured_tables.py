@@ -11,7 +11,7 @@ from instructsam_model.bench.scenarios import describe_scenario
 from instructsam_model.bench.stages import STAGES
 
 
-def print_measured(result: dict[str, Any]) -> Iterator[Table | str]:
+def render_measured(result: dict[str, Any]) -> Iterator[Table | str]:
     """Yield accuracy, latencies, stages and profile, as far as they were measured."""
     if 'check' in result:
         yield 'compared with float32 on the CPU: ' + ', '.join(
@@ -25,12 +25,14 @@ def print_measured(result: dict[str, Any]) -> Iterator[Table | str]:
 
 def scenario_table(result: dict[str, Any]) -> Table:
     """Make a table with one scenario per row."""
+    # Unknown for back ends without hooks.
     parameters = f'{result["parameters"] / 1e6:.1f} M parameters, ' if result['parameters'] else ''
     table = Table(title=f'{result["model"]}: {parameters}{result["dtype"]}, {result["size"]}')
     table.add_column('scenario')
     for heading in ('p50 ms', 'p95 ms', 'p99 ms', 'TFLOP', 'TFLOP/s', 'roofline ms', 'naive / ours', 'modeled ms'):
         table.add_column(heading, justify='right')
     for name, row in result['scenarios'].items():
+        # Empty cells for what was not measured or modeled.
         ratio = f'{row["naive_ratio"]:.2f}' if row['naive_ratio'] else ''
         modeled = f'{row["modeled_ms"]:.4g}' if row['modeled_ms'] else ''
         figures = (row[key] for key in ('p50_ms', 'p95_ms', 'p99_ms', 'tflop', 'tflop_per_s', 'roofline_ms'))

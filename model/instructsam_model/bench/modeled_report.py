@@ -24,8 +24,9 @@ def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield '## On a GPU: modeled, not measured\n'
     yield f'{NOTE}\n'
     yield (
-        '`kernels` are those of the uncompiled code, `inductor_kernels` those after `torch.compile`; in `launches` a '
-        'captured graph counts once. The latency is the longer of launching on the host and computing on the GPU.\n'
+        '`kernels` is the number of kernels of the uncompiled code, `inductor_kernels` that after `torch.compile`. '
+        '`launches` counts a captured graph once. The latency is the maximum of the launch time on the host and the '
+        'computing time on the GPU.\n'
     )
     for result in results:
         yield from _section(result)
@@ -35,6 +36,7 @@ def modeled_sections(results: Sequence[dict[str, Any]]) -> Iterator[str]:
             {
                 'gpu': name,
                 'product': gpu.title,
+                # Peak of the data sheet x fraction of it that is assumed to be reached.
                 'bfloat16 TFLOP/s': f'{gpu.half_tflop_per_s:g} x {gpu.compute_fraction:g}',
                 'TB/s': f'{gpu.tbyte_per_s:g} x {gpu.memory_fraction:g}',
                 'GiB': f'{gpu.memory_gib:.0f}' + (' shared' if gpu.shares_memory else ''),
@@ -53,6 +55,7 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         f'### {Path(result["model"]).name}, {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, '
         f'{result["size"]}, {phrases}, engine {result["engine"]}\n'
     )
+    # Counts are the same on every GPU, times are not.
     scenarios = result['scenarios']
     yield table(
         [{'scenario': describe_scenario(name), **{key: row[key] for key in COUNTS}} for name, row in scenarios.items()]

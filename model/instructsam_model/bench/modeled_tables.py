@@ -29,7 +29,7 @@ HEADINGS = {
 }
 
 
-def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
+def render_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
     """Yield scenarios, times, stages, host waits, and a note that the times are modeled."""
     title = (
         f'{result["model"]}: {result["parameters"] / 1e6:.1f} M parameters, {result["dtype"]}, {result["size"]}, '
@@ -42,6 +42,7 @@ def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
         TIMES,
         result['scenarios'],
     )
+    # The legend of the tables.
     yield '\n'.join(map(describe_scenario, result['scenarios']))
     for name, row in result['scenarios'].items():
         columns = tuple(column for column in (*COUNTS, 'modeled_ms') if column != 'inductor_kernels')
@@ -51,7 +52,8 @@ def print_modeled(result: dict[str, Any]) -> Iterator[Table | str]:
 
 
 def _table(title: str, first: str, columns: tuple[str, ...], rows: dict[str, Any]) -> Table:
-    table = Table(title=title, box=SIMPLE, pad_edge=False)  # fits into 80 columns
+    # Without borders, so that it fits into 80 columns.
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(HEADINGS.get(column, column), justify='right', no_wrap=True)

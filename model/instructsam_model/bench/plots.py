@@ -19,9 +19,11 @@ def draw_stages(result: dict[str, Any], file: Path) -> None:
 
     figure = Figure(figsize=(8, 3), layout='constrained')
     axes = figure.subplots()
+    # Bars are drawn from the bottom upwards.
     names = list(result['scenarios'])[::-1]
     left = [0.0] * len(names)
     for stage in STAGES:
+        # `rest` is a difference of measurements, which noise can make negative.
         widths = [max(result['scenarios'][name]['stages_ms'][stage], 0.0) for name in names]
         axes.barh(names, widths, left=left, label=stage)
         left = [before + width for before, width in zip(left, widths, strict=True)]
@@ -44,6 +46,7 @@ def draw_growth(rows: Sequence[dict[str, Any]], file: Path) -> None:
     for axes, setting in zip(all_axes, settings, strict=True):
         mine = [row for row in rows if row['setting'] == setting]
         for scenario in mine[0]['p50_ms']:
+            # Scenarios about the same frame do not run with several cameras.
             measured = [row for row in mine if scenario in row['p50_ms']]
             values = [str(row['value']) for row in measured]
             axes.plot(values, [row['p50_ms'][scenario] for row in measured], 'o-', label=scenario)

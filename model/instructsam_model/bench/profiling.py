@@ -30,6 +30,7 @@ def _profile(run: Callable[[], object], device: torch.device) -> list[dict[str, 
         run()
         if device.type == 'cuda':
             torch.cuda.synchronize(device)
+    # Times without those of nested operations, us to ms.
     rows = [
         {
             'name': event.key[:100],

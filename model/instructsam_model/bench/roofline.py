@@ -27,10 +27,12 @@ def count_arithmetic() -> FlopCounterMode:
 
 
 def _forward_flop(*shapes: Any, **_: Any) -> int:
+    # Shapes of query, key and value.
     return int(sdpa_flop_count(*shapes[:3]))  # type: ignore[no-untyped-call]
 
 
 def _backward_flop(*shapes: Any, **_: Any) -> int:
+    # Shapes of the gradient, query, key and value.
     return int(sdpa_backward_flop_count(*shapes[:4]))  # type: ignore[no-untyped-call]
 
 
@@ -46,6 +48,7 @@ def peak_tflop_per_s(device: torch.device, dtype: torch.dtype) -> float:
         matrix @ matrix
         synchronize(device)
         seconds.append(time.perf_counter() - start)
+    # n^3 multiplications and as many additions.
     return 2 * side**3 / min(seconds) / 1e12
 
 

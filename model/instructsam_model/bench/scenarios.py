@@ -1,4 +1,4 @@
-"""Scenarios of a robot, and the latency of a segmenter in each of them."""
+"""Latency of a segmenter in the scenarios of a robot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from instructsam_model.runtime.device import synchronize
 
 SCENARIOS = {
     'cold': 'new frame, new instruction',
-    'warm': 'new frame, the instruction of the frame before',
-    'steady': 'the same, and the scene is unchanged',
-    'same frame': 'another instruction about the same frame',
-    'reworded': 'the same, without words of the answer (no lookup match)',
-    'same both': 'the same instruction about the same frame',
+    'warm': 'new frame, same instruction as for the previous frame',
+    'steady': 'as warm, and the scene is unchanged',
+    'same frame': 'same frame, new instruction',
+    'reworded': 'as same frame, without words of the generated text (no prompt-lookup match)',
+    'same both': 'same frame, same instruction',
 }
 NAIVE = 'naive'
 NAIVE_DESCRIPTION = 'no caching'
@@ -84,6 +84,7 @@ class Bench:
     def new_frame(self, camera: str = '') -> Frame:
         """Make a new random frame."""
         width, height = self._size_wh
+        # Values 32 to 223, so that camera noise does not overflow.
         cells = self._generator.integers(32, 224, (height // CELL_PX + 1, width // CELL_PX + 1, 3), dtype=np.uint8)
         image_rgb = np.ascontiguousarray(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1)[:height, :width])
         return Frame(image_rgb, frame_id=camera)
@@ -95,6 +96,7 @@ class Bench:
 
     def new_instruction(self) -> Instruction:
         """Make a new instruction, always of the same length, in the words of the published training data."""
+        # Numbers of five digits, so that the length in tokens does not change.
         self._num_instructions += 1
         return Instruction(f"Number {10_000 + self._num_instructions}: please segment '{self._phrase}'.")
 

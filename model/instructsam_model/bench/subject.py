@@ -21,7 +21,7 @@ from instructsam_model.weights.hub import resolve_source
 
 @dataclass(frozen=True)
 class Subject:
-    """A segmenter with everything that the benchmark needs to know about it.
+    """A segmenter and its settings in the benchmark.
 
     Attributes:
         segmenter: of any back end.
@@ -60,6 +60,8 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
     hooks = hooks_of(backend.name)
     given = backend_arguments(arguments)
     caching = {f'{backend.name}.{name}': value for name, value in hooks.caching.items()}
+    # All caching, unless the command line says otherwise; a fixed number of threads, because the default follows the
+    # load of the machine, which would add noise.
     segmenter = load_segmenter(**caching | given | {'backend': backend.name, 'threads': torch.get_num_threads()})
     recorded = {name.rpartition('.')[2]: value for name, value in given.items() if '.' in name}
     return Subject(segmenter, device, hooks(segmenter), options=recorded)

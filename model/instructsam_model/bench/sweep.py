@@ -33,6 +33,7 @@ def sweep(arguments: argparse.Namespace, open_bench: Callable[[argparse.Namespac
     for setting, value in VALUES:
         changed = argparse.Namespace(**{**vars(arguments), setting: value})
         timings = open_bench(changed).run(arguments.repeats)
+        # Scenarios about the same frame do not run with several cameras.
         medians = {name: round(1e3 * timings[name].percentile(50), 2) for name in SCENARIOS if name in timings}
         yield {'setting': setting, 'value': value, 'p50_ms': medians}
 
@@ -40,6 +41,7 @@ def sweep(arguments: argparse.Namespace, open_bench: Callable[[argparse.Namespac
 def count_compilations(bench: Bench, segmenter: Segmenter) -> int:
     """Count the graphs that are compiled for instructions of 1 to 60 words after a warm-up."""
     segmenter.segment(bench.new_frame(), Instruction('warm up'))
+    # Counters of torch.compile are those of the whole process.
     before = _compiled()
     for words in INSTRUCTION_WORDS:
         segmenter.segment(bench.new_frame(), Instruction(' '.join(['red'] * words)))

@@ -22,7 +22,7 @@ from instructsam_model.backends import load_segmenter
 from instructsam_model.cli.segment_output import SegmentOutput, describe_image, write_json
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_model.weights.bundled import BUNDLED
@@ -71,8 +71,10 @@ class PageBackend:
             `instructsam-segment --json` writes it.
 
         Raises:
-            ConfigError: the instruction or a number is out of range.
+            ConfigError: a number is out of range.
             FrameError: there is no image, or it cannot be used.
+            InferenceError: the model failed.
+            RequestError: the instruction is empty or too long.
         """
         if image is None:
             raise FrameError('image: expected one, got none; upload an image or choose an example')
@@ -85,6 +87,7 @@ class PageBackend:
             segmentation = self._segmenter.segment(self._frame_of(image_rgb), Instruction(text), selection)
             duration_s = time.perf_counter() - started_s
         output = SegmentOutput(images=[describe_image(Path(path.name), [segmentation], [])])
+        # The file stays, because the page offers it for download; `serve` deletes the folder at the end.
         with tempfile.NamedTemporaryFile(
             dir=self._folder, prefix=f'{path.stem}-', suffix='.json', delete=False
         ) as file:
@@ -95,6 +98,7 @@ class PageBackend:
 
     def _frame_of(self, image_rgb: NDArray[np.uint8]) -> Frame:
         """Return the frame of the last request if its image is the same, so that its encoding is reused."""
+        # By content: with each request comes a path, and different paths may have the same image.
         if not np.array_equal(self._frame.image_rgb, image_rgb):
             self._frame = Frame(image_rgb)
         return self._frame
@@ -104,6 +108,7 @@ def describe_rows(segmentation: Segmentation) -> list[Row]:
     """Return a row of `HEADINGS` for each instance; the first column is its color in the overlay, as HTML."""
     rows = []
     for index, instance in enumerate(segmentation.instances):
+        # U+25A0 is a filled square.
         swatch = f'<span style="color: rgb{color_rgb(index)}">\u25a0</span>'
         box = ' '.join(f'{side:.0f}' for side in instance.box_xyxy)
         rows.append((swatch, instance.label, round(instance.score, 2), box, int(instance.mask.sum())))
@@ -123,7 +128,8 @@ def build_page(backend: PageBackend, title: str, examples: Sequence[Path]) -> gr
     def segment(*values: Any) -> tuple[Any, ...]:
         try:
             return backend.segment(*values)
-        except (ConfigError, FrameError) as error:
+        # The page shows the messages of these; Gradio only logs other errors, which are bugs.
+        except (ConfigError, FrameError, InferenceError, RequestError) as error:
             raise gr.Error(str(error), title='Request failed') from error
 
     defaults = Selection()
@@ -143,6 +149,7 @@ def build_page(backend: PageBackend, title: str, examples: Sequence[Path]) -> gr
                 if examples:
                     gr.Examples([str(file) for file in examples], image, label='images')
                 gr.Examples(INSTRUCTIONS, text, label='instructions')
+            # Right column: the results, in the order that `PageBackend.segment` returns them.
             with gr.Column():
                 drawn = gr.Image(label='result', format='png', interactive=False, buttons=['download', 'fullscreen'])
                 summary = gr.Textbox(label='found', interactive=False)
@@ -187,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         serve(arguments)
     except (CheckpointError, ConfigError, FrameError, OSError) as error:
+        # On one line, because messages of libraries may contain line breaks.
         print(f'instructsam-demo: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     return 0
@@ -202,12 +210,11 @@ def serve(arguments: argparse.Namespace) -> None:
     gr = load_gradio()
     examples = find_images(arguments.examples) if arguments.examples else []
     prepare_threads()
+    # The model last, because loading takes much longer than finding out that Gradio or the images are missing.
     segmenter = load_segmenter(**backend_arguments(arguments))
     name = arguments.checkpoint or BUNDLED
-    fonts = {
-        'font': ['system-ui', 'sans-serif'],
-        'font_mono': ['ui-monospace', 'monospace'],
-    }  # local fonts only
+    # Fonts of the system: those of Gradio's themes are downloaded, and a robot may be offline.
+    fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}
     with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:
         page = build_page(PageBackend(segmenter, name, Path(folder)), f'InstructSAM \u00b7 {Path(name).name}', examples)
         print(f'open http://{arguments.host}:{arguments.port}', flush=True)

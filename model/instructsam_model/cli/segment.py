@@ -25,7 +25,7 @@ from instructsam_model.cli.segment_output import (
 )
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError, RequestError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import SUFFIXES, find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_model.weights.bundled import BUNDLED
@@ -58,11 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         output = run(task, load(arguments))
         if arguments.json is not None:
             write_json(output, arguments.checkpoint or BUNDLED, arguments.json)
-    except (CheckpointError, ConfigError, FrameError, RequestError, OSError) as error:
+    except (CheckpointError, ConfigError, FrameError, InferenceError, RequestError, OSError) as error:
+        # On one line, because messages of libraries may contain line breaks.
         print(f'instructsam-segment: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    # Standard output contains nothing but the JSON, if it goes there.
     print_table(output, Console(stderr=arguments.json == STDOUT), with_image=task.is_folder)
     print_unreadable(output, Console(stderr=True))
     return 1 if output.unreadable else 0
@@ -127,6 +129,7 @@ def plan(arguments: argparse.Namespace) -> Task:
         images = tuple(find_images(arguments.image))
     else:
         images = (arguments.image,)
+        # Only to report a damaged image before the model is loaded.
         read_image(arguments.image)
     overlays = _overlay_paths(images, is_folder, arguments.out, len(instructions)) if arguments.out else ()
     if arguments.json not in (None, STDOUT) and Path(arguments.json).is_dir():
@@ -139,6 +142,8 @@ def run(task: Task, segmenter: Segmenter) -> SegmentOutput:
 
     Raises:
         FrameError: the only image cannot be segmented.
+        InferenceError: the model failed.
+        RequestError: the model cannot process an instruction.
         OSError: an overlay cannot be written.
     """
     output = SegmentOutput()
@@ -152,13 +157,16 @@ def run(task: Task, segmenter: Segmenter) -> SegmentOutput:
     )
     for index, path in progress:
         try:
+            # One frame for all instructions, so that the segmenter encodes the image once.
             frame = Frame(read_image(path))
             segmentations = [segmenter.segment(frame, text, task.selection) for text in task.instructions]
         except FrameError as error:
+            # In a folder, one damaged image must not stop the others.
             if not task.is_folder:
                 raise
             output.unreadable.append({'image': str(path), 'reason': str(error)})
             continue
+        # No files without --out.
         files = task.overlays[index] if task.overlays else ()
         for file, segmentation in zip(files, segmentations, strict=False):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +181,7 @@ def load(arguments: argparse.Namespace) -> Segmenter:
     Raises:
         CheckpointError, ConfigError: as `load_segmenter`.
     """
+    # Before torch is imported, which `load_segmenter` does.
     prepare_threads()
     return load_segmenter(**backend_arguments(arguments))
 
@@ -206,6 +215,7 @@ def _names_in_folder(images: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _check_images_survive(images: Sequence[Path], overlays: Iterable[Iterable[Path]]) -> None:
+    # Resolved, so that relative paths and links to an image are recognized.
     originals = {path.resolve() for path in images}
     for file in (file for files in overlays for file in files):
         if file.resolve() in originals:

@@ -40,6 +40,7 @@ def describe_image(path: Path, segmentations: Sequence[Segmentation], overlays: 
         overlays: a file for each segmentation, or none.
     """
     results = [_describe(segmentation) for segmentation in segmentations]
+    # Not strict: without --out there are no overlays.
     for result, file in zip(results, overlays, strict=False):
         result['overlay'] = str(file)
     return {'image': str(path), 'size_wh': list(segmentations[0].size_wh), 'results': results}
@@ -68,12 +69,15 @@ def print_table(output: SegmentOutput, console: Console, *, with_image: bool) ->
     for heading in ('score', 'box', 'pixels'):
         table.add_column(heading, justify='right', no_wrap=True)
     for image in output.images:
+        # Escaped, because rich interprets text in square brackets.
         first = [escape(Path(image['image']).name)] if with_image else []
         for result in image['results']:
+            # An instruction without instances has a row that says so.
             for instance in result['instances'] or [None]:
                 table.add_row(*first, escape(result['instruction']), *_cells(instance))
     console.print(table)
     overlays = [result['overlay'] for image in output.images for result in image['results'] if 'overlay' in result]
+    # For a folder, a count in place of a long list.
     if with_image and overlays:
         overlays = [f'{len(overlays)} overlays into {Path(overlays[0]).parent}']
     for written in overlays:

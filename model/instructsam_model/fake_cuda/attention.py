@@ -66,6 +66,7 @@ def attend(
     if kernel == 'flash':
         return _attend_flash(query, key, value, dropout_p, is_causal, scale)
     bias = None if attn_mask is None else _as_bias(attn_mask, query, key)
+    # The kernel stores the log-sum-exp of the scores only for a backward pass.
     lse = torch.is_grad_enabled() and any(each.requires_grad for each in (query, key, value))
     attended: Tensor = aten._scaled_dot_product_efficient_attention.default(
         query, key, value, bias, lse, dropout_p, is_causal, scale=scale

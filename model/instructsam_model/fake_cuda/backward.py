@@ -48,9 +48,10 @@ def backward_without_driver() -> Iterator[None]:
         accumulate_grad: bool,
         **__: Any,
     ) -> tuple[Tensor | None, ...]:
-        wanted = () if accumulate_grad else inputs
-        return run_backward(outputs, grads, wanted, create_graph, None if keep_graph else used)
+        returned = () if accumulate_grad else inputs
+        return run_backward(outputs, grads, returned, create_graph, None if keep_graph else used)
 
+    # Saved tensors are wrapped, so that `run_backward` can free them; `run` replaces the engine of torch.
     with ExitStack() as stack:
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(SavedTensor, unpack))
         stack.enter_context(patch.object(torch.autograd, '_engine_run_backward', run))
@@ -61,7 +62,7 @@ def backward_without_driver() -> Iterator[None]:
 def run_backward(
     outputs: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    wanted: Sequence[Tensor],
+    inputs: Sequence[Tensor],
     create_graph: bool,
     used: list[SavedTensor] | None,
 ) -> tuple[Tensor | None, ...]:
@@ -70,13 +71,13 @@ def run_backward(
     Args:
         outputs: where the pass starts.
         grads: gradients of the outputs.
-        wanted: tensors whose gradients are returned; empty to accumulate gradients in the leaves instead.
+        inputs: tensors whose gradients are returned; empty to accumulate gradients in the leaves instead.
         create_graph: record the pass itself for higher derivatives.
         used: filled with the saved tensors that nodes have read, which are then freed; None to keep them.
     """
     # 1. Gradients that arrive first, and how many each node still waits for.
     edges = [_edge(output) for output in outputs]
-    targets = [_edge(each) for each in wanted]
+    targets = [_edge(each) for each in inputs]
     waiting = _count_uses([node for node, _ in edges])
     arrived: defaultdict[Any, dict[int, Tensor]] = defaultdict(dict)
     for (node, number), grad in zip(edges, grads, strict=True):
@@ -91,7 +92,7 @@ def run_backward(
             given = [grads_of.get(number) for number in range(len(node._input_metadata))]
             found.update({target: given[target[1]] for target in targets if target[0] is node})
             accumulates = not node.next_functions
-            results = () if accumulates and wanted else _call(node, given)
+            results = () if accumulates and inputs else _call(node, given)
             if used is not None:  # without retain_graph, free what this node has read
                 for saved in used:
                     saved.tensor = None
@@ -135,6 +136,7 @@ def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) 
         return
     result = node._input_metadata[number]
     if grad.shape != result.shape:
+        # The node has broadcast this input.
         grad = grad.sum_to_size(result.shape)
     if grad.dtype != result.dtype:
         grad = grad.to(result.dtype)
@@ -143,8 +145,10 @@ def _add(node: Any, grads: dict[int, Tensor], number: int, grad: Tensor | None) 
 
 def _call(node: Any, given: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     """Call a node; return the gradients of its inputs."""
+    # Without any gradient nothing is computed, and no gradient is passed on.
     if not any(grad is not None for grad in given):
         return (None,) * len(node.next_functions)
+    # Nodes of an `autograd.Function` are called through `apply`, those of torch directly.
     python = isinstance(node, torch.autograd.function.BackwardCFunction)
     results = node.apply(*given) if python else node(*given)
     return results if isinstance(results, tuple) else (results,)

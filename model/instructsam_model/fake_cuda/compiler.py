@@ -48,6 +48,7 @@ class FakeCompiler:
             region = next(self._regions)
             with self._cuda.region(region) as ops:
                 result = function(*arguments)
+            # Layers of one kind share a schedule if their operations and shapes are equal.
             signature = (type(function).__name__, *((op.name, op.dtype, op.shape) for op in ops))
             self._signatures[region] = signature
             if signature not in self._calls:

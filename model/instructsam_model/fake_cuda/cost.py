@@ -32,7 +32,7 @@ LAUNCHES = {
     aten.argsort: 4,
     aten.cumsum: 2,
     aten.index_put: 2,  # a copy, then the write
-    aten.masked_fill: 2,  # likewise
+    aten.masked_fill: 2,  # a copy, then the fill
     aten.masked_scatter: 5,
     aten.masked_scatter_: 4,  # the mask as integers, its running sum in two, the write
     aten.native_group_norm: 3,  # mean and variance, scale and offset of each channel, the map
@@ -65,6 +65,7 @@ def count_flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
     formula = flop_registry.get(func._overloadpacket)
     if formula is None:
         return 0.0
+    # torch's formulas do not accept `scale`.
     options = {name: value for name, value in kwargs.items() if name != 'scale'}
     return float(formula(*args, **options, out_val=out)) * (0.5 if _is_causal(func, args, kwargs) else 1.0)
 

@@ -26,6 +26,7 @@ class FakeGraph:
     @contextmanager
     def capture(self) -> Iterator[None]:
         """Capture what is launched in this context."""
+        # Captured operations do not run yet, so they are kept out of the recording of the caller.
         with self._cuda.recording(), self._cuda.graph(self._name) as self._captured:
             yield
 

@@ -9,7 +9,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch.cuda.amp.common
 
 from instructsam_model.fake_cuda.recording import Kind
 
@@ -50,6 +49,7 @@ class Stream:
     def __init__(self, device: object = None, priority: int = 0, **_: object) -> None:
         self.device = torch.device('cuda', 0)
         self.priority = priority
+        # `cuda_stream` is an address in torch; any unique number will do.
         self.cuda_stream = self.stream_id = next(self.numbers)
 
     def wait_stream(self, stream: Stream) -> None:
@@ -115,6 +115,7 @@ class Streams:
     """The default and the current stream."""
 
     def __init__(self, note: Note) -> None:
+        # Subclasses with `note` as a class attribute, because callers construct streams and events without it.
         functions = {'note': staticmethod(note)}
         self.stream_class = type('Stream', (Stream,), {**functions, 'numbers': itertools.count()})
         self.event_class = type('Event', (Event,), functions)
@@ -148,30 +149,58 @@ def fake_device(
         peak_bytes: returns the peak of the device memory in use.
         capturing: returns whether a graph is being captured.
     """
-    nothing = lambda *_, **__: None  # noqa: E731
-    answers: dict[str, Any] = {
+    replacements = {
+        **_device_functions(note),
+        **_memory_functions(live_bytes, peak_bytes),
+        **_stream_functions(streams, capturing),
+    }
+    with ExitStack() as stack:
+        for name, replacement in replacements.items():
+            stack.enter_context(patch.object(torch.cuda, name, replacement))
+        stack.enter_context(patch.object(torch, 'Generator', Generator))
+        yield
+
+
+def _device_functions(note: Note) -> dict[str, Any]:
+    """Return functions of the driver and of the properties of the device, by name."""
+    return {
+        # The driver: torch initializes it before the first use of CUDA.
         'is_available': lambda: True,
         'is_initialized': lambda: True,
-        'init': nothing,
-        '_lazy_init': nothing,
+        'init': _do_nothing,
+        '_lazy_init': _do_nothing,
+        # Device 0 is the only one.
         'device_count': lambda: 1,
         'current_device': lambda: 0,
-        'set_device': nothing,
+        'set_device': _do_nothing,
         'get_device_name': lambda *_: NAME,
         'get_device_capability': lambda *_: CAPABILITY,
         'get_device_properties': lambda *_: Properties(),
         'is_bf16_supported': lambda *_, **__: True,
         'synchronize': lambda *_: note('wait', 'cuda.synchronize'),
-        'empty_cache': nothing,
-        'ipc_collect': nothing,
-        'manual_seed': nothing,
-        'manual_seed_all': nothing,
-        'reset_peak_memory_stats': nothing,
+        # Random numbers have no values here, so they need no seed.
+        'manual_seed': _do_nothing,
+        'manual_seed_all': _do_nothing,
+    }
+
+
+def _memory_functions(live_bytes: Callable[[], int], peak_bytes: Callable[[], int]) -> dict[str, Any]:
+    """Return functions of the allocator, by name; there is no cache, so that reserved memory is that in use."""
+    return {
+        'empty_cache': _do_nothing,
+        'ipc_collect': _do_nothing,
+        'reset_peak_memory_stats': _do_nothing,
         'memory_allocated': lambda *_: live_bytes(),
         'memory_reserved': lambda *_: live_bytes(),
         'max_memory_allocated': lambda *_: peak_bytes(),
         'max_memory_reserved': lambda *_: peak_bytes(),
         'mem_get_info': lambda *_: (TOTAL_MEMORY - live_bytes(), TOTAL_MEMORY),
+    }
+
+
+def _stream_functions(streams: Streams, capturing: Callable[[], bool]) -> dict[str, Any]:
+    """Return functions and classes of streams, events and graphs, by name."""
+    return {
         'is_current_stream_capturing': capturing,
         'Stream': streams.stream_class,
         'Event': streams.event_class,
@@ -180,9 +209,6 @@ def fake_device(
         'default_stream': lambda *_: streams.default,
         'set_stream': lambda stream: setattr(streams, 'current', stream),
     }
-    with ExitStack() as stack:
-        for name, answer in answers.items():
-            stack.enter_context(patch.object(torch.cuda, name, answer))
-        stack.enter_context(patch.object(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False))
-        stack.enter_context(patch.object(torch, 'Generator', Generator))
-        yield
+
+
+def _do_nothing(*_: object, **__: object) -> None: ...

@@ -10,12 +10,12 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
 
+from instructsam_model.fake_cuda.call_site import find_call_site
 from instructsam_model.fake_cuda.cost import count_bytes, count_flops, count_launches
-from instructsam_model.fake_cuda.indexing import BY_INDEX, as_integers, fill_where, fills
-from instructsam_model.fake_cuda.known import really
+from instructsam_model.fake_cuda.indexing import BY_INDEX, as_integers, is_masked_fill, masked_fill
+from instructsam_model.fake_cuda.known import real_tensors
 from instructsam_model.fake_cuda.mixed import check_devices
-from instructsam_model.fake_cuda.place import find_place
-from instructsam_model.fake_cuda.transfers import copy_between, crosses
+from instructsam_model.fake_cuda.transfers import copy_between, is_transfer
 
 if TYPE_CHECKING:
     from instructsam_model.fake_cuda.recorder import FakeCuda
@@ -49,6 +49,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         packet = func._overloadpacket
         flat = tree_flatten((args, kwargs))[0]
+        # Factory functions have no tensors, but name the device.
         if not any(isinstance(each, FakeTensor) or _names_cuda(each) for each in flat):
             return self._on_cpu(func, args, kwargs)
         if packet is aten.dropout and not (args[2] and args[1]):
@@ -63,11 +64,13 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _on_cpu(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation on CPU tensors."""
+        # Pinning needs a driver, so pinned memory is ordinary memory that is marked.
         pinned = kwargs.pop('pin_memory', False)
         with _disable_current_modes():
             out = func(*args, **kwargs)
         if pinned:
             self._cuda.pinned.mark(out)
+        # Views take no time on the host.
         if count_launches(func, args, out):
             self._cuda.note('cpu', _name(func))
         return out
@@ -78,28 +81,28 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # 1. Operations with which values reach the host, or come from it.
         if packet is aten._local_scalar_dense:
             self._cuda.note('wait', 'item', launches=1)
-            with really():
+            with real_tensors():
                 return self._cuda.read(args[0]).item()
-        if crosses(func, args, kwargs):
+        if is_transfer(func, args, kwargs):
             return copy_between(self._cuda, func, args, kwargs)
         # 2. Indexing, and other operations whose output shape depends on values.
         if packet in BY_INDEX:
             with self:
-                if fills(func, args):
-                    return fill_where(*args[:3])
+                if is_masked_fill(func, args):
+                    return masked_fill(*args[:3])
                 args = (args[0], as_integers(args[0], args[1]), *args[2:])
         if packet in SHAPED_BY_DATA or (packet is aten.repeat_interleave and kwargs.get('output_size') is None):
             return self._shaped_by_data(func, args, kwargs)
-        # 3. All others: compute shapes, follow known values, record.
+        # 3. All others: compute shapes, propagate known values, record.
         check_devices(func, tensors)
         try:
             out = func(*args, **kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
             raise NotImplementedError(
-                f'{_name(func)} at {find_place()}: the output shape depends on values, which is allowed for '
+                f'{_name(func)} at {find_call_site()}: the output shape depends on values, which is allowed for '
                 f'known operations only; add {_name(func)} to SHAPED_BY_DATA in {__name__}'
             ) from error
-        self._cuda.values.follow(func, args, kwargs, out)
+        self._cuda.values.propagate(func, args, kwargs, out)
         self._note(func, args, kwargs, out)
         return out
 
@@ -112,7 +115,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         arguments, options = tree_map(
             lambda each: cuda.read(each) if isinstance(each, Tensor) else each, (args, kwargs)
         )
-        with really():
+        with real_tensors():
             out = func(*arguments, **options)
         return tree_map(lambda each: cuda.wrap(each, known=known) if isinstance(each, Tensor) else each, out)
 

@@ -28,7 +28,7 @@ class GpuSpec:
         shares_memory: whether the memory is shared with the host.
         compute_fraction: fraction of the peak that matrix products reach.
         memory_fraction: fraction of the bandwidth that kernels reach.
-        kernel_us: overhead per kernel on the device: its start, and the tail in which the GPU is not filled.
+        kernel_us: overhead per kernel on the device: its start, and its end, when the GPU is not fully occupied.
         launch_us: host time to launch an operation.
         graph_launch_us: host time to launch a captured graph.
         wait_us: time until the host continues after the device has finished.
@@ -53,6 +53,7 @@ class GpuSpec:
 
 GIB_PER_GB = 1e9 / 2**30
 
+# Peaks are those of dense products: half of what data sheets state with sparsity.
 GPUS = {
     'h200': GpuSpec(
         title='NVIDIA H200 SXM',

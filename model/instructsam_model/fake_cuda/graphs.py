@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from instructsam_model.fake_cuda.place import find_place
+from instructsam_model.fake_cuda.call_site import find_call_site
 from instructsam_model.fake_cuda.recorder import CaptureError, FakeCuda
 from instructsam_model.fake_cuda.recording import Recording
 
@@ -70,7 +70,7 @@ class FakeGraphs:
             static = tuple(torch.empty_like(each).copy_(each) for each in inputs)
             with self._cuda.graph(name) as recording:
                 outputs = function(*static)
-        graph = CapturedGraph(name, find_place(), function, static, outputs, recording)
+        graph = CapturedGraph(name, find_call_site(), function, static, outputs, recording)
         self.captured.append(graph)
         return lambda *given: self._replay(graph, given)
 
@@ -83,7 +83,7 @@ class FakeGraphs:
         found, expected = ([_describe(each) for each in tensors] for tensors in (given, graph.inputs))
         if found != expected:
             raise CaptureError(
-                f'graph {graph.name} at {find_place()}: captured for {", ".join(expected)}; got {", ".join(found)}'
+                f'graph {graph.name} at {find_call_site()}: captured for {", ".join(expected)}; got {", ".join(found)}'
             )
         for static, each in zip(graph.inputs, given, strict=True):
             if each is not static:

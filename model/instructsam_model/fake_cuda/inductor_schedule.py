@@ -115,6 +115,7 @@ def _lower(module: fx.GraphModule, tensors: list[Tensor], mode: FakeTensorMode) 
         stack.enter_context(V.set_debug_handler(DebugContext()))
         stack.enter_context(V.set_graph_handler(graph))
         stack.enter_context(V.set_extern_kernel_nodes([]))
+        # Lower to inductor's operations and fuse them; code would be generated next.
         graph.run(*tensors)
         graph._update_scheduler()
         return [kernel for node in graph.scheduler.nodes for kernel in _kernels(node)]
@@ -124,6 +125,7 @@ def _kernels(node: Any) -> Iterator[Kernel]:
     """Yield the kernel of a scheduled node, if it launches one."""
     from torch._inductor import ir, scheduler
 
+    # Buffers without a computation, and the selection of one of several outputs.
     if isinstance(node, scheduler.NopKernelSchedulerNode) or isinstance(node.node, ir.MultiOutput):
         return
     moved = float(node.get_read_write_buffers_sizes())
@@ -138,6 +140,7 @@ def _origin(external: Any) -> fx.Node | None:
     """Return the graph node that an external kernel computes."""
     origin: fx.Node | None = external.get_origin_node()
     overload = getattr(external, 'op_overload', None)
+    # A kernel with several outputs has no single origin.
     return origin or next((each for each in external.get_origins() if each.target is overload), None)
 
 

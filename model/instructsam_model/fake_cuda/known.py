@@ -25,7 +25,7 @@ _OVERWRITES = {aten.copy_, aten.fill_, aten.zero_}
 
 
 @contextmanager
-def really() -> Iterator[None]:
+def real_tensors() -> Iterator[None]:
     """Compute with real tensors, without the fake modes and outside of inference mode."""
     with _disable_current_modes(), torch.inference_mode(False), torch.no_grad():
         yield
@@ -44,7 +44,7 @@ class KnownValues:
         buffer = self._buffers.get(tensor.untyped_storage()._cdata)
         if buffer is None:
             return None
-        with really():
+        with real_tensors():
             return buffer.view(tensor.dtype).as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
     def put(self, tensor: FakeTensor, value: Tensor) -> None:
@@ -54,7 +54,7 @@ class KnownValues:
             buffer.copy_(value)
 
     @staticmethod
-    def may_follow(value: Tensor) -> bool:
+    def can_track(value: Tensor) -> bool:
         """Return whether a value is small enough to be tracked."""
         return _is_small(value)
 
@@ -63,10 +63,10 @@ class KnownValues:
         if isinstance(tensor, FakeTensor):
             self._buffers.pop(tensor.untyped_storage()._cdata, None)
 
-    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    def propagate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Compute the values of an operation's outputs, or of the tensors it writes, if its inputs are known."""
         if func._schema.is_mutable:
-            self._follow_write(func, args, kwargs)
+            self._propagate_write(func, args, kwargs)
             return
         # Only new storages can get a value; views share that of their base.
         results = [each for each in tree_flatten(out)[0] if isinstance(each, FakeTensor)]
@@ -79,13 +79,13 @@ class KnownValues:
         real = self._real(args, kwargs)
         if real is None:
             return
-        with really():
+        with real_tensors():
             value = func(*real[0], **real[1])
             for fake, known in zip(tree_flatten(out)[0], tree_flatten(value)[0], strict=True):
                 if isinstance(fake, FakeTensor):
                     self.put(fake, known)
 
-    def _follow_write(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _propagate_write(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         written = list(written_tensors(func, args, kwargs))
         # An unknown storage becomes known when all of it is overwritten.
         if func._overloadpacket in _OVERWRITES and self.get(args[0]) is None and _is_whole(args[0]):
@@ -95,7 +95,7 @@ class KnownValues:
             for tensor in written:
                 self.forget(tensor)
             return
-        with really():
+        with real_tensors():
             func(*real[0], **real[1])
 
     def _real(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]] | None:
@@ -117,7 +117,7 @@ class KnownValues:
         storage = tensor.untyped_storage()
         if not isinstance(tensor, FakeTensor) or not _is_small(tensor):
             return None
-        with really():
+        with real_tensors():
             buffer = torch.zeros(storage.nbytes(), dtype=torch.uint8)
         self._buffers[key := storage._cdata] = buffer
         # Forget the value when the storage is freed, because its address may be reused.

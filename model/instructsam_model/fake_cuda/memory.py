@@ -37,6 +37,7 @@ class DeviceMemory:
             return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
+        # Views share the storage of their base.
         if key in self._storages:
             return
         self._storages.add(key)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from instructsam_model.fake_cuda.place import find_place
+from instructsam_model.fake_cuda.call_site import find_call_site
 
 
 class MixedDevicesError(RuntimeError):
@@ -21,10 +21,11 @@ def check_devices(func: Any, tensors: Sequence[Tensor]) -> None:
         MixedDevicesError: other tensors are on the CPU.
     """
     devices = {tensor.device.type for tensor in tensors}
-    strange = [tensor for tensor in tensors if tensor.device.type != 'cuda' and tensor.dim()]
-    if len(devices) > 1 and strange:
+    # CUDA kernels receive scalars on the CPU as arguments.
+    misplaced = [tensor for tensor in tensors if tensor.device.type != 'cuda' and tensor.dim()]
+    if len(devices) > 1 and misplaced:
         found = ', '.join(f'{list(tensor.shape)} on {tensor.device}' for tensor in tensors)
         raise MixedDevicesError(
-            f'{func._overloadpacket.__name__} at {find_place()}: expected all tensors on one device, got {found}; '
+            f'{func._overloadpacket.__name__} at {find_call_site()}: expected all tensors on one device, got {found}; '
             'move the CPU tensors with .to(device)'
         )

@@ -6,11 +6,11 @@ import weakref
 
 from torch import Tensor
 
-from instructsam_model.fake_cuda.known import really
+from instructsam_model.fake_cuda.known import real_tensors
 
 
 class PinnedMemory:
-    """Keeps track of storages that count as pinned; without a driver nothing is really pinned."""
+    """Keeps track of storages that count as pinned; without a driver, no memory is actually pinned."""
 
     def __init__(self) -> None:
         self._storages: set[int] = set()
@@ -25,12 +25,13 @@ class PinnedMemory:
             return tensor
         if tensor.device.type != 'cpu':
             raise RuntimeError(f'pin_memory: expected a CPU tensor, got one on {tensor.device}')
-        with really():
+        with real_tensors():
             copy = tensor.detach().clone()
         return self.mark(copy)
 
     def mark(self, tensor: Tensor) -> Tensor:
         """Mark a CPU tensor as pinned."""
+        # By storage, so that views are pinned too; addresses of freed storages are used again.
         storage = tensor.untyped_storage()
         self._storages.add(key := storage._cdata)
         weakref.finalize(storage, self._storages.discard, key).atexit = False

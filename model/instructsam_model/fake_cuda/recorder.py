@@ -18,13 +18,13 @@ from torch.utils._pytree import tree_map
 
 from instructsam_model.fake_cuda.attention import attend
 from instructsam_model.fake_cuda.backward import backward_without_driver
+from instructsam_model.fake_cuda.call_site import find_call_site
 from instructsam_model.fake_cuda.cuda_graph import FakeGraph, capture_into
 from instructsam_model.fake_cuda.device import Streams, fake_device
 from instructsam_model.fake_cuda.dispatch import Dispatch
-from instructsam_model.fake_cuda.known import KnownValues, really
+from instructsam_model.fake_cuda.known import KnownValues, real_tensors
 from instructsam_model.fake_cuda.memory import DeviceMemory
 from instructsam_model.fake_cuda.pinned import PinnedMemory
-from instructsam_model.fake_cuda.place import find_place
 from instructsam_model.fake_cuda.recording import REST, Kind, Op, Recording
 from instructsam_model.runtime.stages import observed
 
@@ -71,7 +71,8 @@ class FakeCuda:
                 stack.enter_context(patch.object(owner, name, function))
             stack.enter_context(backward_without_driver())
             stack.enter_context(observed(self._in_stage))
-            stack.enter_context(Dispatch(self))
+            stack.enter_context(Dispatch(self))  # last, so that it sees each operation first
+            # If one of these fails, those before it are undone.
             self._stack = stack.pop_all()
         return self
 
@@ -116,6 +117,7 @@ class FakeCuda:
         """Launch a captured graph."""
         self.note('replay', f'graph {name}', launches=0)
         for op in captured.ops:
+            # In the stage of the replay, which may be another one than that of the capture.
             self._record(Op(**{**vars(op), 'stage': self._stage, 'graph': name}))
 
     @contextmanager
@@ -147,14 +149,17 @@ class FakeCuda:
         Raises:
             CaptureError: the host would wait during the capture of a graph.
         """
-        place = find_place()
+        call_site = find_call_site()
+        # On a GPU too, waiting during a capture is an error.
         if self._graph and kind == 'wait':
             raise CaptureError(
-                f'{name} at {place}: the host waits for the device during the capture of graph {self._graph}; '
+                f'{name} at {call_site}: the host waits for the device during the capture of graph {self._graph}; '
                 'keep the values on the device'
             )
         stream = self._streams.current.stream_id
-        self._record(Op(name, kind, self._stage, place, graph=self._graph, region=self._region, stream=stream, **more))
+        self._record(
+            Op(name, kind, self._stage, call_site, graph=self._graph, region=self._region, stream=stream, **more)
+        )
 
     def note_memory(self) -> None:
         """Record how much device memory is in use."""
@@ -162,9 +167,9 @@ class FakeCuda:
             recording.note_memory(self._stage, self.memory.total)
 
     def read(self, tensor: Tensor) -> Tensor:
-        """Return the values of a CUDA tensor on the CPU, made-up ones if they are unknown."""
+        """Return the values of a CUDA tensor on the CPU, those of `FakeCuda(unknown=...)` if they are unknown."""
         known = self.values.get(tensor)
-        with really():
+        with real_tensors():
             return self._unknown(tensor) if known is None else known.clone()
 
     def wrap(self, value: Tensor, *, known: bool) -> FakeTensor:
@@ -173,7 +178,7 @@ class FakeCuda:
             tensor = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=CUDA)
         fake = cast(FakeTensor, tensor)
         if known:
-            with really():
+            with real_tensors():
                 self.values.put(fake, value)
         self.memory.track(fake, capturing=self.is_capturing)
         self.note_memory()
@@ -212,29 +217,33 @@ class FakeCuda:
         yield torch.cuda, 'CUDAGraph', functools.partial(FakeGraph, self)
         yield torch.cuda, 'graph', capture_into
         yield torch.cuda, 'graph_pool_handle', lambda: (0, 0)
-        # Gradient clipping and optimizers use the fused "foreach" operations for these types only.
-        foreach = torch.utils._foreach_utils
-        yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
-        real_swap = torch.utils.swap_tensors
+        yield from _torch_replacements()
 
-        def swap(one: Tensor, other: Tensor) -> None:
-            """Skip swaps that `Module.to` makes without a change; torch refuses them for referenced tensors."""
-            if one.device != other.device or one.dtype != other.dtype:
-                real_swap(one, other)  # type: ignore[no-untyped-call]
 
-        real_tensor = torch.tensor
+def _torch_replacements() -> Iterator[tuple[Any, str, Any]]:
+    """Yield owner, name and replacement of functions that do not depend on a `FakeCuda`."""
+    real_swap, real_tensor = torch.utils.swap_tensors, torch.tensor
 
-        def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
-            """Read CUDA tensors in lists one by one, as torch does."""
-            read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
-            return real_tensor(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
+    def swap(one: Tensor, other: Tensor) -> None:
+        """Skip swaps that `Module.to` makes without a change; torch refuses them for referenced tensors."""
+        if one.device != other.device or one.dtype != other.dtype:
+            real_swap(one, other)  # type: ignore[no-untyped-call]
 
-        yield torch, 'tensor', tensor
-        yield torch.utils, 'swap_tensors', swap
-        with contextlib.suppress(ImportError):
-            import transformers.utils.import_utils as imports
+    def tensor(data: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Read CUDA tensors in lists one by one, as torch does."""
+        read = tree_map(lambda each: each.tolist() if isinstance(each, FakeTensor) else each, data)
+        return real_tensor(read if isinstance(data, (list, tuple)) else data, *args, **kwargs)
 
-            yield imports, 'is_fake_tensor', lambda _: False  # otherwise it takes the code path for tracing
+    # Gradient clipping and optimizers use the fused "foreach" operations for these types only.
+    foreach = torch.utils._foreach_utils
+    yield foreach, '_foreach_supported_types', [*foreach._foreach_supported_types, FakeTensor]
+    yield torch, 'tensor', tensor
+    yield torch.utils, 'swap_tensors', swap
+    # transformers otherwise takes the code path for tracing.
+    with contextlib.suppress(ImportError):
+        from transformers.utils import import_utils
+
+        yield import_utils, 'is_fake_tensor', lambda _: False
 
 
 def _zeros(tensor: Tensor) -> Tensor:
@@ -247,4 +256,6 @@ def _tolist(tensor: Tensor) -> Any:
 
 
 def _refuse_numpy(tensor: Tensor, *_: Any, **__: Any) -> Any:
-    raise TypeError(f'numpy at {find_place()}: expected a CPU tensor, got one on {tensor.device}; copy it with .cpu()')
+    raise TypeError(
+        f'numpy at {find_call_site()}: expected a CPU tensor, got one on {tensor.device}; copy it with .cpu()'
+    )

@@ -21,7 +21,7 @@ class Op:
             `view`: nothing runs on the device (views, allocations); `cpu`: computed on the host; `replay`: launch of a
             captured graph; `event`: streams and events are ordered.
         stage: see `instructsam_model.runtime.stages`, or `rest`.
-        where: `file:line` of the calling code, and of the code of this project that led to it; see `find_place`.
+        where: `file:line` of the calling code, and of the code of this project that led to it; see `find_call_site`.
         graph: name of the captured graph that contains the operation; empty for none.
         launches: kernels and copies on the device.
         flops: floating-point operations of matrix products, convolutions and attention; 2 per multiply-add.
@@ -73,6 +73,7 @@ class Recording:
     @property
     def launches(self) -> int:
         """Number of launches by the host: kernels and copies outside of captured graphs, and one per graph replay."""
+        # A synchronous copy is launched as well, before the host waits for it.
         outside = sum(op.launches for op in self.ops if op.kind in ('kernel', 'wait') and not op.graph)
         return outside + sum(op.kind == 'replay' for op in self.ops)
 
@@ -94,6 +95,7 @@ class Recording:
     def by_stage(self) -> dict[str, Recording]:
         """Return a recording per stage, in the order in which the stages first occur."""
         stages: defaultdict[str, Recording] = defaultdict(Recording)
+        # A stage may occur several times, for example one per pass.
         for op in self.ops:
             stages[op.stage].ops.append(op)
         for name, recording in stages.items():

@@ -110,6 +110,7 @@ class InstructSAMSegmenter:
         self._threads = threads
         self._encoded: _EncodedFrame | None = None
         self._is_closed = False
+        self._weight_bytes = count_bytes(network)  # once: takes milliseconds, and the node asks after every request
 
     @property
     def encoded_frame(self) -> Frame | None:
@@ -179,7 +180,7 @@ class InstructSAMSegmenter:
         if self._is_closed:
             return 0
         device = self.network.device
-        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else count_bytes(self.network)
+        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self._weight_bytes
 
     def close(self) -> None:
         """Free the weights, the engine's graphs and buffers, and the cached frame."""

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, and how many of them are idle (Linux only)."""
+"""The number of CPUs that this process may use, and of those that are idle (Linux only)."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class _CpuTimes:
 class FreeCpus:
     """Measures how many usable CPUs are free for this process: the idle ones and those that it uses itself.
 
-    The load average would not do: it covers the whole machine, includes this process and lags by a minute, so a node
-    that starts together with twenty others would see a busy machine for good.
+    The load average is unsuitable: it covers the whole machine, includes this process and lags by a minute, so twenty
+    nodes that start together would each see a busy machine forever.
     """
 
     def __init__(self) -> None:

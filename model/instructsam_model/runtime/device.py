@@ -1,4 +1,4 @@
-"""The device that a model runs on: its name, and waiting for it."""
+"""Names of devices, and synchronization with a device."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def parse_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f'device: expected auto, cpu, cuda or cuda:N, got {name!r}') from error
+    # `torch.device` accepts the index of a GPU that does not exist; the first use of it would fail.
     gpus = torch.cuda.device_count()
     if device.type == 'cuda' and (device.index or 0) >= gpus:
         raise ConfigError(f'device: torch sees {gpus or "no"} GPU{"" if gpus == 1 else "s"} here, got {name!r}')

@@ -1,7 +1,7 @@
-"""Capturing a forward pass once and replaying it: CUDA graphs, and a recorder with the same rules for CPU tests.
+"""Capturing a forward pass once and replaying it as a CUDA graph.
 
-A captured pass is a list of kernels with the addresses that they read and write. It contains nothing of what Python did
-meanwhile: inputs must be copied to the captured addresses, and the next replay overwrites the outputs.
+A captured pass is a list of kernels with the addresses that they read and write. A replay runs no Python code: inputs
+must be copied to the captured addresses, and the next replay overwrites the outputs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 Pass = Callable[..., Any]
 Capture = Callable[[str, Pass, tuple[Tensor, ...]], Pass]
@@ -70,59 +68,6 @@ class CudaGraphs:
             return outputs
 
         return replay
-
-
-class RecordedGraphs:
-    """Replays recorded operations on any device, as CUDA graphs would; for tests.
-
-    A replay reads and writes the tensors of the recorded operations, like a graph. It therefore shows if a pass depends
-    on an address that has changed, on a value computed in Python, or on outputs that have been overwritten.
-    """
-
-    def capture(self, name: str, run: Pass, inputs: tuple[Tensor, ...]) -> Pass:
-        """Record a pass.
-
-        Raises:
-            RuntimeError: the pass makes the host wait.
-        """
-        static = tuple(each.clone() for each in inputs)
-        for _ in range(WARM_UP_RUNS):
-            run(*static)
-        with _Recorder(name) as recorder:
-            outputs = run(*static)
-
-        def replay(*given: Tensor) -> Any:
-            copy_inputs(static, given)
-            recorder.replay()
-            return outputs
-
-        return replay
-
-
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records every operation with its tensors."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._name = name
-        self._operations: list[tuple[Any, Any, Any, Any]] = []
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
-            raise RuntimeError(f'{self._name}: {function} makes the host wait, which a captured pass must not do')
-        result = function(*args, **kwargs)
-        self._operations.append((function, args, kwargs, result))
-        return result
-
-    def replay(self) -> None:
-        """Run the operations again, each into the tensors that it returned when it was recorded."""
-        for function, args, kwargs, result in self._operations:
-            again = function(*args, **kwargs)
-            for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
-                # Views and in-place operations return the memory of their inputs; only other results are copied.
-                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
 
 
 def copy_inputs(static: tuple[Tensor, ...], given: tuple[Tensor, ...]) -> None:

@@ -8,11 +8,11 @@ import torch
 
 
 def peak_memory_gib(device: torch.device | None = None) -> float:
-    """Largest amount of memory that this process has used so far, GiB.
+    """Return the peak memory of this process so far, GiB.
 
     Args:
-        device: a CUDA device: of its tensors; any other: of the process in main memory (RSS). None: the current CUDA
-            device if there is one, else main memory.
+        device: for a CUDA device, the peak of its allocated memory; for any other, the peak resident set size (RSS) of
+            the process; None for the current CUDA device if there is one, else RSS.
     """
     if torch.cuda.is_available() if device is None else device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device) / 2**30

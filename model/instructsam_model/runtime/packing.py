@@ -22,6 +22,7 @@ def pack_bits(masks: Tensor) -> Tensor:
         uint8 [N, ceil(H W / 8)].
     """
     pixels = masks.flatten(1)
+    # Pad to whole bytes: [N, bytes, 8].
     pixels = F.pad(pixels, (0, -pixels.shape[1] % 8)).view(len(masks), -1, 8)
     bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)
     weighted: Tensor = pixels.to(torch.uint8) << bits

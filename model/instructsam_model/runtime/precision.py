@@ -70,6 +70,7 @@ def cpu_flags() -> frozenset[str]:
         lines = CPUINFO.read_text().splitlines()
     except OSError:
         return frozenset()
+    # One line per CPU; all have the same flags.
     return frozenset(next((line.partition(':')[2] for line in lines if line.startswith('flags')), '').split())
 
 
@@ -86,6 +87,7 @@ def measure_bfloat16_speedup() -> float:
         for run in range(MAX_RUNS):
             if run > 1 and time.thread_time() - started_s > BENCHMARK_BUDGET_S:  # run 0 initializes the math library
                 break
+            # Both dtypes in each run, so that a change of the clock rate affects both.
             for dtype, pairs in layers.items():
                 before_s = time.thread_time()
                 for rows, weight in pairs:

@@ -25,7 +25,7 @@ def check_quantization(name: str) -> None:
 
 
 def quantize_layer(layer: nn.Linear, name: str) -> None:
-    """Replace the weight of a layer by its quantized form, on the same device; `none` leaves it as it is.
+    """Replace the weight of a layer by its quantized form, on the same device; `none` changes nothing.
 
     Raises:
         ConfigError: see `check_quantization`.
@@ -52,6 +52,7 @@ def _stored_tensors(tensor: Tensor) -> list[Tensor]:
     """Return the tensors that a quantized tensor consists of; any other tensor consists of itself."""
     if not hasattr(tensor, '__tensor_flatten__'):
         return [tensor]
+    # A quantized tensor is a wrapper of plain ones, such as values and scales.
     names, _ = tensor.__tensor_flatten__()
     return [getattr(tensor, name) for name in names]
 

@@ -33,6 +33,7 @@ def stage(name: str) -> Iterator[None]:
         raise ConfigError(f'stage: expected one of {", ".join(STAGES)}, got {name!r}')
     with ExitStack() as stack:
         stack.enter_context(record_function(f'instructsam: {name}'))
+        # A copy, because another thread may add or remove observers meanwhile.
         for observer in tuple(_observers):
             stack.enter_context(observer(name))
         yield

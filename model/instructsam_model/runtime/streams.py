@@ -11,6 +11,7 @@ from torch import Tensor
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a CPU tensor to a device; to a GPU through pinned memory, so that the host does not wait."""
+    # Without pinned memory the copy is synchronous, even with `non_blocking`.
     if device.type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

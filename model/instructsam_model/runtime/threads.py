@@ -1,7 +1,7 @@
-"""CPU threads of inference: how many there are, and how they wait for each other.
+"""CPU threads of inference: their number, and how they wait for each other.
 
 torch computes a layer with OpenMP threads that meet at a barrier. GNU's OpenMP, which torch's wheels for Linux contain,
-lets threads spin at the barrier for milliseconds. Alone on the machine that is fast. Beside another busy process it is
+makes threads spin at the barrier for milliseconds. Without other load that is fast. Beside another busy process it is
 very slow: when the kernel preempts one thread, the others use up their time slices spinning for it, and are then
 preempted themselves.
 """
@@ -39,7 +39,7 @@ def prepare_threads() -> bool:
 
 
 def is_wait_policy_set() -> bool:
-    """Return whether the environment says how OpenMP threads wait."""
+    """Return whether the environment determines how OpenMP threads wait."""
     return bool(os.environ.keys() & {'GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'})
 
 

@@ -36,6 +36,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
     from instructsam_model.sam3.segmenter import Sam3Segmenter
 
     device = parse_device(settings.device)
+    # None, on a GPU, means the dtype of the file, which is float32.
     dtype = resolve_dtype(settings.dtype, device) or torch.bfloat16
     threads = Threads(settings.threads)
     if device.type == 'cpu':
@@ -56,6 +57,7 @@ def _load_transformers(
     from instructsam_model.sam3.transformers_detector import TransformersPhraseDetector
 
     tokenizer = read_tokenizer(find_tokenizer(files.folder, options.tokenizer))
+    # `auto`: prompt like the code that the weights were published with.
     is_meta = files.meta_weights is not None
     return TransformersPhraseDetector(
         read_detector(files, device=device, dtype=dtype),

@@ -82,17 +82,16 @@ class BoxPath:
         Returns:
             [P, heads, K, S].
         """
-        # Both axes in the same operations; contiguous, for the MLPs take them apart again: [axis, P, K, edge]
+        # Both axes in the same operations; contiguous, because the MLPs take them apart again: [axis, P, K, edge]
         edges = boxes_xyxy.view(*boxes_xyxy.shape[:-1], 2, 2).permute(3, 0, 1, 2).contiguous()
         distance = (grid.unsqueeze(-1) - edges.unsqueeze(-2)) * 8  # [axis, P, K, side, edge]
         logarithmic = distance.sign() * torch.log2(distance.abs() + 1.0) / math.log2(8)
         with _autocast_off(boxes_xyxy):
             along_x = self._decoder.box_rpb_embed_x(logarithmic[0])  # [P, K, side, heads]
             along_y = self._decoder.box_rpb_embed_y(logarithmic[1])
-        # Contiguous, so that the sum is: one addition writes the map of each head as the attention kernels want it.
-        along_x, along_y = (
-            along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y)
-        )  # [P, heads, K, side]
+        # Contiguous, so that one addition writes the map of each head in the layout of the attention kernels.
+        # [P, heads, K, side]
+        along_x, along_y = (along.permute(0, 3, 1, 2).contiguous() for along in (along_x, along_y))
         bias: Tensor = along_y.unsqueeze(-1) + along_x.unsqueeze(-2)  # [P, heads, K, side, side]
         return bias.flatten(-2).to(dtype)
 

@@ -18,12 +18,12 @@ from instructsam_model.sam3.meta_weights import read_meta_sam3
 from instructsam_model.weights.tensor_files import check_tensors, find_tensors, iterate_tensors
 
 PREFIX = 'detector_model.'
-"""Of the detector's tensors in a file of the video model."""
+"""Prefix of the detector's tensors in a file of the video model."""
 UNUSED = ('tracker_model.', 'tracker_neck.')
 BUFFERS = ('.position_ids',)
 """Endings of names that older versions of `transformers` stored beside the parameters."""
 META_LAYER_NORM_EPS = 1e-5
-"""Of the image encoder in Meta's code; the configuration of `transformers` has 1e-6."""
+"""Epsilon of the image encoder's layer norms in Meta's code; the configuration of `transformers` has 1e-6."""
 BOX_PREFIXES = tuple(f'detr_decoder.{name}.' for name in FLOAT32_MODULES)
 
 
@@ -33,14 +33,16 @@ def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype 
     Args:
         files: of the checkpoint.
         device: of the parameters.
-        dtype: of the parameters, all but those that boxes pass through (float32); None keeps that of the file.
+        dtype: of the parameters, except those of `FLOAT32_MODULES`, which are float32; None keeps that of the file.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the configuration.
     """
+    # 1. Build the modules on the meta device, where parameters take no memory.
     with init_empty_weights(include_buffers=False):
         detector = Sam3Detector(read_config(files))
     expected = {name: tuple(tensor.shape) for name, tensor in detector.model.state_dict().items()}
+    # 2. Compare all names and shapes, then copy the tensors one by one to the device.
     if files.meta_weights is not None:
         given = read_meta_sam3(files.meta_weights)
         shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
@@ -88,7 +90,7 @@ def read_tokenizer(folder: Path) -> CLIPTokenizer:
     """
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    # The library of tokenizers raises plain exceptions for files that are damaged.
+    # The tokenizers library raises plain `Exception` for damaged files.
     except Exception as error:
         raise CheckpointError(f'{folder}: expected CLIP tokenizer files, got: {error}') from error
 

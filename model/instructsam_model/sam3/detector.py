@@ -1,8 +1,8 @@
-"""The adapter to SAM3: encode an image, encode a phrase, detect what a prompt asks for.
+"""The adapter to SAM3: encode an image, encode a phrase, detect the instances of a prompt.
 
-The modules and the names of their parameters are those of `transformers.Sam3Model`. The way through the DETR decoder is
-written here, because `transformers` has no queries from outside, no detection without the presence token, and no boxes
-in float32 while the rest is in half precision.
+The modules and the names of their parameters are those of `transformers.Sam3Model`. The forward pass of the DETR
+decoder is written here, because `transformers` has no queries from outside, no detection without the presence token,
+and no boxes in float32 while the rest is in half precision.
 
 Notation: B images, P prompts, K queries, L tokens of a prompt, C SAM3's hidden size, S = h_f * w_f positions of the
 coarsest feature map, h w the mask grid; N = K, or 1 + K with the presence token in front.
@@ -61,7 +61,7 @@ class Sam3Detector(nn.Module):
 
     def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Prompt:
         """Encode phrases: int64 [P, L] and bool [P, L], True on tokens; padding follows the tokens."""
-        # Text attends to what is before it only, so that padding behind it changes nothing; it is masked in the prompt.
+        # The text encoder is causal, so padding behind the phrase does not change it; the prompt masks the padding.
         states = self.model.text_encoder(input_ids=token_ids).last_hidden_state
         return Prompt(self.model.text_projection(states), token_mask)
 
@@ -82,7 +82,7 @@ class Sam3Detector(nn.Module):
     def detect(
         self, vision: VisionFeatures, prompt: Prompt, queries: Tensor | None = None, *, has_presence: bool
     ) -> Detections:
-        """Detect what P prompts ask for, in one pass.
+        """Detect the instances of P prompts in one pass.
 
         Args:
             vision: features of P images (see `VisionFeatures.select`).
@@ -129,7 +129,7 @@ class Sam3Detector(nn.Module):
         decoder = self.model.detr_decoder
         side = math.isqrt(memory.shape[1])
         located_memory = memory + memory_positions  # keys of the attention to the image, the same in every layer
-        # float32: what the boxes of every layer are encoded with
+        # Tables with which the boxes of every layer are encoded, float32.
         wave_lengths = self.boxes.wave_lengths(states.device)
         grid = torch.arange(side, dtype=torch.float32, device=states.device) / side
         boxes = self.boxes.start(states.shape[0])

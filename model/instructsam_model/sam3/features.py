@@ -36,7 +36,7 @@ class VisionFeatures:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the detector searches for, P times.
+    """P prompts, which describe what the detector searches for.
 
     Attributes:
         features: [P, L, C].

@@ -1,4 +1,4 @@
-"""Which files a SAM3 checkpoint consists of. No torch.
+"""Finds the files of a SAM3 checkpoint. No torch.
 
 There are two layouts, that of `facebook/sam3` for `transformers`, and Meta's:
 
@@ -29,7 +29,7 @@ PROCESSOR_FILES = ('preprocessor_config.json', 'processor_config.json')
 
 @dataclass(frozen=True)
 class Sam3Files:
-    """Where the parts of a checkpoint are.
+    """Paths of the parts of a checkpoint.
 
     Attributes:
         folder: of the checkpoint.
@@ -71,6 +71,7 @@ def find_files(source: CheckpointSource) -> Sam3Files:
     folder = source.path.parent if source.path.is_file() else source.path
     meta = source.path if source.path.is_file() else _meta_file(folder)
     config = folder / CONFIG_FILE
+    # Either name, depending on the version of `transformers` that wrote the checkpoint.
     processor = next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)
     if meta is None and processor is None:
         raise CheckpointError(f'{folder}: expected {" or ".join(PROCESSOR_FILES)} of SAM3, found neither')

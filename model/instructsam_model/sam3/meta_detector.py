@@ -1,4 +1,4 @@
-"""`MetaPhraseDetector`: SAM3 with the code of Meta's package `sam3`, which lives in an environment of its own.
+"""`MetaPhraseDetector`: SAM3 with the code of Meta's package `sam3`, installed in an environment of its own.
 
 Preprocessing, prompting and masks are those of Meta's `Sam3Processor`; only the choice by score is left to the caller.
 
@@ -31,12 +31,12 @@ from instructsam_model.sam3.phrase_detector import PHRASE_TOKENS, PhraseDetectio
 
 EXTRA = "pip install 'instructsam_ros[sam3]' in an environment of its own"
 PADDING_ID = 0
-"""Meta's tokenizer pads with this id and takes it for padding."""
+"""Id with which Meta's tokenizer pads, and by which Meta's code recognizes padding."""
 WITHOUT_TABLES = {
     'PositionEmbeddingSine': {'precompute_resolution': None},
     'TransformerDecoder': {'resolution': None, 'stride': None},
 }
-"""Arguments of Meta's classes that keep them from computing tables on a CUDA device when they are built."""
+"""Arguments of Meta's classes with which their constructors compute no tables on a CUDA device."""
 
 
 class MetaPhraseDetector:
@@ -78,6 +78,7 @@ class MetaPhraseDetector:
                     geometric_prompt=self.model._get_dummy_prompt(),
                     find_target=None,
                 )
+        # One prompt: [1, K, 1] and [1, 1].
         scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0])
         return PhraseDetections(scores, output['pred_boxes_xyxy'][0].float(), output['pred_masks'][0])
 
@@ -134,6 +135,7 @@ def load_meta_detector(
     if not weights.is_file():
         raise CheckpointError(f"{files.folder}: implementation meta expects Meta's weights in {META_FILE}, found none")
     tokenizer = CheckpointTokenizer(read_tokenizer(tokenizer_folder))
+    # Meta's builder prints; standard output is reserved for results.
     with patched(builder, tokenizer), contextlib.redirect_stdout(sys.stderr):
         model = builder.build_sam3_image_model(bpe_path='', device='cpu', load_from_HF=False)
     load_weights(model, read_meta_tensors(weights), weights)
@@ -158,7 +160,7 @@ def import_meta() -> tuple[ModuleType, ModuleType]:
 
 @contextlib.contextmanager
 def patched(builder: ModuleType, tokenizer: CheckpointTokenizer) -> Iterator[None]:
-    """Let Meta's builder use a given tokenizer, and build on any device."""
+    """Make Meta's builder use a given tokenizer, and build on any device."""
     replaced: dict[str, Any] = {
         name: _with_arguments(getattr(builder, name), arguments) for name, arguments in WITHOUT_TABLES.items()
     }
@@ -180,7 +182,7 @@ def _with_arguments(make: Callable[..., Any], arguments: Mapping[str, Any]) -> C
 
 @contextlib.contextmanager
 def without_pinning(device: torch.device) -> Iterator[None]:
-    """On a CPU, let `Tensor.pin_memory` do nothing: Meta's code pins memory whatever the device, which needs a GPU."""
+    """Disable `Tensor.pin_memory` on a CPU: Meta's code calls it on every device, but it needs a GPU."""
     if device.type == 'cuda':
         yield
         return
@@ -206,4 +208,5 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], file: Any) 
             f"{file}: expected the parameters of Meta's SAM3, {len(wrong)} are missing or of another shape: "
             f'{", ".join(wrong[:3])}{more}; implementation meta reads the published size only'
         )
+    # Not strict, because buffers are missing: Meta's model computes its tables itself.
     model.load_state_dict({name: tensors[name] for name in own}, strict=False)

@@ -141,7 +141,7 @@ def read_meta_sam3(file: Path) -> dict[str, Tensor]:
     """Read the detector of a `sam3.pt`, or of a checkpoint of Meta's trainer.
 
     Returns:
-        The tensors under the names of `transformers.Sam3Model`. They lie in the file until they are used: copy them.
+        The tensors under the names of `transformers.Sam3Model`, memory-mapped: copy those that are to stay.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds more than tensors, or is not SAM3.
@@ -154,7 +154,7 @@ def read_meta_sam3(file: Path) -> dict[str, Tensor]:
 
 
 def read_meta_tensors(file: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `sam3.pt` under Meta's names, without the prefix `detector.`; they lie in the file.
+    """Read the tensors of a `sam3.pt` under Meta's names, without the prefix `detector.`; memory-mapped.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
@@ -169,6 +169,7 @@ def read_meta_tensors(file: Path) -> dict[str, Tensor]:
             f'{file}: expected a torch checkpoint of tensors, as Meta publishes SAM3, got: {type(error).__name__}: '
             f'{reason}; download or copy it again'
         ) from error
+    # Meta's trainer stores the weights beside the state of the optimizer.
     if isinstance(content, dict) and isinstance(content.get('model'), dict):
         content = content['model']
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
@@ -202,6 +203,7 @@ def rename(name: str) -> str | None:
     for prefix, new_prefix, rows in PARTS:
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)
+            # In order: later patterns match names that earlier ones have changed.
             for pattern, replacement in rows:
                 rest = re.sub(pattern, replacement, rest)
             return new_prefix + rest

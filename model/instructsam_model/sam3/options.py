@@ -16,22 +16,22 @@ class Sam3Options(Options):
 
     implementation: str = option(
         'transformers',
-        "Code that runs the network: that of transformers, or Meta's package sam3 (needs Meta's sam3.pt and the extra "
-        'sam3 in an environment of its own).',
+        "Implementation of the network: transformers, or Meta's package sam3 (needs Meta's sam3.pt and the extra sam3 "
+        'in a separate environment).',
         choices=IMPLEMENTATIONS,
     )
     phrase_separator: str = option(
         ',',
-        'Text between the phrases of an instruction: "red mug, plate" searches for two phrases, one after the other. '
+        'Separator between the phrases of an instruction: "red mug, plate" has two phrases, processed in turn. '
         'Empty: the whole instruction is one phrase.',
     )
     geometry_cls_token: str = option(
         'auto',
-        "Append the geometry encoder's token to every phrase, as Meta's code does and transformers does not without "
-        "boxes. auto: on for Meta's sam3.pt, off for a checkpoint of transformers. Ignored by implementation meta.",
+        "Append the class token of the geometry encoder to every phrase, as Meta's code does. auto: on for Meta's "
+        'sam3.pt, off for a checkpoint of transformers. Ignored if implementation is meta.',
         choices=GEOMETRY_TOKEN,
     )
     tokenizer: str = option(
         '',
-        "Folder or hub id with the CLIP tokenizer files, if they are not in the checkpoint's folder. Empty: they are.",
+        'Folder or hub id of the CLIP tokenizer. Empty: the folder of the checkpoint.',
     )

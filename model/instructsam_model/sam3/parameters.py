@@ -1,4 +1,4 @@
-"""Parts of SAM3's detector by name, for training: what to train at which rate, and which layers to shard. No torch.
+"""Parts of SAM3's detector by parameter name, for training: parameter groups, and layers to shard. No torch.
 
 Names are those of parameters of `Sam3Model` in `transformers`, or their beginnings.
 """

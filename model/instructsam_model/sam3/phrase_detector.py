@@ -1,4 +1,4 @@
-"""Find what one phrase names in one image: the interface that both implementations of SAM3 have.
+"""Detection of one phrase in one image: the interface of both implementations of SAM3.
 
 Notation: K queries, h w the mask grid, n some of the queries, H W the image.
 """
@@ -21,7 +21,7 @@ Encoded = TypeVar('Encoded')
 
 @dataclass(frozen=True)
 class PhraseDetections:
-    """What SAM3 finds for one phrase, by query.
+    """Detections of one phrase, one per query.
 
     Attributes:
         scores: presence times class score, float32 [K], 0..1.

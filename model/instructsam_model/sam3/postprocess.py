@@ -1,4 +1,4 @@
-"""Detections of several phrases to instances: choose by score, resize, threshold, box.
+"""Converts detections of several phrases to instances: choose by score, resize, threshold, box.
 
 Notation: P phrases, K queries, N = P * K, n chosen ones, H W the image, h w the mask grid.
 """
@@ -16,7 +16,7 @@ from instructsam_model.runtime.packing import pack_bits, unpack_bits
 from instructsam_model.sam3.phrase_detector import PhraseDetections
 
 MASKS_AT_ONCE = 8
-"""Masks resized in one go; at 1080p each takes 8 MB while it is float32."""
+"""Number of masks resized together; at 1080p each takes 8 MB while it is float32."""
 
 ToMasks = Callable[[Tensor, tuple[int, int], float], Tensor]
 

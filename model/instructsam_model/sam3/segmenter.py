@@ -28,7 +28,7 @@ class Sam3Segmenter:
         detector: one of the implementations of SAM3.
         selection: default thresholds.
         phrase_separator: text between two phrases of an instruction; empty: the instruction is one phrase.
-        threads: of the CPU, for a request; None for what torch has at the time.
+        threads: CPU threads of a request; None for torch's current number.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Sam3Segmenter:
         self._threads = threads
         self._encoded: tuple[Frame, Any] | None = None
         self._is_closed = False
+        self._weight_bytes = detector.weight_bytes()  # once: the node asks after every request
 
     @torch.inference_mode()
     def segment(
@@ -119,7 +120,7 @@ class Sam3Segmenter:
         if self._is_closed:
             return 0
         device = self.detector.device
-        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self.detector.weight_bytes()
+        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self._weight_bytes
 
     def close(self) -> None:
         """Free the weights, the encoded frame and the encoded phrases."""

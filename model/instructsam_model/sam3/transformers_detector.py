@@ -23,7 +23,7 @@ from instructsam_model.sam3.features import Prompt, VisionFeatures
 from instructsam_model.sam3.phrase_detector import PHRASE_TOKENS, PhraseDetections, combine_scores
 
 PROMPT_CACHE_SIZE = 64
-"""Phrases whose encoding is kept: a continuous query asks for the same ones in every image."""
+"""Number of encoded phrases in the cache: a continuous query has the same ones for every image."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class TransformersPhraseDetector:
 
     def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
         """Resize mask logits [n, h, w] as `Sam3Processor.post_process_instance_segmentation`: bool [n, H, W]."""
-        # Of probabilities, not of logits, and in float32: half precision moves borders.
+        # Resize probabilities instead of logits, and in float32: half precision moves the borders of masks.
         probabilities = mask_logits.float().sigmoid().unsqueeze(0)
         return F.interpolate(probabilities, size=size_wh[::-1], mode='bilinear', align_corners=False)[0] > threshold
 
@@ -113,7 +113,8 @@ class TransformersPhraseDetector:
         if prompt is None:
             with stage('text'):
                 prompt = self._encode_text(phrase)
-        self._prompts[phrase] = prompt  # the one used last is last
+        # Insert it at the end, so that the first entry is the least recently used.
+        self._prompts[phrase] = prompt
         while len(self._prompts) > PROMPT_CACHE_SIZE:
             del self._prompts[next(iter(self._prompts))]
         return prompt

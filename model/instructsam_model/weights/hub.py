@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder or file on this machine, or an id on the Hugging Face hub. No torch."""
+"""Finds checkpoints: a folder or file on this machine, or an id on the Hugging Face hub. No torch."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def resolve_source(
         CheckpointError: it is neither here nor on the hub, or its `config.json` cannot be read.
     """
     path = resolve_path(source, revision=revision, patterns=patterns)
+    # A file of weights has no configuration: then this path does not exist.
     config = path / CONFIG_FILE
     return CheckpointSource(path, read_json(config) if config.is_file() else {})
 
@@ -54,13 +55,14 @@ def resolve_path(source: str | Path, *, revision: str | None = None, patterns: t
         return path
     if not HUB_ID.fullmatch(str(source)):
         raise CheckpointError(f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name)')
-    # Here, because these imports take half a second and most programs load from a folder.
+    # Imported late: it takes half a second, and most programs load from a folder.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        # Messages of the hub go on for several paragraphs.
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f'{source}: no such folder here, and downloading it from the hub failed: {type(error).__name__}: {reason}'

@@ -33,6 +33,7 @@ def find_tensors(folder: Path) -> dict[str, tuple[Path, Shape]]:
         weight_map = read_json(index).get('weight_map')
         if not isinstance(weight_map, dict):
             raise CheckpointError(f"{index}: expected an object with 'weight_map'")
+        # Tensors of one shard appear in its header, so the index is needed for the names of the files only.
         files = sorted({folder / name for name in weight_map.values()})
     elif (folder / WEIGHTS_FILE).exists():
         files = [folder / WEIGHTS_FILE]
@@ -47,6 +48,7 @@ def read_header(file: Path) -> dict[str, Shape]:
     Raises:
         CheckpointError: the file is missing, truncated or not a safetensors file.
     """
+    # `safe_open` is not a mapping: names are listed by `keys` alone.
     try:
         with safe_open(file, framework='pt') as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
@@ -55,6 +57,7 @@ def read_header(file: Path) -> dict[str, Shape]:
             f'{file}: no such file; the checkpoint is incomplete, download or copy it again'
         ) from None
     except (SafetensorError, OSError) as error:
+        # The size shows whether a download was interrupted.
         size = file.stat().st_size if file.is_file() else 0
         raise CheckpointError(
             f'{file}: expected a complete safetensors file, got {size} bytes that are not one ({error}); '
@@ -75,6 +78,7 @@ def check_tensors(folder: Path, found: Mapping[str, Shape], expected: Mapping[st
         for name, shape in found.items()
         if name in expected and expected[name] != shape
     ]
+    # A wrong configuration changes nearly every tensor, so at most three of each kind are listed.
     differences = [
         f'{len(names)} {kind}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
         for kind, names in (('of another shape', wrong), ('missing', missing), ('unknown', unknown))

@@ -29,7 +29,7 @@ from instructsam_model import (
     Segmentation,
     Selection,
 )
-from instructsam_model.cli.demo import PageBackend, describe_rows, load_gradio, main
+from instructsam_model.cli.demo import PageBackend, build_page, describe_rows, load_gradio, main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
 from tests.support import GOLDEN, ROOT
 
@@ -135,6 +135,23 @@ def test_invalid_request_is_refused(
     question = {'image': image, 'text': 'red', 'min_score': 0.5, 'mask_threshold': 0.5, 'max_instances': 100}
     with pytest.raises(error, match=message):
         page[0].segment(**(question | change))
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ((' ', 0.5, 0.5, 100), 'instruction: expected text'),
+        (('red', 0.5, 0.5, 0), 'max_instances: expected at least 1'),
+    ],
+)
+def test_page_shows_why_a_request_is_refused(
+    page: tuple[PageBackend, BusySegmenter], image: str, values: tuple[Any, ...], message: str
+) -> None:
+    gr = pytest.importorskip('gradio', reason='the extra demo is not installed')
+    functions = build_page(page[0], 'title', []).fns.values()
+    [segment] = [function.fn for function in functions if function.api_name == 'segment']
+    with pytest.raises(gr.Error, match=message):
+        segment(image, *values)
 
 
 def test_rows_are_in_the_order_of_the_instances() -> None:

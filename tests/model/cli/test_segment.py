@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instructsam_model import CheckpointError, Frame, FrameError, Instance, Instruction, Segmentation, Selection
+from instructsam_model import (
+    CheckpointError,
+    Frame,
+    FrameError,
+    InferenceError,
+    Instance,
+    Instruction,
+    Segmentation,
+    Selection,
+)
 from instructsam_model.cli import segment
 from instructsam_model.cli.segment import main
 from instructsam_model.masks import decode_mask, mask_iou, tight_box
@@ -35,6 +44,8 @@ class ColorSegmenter:
         self.calls.append((frame, instruction.text, selection))
         if min(frame.size_wh) < 4:
             raise FrameError(f'image_rgb: expected at least 4x4, got {frame.size_wh}')
+        if instruction.text == 'fail':
+            raise InferenceError('the model ran out of memory')
         instances = []
         for channel, name in enumerate(CHANNELS):
             mask = frame.image_rgb[..., channel] > 128
@@ -257,6 +268,12 @@ def test_checkpoint_error_is_one_line(image: Path, capsys: pytest.CaptureFixture
 def test_image_refused_by_the_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(paint(tmp_path / 'tiny.png', size_wh=(2, 2)), 'red') == 2
     assert 'expected at least 4x4, got (2, 2)' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_failure_of_the_model_is_one_line(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(image, 'fail') == 2
+    assert capsys.readouterr().err == 'instructsam-segment: error: the model ran out of memory\n'
 
 
 def test_help_does_not_import_torch() -> None:

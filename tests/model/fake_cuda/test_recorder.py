@@ -1,7 +1,7 @@
 """Operations on fake CUDA are recorded as a GPU would run them.
 
 Covers fake_cuda.attention, fake_cuda.backward, fake_cuda.cost, fake_cuda.device, fake_cuda.dispatch,
-fake_cuda.indexing, fake_cuda.known, fake_cuda.memory, fake_cuda.mixed, fake_cuda.pinned, fake_cuda.place,
+fake_cuda.indexing, fake_cuda.known, fake_cuda.memory, fake_cuda.mixed, fake_cuda.pinned, fake_cuda.call_site,
 fake_cuda.recording and fake_cuda.transfers.
 """
 

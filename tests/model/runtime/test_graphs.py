@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from instructsam_model.runtime.graphs import RecordedGraphs, run_directly
+from instructsam_model.runtime.graphs import run_directly
+from tests.support.recorded_graphs import RecordedGraphs
 
 
 def test_replay_computes_from_new_inputs() -> None:

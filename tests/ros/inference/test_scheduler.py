@@ -150,11 +150,11 @@ def test_request_without_an_image_times_out(bench: Bench):
 
 
 def test_request_times_out_while_the_model_is_busy(bench: Bench):
-    running = bench.scheduler.submit(RED, 0.05, capture=captured(1))
+    running = bench.scheduler.submit(RED, 0.5, capture=captured(1))
     bench.wait_until_busy()
     waiting = bench.scheduler.submit(BLUE, 0.05, capture=captured(2))
-    for request in (running, waiting):
-        assert request.future.result(TIMEOUT_S).message == 'the model was not done within 0.05 s'
+    assert waiting.future.result(TIMEOUT_S).message == 'the model was not done within 0.05 s'
+    assert running.future.result(TIMEOUT_S).message == 'the model was not done within 0.5 s'
     wait_for(lambda: bench.scheduler.pending_requests == 0)
     bench.permit()
     later = bench.scheduler.submit(RED, 10, capture=captured(3))

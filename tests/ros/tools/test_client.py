@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,3 +98,11 @@ def test_bring_up_reports_a_refused_transition(server: Server, segmenter_client:
     server.accepts = False
     with pytest.raises(ClientError, match=r'(?s)could not configure.*the log'):
         segmenter_client.bring_up(10.0)
+
+
+def test_spin_for_may_be_longer_than_the_timeout(server: Server) -> None:
+    impatient = SegmenterClient('segmenter_client', 0.1, Process())  # type: ignore[arg-type]
+    started_s = time.monotonic()
+    impatient.spin_for(0.5)
+    assert time.monotonic() - started_s >= 0.5
+    impatient.close()

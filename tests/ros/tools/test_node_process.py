@@ -58,11 +58,13 @@ def test_process_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPat
 
 
 def test_domain_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(node_process.random, 'sample', lambda *_: [98, 99])
+    first = free_domain_id()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
-        used.bind(('', 7400 + 250 * 98))
-        assert free_domain_id() == 99
-        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [98])
+        used.bind(('', 7400 + 250 * first))
+        second = free_domain_id()
+        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [first, second])
+        assert free_domain_id() == second
+        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [first])
         with pytest.raises(RuntimeError, match='all ROS domains'):
             free_domain_id()
 

@@ -12,14 +12,14 @@ from PIL import Image
 
 from instructsam_training.cli.convert import main, write_skipped
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.datasets.io.mixture import published_files
+from instructsam_training.datasets.io.mixture import find_published_files
 from instructsam_training.datasets.io.published import read_published
 
 SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
 
 
 def coco(root: Path, *segmentations: Any) -> Path:
-    """A COCO release: an image for each segmentation, of which only the first is there."""
+    """Write a COCO release with one image for each argument; only the first image file exists."""
     (root / 'annotations').mkdir(parents=True)
     (root / 'train2017').mkdir()
     Image.new('RGB', (6, 4)).save(root / 'train2017' / '000000000000.jpg')
@@ -50,12 +50,12 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 
 def numbers(out: str) -> dict[str, int]:
-    """The table of counts."""
+    """Read the printed table of counts."""
     rows = [line.strip('│').split('│') for line in out.splitlines() if line.startswith('│')]
     return {name.strip(): int(number) for name, number in rows}
 
 
-def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_release_is_converted_to_the_published_format(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE, [4, 0, 6, 0, 6, 4, 4, 4]], [[1, 1]])
     status, out, err = run()
     assert status == 0
@@ -80,11 +80,11 @@ def test_release_becomes_training_file(run: Callable[..., tuple[int, str, str]],
     assert json.loads((tmp_path / 'out' / 'coco.json').read_text())[0]['image'] == 'train2017/000000000000.jpg'
 
 
-def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_records_are_distributed_over_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', *[[SQUARE]] * 5)
     status, out, _ = run('--shards', 2, '--relative-to', tmp_path, out='out/coco.jsonl')
     assert status == 0
-    files = published_files('coco', tmp_path / 'out')
+    files = find_published_files('coco', tmp_path / 'out')
     assert out.splitlines()[:2] == [str(file) for file in files]
     samples = [sample for file in files for sample in read_published(file, SkipReport(), tmp_path)]
     assert sorted(sample.id for sample in samples) == ['0', '1', '2', '3', '4']
@@ -92,7 +92,7 @@ def test_shards(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Non
     assert not list((tmp_path / 'out').glob('*.skipped.txt'))
 
 
-def test_held_out_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_held_out_images_are_dropped(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE], [SQUARE])
     (tmp_path / 'refer' / 'refcoco').mkdir(parents=True)
     refs = [{'image_id': 1, 'split': 'testA'}, {'image_id': 2, 'split': 'train'}]
@@ -104,7 +104,7 @@ def test_held_out_images(run: Callable[..., tuple[int, str, str]], tmp_path: Pat
     assert [sample.id for sample in samples] == ['0', '2']
 
 
-def test_list_of_what_was_skipped_does_not_outlive_its_cause(
+def test_skipped_list_is_removed_when_nothing_is_skipped(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     root = coco(tmp_path / 'coco', [SQUARE], [[1, 1]])
@@ -117,7 +117,7 @@ def test_list_of_what_was_skipped_does_not_outlive_its_cause(
     assert not skipped.exists()
 
 
-def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
+def test_skipped_list_escapes_lone_surrogates(tmp_path: Path) -> None:
     report = SkipReport()
     report.skip(Path('a.json'), 0, 'JSON may hold half of a pair: \ud800\nand lines')
     file = write_skipped(report, tmp_path / 'out.json')
@@ -125,7 +125,7 @@ def test_reasons_may_hold_what_no_encoding_has(tmp_path: Path) -> None:
     assert file.read_text() == 'a.json[0]: JSON may hold half of a pair: \\ud800 and lines\n'
 
 
-def test_nothing_that_can_be_read_leaves_what_was_there(
+def test_existing_output_is_kept_if_no_record_is_readable(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     root = coco(tmp_path / 'coco', [SQUARE])
@@ -146,10 +146,10 @@ def test_nothing_that_can_be_read_leaves_what_was_there(
         ((), 'out.json', 'found no such file'),
         ((), 'out.csv', 'expected a name that ends in .json or .jsonl'),
         (('--shards', 0), 'out.json', 'at least 1'),
-        (('--held-out', '/nowhere'), 'out.json', 'to know what to hold out'),
+        (('--held-out', '/nowhere'), 'out.json', 'to read the held-out images'),
     ],
 )
-def test_what_cannot_be_done(
+def test_error_is_one_line_with_status_2(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, arguments: tuple[Any, ...], out: str, message: str
 ) -> None:
     if out != 'out.json' or arguments:
@@ -161,7 +161,7 @@ def test_what_cannot_be_done(
     assert err.count('\n') == 1
 
 
-def test_unknown_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_data_set_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(['cocoo', '--data', '.', '--split', 'train', '--out', 'a.json'])
     assert error.value.code == 2

@@ -111,7 +111,7 @@ def test_predictions_file_gives_the_same_report(data: Path, whole: Path, tmp_pat
     assert {**report, 'settings': expected['settings']} == expected
 
 
-def test_other_instructions_are_another_run(
+def test_run_with_other_instructions_is_not_resumed(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shuffled = command(data, whole, '--shuffle-instructions', '1')
@@ -123,7 +123,7 @@ def test_other_instructions_are_another_run(
     assert report_of(tmp_path)['overall']['gIoU'] < report_of(whole)['overall']['gIoU'] / 2
 
 
-def test_other_image_sizes_are_another_run(
+def test_run_with_other_image_sizes_is_not_resumed(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     smaller = ['--instructsam.sam3_size', '112', '--instructsam.max_pixels', '16384']
@@ -170,13 +170,13 @@ def test_unusable_data_is_an_error(
     assert not (tmp_path / 'out').exists()
 
 
-def test_write_queries(data: Path, tmp_path: Path) -> None:
+def test_queries_are_written_to_a_file(data: Path, tmp_path: Path) -> None:
     file = tmp_path / 'queries.jsonl'
     assert main(['tabletop', '--data', str(data), '--write-queries', str(file)]) == 0
     assert len(file.read_text().splitlines()) == 25
 
 
-def test_other_scoring_needs_no_new_predictions(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_predictions_are_reused_for_another_scoring(data: Path, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / 'copy')
     before = (whole / 'predictions-0.jsonl').read_bytes()
     assert main(command(data, tmp_path / 'copy', '--scoring', 'released', '--min-score', '0.9')) == 0
@@ -184,7 +184,7 @@ def test_other_scoring_needs_no_new_predictions(data: Path, whole: Path, tmp_pat
     assert report_of(tmp_path / 'copy')['settings']['scoring'] == 'released'
 
 
-def test_option_that_is_no_longer_given_is_another_run(
+def test_run_without_an_earlier_option_is_not_resumed(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(data, tmp_path, '--limit', '1', '--instructsam.inference_mode', 'released')) == 0
@@ -253,7 +253,7 @@ def test_any_backend_is_evaluated_and_named(
     assert (settings['backend'], settings['options']) == ('empty', {'empty.word': 'none'})
     assert report_of(out)['overall']['N-acc'] == 1.0
     assert 'back end empty' in (out / 'report.html').read_text()
-    # The names of reasonseg's file get no prompt.
+    # `--prompt unchanged`: the names in the file of ReasonSeg get no prompt.
     record = {'image': 'images/000.png', 'question': 'Cup', 'is_sentence': False, 'mask': NO_MASK}
     (tmp_path / 'reason_seg_val.json').write_text(json.dumps([record]))
     reasonseg = ['reasonseg', '--data', str(tmp_path), '--images', str(GOLDEN), '--out', str(tmp_path / 'reasonseg')]

@@ -1,4 +1,4 @@
-"""`--help` of the training commands is immediate: importing a parser brings neither torch nor transformers.
+"""`--help` of the training commands is immediate: building a parser imports neither torch nor transformers.
 
 Covers cli/train.py.
 """
@@ -24,7 +24,7 @@ print('MODULES', *sys.modules)
 
 
 @pytest.mark.parametrize('command', ['train', 'convert', 'publish', 'throughput', 'evaluate'])
-def test_help_brings_neither_torch_nor_transformers(command: str) -> None:
+def test_help_imports_neither_torch_nor_transformers(command: str) -> None:
     code = CODE.format(module=f'instructsam_training.cli.{command}')
     result = subprocess.run([sys.executable, '-c', code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr

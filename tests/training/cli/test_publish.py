@@ -25,7 +25,7 @@ def test_checkpoint_is_written_in_another_precision(tmp_path: Path, capsys: pyte
     assert torch.equal(written[name], before[name].bfloat16())
 
 
-def test_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+def test_nonempty_output_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / 'file').touch()
     with pytest.raises(SystemExit, match='expected a new or empty folder'):
         main([str(GOLDEN / 'checkpoint'), '--out', str(tmp_path)])

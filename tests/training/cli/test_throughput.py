@@ -1,4 +1,4 @@
-"""Throughput of a stage. Covers engine/throughput.py."""
+"""Throughput of a training stage. Covers engine/throughput.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_last_line_is_json(run_file: Path, capsys: pytest.CaptureFixture[str]) -
     assert result['tflop_per_step'] > 1e-4
 
 
-def test_without_a_gpu_kernels_and_host_waits_are_recorded(run_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fake_cuda_records_kernels_and_host_waits(run_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [
         str(run_file),
         '--device',

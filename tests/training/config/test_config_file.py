@@ -21,7 +21,7 @@ CONFIGS = ROOT / 'training' / 'configs'
 
 
 @pytest.mark.parametrize('file', sorted(CONFIGS.rglob('*.yaml')), ids=lambda file: file.stem)
-def test_every_shipped_configuration_is_read_and_opens_with_its_command(file: Path) -> None:
+def test_every_shipped_configuration_is_valid_and_starts_with_its_command(file: Path) -> None:
     read_config(file)
     assert f'instructsam-train training/configs/{file.relative_to(CONFIGS)}' in file.read_text().split('out:')[0]
 
@@ -32,7 +32,7 @@ def test_command_line_overrides_the_file(run_file: Path) -> None:
     assert (stage.steps, stage.lora.rank, config.seed, stage.rates.llm) == (11, 0, 7, 1e-5)
 
 
-def test_losses_are_a_preset_with_changes(run_file: Path) -> None:
+def test_losses_are_a_preset_with_optional_changes(run_file: Path) -> None:
     config = read_config(run_file, ['stages.0.losses=released'])
     assert config.stages[0].losses.bce == 4.0
     config = read_config(run_file, ['stages.0.losses={preset: released, points: null, bce: 3}'])
@@ -72,7 +72,7 @@ def test_wrong_setting_is_named(run_file: Path, setting: str, message: str) -> N
 
 
 @pytest.mark.parametrize('content', ['- a', 'a: [', ''])
-def test_not_a_configuration(tmp_path: Path, content: str) -> None:
+def test_file_without_keys_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / 'a.yaml').write_text(content)
     with pytest.raises(ConfigError, match=r'a\.yaml: expected'):
         read_config(tmp_path / 'a.yaml')
@@ -93,13 +93,13 @@ def test_not_a_configuration(tmp_path: Path, content: str) -> None:
         ),
     ],
 )
-def test_key_of_an_older_configuration_is_refused_with_its_new_name(run_file: Path, setting: str, renamed: str) -> None:
+def test_renamed_key_is_an_error_with_its_new_name(run_file: Path, setting: str, renamed: str) -> None:
     with pytest.raises(ConfigError, match=renamed):
         read_config(run_file, [setting])
 
 
 @pytest.mark.parametrize('key', RENAMED)
-def test_renamed_keys_are_no_keys_anymore(key: str) -> None:
+def test_renamed_keys_are_not_current_keys(key: str) -> None:
     known = {field.name for kind in (StageConfig, LossOptions, ConversationOptions) for field in fields(kind)}
     assert key not in known
     assert RENAMED[key].split()[0] in known

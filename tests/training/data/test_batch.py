@@ -42,10 +42,10 @@ def sample(*annotations: Annotation) -> Sample:
 
 
 @pytest.mark.parametrize(('mask_targets', 'least', 'most'), [('coverage', 0.97, 1.0), ('nearest', 0.7, 0.9)])
-def test_masks_equal_to_the_targets_draw_the_object(
+def test_target_masks_cover_the_object_at_full_size(
     segmenter: InstructSAMSegmenter, mask_targets: str, least: float, most: float
 ) -> None:
-    """Half a cell of the 64 x 64 grid is 2.5 pixels; resizing as in the public code moves a disc by that."""
+    """Half a cell of the 64 x 64 grid is 2.5 pixels, by which the resizing of the public code shifts a disc."""
     one = sample(Annotation('phrase', 'disc', 'disc', (encode_rle(disc()),)))
     (target,) = builder(segmenter, mask_targets).build(one, '0').targets
     assert target.masks.shape == (1, 64, 64)
@@ -76,7 +76,7 @@ def test_batch_keeps_phrases_with_their_images(segmenter: InstructSAMSegmenter) 
     assert len(prediction.answer_logits) == int(inputs.logit_mask.sum())
 
 
-def test_same_seed_same_example(segmenter: InstructSAMSegmenter) -> None:
+def test_example_depends_on_the_seed_alone(segmenter: InstructSAMSegmenter) -> None:
     one = sample(*(Annotation('phrase', name, name) for name in ('a', 'b', 'c', 'd')))
     first, again, other = (builder(segmenter).build(one, seed).encoding for seed in ('0', '0', '1'))
     assert first == again != other
@@ -101,8 +101,8 @@ def test_independent_questions_have_the_states_of_single_questions(segmenter: In
 def test_caption_is_supervised_word_for_word_without_masks(segmenter: InstructSAMSegmenter) -> None:
     caption = sample(Annotation('caption', 'How many balls are there?', 'two balls'))
     batch = collate([builder(segmenter).build(caption, '0')], segmenter.network.config)
-    learnt = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
-    assert learnt == 'two balls<|im_end|>'
+    supervised = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
+    assert supervised == 'two balls<|im_end|>'
     with torch.inference_mode():
         prediction = segmenter.network(batch.inputs)
     terms = compute_losses(prediction, batch.answers, batch.targets, PRESETS['paper'])
@@ -122,7 +122,7 @@ def test_only_selected_kinds_are_asked_about(segmenter: InstructSAMSegmenter) ->
 
 
 def tensors_of(record: Any) -> dict[str, Tensor]:
-    """All tensors of a dataclass and of those in it, by name."""
+    """Return all tensors of a dataclass, nested ones included, by name."""
     found: dict[str, Tensor] = {}
     for field in fields(record):
         value = getattr(record, field.name)
@@ -134,7 +134,7 @@ def tensors_of(record: Any) -> dict[str, Tensor]:
 
 
 def test_loader_pins_all_uploaded_tensors(segmenter: InstructSAMSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's loader ignores objects without `pin_memory`, and then every upload waits."""
+    """torch's data loader does not pin objects without `pin_memory`; each upload of them would wait."""
     pinned: list[Tensor] = []
 
     def pin(tensor: Tensor) -> Tensor:

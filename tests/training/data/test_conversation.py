@@ -70,19 +70,19 @@ def test_first_phrases_come_first_in_every_conversation() -> None:
     assert {phrases[1] for phrases in asked} == {'mug', 'elephant'}
 
 
-def test_order_and_wording_change_with_the_seed_and_only_with_it() -> None:
+def test_order_and_wording_depend_on_the_seed_alone() -> None:
     one = sample(MUG, BOWL, KNIFE)
     assert len({turns[0].question for turns in conversations(one, SINGLE)}) > 6
     assert conversations(one, SINGLE) == conversations(one, SINGLE)
 
 
-def test_an_instruction_for_several_things_is_answered_in_one_turn() -> None:
+def test_instruction_for_several_objects_is_answered_in_one_turn() -> None:
     for turns in conversations(sample(SET, MUG), SINGLE):
         asked = {turn.question: turn.spans for turn in turns}
         assert asked[SET.text] == (Span('spoon', SET.masks), Span('fork'))
 
 
-def test_names_that_do_not_overlap_may_share_a_question() -> None:
+def test_two_names_that_do_not_overlap_share_a_question() -> None:
     merged = conversations(sample(MUG, BOWL, KNIFE), ConversationOptions())
     pairs = [turn for turns in merged for turn in turns if len(turn.spans) == 2]
     assert len(pairs) == len(merged)
@@ -97,7 +97,7 @@ def test_names_that_overlap_do_not_share_a_question() -> None:
         assert all(len(turn.spans) == 1 for turn in turns)
 
 
-def test_several_names_in_one_question_if_the_sample_allows_it() -> None:
+def test_one_question_for_all_names_if_the_sample_allows_it() -> None:
     options = ConversationOptions(multi_phrase_probability=0.5, merge_pairs=False)
     turns = conversations(sample(MUG, BOWL, GHOST, allow_multi_phrase=True), options)
     together = [each for each in turns if len(each) == 1]
@@ -109,7 +109,7 @@ def test_several_names_in_one_question_if_the_sample_allows_it() -> None:
     ('options', 'spans'),
     [(ConversationOptions(max_phrases=2), 2), (ConversationOptions(max_instances=2), 2)],
 )
-def test_limits(options: ConversationOptions, spans: int) -> None:
+def test_phrases_and_instances_are_limited(options: ConversationOptions, spans: int) -> None:
     for turns in conversations(sample(MUG, BOWL, KNIFE, SIGN), options):
         assert sum(len(turn.spans) for turn in turns) <= spans
 

@@ -36,7 +36,7 @@ def test_order_depends_on_the_seed_and_the_epoch() -> None:
     ('arguments', 'message'),
     [((0, 4, 2, 0), 'at least one sample'), ((5, 4, 3, 0), 'multiple of micro_batch 3, got 4')],
 )
-def test_impossible_plan_is_an_error(arguments: tuple[int, int, int, int], message: str) -> None:
+def test_invalid_plan_is_an_error(arguments: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BatchPlan(*arguments)
 
@@ -84,7 +84,7 @@ def test_grouping_puts_similar_lengths_together(segmenter: InstructSAMSegmenter,
     members = [member for step in range(8) for number in range(2) for member in grouped.members(step, number)]
     assert sorted(members) == sorted(BatchPlan(6, 4, 2, 0).order(0, 32))
     lengths = [
-        abs(grouped.count_phrases(a) - grouped.count_phrases(b))
+        abs(grouped.count_annotations(a) - grouped.count_annotations(b))
         for (_, a), (_, b) in zip(members[::2], members[1::2], strict=True)
     ]
     assert sum(lengths) <= 4  # at most one pair an edge between lengths

@@ -22,7 +22,7 @@ from tests.support.small_run import GOLDEN
 
 
 @pytest.mark.parametrize('rates', [RatesConfig(), RatesConfig(llm=0, projector=0, decoder=0)], ids=['paper', 'nothing'])
-def test_forward_pass_under_autocast_is_bitwise_the_same(segmenter: InstructSAMSegmenter, rates: RatesConfig) -> None:
+def test_forward_pass_under_autocast_is_bitwise_equal(segmenter: InstructSAMSegmenter, rates: RatesConfig) -> None:
     network = copy.deepcopy(segmenter.network)
     choose_trainable(network, rates, LoraConfig(rank=2, dropout=0))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, network, DataConfig(max_pixels=65536))

@@ -32,7 +32,7 @@ def wait_for_steps(folder: Path, count: int, process: subprocess.Popen[bytes]) -
         time.sleep(0.02)
 
 
-def test_run_learns_and_writes_a_checkpoint_that_segments(uninterrupted: Path) -> None:
+def test_run_lowers_the_loss_and_writes_a_usable_checkpoint(uninterrupted: Path) -> None:
     steps = read_lines(uninterrupted / 'one' / 'metrics.jsonl')
     assert [line['step'] for line in steps] == list(range(1, 6))
     assert min(line['loss'] for line in steps[2:]) < steps[0]['loss']
@@ -56,7 +56,7 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
         _, errors = process.communicate()
     if sent == signal.SIGTERM:
         assert process.returncode == 143
-        assert b'run it again' in errors
+        assert b'run the same command again to resume' in errors
     assert not (tmp_path / 'run' / 'one' / 'merged').exists()
     subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
     assert losses(tmp_path / 'run') == losses(uninterrupted)
@@ -64,7 +64,7 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_stage_starts_from_the_merged_weights_of_the_previous_one_and_runs_once(tmp_path: Path) -> None:
-    """With a rate of nearly 0 the second stage changes nothing, so its weights are those that it started from."""
+    """At learning rates near 0 the second stage changes nothing, so that its weights are its initial weights."""
     config = read_config(
         write_run(tmp_path, 'one', 'two'), ['stages.1.steps=1', 'stages.1.warmup=1', 'stages.0.steps=2']
     )
@@ -78,7 +78,7 @@ def test_stage_starts_from_the_merged_weights_of_the_previous_one_and_runs_once(
     assert (tmp_path / 'run' / 'one' / 'metrics.jsonl').stat().st_mtime_ns == written
 
 
-def test_language_model_alone_then_queries_initialized_from_sam3(tmp_path: Path) -> None:
+def test_language_model_stage_then_queries_initialized_from_sam3(tmp_path: Path) -> None:
     run = write_run(tmp_path, 'words', 'whole')
     parts = [
         'stages.0.objective=language_model',
@@ -120,7 +120,7 @@ def test_full_disk_keeps_the_last_checkpoint(run_file: Path, monkeypatch: pytest
     assert last.step == 2
 
 
-def test_damaged_checkpoint_is_named_and_not_used(run_file: Path) -> None:
+def test_damaged_checkpoint_is_an_error_with_its_name(run_file: Path) -> None:
     config = read_config(run_file, ['stages.0.steps=2'])
     train(config)
     states = Path(config.out) / 'one' / 'states'
@@ -135,7 +135,7 @@ def test_divergence_stops_the_run_and_names_the_samples(run_file: Path) -> None:
         train(config)
 
 
-def test_recomputed_activations_change_nothing(uninterrupted: Path, run_file: Path, tmp_path: Path) -> None:
+def test_recomputed_activations_do_not_change_the_losses(uninterrupted: Path, run_file: Path, tmp_path: Path) -> None:
     train(read_config(run_file, ['stages.0.steps=5', 'stages.0.gradient_checkpointing=true']))
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
 

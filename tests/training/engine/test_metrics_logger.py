@@ -20,7 +20,7 @@ def metrics(step: int) -> dict[str, float]:
     }
 
 
-def test_steps_behind_the_last_checkpoint_are_removed(tmp_path: Path) -> None:
+def test_lines_after_the_last_checkpoint_are_removed(tmp_path: Path) -> None:
     with MetricsLogger(tmp_path, 'one', steps=4, done=0, enabled=True) as logger:
         for step in (1, 2, 3):
             logger.write(metrics(step), [])

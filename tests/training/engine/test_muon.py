@@ -27,7 +27,7 @@ def test_singular_values_become_nearly_equal(shape: tuple[int, int]) -> None:
     torch.testing.assert_close(torch.linalg.svdvals(left @ right + orthogonalize(matrix)), singular + 1)
 
 
-def test_matrices_get_updates_of_adamw_size_and_the_rest_adamw_updates() -> None:
+def test_matrix_updates_have_the_size_of_adamw_updates() -> None:
     generator = torch.Generator().manual_seed(0)
     matrix, vector, alone = (nn.Parameter(torch.ones(shape)) for shape in ((32, 64), (16,), (16,)))
     both = MuonAdamW(

@@ -37,11 +37,11 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [folder.name for folder in find_states(tmp_path)] == ['step-00000004', 'step-00000006']
 
 
-def test_no_checkpoint(tmp_path: Path) -> None:
+def test_folder_without_checkpoints_has_no_state(tmp_path: Path) -> None:
     assert read_last_state(tmp_path / 'missing') is None
 
 
-def test_incomplete_checkpoint_is_ignored_and_a_damaged_one_named(tmp_path: Path) -> None:
+def test_incomplete_checkpoint_is_ignored_and_damaged_one_is_an_error(tmp_path: Path) -> None:
     write_state(tmp_path, make_state(2), keep=2)
     (tmp_path / 'step-00000004').mkdir()
     last = read_last_state(tmp_path)
@@ -52,8 +52,8 @@ def test_incomplete_checkpoint_is_ignored_and_a_damaged_one_named(tmp_path: Path
         read_last_state(tmp_path)
 
 
-def test_run_of_an_older_version_can_be_resumed(uninterrupted: Path) -> None:
-    """The same run now saves tensors of the same names and shapes, so that it loads what the older code has saved."""
+def test_checkpoint_of_an_older_version_has_the_same_tensors(uninterrupted: Path) -> None:
+    """The current code saves tensors of the same names and shapes, so it can load the checkpoints of the older code."""
     older = json.loads(Path(__file__).with_name('state_before_0_1_0.json').read_text())
     state = read_last_state(uninterrupted / 'one' / 'states')
     assert state is not None

@@ -231,7 +231,7 @@ def test_score_threshold_is_exclusive(query: MakeQuery, prediction: MakePredicti
     assert value('gIoU', score(pairs, 0.31, IouRule())) == 0.0
 
 
-def test_gres(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+def test_no_target_and_target_accuracy(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
     pairs = [
         (query('no, said no'), prediction('no, said no')),
         (query('no, found'), prediction('no, found', (pixels(0, 5), 0.9))),
@@ -244,12 +244,12 @@ def test_gres(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) ->
     assert value('T-acc', scored) == 1 / 2
     assert value('gIoU', scored) == pytest.approx((1 + 0 + 1 + 0.7 + 0) / 5)
     assert value('cIoU', scored) == 7 / (5 + 10 + 10)
-    # Pr@ asks for at least the threshold, of the queries with a target alone.
+    # Pr@: an IoU of at least the threshold, over the queries with a target.
     assert [value(f'Pr@{threshold}', scored) for threshold in (0.5, 0.7, 0.8)] == [0.5, 0.5, 0.0]
     assert value('accuracy', scored) == 3 / 5
 
 
-def test_boxes(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
+def test_box_metrics(query: MakeQuery, prediction: MakePrediction, pixels: MakeMask) -> None:
     pairs = [
         # Around everything that was predicted: 0..20 against 0..10.
         (query('around all', pixels(0, 10)), prediction('around all', (pixels(0, 2), 0.9), (pixels(18, 2), 0.8))),

@@ -1,4 +1,4 @@
-"""Write a checkpoint in another precision, such as the one in which it is published.
+"""Convert a checkpoint to another precision, such as the bfloat16 of published ones.
 
 python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
 """
@@ -17,7 +17,7 @@ DTYPES = ('bfloat16', 'float16', 'float32')
 
 
 def publish(source: str, folder: Path, dtype: str) -> int:
-    """Write a checkpoint in another precision.
+    """Convert a checkpoint to another precision.
 
     Args:
         source: folder or hub id of the checkpoint.
@@ -30,7 +30,7 @@ def publish(source: str, folder: Path, dtype: str) -> int:
     Raises:
         CheckpointError: the source cannot be read, or the folder is not empty.
     """
-    # Imported here because torch takes seconds, and --help should not.
+    # Imported here because torch takes seconds to import, which --help does not need.
     import torch
 
     from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
@@ -39,6 +39,7 @@ def publish(source: str, folder: Path, dtype: str) -> int:
 
     checkpoint = resolve_path(source)
     sam3_folder = resolve_sam3(checkpoint)
+    # On the CPU, because nothing is computed; a machine without a GPU will do.
     network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=getattr(torch, dtype))
     write_checkpoint(folder, network, read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id))
     return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
@@ -49,14 +50,16 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='python -m instructsam_training.cli.publish', description=__doc__.split('\n')[0]
     )
-    parser.add_argument('checkpoint', help='folder or hub id')
+    parser.add_argument('checkpoint', help='folder or hub id of the checkpoint')
     parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
-    parser.add_argument('--dtype', choices=DTYPES, default='bfloat16')
+    parser.add_argument(
+        '--dtype', choices=DTYPES, default='bfloat16', help='precision of the weights (default: %(default)s)'
+    )
     arguments = parser.parse_args(args)
     try:
         size = publish(arguments.checkpoint, arguments.out, arguments.dtype)
     except CheckpointError as error:
-        sys.exit(f'publish: {error}')
+        sys.exit(f'publish: error: {error}')
     print(json.dumps({'out': str(arguments.out), 'megabytes': round(size / 1e6, 1)}))
 
 

@@ -1,4 +1,4 @@
-r"""Measure how fast a stage trains on this machine, or model it for a GPU that this machine does not have.
+r"""Measure the training throughput of a stage on this machine, or model it for a GPU that is not installed.
 
     python -m instructsam_training.cli.throughput training/configs/tiny.yaml --steps 5
     python -m instructsam_training.cli.throughput training/configs/stage1.yaml --image-size 1280x960 --micro-batch 8 \
@@ -26,11 +26,12 @@ from instructsam_training.config.config_file import read_config
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 on success, 2 if the measurement is impossible."""
+    # Settings may stand before and after options.
     arguments = build_parser().parse_intermixed_args(argv)
     try:
         config = read_config(arguments.config, arguments.settings)
-        # Imported here because torch takes seconds, and --help should not.
-        from instructsam_training.engine.throughput import Workload, measure
+        # Imported here because torch takes seconds to import, which --help does not need.
+        from instructsam_training.engine.throughput import Workload, measure_throughput
 
         workload = Workload(
             size_wh=arguments.image_size,
@@ -41,10 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             tokenizer=arguments.tokenizer,
         )
         device = arguments.device or config.device
-        result = measure(config, arguments.stage, workload, device, arguments.gpu, arguments.peak_tflops)
+        result = measure_throughput(config, arguments.stage, workload, device, arguments.gpu, arguments.peak_tflops)
     except (CheckpointError, ConfigError) as error:
         print(f'throughput: error: {error}', file=sys.stderr)
         return 2
+    # A table to read, then one line of JSON to parse.
     table = Table(title=f'{arguments.config.stem} on {result["device"]}')
     table.add_column('figure')
     table.add_column('value', justify='right')
@@ -56,31 +58,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m instructsam_training.cli.throughput', description=__doc__.split('\n')[0]
     )
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
-    parser.add_argument('settings', nargs='*', metavar='key=value', help='changes, such as stages.0.lora.rank=8')
+    parser.add_argument(
+        'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.lora.rank=8'
+    )
     parser.add_argument('--stage', type=int, default=0, help='number of the stage, from 0 (default: %(default)s)')
-    parser.add_argument('--architecture', type=Path, help='folder with a config.json; default: the start of the run')
-    parser.add_argument('--tokenizer', type=Path, help='folder of a checkpoint; default: the architecture')
-    parser.add_argument('--image-size', type=read_size, default='640x480', help='WIDTHxHEIGHT (default: %(default)s)')
+    parser.add_argument(
+        '--architecture',
+        type=Path,
+        help='folder with the config.json of the network (default: the initial checkpoint of the run)',
+    )
+    parser.add_argument(
+        '--tokenizer', type=Path, help='folder of a checkpoint with the tokenizer (default: --architecture)'
+    )
+    parser.add_argument(
+        '--image-size', type=read_size, default='640x480', help='WIDTHxHEIGHT in pixels (default: %(default)s)'
+    )
     parser.add_argument('--phrases', type=int, default=3, help='questions per image (default: %(default)s)')
-    parser.add_argument('--micro-batch', type=int, help='images per step; default: that of the stage')
+    parser.add_argument('--micro-batch', type=int, help='images per step (default: that of the stage)')
     parser.add_argument('--steps', type=int, default=10, help='steps to time (default: %(default)s)')
     parser.add_argument(
-        '--peak-tflops', type=float, default=0.0, help='peak of the device in the precision of the run, for its share'
+        '--peak-tflops',
+        type=float,
+        default=0.0,
+        help='peak rate of the device in the precision of the run, from which share_of_peak is computed',
     )
     parser.add_argument(
-        '--device', help='auto, cpu, cuda, or fake-cuda, which records a step without a GPU; default: that of the run'
+        '--device', help='auto, cpu, cuda, or fake-cuda, which models a GPU on the CPU (default: that of the run)'
     )
-    parser.add_argument('--gpu', default='h200', help='GPU whose times fake-cuda models (default: %(default)s)')
+    parser.add_argument('--gpu', default='h200', help='GPU that fake-cuda models (default: %(default)s)')
     return parser
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """Width and height of `640x480`."""
+    """Parse an image size such as `640x480`: width and height."""
     width, _, height = text.partition('x')
     return int(width), int(height)
 

@@ -18,24 +18,27 @@ from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import TrainConfig
 
 TERMINATED = 143
+"""Exit status after SIGTERM, 128 + 15, as shells report it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 on success, 1 on divergence, 2 on a wrong configuration, 143 when stopped by SIGTERM."""
+    # Settings may stand before and after options.
     arguments = build_parser().parse_intermixed_args(argv)
     try:
         config = read_config(arguments.config, arguments.settings)
         if arguments.parameters:
             print_parameters(config, arguments.architecture)
             return 0
-        # Imported here because torch takes seconds, and --help should not.
+        # Imported here because torch takes seconds to import, which --help does not need.
         from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
             checkpoint = train(config)
-        except InterruptedRunError as stop:
-            print(stop, file=sys.stderr)
+        except InterruptedRunError as interruption:
+            # Not an error: the same command resumes the run.
+            print(interruption, file=sys.stderr)
             return TERMINATED
         except FloatingPointError as error:
             print(f'instructsam-train: diverged: {error}', file=sys.stderr)
@@ -48,24 +51,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
-    parser.add_argument('settings', nargs='*', metavar='key=value', help='changes, such as stages.0.steps=100')
-    parser.add_argument('--parameters', action='store_true', help='print what is trained, by module, and exit')
-    parser.add_argument('--architecture', type=Path, help='folder of the config.json for --parameters')
+    parser.add_argument(
+        'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'
+    )
+    parser.add_argument(
+        '--parameters', action='store_true', help='print the trainable parameters of each module and exit'
+    )
+    parser.add_argument(
+        '--architecture',
+        type=Path,
+        help='folder with the config.json of the network for --parameters (default: the initial checkpoint of the run)',
+    )
     return parser
 
 
 def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
-    """Print trainable and frozen parameters of each stage; no weights are loaded."""
+    """Print the numbers of trainable and frozen parameters in each stage; no weights are loaded."""
+    # Imported here for the same reason as in `main`.
     from instructsam_training.families.instructsam.initial_weights import build_meta_network
-    from instructsam_training.families.instructsam.trainable import choose_trainable, print_modules, report_modules
+    from instructsam_training.families.instructsam.trainable import choose_trainable, modules_table, report_modules
 
     for stage in config.stages:
+        # A new network for each stage, because adapters of the previous one would stay in it.
         network = build_meta_network(config.start, architecture)
         choose_trainable(network, stage.rates, stage.lora, stage.objective)
-        Console().print(print_modules(report_modules(network, stage.rates), stage.name))
+        Console().print(modules_table(report_modules(network, stage.rates), stage.name))
 
 
 if __name__ == '__main__':

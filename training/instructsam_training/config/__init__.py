@@ -1,1 +1,1 @@
-"""Run configurations: what a YAML file may say. No torch."""
+"""Configuration of training runs: options, and their YAML reader. Imports no torch."""

@@ -25,7 +25,7 @@ RENAMED = {
     'region': 'semantic',
     'place': 'location',
 }
-"""Keys of configurations written before the first release, and their names now."""
+"""Keys that were renamed before the first release, each with its current name."""
 
 
 def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -40,6 +40,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     content = read_yaml(file)
     for override in overrides:
+        # The value is YAML, so that numbers, null, lists and dictionaries have their types.
         key, separator, value = override.partition('=')
         if not separator:
             raise ConfigError(f'{override}: expected key=value')
@@ -47,6 +48,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             set_key(content, key.split('.'), yaml.safe_load(value))
         except (KeyError, IndexError, ValueError, TypeError):
             raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
+    # Types are checked once, after all overrides.
     return build(TrainConfig, content, '')
 
 
@@ -62,12 +64,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
     if not isinstance(content, dict):
         raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
+    # The base file is found relative to this one, and may have a base file itself.
     base = content.pop('extends', '')
     return merge(read_yaml(file.parent / str(base)), content) if base else content
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; a list replaces the other list as a whole."""
+    """Merge nested dictionaries; a list in `changes` replaces the whole list in `base`."""
     merged = dict(base)
     for key, value in changes.items():
         both_nested = isinstance(value, dict) and isinstance(base.get(key), dict)
@@ -77,6 +80,7 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def set_key(content: Any, path: Sequence[str], value: Any) -> None:
     """Set a nested key of dictionaries and lists; missing dictionaries are created."""
+    # The last part, which no part follows, gets the value; all others lead one level down.
     for part, following in zip(path, [*path[1:], ''], strict=True):
         key: Any = int(part) if isinstance(content, list) else part
         if not following:
@@ -98,6 +102,7 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
+    # Annotations are strings here (`from __future__ import annotations`); hints are types.
     hints = get_type_hints(kind)
     fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     check_keys(content, fields, where)
@@ -105,8 +110,9 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     try:
         return kind(**values)
     except TypeError:
-        needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
-        raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(needed)}') from None
+        # A required key is missing: unknown keys and wrong types were found above.
+        required = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+        raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(required)}') from None
 
 
 def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -123,46 +129,50 @@ def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None
 
 
 def convert(kind: Any, value: Any, where: str) -> Any:
-    """Check one value against its type; nested dataclasses are built recursively.
+    """Convert a value of the file to the type of its field; nested dataclasses are built recursively.
 
     Raises:
         ConfigError: the value has another type.
     """
     origin, arguments = get_origin(kind), get_args(kind)
+    # X | None
     if origin in (Union, UnionType) and type(None) in arguments:
         present = [each for each in arguments if each is not type(None)]
         return None if value is None else convert(present[0], value, where)
+    # A dataclass; losses may also be the name of a preset.
     if kind is LossOptions:
-        return _losses(value, where)
+        return _convert_losses(value, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f'{where}: expected keys and values, got {value!r}')
         return build(kind, value, f'{where}.')  # type: ignore[arg-type]
+    # tuple[X, ...]
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f'{where}: expected a list, got {value!r}')
         return tuple(convert(arguments[0], each, f'{where}.{index}') for index, each in enumerate(value))
-    return _scalar(kind, value, where)
+    return _convert_scalar(kind, value, where)
 
 
-def _scalar(kind: Any, value: Any, where: str) -> Any:
-    """Check a string, a number, a bool, or a choice of strings."""
+def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
+    """Convert a string, a number, a bool, or one of several strings."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
         return value
     if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
-            return float(value)  # YAML 1.1 reads 1e-5 as text
+            return float(value)  # YAML 1.1 reads 1e-5 as a string
         except ValueError:
             raise ConfigError(f'{where}: expected a number, got {value!r}') from None
+    # The exact type: for isinstance, True would be an int.
     if type(value) is not kind:
         raise ConfigError(f'{where}: expected {kind.__name__}, got {value!r}')
     return value
 
 
-def _losses(value: Any, where: str) -> LossOptions:
-    """A preset by name, or a preset with changes: `{preset: released, points: null}`."""
+def _convert_losses(value: Any, where: str) -> LossOptions:
+    """Convert the name of a preset, or a preset with changes: `{preset: released, points: null}`."""
     changes = {'preset': value} if isinstance(value, str) else dict(value)
     hints = get_type_hints(LossOptions)
     check_keys(changes, ['preset', *hints], f'{where}.')

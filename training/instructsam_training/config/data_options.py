@@ -8,19 +8,19 @@ from typing import Literal, get_args
 from instructsam_model.errors import ConfigError
 
 Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
-"""What an annotation's text is: the name of the target, an instruction about it, the writing on it, or a question that
-is answered in words alone."""
+"""Kind of an annotation's text: the name of the target, an instruction about it, the text written on it, or a question
+with a text answer and no masks."""
 
 
 @dataclass(frozen=True)
 class ConversationOptions:
-    """How samples become conversations.
+    """Options of building conversations from samples.
 
     Attributes:
-        max_phrases: largest number of phrases in a conversation.
-        max_instances: largest number of instances of these phrases.
-        multi_phrase_probability: probability that an image that allows it is asked for all its names in one question.
-        merge_pairs: once a conversation, ask for two names whose masks do not overlap in one question.
+        max_phrases: maximum number of phrases in a conversation.
+        max_instances: maximum number of instances of these phrases.
+        multi_phrase_probability: probability of asking for all names in one question, for samples that allow it.
+        merge_pairs: in each conversation, ask one question for two names whose masks do not overlap.
         independent: the questions about an image do not attend to each other, as if each was the only one.
         kinds: kinds of annotations to ask about.
         phrases: ask only about annotations with these phrases; empty: about all.
@@ -47,16 +47,16 @@ class DataConfig:
     """Training data of a stage.
 
     Attributes:
-        mixture: weights file, `name [repeat]` on each line.
-        files: names of data sets, if there is no weights file.
+        mixture: mixture file, `name [repeat]` on each line.
+        files: names of data sets, used if there is no mixture file.
         folder: of the data sets, in the published format.
         images: folder that the file names of images are relative to; `folder` when empty.
-        workers: processes that read ahead, for each training process.
+        workers: data-loader processes of each training process.
         max_pixels: larger images are downsampled to this size for the language model; 0: the checkpoint's limit.
         mask_targets: value of a cell of the mask grid: the share of it that the object covers (`coverage`), or the mask
             at its corner (`nearest`, the public code, which shifts every mask by half a cell).
         group_by_length: put conversations of similar length into one micro-batch.
-        conversation: how samples become conversations.
+        conversation: options of building conversations from samples.
     """
 
     mixture: str = ''

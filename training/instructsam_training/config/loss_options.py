@@ -1,4 +1,4 @@
-"""Weights and targets of the training losses, and two presets."""
+"""Options of the training losses, and two presets: those of the paper and those of the public code."""
 
 from __future__ import annotations
 
@@ -57,5 +57,6 @@ class LossOptions:
 PAPER = LossOptions()
 PRESETS = {
     'paper': PAPER,
-    'released': replace(PAPER, bce=4.0, dice=0.25, no_target='matched'),  # the public code applies 2 and 0.5 twice
+    # The public code multiplies the mask losses by their weights, 2 and 0.5, twice.
+    'released': replace(PAPER, bce=4.0, dice=0.25, no_target='matched'),
 }

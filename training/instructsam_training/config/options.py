@@ -1,4 +1,4 @@
-"""`TrainConfig`: the configuration of a training run. Imports no torch, so that `--help` is immediate.
+"""`TrainConfig`: the configuration of a training run. Imports no torch, so that `--help` is fast.
 
 These dataclasses are the only place in which settings and their defaults are declared; `config_file` fills them from a
 YAML file and from `key=value` on the command line. No environment variable changes what a run does.
@@ -15,6 +15,7 @@ from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
+"""What a stage trains; see `StageConfig.objective`."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ class StageConfig:
         epochs, steps: length: passes over the data, or optimizer steps if `steps` is not 0.
         global_batch: samples per optimizer step, over all processes.
         micro_batch: samples per forward pass.
-        muon: factor on the learning rates of weight matrices, which Muon then updates; 0: AdamW updates everything, as
-            in the paper.
+        muon: multiplier of the learning rates of weight matrices, which Muon then updates; 0: AdamW updates all
+            weights, as in the paper.
         losses: weights of the loss terms, or the name of a preset: paper or released.
-        warmup: share of the steps in which the learning rates rise linearly; then they fall along a cosine.
-        clip: largest norm of the gradient; 0: no clipping.
+        warmup: fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.
+        clip: maximum norm of the gradient; 0: no clipping.
         ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
         gradient_checkpointing: recompute activations in the backward pass, to save memory.
         save_every: steps between checkpoints, of which the last `keep` are kept.
@@ -141,9 +142,11 @@ class TrainConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
+        # Each stage has a folder of its name.
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
             raise ConfigError(f'stages: expected at least one, of different names, got {names}')
         start = self.start
+        # Exactly one of the two sources of initial weights.
         if bool(start.checkpoint) == bool(start.qwen and start.sam3):
             raise ConfigError('start: expected either checkpoint, or qwen and sam3')

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 CPU = torch.device('cpu')
 Record = TypeVar('Record', bound='DataclassInstance')
 RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
+"""Mode of torch's `interpolate` for each `mask_targets`."""
 HOST_TENSORS = ('grid_thw', 'cu_seqlens', 'labels')
 """Tensors that the host reads; on a GPU it would wait for them."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
+"""Gray image of the placeholder for a batch without a readable sample."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,19 @@ class Batch:
     sharing: QuerySharing | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device, except `HOST_TENSORS`; nothing waits for the copy if the memory is pinned."""
+        """Copy the batch to a device, except `HOST_TENSORS`; asynchronous if the memory is pinned."""
         return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in pinned memory, from which a GPU copies without the host; called by torch's data loader."""
+        """Copy the batch to pinned memory, from which uploads are asynchronous; called by torch's data loader."""
         return change_tensors(self, Tensor.pin_memory)
 
     def for_objective(self, objective: Objective) -> Batch:
         """Select the inputs and targets of an objective (see `StageConfig`), before the batch is uploaded."""
         inputs = self.inputs
         assert isinstance(inputs, ModelInputs), 'the inputs of an objective were selected already'
-        if objective == 'language_model':  # no phrases, so that there is nothing to match
+        # Without phrases, only the empty mask for padding is left of the targets.
+        if objective == 'language_model':
             text = TextInputs(**{field.name: getattr(inputs, field.name) for field in fields(TextInputs)})
             return replace(self, inputs=text, targets=Targets(self.targets.masks[-1:], (), ()))
         phrases = {field.name: getattr(inputs, field.name) for field in fields(DenseInputs)}
@@ -112,6 +115,7 @@ class Batch:
         if objective == 'detector':
             return replace(self, inputs=DetectorInputs(**phrases))
         if objective == 'shared_queries':
+            # For each phrase, the row of the first phrase about the same image.
             owners = inputs.phrase_owner.tolist()
             query_owner = tuple(owners.index(owner) for owner in owners)
             return replace(self, inputs=DetectorInputs(**phrases, sharing=self.sharing), query_owner=query_owner)
@@ -119,7 +123,7 @@ class Batch:
 
 
 def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """A dataclass with `change` applied to its tensors, nested ones included, except `HOST_TENSORS`."""
+    """Apply `change` to the tensors of a dataclass, nested ones included, except `HOST_TENSORS`."""
     changed: dict[str, Any] = {}
     for field in fields(record):
         value = getattr(record, field.name)
@@ -157,7 +161,7 @@ class ExampleBuilder:
 
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
-        """The builder for a network, with images limited to `data.max_pixels`."""
+        """Return the builder for a network, with images limited to `data.max_pixels`."""
         preprocessor = limit_pixels(preprocessor, data.max_pixels)
         return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
 
@@ -171,11 +175,12 @@ class ExampleBuilder:
         return self.encode(Frame(read_image(sample.image)), turns, sample.source)
 
     def blank(self) -> Example:
-        """A gray image without any object."""
+        """Return an example with a gray image and no instances."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
         """Encode an image and a conversation about it."""
+        # 8-bit pixels: four times less to upload than float32; the network normalizes them.
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
@@ -195,14 +200,14 @@ class ExampleBuilder:
         """Resize masks [H, W] to the mask grid: float16 [instances, h, w], 0 to 1."""
         if not masks:
             return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
-        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)
+        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)  # [instances, 1, H, W]
         return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
 
 
 def collate(
     examples: Sequence[Example], config: ModelConfig, errors: Sequence[str] = (), *, counts: bool = True
 ) -> Batch:
-    """Combine examples into a batch, and compute on the CPU whatever a GPU would have to wait for.
+    """Combine examples into a batch, and compute in advance, on the CPU, what a GPU would have to wait for.
 
     Args:
         examples: at least one.
@@ -210,8 +215,8 @@ def collate(
         errors: of the batch.
         counts: of the batch.
     """
-    # 1. Text: pad conversations on the right to T tokens. Nothing attends to padding, so its token may be any but those
-    #    of queries and images.
+    # 1. Text: pad conversations on the right to T tokens. Nothing attends to padding, so its token may be any except
+    #    those of queries and images.
     rows = [example.encoding for example in examples]
     length, pad_id = max(len(row.input_ids) for row in rows), config.tokens.mask_end
     input_ids = pad([row.input_ids for row in rows], length, pad_id)  # [B, T]
@@ -262,7 +267,7 @@ def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
 
 
 def pad(rows: Sequence[Sequence[int]], length: int, value: int) -> Tensor:
-    """Rows of numbers or bools as one tensor [rows, length]; shorter ones are padded with `value` on the right."""
+    """Stack rows of numbers or bools into a tensor [rows, length], padded with `value` on the right."""
     dtype = torch.bool if isinstance(value, bool) else torch.long
     padded = [[*row, *[value] * (length - len(row))] for row in rows]
     return torch.tensor(padded, dtype=dtype).view(len(rows), length)

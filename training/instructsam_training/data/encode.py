@@ -63,9 +63,9 @@ def encode_conversation(
         # 1. The question; it continues the conversation unless it is the first, or independent of the others.
         separator = list(prompt.next_question) if index and not independent else []
         question = [*separator, *preprocessor.instruction(turn.question)]
-        # 2. The answer: words alone, or spans with injected queries.
-        if turn.words:
-            answer = preprocessor.text(turn.words)
+        # 2. The answer: text without masks, or spans with injected queries.
+        if turn.text:
+            answer = preprocessor.text(turn.text)
             supervised = [True] * len(answer)
         else:
             answer, supervised = _answer([span.phrase for span in turn.spans], preprocessor, config)
@@ -81,14 +81,15 @@ def encode_conversation(
 
 
 def _answer(phrases: Sequence[str], preprocessor: Preprocessor, config: ModelConfig) -> tuple[list[int], list[bool]]:
-    """The tokens of an answer, and which of them are supervised."""
+    """Return the tokens of an answer, and for each whether it is supervised."""
     tokens = config.tokens
     injected = [*[tokens.query] * config.num_queries, tokens.mask_end]
     ids: list[int] = []
     supervised: list[bool] = []
     for index, phrase in enumerate(phrases):
         separator = preprocessor.text(SEPARATOR) if index else []
-        written = [*separator, tokens.ref_start, *preprocessor.text(phrase), tokens.ref_end, tokens.mask_start]
-        ids += [*written, *injected]
-        supervised += [True] * len(written) + [False] * len(injected)
+        # Text that the model generates, then tokens that inference injects.
+        generated = [*separator, tokens.ref_start, *preprocessor.text(phrase), tokens.ref_end, tokens.mask_start]
+        ids += [*generated, *injected]
+        supervised += [True] * len(generated) + [False] * len(injected)
     return ids, supervised

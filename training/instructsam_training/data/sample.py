@@ -8,8 +8,8 @@ from pathlib import Path
 from instructsam_model.masks import Rle
 from instructsam_training.config.data_options import Kind as Kind
 
-ANSWERED: tuple[Kind, ...] = ('sentence', 'caption')
-"""Kinds whose phrase differs from their text."""
+ANSWERED_KINDS: tuple[Kind, ...] = ('sentence', 'caption')
+"""Kinds whose phrase is an answer, and differs from their text."""
 
 
 class SampleError(ValueError):
@@ -22,7 +22,7 @@ class SampleError(ValueError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[SampleError], tuple[Path, int | str, str]]:
-        # Exceptions are pickled with the message alone; worker processes send these whole.
+        # By default, exceptions are pickled with their message alone; worker processes send these ones.
         return type(self), (self.file, self.index, self.reason)
 
 
@@ -31,10 +31,10 @@ class Annotation:
     """One question about an image and its instances.
 
     Attributes:
-        kind: what `text` is.
-        text: the name, the instruction, or the writing.
-        phrase: what the model generates for it: the cleaned name or writing, or the short answer to the instruction;
-            for a caption, the whole answer.
+        kind: kind of `text`.
+        text: the name, the instruction, or the text in the image.
+        phrase: text that the model generates for it: the cleaned name or the text in the image, or the short answer to
+            the instruction; for a caption, the whole answer.
         masks: one COCO RLE per instance; empty if there is no instance in the image.
         box_only: the masks are filled boxes, because only boxes are annotated.
         box_xyxy: x1, y1, x2, y2 of the target in pixels, if the data set publishes a box beside the mask.
@@ -70,7 +70,7 @@ class Sample:
         image: file of the image.
         size_hw: its height and width, pixels; all masks have it.
         annotations: in the order of the file.
-        allow_multi_phrase: one question may ask for all its phrases (`"type": "instseg"` of the published format).
+        allow_multi_phrase: one question may ask for all its names (`"type": "instseg"` of the published format).
         depth: file of the registered depth image; None without depth.
         source: file and index of the record, for reports.
         id: of the record within its data set, unique there.
@@ -94,6 +94,7 @@ class Sample:
     errors: tuple[SampleError, ...] = ()
 
     def __post_init__(self) -> None:
+        # Run-length encodings have their size, so that nothing is decoded.
         masks = [rle for annotation in self.annotations for part in annotation.parts for rle in part.masks]
         for rle in masks if self.ignore is None else [*masks, self.ignore]:
             if tuple(rle['size']) != self.size_hw:
@@ -102,12 +103,12 @@ class Sample:
 
 @dataclass
 class SkipReport:
-    """Records that could not be read, for the log; they are left out, never replaced."""
+    """Records that could not be read, for the log; they are dropped, never replaced."""
 
     errors: list[SampleError] = field(default_factory=list)
 
     def skip(self, file: Path, index: int | str, reason: str) -> None:
-        """Add a record that is left out."""
+        """Add a record that is dropped."""
         self.errors.append(SampleError(file, index, reason))
 
     def __len__(self) -> int:
@@ -115,7 +116,7 @@ class SkipReport:
 
 
 def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> Annotation:
-    """The annotation of a name.
+    """Return the annotation of a name.
 
     Raises:
         ValueError: nothing is left of the name once it is cleaned.
@@ -124,6 +125,6 @@ def named(text: str, masks: tuple[Rle, ...] = (), *, box_only: bool = False) -> 
 
 
 def clean_phrase(text: str) -> str:
-    """A name as in answers: without surrounding blanks, with a lower-case first letter, without a final full stop."""
+    """Convert a name to the form in answers: no surrounding blanks, a lower-case first letter, no final full stop."""
     text = text.strip()
     return (text[:1].lower() + text[1:]).removesuffix('.')

@@ -1,6 +1,6 @@
-"""Sampling of batches, a function of the seed and the step alone.
+"""Sampling of batches, as a function of the seed and the step alone.
 
-Therefore a run resumes at any step without saved random states, and any number of processes sees the same batches. A
+Therefore, a run resumes at any step without saved random states, and any number of processes sees the same batches. A
 step has `global_batch` samples in micro-batches of a fixed composition; process r of n gets the micro-batches r, r + n,
 r + 2 n, ...
 """
@@ -25,7 +25,7 @@ GROUPED_STEPS = 8
 
 
 class Samples(Protocol):
-    """Samples by number, such as a `SampleTable`."""
+    """Random access to samples by number, such as a `SampleTable`."""
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
@@ -76,17 +76,18 @@ class BatchPlan:
         return self.global_batch // self.micro_batch
 
     def order(self, start: int, count: int) -> list[tuple[int, int]]:
-        """Epoch and sample of the positions `start` to `start + count` of the endless sequence of shuffled epochs."""
+        """Return epoch and sample of `count` positions from `start` on, in the endless sequence of shuffled epochs."""
         drawn: list[tuple[int, int]] = []
         while len(drawn) < count:
             epoch, offset = divmod(start + len(drawn), self.samples)
+            # Up to the end of this epoch; the next round continues with the next one.
             shuffled = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
             drawn += [(epoch, int(index)) for index in shuffled[offset : offset + count - len(drawn)]]
         return drawn
 
 
 class MicroBatchDataset(Dataset[Batch]):
-    """Micro-batches by step and number, read on access.
+    """Map-style data set of micro-batches, by step and number.
 
     Args:
         table: the samples.
@@ -103,7 +104,7 @@ class MicroBatchDataset(Dataset[Batch]):
         self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Micro-batch `key[1]` of step `key[0]`; unreadable samples are left out and named in its `errors`."""
+        """Micro-batch `key[1]` of step `key[0]`; unreadable samples are dropped and named in its `errors`."""
         examples: list[Example] = []
         errors: list[str] = []
         for epoch, index in self.members(*key):
@@ -113,31 +114,34 @@ class MicroBatchDataset(Dataset[Batch]):
                 examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
             except (SampleError, FrameError) as error:
                 errors.append(str(error))
+        # All processes take part in every step, so a micro-batch is never left out.
         if not examples:
             return collate([self._builder.blank()], self._config, errors, counts=False)
         return collate(examples, self._config, errors)
 
     def members(self, step: int, number: int) -> list[tuple[int, int]]:
-        """Epoch and sample of the members of micro-batch `number` of a step."""
+        """Return epoch and sample of each member of micro-batch `number` of a step."""
         plan = self._plan
         if not plan.group_by_length:
             return plan.order(step * plan.global_batch + number * plan.micro_batch, plan.micro_batch)
+        # Sort the samples of GROUPED_STEPS steps together; the last group is kept for the steps that follow.
         group, within = divmod(step, GROUPED_STEPS)
         if self._grouped[0] != group:
             count = GROUPED_STEPS * plan.global_batch
-            self._grouped = (group, self._sorted(plan.order(group * count, count), group))
+            self._grouped = (group, self._sort_by_length(plan.order(group * count, count), group))
         start = (within * plan.micro_batches_per_step + number) * plan.micro_batch
         return self._grouped[1][start : start + plan.micro_batch]
 
-    def _sorted(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
-        """Members sorted by number of phrases, cut into micro-batches, which are shuffled."""
-        members = sorted(members, key=lambda member: self.count_phrases(member[1]))
+    def _sort_by_length(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
+        """Sort the members by number of annotations, cut them into micro-batches, and shuffle these."""
+        members = sorted(members, key=lambda member: self.count_annotations(member[1]))
         size = self._plan.micro_batch
+        # In random order, because conversations would become longer from step to step otherwise.
         order = np.random.default_rng((self._plan.seed, group, size)).permutation(len(members) // size)
         return [member for chunk in order for member in members[chunk * size : (chunk + 1) * size]]
 
-    def count_phrases(self, index: int) -> int:
-        """Number of annotations of a sample; 0 if it cannot be read."""
+    def count_annotations(self, index: int) -> int:
+        """Return the number of annotations of a sample; 0 if it cannot be read."""
         try:
             return len(self._table[index].annotations)
         except SampleError:
@@ -157,15 +161,15 @@ def load_batches(
             f'global_batch: expected a multiple of micro_batch {plan.micro_batch} times {processes} processes, '
             f'got {plan.global_batch}'
         )
-    mine = range(rank, plan.micro_batches_per_step, processes)
+    own = range(rank, plan.micro_batches_per_step, processes)
     loader: DataLoader[Batch] = DataLoader(
         batches,
-        sampler=[(step, number) for step in steps for number in mine],
-        batch_size=None,
+        sampler=[(step, number) for step in steps for number in own],
+        batch_size=None,  # an item is a whole micro-batch
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
     )
-    read = iter(loader)
+    loaded = iter(loader)
     for _ in steps:
-        yield [next(read) for _ in mine]
+        yield [next(loaded) for _ in own]

@@ -43,8 +43,9 @@ class Targets:
         return len(self.counts)
 
     def rows(self) -> list[list[int]]:
-        """For each phrase the rows of `masks` of its instances, padded to equal lengths with that of the empty mask."""
+        """Return the rows of each phrase in `masks`, padded to equal lengths with the row of the empty mask."""
         longest = max((*self.counts, 1))
+        # Row of the first instance of each phrase.
         starts = [sum(self.counts[:phrase]) for phrase in range(len(self.counts))]
         empty = sum(self.counts)
         return [

@@ -1,4 +1,4 @@
-"""Wordings of training questions about names, writing, and several names at once."""
+"""Templates of training questions: for one name, for text in the image, and for several names at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PHRASE_QUESTIONS = (
     "Find '{}' and outline it.",
     "I need the mask of '{}'.",
 )
-WRITING_QUESTIONS = (
+TEXT_QUESTIONS = (
     "Segment the text '{}'.",
     "Where does it say '{}'?",
     "Mark the writing '{}'.",
@@ -23,7 +23,7 @@ WRITING_QUESTIONS = (
     "Show me where '{}' is written.",
     "I need the mask of the text that reads '{}'.",
 )
-SEVERAL_QUESTIONS = (
+MULTI_PHRASE_QUESTIONS = (
     'Segment {}.',
     'Show me {}.',
     'Mark {}, each with its own mask.',
@@ -35,16 +35,16 @@ SEVERAL_QUESTIONS = (
 
 
 def ask_for_phrase(phrase: str, rng: Random) -> str:
-    """A question for one name."""
+    """Return a question that asks for one name."""
     return rng.choice(PHRASE_QUESTIONS).format(phrase)
 
 
-def ask_for_writing(text: str, rng: Random) -> str:
-    """A question for something written in the image."""
-    return rng.choice(WRITING_QUESTIONS).format(text)
+def ask_for_text(text: str, rng: Random) -> str:
+    """Return a question that asks for text in the image."""
+    return rng.choice(TEXT_QUESTIONS).format(text)
 
 
-def ask_for_several(phrases: Sequence[str], rng: Random) -> str:
-    """A question for several names at once."""
+def ask_for_phrases(phrases: Sequence[str], rng: Random) -> str:
+    """Return a question that asks for several names at once, at least two."""
     quoted = [f"'{phrase}'" for phrase in phrases]
-    return rng.choice(SEVERAL_QUESTIONS).format(f'{", ".join(quoted[:-1])} and {quoted[-1]}')
+    return rng.choice(MULTI_PHRASE_QUESTIONS).format(f'{", ".join(quoted[:-1])} and {quoted[-1]}')

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.io.mixture import published_files
+from instructsam_training.datasets.io.mixture import find_published_files
 from instructsam_training.datasets.io.published import read_published
 from instructsam_training.datasets.source import Source
 
@@ -23,7 +23,7 @@ def read_published_split(root: Path, split: str, report: SkipReport, images: Pat
     Raises:
         ConfigError: there is no such file, or it holds no records.
     """
-    for file in published_files(split, root):
+    for file in find_published_files(split, root):
         yield from read_published(file, report, images or root)
 
 

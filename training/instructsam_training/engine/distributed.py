@@ -24,9 +24,9 @@ def start_processes(config: TrainConfig) -> Accelerator:
         ConfigError: sharding is combined with an option that does not support it.
     """
     if config.shard and any(stage.ema for stage in config.stages):
-        raise ConfigError('ema: expected 0 with shard; the averaged weights are not sharded')
+        raise ConfigError('ema: expected 0 with shard: true, because averaged weights are not sharded')
     if config.shard and any(stage.muon for stage in config.stages):
-        raise ConfigError('muon: expected 0 with shard; a step needs whole matrices')
+        raise ConfigError('muon: expected 0 with shard: true, because a step needs whole matrices')
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy='transformer_based_wrap',
@@ -44,7 +44,7 @@ def start_processes(config: TrainConfig) -> Accelerator:
 def distribute(
     accelerator: Accelerator, network: InstructSAM, stage: StageConfig, *, shard: bool
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The network and its optimizer, distributed over all processes."""
+    """Distribute the network and its optimizer over all processes."""
     if shard and accelerator.device.type == 'cpu' and accelerator.num_processes > 1:
         return _shard_on_cpus(accelerator, network, stage)
     prepared: tuple[Any, Any] = accelerator.prepare(network, make_optimizer(network, stage, accelerator.device))
@@ -52,9 +52,10 @@ def distribute(
 
 
 def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW, or Muon with AdamW, with a group for each learning rate; `device` is that of the steps."""
+    """Make AdamW, or Muon with AdamW, with one group for each learning rate, for steps on `device`."""
     groups = group_parameters(network, stage.rates, stage.muon)
-    fused = device.type == 'cuda'  # few kernels per step; on a CPU the results would differ in the last bit
+    # Fewer kernels per step on a GPU; on a CPU the results would differ in the last bit.
+    fused = device.type == 'cuda'
     if stage.muon:
         return MuonAdamW(groups, weight_decay=stage.weight_decay, fused=fused)
     return torch.optim.AdamW(groups, weight_decay=stage.weight_decay, fused=fused)
@@ -64,10 +65,12 @@ def _shard_on_cpus(
     accelerator: Accelerator, network: InstructSAM, stage: StageConfig
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Shard with torch directly, because Accelerate shards on GPUs only."""
+    # Layers first: each is gathered and released on its own, and the last call takes the remaining parameters.
     for module in [*network.modules()]:
         if type(module).__name__ in SHARDED_LAYERS:
             fully_shard(module)
     fully_shard(network)
-    if accelerator.mixed_precision == 'bf16':  # as Accelerate does for a network that it prepares
+    # As Accelerate does for the networks that it prepares.
+    if accelerator.mixed_precision == 'bf16':
         network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
     return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))

@@ -30,6 +30,7 @@ def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
         Exact values of the parameters that rounding has changed, by name, on the CPU. Those of Qwen3-VL are published
         in bfloat16 and do not change.
     """
+    # Ids of parameters of layers that autocast does not cast; these would compute with rounded weights.
     shared = {
         id(parameter)
         for module in network.modules()
@@ -43,6 +44,7 @@ def cast_frozen(network: nn.Module, *, keep: bool) -> dict[str, Tensor]:
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad or parameter.dtype != torch.float32 or id(parameter) in shared:
                 continue
+            # The parameter stays the same object, so that layers which share it still do.
             exact, parameter.data = parameter.data, parameter.data.to(torch.bfloat16)
             if keep and not torch.equal(parameter.data.float(), exact):
                 rounded[f'{prefix}.{name}'] = exact.cpu()

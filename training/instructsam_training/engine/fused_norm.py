@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 
-class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers is untyped for us
-    """The same function, in float32 without intermediate rounding."""
+class FusedRMSNorm(Qwen3VLTextRMSNorm):  # type: ignore[misc]  # transformers has no types
+    """Qwen3-VL's RMSNorm, computed in float32 without intermediate rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Normalize states [..., D]; float32."""
+        """Normalize hidden states [..., D]; returns float32."""
         return F.rms_norm(hidden_states.float(), self.weight.shape, self.weight.float(), self.variance_epsilon)
 
 
@@ -19,4 +19,5 @@ def fuse_norms(network: nn.Module) -> None:
     """Use the fused implementation for all RMSNorms of a network; their parameters do not change."""
     for module in network.modules():
         if type(module) is Qwen3VLTextRMSNorm:
+            # Only the method differs; parameters, their names and hooks stay.
             module.__class__ = FusedRMSNorm

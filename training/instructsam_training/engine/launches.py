@@ -1,4 +1,4 @@
-"""Counts the kernels of a step on a GPU, and how often the host waits for it."""
+"""Counts the kernels of a step on a GPU, and the times that the host waits for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT_WARNING = 'called a synchronizing CUDA operation'
 
 @dataclass(frozen=True)
 class Launches:
-    """Work of a step on a GPU.
+    """Kernels and host waits of one step on a GPU.
 
     Attributes:
         kernels: number of kernels, copies and fills on the device.
@@ -27,9 +27,9 @@ class Launches:
 
 
 def count_launches(step: Callable[[], object]) -> Launches:
-    """Take one step on a CUDA device and count, by torch's profiler and its debug mode for synchronization."""
+    """Count the kernels and host waits of one step on a CUDA device, by torch's profiler and its sync debug mode."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiled, warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter('always')
+        warnings.simplefilter('always')  # by default, a repeated warning is shown once
         torch.cuda.set_sync_debug_mode('warn')
         try:
             step()

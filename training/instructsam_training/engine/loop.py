@@ -37,7 +37,7 @@ from instructsam_training.families.instructsam.query_initialization import init_
 from instructsam_training.families.instructsam.trainable import (
     choose_trainable,
     merge_adapters,
-    print_modules,
+    modules_table,
     report_modules,
 )
 
@@ -45,7 +45,7 @@ MERGED = 'merged'
 
 
 def train(config: TrainConfig) -> Path:
-    """Run all stages that are not done yet.
+    """Run all stages that are not finished yet.
 
     Returns:
         The checkpoint of the last stage, in the published layout.
@@ -60,6 +60,7 @@ def train(config: TrainConfig) -> Path:
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, folder / MERGED
+        # Merged weights are written last and atomically: the stage is done.
         if merged.exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,20 +78,24 @@ def train_stage(
     folder: Path,
 ) -> None:
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
+    # 1. Data.
     table = open_table(stage.data)
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
 
-    torch.manual_seed(config.seed)  # fresh adapters are the same in every process and after every restart
+    # 2. Trained parameters; by the seed, new adapters are the same in every process and after every restart.
+    torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
         accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
     if accelerator.is_main_process:
         title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
-        Console().print(print_modules(report_modules(network, stage.rates), title))
+        Console().print(modules_table(report_modules(network, stage.rates), title))
+    # 4. Steps, from the first one that is not in a checkpoint.
     run = start_run(accelerator, config, stage, network, folder, steps)
     resume(run)
     accelerator.init_trackers(stage.name)
@@ -102,6 +107,7 @@ def start_run(
     accelerator: Accelerator, config: TrainConfig, stage: StageConfig, network: InstructSAM, folder: Path, steps: int
 ) -> Run:
     """Distribute the network and its optimizer over the processes, after `choose_trainable`."""
+    # Before the distribution, which may shard the parameters.
     rounded = prepare_network(network, config, stage, accelerator.device, keep=accelerator.is_main_process)
     model, optimizer = distribute(accelerator, network.train(), stage, shard=config.shard)
     return Run(
@@ -127,8 +133,9 @@ def prepare_network(
         As `cast_frozen`, which takes `keep`.
     """
     if stage.gradient_checkpointing:
-        checkpoint_activations(network)
-    if device.type == 'cuda':  # on a CPU it is not faster, and differs in the last bit
+        recompute_activations(network)
+    # On a CPU the fused norms are not faster, and differ in the last bit.
+    if device.type == 'cuda':
         fuse_norms(network)
     if config.precision == 'bfloat16' and not config.frozen_float32:
         return cast_frozen(network, keep=keep)
@@ -158,15 +165,20 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
         for micro_batches in data:
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
+            # `take_step` waits for the device, so this is the time of the whole step without reading the data.
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
             logger.write(line, [error for batch in micro_batches for error in batch.errors])
+            # The file has every step, the trackers one of `log_every`.
             if run.done % log_every == 0:
                 accelerator.log(line, step=run.done)
+            # All processes agree on `stopping`, and so on whether to save.
             if run.done % stage.save_every == 0 or stopping or run.done == run.steps:
                 save(run)
             if stopping and run.done < run.steps:
-                raise InterruptedRunError(f'{stage.name}: stopped after step {run.done} of {run.steps}; run it again')
+                raise InterruptedRunError(
+                    f'{stage.name}: stopped after step {run.done} of {run.steps}; run the same command again to resume'
+                )
 
 
 def save(run: Run) -> None:
@@ -179,11 +191,13 @@ def save(run: Run) -> None:
 
 def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
     """Merge the adapters, write the weights of the stage in the published layout, and plot its curves."""
+    # Averaged weights, if there are any, replace the trained ones.
     tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=FULL_STATE), **run.ema}
     if run.accelerator.is_main_process:
         merged = build_empty(network.config)
         # Gathered tensors may be views of larger ones, which safetensors does not write.
         on_cpu = {name: tensor.detach().cpu().to(torch.float32, copy=True) for name, tensor in tensors.items()}
+        # Frozen weights that were rounded to bfloat16 get their exact values back.
         on_cpu |= run.rounded
         merged.load_state_dict(merge_adapters(on_cpu, run.stage.lora), assign=True)
         write_checkpoint(run.folder / MERGED, merged, preprocessor)
@@ -191,10 +205,10 @@ def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
     run.accelerator.wait_for_everyone()
 
 
-def checkpoint_activations(network: InstructSAM) -> None:
-    """Recompute activations in the backward pass, except those of SAM3's frozen encoder."""
+def recompute_activations(network: InstructSAM) -> None:
+    """Recompute activations in the backward pass (gradient checkpointing), except those of SAM3's frozen encoder."""
     for module in (network.model.language_model, network.model.visual):
-        # renamed in transformers 5.23
+        # Renamed in transformers 5.23.
         enable = getattr(module, 'activation_checkpointing_enable', module.gradient_checkpointing_enable)
         enable({'use_reentrant': False})
     network.model.grounding_model.checkpointing = True

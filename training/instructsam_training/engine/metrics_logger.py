@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-CURVES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
+LOSSES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
 
 
 class MetricsLogger:
@@ -28,6 +28,7 @@ class MetricsLogger:
         self._errors_file = folder / 'skipped.txt'
         self._enabled = enabled
         if enabled:
+            # A killed run has lines after its last checkpoint; these steps are taken and written again.
             kept = [line for line in read_lines(self.file) if line['step'] <= done]
             self.file.write_text(''.join(json.dumps(line) + '\n' for line in kept))
         columns = (
@@ -48,7 +49,7 @@ class MetricsLogger:
         self._progress.stop()
 
     def write(self, line: Mapping[str, Any], errors: list[str]) -> None:
-        """Write the metrics of one step, and the samples of it that could not be read."""
+        """Write the metrics of one step, and its samples that could not be read."""
         if not self._enabled:
             return
         with self.file.open('a') as file:
@@ -61,7 +62,7 @@ class MetricsLogger:
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The steps in a `metrics.jsonl`; a last line that a crash has cut off is ignored."""
+    """Read the lines of a `metrics.jsonl`, one per step; an incomplete last line, left by a crash, is ignored."""
     if not file.exists():
         return []
     lines = []
@@ -69,12 +70,14 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:
+            # Lines are appended one by one, so only the last one can be incomplete.
             break
     return lines
 
 
 def draw_curves(metrics_file: Path, image: Path) -> None:
-    """Plot each loss, the learning rate and the speed over the steps."""
+    """Plot the losses, the learning rate and the throughput over the steps."""
+    # Imported here, because only the end of a stage needs it; Agg draws without a display.
     import matplotlib as mpl
 
     mpl.use('Agg')
@@ -85,11 +88,12 @@ def draw_curves(metrics_file: Path, image: Path) -> None:
         return
     figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), constrained_layout=True, sharex=True)
     steps = [line['step'] for line in lines]
-    for axis, name in zip(axes.flat, (*CURVES, 'rate', 'images_per_s'), strict=True):
+    for axis, name in zip(axes.flat, (*LOSSES, 'rate', 'images_per_s'), strict=True):
         axis.plot(steps, [line[name] for line in lines], linewidth=1)
         axis.set_title(name)
         axis.grid(alpha=0.3)
-        if name in CURVES and all(line[name] > 0 for line in lines):
+        # A loss that is 0, such as `box` without box annotations, has no logarithm.
+        if name in LOSSES and all(line[name] > 0 for line in lines):
             axis.set_yscale('log')
     figure.supxlabel('step')
     figure.savefig(image, dpi=100)

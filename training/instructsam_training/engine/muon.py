@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024): updates of weight matrices with equal singular values.
+"""Muon optimizer (Jordan et al., 2024): updates of weight matrices have nearly equal singular values.
 
 From random weights, a small network needs several times fewer images with it than with AdamW (docs/experiments has the
 figures). torch's own Muon always computes in bfloat16: on a CPU without bfloat16 instructions, such a step took longer
@@ -22,7 +22,7 @@ UPDATE_RMS = 0.2
 
 
 class MuonAdamW(torch.optim.AdamW):
-    """Muon for the parameter groups with `matrices=True`, AdamW for the others.
+    """Optimizer that applies Muon to the parameter groups with `matrices=True`, and AdamW to the others.
 
     Args:
         groups: as for any optimizer; those with `matrices=True` hold tensors of two dimensions.
@@ -40,7 +40,7 @@ class MuonAdamW(torch.optim.AdamW):
             for matrix in group['params'] if group['matrices'] else ():
                 if matrix.grad is not None:
                     self._step_matrix(matrix, group['lr'], group['weight_decay'])
-                    matrix.grad = None  # so that AdamW skips it
+                    matrix.grad = None  # AdamW skips it
         super().step(closure)
 
     def _step_matrix(self, matrix: nn.Parameter, rate: float, weight_decay: float) -> None:
@@ -50,17 +50,23 @@ class MuonAdamW(torch.optim.AdamW):
             # AdamW expects a step count for every parameter when it loads a state.
             state.update(step=torch.zeros(()), momentum=torch.zeros_like(matrix))
         state['step'] += 1
+        # Nesterov momentum.
         momentum = state['momentum'].lerp_(gradient, 1 - MOMENTUM)
         update = orthogonalize(gradient.lerp(momentum, MOMENTUM))
+        # Decoupled weight decay, as in AdamW.
         matrix.mul_(1 - rate * weight_decay)
+        # The root mean square of a matrix with singular values of 1 is 1 / sqrt(the longer side).
         matrix.add_(update, alpha=-rate * UPDATE_RMS * math.sqrt(max(matrix.shape)))
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The matrix [rows, columns] with singular values between 0.6 and 1.2, except those near 0."""
+    """Return the matrix [rows, columns] with singular values between 0.6 and 1.2, except those near 0."""
+    # The Gram matrix of the shorter side is the smaller one.
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    # The Frobenius norm is at least the largest singular value, so that none is above 1.
     wide = wide / wide.norm().clamp(min=1e-7)
     for a, b, c in NEWTON_SCHULZ:
-        gram = wide @ wide.T
+        gram = wide @ wide.T  # [shorter, shorter]
+        # a X + b (X X^T) X + c (X X^T)^2 X
         wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
     return wide if matrix.shape[0] <= matrix.shape[1] else wide.T

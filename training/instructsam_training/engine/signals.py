@@ -1,4 +1,4 @@
-"""Stops a run on SIGTERM without losing work, as clusters send it before they preempt a job."""
+"""Handling of SIGTERM, which clusters send before they preempt a job: the run saves its state and stops."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class PreemptionHandler:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Catch SIGTERM within the context."""
+        """Handle SIGTERM within the context."""
 
         def catch(*_: object) -> None:
+            # A handler runs between any two instructions, so it only sets a flag.
             self.triggered = True
 
         previous = signal.signal(signal.SIGTERM, catch)

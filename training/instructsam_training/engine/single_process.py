@@ -17,7 +17,7 @@ from instructsam_training.engine.distributed import make_optimizer
 from instructsam_training.engine.step import Run
 
 STEPS = 1_000_000
-"""Length of the learning-rate schedule, which has no influence on a measurement."""
+"""Length of the learning-rate schedule; it does not affect a measurement."""
 
 
 class SingleProcess:
@@ -34,11 +34,11 @@ class SingleProcess:
         self.device = device
 
     def no_sync(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """A context without gradient synchronization; one process never synchronizes."""
+        """Return a context that does nothing, because one process never synchronizes gradients."""
         return contextlib.nullcontext()
 
     def backward(self, loss: Tensor) -> None:
-        """The backward pass."""
+        """Run the backward pass."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def clip_grad_norm_(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
@@ -60,7 +60,7 @@ class Autocast(nn.Module):
 
 
 def start_single_process(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, seed: int = 0) -> Run:
-    """A run in this process, which writes no files.
+    """Return a run in this process, which writes no files.
 
     Args:
         network: on its device, after `choose_trainable`.

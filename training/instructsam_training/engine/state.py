@@ -1,4 +1,4 @@
-"""Checkpoints of a run in progress, written atomically, as safetensors and JSON.
+"""Checkpoints to resume a run from, written atomically, as safetensors and JSON.
 
     step-00000500/trainable.safetensors    trained parameters
                   moments.safetensors      the optimizer's moments, `parameter|moment`
@@ -32,6 +32,7 @@ from torch.distributed.checkpoint.state_dict import (
 from instructsam_model.errors import CheckpointError
 from instructsam_model.files import write_atomically
 
+# Sharded tensors are gathered on the CPU of the first process.
 FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 TRAINABLE_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 PREFIX = 'step-'
@@ -57,9 +58,9 @@ class RunState:
 def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Mapping[str, Tensor]) -> RunState:
     """Gather the state of a run on the CPU; every process calls it, and the first one gets the result."""
     trainable: dict[str, Any] = get_model_state_dict(model, options=TRAINABLE_STATE)
-    gathered: dict[str, Any] = get_optimizer_state_dict(
-        model, optimizer, options=FULL_STATE
-    )  # empty but in the first one
+    # Empty in all processes but the first.
+    gathered: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=FULL_STATE)
+    # safetensors stores no nested dictionaries.
     moments = {
         f'{name}|{key}': value for name, each in gathered.get('state', {}).items() for key, value in each.items()
     }
@@ -68,6 +69,7 @@ def gather_state(step: int, model: nn.Module, optimizer: torch.optim.Optimizer, 
 
 def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Load a gathered state into the model and the optimizer; every process calls it with the same state."""
+    # Not strict: frozen parameters are not in the state.
     set_model_state_dict(
         model, dict(state.trainable), options=StateDictOptions(full_state_dict=True, strict=False, cpu_offload=False)
     )
@@ -75,6 +77,7 @@ def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Opti
     for key, value in state.moments.items():
         name, _, moment = key.rpartition('|')
         moments.setdefault(name, {})[moment] = value
+    # Learning rates and other options are those of the configuration, not those of the interrupted run.
     groups = get_optimizer_state_dict(model, optimizer)['param_groups']
     content: dict[str, Any] = {'state': moments, 'param_groups': groups}
     set_optimizer_state_dict(model, optimizer, content, options=StateDictOptions(full_state_dict=True))
@@ -93,18 +96,19 @@ def write_state(folder: Path, state: RunState, keep: int) -> Path:
             tensors = {key: tensor.contiguous() for key, tensor in getattr(state, name).items()}
             save_file(tensors, draft / f'{name}.safetensors')
         (draft / 'state.json').write_text(json.dumps({'step': state.step}))
+    # Only now that the new one is complete.
     for old in find_states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
 def find_states(folder: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
+    """Return the folders of the complete checkpoints, oldest first."""
     return sorted(path.parent for path in folder.glob(f'{PREFIX}*/state.json'))
 
 
 def read_last_state(folder: Path) -> RunState | None:
-    """The newest checkpoint; None if there is no checkpoint.
+    """Read the newest checkpoint; None if there is no checkpoint.
 
     Raises:
         CheckpointError: it is damaged; the message says which folder to remove.

@@ -23,7 +23,7 @@ from instructsam_training.losses.losses import TERMS, compute_losses, count_term
 
 @dataclass
 class Run:
-    """A stage in progress.
+    """State of a stage in progress.
 
     Attributes:
         accelerator: of the whole run.
@@ -38,7 +38,7 @@ class Run:
         done: number of steps done.
         rounded: exact values of frozen parameters that were rounded, by name, in the process that writes checkpoints.
         ema: averaged parameters by name; empty without `ema`.
-        preemption: tells that the run has to stop early.
+        preemption: records SIGTERM.
     """
 
     accelerator: Accelerator
@@ -60,7 +60,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     """Take one optimizer step.
 
     Returns:
-        Metrics of the step over all processes, and whether one of the processes was told to stop.
+        Metrics of the step over all processes, and whether one of the processes received SIGTERM.
     """
     accelerator, step = run.accelerator, run.done + 1
     # 1. Learning rates of this step.
@@ -91,13 +91,14 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
 
 
 def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> dict[str, float]:
-    """The mean of each term in a step, and the weighted `loss`, from the sums and counts of all processes."""
+    """Return the mean of each term in a step, and their weighted sum `loss`, from sums and counts of all processes."""
     means = {name: total / max(counts[name], 1) for name, total in zip(TERMS, sums, strict=True)}
     return {'loss': sum(getattr(run.stage.losses, name) * mean for name, mean in means.items()), **means}
 
 
 def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], bool]:
-    """Divisors of the losses of a step over all processes, and whether one of the processes was told to stop."""
+    """Sum the divisors of the losses over all processes; also return whether one of them received SIGTERM."""
+    # The counts and the flag in one vector, so that the processes communicate once.
     counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
     for batch in micro_batches:
         if batch.counts:
@@ -111,7 +112,7 @@ def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int]
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
-    """Sums of a vector over all processes; waits for the device only if there are several processes."""
+    """Sum a vector over all processes; waits for the device only if there are several processes."""
     if accelerator.num_processes == 1:
         return values.tolist()
     summed: Tensor = accelerator.reduce(values.to(accelerator.device), 'sum')
@@ -119,7 +120,7 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
 
 
 def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
-    """Forward and backward pass of one micro-batch; returns the sums of its terms and its loss, on the device.
+    """Run both passes of one micro-batch; returns the sums of its terms and its loss, on the device.
 
     Raises:
         FloatingPointError: the network has diverged, so that its queries cannot be matched.
@@ -137,7 +138,7 @@ def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
 
 
 def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> list[float]:
-    """Sums of the terms of a step over all processes; the host waits for the device here, once per step.
+    """Sum the terms of a step over all processes; the host waits for the device here, once per step.
 
     Args:
         run: the run.
@@ -147,19 +148,20 @@ def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> lis
     Raises:
         FloatingPointError: the loss of one of them is not finite.
     """
-    rows = values.tolist()
+    rows = values.tolist()  # one row per micro-batch: the sums of its terms, then its loss
     for batch, (*sums, loss) in zip(micro_batches, rows, strict=True):
         if not math.isfinite(loss):
             named = dict(zip(TERMS, sums, strict=True))
             raise FloatingPointError(
-                f'{", ".join(batch.sources)}: the loss is not finite: {named}; the last checkpoint was written before'
+                f'{", ".join(batch.sources)}: the loss is not finite: {named}; '
+                'the last checkpoint was written before this step'
             )
     totals = [sum(column) for column in zip(*rows, strict=True)][:-1]
     return sum_over_processes(run.accelerator, torch.tensor(totals, dtype=torch.float64))
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rates in step 1 to `steps`: a linear rise, then a cosine to 0."""
+    """Return the multiplier of the learning rates in a step from 1 to `steps`: a linear warm-up, then a cosine to 0."""
     rising = max(math.ceil(warmup * steps), 1)
     if step <= rising:
         return step / rising
@@ -173,5 +175,6 @@ def update_average(run: Run) -> None:
         return
     for name, parameter in run.model.named_parameters():
         if parameter.requires_grad:
+            # DDP adds a prefix to the names. The average starts at the weights after the first step.
             key, value = name.removeprefix('module.'), parameter.detach()
             run.ema[key] = run.ema[key].to(value.device).lerp_(value, 1 - decay) if key in run.ema else value.clone()

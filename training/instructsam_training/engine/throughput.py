@@ -1,4 +1,4 @@
-"""Throughput of a stage of training: measured on this machine, or modeled for a GPU that it does not have.
+"""Throughput of a training stage: measured on this machine, or modeled for a GPU that is not installed.
 
 Arithmetic is counted by torch in one step, matrix products alone; the share of the peak is the time that they would
 take at the peak rate. Kernels and host waits are counted on a GPU, or recorded on fake CUDA tensors, where times are
@@ -48,14 +48,14 @@ Figures = dict[str, float | str | None]
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps to take.
+    """Size and number of the steps to take.
 
     Attributes:
         size_wh: width and height of the images, pixels.
         phrases: questions per image.
         micro_batch: images per step; None: that of the stage.
         steps: steps to time.
-        architecture: folder with a `config.json`; None: the start of the run.
+        architecture: folder with a `config.json`; None: the initial checkpoint of the run.
         tokenizer: folder of a checkpoint; None: the architecture.
     """
 
@@ -67,10 +67,10 @@ class Workload:
     tokenizer: Path | None = None
 
 
-def measure(
+def measure_throughput(
     config: TrainConfig, stage_index: int, workload: Workload, device: str, gpu: str, peak_tflops: float
 ) -> Figures:
-    """Take steps of one stage.
+    """Measure the throughput of one stage, or model it with `fake-cuda`.
 
     Args:
         config: of the run.
@@ -113,8 +113,9 @@ def time_stage(
     steps: int,
     peak_tflops: float,
 ) -> Figures:
-    """Time steps on a device of this machine; kernels and host waits are counted on a GPU only."""
+    """Time steps on this machine; kernels and host waits are counted on a GPU only."""
     step = make_step(network, config, stage, batch, device)
+    # In a step of its own, because counting takes time.
     with count_arithmetic() as counter:
         step()
     seconds = time_steps(step, steps, device)
@@ -135,7 +136,7 @@ def time_stage(
 
 
 def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, gpu: str) -> Figures:
-    """Record a step on fake CUDA tensors; times are those of a model of the GPU.
+    """Record a step on fake CUDA tensors; its times come from a model of the GPU.
 
     Raises:
         ConfigError: the GPU is unknown.
@@ -143,7 +144,8 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
     card = get_gpu(gpu)
     with FakeCuda() as cuda:
         step = make_step(network, config, stage, batch, CUDA)
-        step()  # the first one allocates the optimizer's moments
+        # The first step allocates the optimizer's moments; it is not recorded.
+        step()
         with cuda.recording() as recording:
             step()
     modeled, count = model_time(recording, card), len(batch.sources)
@@ -161,7 +163,7 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
 
 
 def report_launches(launches: Launches | None, images: int) -> Figures:
-    """Kernels and host waits of a step with this number of images; None if they were not counted."""
+    """Return kernels and host waits of a step with this number of images; None if they were not counted."""
     return {
         'kernels_per_step': launches.kernels if launches else None,
         'kernels_per_image': launches.kernels / images if launches else None,
@@ -177,16 +179,18 @@ def make_batch(
     count: int,
     phrases: int,
 ) -> Batch:
-    """A batch of random images, each with questions about `INSTANCES` squares."""
+    """Make a batch of random images, each with questions about `INSTANCES` squares."""
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     generator = np.random.default_rng(0)
     grid = network.mask_grid
+    # Two instances in opposite corners: [INSTANCES, h, w].
     masks = torch.zeros(INSTANCES, *grid, dtype=torch.float16)
     masks[0, : grid[0] // 3, : grid[1] // 3] = masks[1, grid[0] // 2 :, grid[1] // 2 :] = 1
     turns = tuple(Turn('Segment the box.', (Span('box'),)) for _ in range(phrases))
     examples: list[Example] = []
     for _ in range(count):
         frame = Frame(generator.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8))
+        # Encoded without instances, which would have to be run-length encoded first.
         blank = builder.encode(frame, turns, 'random image')
         examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * phrases, 'random image', grid))
     return collate(examples, network.config)
@@ -195,19 +199,21 @@ def make_batch(
 def make_step(
     network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, device: torch.device
 ) -> Callable[[], object]:
-    """A function that takes one optimizer step of the stage, with random weights of the usual sizes and adapters."""
+    """Return a function that takes one optimizer step of the stage, from random weights."""
     fill_randomly(network, device, torch.float32)
     choose_trainable(network.train(), stage.rates, stage.lora, stage.objective)
     prepare_network(network, config, stage, device, keep=False)
     run = start_single_process(network, stage, bfloat16=config.precision == 'bfloat16')
+    # As torch's data loader does.
     pinned = batch.pin_memory() if device.type == 'cuda' else batch
     return lambda: take_step(run, [pinned])
 
 
 def time_steps(step: Callable[[], object], count: int, device: torch.device) -> list[float]:
-    """Seconds of each of `count` steps, after a warm-up."""
+    """Return the seconds of each of `count` steps, after a warm-up."""
     seconds = []
     for number in track(range(WARM_UP_STEPS + count), description='steps'):
+        # Kernels run asynchronously: wait for those of the step before, and for those of this one.
         if device.type == 'cuda':
             torch.cuda.synchronize()
         started = time.perf_counter()

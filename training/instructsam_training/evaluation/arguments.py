@@ -13,7 +13,7 @@ PROMPTS = ('published', 'plain', 'unchanged')
 
 
 def build_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """Return the parser.
+    """Return the parser of the command line.
 
     Args:
         command: name of the command in messages.

@@ -59,7 +59,7 @@ class QueryMasks:
 
 @dataclass(frozen=True, eq=False)
 class QueryOverlap:
-    """Overlap of the predictions and the targets of one query; all that the metrics need.
+    """Overlap of the predictions and the targets of one query, from which all metrics are computed.
 
     Attributes:
         intersection: pixels in at least one prediction and at least one target.

@@ -30,7 +30,7 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class PublishedLatency:
-    """Seconds that one method takes for one instruction."""
+    """Latency of one method, in seconds per instruction."""
 
     method: str
     source: str

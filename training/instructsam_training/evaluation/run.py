@@ -66,7 +66,7 @@ class EvaluationRun:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the back end, by `<backend>.<option>`: its own for evaluations, unless the settings differ."""
+        """Options of the back end, by `<backend>.<option>`: its defaults for evaluations, updated by the settings."""
         defaults = {f'{self.backend.name}.{name}': value for name, value in self.backend.evaluation_options.items()}
         return defaults | dict(self.settings.options)
 

@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class IouRule:
-    """How the IoU of a query is computed: intersection / (union + epsilon).
+    """Definition of the IoU of a query: intersection / (union + epsilon).
 
     Attributes:
         empty: IoU of a query without a target if nothing is predicted.

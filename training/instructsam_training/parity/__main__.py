@@ -1,4 +1,4 @@
-"""python -m instructsam_training.parity FOLDER."""
+"""The command `python -m instructsam_training.parity FOLDER`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
@@ -40,12 +41,16 @@ def compare_forward(folder: Path) -> list[Difference]:
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
         for index, entry in enumerate(entries):
-            prefix = f'forward{index}_'
-            golden = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+            golden = select_arrays(arrays, f'forward{index}_')
             inputs = golden_inputs(folder, entry, golden, segmenter.preprocessor)
             differences += compare_inputs(segmenter.network, inputs, golden)
             differences += compare_outputs(segmenter.network, inputs, golden)
     return differences
+
+
+def select_arrays(arrays: NpzFile, prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names have a prefix, by name without it."""
+    return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
 
 
 def golden_inputs(
@@ -53,6 +58,7 @@ def golden_inputs(
 ) -> ModelInputs:
     """Return the tokens of the golden conversation, and the image resized to the golden grid of patches."""
     frame = Frame(read_image(folder / entry['image']))
+    # The text has the phrases one after the other, each behind its start token.
     phrases = [preprocessor.text(phrase) for phrase in entry['phrase_text'].split(PHRASE_START)[1:]]
     phrase_ids = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.long)
     phrase_mask = torch.zeros(len(phrases), MAX_PHRASE_TOKENS, dtype=torch.bool)
@@ -74,7 +80,7 @@ def golden_inputs(
 
 
 def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor) -> Pixels:
-    """Return the pixels for a given grid: in training, the limit of the image size is not that of the checkpoint."""
+    """Return the pixels resized to a given grid: training limits the image size differently from the checkpoint."""
     processor = preprocessor.qwen_images
     # The grid (T, H, W) counts patches; the pixels of an image are resized to fill it.
     size_hw = [side * processor.patch_size for side in grid_thw[1:]]
@@ -88,6 +94,7 @@ def golden_pixels(frame: Frame, grid_thw: list[int], preprocessor: Preprocessor)
 def compare_inputs(network: InstructSAM, inputs: ModelInputs, golden: Mapping[str, np.ndarray]) -> list[Difference]:
     """Compare the inputs of the network: pixels, M-RoPE positions and attention mask."""
     pixels = inputs.pixels
+    # The golden file has the sums of the pixels, not the pixels.
     sums = [pixels.sam3.double().sum().item(), pixels.qwen.double().sum().item()]
     # (3, B, L): M-RoPE has a position for time, height and width; all are compared.
     positions = network.lay_out(inputs).positions

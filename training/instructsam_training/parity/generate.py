@@ -12,6 +12,7 @@ from instructsam_model import Frame, Instruction
 from instructsam_model.image_io import read_image
 from instructsam_model.instructsam.backend import load_instructsam
 from instructsam_model.instructsam.prediction import Prediction
+from instructsam_training.parity.forward import select_arrays
 from instructsam_training.parity.report import Difference
 
 MAX_NEW_TOKENS = 1024
@@ -28,6 +29,7 @@ def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
         OSError: an image cannot be read.
     """
     entries = json.loads((folder / 'golden.json').read_text())['generate']
+    # As the public inference does: one token at a time, up to its own limit.
     segmenter = load_instructsam(
         folder / 'checkpoint',
         device='cpu',
@@ -44,20 +46,19 @@ def compare_generate(folder: Path, engine: str = 'eager') -> list[Difference]:
             frame = Frame(read_image(folder / entry['image']))
             prediction = segmenter.predict(frame, Instruction(entry['instruction']))
             texts.append(prediction.answer)
-            prefix = f'generate{index}_'
-            golden = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
-            differences += compare_prediction(prediction, golden)
+            differences += compare_prediction(prediction, select_arrays(arrays, f'generate{index}_'))
     text_difference = Difference.texts('generate text', texts, [entry['text'] for entry in entries])
     return [text_difference, *differences]
 
 
 def compare_prediction(prediction: Prediction, golden: Mapping[str, np.ndarray]) -> list[Difference]:
-    """Compare the slots of one prediction; `golden` is empty if the public inference found no target."""
+    """Compare the queries of one prediction; `golden` is empty if the public inference found no target."""
     if not golden:
         return [Difference.arrays('generate phrases', len(prediction.phrases), 0, abs_tol=0)]
     # (P, L, D): P phrases of at most L tokens.
     phrases, expected = prediction.phrase_embeds.numpy(), golden['text_embeds']
-    if phrases.shape == expected.shape:  # the public inference does not zero the padding, which is not used
+    # The public inference does not set the padding to zero, which no result depends on.
+    if phrases.shape == expected.shape:
         expected = np.where(phrases.any(-1, keepdims=True), expected, 0)
     return [
         Difference.arrays('generate text_embeds', phrases, expected, abs_tol=TOLERANCE),

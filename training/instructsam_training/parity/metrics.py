@@ -37,6 +37,7 @@ def compare_metrics(folder: Path) -> list[Difference]:
     path = folder / FILE
     try:
         content = json.loads(path.read_text())
+        # Every prediction counts, whatever its score.
         scored = score(map(_read_record, content['records']), -math.inf, IouRule())
         expected = content['expected']
         # The strata have the names "0", "1" and ">=2" in both implementations.
@@ -51,7 +52,7 @@ def compare_metrics(folder: Path) -> list[Difference]:
 
 
 def compute_numbers(scored: ScoredPredictions, weights: FloatArray) -> dict[str, float]:
-    """Return the numbers of the weighted queries under the names of the public evaluation; it has 0 for undefined."""
+    """Return the numbers of the weighted queries under the names of the public evaluation, which has 0 if undefined."""
     values = average_precision(scored, weights).tolist()
     by_threshold = {f'AP@{threshold:.2f}': value for threshold, value in zip(IOU_THRESHOLDS, values, strict=True)}
     names = {'giou': 'gIoU', 'ciou': 'cIoU', 'mAP': 'mAP', 'AP50': 'AP50', 'AP75': 'AP75'}

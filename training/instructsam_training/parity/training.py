@@ -23,7 +23,7 @@ from instructsam_training.data.encode import encode_conversation
 from instructsam_training.data.sample import clean_phrase
 from instructsam_training.data.targets import PhraseTarget, stack_targets
 from instructsam_training.losses.losses import compute_losses, total_loss
-from instructsam_training.parity.forward import PHRASE_START, golden_inputs
+from instructsam_training.parity.forward import PHRASE_START, golden_inputs, select_arrays
 from instructsam_training.parity.report import Difference
 
 TOLERANCE = 1e-4
@@ -43,8 +43,7 @@ def compare_training(folder: Path) -> list[Difference]:
     differences: list[Difference] = []
     with np.load(folder / 'golden.npz') as arrays, torch.inference_mode():
         for index, entry in enumerate(golden['forward']):
-            prefix = f'forward{index}_'
-            tensors = {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+            tensors = select_arrays(arrays, f'forward{index}_')
             differences += compare_encoding(entry, tensors, segmenter)
             differences += compare_losses(folder, entry, tensors, records[entry['record']], segmenter)
     return differences
@@ -59,6 +58,7 @@ def compare_encoding(
     prefix = preprocessor.image_prefix(torch.tensor(entry['image_grid_thw']))
     encoding = encode_conversation(turns, prefix, preprocessor, config)
     phrases = preprocessor.text(entry['phrase_text'])
+    # The golden text has a start token before each phrase.
     ours = [token for ids in encoding.phrase_ids for token in (config.tokens.ref_start, *ids)]
     return [
         Difference.arrays('training input_ids', encoding.input_ids, golden['input_ids'], abs_tol=0),
@@ -93,7 +93,7 @@ def compare_losses(
     record: Mapping[str, Any],
     segmenter: InstructSAMSegmenter,
 ) -> list[Difference]:
-    """Compare every loss with `loss_weights: released`, without point sampling."""
+    """Compare every loss, with the options `losses: released` and without point sampling."""
     options = replace(PRESETS['released'], points=None)
     labels = torch.from_numpy(golden['labels']).long().unsqueeze(0)
     # The token at position i predicts the label of position i + 1; the last one predicts nothing.
@@ -126,9 +126,11 @@ def masks_of(phrase: str, record: Mapping[str, Any]) -> Tensor:
         ValueError: no annotation has the phrase.
     """
     annotations = record['annotation']
+    # Published records have the annotations as a list, or as the JSON of a list.
     annotations = json.loads(annotations) if isinstance(annotations, str) else annotations
     size_hw = (record['height'], record['width'])
     for annotation in annotations:
+        # The phrase of an instruction is its category; a name is cleaned.
         sentence = annotation['type'] == 'sentence'
         if phrase in (annotation['category'] if sentence else clean_phrase(annotation['text']), annotation['text']):
             masks = [decode_mask(mask, size_hw) for mask in annotation['ann'] or []]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.data.templates import PHRASE_QUESTIONS, SEVERAL_QUESTIONS
+from instructsam_training.data.templates import MULTI_PHRASE_QUESTIONS, PHRASE_QUESTIONS
 from instructsam_training.datasets.io.published import read_published
 
 
 def read_texts(files: Sequence[Path]) -> Iterator[str]:
     """Yield all questions and answers of files in the published format, and the question templates of names."""
-    yield from (*PHRASE_QUESTIONS, *SEVERAL_QUESTIONS)
+    yield from (*PHRASE_QUESTIONS, *MULTI_PHRASE_QUESTIONS)
     for file in files:
         for sample in read_published(file, SkipReport()):
             for annotation in sample.annotations:

@@ -1,1 +1,1 @@
-"""InstructSAM in the benchmark: what only this back end measures, compares or models."""
+"""The parts of the benchmark that work with InstructSAM only."""

@@ -24,6 +24,7 @@ def check_against_cpu(segmenter: InstructSAMSegmenter, frame: Frame, instruction
     found = segmenter.predict(frame, instruction)
     reference = with_network(segmenter, copy_to_cpu(segmenter.network)).predict(frame, instruction)
     result: dict[str, Any] = {'same_answer': found.answer == reference.answer}
+    # Other texts have other phrases, whose scores and masks cannot be compared.
     if not result['same_answer']:
         return result
     for name, ours, theirs in (
@@ -31,7 +32,7 @@ def check_against_cpu(segmenter: InstructSAMSegmenter, frame: Frame, instruction
         ('box_difference', found.box_xyxy, reference.box_xyxy),
     ):
         result[name] = round(float((ours.float().cpu() - theirs).abs().max()), 5)
-    # Masks on SAM3's grid [P K, h, w]; pairs in which both are empty say nothing.
+    # Masks on SAM3's grid [P K, h, w]; pairs of empty masks are not compared.
     masks = ((each.mask_logits.flatten(0, 1).float().cpu() > 0).numpy() for each in (found, reference))
     ious = [mask_iou(ours, theirs) for ours, theirs in zip(*masks, strict=True) if ours.any() or theirs.any()]
     result['mask_iou'] = round(sum(ious) / len(ious), 4) if ious else 1.0

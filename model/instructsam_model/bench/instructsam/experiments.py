@@ -64,11 +64,12 @@ class Pyramid(nn.Module):
         return (*features.maps, features.positions)
 
 
-class Converted:
+class OpenVinoEncoder:
     """SAM3's image encoder in OpenVINO, for one image at a time; OpenVINO chooses bfloat16 if the CPU has it."""
 
     def __init__(self, grounding: Sam3Detector, side: int) -> None:
-        import openvino  # an optional package
+        # An optional package, imported only by this experiment.
+        import openvino
 
         example = torch.zeros(1, 3, side, side)
         self._run = openvino.compile_model(openvino.convert_model(Pyramid(grounding), example_input=(example,)), 'CPU')
@@ -83,7 +84,7 @@ def openvino_encoder(network: InstructSAM) -> None:
     """Run SAM3's image encoder in OpenVINO (`pip install openvino`)."""
     grounding = network.model.grounding_model
     side = network.config.sam3.vision_config.backbone_config.image_size
-    grounding.encode = Converted(grounding, side)  # type: ignore[method-assign]
+    grounding.encode = OpenVinoEncoder(grounding, side)  # type: ignore[method-assign]
 
 
 EXPERIMENTS: dict[str, Callable[[InstructSAM], None]] = {
@@ -132,6 +133,7 @@ def compare(reference: InstructSAMSegmenter, changed: InstructSAMSegmenter, fram
     overlaps = []
     for frame in frames:
         masks = []
+        # Both segmenters take turns, so that other load affects them equally.
         for segmenter, elapsed in zip((reference, changed), seconds, strict=True):
             synchronize(segmenter.network.device)
             start = time.perf_counter()

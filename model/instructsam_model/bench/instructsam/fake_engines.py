@@ -33,6 +33,7 @@ class FakeEngines:
 
     def make(self, network: InstructSAM) -> Engine:
         """Make the engine of a network."""
+        # The same class as on a GPU; only capture and compilation are replaced.
         if not self._is_compiled:
             return StaticEngine(network, capture=run_directly, compile_=run_eagerly)
         return StaticEngine(network, capture=self.graphs.capture, compile_=self.compiler)

@@ -1,4 +1,4 @@
-"""What only InstructSAM can measure: naive inference, accuracy on a device, and experiments with the network."""
+"""Hooks of InstructSAM: naive inference, accuracy on a device, and experiments with the network."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class InstructSAMHooks(Hooks):
         segmenter: an `InstructSAMSegmenter`.
     """
 
+    # More unchanged frames than a benchmark has, so that `steady` always reuses the answer.
     caching: Mapping[str, Any] = {'speculative_decoding': True, 'max_cached_frames': 1000}
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -40,6 +41,7 @@ class InstructSAMHooks(Hooks):
         network = self._instructsam.network
         return {
             'parameters': sum(parameter.numel() for parameter in network.parameters()),
+            # Weights alone; `memory_bytes` includes caches on a GPU.
             'weights_gib': round(count_bytes(network) / 2**30, 3),
             'dtype': str(self.dtype).removeprefix('torch.'),
             'queries': network.config.num_queries,

@@ -53,6 +53,7 @@ def model_scenarios(arguments: argparse.Namespace) -> dict[str, Any]:
     gpu = get_gpu(arguments.gpu)
     if arguments.architecture is None:
         raise ConfigError('--device fake-cuda: expected --architecture; the values of a checkpoint are not needed')
+    # Inside of `FakeCuda`, this device is the fake one.
     arguments = argparse.Namespace(**{**vars(arguments), 'device': 'cuda'})
     engine = read_options(arguments).engine
     # 1. Record the scenarios on fake CUDA.
@@ -109,6 +110,7 @@ def describe_scenario(scenario: Scenario, gpu: GpuSpec, execution: str) -> dict[
     times = scenario.times_ms(gpu)
     own = {'eager': without_graphs(eager), 'inductor': scenario.inductor}[execution]
     stage_times = model_time(own, gpu).stages_ms
+    # Waits at the same line are listed once, with their number.
     waits = Counter((op.name, op.where, op.stage) for op in eager.host_waits)
     return {
         'kernels': eager.kernels,

@@ -21,6 +21,7 @@ def read_options(arguments: argparse.Namespace) -> InstructSAMOptions:
     Raises:
         ConfigError: a value is not allowed, or an option belongs to another back end.
     """
+    # Only options of back ends that were given have an attribute with a dot.
     given = {name: value for name, value in vars(arguments).items() if '.' in name}
     return make_options(InstructSAMOptions, own_options(BACKEND, given), BACKEND.name)
 

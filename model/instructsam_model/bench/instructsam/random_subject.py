@@ -33,6 +33,7 @@ def open_random_subject(
         CheckpointError: the architecture or the tokenizer cannot be read.
         ConfigError: an argument is out of range.
     """
+    # As in `load_segmenter`, dtype auto means the stored one on a GPU.
     device = parse_device(arguments.device)
     segmenter = random_segmenter(
         arguments.architecture,
@@ -45,6 +46,7 @@ def open_random_subject(
         make_engine=make_engine,
         options=replace(read_options(arguments), **InstructSAMHooks.caching),
     )
+    # Instructions contain the phrase, so that prompt lookup finds the words of the answer.
     phrase = scripted_phrases(segmenter.preprocessor, arguments.phrase_tokens, arguments.phrases)
     return Subject(segmenter, device, InstructSAMHooks(segmenter), phrase, recorded_options(arguments))
 

@@ -22,7 +22,8 @@ from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.random_weights import ScriptedEngine
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.runtime.compilation import InductorCompiler, run_eagerly
-from instructsam_model.runtime.graphs import Capture, RecordedGraphs, run_directly
+from instructsam_model.runtime.graphs import Capture, run_directly
+from tests.support.recorded_graphs import RecordedGraphs
 
 INSTRUCTIONS = [
     Instruction(text)

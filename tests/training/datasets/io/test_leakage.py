@@ -10,7 +10,7 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, named
-from instructsam_training.datasets.io.leakage import coco_id, held_out
+from instructsam_training.datasets.io.leakage import coco_id, read_held_out
 
 
 def ref(image_id: int, split: str) -> dict[str, object]:
@@ -41,21 +41,21 @@ def test_images_of_validation_and_test_are_dropped(save: Callable[..., Path], tm
     (tmp_path / 'refcocog').mkdir()
     (tmp_path / 'refcocog' / 'refs(umd).p').write_bytes(pickle.dumps([ref(4, 'test'), ref(5, 'train')], protocol=2))
     save('grefcoco/grefs(unc).json', [ref(1, 'testB'), ref(6, 'train')])
-    rule = held_out(tmp_path)
-    assert rule.ids == {1, 2, 3, 4}
+    held_out = read_held_out(tmp_path)
+    assert held_out.ids == {1, 2, 3, 4}
     names = [f'train2017/{number:012}.jpg' for number in range(1, 7)] + ['objects365_v2_00000001.jpg']
-    kept = [one.image.as_posix() for one in rule.keep(map(sample, names))]
+    kept = [one.image.as_posix() for one in held_out.filter(map(sample, names))]
     assert kept == [names[4], names[5], names[6]]
-    assert rule.dropped == 4
+    assert held_out.dropped == 4
 
 
 @pytest.mark.parametrize('refs', [[{'image_id': 3}], ['a'], [ref(1, 'val'), {'split': 'val'}]])
 def test_damaged_references_are_an_error(save: Callable[..., Path], tmp_path: Path, refs: list[object]) -> None:
     save('refcoco/refs(unc).json', refs)
     with pytest.raises(ConfigError, match='image_id and split'):
-        held_out(tmp_path)
+        read_held_out(tmp_path)
 
 
 def test_folder_without_references_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='expected one of refcoco/'):
-        held_out(tmp_path)
+        read_held_out(tmp_path)

@@ -30,15 +30,15 @@ def data(save: Callable[..., Path], tmp_path: Path) -> Path:
 
 def test_names_repeats_comments_and_shards(save: Callable[..., Path], data: Path) -> None:
     text = '# stage 1\n\nrefcoco\t10\ncoco_instances.jsonl   # once\n  obj365 2\nsub/lvis\nrefcoco.json\n'
-    shares = read_mixture(save('stage1.txt', text), data)
-    assert [(share.name, [file.name for file in share.files], share.repeat) for share in shares] == [
+    entries = read_mixture(save('stage1.txt', text), data)
+    assert [(entry.name, [file.name for file in entry.files], entry.repeat) for entry in entries] == [
         ('refcoco', ['refcoco.json'], 10),
         ('coco_instances.jsonl', ['coco_instances.jsonl'], 1),
         ('obj365', ['obj365-00000-of-00002.jsonl', 'obj365-00001-of-00002.jsonl'], 2),
         ('sub/lvis', ['lvis.json'], 1),
         ('refcoco.json', ['refcoco.json'], 1),
     ]
-    assert all(file.is_file() for share in shares for file in share.files)
+    assert all(file.is_file() for entry in entries for file in entry.files)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_names_repeats_comments_and_shards(save: Callable[..., Path], data: Path
         ('refcoco 0', 'stage1.txt:1: .* at least 1'),
         ('\nrefcoco -1', 'stage1.txt:2'),
         ('refcoco 1.5', 'at least 1'),
-        ('refcoco 1 2', 'expected a name and how often'),
+        ('refcoco 1 2', 'expected a name and a repeat count'),
         ('# nothing', 'found none'),
         ('other/lvis', 'no such data set'),
     ],

@@ -14,7 +14,7 @@ from datasets import disable_progress_bars, enable_progress_bars
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SampleError
-from instructsam_training.datasets.io.mixture import Share
+from instructsam_training.datasets.io.mixture import MixtureEntry
 from instructsam_training.datasets.io.sample_table import SampleTable
 
 
@@ -41,8 +41,8 @@ def mixed_forms() -> list[Any]:
 def table(save: Callable[..., Path], tmp_path: Path) -> SampleTable:
     first = save('first.json', mixed_forms())
     second = save('second.jsonl', ''.join(json.dumps(record(text)) + '\n' for text in 'xy'))
-    shares = [Share('first', (first,), 2), Share('second', (second,), 3)]
-    return SampleTable(shares, tmp_path / 'images', tmp_path / 'cache')
+    entries = [MixtureEntry('first', (first,), 2), MixtureEntry('second', (second,), 3)]
+    return SampleTable(entries, tmp_path / 'images', tmp_path / 'cache')
 
 
 def phrases(table: SampleTable) -> list[str]:
@@ -84,7 +84,7 @@ def test_table_can_be_pickled(table: SampleTable) -> None:
 def test_repeated_records_are_stored_once(save: Callable[..., Path], tmp_path: Path) -> None:
     file = save('first.json', [record('a' * 100_000)])
     cache = tmp_path / 'cache'
-    assert len(SampleTable([Share('first', (file,), 1000)], tmp_path, cache)) == 1000
+    assert len(SampleTable([MixtureEntry('first', (file,), 1000)], tmp_path, cache)) == 1000
     assert sum(path.stat().st_size for path in cache.rglob('*') if path.is_file()) < 1_000_000
 
 
@@ -92,34 +92,34 @@ def test_arrow_file_is_cached_and_rebuilt_when_the_file_changes(
     save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = save('first.json', [record('a')])
-    shares = [Share('first', (file,))]
-    SampleTable(shares, tmp_path, tmp_path / 'cache')
+    entries = [MixtureEntry('first', (file,))]
+    SampleTable(entries, tmp_path, tmp_path / 'cache')
     (arrow,) = (tmp_path / 'cache').rglob('*.arrow')
     written = arrow.stat().st_mtime_ns
-    assert phrases(SampleTable(shares, tmp_path, tmp_path / 'cache')) == ['a']
+    assert phrases(SampleTable(entries, tmp_path, tmp_path / 'cache')) == ['a']
     assert [path.stat().st_mtime_ns for path in (tmp_path / 'cache').rglob('*.arrow')] == [written]
     status = file.stat()
     save('first.json', [record('b')])
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert phrases(SampleTable(shares, tmp_path, tmp_path / 'cache')) == ['b']
+    assert phrases(SampleTable(entries, tmp_path, tmp_path / 'cache')) == ['b']
 
 
 def test_truncated_file_keeps_its_complete_records(save: Callable[..., Path], tmp_path: Path) -> None:
     file = save('cut.json', json.dumps([record('a'), record('b')])[:-9])
-    table = SampleTable([Share('cut', (file,))], tmp_path, tmp_path / 'cache')
+    table = SampleTable([MixtureEntry('cut', (file,))], tmp_path, tmp_path / 'cache')
     assert phrases(table) == ['a', 'cut.json[1]']
 
 
 @pytest.mark.parametrize('content', ['', '[]', 'nonsense'])
 def test_files_without_records(save: Callable[..., Path], tmp_path: Path, content: str) -> None:
-    share = Share('empty', (save('empty.json', content),))
+    entry = MixtureEntry('empty', (save('empty.json', content),))
     with pytest.raises(ConfigError, match=r'empty\.json'):
-        SampleTable([share], tmp_path, tmp_path / 'cache')
+        SampleTable([entry], tmp_path, tmp_path / 'cache')
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='cannot read it'):
-        SampleTable([Share('none', (tmp_path / 'none.json',))], tmp_path, tmp_path / 'cache')
+        SampleTable([MixtureEntry('none', (tmp_path / 'none.json',))], tmp_path, tmp_path / 'cache')
 
 
 def test_empty_table(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ in_a_browser = pytest.mark.skipif(
 
 
 @in_a_browser
-def test_in_a_browser(page: str, tmp_path: Path) -> None:
+def test_page_sorts_and_filters_in_a_browser(page: str, tmp_path: Path) -> None:
     file = tmp_path / 'checked.html'
     file.write_text(page.replace('<head>', f'<head>{WATCH}').replace('</body>', f'{CHECK}</body>'))
     options = ['--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path / "profile"}', '--dump-dom']

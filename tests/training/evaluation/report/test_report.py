@@ -36,7 +36,7 @@ def test_gseval_scores_empty_predictions(query: MakeQuery, prediction: MakePredi
     report, _ = make_report(gseval, SETTINGS, queries, predictions, [])
     assert (report['overall']['gIoU'], report['empty_predictions']) == (0.4, 1)
     assert report['strata']['class']['part']['gIoU'] == 0.0
-    # The public evaluator leaves them out.
+    # The public evaluator drops queries with an empty prediction.
     released, _ = make_report(gseval, replace(SETTINGS, scoring='released'), queries, predictions, [])
     assert (released['overall']['gIoU'], released['scored']) == (0.8, 1)
 
@@ -77,7 +77,7 @@ def test_heading_without_backend_and_with_shuffled_instructions(query: MakeQuery
     assert heading(report) == 'inst2seg test: 0 of 1 queries on 1 images, with shuffled instructions'
 
 
-def test_speed(prediction: MakePrediction) -> None:
+def test_speed_has_percentiles_and_peak_memory(prediction: MakePrediction) -> None:
     predictions = [
         replace(prediction(n), seconds=n / 100, stages={'encode': 0.1}, memory_gib=n / 10) for n in range(101)
     ]

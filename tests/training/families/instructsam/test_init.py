@@ -12,7 +12,7 @@ from instructsam_training.tabletop.small_network import write_small_model
 
 
 def test_decoder_distinguishes_queries_from_the_start(tmp_path: Path) -> None:
-    """Where features dominate the queries, all queries predict the same, and training takes long to separate them."""
+    """If image features dominate the queries, they all predict the same, and training takes long to separate them."""
     grounding = write_small_model(['red mug'], tmp_path, num_queries=5).model.grounding_model
     torch.manual_seed(0)
     vision = grounding.encode(torch.rand(1, 3, 240, 240) * 2 - 1)
@@ -33,6 +33,6 @@ def test_decoder_distinguishes_queries_from_the_start(tmp_path: Path) -> None:
 def test_nearby_positions_have_similar_embeddings(side: int) -> None:
     grid = waves(side, 64).view(side, side, -1)
     start = grid[side // 2, side // 2]
-    likeness = [float(torch.cosine_similarity(start, grid[side // 2 + step, side // 2], dim=0)) for step in range(4)]
-    assert likeness == sorted(likeness, reverse=True)
-    assert likeness[0] == pytest.approx(1)
+    similarity = [float(torch.cosine_similarity(start, grid[side // 2 + step, side // 2], dim=0)) for step in range(4)]
+    assert similarity == sorted(similarity, reverse=True)
+    assert similarity[0] == pytest.approx(1)

@@ -29,7 +29,7 @@ def test_variant_is_set() -> None:
 
 
 @pytest.mark.parametrize('more', [-2, 3])
-def test_another_number_of_queries(more: int, tmp_path: Path) -> None:
+def test_queries_are_dropped_or_copied_to_another_number(more: int, tmp_path: Path) -> None:
     stored, _ = load_checkpoint(CHECKPOINT)
     before = stored.config.num_queries
     network, preprocessor = load_initial_weights(StartConfig(CHECKPOINT, num_queries=before + more), seed=0)

@@ -43,8 +43,8 @@ def test_adapters_are_in_the_group_of_the_adapted_weights() -> None:
 @pytest.mark.parametrize(
     ('file', 'vision_learns'), [('stage1', False), ('stage2', False), ('stage1-paper', True), ('stage2-paper', True)]
 )
-def test_full_size_stages(config: ModelConfig, file: str, vision_learns: bool) -> None:
-    """Facts of the published shapes: 28 layers with 4 projections of rank 64, and a tied embedding."""
+def test_parameter_counts_of_the_full_size_stages(config: ModelConfig, file: str, vision_learns: bool) -> None:
+    """Computed from the published shapes: 28 layers with 4 projections of rank 64, and a tied embedding."""
     stage = read_config(CONFIGS / f'{file}.yaml').stages[0]
     network = build_empty(config)
     choose_trainable(network, stage.rates, stage.lora)

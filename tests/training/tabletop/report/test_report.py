@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(folder: Path, data: Path, share: float) -> Path:
-    """Write an evaluation in which the predictions of this share of the images are right."""
+    """Write an evaluation in which this share of the images has correct predictions."""
     benchmark = BENCHMARKS['tabletop']
     queries = benchmark.load_queries(data, 'test', SkipReport())
     predictions = {}
@@ -104,7 +104,7 @@ def test_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     assert sorted(images) == ['counting.jpg', 'none.jpg', 'relation.jpg']
     assert all(f'](tabletop/{name})' in text for name in images)
 
-    # Without the others there are no empty columns and sections; the same seed draws the same images.
+    # Without shuffled instructions and ablations, their columns and sections are absent. A seed repeats the images.
     assert main([*arguments, str(tmp_path / 'two')]) == 0
     text = (tmp_path / 'two' / 'tabletop.md').read_text()
     assert 'Ablations' not in text

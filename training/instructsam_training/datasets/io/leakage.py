@@ -14,7 +14,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample
 from instructsam_training.datasets.refer import is_ref, load_refs
 
-REFERENCES = (
+REFERENCE_FILES = (
     ('refcoco', 'refs(unc)'),
     ('refcoco+', 'refs(unc)'),
     ('refcocog', 'refs(umd)'),
@@ -26,8 +26,8 @@ COCO_NAME = re.compile(r'(?:^|_)(\d{12})$')
 
 
 @dataclass
-class HeldOut:
-    """Filter for samples of held-out images.
+class HeldOutImages:
+    """The held-out images, and a filter that drops their samples.
 
     Attributes:
         ids: COCO ids of the held-out images.
@@ -37,7 +37,7 @@ class HeldOut:
     ids: frozenset[int]
     dropped: int = 0
 
-    def keep(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+    def filter(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Yield the samples whose images are not held out; images without a COCO name are kept."""
         for sample in samples:
             if coco_id(sample.image) in self.ids:
@@ -46,7 +46,7 @@ class HeldOut:
                 yield sample
 
 
-def held_out(root: Path) -> HeldOut:
+def read_held_out(root: Path) -> HeldOutImages:
     """Read the images of the validation and test splits of all data sets found in a folder.
 
     Raises:
@@ -54,7 +54,7 @@ def held_out(root: Path) -> HeldOut:
     """
     ids: set[int] = set()
     found = False
-    for name, stem in REFERENCES:
+    for name, stem in REFERENCE_FILES:
         if any((root / name / f'{stem}{suffix}').is_file() for suffix in ('.json', '.p')):
             found = True
             file, refs = load_refs(root / name, stem)
@@ -64,9 +64,9 @@ def held_out(root: Path) -> HeldOut:
             # Validation and test splits of any author; an image of several splits is held out too.
             ids |= {ref['image_id'] for ref in refs if ref['split'] != 'train'}
     if not found:
-        names = ', '.join(f'{name}/{stem}' for name, stem in REFERENCES)
-        raise ConfigError(f'{root}: expected one of {names} (.json or .p) to know what to hold out, found none')
-    return HeldOut(frozenset(ids))
+        names = ', '.join(f'{name}/{stem}' for name, stem in REFERENCE_FILES)
+        raise ConfigError(f'{root}: expected one of {names} (.json or .p) to read the held-out images, found none')
+    return HeldOutImages(frozenset(ids))
 
 
 def coco_id(image: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""The mixture file of a training run: files in the published format and how often to repeat each.
+"""The mixture file of a training run: the names of its data sets, each with a repeat count.
 
 refcoco 10
 coco_instances      # once
@@ -18,11 +18,11 @@ SUFFIXES = ('.json', '.jsonl')
 
 
 @dataclass(frozen=True)
-class Share:
+class MixtureEntry:
     """One line of the mixture file.
 
     Attributes:
-        name: name of the data set, as written.
+        name: name of the data set, as in the file.
         files: its file, or its shards in order.
         repeat: how often each record appears in an epoch.
     """
@@ -32,7 +32,7 @@ class Share:
     repeat: int = 1
 
 
-def read_mixture(file: Path, data: Path) -> tuple[Share, ...]:
+def read_mixture(file: Path, data: Path) -> tuple[MixtureEntry, ...]:
     """Read a mixture file.
 
     Args:
@@ -40,27 +40,29 @@ def read_mixture(file: Path, data: Path) -> tuple[Share, ...]:
         data: folder of the files with these names.
 
     Raises:
-        ConfigError: a line has another form, there is no file of a name, shards are missing, or there are no lines.
+        ConfigError: a line is malformed, a data set has no file or lacks a shard, or the file names no data set.
     """
     try:
         lines = file.read_text(encoding='utf-8').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{file}: expected a mixture file, cannot read it: {error}') from None
-    shares = []
+    entries = []
     for number, line in enumerate(lines, start=1):
         words = line.partition('#')[0].split()
         if not words:
             continue
         name, repeat = words[0], words[1] if len(words) > 1 else '1'
         if len(words) > 2 or not repeat.isascii() or not repeat.isdigit() or int(repeat) < 1:
-            raise ConfigError(f'{file}:{number}: expected a name and how often, at least 1, got {line.strip()!r}')
-        shares.append(Share(name, published_files(name, data), int(repeat)))
-    if not shares:
+            raise ConfigError(
+                f'{file}:{number}: expected a name and a repeat count of at least 1, got {line.strip()!r}'
+            )
+        entries.append(MixtureEntry(name, find_published_files(name, data), int(repeat)))
+    if not entries:
         raise ConfigError(f'{file}: expected lines with the names of data sets, found none')
-    return tuple(shares)
+    return tuple(entries)
 
 
-def published_files(name: str, data: Path) -> tuple[Path, ...]:
+def find_published_files(name: str, data: Path) -> tuple[Path, ...]:
     """Find the file of a data set, with or without suffix, or its shards.
 
     Raises:
@@ -72,11 +74,12 @@ def published_files(name: str, data: Path) -> tuple[Path, ...]:
             return (data / candidate,)
     if not data.is_dir():
         raise ConfigError(f'{data}: expected the folder of the training files, found no such folder')
+    # A name may have a folder: sub/lvis.
     known = _files_by_name((data / name).parent)
     shards = tuple(known.get(Path(name).name, ()))
     if not shards:
         raise ConfigError(f'{name}: no such data set in {data}; expected one of {", ".join(sorted(known)) or "none"}')
-    # All shards name their total number: a missing or additional file is noticed.
+    # Each shard has the number of shards in its name, which reveals missing and additional ones.
     expected = {match[1] for shard in shards if (match := SHARD.search(shard.stem))}
     if expected != {f'{len(shards):05}'}:
         raise ConfigError(f'{name}: expected {" or ".join(sorted(expected))} shards in {data}, found {len(shards)}')

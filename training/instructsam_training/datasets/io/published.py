@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from instructsam_model.masks import Rle, to_rle
-from instructsam_training.data.sample import ANSWERED, Annotation, Kind, Sample, SampleError, SkipReport, clean_phrase
+from instructsam_training.data.sample import (
+    ANSWERED_KINDS,
+    Annotation,
+    Kind,
+    Sample,
+    SampleError,
+    SkipReport,
+    clean_phrase,
+)
 from instructsam_training.datasets.io.files import parse_size_hw, read_size_hw, text_of
 from instructsam_training.datasets.io.records import RawRecord, iter_records
 from instructsam_training.datasets.io.segmentation import box_rle, clip_box, instance_rle
@@ -125,7 +133,7 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
     kind: Kind = entry['type']
     text = text_of(entry, 'text')
     # Names are their own answer; instructions have theirs in `category`.
-    phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED else text)
+    phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED_KINDS else text)
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
     return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from instructsam_model.errors import ConfigError
 from instructsam_model.files import write_atomically
 from instructsam_model.masks import Rle
-from instructsam_training.data.sample import ANSWERED, Annotation, Sample, clean_phrase
+from instructsam_training.data.sample import ANSWERED_KINDS, Annotation, Sample, clean_phrase
 from instructsam_training.datasets.io.spans import write_spans
 
 SUFFIXES = ('.json', '.jsonl')
@@ -92,7 +92,7 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         'ann_type': 'bbox' if annotation.box_only else 'mask',
         'ann': [json.dumps(_target(rle, box_only=annotation.box_only)) for rle in annotation.masks] or None,
     }
-    if annotation.kind in ANSWERED:
+    if annotation.kind in ANSWERED_KINDS:
         # The reader removes one final period: add one if the phrase itself ends in a period.
         is_stable = clean_phrase(annotation.phrase) == annotation.phrase
         entry['category'] = annotation.phrase if is_stable else f'{annotation.phrase}.'

@@ -19,7 +19,7 @@ from datasets import Dataset, Features, Value
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample
-from instructsam_training.datasets.io.mixture import Share
+from instructsam_training.datasets.io.mixture import MixtureEntry
 from instructsam_training.datasets.io.published import parse_record
 from instructsam_training.datasets.io.records import RawRecord, iter_records
 
@@ -32,10 +32,10 @@ ROW_VERSION = 1
 
 
 class SampleTable:
-    """Map-style data set: the shares in order, each repeated.
+    """Map-style data set: the entries in order, each repeated.
 
     Args:
-        shares: lines of the mixture file.
+        entries: lines of the mixture file.
         images: folder that image names are relative to.
         cache: folder of the Arrow files; that of `datasets` (`HF_DATASETS_CACHE`) if not given.
 
@@ -43,9 +43,9 @@ class SampleTable:
         ConfigError: a file holds no records.
     """
 
-    def __init__(self, shares: Sequence[Share], images: Path, cache: Path | None = None) -> None:
+    def __init__(self, entries: Sequence[MixtureEntry], images: Path, cache: Path | None = None) -> None:
         self._images = images
-        self._rows = [(map_records(file, cache), share.repeat) for share in shares for file in share.files]
+        self._rows = [(map_records(file, cache), entry.repeat) for entry in entries for file in entry.files]
         # Position after the last one of each file, repeats included.
         self._ends = list(accumulate(len(rows) * repeat for rows, repeat in self._rows))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from instructsam_training.config.data_options import DataConfig
-from instructsam_training.datasets.io.mixture import Share, published_files, read_mixture
+from instructsam_training.datasets.io.mixture import MixtureEntry, find_published_files, read_mixture
 from instructsam_training.datasets.io.sample_table import SampleTable
 
 
@@ -17,7 +17,7 @@ def open_table(data: DataConfig) -> SampleTable:
     """
     folder = Path(data.folder)
     if data.mixture:
-        shares = read_mixture(Path(data.mixture), folder)
+        entries = read_mixture(Path(data.mixture), folder)
     else:
-        shares = tuple(Share(name, published_files(name, folder)) for name in data.files)
-    return SampleTable(shares, Path(data.images or folder))
+        entries = tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
+    return SampleTable(entries, Path(data.images or folder))

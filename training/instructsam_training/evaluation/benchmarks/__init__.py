@@ -24,7 +24,7 @@ def find_benchmarks(folders: Iterable[str], package: str) -> dict[str, Benchmark
         ValueError: two benchmarks have the same name.
     """
     found: dict[str, Benchmark] = {}
-    # In the order of their names, which is also that of --help.
+    # Sorted by name, which is also the order in --help.
     for module_info in pkgutil.iter_modules(folders):
         module = import_module(f'{package}.{module_info.name}')
         for benchmark in module.BENCHMARKS:

@@ -1,6 +1,6 @@
 """gRefCOCO: names of any number of instances, or none.
 
-Its numbers are from Tables 2 to 4; the source at hand does not say from which of them.
+Its numbers are from Tables 2 to 4; it is not known here from which of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ PUBLISHED = {
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
     """Read the release, or the file of the public evaluation if it is in the folder."""
+    # Only the file of the public evaluation has this name.
     is_public_file = (root / f'grefcoco_{split}.json').is_file()
     read = read_grefcoco_eval if is_public_file else read_grefcoco
     return queries_of(read(root, split, report, images))

@@ -42,7 +42,7 @@ BENCHMARKS = (
         ('test',),
         with_mask_request,
         (*INSTANCE_METRICS, 'N-acc', 'T-acc'),
-        by_target_count=True,
+        by_target_count=True,  # as in the rows of Table 2
         has_instances=True,
         published={'test': PUBLISHED},
     ),

@@ -58,6 +58,7 @@ PUBLISHED = {
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
     """Read the release, or the file of the public evaluation if it is in the folder; groups are `long` and `short`."""
+    # Only the file of the public evaluation has this name.
     is_public_file = (root / f'reason_seg_{split}.json').is_file()
     read = read_reasonseg_eval if is_public_file else read_reasonseg
     return queries_of(read(root, split, report, images), _length)
@@ -71,6 +72,7 @@ def prompt(kind: Kind, text: str) -> str:
 
 
 def _length(sample: Sample, annotation: Annotation) -> str:
+    # Long queries are instructions, short ones are names.
     return 'long' if annotation.kind == 'sentence' else 'short'
 
 

@@ -25,6 +25,7 @@ PUBLISHED = {
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
     """Read the release, or the file of the public evaluation if it is in the folder; the group is the scene."""
+    # Only the file of the public evaluation has this name.
     is_public_file = (root / f'roborefit_{split}_qa.json').is_file()
     read = read_roborefit_eval if is_public_file else read_roborefit
     return queries_of(read(root, split, report, images), lambda sample, annotation: sample.scene)

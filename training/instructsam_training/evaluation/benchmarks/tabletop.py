@@ -1,4 +1,4 @@
-"""The simulated tabletop of this repository; its file has the format of Inst2Seg and names the kind of each query."""
+"""The simulated tabletop of this repository, in the format of Inst2Seg with a kind for each query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from instructsam_training.evaluation.query import Query, queries_of
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
     """Read `inst2seg.json` of the folder, or a file of that format; the group of a query is its `kind`."""
     file = root if root.is_file() else find(root, 'inst2seg.json')
-    # Samples do not have the field `kind`, so that it is looked up by image and text.
+    # Samples have no field for the kind of a query, so it is looked up by record and text.
     kinds = {
         (str(index), entry.get('text')): str(entry.get('kind') or '')
         for index, record in enumerate(load_list(file))

@@ -21,6 +21,7 @@ from instructsam_training.evaluation.report.grid import Grid, as_markdown, as_ri
 from instructsam_training.evaluation.report.speed import milliseconds
 
 MAX_METRICS = 3
+"""Number of metrics in the table; a benchmark lists the most important ones first."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class EvaluationResult:
 
     Attributes:
         name: label of the evaluation.
-        folder: that holds its files.
+        folder: folder with its files.
         report: content of report.json.
         speed: content of speed.json; empty if latency was not measured.
     """
@@ -83,6 +84,7 @@ def load_result(folder: Path, name: str = '') -> EvaluationResult:
     Raises:
         ConfigError: the report is missing or damaged.
     """
+    # Predictions that were read from a file have no latency, and no speed.json.
     speed = folder / 'speed.json'
     return EvaluationResult(
         name or folder.name,
@@ -98,6 +100,7 @@ def comparison_grid(results: Sequence[EvaluationResult]) -> Grid:
     Raises:
         ConfigError: the evaluations differ in benchmark or split.
     """
+    # Numbers of different benchmarks or splits do not compare.
     benchmarks = {result.benchmark for result in results}
     if len(benchmarks) != 1:
         raise ConfigError(f'expected evaluations of one benchmark and split, got {", ".join(sorted(benchmarks))}')

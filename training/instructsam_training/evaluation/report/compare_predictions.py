@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f'compare_predictions: error: {" ".join(str(error).split())}', file=sys.stderr)
         return EXIT_FAILURE
+    # A few examples to read, then one line of JSON to parse.
     different = find_differences(predictions, others)
     for query_id, fields in [*different.items()][:MAX_LISTED]:
         print(f'{query_id}: {", ".join(fields)}')
@@ -63,6 +64,7 @@ def find_differences(
     predictions: Mapping[str, PredictedMasks], others: Mapping[str, PredictedMasks]
 ) -> dict[str, list[str]]:
     """Return the fields that differ, by query; `MISSING` if only one of the evaluations has the query."""
+    # In the order of the first evaluation, then the queries that only the other one has.
     different = {
         query_id: [
             field

@@ -38,7 +38,7 @@ class Example:
         masks: non-empty predictions above the score threshold, best score first.
         scores: of each.
         iou: of all predictions merged with all targets merged.
-        category: why it was chosen.
+        category: category that it was chosen for.
     """
 
     query: Query
@@ -99,6 +99,7 @@ def draw_example(example: Example, max_side_px: int = MAX_SIDE_PX) -> RgbImage:
 
 
 def _make_example(query: Query, prediction: PredictedMasks, min_score: float, iou: float) -> Example:
+    # Empty masks have no outline.
     kept = [(mask, score) for mask, score in prediction.above(min_score) if not is_empty(mask)]
     return Example(query, prediction.text, tuple(mask for mask, _ in kept), tuple(score for _, score in kept), iou)
 
@@ -126,5 +127,6 @@ def _tint(image_rgb: RgbImage, mask: Mask, color: Rgb) -> None:
 
 
 def _resize(rles: Iterable[Rle], size_wh: tuple[int, int]) -> list[Mask]:
+    # OpenCV does not resize bool; nearest neighbor keeps the values 0 and 1.
     masks = (decode_rle(rle).view(np.uint8) for rle in rles)
     return [cv2.resize(mask, size_wh, interpolation=cv2.INTER_NEAREST).view(np.bool_) for mask in masks]

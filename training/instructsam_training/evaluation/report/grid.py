@@ -53,6 +53,7 @@ def as_html(grid: Grid) -> str:
 def as_markdown(grid: Grid) -> str:
     """Return the table as Markdown."""
     rule = ['---', *['---:'] * (len(grid.headings) - 1)]
+    # A vertical bar within a cell would end it.
     lines = ['| ' + ' | '.join(cell.replace('|', '\\|') for cell in row) + ' |' for row in (grid.headings, *grid.rows)]
     # The second line of a Markdown table sets the alignment of its columns.
     lines.insert(1, '|' + '|'.join(rule) + '|')

@@ -52,6 +52,7 @@ def write_page(
     """
     # Images are embedded, so only a few examples are shown.
     examples = choose_examples(make_examples(scored, predictions, report['settings']['min_score']))
+    # Options of the back end are shown like the other settings; empty ones are left out.
     settings = report['settings'] | report['settings']['options']
     described = (f'{name} {value}' for name, value in settings.items() if value not in (None, '') and name != 'options')
     page = Template(TEMPLATE.read_text(encoding='utf-8')).substitute(
@@ -78,6 +79,7 @@ def _skipped(lines: Sequence[str]) -> str:
 
 
 def _plots(scored: ScoredPredictions) -> str:
+    # matplotlib is an optional dependency.
     try:
         return draw_plots(scored)
     except ImportError:
@@ -89,6 +91,7 @@ def _plots(scored: ScoredPredictions) -> str:
 def _row(example: Example) -> str:
     """Return an example as one row of the sortable table."""
     query, scores = example.query, ', '.join(f'{score:.2f}' for score in example.scores)
+    # Cells that the page sorts by, in the order of the headings in page.html.
     cells = (
         example.category,
         query.group,

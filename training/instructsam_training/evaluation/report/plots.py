@@ -70,6 +70,7 @@ def bars_by_words(scored: ScoredPredictions) -> tuple[list[str], list[FloatArray
 
 def bars_by_targets(scored: ScoredPredictions) -> tuple[list[str], list[FloatArray]]:
     """Return the bars by number of targets: their names, and the weights (Q,) of their queries."""
+    # The last bar has all queries with MAX_TARGETS targets or more.
     count = scored.target_count.clip(max=MAX_TARGETS)
     names = [*map(str, range(MAX_TARGETS)), f'{MAX_TARGETS}+']
     return names, [_weights(count == number) for number in range(MAX_TARGETS + 1)]

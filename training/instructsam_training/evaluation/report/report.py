@@ -123,6 +123,7 @@ def _overall(benchmark: Benchmark, scored: ScoredPredictions, pairs: Pairs) -> R
 
 
 def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, list[float]]:
+    # Without queries there is nothing to resample.
     if not scored.queries:
         return {}
     metrics = {name: METRICS[name] for name in benchmark.metrics}
@@ -130,7 +131,7 @@ def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, lis
 
 
 def _strata(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, dict[str, FloatArray]]:
-    """Return the weights of each stratum, by what the strata are about."""
+    """Return the weights of each stratum, by dimension: the number of targets, or the benchmark's groups."""
     strata = {'targets': by_target_count(scored)} if benchmark.by_target_count else {}
     groups = by_group(scored)
     return strata | {benchmark.group_by: groups} if benchmark.group_by and groups else strata

@@ -1,4 +1,4 @@
-"""The tables of a report, in percent: overall, by stratum, and beside the published methods."""
+"""The tables of a report, in percent: overall, by stratum, and in comparison with published methods."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def _published_columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, 
 
 
 def _rows_by_stratum(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    # Published numbers name a stratum but not its dimension; names of strata are unique.
     rows: dict[str, Mapping[str, Any]] = {ALL: report['overall']}
     for strata in report['strata'].values():
         rows |= strata

@@ -1,1 +1,1 @@
-"""InstructSAM: which parameters are trained, and from which weights a run starts."""
+"""InstructSAM: trained parameters and initial weights."""

@@ -27,16 +27,18 @@ def init_small_model(network: InstructSAM) -> None:
     """Initialize all parts of the network."""
     init_text_scale(network)
     init_position_embeddings(network)
-    nn.init.normal_(network.model.mask_queries)  # equal rows, as published, take long to become different
+    # Random rows: equal ones, as published, take long to become different.
+    nn.init.normal_(network.model.mask_queries)
     normalize_feature_scale(network.model.grounding_model)
     init_box_attention(network.model.grounding_model.model)
 
 
 @torch.no_grad()
 def init_text_scale(network: InstructSAM) -> None:
-    """Scale phrases to the size of the image features in SAM3; with random weights they have a tenth of it."""
+    """Scale phrase features to the magnitude of SAM3's image features, ten times that of random weights."""
     nn.init.normal_(network.model.language_model.embed_tokens.weight)
     for projection in (*network.model.text_hidden_fcs, *network.model.mask_hidden_fcs):
+        # The layers of a projection are linear, ReLU, linear.
         for layer in (projection[0], projection[2]):
             nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
 
@@ -86,7 +88,7 @@ def init_box_attention(sam3: Sam3Model) -> None:
 
 
 def waves(side: int, width: int) -> Tensor:
-    """Sines and cosines of the rows and columns of a square grid, [side * side, width]."""
+    """Return sines and cosines of the rows and columns of a square grid, [side * side, width]."""
     frequencies = WAVE_BASE ** -torch.linspace(0, 1, width // 4)
     angles = torch.arange(side).unsqueeze(1) * frequencies * (REFERENCE_SIDE / side)
     axis = torch.cat([angles.sin(), angles.cos()], dim=1)  # [side, width / 2]

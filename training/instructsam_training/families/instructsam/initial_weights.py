@@ -59,7 +59,7 @@ def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
 
 
 def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
-    """The architecture of a checkpoint with random weights."""
+    """Build the network of a checkpoint with random weights."""
     sam3_folder = resolve_sam3(checkpoint)
     config = read_model_config(checkpoint, sam3_folder)
     torch.manual_seed(seed)
@@ -70,36 +70,39 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
 
 @torch.no_grad()
 def resize_queries(network: InstructSAM, count: int, seed: int) -> InstructSAM:
-    """The network with another K: the first of its queries, or all of them and noisy copies."""
+    """Change the number of queries K: keep the first ones, or add noisy copies."""
     config = network.config
     resized = build_empty(replace(config, num_queries=count, sam3=with_queries(config.sam3, count)))
     tensors = network.state_dict()
     generator = torch.Generator().manual_seed(seed)
     for name in QUERY_TABLES:
-        rows = tensors[name]
+        rows = tensors[name]  # [K, D]
+        # Noise makes the copies differ from their originals, so that gradients can separate them.
         copies = rows[torch.arange(len(rows), max(count, len(rows))) % len(rows)]
         noise = torch.randn(copies.shape, generator=generator) * rows.std() * COPY_NOISE_STD
         tensors[name] = torch.cat([rows[:count], copies + noise])
     resized.load_state_dict(tensors, assign=True)
-    resized.tie_weights()
+    resized.tie_weights()  # assigned tensors are new parameters
     return resized
 
 
 @torch.no_grad()
 def init_reference_boxes(network: InstructSAM) -> None:
-    """Spread the reference boxes of the queries over the image, as those of a trained SAM3 are.
+    """Spread the reference boxes of the queries over the image, as in a trained SAM3.
 
     Random ones all lie in the center of the image, and queries that start equal take long to find different instances.
     """
     decoder, count = network.model.grounding_model.model.detr_decoder, network.config.num_queries
+    # A grid with about twice as many columns as rows; each box is (x, y, width, height), relative to the image.
     rows = max(round((count / 2) ** 0.5), 1)
     columns = -(-count // rows)
     boxes = [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows, 0.2, 0.25) for i in range(count)]
+    # The decoder applies a sigmoid to its reference points.
     decoder.reference_points.weight.copy_(torch.tensor(boxes).logit())
     nn.init.normal_(decoder.query_embed.weight)
 
 
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
-    """The network without weights, on the meta device; `architecture` is a folder with the configuration to use."""
+    """Build the network without weights, on the meta device; `architecture` is a folder with another config.json."""
     folder = architecture or Path(start.checkpoint)
     return build_empty(read_model_config(folder, resolve_sam3(folder)))

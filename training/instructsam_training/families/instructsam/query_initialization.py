@@ -1,4 +1,4 @@
-"""Initializes the projection of the language model's queries from SAM3's own queries, after SAM3 was trained alone."""
+"""Initializes the projection of the language model's queries from SAM3's own queries."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -
     target = own.expand(len(states), -1, -1)  # [P, K, C]
     optimizer = torch.optim.Adam(projection.parameters(), lr=LEARNING_RATE)
     error = torch.zeros(())
+    # Full-batch updates, because the states of a few steps fit in memory.
     for step in range(FIT_STEPS):
         optimizer.param_groups[0]['lr'] = LEARNING_RATE * (1 - step / FIT_STEPS)
         error = F.mse_loss(projection(states), target)
@@ -61,7 +62,7 @@ def fit_query_projection(network: InstructSAM, batches: Iterable[ModelInputs]) -
 
 @torch.no_grad()
 def _query_states(network: InstructSAM, inputs: ModelInputs) -> Tensor:
-    """The language model's states at the queries, [P, K, D]."""
+    """Return the language model's states at the queries, [P, K, D]."""
     layout = inputs.layout or network.lay_out(inputs)
     states = network.run_language_model(inputs, layout).flatten(0, 1)  # [B * T, D]
     return states[layout.query_rows].view(-1, *network.model.mask_queries.shape)

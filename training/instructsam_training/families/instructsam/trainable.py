@@ -1,4 +1,4 @@
-"""Which parameters of InstructSAM are trained, and at which rate (paper Table 11)."""
+"""Trained parameters of InstructSAM and their learning rates (paper Table 11)."""
 
 from __future__ import annotations
 
@@ -60,23 +60,25 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig,
         objective: of the stage.
     """
     if lora.rank:
+        # Attention projections of the language model.
         modules = [name for name, _ in network.named_modules() if is_adaptable(name)]
         adapters = peft.LoraConfig(
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, bias='none'
         )
         peft.inject_adapter_in_model(adapters, network)
     for name, parameter in network.named_parameters():
+        # `.base_layer.` is an adapted weight itself, which stays frozen.
         used = '.base_layer.' not in name and is_used(name, network.config, PASSES[objective])
         parameter.requires_grad_(used and getattr(rates, group_of(name)) > 0)
 
 
 def group_of(name: str) -> str:
-    """The group of a parameter, a field of `RatesConfig`; adapters are in the group of the module that they adapt."""
+    """Return the group of a parameter, a field of `RatesConfig`; adapters are in the group of the adapted module."""
     return parameter_group(name.partition('.lora_')[0].partition('.base_layer.')[0])
 
 
 def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0) -> list[dict[str, Any]]:
-    """The optimizer's parameter groups, after `choose_trainable`.
+    """Return the optimizer's parameter groups, after `choose_trainable`.
 
     Args:
         network: its trained parameters are grouped.
@@ -101,18 +103,19 @@ def group_parameters(network: InstructSAM, rates: RatesConfig, muon: float = 0.0
 
 
 def merge_adapters(tensors: Mapping[str, Tensor], lora: LoraConfig) -> dict[str, Tensor]:
-    """Tensors of a network with its adapters added to the weights that they adapt, under the published names."""
+    """Add the adapters to the weights that they adapt; returns all tensors under the published names."""
     merged = {name.replace('.base_layer.', '.'): tensor for name, tensor in tensors.items() if '.lora_' not in name}
-    for name, down in tensors.items():
+    for name, lora_a in tensors.items():
         if name.endswith(LORA_A_SUFFIX):
             module = name.removesuffix(LORA_A_SUFFIX)
-            up = tensors[module + LORA_B_SUFFIX]
-            merged[f'{module}.weight'] = merged[f'{module}.weight'] + lora.alpha / lora.rank * (up @ down)
+            lora_b = tensors[module + LORA_B_SUFFIX]
+            # W + alpha / rank * B A, with A [rank, in] and B [out, rank]
+            merged[f'{module}.weight'] = merged[f'{module}.weight'] + lora.alpha / lora.rank * (lora_b @ lora_a)
     return merged
 
 
 def report_modules(network: InstructSAM, rates: RatesConfig) -> Iterator[ModuleReport]:
-    """Parameters of each module, after `choose_trainable`."""
+    """Yield the numbers of parameters of each module, after `choose_trainable`."""
     modules: dict[str, list[tuple[int, bool, float]]] = {}
     for name, parameter in network.named_parameters():
         rate = getattr(rates, group_of(name)) if parameter.requires_grad else 0.0
@@ -124,7 +127,7 @@ def report_modules(network: InstructSAM, rates: RatesConfig) -> Iterator[ModuleR
 
 
 def module_of(name: str) -> str:
-    """The module of the report that a parameter belongs to, without layer numbers; adapters are one module."""
+    """Return the module that a parameter is reported under, without layer numbers; all adapters are one module."""
     if '.lora_' in name:
         return 'model.language_model adapters'
     path = name.replace(DETECTOR, 'grounding_model.').removeprefix('model.').split('.')
@@ -132,8 +135,8 @@ def module_of(name: str) -> str:
     return '.'.join(path[:depth])
 
 
-def print_modules(rows: Iterator[ModuleReport], title: str) -> Table:
-    """The report as a table, with totals."""
+def modules_table(rows: Iterator[ModuleReport], title: str) -> Table:
+    """Return the report as a table, with totals."""
     table = Table(title=title)
     for heading in ('module', 'parameters', 'trainable', 'frozen', 'rate'):
         table.add_column(heading, justify='left' if heading == 'module' else 'right')

@@ -26,6 +26,7 @@ from instructsam_training.tabletop.report.sheets import write_sheets
 
 TABLETOP = BENCHMARKS['tabletop']
 GIOU_TOLERANCE = 1e-9
+"""The same code computes both numbers, on machines that may add in another order."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
         '--data', type=Path, default='data/tabletop-test', metavar='DIR', help='data set (default: %(default)s)'
     )
     parser.add_argument(
-        '--evaluation', type=Path, default='evaluation/tabletop', metavar='DIR', help='(default: %(default)s)'
+        '--evaluation',
+        type=Path,
+        default='evaluation/tabletop',
+        metavar='DIR',
+        help='folder of the evaluation (default: %(default)s)',
     )
     parser.add_argument('--shuffled', type=Path, metavar='DIR', help='an evaluation with --shuffle-instructions')
     parser.add_argument(
@@ -61,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
         'are compared with (default: that of --evaluation)',
     )
     parser.add_argument('--machine', default='', metavar='TEXT', help='machine on which the latency was measured')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the choice of images (default: %(default)s)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of the random choice of images (default: %(default)s)'
+    )
     parser.add_argument(
         '--out',
         type=Path,
@@ -80,6 +87,7 @@ def write_document(arguments: argparse.Namespace) -> Path:
         FrameError: an image cannot be read.
         OSError: a file cannot be written.
     """
+    # Each evaluation is checked against the queries before anything is written.
     queries = TABLETOP.load_queries(arguments.data, TABLETOP.splits[0], SkipReport())
     evaluation = score_again(load_result(arguments.evaluation), queries)
     given = [score_again(parse_result(text), queries) for text in arguments.ablation]
@@ -87,6 +95,7 @@ def write_document(arguments: argparse.Namespace) -> Path:
     full = next((each for each in given if each.result.name == 'full'), evaluation)
     ablations = [each for each in given if each is not full]
     examples = make_examples(evaluation.scored, load_predictions(arguments.evaluation), _min_score(evaluation.result))
+    # Images first: the document has links to them.
     sheets = write_sheets(examples, arguments.out / 'tabletop', arguments.seed)
     text = make_document(
         evaluation.result,

@@ -1,4 +1,4 @@
-"""The paper's ablations at a small scale, and whether they have the same sign."""
+"""The paper's ablations at a small scale, and whether their differences have the same sign."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ABLATIONS = {
     'unconditioned_queries': Ablation(7, 'queries that do not come from the language model', 16.7),
     'no_stage1': Ablation(9, 'without stage 1', 8.1),
 }
-"""By the names of `training/configs/ablations`."""
+"""Ablations by the names of their files in `training/configs/ablations`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,13 @@ def ablation_grid(full: ScoredEvaluation, ablations: Sequence[ScoredEvaluation])
     unknown = sorted({ablation.result.name for ablation in ablations} - {*ABLATIONS})
     if unknown:
         raise ConfigError(f'ablation: expected some of {", ".join(ABLATIONS)}, got {", ".join(unknown)}')
+    # `ABLATIONS` has the order of the paper's tables.
     order = [*ABLATIONS]
     rows: list[tuple[str, ...]] = [('', 'full model', *_metric_cells(full), '', f'{FULL_MODEL_MAP:.1f}', '')]
     rows += [_row(full, each) for each in sorted(ablations, key=lambda each: order.index(each.result.name))]
     headings = (
-        'table', 'model', 'mAP', 'mAP, one target', 'gIoU', 'median, ms', 'full is better by (95 %)', 'paper: mAP', ''
+        'table', 'model', 'mAP', 'mAP, one target', 'gIoU', 'median, ms', 'gain of the full model (95 % interval)',
+        'mAP in the paper', 'result',
     )  # fmt: skip
     return Grid(headings, tuple(rows))
 

@@ -12,19 +12,21 @@ from instructsam_training.evaluation.report.table import heading
 
 METRICS = ('mAP', 'gIoU', 'accuracy', 'cIoU', 'N-acc', 'T-acc')
 MAX_SHUFFLED_MAP = 0.15
+"""Goal for shuffled instructions: a model that uses the instruction has a lower mAP."""
 METRICS_NOTE = """\
 mAP, gIoU and cIoU are defined as in the paper. accuracy is the share of queries with an IoU above 0.5; an empty
 prediction for a query without a target counts as correct. N-acc is the share of queries without a target that have an
-empty prediction, T-acc the share of the other queries that have a non-empty one. Numbers are percent, intervals are
+empty prediction, T-acc the share of the other queries that have a non-empty one. Numbers are percentages, intervals are
 95 % confidence intervals by bootstrap over images. Scenes and wordings of the test split are not in the training data.
-For "shuffled", each query has the instruction of another one: the score of a model that ignores the instruction."""
+For "shuffled", each query is given the instruction of another query, which shows the accuracy of a model that ignores
+the instruction."""
 IMAGES_NOTE = """\
-For each kind of query, random examples of correct predictions (IoU above 0.5), and below them of wrong ones. Green is
-the ground truth, orange the prediction."""
+For each kind of query, random examples of correct predictions (IoU above 0.5) and, below them, of wrong predictions.
+The ground truth is green, the prediction orange."""
 ABLATIONS_NOTE = """\
-All rows are trained with the same recipe and budget and evaluated on the same queries. "confirmed": the full model has
-the higher mAP, as in the paper, and the whole interval of the difference is above 0. The paper's numbers are of the
-full-size model on Inst2Seg. The cell is empty if neither the paper's number nor its sign is known here."""
+All models were trained with the same recipe and budget and evaluated on the same queries. "confirmed" means that the
+full model has a higher mAP, as in the paper, and that the interval of the difference is above 0. The paper's numbers
+are for the full-size model on Inst2Seg. Cells are empty if we know neither the number in the paper nor its sign."""
 
 
 def make_document(
@@ -56,7 +58,7 @@ def _blocks(
     yield '# The simulated tabletop'
     source = result.report['settings']['source']
     yield (
-        f'{heading(result.report)}. Checkpoint: {source}. `make tabletop-eval` repeats the evaluation for the bundled '
+        f'{heading(result.report)}. Checkpoint: {source}. `make tabletop-eval` runs this evaluation for the bundled '
         'checkpoint.'
     )
     yield as_markdown(_overall_grid(result, shuffled))
@@ -65,6 +67,7 @@ def _blocks(
     for dimension, title in (('targets', 'Number of targets'), ('kind', 'Kind of query')):
         yield f'## {title}'
         yield as_markdown(_strata_grid(dimension, result, shuffled))
+    # The remaining sections are left out if there are no data for them.
     if result.speed:
         yield '## Latency'
         yield f'{speed_line(result.speed)}.' + (f' Measured on {machine}.' if machine else '')
@@ -106,7 +109,7 @@ def _goals_grid(result: EvaluationResult, shuffled: EvaluationResult | None) -> 
         value = shuffled.report['overall']['mAP']
         goal, is_reached = f'below {percent(MAX_SHUFFLED_MAP)}', value < MAX_SHUFFLED_MAP
         rows.append(('mAP with shuffled instructions', goal, percent(value), _yes_or_no(is_reached)))
-    return Grid(('number', 'goal', 'value', 'reached'), tuple(rows))
+    return Grid(('metric', 'goal', 'value', 'reached'), tuple(rows))
 
 
 def _strata_grid(dimension: str, result: EvaluationResult, shuffled: EvaluationResult | None) -> Grid:
@@ -122,7 +125,7 @@ def _stages_grid(result: EvaluationResult) -> Grid:
         (name, milliseconds({'seconds': values}, 'p50'), milliseconds({'seconds': values}, 'p95'))
         for name, values in result.speed['stages'].items()
     ]
-    return Grid(('stage', 'median, ms', '95 % within, ms'), tuple(rows))
+    return Grid(('stage', 'median, ms', '95th percentile, ms'), tuple(rows))
 
 
 def _last_heading(shuffled: EvaluationResult | None, text: str) -> tuple[str, ...]:

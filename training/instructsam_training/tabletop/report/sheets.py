@@ -36,6 +36,7 @@ def write_sheets(examples: Sequence[Example], folder: Path, seed: int) -> dict[s
     files = {}
     for kind in sorted({example.query.group for example in examples}):
         of_kind = [example for example in examples if example.query.group == kind]
+        # Correct predictions above, wrong ones below.
         rows = [_sample(of_kind, seed, is_correct=True), _sample(of_kind, seed, is_correct=False)]
         files[kind] = folder / f'{kind}.jpg'
         draw_sheet(rows).save(files[kind], quality=JPEG_QUALITY, optimize=True)
@@ -48,6 +49,7 @@ def draw_sheet(rows: Sequence[Sequence[Example]]) -> Image.Image:
     Raises:
         FrameError: an image cannot be read.
     """
+    # A kind may have no wrong predictions.
     nonempty = [row for row in rows if row]
     width_px, height_px = CELL_WH[0] + GAP_PX, CELL_WH[1] + CAPTION_PX
     sheet = Image.new('RGB', (COLUMNS * width_px - GAP_PX, len(nonempty) * height_px), WHITE_RGB)

@@ -1,4 +1,4 @@
-"""Finding the line of code that called an operation."""
+"""Finds the line of code that called an operation."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from pathlib import Path
 
 import torch
 
+# With a slash at the end, because `torch` is also the beginning of `torchvision`.
 _HIDDEN = tuple(
     str(folder) + '/' for folder in (Path(torch.__file__).parent, Path(__file__).parent, sysconfig.get_path('stdlib'))
 )
 _SITE = 'site-packages'
 
 
-def find_place() -> str:
+def find_call_site() -> str:
     """Return the line that called torch and the nearest line of this project: `a/x.py:7 < instructsam_model/y.py:9`.
 
     Frames of torch, the standard library and this package are skipped.
     """
+    # From the innermost frame outwards.
     frame = sys._getframe(1)
     first = ''
     while frame is not None:
         name = _shorten(frame.f_code.co_filename)
         if name:
-            place = f'{name}:{frame.f_lineno}'
-            first = first or place
+            line = f'{name}:{frame.f_lineno}'
+            first = first or line
             if name.startswith('instructsam'):
-                return place if place == first else f'{first} < {place}'
+                return line if line == first else f'{first} < {line}'
         frame = frame.f_back  # type: ignore[assignment]  # None behind the outermost
     return first or 'unknown'
 
