@@ -10,6 +10,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from instructsam_model.backends import AUTO, backend_names, get_backend
+from instructsam_model.errors import ConfigError
 from instructsam_model.runtime.choices import DTYPE_NAMES
 
 
@@ -19,14 +20,20 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
     Args:
         parser: of the command line.
         checkpoint: False if the command adds `--checkpoint` itself.
+
+    Ends the command with a message if a back end of another package cannot be imported.
     """
+    try:
+        backends = [get_backend(name) for name in backend_names()]
+    except ConfigError as error:
+        parser.error(str(error))
     group = parser.add_argument_group('model')
     if checkpoint:
         add_checkpoint_argument(group)
     group.add_argument(
         '--backend',
         default=AUTO,
-        choices=(AUTO, *backend_names()),
+        choices=(AUTO, *(backend.name for backend in backends)),
         help='auto: the one that can read the checkpoint (default: %(default)s)',
     )
     group.add_argument('--device', default=AUTO, help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
@@ -37,11 +44,10 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
         help="precision of the weights; auto: the fastest on a CPU, the checkpoint's on a GPU (default: %(default)s)",
     )
     group.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: as many as are idle)')
-    for name in backend_names():
-        backend = get_backend(name)
-        options = parser.add_argument_group(f'back end {name}', backend.description)
+    for backend in backends:
+        options = parser.add_argument_group(f'back end {backend.name}', backend.description)
         for each in fields(backend.options):
-            _add_flag(options, name, each)
+            _add_flag(options, backend.name, each)
 
 
 def add_checkpoint_argument(group: argparse._ActionsContainer) -> None:

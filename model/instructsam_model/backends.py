@@ -79,7 +79,7 @@ def get_backend(name: str) -> Backend:
     """Return the back end of a name.
 
     Raises:
-        ConfigError: no back end has that name; the message names similar ones.
+        ConfigError: no back end has that name (the message names similar ones), or it cannot be imported.
     """
     if name in BUILT_IN:
         # Not through entry points, so that a checkout works without installation.
@@ -87,7 +87,15 @@ def get_backend(name: str) -> Backend:
         return _checked(getattr(import_module(module), attribute), name)
     check_names([name], backend_names(), 'back end')
     [entry] = entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return _checked(entry.load(), name)
+    try:
+        published = entry.load()
+    except Exception as error:  # code of another distribution: anything may be wrong with it
+        owner = entry.dist.name if entry.dist is not None else 'its distribution'
+        raise ConfigError(
+            f'back end {name!r}: cannot import {entry.value}: {type(error).__name__}: {error}; '
+            f'repair or uninstall {owner}'
+        ) from error
+    return _checked(published, name)
 
 
 def backend_names() -> tuple[str, ...]:

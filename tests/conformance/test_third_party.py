@@ -84,3 +84,18 @@ def test_command_lists_the_options_of_the_installed_back_end(site_packages: Path
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert '--dummy.brightness' in done.stdout
     assert '--sam3.phrase_separator' in done.stdout
+
+
+def test_broken_package_is_named_in_one_line(tmp_path: Path) -> None:
+    """It must not go unnoticed, nor end in a traceback of code that the user does not know."""
+    metadata = tmp_path / 'broken-1.0.dist-info'
+    metadata.mkdir()
+    (metadata / 'METADATA').write_text('Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n')
+    (metadata / 'entry_points.txt').write_text('[instructsam_ros.backends]\nbroken = no_such_module:BACKEND\n')
+    environment = os.environ | {'PYTHONPATH': f'{ROOT / "model"}{os.pathsep}{tmp_path}'}
+    command = [sys.executable, '-m', 'instructsam_model.cli.segment', IMAGE, 'bright']
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "back end 'broken': cannot import no_such_module:BACKEND: ModuleNotFoundError" in done.stderr
+    assert 'repair or uninstall broken' in done.stderr
+    assert 'Traceback' not in done.stderr
