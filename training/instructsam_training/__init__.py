@@ -1,1 +1,1 @@
-"""How InstructSAM's weights are made and judged: data, losses, training loop, metrics, evaluation."""
+"""Training and evaluation of InstructSAM: data, losses, training loop, metrics, benchmarks."""
