@@ -137,7 +137,7 @@ def test_same_request_gives_the_same_result(opened: Opened, frame: Frame) -> Non
 
 def test_encoding_is_reused_for_the_same_frame_object_only(opened: Opened, frame: Frame) -> None:
     if not opened.case.encodes:
-        pytest.skip('has no encoder')
+        pytest.skip('not applicable: no image encoder whose passes could be counted')
     watch = Watch()
     for each in (frame, frame, copy_of(frame), copy_of(frame)):
         for instruction in opened.instructions:
@@ -169,7 +169,7 @@ def test_warm_up_leaves_results_unchanged(opened: Opened, frame: Frame) -> None:
 
 def test_size_that_the_model_cannot_process_is_a_frame_error(opened: Opened) -> None:
     if opened.case.impossible_wh is None:
-        pytest.skip('processes images of every size')
+        pytest.skip('not applicable: processes images of every size')
     width, height = opened.case.impossible_wh
     with pytest.raises(FrameError):
         opened.segmenter.segment(Frame(np.zeros((height, width, 3), dtype=np.uint8)), opened.instructions[0])
@@ -229,7 +229,7 @@ def test_closing_frees_the_network_and_ends_requests(opened: Opened, frame: Fram
 
 def test_unknown_option_and_wrong_value_are_config_errors(opened: Opened) -> None:
     if not opened.case.backend:
-        pytest.skip('is not loaded')
+        pytest.skip('not applicable: no back end, so it has no options')
     with pytest.raises(ConfigError, match='no_such_option'):
         opened.case.open(opened.checkpoint, no_such_option=1)
     with pytest.raises(ConfigError, match='threads' if opened.case.backend != 'dummy' else 'brightness'):

@@ -8,10 +8,8 @@ Notation:
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
-from instructsam_model.errors import InferenceError, raise_if_canceled
+from instructsam_model.errors import raise_if_canceled
 from instructsam_model.instructsam.answer_cache import AnswerCache, CacheKey
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
@@ -35,6 +33,7 @@ from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preproce
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
 from instructsam_model.instructsam.special_text import plain_text
+from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
@@ -107,10 +106,8 @@ class InstructSAMSegmenter:
         self.max_new_tokens = max_new_tokens
         self.inference_mode = get_inference_mode(inference_mode)
         self.answer_cache = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
-        self._threads = threads
         self._encoded: _EncodedFrame | None = None
-        self._is_closed = False
-        self._weight_bytes = count_bytes(network)  # once: takes milliseconds, and the node asks after every request
+        self._session = DeviceSession(network.device, count_bytes(network), threads)
 
     @property
     def encoded_frame(self) -> Frame | None:
@@ -136,7 +133,7 @@ class InstructSAMSegmenter:
             CanceledError: `is_canceled` returned True.
             InferenceError: the segmenter is closed.
         """
-        with self._open():
+        with self._session.use():
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
@@ -155,7 +152,7 @@ class InstructSAMSegmenter:
 
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:
         """Return the network's output: `mask_logits` [P, K, h, w], `scores` [P, K], the phrases and the text."""
-        with self._open():
+        with self._session.use():
             return self._predict(frame, instruction, never)[0]
 
     @torch.inference_mode()
@@ -169,39 +166,23 @@ class InstructSAMSegmenter:
         cache, self.answer_cache = self.answer_cache, AnswerCache(speculative_decoding=False, max_cached_frames=0)
         try:
             self.segment(blank, WARM_UP_INSTRUCTION, Selection(min_score=0.0))
-            with self._open():
+            with self._session.use():
                 pixels = self._encode(blank).pixels
                 self.engine.prepare(pixels, self._image_prompt(pixels))
         finally:
             self.answer_cache, self._encoded = cache, None
 
     def memory_bytes(self) -> int | None:
-        """Return the memory that torch has reserved on the GPU; on a CPU the size of the weights; 0 once closed."""
-        if self._is_closed:
-            return 0
-        device = self.network.device
-        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self._weight_bytes
+        """Return the memory that weights and caches take on the device, in bytes; 0 once closed."""
+        return self._session.memory_bytes()
 
     def close(self) -> None:
         """Free the weights, the engine's graphs and buffers, and the cached frame."""
-        if self._is_closed:
+        if self._session.is_closed:
             return
-        device = self.network.device
-        self._is_closed, self._encoded = True, None
+        self._encoded = None
         del self.network, self.engine, self.answer_cache
-        gc.collect()  # graphs and modules refer to each other
-        if device.type == 'cuda':
-            torch.cuda.empty_cache()
-
-    def _open(self) -> AbstractContextManager[None]:
-        """Return a context with this segmenter's number of threads.
-
-        Raises:
-            InferenceError: the segmenter is closed.
-        """
-        if self._is_closed:
-            raise InferenceError('the segmenter is closed; load another one')
-        return self._threads.in_use() if self._threads is not None else nullcontext()
+        self._session.close()
 
     @torch.inference_mode()
     def _predict(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
-from instructsam_model.errors import InferenceError, RequestError, raise_if_canceled
+from instructsam_model.errors import RequestError, raise_if_canceled
+from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
 from instructsam_model.sam3.phrase_detector import PhraseDetections, PhraseDetector
@@ -42,10 +41,8 @@ class Sam3Segmenter:
         self.detector = detector
         self.selection = selection or Selection()
         self._separator = phrase_separator
-        self._threads = threads
         self._encoded: tuple[Frame, Any] | None = None
-        self._is_closed = False
-        self._weight_bytes = detector.weight_bytes()  # once: the node asks after every request
+        self._session = DeviceSession(detector.device, detector.weight_bytes(), threads)
 
     @torch.inference_mode()
     def segment(
@@ -67,7 +64,7 @@ class Sam3Segmenter:
             InferenceError: the segmenter is closed.
         """
         phrases = split_phrases(instruction.text, self._separator)
-        with self._computing():
+        with self._session.use():
             start = time.perf_counter()
             raise_if_canceled(is_canceled)
             encoded = self._encode(frame)
@@ -104,7 +101,7 @@ class Sam3Segmenter:
         Raises:
             InferenceError: the segmenter is closed.
         """
-        with self._computing():
+        with self._session.use():
             return self.detector.detect(self._encode(frame), phrase)
 
     def warm_up(self, size_wh: tuple[int, int]) -> None:
@@ -116,27 +113,16 @@ class Sam3Segmenter:
             self._encoded = None
 
     def memory_bytes(self) -> int | None:
-        """Return the memory that torch has reserved on the GPU; on a CPU the size of the weights; 0 once closed."""
-        if self._is_closed:
-            return 0
-        device = self.detector.device
-        return int(torch.cuda.memory_reserved(device)) if device.type == 'cuda' else self._weight_bytes
+        """Return the memory that weights and caches take on the device, in bytes; 0 once closed."""
+        return self._session.memory_bytes()
 
     def close(self) -> None:
         """Free the weights, the encoded frame and the encoded phrases."""
-        if self._is_closed:
+        if self._session.is_closed:
             return
-        device = self.detector.device
-        self._is_closed, self._encoded = True, None
+        self._encoded = None
         del self.detector
-        gc.collect()  # modules refer to each other
-        if device.type == 'cuda':
-            torch.cuda.empty_cache()
-
-    def _computing(self) -> AbstractContextManager[None]:
-        if self._is_closed:
-            raise InferenceError('the segmenter is closed; load another one')
-        return self._threads.in_use() if self._threads is not None else nullcontext()
+        self._session.close()
 
     def _encode(self, frame: Frame) -> Any:
         """Encode a frame, unless it is the object encoded last."""
