@@ -63,8 +63,13 @@ def backend_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return keyword arguments of `load_segmenter`: the options are only those given on the command line."""
     names = ('checkpoint', 'backend', 'device', 'dtype', 'threads')
     given = {name: getattr(arguments, name) for name in names}
-    # Only options of back ends have a dot in their name: `instructsam.engine`.
-    return given | {name: value for name, value in vars(arguments).items() if '.' in name}
+    return given | given_options(arguments)
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of back ends given on the command line, by name: `instructsam.engine`."""
+    # No other argument has a dot in its name.
+    return {name: value for name, value in vars(arguments).items() if '.' in name}
 
 
 def _add_flag(group: argparse._ArgumentGroup, backend: str, each: Field[Any]) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
+from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments, given_options
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -27,8 +27,7 @@ def test_options_have_the_names_of_the_parameters_and_the_type_of_their_default(
         '--backend', 'instructsam', '--instructsam.max_pixels', '9600', '--instructsam.speculative_decoding', 'false',
         '--sam3.phrase_separator', ';',
     )  # fmt: skip
-    options = {name: value for name, value in backend_arguments(given).items() if '.' in name}
-    assert options == {
+    assert given_options(given) == {
         'instructsam.max_pixels': 9600,
         'instructsam.speculative_decoding': False,
         'sam3.phrase_separator': ';',

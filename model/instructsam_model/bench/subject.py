@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 
-from instructsam_model.backend_arguments import backend_arguments
-from instructsam_model.backends import find_backend, load_segmenter
+from instructsam_model.backend_arguments import backend_arguments, given_options
+from instructsam_model.backends import find_checkpoint_backend, load_segmenter, own_options
 from instructsam_model.bench.arguments import parse_size
 from instructsam_model.bench.hooks import Hooks, hooks_of
 from instructsam_model.bench.scenarios import DEFAULT_PHRASE, Bench
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.runtime.device import parse_device
-from instructsam_model.weights import bundled
-from instructsam_model.weights.hub import resolve_source
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,11 @@ def open_subject(arguments: argparse.Namespace) -> Subject:
 
         return open_random_subject(arguments)
     device = parse_device(arguments.device)
-    backend = find_backend(resolve_source(arguments.checkpoint or bundled.FOLDER), arguments.backend)
+    backend = find_checkpoint_backend(arguments.checkpoint, arguments.backend)
     hooks = hooks_of(backend.name)
     given = backend_arguments(arguments)
     caching = {f'{backend.name}.{name}': value for name, value in hooks.caching.items()}
     # All caching, unless the command line says otherwise; a fixed number of threads, because the default follows the
     # load of the machine, which would add noise.
     segmenter = load_segmenter(**caching | given | {'backend': backend.name, 'threads': torch.get_num_threads()})
-    recorded = {name.rpartition('.')[2]: value for name, value in given.items() if '.' in name}
-    return Subject(segmenter, device, hooks(segmenter), options=recorded)
+    return Subject(segmenter, device, hooks(segmenter), options=own_options(backend, given_options(arguments)))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from instructsam_model.backend_arguments import backend_arguments
+from instructsam_model.backend_arguments import given_options
 from instructsam_model.backends import find_backend, own_options
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
@@ -146,7 +146,7 @@ def _make_settings(
         source=source,
         prompt=arguments.prompt,
         backend=backend,
-        options=_backend_options(arguments) if backend else {},
+        options=given_options(arguments) if backend else {},
         shuffle_seed=arguments.shuffle_instructions,
     )
 
@@ -156,11 +156,6 @@ def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: Eval
     prompts = {'published': benchmark.prompt, 'plain': as_in_training, 'unchanged': unchanged}
     prompted = with_prompt(queries, prompts[settings.prompt])
     return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
-
-
-def _backend_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the back end that the command line gives, by `<backend>.<option>`."""
-    return {name: value for name, value in backend_arguments(arguments).items() if '.' in name}
 
 
 def _predict(

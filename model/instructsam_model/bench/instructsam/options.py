@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from instructsam_model.backend_arguments import given_options
 from instructsam_model.backends import own_options
 from instructsam_model.instructsam.backend import BACKEND
 from instructsam_model.instructsam.options import InstructSAMOptions
@@ -21,9 +22,7 @@ def read_options(arguments: argparse.Namespace) -> InstructSAMOptions:
     Raises:
         ConfigError: a value is not allowed, or an option belongs to another back end.
     """
-    # Only options of back ends that were given have an attribute with a dot.
-    given = {name: value for name, value in vars(arguments).items() if '.' in name}
-    return make_options(InstructSAMOptions, own_options(BACKEND, given), BACKEND.name)
+    return make_options(InstructSAMOptions, own_options(BACKEND, given_options(arguments)), BACKEND.name)
 
 
 def recorded_options(arguments: argparse.Namespace) -> dict[str, Any]:
