@@ -121,7 +121,7 @@ def test_invalid_value_is_rejected_with_a_reason(graph: Graph, name: str, value:
         ('reuse_answers', True, 'no such parameter; did you mean instructsam.speculative_decoding?'),
         ('engine', 'eager', 'parameter engine: no such parameter; did you mean instructsam.engine?'),
         ('score_treshold', 0.5, 'did you mean score_threshold'),
-        ('colour', 'red', 'config/perception.yaml lists all of them'),
+        ('palette', 'red', 'config/perception.yaml lists all of them'),
         ('cameras', ['left eye'], "cameras: expected names of topics such as 'left' or 'arm/wrist', got 'left eye'"),
         ('cameras', ['left', 'left'], 'cameras: expected each name once, got left, left'),
     ],
