@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 from instructsam_model.errors import CanceledError, ConfigError, FrameError, InferenceError, RequestError
@@ -18,6 +19,27 @@ class ErrorCode(IntEnum):
     OUT_OF_MEMORY = 5
     MODEL_ERROR = 6
     CANCELED = 7
+    BUSY = 8
+    DEPTH_DISABLED = 20
+    NO_DEPTH = 21
+    NO_CAMERA_INFO = 22
+    DEPTH_MISMATCH = 23
+    DEPTH_OUT_OF_RANGE = 24
+    NO_TRANSFORM = 25
+    NO_PLANE = 26
+
+
+@dataclass(frozen=True)
+class MissingOutput:
+    """Why a result lacks a promised output, such as its points or its boxes.
+
+    Attributes:
+        code: for clients.
+        message: what was found, what was expected and what to do.
+    """
+
+    code: ErrorCode
+    message: str
 
 
 class NotActiveError(RequestError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
-from instructsam_ros.inference.error_codes import ErrorCode, error_code, error_message
+from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput, error_code, error_message
 from instructsam_ros.inference.tracking import Tracker
 from instructsam_ros.options import ParameterGroup, parameter
 
@@ -51,6 +51,8 @@ class InferenceResult:
         error: why it failed; None if it did not.
         inference_s: seconds that the model took.
         geometry: where the instances are in 3D; None without depth.
+        no_points: why there is no geometry; None if there is.
+        no_boxes: why the instances have no boxes; None if they have.
     """
 
     instruction: Instruction
@@ -59,6 +61,8 @@ class InferenceResult:
     error: BaseException | None = None
     inference_s: float = 0.0
     geometry: Geometry3D | None = None
+    no_points: MissingOutput | None = None
+    no_boxes: MissingOutput | None = None
 
     @property
     def frame(self) -> Frame | None:
