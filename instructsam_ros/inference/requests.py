@@ -179,7 +179,11 @@ class StreamOptions(ParameterGroup):
         0.5, 'A pixel belongs to an instance if its probability is above this threshold.', range_=(0.0, 1.0)
     )
     max_instances: int = parameter(
-        20, 'Maximum number of instances per result; those with the highest scores are kept.', range_=(1, 65535)
+        20,
+        'Maximum number of instances per result; those with the highest scores are kept. A checkpoint finds at most K '
+        'instances per phrase of the instruction and logs K during configuration, 10 for InstructSAM-2B; '
+        'instructsam.max_rounds finds more. Segmentation.truncated is true if there may be more.',
+        range_=(1, 65535),
     )
     max_rate_hz: float = parameter(
         0.0, 'Maximum rate of processed images per camera in Hz. 0: no limit.', range_=(0.0, 1000.0), name='max_rate'
