@@ -76,14 +76,12 @@ def print_table(output: SegmentOutput, console: Console, *, with_image: bool) ->
             for instance in result['instances'] or [None]:
                 table.add_row(*first, escape(result['instruction']), *_cells(instance))
     console.print(table)
-    for line in _truncated(output):
-        console.print(line, markup=False, soft_wrap=True)
     overlays = [result['overlay'] for image in output.images for result in image['results'] if 'overlay' in result]
     # For a folder, a count in place of a long list.
     if with_image and overlays:
         overlays = [f'{len(overlays)} overlays into {Path(overlays[0]).parent}']
-    for written in overlays:
-        console.print(f'wrote {written}', markup=False, highlight=False, soft_wrap=True)
+    for line in (*_truncated(output), *(f'wrote {written}' for written in overlays)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_unreadable(output: SegmentOutput, console: Console) -> None:
@@ -101,7 +99,7 @@ def _truncated(output: SegmentOutput) -> Iterator[str]:
             if result['truncated']:
                 what = f'{Path(image["image"]).name}: {result["instruction"]}'
                 count = len(result['instances'])
-                yield f'{what}: there may be more than {count} instances; see --max-instances and --instructsam.max_rounds'
+                yield f'{what}: there may be more than {count}; see --max-instances, --instructsam.max_rounds'
 
 
 def _describe(segmentation: Segmentation) -> dict[str, Any]:
