@@ -12,6 +12,7 @@ from instructsam_ros.inference.error_codes import NotActiveError
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, ResultPublisher
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.node.parameters import NodeParameters
+from instructsam_ros.node.request_limits import WaitingRequests, check_goals
 from instructsam_ros.srv import Segment
 
 
@@ -39,6 +40,7 @@ class ClientRequests:
         self._scheduler = scheduler
         self._instructions = instructions
         self._depth = depth
+        self._waiting = WaitingRequests()
         self.parameters = parameters
         self.state = 'unconfigured'
 
@@ -46,7 +48,7 @@ class ClientRequests:
         """Enqueue a service request.
 
         Raises:
-            RequestError: it cannot be processed; NotActiveError if the node is not active.
+            RequestError: it cannot be processed; NotActiveError if the node is not active, BusyError if too many wait.
         """
         self._check_active()
         camera = self._camera(request.camera)
@@ -56,8 +58,17 @@ class ClientRequests:
         # Only a default image means that there is none; a broken one is an error.
         if image.data or image.width or image.height:
             capture = CapturedImage(image, camera, depth=self._depth.register(camera, image.header))
+        size_bytes = sum(
+            len(each.data) for each in (image, request.compressed_image, request.depth, request.compressed_depth)
+        )
+        self._waiting.add(size_bytes, self.parameters.requests)
         timeout_s = self.parameters.request_timeout
-        return self._scheduler.submit(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
+        pending = self._scheduler.submit(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
+        pending.future.add_done_callback(lambda _: self._waiting.remove(size_bytes))
+        # Another thread may have deactivated the node meanwhile, and canceled only the requests of before.
+        if self.state != 'active':
+            pending.fail(self._not_active())
+        return pending
 
     def start(self, goal: Track.Goal, publisher: ResultPublisher) -> ContinuousQuery:
         """Start processing a goal; its results go to `publisher`.
@@ -67,6 +78,7 @@ class ClientRequests:
         """
         self._check_active()
         camera = self._camera(goal.camera)
+        check_goals(self._instructions.goals, self.parameters.requests)
         query = ContinuousQuery(Instruction(goal.instruction), self._selection(goal.min_score), camera, publisher)
         self._instructions.add_goal(query)
         return query
@@ -77,7 +89,10 @@ class ClientRequests:
 
     def _check_active(self) -> None:
         if self.state != 'active':
-            raise NotActiveError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
+            raise self._not_active()
+
+    def _not_active(self) -> NotActiveError:
+        return NotActiveError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
 
     def _camera(self, name: str) -> str:
         names = self.parameters.camera_names

@@ -24,6 +24,7 @@ from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import FailureLimits
 from instructsam_ros.inference.tracking import TrackingOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
+from instructsam_ros.node.request_limits import RequestLimits
 from instructsam_ros.options import ParameterGroup, parameter
 
 IMAGE_SIZE = re.compile(r'[1-9]\d{0,4}x[1-9]\d{0,4}', re.ASCII)
@@ -105,6 +106,7 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
     request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
+    requests: RequestLimits = field(default_factory=RequestLimits)
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})

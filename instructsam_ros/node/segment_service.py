@@ -15,6 +15,7 @@ from instructsam_ros.inference.error_codes import error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.request_limits import REQUEST_QOS
 from instructsam_ros.node.result_message import make_result_message, make_target_points
 from instructsam_ros.srv import Segment
 
@@ -34,7 +35,7 @@ class SegmentService:
         self._requests = requests
         # A callback that awaits blocks a mutually exclusive group, and the subscriptions are in the default one.
         group = ReentrantCallbackGroup()
-        node.create_service(Segment, '~/segment', self._serve, callback_group=group)
+        node.create_service(Segment, '~/segment', self._serve, qos_profile=REQUEST_QOS, callback_group=group)
 
     async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
         try:
