@@ -44,6 +44,11 @@ class ClientRequests:
         self.parameters = parameters
         self.state = 'unconfigured'
 
+    @property
+    def waiting(self) -> int:
+        """Number of service requests that have no result yet."""
+        return self._waiting.count
+
     def submit(self, request: Segment.Request) -> InferenceRequest:
         """Enqueue a service request.
 

@@ -50,6 +50,11 @@ class WaitingRequests:
         self._count = 0
         self._bytes = 0
 
+    @property
+    def count(self) -> int:
+        """Number of requests."""
+        return self._count
+
     def add(self, size_bytes: int, limits: RequestLimits) -> None:
         """Add a request.
 
