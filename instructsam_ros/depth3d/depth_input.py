@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,25 +16,17 @@ from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
+from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_offset
 from instructsam_ros.depth3d.upright import find_plane
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix, read_intrinsics
+from instructsam_ros.msg import ErrorCode
 from instructsam_ros.options import ParameterGroup, parameter
 
 NOT_ARRIVED = ('no depth', 'no calibration')
 """Kinds of `NoDepthError` that are normal shortly after the start."""
-
-
-class NoDepthError(FrameError):
-    """No depth fits the image.
-
-    Attributes:
-        kind: identifies the cause, whatever the numbers in the message are.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+MEDIAN_SAMPLES = 10_000
+"""Approximate number of pixels that the median is taken of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +36,14 @@ class Depth:
     Attributes:
         depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
         intrinsics: (3, 3), pixels.
+        median_m: of all known depth, in range or not; NaN if all is unknown.
+        encoding: of the message.
     """
 
     depth_m: NDArray[np.float32]
     intrinsics: Matrix
+    median_m: float
+    encoding: str
 
     @cached_property
     def plane(self) -> Matrix | None:
@@ -72,6 +69,15 @@ class DepthOptions(ParameterGroup):
         range_=(0.0, 1.0),
         name='max_offset',
     )
+    max_delay_s: float = parameter(
+        0.5, 'Maximum time in seconds that a result waits for its depth image, from the arrival of the image. The '
+        'model goes on meanwhile.',
+        range_=(0.0, 10.0), name='max_delay',
+    )  # fmt: skip
+    policy: str = parameter(
+        'with_depth', 'Which image of a camera is processed next. newest: the newest. with_depth: if only some images '
+        'have depth, the newest of those, for at most max_delay.', choices=('newest', 'with_depth'),
+    )  # fmt: skip
     min_m: float = parameter(
         0.1, 'Minimum depth in meters; smaller depth is ignored.', range_=(0.0, 1000.0), name='min'
     )
@@ -99,6 +105,63 @@ class DepthOptions(ParameterGroup):
         return self.min_m, self.max_m
 
 
+@dataclass(frozen=True, eq=False)
+class DepthSearch:
+    """The search for the depth of one image, from the arrival of the image on.
+
+    Attributes:
+        camera: name of the camera.
+        header: of the image.
+        match: nearest depth message so far; None if the camera has no depth.
+        camera_info: calibration that came with the image; None for that of the camera.
+        is_given: whether depth came with the image, so that its stamp does not matter.
+    """
+
+    camera: str
+    header: Header
+    match: PendingMatch | None
+    camera_info: CameraInfo | None = None
+    is_given: bool = False
+
+    @property
+    def arrived_s(self) -> float:
+        """Time of arrival of the image, on the clock of `time.monotonic`."""
+        return self.match.arrived_s if self.match is not None else 0.0
+
+
+class DepthReader:
+    """Checks depth messages and decodes them; the last one is cached for further requests about the same image."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Image, tuple[float, float], Depth] | None = None
+
+    def read(
+        self, message: Image, info: CameraInfo, header: Header, size_wh: tuple[int, int], range_m: tuple[float, float]
+    ) -> Depth:
+        """Decode the depth of an image.
+
+        Args:
+            message: depth.
+            info: calibration of the image.
+            header: of the image.
+            size_wh: of the image.
+            range_m: nearest and farthest depth that is used.
+
+        Raises:
+            NoDepthError: the depth or the calibration does not fit the image.
+        """
+        intrinsics = _read_intrinsics(info, size_wh)
+        _check(message, header, size_wh)
+        if self._last is not None:
+            last_message, last_range_m, depth = self._last
+            is_same = last_message is message and last_range_m == range_m
+            if is_same and np.array_equal(depth.intrinsics, intrinsics):
+                return depth
+        depth = _decode(message, range_m, intrinsics)
+        self._last = message, range_m, depth
+        return depth
+
+
 class DepthInput:
     """Subscriptions to the depth and the calibration of one camera; messages are decoded only when they are needed.
 
@@ -107,17 +170,19 @@ class DepthInput:
     Args:
         node: subscribes.
         camera: name of the camera; without a name, the topics are `depth/image` and `camera_info`.
+        on_arrival: called when a depth message has arrived, in the thread of the executor.
 
     Attributes:
         synchronizer: finds the depth of an image.
+        camera_info: the last calibration; None if none has arrived.
     """
 
-    def __init__(self, node: Node, camera: str = '') -> None:
+    def __init__(self, node: Node, camera: str = '', on_arrival: Callable[[], None] = lambda: None) -> None:
         base = f'{camera}/' if camera else ''
         self._node = node
+        self._on_arrival = on_arrival
         self.synchronizer = DepthSynchronizer()
-        self._camera_info: CameraInfo | None = None
-        self._last: tuple[Image, tuple[float, float], Depth] | None = None
+        self.camera_info: CameraInfo | None = None
         self._names = f'{base}depth/image', f'{base}camera_info'
         self._subscriptions = [
             node.create_subscription(
@@ -128,78 +193,56 @@ class DepthInput:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for kind, name, take in (
-                (Image, self._names[0], self.synchronizer.add),
+                (Image, self._names[0], self._take_depth),
                 (CameraInfo, self._names[1], self._take_camera_info),
             )
         ]
 
-    def read(self, match: PendingMatch, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
-        """Decode the depth of an image; may wait for it, so not for the executor's thread.
-
-        The last result is cached for further requests about the same image.
-
-        Args:
-            match: of the image.
-            header: of the image.
-            size_wh: of the image.
-            options: range and maximum offset.
+    def find(self, match: PendingMatch, options: DepthOptions) -> tuple[Image, CameraInfo]:
+        """Return the depth message and the calibration of an image, as far as they have arrived; does not wait.
 
         Raises:
-            NoDepthError: no depth fits.
+            NoDepthError: one has not arrived, or the nearest depth is too far away in time.
         """
-        # 1. The nearest message in time.
-        message = self.synchronizer.resolve(match)
-        if message is None:
-            raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
-        # 2. It must fit the image: calibration, time, encoding, size, frame.
-        intrinsics = self._intrinsics(size_wh)
-        if match.offset_ns > options.max_offset_s * 1e9:
-            raise NoDepthError(
-                'offset',
-                f'the nearest depth is {match.offset_ns / 1e6:.0f} ms away from the image; expected at most '
-                f'{options.max_offset_s * 1e3:.0f} ms; use a camera that captures both at the same time, or raise '
-                'depth.max_offset',
-            )
-        _check(message, header, size_wh)
-        # 3. Decode, unless it is the message of the previous request.
-        if self._last is not None:
-            last_message, last_range_m, depth = self._last
-            is_same = last_message is message and last_range_m == options.range_m
-            if is_same and np.array_equal(depth.intrinsics, intrinsics):
-                return depth
-        depth = Depth(_decode(message, options.range_m), intrinsics)
-        self._last = message, options.range_m, depth
-        return depth
+        if match.message is None:
+            said = f'no depth has arrived on {self._topic(0)}'
+            raise NoDepthError(NOT_ARRIVED[0], said, ErrorCode.NO_DEPTH)
+        if self.camera_info is None:
+            said = f'no camera_info has arrived on {self._topic(1)}'
+            raise NoDepthError(NOT_ARRIVED[1], said, ErrorCode.NO_CAMERA_INFO)
+        if not match.is_hit(options.max_offset_s):
+            raise explain_offset(match, options.max_offset_s, options.max_delay_s)
+        return match.message, self.camera_info
 
     def destroy(self) -> None:
         """Unsubscribe."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
+    def _take_depth(self, message: Image) -> None:
+        self.synchronizer.add(message)
+        self._on_arrival()
+
     def _take_camera_info(self, message: CameraInfo) -> None:
-        self._camera_info = message
+        self.camera_info = message
 
     def _topic(self, index: int) -> str:
         """Return the name of a topic and what to check if nothing arrives."""
         return f"'{self._subscriptions[index].topic_name}'; check the remapping of {self._names[index]}"
 
-    def _intrinsics(self, size_wh: tuple[int, int]) -> Matrix:
-        info = self._camera_info
-        if info is None:
-            raise NoDepthError(NOT_ARRIVED[1], f'no camera_info has arrived on {self._topic(1)}')
-        if (info.width, info.height) != size_wh:
-            raise NoDepthError(
-                'size of the calibration',
-                f'camera_info is for {info.width}x{info.height}, the image is {size_wh[0]}x{size_wh[1]}; '
-                'expected that of the same camera and resolution',
-            )
-        intrinsics = read_intrinsics(info)
-        if not np.all(np.isfinite(intrinsics)) or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
-            raise NoDepthError(
-                'calibration',
-                'camera_info has no focal length in K; calibrate the camera',
-            )
-        return intrinsics
+
+def _read_intrinsics(info: CameraInfo, size_wh: tuple[int, int]) -> Matrix:
+    if (info.width, info.height) != size_wh:
+        raise NoDepthError(
+            'size of the calibration',
+            f'camera_info is for {info.width}x{info.height}, the image is {size_wh[0]}x{size_wh[1]}; '
+            'expected that of the same camera and resolution',
+        )
+    intrinsics = read_intrinsics(info)
+    if not np.all(np.isfinite(intrinsics)) or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
+        said = 'camera_info has no focal length in K; calibrate the camera'
+        raise NoDepthError('calibration', said, ErrorCode.NO_CAMERA_INFO)
+    return intrinsics
 
 
 def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
@@ -224,12 +267,21 @@ def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
         )
 
 
-def _decode(message: Image, range_m: tuple[float, float]) -> NDArray[np.float32]:
-    """Return float32 (H, W), meters, NaN where unknown or out of range."""
+def _decode(message: Image, range_m: tuple[float, float], intrinsics: Matrix) -> Depth:
     try:
         depth_m = read_depth(message)
     except FrameError as error:
         raise NoDepthError('broken', f'depth {error}') from error
     low_m, high_m = range_m
     with np.errstate(invalid='ignore'):  # comparisons with NaN are False
-        return np.where((depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m), depth_m, np.float32(np.nan))
+        is_valid = (depth_m >= max(low_m, 1e-6)) & (depth_m <= high_m)
+    return Depth(np.where(is_valid, depth_m, np.float32(np.nan)), intrinsics, median_m(depth_m), message.encoding)
+
+
+def median_m(depth_m: NDArray[np.float32]) -> float:
+    """Return the median of the known depth of some pixels, whether in range or not; NaN if there is none."""
+    step = max(1, int(np.sqrt(depth_m.size / MEDIAN_SAMPLES)))
+    some_m = depth_m[::step, ::step]
+    with np.errstate(invalid='ignore'):
+        known_m = some_m[np.isfinite(some_m) & (some_m > 0)]
+    return float(np.median(known_m)) if known_m.size else float('nan')

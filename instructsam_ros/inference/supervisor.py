@@ -113,11 +113,13 @@ class Supervisor:
         """Finish the request in progress, within `STOP_TIMEOUT_S`, and fail the others."""
         # A stuck thread does not end, so it is not waited for.
         self.worker.retire(0.0 if self._stuck is not None else STOP_TIMEOUT_S)
+        self._pipeline.drain(STOP_TIMEOUT_S)
         self.cancel_all(reason)
 
     def cancel_all(self, reason: str) -> None:
         """Cancel all requests; the model stops within one pass of the one in progress."""
         self._scheduler.clear(CanceledError(reason))
+        self._pipeline.cancel(CanceledError(reason))
         if (request := self.worker.request) is not None:
             self._pipeline.fail(request, CanceledError(reason))
 

@@ -105,6 +105,10 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
     request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
+    tf_timeout: float = parameter(
+        0.5, 'Maximum time in seconds that a result waits for a transform at the stamp of its image, from the arrival '
+        'of the image. The model goes on meanwhile.', range_=(0.0, 10.0),
+    )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})

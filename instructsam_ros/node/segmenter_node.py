@@ -252,6 +252,7 @@ class SegmenterNode(LifecycleNode):
         self.scheduler.set_options(values.stream)
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
+        self.depth.tf_timeout_s = values.tf_timeout
         self._requests.parameters = values
         if self.supervisor is not None:
             self.supervisor.limits = values.limits
