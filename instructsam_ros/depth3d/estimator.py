@@ -14,14 +14,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
-from instructsam_ros.depth3d.depth_input import (
-    NOT_ARRIVED,
-    Depth,
-    DepthInput,
-    DepthOptions,
-    DepthReader,
-    DepthSearch,
-)
+from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthSearch
+from instructsam_ros.depth3d.depth_options import DepthOptions
+from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
 from instructsam_ros.depth3d.depth_stream import DepthStream
 from instructsam_ros.depth3d.depth_sync import PendingMatch
 from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, locate
@@ -69,8 +64,8 @@ class DepthEstimator:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._inputs: Mapping[str, DepthInput] = {}
-        self._given_reader = DepthReader()
-        self._readers: dict[str, DepthReader] = {}
+        # By camera, and whether depth comes with the image.
+        self._readers: dict[tuple[str, bool], DepthReader] = {}
         self._transforms: TransformLookup | None = None
         self._warned: set[tuple[str, str]] = set()
         self._since_s = 0.0
@@ -96,7 +91,6 @@ class DepthEstimator:
         if options.enabled:
             arrived = lambda: self.on_arrival()  # noqa: E731  # the attribute may be replaced
             self._inputs = {camera: DepthInput(self._node, camera, arrived) for camera in cameras}
-            self._readers = {camera: DepthReader() for camera in cameras}
         # Requests that bring their own depth need it too.
         if options.box_frame and find_spec('tf2_ros') is not None:
             self._transforms = TransformLookup(self._node)
@@ -204,15 +198,17 @@ class DepthEstimator:
         else:
             message, camera_info = source.find(search.match, options)
             info = info or camera_info
-        reader = self._given_reader if search.is_given else self._readers[search.camera]
-        return reader.read(message, info, search.header, size_wh, options.range_m)
+        key = search.camera, search.is_given
+        if key not in self._readers:
+            self._readers[key] = DepthReader(self._node, search.camera)
+        return self._readers[key].read(message, info, search.header, size_wh, options)
 
     def _locate(
         self, depth: Depth, search: DepthSearch | None, segmentation: Segmentation, options: DepthOptions
     ) -> Located:
         assert search is not None
         fit, no_boxes = self._choose_fitter(depth, search.header, options)
-        geometry = locate(segmentation, depth.depth_m, depth.intrinsics, fit)
+        geometry = locate(segmentation, depth.depth_m, depth.camera, fit)
         no_points = None
         if not any(surface.points_m.size for surface in geometry.surfaces):
             no_points = no_boxes = explain_range(depth.median_m, depth.encoding, options.range_m)

@@ -182,6 +182,7 @@ class Pipeline:
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
+        self._statistics.add_result(result)
         # A broken image has no size to report, and the results of a canceled goal have no reader.
         if result.frame is None or query.canceled.is_set():
             return

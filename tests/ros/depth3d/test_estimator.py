@@ -1,6 +1,6 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py and depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_options.py, depth3d/depth_reader.py and depth3d/geometry.py.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d import depth_input, estimator
+from instructsam_ros.depth3d import depth_reader, estimator
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError
+from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
-from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.msg import ErrorCode
@@ -148,8 +148,8 @@ def test_tracked_instances_have_boxes_too(graph: Graph):
 
 
 def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     node = start(graph)
     graph.set_instruction(node, 'blue')  # of which there is nothing
     answers, camera, images = graph.subscribe(), RgbdCamera(graph), graph.camera()
@@ -161,8 +161,8 @@ def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch:
 
 
 def test_depth_is_decoded_once_per_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     start(graph, instruction='', instructions=['red', 'red one', 'the red'])
     answers, camera = graph.subscribe(), RgbdCamera(graph)
     graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
@@ -194,8 +194,8 @@ def test_depth_out_of_range_is_ignored(graph: Graph):
         ({'size_wh': (32, 24)}, 'depth is 32x24, the image 64x48; expected depth that is registered'),
         ({'depth_frame': 'depth_optical_frame'}, "depth is in the frame 'depth_optical_frame', the image in"),
         ({'info_size_wh': (640, 480)}, 'camera_info is for 640x480, the image is 64x48'),
-        ({'intrinsics': np.zeros((3, 3))}, 'camera_info has no focal length in K'),
-        ({'intrinsics': np.full((3, 3), np.nan)}, 'camera_info has no focal length in K'),
+        ({'intrinsics': np.zeros((3, 3))}, 'camera_info has no focal length in K, which raw images need'),
+        ({'intrinsics': np.full((3, 3), np.nan)}, 'camera_info has no focal length in K, which raw images need'),
         ({'offset_ns': 12_000_000}, 'the nearest depth is 12 ms away from the image; expected at most 1 ms'),
     ],
     ids=['encoding', 'size', 'frame', 'size of camera_info', 'no calibration', 'broken calibration', 'stamp'],
