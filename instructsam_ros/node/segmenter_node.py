@@ -221,6 +221,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.scheduler.set_options(values.stream)
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
+        self.depth.tf_timeout_s = values.tf_timeout
         self._requests.parameters = values
         self.model.set_limits(values.limits)
 
