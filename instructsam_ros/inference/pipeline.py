@@ -21,7 +21,7 @@ from instructsam_ros.inference.image_sizes import ImageSizes
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
-from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.frame import read_frame
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
