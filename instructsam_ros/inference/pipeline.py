@@ -25,7 +25,7 @@ from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
-from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.frame import read_frame
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
