@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
@@ -118,7 +118,9 @@ class DepthEstimator:
         source.synchronizer.max_offset_s = self.options.max_offset_s
         return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
 
-    def give(self, camera: str, header: Header, depth: Image, camera_info: CameraInfo | None = None) -> DepthSearch:
+    def give(
+        self, camera: str, header: Header, depth: Image | CompressedImage, camera_info: CameraInfo | None = None
+    ) -> DepthSearch:
         """Return the search for the depth of an image that depth has come with; needs no subscription.
 
         Args:
@@ -200,7 +202,7 @@ class DepthEstimator:
             info = info or camera_info
         key = search.camera, search.is_given
         if key not in self._readers:
-            self._readers[key] = DepthReader(self._node, search.camera)
+            self._readers[key] = DepthReader(self._node, search.camera, is_given=search.is_given)
         return self._readers[key].read(message, info, search.header, size_wh, options)
 
     def _locate(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from instructsam_model import Instruction, Selection
 from instructsam_ros.inference.error_codes import RequestTimeoutError
+from instructsam_ros.inference.prompt import Prompt
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, StreamOptions
 
 MAX_CONSECUTIVE_DROPS = 10
@@ -109,6 +110,7 @@ class Scheduler:
         capture: CapturedImage | None = None,
         selection: Selection | None = None,
         camera: str = '',
+        prompt: Prompt | None = None,
     ) -> InferenceRequest:
         """Enqueue a single request.
 
@@ -118,9 +120,12 @@ class Scheduler:
             capture: the image; None for the first one that arrives from now on.
             selection: which instances to keep; None for the one of `set_options`.
             camera: name of the camera whose image it waits for.
+            prompt: where the instances are; None for anywhere.
         """
         deadline_s = time.monotonic() + timeout_s
-        request = InferenceRequest(instruction, selection, camera, capture, timeout_s=timeout_s, deadline_s=deadline_s)
+        request = InferenceRequest(
+            instruction, selection, camera, capture, prompt=prompt, timeout_s=timeout_s, deadline_s=deadline_s
+        )
         # The timer refers to the request weakly: otherwise images would stay in memory until garbage collection.
         timer = threading.Timer(timeout_s, self._expire, (weakref.ref(request), timeout_s))
         timer.daemon = True

@@ -12,6 +12,7 @@ from instructsam_ros.inference.error_codes import NotActiveError
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, ResultPublisher
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.node.parameters import NodeParameters
+from instructsam_ros.node.request_images import RequestImages, read_images, read_prompt
 from instructsam_ros.node.request_limits import WaitingRequests, check_goals
 from instructsam_ros.srv import Segment
 
@@ -57,19 +58,19 @@ class ClientRequests:
         """
         self._check_active()
         camera = self._camera(request.camera)
-        selection = self._selection(request.min_score)
+        selection, prompt = self._selection(request.min_score), read_prompt(request)
         instruction = Instruction(request.instruction, request.request_id)
-        image, capture = request.image, None
-        # Only a default image means that there is none; a broken one is an error.
-        if image.data or image.width or image.height:
-            capture = CapturedImage(image, camera, depth=self._depth.register(camera, image.header))
-        size_bytes = sum(
-            len(each.data) for each in (image, request.compressed_image, request.depth, request.compressed_depth)
+        images = read_images(request)
+        self._waiting.add(images.size_bytes, self.parameters.requests)
+        pending = self._scheduler.submit(
+            instruction,
+            self.parameters.request_timeout,
+            capture=self._capture(camera, images),
+            selection=selection,
+            camera=camera,
+            prompt=prompt,
         )
-        self._waiting.add(size_bytes, self.parameters.requests)
-        timeout_s = self.parameters.request_timeout
-        pending = self._scheduler.submit(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
-        pending.future.add_done_callback(lambda _: self._waiting.remove(size_bytes))
+        pending.future.add_done_callback(lambda _: self._waiting.remove(images.size_bytes))
         # Another thread may have deactivated the node meanwhile, and canceled only the requests of before.
         if self.state != 'active':
             pending.fail(self._not_active())
@@ -91,6 +92,19 @@ class ClientRequests:
     def stop(self, query: ContinuousQuery) -> None:
         """Stop processing a goal."""
         self._instructions.remove_goal(query)
+
+    def _capture(self, camera: str, images: RequestImages) -> CapturedImage | None:
+        """Return the image of a request with its depth; None without an image."""
+        if images.image is None:
+            return None
+        header, camera_info = images.image.header, images.camera_info
+        if images.depth is not None:
+            search = self._depth.give(camera, header, images.depth, camera_info)
+        else:
+            search = self._depth.register(camera, header)
+            if search is not None and camera_info is not None:
+                search = replace(search, camera_info=camera_info)
+        return CapturedImage(images.image, camera, depth=search)
 
     def _check_active(self) -> None:
         if self.state == 'configuring':

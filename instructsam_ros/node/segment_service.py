@@ -17,7 +17,7 @@ from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.reply_pacer import BURST, ReplyPacer
 from instructsam_ros.node.request_limits import REQUEST_QOS
-from instructsam_ros.node.result_message import make_result_message, make_target_points
+from instructsam_ros.node.result_message import make_depth_message, make_result_message, make_target_points
 from instructsam_ros.srv import Segment
 
 T = TypeVar('T')
@@ -43,9 +43,9 @@ class SegmentService:
         pending: ThreadFuture[InferenceResult]
         try:
             pending = self._requests.submit(request).future
-        except RequestError as error:
+        except RequestError as refused:
             pending = ThreadFuture()
-            pending.set_exception(error)
+            pending.set_exception(refused)
         executor = self._node.executor
         assert executor is not None  # it runs this coroutine
         # While this coroutine waits, the executor handles images and other requests.
@@ -93,11 +93,22 @@ def _refuse(request: Segment.Request, response: Segment.Response, error: BaseExc
 def _fill(response: Segment.Response, result: InferenceResult) -> Segment.Response:
     response.success = result.error is None
     response.error_code = int(result.error_code)
-    response.message = result.message
     response.segmentation = make_result_message(result)
+    response.message = result.message or _note(result)
     if result.segmentation is not None:
         header = response.segmentation.header
         response.mask = make_target_mask(result.segmentation, header)
         if result.frame is not None:
             response.points = make_target_points(result, header)
     return response
+
+
+def _note(result: InferenceResult) -> str:
+    """Return what a client has to know about a success: why it lacks instances, points or boxes; mostly empty."""
+    segmentation = result.segmentation
+    if segmentation is not None and not segmentation.instances and result.excluded:
+        return (
+            f'no instance at the prompt: {result.excluded} found, none of them contains one of prompt_points and '
+            'overlaps prompt_region'
+        )
+    return make_depth_message(result)

@@ -55,7 +55,7 @@ class Instruction:
     """What to look for, as free-form text.
 
     Attributes:
-        text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space.
+        text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space or control characters.
         id: chosen by the caller to recognize the result; may be empty.
 
     Raises:
@@ -68,6 +68,10 @@ class Instruction:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise RequestError('instruction: expected text such as "the red mug", got an empty string')
+        if not any(char.isprintable() and not char.isspace() for char in self.text):
+            raise RequestError(
+                'instruction: expected text such as "the red mug", got only spaces and control characters'
+            )
         if len(self.text) > MAX_INSTRUCTION_CHARS:
             raise RequestError(
                 f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}'

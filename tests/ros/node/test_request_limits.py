@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 import pytest
-from action_msgs.msg import GoalStatus
 from rclpy.node import Node
 from rclpy.qos import qos_profile_services_default
-from sensor_msgs.msg import Image
 
-from instructsam_ros.inference.error_codes import BusyError
-from instructsam_ros.msg import ErrorCode
-from instructsam_ros.node.request_limits import REQUEST_QOS, RequestLimits, WaitingRequests
+from instructsam_ros.node.request_limits import REQUEST_QOS
 from instructsam_ros.srv import Segment
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
-from tests.support.track_client import TrackClient
 
 CLIENTS = 20
 CALLS = 15
