@@ -36,8 +36,8 @@ class Prompt:
             x1, y1, x2, y2 = self.region_xyxy
             if x2 <= x1 or y2 <= y1:
                 raise RequestError(
-                    f'prompt_region: expected a width and a height of at least 1, got {x2 - x1}x{y2 - y1}; leave both 0 '
-                    'for no region'
+                    f'prompt_region: expected a width and a height of at least 1, got {x2 - x1}x{y2 - y1}; leave all '
+                    'of it 0 for no region'
                 )
 
     def check(self, size_wh: tuple[int, int]) -> None:

@@ -99,11 +99,11 @@ class ClientRequests:
             return None
         header, camera_info = images.image.header, images.camera_info
         if images.depth is not None:
-            search = self._depth.give(camera, header, images.depth, camera_info)
-        else:
-            search = self._depth.register(camera, header)
-            if search is not None and camera_info is not None:
-                search = replace(search, camera_info=camera_info)
+            given = self._depth.give(camera, header, images.depth, camera_info)
+            return CapturedImage(images.image, camera, depth=given)
+        search = self._depth.register(camera, header)
+        if search is not None and camera_info is not None:
+            search = replace(search, camera_info=camera_info)
         return CapturedImage(images.image, camera, depth=search)
 
     def _check_active(self) -> None:
