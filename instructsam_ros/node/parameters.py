@@ -105,6 +105,10 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
     request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
+    bond_heartbeat_period: float = parameter(
+        0.25, 'Seconds between heartbeats of the bond to the lifecycle manager of nav2, which starts when the node is '
+        'activated; needs bondpy. 0: no bond.', range_=(0.0, 60.0),
+    )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
