@@ -21,7 +21,6 @@ from std_msgs.msg import Header
 
 from instructsam_model.draw import overlay
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
-from instructsam_ros.messages.geometry import points_of_all
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_markers
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud
@@ -43,7 +42,7 @@ def _points(result: InferenceResult, segmentation: ModelSegmentation, header: He
     if result.geometry is None:
         return None
     # (H, W, 3) in the optical frame, one point per pixel; NaN without depth.
-    points_m = points_of_all(result.geometry.depth_m, result.geometry.intrinsics)
+    points_m = result.geometry.camera.points_of_all(result.geometry.depth_m)
     return make_scene_cloud(points_m, result.frame.image_rgb, label_pixels(segmentation), header)
 
 
