@@ -109,6 +109,10 @@ class NodeParameters(ParameterGroup):
         0.5, 'Maximum time in seconds that a result waits for a transform at the stamp of its image, from the arrival '
         'of the image. The model goes on meanwhile.', range_=(0.0, 10.0),
     )  # fmt: skip
+    bond_heartbeat_period: float = parameter(
+        0.25, 'Seconds between heartbeats of the bond to the lifecycle manager of nav2, which starts when the node is '
+        'activated; needs bondpy. 0: no bond.', range_=(0.0, 60.0),
+    )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
