@@ -75,13 +75,11 @@ class SegmenterNode(LifecycleNode):
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
         self._values = self._declare_parameters()
-        cameras = self._values.camera_names
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
-        self.scheduler = Scheduler(cameras)
+        self.scheduler = Scheduler(self._values.camera_names)
         self.instructions = ActiveInstructions(self.scheduler)
-        self._pipeline = Pipeline(
-            self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
-        )
+        self._outputs = {name: CameraOutputs(self, name) for name in self._values.camera_names}
+        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self._values)
         self._service = SegmentService(self, self._requests)
@@ -252,6 +250,8 @@ class SegmenterNode(LifecycleNode):
         self.scheduler.set_options(values.stream)
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
+        for outputs in self._outputs.values():
+            outputs.options = values.outputs
         self._requests.parameters = values
         if self.supervisor is not None:
             self.supervisor.limits = values.limits
