@@ -25,12 +25,12 @@ from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.backend_loader import Load, load_and_warm_up, load_checkpoint
+from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.diagnostics import Health, make_diagnostics
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
-from instructsam_ros.node.outputs import CameraOutputs
 from instructsam_ros.node.parameter_declaration import change, check_overrides, declare
 from instructsam_ros.node.parameters import RENAMED, NodeParameters, parse_instruction, parse_instructions
 from instructsam_ros.node.segment_service import SegmentService

@@ -1,4 +1,4 @@
-"""Results that are out of date vanish from all topics. Covers instructsam_ros.node.outputs."""
+"""Results that are out of date vanish from all topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.messages.image import read_compressed_image, read_image
 from instructsam_ros.msg import Segmentation
-from instructsam_ros.node.outputs import OUTPUTS, CameraOutputs
+from instructsam_ros.node.camera_outputs import CameraOutputs
+from instructsam_ros.node.outputs import OUTPUTS
 from tests.support.graph import Graph
 from tests.support.results import make_result
 
