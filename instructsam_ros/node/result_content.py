@@ -16,7 +16,6 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from instructsam_model.draw import overlay
-from instructsam_ros.messages.geometry import points_of_all
 from instructsam_ros.messages.grasp_samples import make_grasp_samples
 from instructsam_ros.messages.located_object import UP_IN_IMAGE, LocatedObject
 from instructsam_ros.messages.point_cloud2 import make_instances_cloud, make_scene_cloud
@@ -156,7 +155,7 @@ class ResultContent:
         """Points of all pixels, float32 (H, W, 3); NaN without depth."""
         geometry = self.result.geometry
         assert geometry is not None
-        return geometry.move(points_of_all(geometry.depth_m, geometry.intrinsics))
+        return geometry.move(geometry.camera.points_of_all(geometry.depth_m))
 
     def _object_id(self, instance_id: str, number: int) -> str:
         # Without tracking, instances have no id.

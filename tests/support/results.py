@@ -12,12 +12,13 @@ from instructsam_model import Instruction
 from instructsam_ros.depth3d.geometry import locate
 from instructsam_ros.depth3d.oriented_box import fit_principal
 from instructsam_ros.inference.requests import CapturedImage, InferenceResult
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.image import make_image, read_frame
 from instructsam_ros.messages.stamp import make_stamp
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
-INTRINSICS = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
+CAMERA = CameraModel(np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]]), (64, 48))
 POSE = np.array([[0.0, 0, 1, 0.5], [-1, 0, 0, 0.1], [0, -1, 0, 0.8], [0, 0, 0, 1]])
 """Pose of an optical frame that looks along x of a base."""
 
@@ -42,6 +43,6 @@ def make_result(*colors: str, text: str = '', camera_pose: Matrix | None = None)
     segmentation = FakeSegmenter().segment(capture.frame, instruction)
     instances = tuple(replace(each, id=str(number)) for number, each in enumerate(segmentation.instances, start=1))
     segmentation = replace(segmentation, instances=instances)
-    geometry = locate(segmentation, np.ones((48, 64), dtype=np.float32), INTRINSICS, fit_principal)
+    geometry = locate(segmentation, np.ones((48, 64), dtype=np.float32), CAMERA, fit_principal)
     geometry = replace(geometry, camera_pose=camera_pose)
     return InferenceResult(instruction, capture, segmentation, geometry=geometry)
