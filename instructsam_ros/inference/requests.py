@@ -57,6 +57,7 @@ class InferenceResult:
         geometry: where the instances are in 3D; None without depth.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        geometry_frame_id: frame of poses and points in messages; empty for that of the image.
     """
 
     instruction: Instruction
@@ -67,6 +68,7 @@ class InferenceResult:
     geometry: Geometry3D | None = None
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    geometry_frame_id: str = ''
 
     @property
     def frame(self) -> Frame | None:

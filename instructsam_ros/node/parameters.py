@@ -23,6 +23,7 @@ from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import FailureLimits
 from instructsam_ros.inference.tracking import TrackingOptions
+from instructsam_ros.node.output_options import OutputOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
 from instructsam_ros.options import ParameterGroup, parameter
 
@@ -115,6 +116,7 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
+    outputs: OutputOptions = field(default_factory=OutputOptions)
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
 
     def __post_init__(self) -> None:
