@@ -16,6 +16,7 @@ from instructsam_ros.options import ParameterGroup, parameter
 if TYPE_CHECKING:
     from instructsam_ros.depth3d.geometry import Geometry3D
     from instructsam_ros.depth3d.visible_surface import VisibleSurface
+    from instructsam_ros.messages.color import SensorBits
 
 
 @dataclass(eq=False)
@@ -30,6 +31,7 @@ class CapturedImage:
         arrived_s: time of arrival, on the clock of `time.monotonic`.
         frame: the decoded image; None until a request about it is processed. All requests share it, because a
             segmenter keeps the encoding of an image by the identity of its `Frame`.
+        sensor: bit depth of the images of the camera; None for an image of a request.
     """
 
     message: Any
@@ -38,6 +40,7 @@ class CapturedImage:
     depth: Any = None
     arrived_s: float = field(default_factory=time.monotonic)
     frame: Frame | None = None
+    sensor: SensorBits | None = None
 
 
 @dataclass(frozen=True, eq=False)

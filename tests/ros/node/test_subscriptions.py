@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from instructsam_model import Frame, Segmentation
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
@@ -203,3 +206,25 @@ def test_remapping_of_the_image_holds_for_the_compressed_one(graph: Graph):
         make=lambda: compressed_message(encoded('.png', np.zeros((8, 8, 3), np.uint8)), 'png'),
         until=lambda: node.statistics.received,
     )
+
+
+class Photometer(FakeSegmenter):
+    """Remembers the brightest pixel of each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.brightest: list[int] = []
+
+    def segment(self, frame: Frame, *args: Any, **kwargs: Any) -> Segmentation:
+        self.brightest.append(int(frame.image_rgb.max()))
+        return super().segment(frame, *args, **kwargs)
+
+
+def test_brightness_of_16_bit_images_does_not_jump_with_the_brightest_pixel(graph: Graph):
+    photometer = Photometer()
+    graph.segmenter(photometer, instruction='red')
+    camera = graph.camera()
+    for top, brightness in ((4000, 250), (1000, 62)):
+        make = lambda top=top: make_image(np.full((8, 8), top, np.uint16), 'mono16', graph.header())  # noqa: E731
+        graph.publish_images(camera, make=make, until=lambda brightness=brightness: brightness in photometer.brightest)
+    assert set(photometer.brightest) == {250, 62}, '1000 of 12 bits is dark, although it fits in 10 bits'
