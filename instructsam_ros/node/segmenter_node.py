@@ -16,6 +16,7 @@ from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
+from instructsam_ros.messages.color import SensorBits
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.async_lifecycle import AsyncLifecycleNode
 from instructsam_ros.node.backend_loader import Load, load_checkpoint
@@ -71,6 +72,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.depth = DepthEstimator(self)
         self._live = LiveParameters(self)
         cameras = self.parameters.camera_names
+        self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
         self.instructions = ActiveInstructions(self.scheduler)
@@ -198,7 +200,7 @@ class SegmenterNode(AsyncLifecycleNode):
         age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
         # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
-        self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth))
+        self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth, sensor=self._sensors[camera]))
 
     def _on_instruction(self, text: str) -> None:
         try:
