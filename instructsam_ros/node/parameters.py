@@ -56,7 +56,7 @@ class NodeParameters(ParameterGroup):
     """
 
     checkpoint: str = parameter(
-        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small bundled '
+        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small embedded '
         'checkpoint, which was trained on simulated tabletops only.', mutable='unconfigured',
     )  # fmt: skip
     backend: str = parameter(

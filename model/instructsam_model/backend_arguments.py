@@ -55,7 +55,7 @@ def add_checkpoint_argument(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         '--checkpoint',
         default='',
-        help='folder, file, or id on the Hugging Face hub (default: the small network bundled with the package)',
+        help='folder, file, or id on the Hugging Face hub (default: the small network embedded in the package)',
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import Options, check_names, make_options
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, resolve_source
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
 
 def find_checkpoint_backend(checkpoint: str | Path = '', backend: str = AUTO) -> Backend:
     """Return the back end with which `load_segmenter` loads a checkpoint; arguments and errors are its own."""
-    return find_backend(resolve_source(checkpoint or _bundled()), backend)
+    return find_backend(resolve_source(checkpoint or _embedded()), backend)
 
 
 def load_segmenter(
@@ -154,7 +154,7 @@ def load_segmenter(
 
     Args:
         checkpoint: a folder or file, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; empty for
-            the small network bundled with this package, which knows simulated tabletops only.
+            the small network embedded in this package, which knows simulated tabletops only.
         backend: name of a back end; `auto` for the one that reads the checkpoint.
         device: see `LoadSettings`.
         dtype: see `LoadSettings`.
@@ -169,9 +169,9 @@ def load_segmenter(
         ConfigError: an argument or option is unknown or out of range.
     """
     # 1. Find the checkpoint, if necessary on the hub, and the back end.
-    source = resolve_source(checkpoint or _bundled(), revision=revision)
+    source = resolve_source(checkpoint or _embedded(), revision=revision)
     if not checkpoint:
-        logger.warning(bundled.NOTE)
+        logger.warning(embedded.NOTE)
     chosen = find_backend(source, backend)
     # 2. Check the options before torch is imported and weights are read.
     values = make_options(chosen.options, own_options(chosen, options), f'back end {chosen.name}')
@@ -195,15 +195,15 @@ def own_options(backend: Backend, options: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def _bundled() -> Path:
-    """Return the folder of the bundled checkpoint.
+def _embedded() -> Path:
+    """Return the folder of the embedded checkpoint.
 
     Raises:
         CheckpointError: this installation has none.
     """
-    if not bundled.FOLDER.is_dir():
-        raise CheckpointError(bundled.MISSING)
-    return bundled.FOLDER
+    if not embedded.FOLDER.is_dir():
+        raise CheckpointError(embedded.MISSING)
+    return embedded.FOLDER
 
 
 def _checked(backend: Any, name: str) -> Backend:

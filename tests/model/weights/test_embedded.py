@@ -1,4 +1,4 @@
-"""The bundled checkpoint is used, with a warning, if no checkpoint is given."""
+"""The embedded checkpoint is used, with a warning, if no checkpoint is given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from instructsam_model import CheckpointError, Frame, Instruction, Selection, lo
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import decode_rle, mask_iou
 from instructsam_model.runtime.precision import fastest_cpu_dtype
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from tests.support import GOLDEN
 
 TABLES = GOLDEN / 'tabletop'
@@ -22,31 +22,31 @@ TABLES = GOLDEN / 'tabletop'
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
-    """The golden checkpoint in place of the bundled one."""
-    monkeypatch.setattr(bundled, 'FOLDER', checkpoint)
+    """The golden checkpoint in place of the embedded one."""
+    monkeypatch.setattr(embedded, 'FOLDER', checkpoint)
     return checkpoint
 
 
-def test_bundled_checkpoint_is_the_default_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_embedded_checkpoint_is_the_default_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, 'instructsam_model'):
         segmenter = load_segmenter(device='cpu')
-        assert caplog.messages == [bundled.NOTE]
+        assert caplog.messages == [embedded.NOTE]
         load_segmenter(folder, device='cpu')
         assert len(caplog.messages) == 1
     assert segmenter.network.dtype == fastest_cpu_dtype()[0]
     assert load_segmenter(device='cpu', dtype='float16').network.dtype == torch.float16
 
 
-def test_checkpoint_is_required_if_none_is_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bundled, 'FOLDER', tmp_path / 'nowhere')
-    with pytest.raises(CheckpointError, match='none is bundled with this installation: expected a folder or a hub id'):
+def test_checkpoint_is_required_if_none_is_embedded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
+    with pytest.raises(CheckpointError, match='none is part of this installation: expected a folder or a hub id'):
         load_segmenter(device='cpu')
 
 
-@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
-def test_bundled_checkpoint_segments_simulated_tables() -> None:
+@pytest.mark.skipif(not embedded.FOLDER.is_dir(), reason='this installation has no embedded checkpoint')
+def test_embedded_checkpoint_segments_simulated_tables() -> None:
     """Two scenes of the simulator's test split, in wordings of that split, with instructions that it handles well."""
-    assert sum(file.stat().st_size for file in bundled.FOLDER.rglob('*')) < 40e6
+    assert sum(file.stat().st_size for file in embedded.FOLDER.rglob('*')) < 40e6
     segmenter = load_segmenter(device='cpu')
     for question in json.loads((TABLES / 'questions.json').read_text()):
         frame = Frame(read_image(TABLES / question['image']))
