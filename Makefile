@@ -2,6 +2,7 @@
 # neither ROS nor a GPU.
 
 PYTHON ?= python3
+CHECKPOINT ?= embedded
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 

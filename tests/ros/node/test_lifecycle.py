@@ -107,7 +107,7 @@ def test_missing_embedded_checkpoint_is_reported(
 
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)
-    graph.wait_for(lambda: 'no checkpoint given' in log(), 'a word about the checkpoint')
+    graph.wait_for(lambda: "checkpoint 'embedded' is not part of this" in log(), 'the error')
     assert node.state == 'unconfigured'
 
 
