@@ -31,8 +31,14 @@ from instructsam_ros.node.diagnostics import Health, make_diagnostics
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.logging_bridge import forward_logs
 from instructsam_ros.node.outputs import CameraOutputs
-from instructsam_ros.node.parameter_declaration import change, check_overrides, declare
-from instructsam_ros.node.parameters import RENAMED, NodeParameters, parse_instruction, parse_instructions
+from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.node.parameters import (
+    RENAMED,
+    REQUIRED,
+    NodeParameters,
+    parse_instruction,
+    parse_instructions,
+)
 from instructsam_ros.node.segment_service import SegmentService
 from instructsam_ros.node.subscriptions import ImageSubscription, InstructionTopic
 from instructsam_ros.node.track_action import TrackAction
@@ -60,8 +66,7 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
-        # Automatically, so that `check_overrides` finds overrides of parameters that do not exist.
-        super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
+        super().__init__('segmenter', **kwargs)
         forward_logs(self.get_logger())
         self._load = load
         # First what destroy_node needs, because declaring the parameters may raise.
@@ -74,7 +79,7 @@ class SegmenterNode(LifecycleNode):
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
-        self._values = self._declare_parameters()
+        self._values = declare(self, NodeParameters(), kwargs, renamed=RENAMED, required=REQUIRED)
         cameras = self._values.camera_names
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
@@ -97,11 +102,6 @@ class SegmenterNode(LifecycleNode):
         self._heartbeat = self.create_timer(1.0, self._on_heartbeat, clock=steady_clock)
         if self._values.autostart:
             self._autostart = self.create_timer(0.0, self._on_autostart, clock=steady_clock)
-
-    def _declare_parameters(self) -> NodeParameters:
-        defaults = NodeParameters()
-        check_overrides(self, defaults, RENAMED)
-        return declare(self, defaults)
 
     @property
     def state(self) -> str:
@@ -285,7 +285,7 @@ class SegmenterNode(LifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(SegmenterNode, args)
+    spin_node(partial(SegmenterNode, cli_args=args), args)
 
 
 if __name__ == '__main__':
