@@ -59,8 +59,7 @@ class SegmenterNode(AsyncLifecycleNode):
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
-        # Automatically, so that `check_overrides` finds overrides of parameters that do not exist.
-        super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
+        super().__init__('segmenter', **kwargs)
         forward_logs(self.get_logger())
         # First what destroy_node needs, because declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
@@ -70,7 +69,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
-        self._live = LiveParameters(self)
+        self._live = LiveParameters(self, kwargs)
         cameras = self.parameters.camera_names
         self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
@@ -236,7 +235,7 @@ class SegmenterNode(AsyncLifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(SegmenterNode, args)
+    spin_node(partial(SegmenterNode, cli_args=args), args)
 
 
 if __name__ == '__main__':
