@@ -18,8 +18,8 @@ from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backen
 from instructsam_model.options import Options
 from instructsam_model.runtime.choices import DTYPE_NAMES
 from instructsam_model.runtime.threads import MAX_THREADS
-from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_model.weights.embedded import EMBEDDED, EXPECTED
+from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import FailureLimits
