@@ -87,7 +87,7 @@ class Pipeline:
         try:
             # 1. Decode the message, once for all requests about this image.
             if capture.frame is None:
-                capture.frame = read_frame(capture.message)
+                capture.frame = read_frame(capture.message, capture.sensor)
             if request.query is not None and sizes.add(capture.frame.size_wh):
                 return None
             # 2. Segment; the segmenter encodes the image once for all requests about this frame.

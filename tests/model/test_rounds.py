@@ -139,7 +139,7 @@ def test_few_objects_take_one_round(frame: Frame, objects: int, rounds: int) -> 
 
 
 def test_more_than_k_boxes_on_the_simulated_tabletop() -> None:
-    """15 boxes; the bundled checkpoint has K = 10 and was trained on scenes of at most 10 objects."""
+    """15 boxes; the embedded checkpoint has K = 10 and was trained on scenes of at most 10 objects."""
     with open_renderer((640, 480)) as renderer:
         view = renderer.render(scene_with_boxes(seed=5, columns=5, rows=3))
     selection, instruction = Selection(max_instances=100), Instruction('all the boxes')

@@ -175,6 +175,18 @@ def test_camera_that_stops(graph: Graph, log: Callable[[], str]):
     check_documented(logged(graph, log, 'images arrive again'))
 
 
+def test_camera_with_another_transport(graph: Graph, log: Callable[[], str]):
+    graph.camera(topic='image/compressed')
+    graph.segmenter(image_timeout=0.5)
+    check_documented(logged(graph, log, 'no image for'))
+
+
+def test_raw_camera_for_a_node_that_expects_compressed_images(graph: Graph, log: Callable[[], str]):
+    graph.camera()
+    graph.segmenter(image_timeout=0.5, image_transport='compressed')
+    check_documented(logged(graph, log, 'no image for'))
+
+
 def test_no_camera(graph: Graph, log: Callable[[], str]):
     graph.segmenter(image_timeout=0.5)
     check_documented(logged(graph, log, 'no image for'))
