@@ -70,7 +70,8 @@ class ClientRequests:
             camera=camera,
             prompt=prompt,
         )
-        pending.future.add_done_callback(lambda _: self._waiting.remove(images.size_bytes))
+        size_bytes = images.size_bytes  # the callback must not hold the images
+        pending.future.add_done_callback(lambda _: self._waiting.remove(size_bytes))
         # Another thread may have deactivated the node meanwhile, and canceled only the requests of before.
         if self.state != 'active':
             pending.fail(self._not_active())

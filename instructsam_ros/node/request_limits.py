@@ -70,7 +70,7 @@ class WaitingRequests:
         if size_bytes > limit_bytes:
             raise RequestError(
                 f'images: expected at most {limits.max_pending_megabytes} MB (max_pending_megabytes), got '
-                f'{size_bytes / 1e6:.0f} MB; send a smaller or a compressed image'
+                f'{size_bytes / 1e6:.1f} MB; send a smaller or a compressed image'
             )
         with self._lock:
             if self._count >= limits.max_pending_requests:
@@ -79,8 +79,8 @@ class WaitingRequests:
                 )
             if self._bytes + size_bytes > limit_bytes:
                 raise BusyError(
-                    f'busy: {self._count} requests with {self._bytes / 1e6:.0f} MB of images are waiting, and this one '
-                    f'has {size_bytes / 1e6:.0f} MB; the maximum is {limits.max_pending_megabytes} MB '
+                    f'busy: {self._count} requests with {self._bytes / 1e6:.1f} MB of images are waiting, and this one '
+                    f'has {size_bytes / 1e6:.1f} MB; the maximum is {limits.max_pending_megabytes} MB '
                     '(max_pending_megabytes); try again later, or send compressed images'
                 )
             self._count += 1
