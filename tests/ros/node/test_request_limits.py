@@ -17,9 +17,9 @@ from std_msgs.msg import Header
 
 from instructsam_model import RequestError
 from instructsam_ros.action import Track
-from instructsam_ros.inference.error_codes import BusyError
+from instructsam_ros.inference.error_codes import BusyError, ErrorCode
 from instructsam_ros.messages.image import make_image
-from instructsam_ros.msg import ErrorCode, Segmentation
+from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.request_limits import FEEDBACK_QOS, REQUEST_QOS, RequestLimits, WaitingRequests
 from instructsam_ros.srv import Segment
 from tests.support.fake_segmenter import FakeSegmenter
@@ -27,7 +27,6 @@ from tests.support.graph import Graph
 
 CLIENTS = 20
 CALLS = 15
-CODES = {code: name for name, code in vars(ErrorCode).items() if isinstance(code, int)}
 
 
 def make_clients(graph: Graph, count: int, qos: Any = REQUEST_QOS) -> list[Any]:
@@ -58,7 +57,7 @@ def test_300_calls_of_20_clients_have_300_replies(graph: Graph):
     node = graph.segmenter(FakeSegmenter(delay_s=0.001), warmup=False, request_timeout=60.0)
     futures = call_all(make_clients(graph, CLIENTS, qos_profile_services_default), CALLS, graph.image('red'))
     assert len(futures) == 300
-    assert Counter(CODES[reply.error_code] for reply in replies(graph, futures)) == {'OK': 300}
+    assert Counter(ErrorCode(reply.error_code).name for reply in replies(graph, futures)) == {'OK': 300}
     assert node.scheduler.pending_requests == 0
 
 
@@ -77,7 +76,7 @@ def test_calls_beyond_the_limit_are_busy_at_once(graph: Graph):
     assert {reply.error_code for reply in busy} == {ErrorCode.BUSY}
     said = 'busy: 3 requests are waiting, the maximum (max_pending_requests); try again later'
     assert {reply.message for reply in busy} == {reply.segmentation.message for reply in busy} == {said}
-    assert Counter(CODES[reply.error_code] for reply in replies(graph, futures)) == {'OK': 3, 'BUSY': 37}
+    assert Counter(ErrorCode(reply.error_code).name for reply in replies(graph, futures)) == {'OK': 3, 'BUSY': 37}
     [again] = replies(graph, call_all(make_clients(graph, 1), 1, graph.image('red')))
     assert again.success, 'the waiting ones are done'
 
@@ -86,7 +85,7 @@ def test_images_of_waiting_requests_are_limited_in_size(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.5), warmup=False, request_timeout=60.0, max_pending_megabytes=1)
     image = make_image(np.zeros((300, 400, 3), np.uint8), 'rgb8', Header())  # 0.36 MB, of which two fit
     answers = replies(graph, call_all(make_clients(graph, 1), 4, image))
-    assert Counter(CODES[reply.error_code] for reply in answers) == {'OK': 2, 'BUSY': 2}
+    assert Counter(ErrorCode(reply.error_code).name for reply in answers) == {'OK': 2, 'BUSY': 2}
     assert 'busy: 2 requests with 0.7 MB of images are waiting, and this one has 0.4 MB' in answers[-1].message
     large = make_image(np.zeros((700, 700, 3), np.uint8), 'rgb8', Header())
     [never] = replies(graph, call_all(make_clients(graph, 1), 1, large))
@@ -99,7 +98,7 @@ def test_timeout_holds_while_a_request_waits_for_others(graph: Graph):
     started_s = time.monotonic()
     answers = replies(graph, call_all(make_clients(graph, 2), 5, graph.image('red')))
     assert time.monotonic() - started_s < 3.5, 'and not 10 x 0.4 s'
-    codes = Counter(CODES[reply.error_code] for reply in answers)
+    codes = Counter(ErrorCode(reply.error_code).name for reply in answers)
     assert set(codes) == {'OK', 'TIMEOUT'}
     assert 1 <= codes['OK'] <= 2
     assert {reply.message for reply in answers if not reply.success} == {'the model was not done within 1 s'}
