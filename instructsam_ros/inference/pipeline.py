@@ -48,6 +48,7 @@ class Pipeline:
     Attributes:
         failures: of the model.
         tracking: may be replaced at any time.
+        checkpoint: name of the checkpoint that is loaded, for results.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Pipeline:
         self._ids = itertools.count(1)
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()
+        self.checkpoint = ''
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
         """Process a request; called by the worker's thread.
@@ -136,10 +138,12 @@ class Pipeline:
         return replace(result, segmentation=replace(segmentation, instances=instances))
 
     def _publish(self, request: InferenceRequest, result: InferenceResult) -> None:
+        result = replace(result, checkpoint=self.checkpoint)
         query = request.query
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
+        self._statistics.add_result(result)
         # A broken image has no size to report, and the results of a canceled goal have no reader.
         if result.frame is None or query.canceled.is_set():
             return

@@ -53,6 +53,7 @@ class InferenceResult:
         geometry: where the instances are in 3D; None without depth.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        checkpoint: name of the checkpoint that made it.
     """
 
     instruction: Instruction
@@ -63,6 +64,7 @@ class InferenceResult:
     geometry: Geometry3D | None = None
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    checkpoint: str = ''
 
     @property
     def frame(self) -> Frame | None:

@@ -80,7 +80,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
-        self._service = SegmentService(self, self._requests)
+        self._service = SegmentService(self, self._requests, self.statistics)
         self._track = TrackAction(self, self._requests)
         self._distribute_parameters()
         self.instructions.set_instruction(parse_instruction(self.parameters.instruction))
@@ -120,6 +120,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self._requests.state = self.state
         if supervisor is None:
             return TransitionCallbackReturn.FAILURE
+        self._pipeline.checkpoint = self.model.checkpoint
         self._sizes = CameraSizes(self, self.parameters.camera_names, supervisor.sizes, self.scheduler)
         return super().on_configure(state)
 
@@ -128,7 +129,8 @@ class SegmenterNode(AsyncLifecycleNode):
         result = super().on_activate(state)
         assert self.supervisor is not None
         self.supervisor.reset_failures()
-        self._heartbeat.health.deactivated = ''
+        self.statistics.restart()
+        self._heartbeat.restart()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]

@@ -26,11 +26,15 @@ class ImageSubscription:
         transport: `raw` or `compressed`.
         on_image: called with each message.
         name: of the camera; without a name, the topic is `image`.
+
+    Attributes:
+        camera: its name.
     """
 
     def __init__(self, node: Node, transport: str, on_image: Callable[[Any], None], name: str = '') -> None:
         compressed = transport == 'compressed'
         topic = f'{name}/image' if name else 'image'
+        self.camera = name
         self._node = node
         self._name = topic
         self._on_image = on_image
