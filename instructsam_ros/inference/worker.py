@@ -27,11 +27,19 @@ class RequestPipeline(Protocol):
     failures: FailureCounter
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
-        """Process a request."""
+        """Process a request; its result is published by another thread."""
         ...
 
     def fail(self, request: InferenceRequest, error: Exception) -> None:
         """Finish a request with an error unless it is finished."""
+        ...
+
+    def cancel(self, error: Exception) -> None:
+        """Fail the requests whose results are not published."""
+        ...
+
+    def drain(self, timeout_s: float) -> None:
+        """Publish all results, within a time."""
         ...
 
 

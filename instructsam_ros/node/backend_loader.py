@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instructsam_model import ConfigError, FrameError, Segmenter, load_segmenter
 from instructsam_model.backends import find_checkpoint_backend
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh, describe_warm_up
 from instructsam_ros.node.parameters import NodeParameters
 
@@ -16,18 +16,14 @@ Load = Callable[[NodeParameters], Segmenter]
 """Loads the segmenter that the parameters describe; raises CheckpointError or ConfigError."""
 
 
-EMBEDDED = 'embedded'
-"""Name of the small checkpoint in this package in diagnostics and results."""
-
-
 class WarmUpError(RuntimeError):
     """The warm-up of a loaded model failed."""
 
 
 def checkpoint_name(parameters: NodeParameters) -> str:
-    """Return the name of the checkpoint for results and diagnostics; `EMBEDDED` also if its folder is given."""
-    name = parameters.checkpoint
-    return EMBEDDED if name in ('', EMBEDDED) or Path(name).resolve() == bundled.FOLDER.resolve() else name
+    """Return the name of the checkpoint for results and diagnostics: `embedded` also if its folder is given."""
+    is_embedded = Path(parameters.checkpoint).resolve() == embedded.FOLDER.resolve()
+    return embedded.EMBEDDED if is_embedded else parameters.checkpoint
 
 
 def backend_name(load: Load, parameters: NodeParameters) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_ros.inference.statistics import WINDOW_S, OutputRecord
-from instructsam_ros.node.backend_loader import EMBEDDED
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 WARN_SHARE = 0.05
