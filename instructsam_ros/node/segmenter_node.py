@@ -26,6 +26,7 @@ from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
 from instructsam_ros.node.logging_bridge import forward_logs
+from instructsam_ros.node.manager_bond import ManagerBond
 from instructsam_ros.node.model_holder import ModelHolder
 from instructsam_ros.node.outputs import CameraOutputs
 from instructsam_ros.node.parameters import NodeParameters, parse_instruction, parse_instructions
@@ -65,6 +66,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self.images: list[ImageSubscription] = []
+        self._bond = ManagerBond(self)
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
@@ -136,6 +138,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.depth.subscribe(names)
         self.instruction_topic.subscribe()
         topics = ', '.join(f"'{images.topic}'" for images in self.images)
+        self._bond.start(self.parameters.bond_heartbeat_period)
         self.get_logger().info(f'active, subscribed to {topics}')
         return result
 
@@ -168,6 +171,7 @@ class SegmenterNode(AsyncLifecycleNode):
         super().destroy_node()
 
     def _unsubscribe(self, reason: str) -> None:
+        self._bond.stop()
         self.instruction_topic.unsubscribe()
         self.depth.unsubscribe()
         for images in self.images:
@@ -223,6 +227,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.scheduler.set_options(values.stream)
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
+        self.depth.tf_timeout_s = values.tf_timeout
         self._requests.parameters = values
         self.model.set_limits(values.limits)
 

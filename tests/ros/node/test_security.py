@@ -23,8 +23,8 @@ def test_policy_lists_the_interfaces_of_the_node(graph: Graph):
         return has(verb) >= expected
 
     elsewhere = {  # with other parameters, or where other packages are installed
-        'publish': {'/segmenter/detections', '/segmenter/detections_3d'},
-        'subscribe': {'/image/compressed', '/clock', '/parameter_events', '/tf', '/tf_static'},
+        'publish': {'/bond', '/segmenter/detections', '/segmenter/detections_3d'},
+        'subscribe': {'/bond', '/image/compressed', '/clock', '/parameter_events', '/tf', '/tf_static'},
         'reply': set(),
     }
     for verb, more in elsewhere.items():
