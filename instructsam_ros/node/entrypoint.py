@@ -15,6 +15,7 @@ from rclpy.node import Node
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.inference.worker import THREAD_NAME
+from instructsam_ros.node.parameter_sources import read_sources
 
 
 def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
@@ -23,7 +24,12 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
     Raises:
         SystemExit: the node could not be made; the message is the reason.
     """
-    rclpy.init(args=args)
+    try:
+        # Before rcl, which reports a missing or broken file of parameters as an internal error.
+        read_sources(sys.argv if args is None else args)
+        rclpy.init(args=args)
+    except (ConfigError, rclpy_implementation.RCLError) as error:
+        sys.exit(f'not started: {error}')
     executor = SingleThreadedExecutor()
     node = None
     try:

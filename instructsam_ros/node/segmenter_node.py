@@ -21,6 +21,7 @@ from instructsam_ros.messages.color import SensorBits
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.async_lifecycle import AsyncLifecycleNode
 from instructsam_ros.node.backend_loader import Load, load_checkpoint
+from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.entrypoint import spin_node
@@ -29,7 +30,6 @@ from instructsam_ros.node.live_parameters import LiveParameters
 from instructsam_ros.node.logging_bridge import forward_logs
 from instructsam_ros.node.manager_bond import ManagerBond
 from instructsam_ros.node.model_holder import ModelHolder
-from instructsam_ros.node.outputs import CameraOutputs
 from instructsam_ros.node.parameters import NodeParameters, parse_instruction, parse_instructions
 from instructsam_ros.node.segment_service import SegmentService
 from instructsam_ros.node.subscriptions import ImageSubscription, InstructionTopic
@@ -60,8 +60,7 @@ class SegmenterNode(AsyncLifecycleNode):
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
-        # Automatically, so that `check_overrides` finds overrides of parameters that do not exist.
-        super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
+        super().__init__('segmenter', **kwargs)
         forward_logs(self.get_logger())
         # First what destroy_node needs, because declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
@@ -72,15 +71,14 @@ class SegmenterNode(AsyncLifecycleNode):
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self._camera_infos = CameraInfos(self)
         self.depth = DepthEstimator(self, self._camera_infos)
-        self._live = LiveParameters(self)
+        self._live = LiveParameters(self, kwargs)
         cameras = self.parameters.camera_names
         self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
         self.instructions = ActiveInstructions(self.scheduler)
-        self._pipeline = Pipeline(
-            self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
-        )
+        self._outputs = {name: CameraOutputs(self, name) for name in cameras}
+        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
         self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
@@ -230,6 +228,8 @@ class SegmenterNode(AsyncLifecycleNode):
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
         self.depth.tf_timeout_s = values.tf_timeout
+        for outputs in self._outputs.values():
+            outputs.options = values.outputs
         self._requests.parameters = values
         self.model.set_limits(values.limits)
 
@@ -237,7 +237,7 @@ class SegmenterNode(AsyncLifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(SegmenterNode, args)
+    spin_node(partial(SegmenterNode, cli_args=args), args)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from instructsam_ros.node.outputs import OUTPUTS
 from tests.support.graph import Graph
 from tests.support.policy import allowed
 
@@ -23,7 +24,7 @@ def test_policy_lists_the_interfaces_of_the_node(graph: Graph):
         return has(verb) >= expected
 
     elsewhere = {  # with other parameters, or where other packages are installed
-        'publish': {'/bond', '/segmenter/detections', '/segmenter/detections_3d'},
+        'publish': {'/bond', *(f'/segmenter/{output.name}' for output in OUTPUTS if output.is_optional)},
         'subscribe': {
             '/bond', '/image/compressed', '/depth/image/compressed', '/depth/image/compressedDepth', '/clock',
             '/parameter_events', '/tf', '/tf_static',
