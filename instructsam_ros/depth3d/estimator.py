@@ -114,6 +114,20 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
+    def silence(self, camera: str, timeout_s: float) -> str:
+        """Return what has not arrived from a camera for a time, depth or its calibration; empty if both have.
+
+        Also empty if depth is not enabled, and shortly after `subscribe`.
+        """
+        source, now_s = self._inputs.get(camera), time.monotonic()
+        if source is None or now_s - self._since_s < timeout_s:
+            return ''
+        if now_s - source.synchronizer.stream.last_arrival_s > timeout_s:
+            return source.describe_silence()
+        if self._camera_infos.newest(camera) is None:
+            return f'no camera_info has arrived on {self._camera_infos.describe(camera)}'
+        return ''
+
     def register(self, camera: str, header: Header) -> DepthSearch | None:
         """Start to look for the depth of an image that has arrived; return None if not subscribed."""
         source = self._inputs.get(camera)

@@ -101,7 +101,8 @@ def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> 
         elif output == 'masks':
             health = masks
         else:
-            health = judge_location(record, output, masks, '')
+            missing = node.depth.silence(camera, node.parameters.image_timeout)
+            health = judge_location(record, output, masks, missing)
         yield _make_status(node, f'{output}{suffix}', hardware_id, health, record.report())
 
 
