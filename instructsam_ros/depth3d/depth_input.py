@@ -17,7 +17,7 @@ from instructsam_model import ConfigError, FrameError
 from instructsam_ros.depth3d.camera_reader import CHOICES, CameraReader
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.messages.camera_info import image_size
+from instructsam_ros.messages.camera_info import SizeMismatchError
 from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix
@@ -199,15 +199,10 @@ class DepthInput:
         info = self._camera_info
         if info is None:
             raise NoDepthError(NOT_ARRIVED[1], f'no camera_info has arrived on {self._topic(1)}')
-        expected = image_size(info)
-        if expected != size_wh:
-            raise NoDepthError(
-                'size of the calibration',
-                f'camera_info is for {expected[0]}x{expected[1]}, the image is {size_wh[0]}x{size_wh[1]}; '
-                'expected that of the same camera and resolution',
-            )
         try:
-            return self._cameras.read(info, options.rectified)
+            return self._cameras.read(info, size_wh, options.rectified)
+        except SizeMismatchError as error:
+            raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:
             raise NoDepthError('calibration', str(error)) from error
 
