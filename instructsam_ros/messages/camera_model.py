@@ -91,16 +91,17 @@ class CameraModel:
         return pixels[0][has_ray], pixels[1][has_ray]
 
     def spacing_at(self, row: int, column: int) -> float:
-        """Return the distance of neighboring pixels on a plane with z = 1.
+        """Return the distance of the points of neighboring pixels on a surface that faces the camera, at a depth of 1.
 
-        It is 1 / focal length of a pinhole camera, and larger near the corners of a fisheye lens.
+        In the middle of the image, it is 1 / focal length.
         """
-        if self.distortion is None:
-            return float(np.sqrt(self._inverse[0, 0] * self._inverse[1, 1]))
         rows, columns = np.array((0, 0, 1)) + row, np.array((0, 1, 0)) + column
         here, right, below = self.rays_through(rows, columns)
         (a, b), (c, d) = right - here, below - here
-        return float(np.sqrt(abs(a * d - b * c)))
+        # The parallelogram of these rays lies in the plane z = 1, at an angle t to the axis. A surface that faces the
+        # camera there is turned by t, so that it is smaller by cos(t).
+        cosine = (1 + here @ here) ** -0.5
+        return float(np.sqrt(abs(a * d - b * c) * cosine))
 
     @property
     def _is_separable(self) -> bool:

@@ -89,7 +89,7 @@ def straight_pinhole(camera: CameraModel, place: tuple[float, float]) -> CameraI
     width, height = camera.size_wh
     row, column = int(height * place[1]), int(width * place[0])
     x, y = camera.rays((np.array([row]), np.array([column])))[0]
-    focal = (1 + x**2 + y**2) ** 0.75 / camera.spacing_at(row, column)
+    focal = (1 + x**2 + y**2) ** 0.5 / camera.spacing_at(row, column)
     return make_info({'size_wh': (800, 600), 'model': '', 'd': (), 'k': (focal, 399.5, focal, 299.5)})
 
 
@@ -101,6 +101,8 @@ def test_boxes_are_as_exact_as_those_of_a_pinhole_camera(name: str, views: list)
     # What a node did that read K alone: without binning and roi, which it refused.
     k_alone = CameraModel(read_camera(info, is_rectified=False).intrinsics, camera.size_wh)
     for label, place in PLACES.items():
+        if label == 'corner' and 'equidistant' in name:
+            continue  # 75 degrees off the axis, where depth along the axis vanishes; the quarter is at 53 degrees
         found = center_errors_m(views, info, camera, place, is_rectified)
         before = center_errors_m(views, info, k_alone, place, is_rectified)
         straight = straight_pinhole(camera, place)
