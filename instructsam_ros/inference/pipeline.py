@@ -6,6 +6,7 @@ The one module of this room that uses ROS.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from instructsam_model import CanceledError, Segmenter
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
 from instructsam_ros.messages.image import read_frame
@@ -27,8 +28,28 @@ LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
 
 
-class TopicPublisher(ResultPublisher, Protocol):
-    """The publishers of one camera."""
+class TopicPublisher(Protocol):
+    """The publishers of one camera; for any thread."""
+
+    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
+        """Publish a result; return the seconds since the arrival of its image, None if it is canceled."""
+        ...
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction."""
+        ...
+
+    def withdraw_all(self, reason: str) -> None:
+        """Withdraw all results."""
+        ...
+
+    def open(self) -> None:
+        """Publish results from now on."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more."""
+        ...
 
     @property
     def needs_scene(self) -> bool:
@@ -114,6 +135,25 @@ class Pipeline:
             self._statistics.add_error(result.message)
         self._publish(request, result)
 
+    def open(self) -> None:
+        """Publish results from now on."""
+        for outputs in self._outputs.values():
+            outputs.open()
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more; waits while a result is being published."""
+        for outputs in self._outputs.values():
+            outputs.close(reason)
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction, whose query is canceled, from the topics of all cameras."""
+        for outputs in self._outputs.values():
+            outputs.withdraw(instruction, reason)
+
+    def withdraw_camera(self, camera: str, reason: str) -> None:
+        """Withdraw all results of a camera, which are out of date."""
+        self._outputs[camera].withdraw_all(reason)
+
     def _needs_scene(self, request: InferenceRequest) -> bool:
         is_for_topics = request.query is not None and request.query.goal is None
         return is_for_topics and self._outputs[request.camera].needs_scene
@@ -147,7 +187,9 @@ class Pipeline:
             if query.goal is not None:
                 query.goal.publish(result)
             else:
-                self._statistics.latencies_s.add(self._outputs[request.camera].publish(result))
+                latency_s = self._outputs[request.camera].publish(result, query.canceled)
+                if latency_s is not None:
+                    self._statistics.latencies_s.add(latency_s)
         except Exception:
             self._log_exception()
 

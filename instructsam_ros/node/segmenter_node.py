@@ -48,6 +48,7 @@ class SegmenterNode(AsyncLifecycleNode):
         scheduler: chooses the next request.
         instructions: instructions that are processed for every image.
         instruction_topic: the subscriptions to ~/instruction.
+        pipeline: publishes and withdraws results.
         depth: locates instances in 3D.
         images: the subscriptions to the cameras; empty unless the node is active.
         model: the model, loaded or not.
@@ -71,10 +72,10 @@ class SegmenterNode(AsyncLifecycleNode):
         cameras = self.parameters.camera_names
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
-        self.instructions = ActiveInstructions(self.scheduler)
+        self.instructions = ActiveInstructions(self.scheduler, self._withdraw)
         self._outputs = {name: CameraOutputs(self, name) for name in cameras}
-        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
-        self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
+        self.pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
+        self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
         self._service = SegmentService(self, self._requests)
@@ -126,6 +127,7 @@ class SegmenterNode(AsyncLifecycleNode):
         assert self.supervisor is not None
         self.supervisor.reset_failures()
         self._heartbeat.health.deactivated = ''
+        self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
@@ -138,7 +140,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe('the node was deactivated')
+        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -176,6 +178,8 @@ class SegmenterNode(AsyncLifecycleNode):
             self._track.end_all(reason)
         if self.supervisor is not None:
             self.supervisor.cancel_all(reason)
+        # Before the publishers become inactive, and after all that could publish a result.
+        self.pipeline.close(reason)
 
     def _release(self) -> None:
         reason = 'the node was shut down'
@@ -206,6 +210,9 @@ class SegmenterNode(AsyncLifecycleNode):
             self.instructions.set_instruction(instruction)
             self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
+    def _withdraw(self, instruction: str, reason: str) -> None:
+        self.pipeline.withdraw(instruction, reason)
+
     def _apply_parameters(self, names: set[str]) -> None:
         self._distribute_parameters()
         if 'instructions' in names:
@@ -218,7 +225,7 @@ class SegmenterNode(AsyncLifecycleNode):
     def _distribute_parameters(self) -> None:
         values = self.parameters
         self.scheduler.set_options(values.stream)
-        self._pipeline.tracking = values.tracking
+        self.pipeline.tracking = values.tracking
         self.depth.options = values.depth
         for outputs in self._outputs.values():
             outputs.options = values.outputs
