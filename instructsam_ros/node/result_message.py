@@ -10,6 +10,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from instructsam_ros.inference.error_codes import ErrorCode
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.point_cloud2 import make_target_cloud
 from instructsam_ros.messages.segmentation import make_segmentation
@@ -31,6 +32,7 @@ def make_result_message(result: InferenceResult) -> Segmentation:
             instruction=result.instruction.text,
             request_id=result.instruction.id,
             status=Segmentation.FAILED,
+            geometry_frame_id=geometry_header(result, header).frame_id,
             error_code=int(result.error_code),
             message=result.message,
             height=height,
@@ -42,7 +44,16 @@ def make_result_message(result: InferenceResult) -> Segmentation:
     for instance, box in zip(message.instances, boxes_of(result, result.segmentation), strict=True):
         if box is not None:
             instance.pose, instance.size = box.make_pose(), box.make_size()
+    _set_missing_outputs(message, result)
     return message
+
+
+def _set_missing_outputs(message: Segmentation, result: InferenceResult) -> None:
+    """Say why there are no points or boxes."""
+    missing = [each for each in (result.no_points, result.no_boxes) if each is not None]
+    message.points_error_code = int(result.no_points.code if result.no_points is not None else ErrorCode.OK)
+    message.boxes_error_code = int(result.no_boxes.code if result.no_boxes is not None else ErrorCode.OK)
+    message.depth_message = '; '.join(dict.fromkeys(each.message for each in missing))
 
 
 def make_timed_result_message(result: InferenceResult) -> Segmentation:

@@ -1,6 +1,6 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py and depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_options.py, depth3d/depth_reader.py and depth3d/geometry.py.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d import depth_input, estimator
-from instructsam_ros.depth3d.upright import UnknownPoseError
+from instructsam_ros.depth3d import depth_reader, estimator
+from instructsam_ros.depth3d.transform_lookup import MissingTransformError
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.point_cloud2 import read_points
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
+from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
@@ -147,8 +149,8 @@ def test_tracked_instances_have_boxes_too(graph: Graph):
 
 
 def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     node = start(graph)
     graph.set_instruction(node, 'blue')  # of which there is nothing
     answers, camera, images = graph.subscribe(), RgbdCamera(graph), graph.camera()
@@ -160,8 +162,8 @@ def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch:
 
 
 def test_depth_is_decoded_once_per_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     start(graph, instruction='', instructions=['red', 'red one', 'the red'])
     answers, camera = graph.subscribe(), RgbdCamera(graph)
     graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
@@ -180,9 +182,10 @@ def test_depth_out_of_range_is_ignored(graph: Graph):
     z = np.frombuffer(points[-1].data, np.float32).reshape(-1, 5)[:, 2]
     assert np.isfinite(z).sum() == 20 * 16
     assert graph.set_parameter(node, 'depth.max', 0.5).successful
-    missed = node.depth.missed
     graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert node.depth.missed == missed, 'there is depth, though nothing near enough'
+    answer = answers[-1]
+    assert answer.points_error_code == answer.boxes_error_code == ErrorCode.DEPTH_OUT_OF_RANGE
+    check_documented(f'no 3D: {answer.depth_message}')
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,18 @@ def test_mismatching_depth_is_reported_once_and_results_have_no_3d(
     camera.size_wh = camera.info_size_wh = SIZE_WH
     camera.depth_frame = 'camera_optical_frame'
     graph.publish_images(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
+
+
+def test_depth_in_millimeters_without_saying_so(graph: Graph):
+    start(graph)
+    answers, camera = graph.subscribe(), RgbdCamera(graph)
+    camera.spoil = lambda depth_m: 1000 * depth_m
+    graph.publish_images(graph.camera(), until=lambda: answers and answers[-1].points_error_code, make=camera.image)
+    graph.publish_images(
+        graph.camera(), until=lambda: answers[-1].points_error_code == ErrorCode.DEPTH_OUT_OF_RANGE, make=camera.image
+    )
+    assert 'seems to be in millimeters' in answers[-1].depth_message
+    check_documented(f'no 3D: {answers[-1].depth_message}')
 
 
 def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
@@ -270,12 +285,13 @@ class FakePoseLookup:
 
     knows = True
 
-    def __init__(self, node: Any, frame_id: str) -> None:
-        assert frame_id == 'table'
+    def __init__(self, node: Any) -> None:
+        pass
 
-    def camera_pose(self, header: Header) -> np.ndarray:
+    def pose(self, frame_id: str, header: Header, timeout_s: float) -> np.ndarray:
+        assert (frame_id, timeout_s) == ('table', 0.5)
         if not self.knows:
-            raise UnknownPoseError('nobody knows where the camera is')
+            raise MissingTransformError('nobody knows where the camera is', may_come=False)
         pose = np.diag((1.0, -1.0, -1.0, 1.0))
         pose[2, 3] = FAR_M
         return pose
@@ -285,8 +301,9 @@ class FakePoseLookup:
 
 
 def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
-    monkeypatch.setattr(estimator, 'CameraPoseLookup', FakePoseLookup)
-    monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
+    monkeypatch.setattr(estimator, 'TransformLookup', FakePoseLookup)
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
+    monkeypatch.setattr(estimator, 'find_spec', lambda name: name)
     start(graph, **{'depth.box_frame': 'table'})
     answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
     instance = depth_answer(graph, camera, answers).instances[0]
@@ -303,6 +320,41 @@ def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch,
     )
     assert 'no 3D boxes: nobody knows where the camera is' in log()
     graph.publish_images(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
+
+
+def test_outputs_in_a_frame_of_choice(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
+    monkeypatch.setattr(estimator, 'TransformLookup', FakePoseLookup)
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
+    monkeypatch.setattr(estimator, 'find_spec', lambda name: name)
+    start(graph, target_frame='table')
+    answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
+    clouds = {name: graph.subscribe(f'segmenter/{name}', PointCloud2) for name in ('points', 'target/points')}
+    poses = graph.subscribe('segmenter/target/pose', PoseStamped)
+    answer = depth_answer(graph, camera, answers)
+    assert (answer.header.frame_id, answer.geometry_frame_id) == ('camera_optical_frame', 'table')
+    assert answer.instances[0].pose.position.z == pytest.approx(FAR_M - 0.92, abs=0.005)
+    graph.publish_images(graph.camera(), until=lambda: poses and all(clouds.values()), make=camera.image)
+    assert {message.header.frame_id for message in (poses[0], *(each[0] for each in clouds.values()))} == {'table'}
+    assert poses[0].pose.position.z == pytest.approx(FAR_M - 0.92, abs=0.005)
+    np.testing.assert_allclose(read_points(clouds['target/points'][0])[0][:, 2], FAR_M - 0.92, atol=0.005)
+
+    monkeypatch.setattr(FakePoseLookup, 'knows', False)
+    graph.publish_images(graph.camera(), until=lambda: answers[-1].points_error_code, make=camera.image)
+    lost = answers[-1]
+    assert (lost.points_error_code, lost.boxes_error_code) == (ErrorCode.NO_TRANSFORM, ErrorCode.NO_TRANSFORM)
+    assert lost.depth_message == 'nobody knows where the camera is; target_frame needs it'
+    assert (lost.status, lost.geometry_frame_id, lost.instances[0].size.x) == (Segmentation.OK, 'table', 0.0)
+    assert 'no 3D: nobody knows where the camera is; target_frame needs it' in log()
+    # Empty rather than in another frame.
+    graph.publish_images(graph.camera(), until=lambda: clouds['target/points'][-1].width == 0, make=camera.image)
+    assert clouds['target/points'][-1].header.frame_id == 'table'
+
+
+def test_target_frame_of_the_camera_needs_no_transform(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
+    start(graph, target_frame='camera_optical_frame')
+    answer = depth_answer(graph, RgbdCamera(graph), graph.subscribe())
+    assert answer.geometry_frame_id == answer.header.frame_id == 'camera_optical_frame'
 
 
 def test_upright_boxes_on_the_largest_plane(graph: Graph, log: Callable[[], str]):
