@@ -45,9 +45,13 @@ class Heartbeat:
                 image_warnings[camera] = warning
                 # A planner must not use objects that nobody looks at any more.
                 node.pipeline.withdraw_camera(camera, warning)
+        node.pipeline.withdraw_broken(timeout_s)
         if node.supervisor is not None:
             self._check_model(node.supervisor)
-        if warning := self.health.new_warning(node.scheduler.warning):
+        if too_old := node.scheduler.warning:  # of no camera, an image is processed
+            for camera in node.parameters.camera_names:
+                node.pipeline.withdraw_camera(camera, too_old)
+        if warning := self.health.new_warning(too_old):
             node.get_logger().warning(warning)
         # 2. Report the present state on /diagnostics.
         self._publisher.publish(make_diagnostics(node, self.health, next(iter(image_warnings.values()), '')))
