@@ -16,7 +16,7 @@ from instructsam_ros.depth3d.camera_reader import CameraReader
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.messages.camera_info import image_size
+from instructsam_ros.messages.camera_info import SizeMismatchError
 from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.compressed_depth import expand_depth
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
@@ -64,7 +64,8 @@ class DepthReader:
         base = f'{camera}/' if camera else ''
         topics = (node.resolve_topic_name(f'{base}{name}') for name in ('image', 'image/compressed', 'depth/image'))
         self._cameras = CameraReader(tuple(topics), node.get_logger().warning)
-        self._last: tuple[Image | CompressedImage, tuple[float, float], Depth] | None = None
+        self._last: tuple[Image, tuple[float, float], Depth] | None = None
+        self._expanded: tuple[CompressedImage, Image] | None = None
 
     def read(
         self,
@@ -87,63 +88,58 @@ class DepthReader:
             NoDepthError: the depth or the calibration does not fit the image.
         """
         camera = self._camera_model(info, size_wh, options)
-        self._check_frame(message.header, header)
+        image = self._expand(message)
+        _check(image, header, size_wh, is_given=self._is_given)
         if self._last is not None:
-            last_message, last_range_m, depth = self._last
-            is_same = last_message is message and last_range_m == options.range_m
+            last_image, last_range_m, depth = self._last
+            is_same = last_image is image and last_range_m == options.range_m
             if is_same and depth.camera is camera:
                 return depth
-        image = _expand(message)
-        self._check_pixels(image, size_wh)
         depth = _decode(image, options.range_m, camera)
-        self._last = message, options.range_m, depth
+        self._last = image, options.range_m, depth
         return depth
 
-    def _check_frame(self, depth: Header, image: Header) -> None:
-        # A client that sends its own images may leave a frame empty.
-        is_unknown = self._is_given and not (depth.frame_id and image.frame_id)
-        if depth.frame_id != image.frame_id and not is_unknown:
-            raise NoDepthError(
-                'frame',
-                f"depth is in the frame '{depth.frame_id}', the image in '{image.frame_id}'; expected depth that is "
-                'registered to the image, as drivers and depth_image_proc publish it',
-            )
-
-    def _check_pixels(self, message: Image, size_wh: tuple[int, int]) -> None:
-        if message.encoding not in UNITS_M:
-            source = 'the depth of the request' if self._is_given else 'what depth/image is remapped to'
-            raise NoDepthError(
-                'encoding',
-                f"depth has encoding '{message.encoding}'; expected one of {', '.join(UNITS_M)} (REP-118); "
-                f'check {source}',
-            )
-        if (message.width, message.height) != size_wh:
-            raise NoDepthError(
-                'size',
-                f'depth is {message.width}x{message.height}, the image {size_wh[0]}x{size_wh[1]}; expected depth that '
-                'is registered to the image, as drivers and depth_image_proc publish it',
-            )
+    def _expand(self, message: Image | CompressedImage) -> Image:
+        if isinstance(message, Image):
+            return message
+        if self._expanded is None or self._expanded[0] is not message:
+            try:
+                self._expanded = message, expand_depth(message)
+            except FrameError as error:
+                raise NoDepthError('broken', str(error)) from error
+        return self._expanded[1]
 
     def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
-        expected = image_size(info)
-        if expected != size_wh:
-            raise NoDepthError(
-                'size of the calibration',
-                f'camera_info is for {expected[0]}x{expected[1]}, the image is {size_wh[0]}x{size_wh[1]}; '
-                'expected that of the same camera and resolution',
-            )
         try:
-            return self._cameras.read(info, options.rectified)
+            return self._cameras.read(info, size_wh, options.rectified)
+        except SizeMismatchError as error:
+            raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:
             raise NoDepthError('calibration', str(error), ErrorCode.NO_CAMERA_INFO) from error
 
 
-def _expand(message: Image | CompressedImage) -> Image:
-    """Return the image in a compressed depth message."""
-    try:
-        return expand_depth(message) if isinstance(message, CompressedImage) else message
-    except FrameError as error:
-        raise NoDepthError('broken', str(error)) from error
+def _check(message: Image, header: Header, size_wh: tuple[int, int], *, is_given: bool) -> None:
+    """Raise NoDepthError if a depth message cannot belong to the pixels of an image."""
+    if message.encoding not in UNITS_M:
+        raise NoDepthError(
+            'encoding',
+            f"depth has encoding '{message.encoding}'; expected one of {', '.join(UNITS_M)} (REP-118); "
+            f'check {"the depth of the request" if is_given else "what depth/image is remapped to"}',
+        )
+    if (message.width, message.height) != size_wh:
+        raise NoDepthError(
+            'size',
+            f'depth is {message.width}x{message.height}, the image {size_wh[0]}x{size_wh[1]}; expected depth that is '
+            'registered to the image, as drivers and depth_image_proc publish it',
+        )
+    # A client that sends its own images may leave a frame empty.
+    is_known = not is_given or (message.header.frame_id and header.frame_id)
+    if is_known and message.header.frame_id != header.frame_id:
+        raise NoDepthError(
+            'frame',
+            f"depth is in the frame '{message.header.frame_id}', the image in '{header.frame_id}'; expected depth that "
+            'is registered to the image, as drivers and depth_image_proc publish it',
+        )
 
 
 def _decode(message: Image, range_m: tuple[float, float], camera: CameraModel) -> Depth:

@@ -62,6 +62,7 @@ class InferenceResult:
         excluded: number of instances that the prompt of the request excluded.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        checkpoint: name of the checkpoint that made it.
         geometry_frame_id: frame of poses and points in messages; empty for that of the image.
     """
 
@@ -74,6 +75,7 @@ class InferenceResult:
     excluded: int = 0
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    checkpoint: str = ''
     geometry_frame_id: str = ''
 
     @property
