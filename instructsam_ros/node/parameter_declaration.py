@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import parameter_names
 from instructsam_ros.options import Mutable
 
 OWN_PREFIX = 'qos_overrides.'
@@ -112,7 +113,7 @@ def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> No
         ConfigError: a parameter does not exist; the message names similar ones.
     """
     known = [each.name for each in declarations(defaults)]
-    given = [name for name in node.list_parameters([], 0).names if name not in OWN_NAMES]
+    given = [name for name in parameter_names(node) if name not in OWN_NAMES]
     # Undeclare all before any check: an error must not leave some of them declared.
     for name in given:
         node.undeclare_parameter(name)

@@ -9,14 +9,13 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
 from instructsam_model import CheckpointError, ConfigError, RequestError, prepare_threads
 from instructsam_ros.depth3d.estimator import DepthEstimator
+from instructsam_ros.distribution import add_parameter_callbacks, make_steady_clock
 from instructsam_ros.inference.active_instructions import ActiveInstructions
 from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Pipeline
 from instructsam_ros.inference.requests import CapturedImage
@@ -91,9 +90,8 @@ class SegmenterNode(LifecycleNode):
         self.instructions.set_additional(parse_instructions(self._values.instructions))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
         # Only now, because declaring a parameter would call these too.
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self.add_post_set_parameters_callback(self._apply_parameters)
-        steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may not advance
+        add_parameter_callbacks(self, self._check_parameters, self._apply_parameters)
+        steady_clock = make_steady_clock()  # simulated time may not advance
         self._heartbeat = self.create_timer(1.0, self._on_heartbeat, clock=steady_clock)
         if self._values.autostart:
             self._autostart = self.create_timer(0.0, self._on_autostart, clock=steady_clock)

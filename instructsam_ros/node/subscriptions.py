@@ -6,14 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import MessageInfo, Subscription
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
+
+from instructsam_ros import distribution
+
+POLL_PERIOD_S = 1.0
+"""Period of the search for publishers where rclpy does not report them."""
 
 
 class ImageSubscription:
@@ -107,12 +112,16 @@ class InstructionTopic:
         self.latched_count = 0
         self._live: Subscription[String] | None = None
         self._latched: Subscription[String] | None = None
+        self._poll: Timer | None = None
 
     def subscribe(self) -> None:
         """Subscribe; messages from before an earlier subscription ended are still ignored."""
-        self._live = self._subscribe(DurabilityPolicy.VOLATILE, self._on_live)
-        # For a publisher that exists already; later ones cause a matched event.
+        self._live = self._subscribe(DurabilityPolicy.VOLATILE)
+        # For a publisher that exists already; later ones cause a matched event, or are found by the timer.
         self.find_latched()
+        if not distribution.HAS_MATCHED_EVENTS:
+            clock = distribution.make_steady_clock()
+            self._poll = self._node.create_timer(POLL_PERIOD_S, self.find_latched, clock=clock)
 
     def find_latched(self) -> None:
         """Add the transient-local subscription if there is such a publisher; others would log an incompatible QoS."""
@@ -120,36 +129,38 @@ class InstructionTopic:
             return
         publishers = self._node.get_publishers_info_by_topic(self._live.topic_name)
         if any(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in publishers):
-            self._latched = self._subscribe(DurabilityPolicy.TRANSIENT_LOCAL, self._on_latched)
+            self._latched = self._subscribe(DurabilityPolicy.TRANSIENT_LOCAL)
 
     def unsubscribe(self) -> None:
         """Unsubscribe."""
         for subscription in (self._live, self._latched):
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
-        self._live = self._latched = None
+        if self._poll is not None:
+            self._node.destroy_timer(self._poll)
+        self._live = self._latched = self._poll = None
 
     def ignore_earlier(self) -> None:
         """Ignore messages that were published until now."""
         self._last_stamp_ns = time.time_ns()
 
-    def _subscribe(self, durability: DurabilityPolicy, take: Callable[..., None]) -> Subscription[String]:
+    def _subscribe(self, durability: DurabilityPolicy) -> Subscription[String]:
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
         # The default callbacks of the transient-local subscription would log every volatile publisher as incompatible.
-        events = SubscriptionEventCallbacks(
-            matched=(lambda _: self.find_latched()) if durability == DurabilityPolicy.VOLATILE else None,
-            use_default_callbacks=durability == DurabilityPolicy.VOLATILE,
+        is_live = durability == DurabilityPolicy.VOLATILE
+        events = distribution.make_subscription_events(
+            (lambda _: self.find_latched()) if is_live else None, use_default_callbacks=is_live
         )
+        take = distribution.with_stamp(self._on_live if is_live else self._on_latched, is_live=is_live)
         return self._node.create_subscription(String, '~/instruction', take, qos, event_callbacks=events)
 
-    def _on_live(self, message: String, info: MessageInfo) -> None:
-        self._last_stamp_ns = max(self._last_stamp_ns, info['source_timestamp'])
+    def _on_live(self, message: String, stamp_ns: int) -> None:
+        self._last_stamp_ns = max(self._last_stamp_ns, stamp_ns)
         self._on_text(message.data)
 
-    def _on_latched(self, message: String, info: MessageInfo) -> None:
-        # `source_timestamp` is the time of publication, ns.
-        if info['source_timestamp'] > self._last_stamp_ns:
-            self._on_live(message, info)
+    def _on_latched(self, message: String, stamp_ns: int) -> None:
+        if stamp_ns > self._last_stamp_ns:
+            self._on_live(message, stamp_ns)
         self.latched_count += 1
 
 
