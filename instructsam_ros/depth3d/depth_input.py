@@ -14,10 +14,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError, FrameError
+from instructsam_ros.depth3d.camera_reader import CHOICES, CameraReader
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
 from instructsam_ros.depth3d.upright import find_plane
+from instructsam_ros.messages.camera_info import image_size
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
-from instructsam_ros.messages.geometry import Matrix, read_intrinsics
+from instructsam_ros.messages.geometry import Matrix
+from instructsam_ros.messages.lens_distortion import CalibrationError
 from instructsam_ros.options import ParameterGroup, parameter
 
 NOT_ARRIVED = ('no depth', 'no calibration')
@@ -42,16 +46,16 @@ class Depth:
 
     Attributes:
         depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
-        intrinsics: (3, 3), pixels.
+        camera: of the depth.
     """
 
     depth_m: NDArray[np.float32]
-    intrinsics: Matrix
+    camera: CameraModel
 
     @cached_property
     def plane(self) -> Matrix | None:
         """The result of `find_plane`."""
-        return find_plane(self.depth_m, self.intrinsics)
+        return find_plane(self.depth_m, self.camera)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,12 @@ class DepthOptions(ParameterGroup):
         0.1, 'Minimum depth in meters; smaller depth is ignored.', range_=(0.0, 1000.0), name='min'
     )
     max_m: float = parameter(3.0, 'Maximum depth in meters; larger depth is ignored.', range_=(0.0, 1000.0), name='max')
+    rectified: str = parameter(
+        'auto',
+        'Whether images are raw (K and d of camera_info) or rectified (P). auto: rectified if the name of the topic '
+        'says so, as image_rect does.',
+        choices=CHOICES,
+    )
     box_frame: str = parameter(
         '', 'Frame in which 3D boxes are upright, such as base_link; its z axis must point up. Needs tf2_ros. Empty: '
         'boxes are aligned with the principal axes of their points.', mutable='unconfigured',
@@ -132,6 +142,8 @@ class DepthInput:
                 (CameraInfo, self._names[1], self._take_camera_info),
             )
         ]
+        topics = (node.resolve_topic_name(f'{base}{name}') for name in ('image', 'image/compressed', 'depth/image'))
+        self._cameras = CameraReader(tuple(topics), node.get_logger().warning)
 
     def read(self, match: PendingMatch, header: Header, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
         """Decode the depth of an image; may wait for it, so not for the executor's thread.
@@ -152,7 +164,7 @@ class DepthInput:
         if message is None:
             raise NoDepthError(NOT_ARRIVED[0], f'no depth has arrived on {self._topic(0)}')
         # 2. It must fit the image: calibration, time, encoding, size, frame.
-        intrinsics = self._intrinsics(size_wh)
+        camera = self._camera_model(size_wh, options)
         if match.offset_ns > options.max_offset_s * 1e9:
             raise NoDepthError(
                 'offset',
@@ -165,9 +177,9 @@ class DepthInput:
         if self._last is not None:
             last_message, last_range_m, depth = self._last
             is_same = last_message is message and last_range_m == options.range_m
-            if is_same and np.array_equal(depth.intrinsics, intrinsics):
+            if is_same and depth.camera is camera:
                 return depth
-        depth = Depth(_decode(message, options.range_m), intrinsics)
+        depth = Depth(_decode(message, options.range_m), camera)
         self._last = message, options.range_m, depth
         return depth
 
@@ -183,23 +195,21 @@ class DepthInput:
         """Return the name of a topic and what to check if nothing arrives."""
         return f"'{self._subscriptions[index].topic_name}'; check the remapping of {self._names[index]}"
 
-    def _intrinsics(self, size_wh: tuple[int, int]) -> Matrix:
+    def _camera_model(self, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
         info = self._camera_info
         if info is None:
             raise NoDepthError(NOT_ARRIVED[1], f'no camera_info has arrived on {self._topic(1)}')
-        if (info.width, info.height) != size_wh:
+        expected = image_size(info)
+        if expected != size_wh:
             raise NoDepthError(
                 'size of the calibration',
-                f'camera_info is for {info.width}x{info.height}, the image is {size_wh[0]}x{size_wh[1]}; '
+                f'camera_info is for {expected[0]}x{expected[1]}, the image is {size_wh[0]}x{size_wh[1]}; '
                 'expected that of the same camera and resolution',
             )
-        intrinsics = read_intrinsics(info)
-        if not np.all(np.isfinite(intrinsics)) or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
-            raise NoDepthError(
-                'calibration',
-                'camera_info has no focal length in K; calibrate the camera',
-            )
-        return intrinsics
+        try:
+            return self._cameras.read(info, options.rectified)
+        except CalibrationError as error:
+            raise NoDepthError('calibration', str(error)) from error
 
 
 def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:

@@ -100,7 +100,7 @@ class DepthEstimator:
         try:
             depth = source.read(match, header, segmentation.size_wh, options)
             fit = self._fitter_on_plane(depth.plane) if options.box_plane else self._fitter(header)
-            return locate(segmentation, depth.depth_m, depth.intrinsics, fit)
+            return locate(segmentation, depth.depth_m, depth.camera, fit)
         except NoDepthError as error:
             self._count_missed(error, camera)
         except Exception:

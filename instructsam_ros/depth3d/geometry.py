@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.oriented_box import OrientedBox
 
 BoxFitter = Callable[[VisibleSurface], OrientedBox | None]
@@ -25,23 +26,21 @@ class Geometry3D:
 
     Attributes:
         depth_m: float32 (H, W), along the optical axis; NaN where unknown or out of range.
-        intrinsics: float64 (3, 3), pixels.
+        camera: of the depth.
         surfaces: of the instances, in their order.
         boxes: of the instances, in the optical frame; None for those without.
     """
 
     depth_m: NDArray[np.float32]
-    intrinsics: NDArray[np.float64]
+    camera: CameraModel
     surfaces: tuple[VisibleSurface, ...]
     boxes: tuple[OrientedBox | None, ...]
 
 
-def locate(
-    segmentation: Segmentation, depth_m: NDArray[np.float32], intrinsics: NDArray[np.float64], fit: BoxFitter
-) -> Geometry3D:
+def locate(segmentation: Segmentation, depth_m: NDArray[np.float32], camera: CameraModel, fit: BoxFitter) -> Geometry3D:
     """Return the surface and the box of each instance; arguments are those of `Geometry3D`."""
-    surfaces = tuple(VisibleSurface(instance.mask, depth_m, intrinsics) for instance in segmentation.instances)
-    return Geometry3D(depth_m, intrinsics, surfaces, tuple(fit(surface) for surface in surfaces))
+    surfaces = tuple(VisibleSurface(instance.mask, depth_m, camera) for instance in segmentation.instances)
+    return Geometry3D(depth_m, camera, surfaces, tuple(fit(surface) for surface in surfaces))
 
 
 def fit_no_box(surface: VisibleSurface) -> None:

@@ -12,7 +12,8 @@ from rclpy.time import Time
 from std_msgs.msg import Header
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages.geometry import Matrix, Pixels, points_at, read_pose
+from instructsam_ros.messages.camera_model import CameraModel
+from instructsam_ros.messages.geometry import Matrix, read_pose
 
 TF_TIMEOUT_S = 0.1
 """Time to wait for a transform that has not arrived yet."""
@@ -86,7 +87,7 @@ def check_tf2() -> None:
         )
 
 
-def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | None:
+def find_plane(depth_m: NDArray[np.float32], camera: CameraModel) -> Matrix | None:
     """Return the pose (4, 4) of the optical frame in that of the largest plane (RANSAC, Fischler and Bolles, 1981).
 
     The plane is z = 0; z points to the camera's side, x to the right of the image as far as possible, and the camera is
@@ -94,12 +95,12 @@ def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | Non
 
     Args:
         depth_m: float32 (H, W), meters along the optical axis; NaN where unknown.
-        intrinsics: (3, 3), pixels.
+        camera: of the depth.
 
     Returns:
         None if no plane has enough inliers.
     """
-    points_m = _sample(depth_m, intrinsics)
+    points_m = _sample(depth_m, camera)
     if len(points_m) < 3:
         return None
     tolerance_m = INLIER_TOLERANCE * np.linalg.norm(points_m, axis=1)
@@ -123,12 +124,12 @@ def find_plane(depth_m: NDArray[np.float32], intrinsics: Matrix) -> Matrix | Non
     return _camera_pose_on_plane(normal, center_m)
 
 
-def _sample(depth_m: NDArray[np.float32], intrinsics: Matrix) -> NDArray[np.float64]:
+def _sample(depth_m: NDArray[np.float32], camera: CameraModel) -> NDArray[np.float64]:
     """Return points (N, 3) at a grid of pixels."""
     step = max(1, int(np.sqrt(depth_m.size / SAMPLES)))  # every step-th row and column
     rows, columns = np.nonzero(np.isfinite(depth_m[::step, ::step]))
-    pixels: Pixels = rows * step, columns * step
-    return points_at(depth_m, pixels, intrinsics).astype(np.float64)
+    pixels = camera.with_rays((rows * step, columns * step))
+    return camera.points_at(depth_m, pixels).astype(np.float64)
 
 
 def _camera_pose_on_plane(normal: NDArray[np.float64], point_m: NDArray[np.float64]) -> Matrix:

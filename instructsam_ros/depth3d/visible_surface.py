@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsam_ros.messages.geometry import Pixels, points_at
+from instructsam_ros.messages.camera_model import CameraModel
+from instructsam_ros.messages.geometry import Pixels
 
 MAX_SLOPE = 8.0
 """Maximum change of depth, meters for each meter sideways: a surface that faces 83 degrees away from the camera."""
@@ -40,12 +41,12 @@ class VisibleSurface:
     Attributes:
         mask: bool (H, W), of the instance.
         depth_m: float32 (H, W), along the optical axis; NaN where unknown.
-        intrinsics: float64 (3, 3), pixels.
+        camera: of the depth.
     """
 
     mask: Mask
     depth_m: NDArray[np.float32]
-    intrinsics: NDArray[np.float64]
+    camera: CameraModel
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -61,15 +62,15 @@ class VisibleSurface:
             known = inner
         # 2. Jumps in depth: compare with the nearest depth of the 3x3 neighborhood.
         nearest_m = cv2.erode(np.where(known, depth_m, np.float32(np.inf)), _square(1))
-        jump_m = np.float32(max(MAX_SLOPE / self.intrinsics[0, 0], DEPTH_NOISE)) * depth_m
+        jump_m = np.float32(max(MAX_SLOPE * self._spacing, DEPTH_NOISE)) * depth_m
         known[known] = (depth_m - jump_m <= nearest_m)[known]
         # 3. Small components.
-        return _in_image(_large_components(known), window)
+        return self.camera.with_rays(_in_image(_large_components(known), window))
 
     @cached_property
     def points_m(self) -> NDArray[np.float32]:
         """Points of those pixels in the optical frame, float32 (N, 3), meters."""
-        return points_at(self.depth_m, self.pixels, self.intrinsics)
+        return self.camera.points_at(self.depth_m, self.pixels)
 
     @cached_property
     def surrounding_points_m(self) -> NDArray[np.float32]:
@@ -80,14 +81,19 @@ class VisibleSurface:
         mask = self.mask[window].view(np.uint8)
         # The first pixels outside a mask may belong to the object, or be flying pixels.
         surrounding = cv2.dilate(mask, _square(reach)) > cv2.dilate(mask, _square(2))
-        return points_at(
-            self.depth_m, _in_image(surrounding & np.isfinite(self.depth_m[window]), window), self.intrinsics
-        )
+        pixels = _in_image(surrounding & np.isfinite(self.depth_m[window]), window)
+        return self.camera.points_at(self.depth_m, self.camera.with_rays(pixels))
 
     @cached_property
     def point_spacing_m(self) -> float:
         """Distance between points of neighboring pixels on a surface that faces the camera, meters."""
-        return float(np.median(self.points_m[:, 2]) / self.intrinsics[0, 0])
+        return float(np.median(self.depth_m[self.pixels])) * self._spacing
+
+    @cached_property
+    def _spacing(self) -> float:
+        """Distance between neighboring pixels at a depth of 1."""
+        rows, columns = _window(self.mask, 0)
+        return self.camera.spacing_at((rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)
 
 
 def _window(mask: Mask, margin: int) -> Window:

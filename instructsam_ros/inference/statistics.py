@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 
 import numpy as np
+
+from instructsam_model import CanceledError
+from instructsam_ros.inference.error_codes import MissingOutput
+from instructsam_ros.inference.requests import InferenceResult
 
 WINDOW_S = 10.0
 """Length of the window of rates and latencies."""
@@ -32,10 +37,43 @@ class RecentValues:
         return len(self.values()) / min(WINDOW_S, max(time.monotonic() - self._since_s, 1e-3))
 
 
+class OutputRecord:
+    """What the answers of the last `WINDOW_S` seconds lacked of one promised output. May be used by any thread.
+
+    Attributes:
+        missing_total: number of answers without the output since the node was started.
+        last_reason: why the last of them lacked it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: deque[tuple[float, bool]] = deque(maxlen=4096)  # time, whether the output was there
+        self.missing_total = 0
+        self.last_reason = ''
+
+    def add(self, reason: str = '') -> None:
+        """Count an answer; `reason` says why it lacks the output, and is empty if it does not."""
+        with self._lock:
+            self._events.append((time.monotonic(), not reason))
+            if reason:
+                self.missing_total += 1
+                self.last_reason = reason
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of recent answers with the output, and of those without."""
+        oldest_s = time.monotonic() - WINDOW_S
+        with self._lock:
+            recent = [is_there for happened_s, is_there in self._events if happened_s >= oldest_s]
+        return sum(recent), len(recent) - sum(recent)
+
+
 class Statistics:
     """Counters since the node was started.
 
     Attributes:
+        masks: record of each camera, by its name: answers of the model, or why there are none.
+        points: the same for points, of answers with instances.
+        boxes: the same for 3D boxes.
         images: arrivals of images.
         latencies_s: of published results, from the arrival of the image to its publication.
         inferences_s: time that the model took for each result.
@@ -47,6 +85,9 @@ class Statistics:
     """
 
     def __init__(self) -> None:
+        self.masks: dict[str, OutputRecord] = defaultdict(OutputRecord)
+        self.points: dict[str, OutputRecord] = defaultdict(OutputRecord)
+        self.boxes: dict[str, OutputRecord] = defaultdict(OutputRecord)
         self.images = RecentValues()
         self.latencies_s = RecentValues()
         self.inferences_s = RecentValues()
@@ -55,6 +96,17 @@ class Statistics:
         self.dropped = 0
         self.failed = 0
         self.last_error = ''
+
+    def add_result(self, result: InferenceResult) -> None:
+        """Count the answer to a continuous query, and what it lacks; may be called from any thread."""
+        if result.capture is None or isinstance(result.error, CanceledError):
+            return
+        camera, segmentation = result.capture.camera, result.segmentation
+        self.masks[camera].add(result.message)
+        # What was not found has no place in 3D: that is no fault.
+        if segmentation is not None and (segmentation.instances or result.no_points):
+            self.points[camera].add(_reason(result.no_points))
+            self.boxes[camera].add(_reason(result.no_boxes or result.no_points))
 
     def add_error(self, error: str) -> None:
         """Count a broken image or a failure of the model."""
@@ -74,6 +126,10 @@ class Statistics:
             'results failed': str(self.failed),
             'last error': self.last_error,
         }
+
+
+def _reason(missing: MissingOutput | None) -> str:
+    return missing.message if missing is not None else ''
 
 
 def _percentile_ms(recent: RecentValues, percent: float) -> str:

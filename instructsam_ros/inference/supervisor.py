@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from instructsam_model import CanceledError, Segmenter
@@ -58,6 +59,7 @@ class Supervisor:
 
     Attributes:
         worker: the current one.
+        sizes: as above.
         limits: may be replaced at any time.
         restarts: number of workers that replaced another one.
         error: what is wrong with the model; empty if nothing is.
@@ -74,7 +76,7 @@ class Supervisor:
         self._load = load
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._sizes = sizes or ImageSizes(enabled=False)
+        self.sizes = sizes or ImageSizes(enabled=False)
         self._abandoned: Worker | None = None
         self._stuck: InferenceRequest | None = None
         self._restart_at_s: float | None = None
@@ -87,8 +89,10 @@ class Supervisor:
     @property
     def activity(self) -> str:
         """What delays results at the moment; empty if nothing does."""
-        size_wh = self._sizes.warming_up
-        return describe_warm_up(size_wh) if size_wh is not None else ''
+        size_wh = self.sizes.warming_up
+        if size_wh is not None:
+            return describe_warm_up(size_wh)
+        return f'loading the checkpoint ... {self.worker.loading_s:.0f} s' if self.worker.is_loading else ''
 
     @property
     def failures(self) -> int:
@@ -100,19 +104,16 @@ class Supervisor:
         """Whether the model has failed `FailureLimits.max_failures` times in a row."""
         return 0 < self.limits.max_failures <= self.failures
 
-    def start(self) -> None:
-        """Start the worker and wait until the segmenter is loaded.
-
-        Raises:
-            Exception: as raised by `load`.
-        """
+    def start(self) -> Future[None]:
+        """Start the worker; return a future that is done when the segmenter is loaded or `load` has raised."""
         self.worker.start()
-        self.worker.ready.result()
+        return self.worker.ready
 
     def stop(self, reason: str) -> None:
         """Finish the request in progress, within `STOP_TIMEOUT_S`, and fail the others."""
-        # A stuck thread does not end, so it is not waited for.
-        self.worker.retire(0.0 if self._stuck is not None else STOP_TIMEOUT_S)
+        # A stuck thread does not end and loading cannot be stopped: the thread frees the weights when it is done.
+        is_hopeless = self._stuck is not None or self.worker.is_loading
+        self.worker.retire(0.0 if is_hopeless else STOP_TIMEOUT_S)
         self.cancel_all(reason)
 
     def cancel_all(self, reason: str) -> None:
@@ -141,7 +142,7 @@ class Supervisor:
         return ''
 
     def _make_worker(self) -> Worker:
-        return Worker(self._reload, self._pipeline, self._scheduler, self._sizes)
+        return Worker(self._reload, self._pipeline, self._scheduler, self.sizes)
 
     def _reload(self) -> Segmenter:
         gc.collect()  # reference cycles of an exception may hold the memory that ran out

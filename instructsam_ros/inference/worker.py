@@ -62,6 +62,7 @@ class Worker:
         self._heap = HeapTrimmer()
         self._retired = threading.Event()
         self._current: tuple[InferenceRequest, float] | None = None
+        self._started_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name='segmenter', daemon=True)
         self.ready: Future[None] = Future()
         self.segmenter: Segmenter | None = None
@@ -81,12 +82,23 @@ class Worker:
         return time.monotonic() - current[1] if current is not None else 0.0
 
     @property
+    def is_loading(self) -> bool:
+        """Whether the thread is loading the segmenter."""
+        return self.is_alive and not self.ready.done()
+
+    @property
+    def loading_s(self) -> float:
+        """Seconds since the start of the thread, which first loads the segmenter."""
+        return time.monotonic() - self._started_s
+
+    @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread, which first loads the segmenter."""
+        self._started_s = time.monotonic()
         self._thread.start()
 
     def retire(self, timeout_s: float = 0.0) -> None:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.scheduler import Scheduler
+from instructsam_ros.messages.camera_info import image_size
 
 
 class CameraSizes:
@@ -64,13 +65,3 @@ class CameraSizes:
     def _add(self, size_wh: SizeWh) -> None:
         if self._sizes.add(size_wh):
             self._scheduler.wake()
-
-
-def image_size(info: CameraInfo) -> SizeWh:
-    """Return width and height of the images that a calibration belongs to.
-
-    `info.width` and `info.height` are those of the full sensor; a region of interest and binning make images smaller
-    (sensor_msgs/CameraInfo).
-    """
-    width, height = info.roi.width or info.width, info.roi.height or info.height
-    return width // max(info.binning_x, 1), height // max(info.binning_y, 1)

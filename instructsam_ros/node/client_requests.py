@@ -26,7 +26,7 @@ class ClientRequests:
 
     Attributes:
         parameters: current values; replaced when they change.
-        state: lifecycle state of the node: `unconfigured`, `inactive` or `active`.
+        state: lifecycle state of the node: `unconfigured`, `configuring`, `inactive` or `active`.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class ClientRequests:
         self._instructions.remove_goal(query)
 
     def _check_active(self) -> None:
+        if self.state == 'configuring':
+            raise NotActiveError('the node is configuring: the checkpoint is being loaded; try again when it is active')
         if self.state != 'active':
             raise NotActiveError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
 

@@ -35,7 +35,7 @@ class Health:
         """Return level and summary: the worst problem, or the state if there is none."""
         # Errors of the last seconds only, so that the level recovers by itself.
         recent_error = statistics.last_error if statistics.errors.values() else ''
-        if error := self.deactivated or error or recent_error:
+        if error := error or self.deactivated or recent_error:
             return DiagnosticStatus.ERROR, error
         return (DiagnosticStatus.WARN, warning) if warning else (DiagnosticStatus.OK, state)
 
@@ -49,8 +49,8 @@ def make_diagnostics(node: SegmenterNode, health: Health, image_warning: str) ->
         image_warning: why no images arrive; empty if they do.
     """
     # There is no worker while the node is unconfigured.
-    supervisor, scheduler = node.supervisor, node.scheduler
-    activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', '')
+    supervisor, scheduler = node.model.any_supervisor, node.scheduler
+    activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', node.model.error)
     # The current activity, such as a warm-up, comes before its consequences: images that are replaced or too old.
     level, message = health.summarize(
         node.state, error, activity or image_warning or scheduler.warning, node.statistics

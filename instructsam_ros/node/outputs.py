@@ -6,82 +6,30 @@ come from this table. `python -m instructsam_ros.node.outputs` prints the lines 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from instructsam_model.draw import overlay
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
-from instructsam_ros.messages.geometry import points_of_all
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_markers
-from instructsam_ros.messages.oriented_box import OrientedBox
-from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud
-from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_segmentation, make_target_mask
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud
+from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_target_mask
+from instructsam_ros.node.result_message import boxes_of, make_target_points, make_timed_result_message
 
 if TYPE_CHECKING:
     from instructsam_model import Segmentation as ModelSegmentation
     from instructsam_ros.inference.requests import InferenceResult
-
-
-def make_result_message(result: InferenceResult) -> Segmentation:
-    """Return the message of a result; its status is FAILED if there is an error."""
-    header = result.capture.message.header if result.capture is not None else Header()
-    if result.segmentation is None:
-        # The size is known if the image was decoded before the failure.
-        width, height = result.frame.size_wh if result.frame is not None else (0, 0)
-        return Segmentation(
-            header=header,
-            instruction=result.instruction.text,
-            request_id=result.instruction.id,
-            status=Segmentation.FAILED,
-            error_code=int(result.error_code),
-            message=result.message,
-            height=height,
-            width=width,
-        )
-    message = make_segmentation(result.segmentation, header)
-    # Instances without a box keep size 0.
-    for instance, box in zip(message.instances, _boxes(result, result.segmentation), strict=True):
-        if box is not None:
-            instance.pose, instance.size = box.make_pose(), box.make_size()
-    return message
-
-
-def make_timed_result_message(result: InferenceResult) -> Segmentation:
-    """Return the message of a result with its latency."""
-    message = make_result_message(result)
-    message.latency = latency_s(result)
-    return message
-
-
-def make_target_points(result: InferenceResult, header: Header) -> PointCloud2:
-    """Return the points of the best instance; an empty cloud without an instance or without depth."""
-    if result.target is None or result.frame is None:
-        return make_target_cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), header)
-    return make_target_cloud(result.target.points_m, result.frame.image_rgb[result.target.pixels], header)
-
-
-def latency_s(result: InferenceResult) -> float:
-    """Return the seconds since the image arrived at the node; 0 without an image."""
-    return time.monotonic() - result.capture.arrived_s if result.capture is not None else 0.0
-
-
-def _boxes(result: InferenceResult, segmentation: ModelSegmentation) -> Sequence[OrientedBox | None]:
-    return result.geometry.boxes if result.geometry is not None else (None,) * len(segmentation.instances)
 
 
 def _overlay(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
@@ -94,7 +42,7 @@ def _points(result: InferenceResult, segmentation: ModelSegmentation, header: He
     if result.geometry is None:
         return None
     # (H, W, 3) in the optical frame, one point per pixel; NaN without depth.
-    points_m = points_of_all(result.geometry.depth_m, result.geometry.intrinsics)
+    points_m = result.geometry.camera.points_of_all(result.geometry.depth_m)
     return make_scene_cloud(points_m, result.frame.image_rgb, label_pixels(segmentation), header)
 
 
@@ -159,11 +107,12 @@ OUTPUTS: tuple[Output, ...] = (
     Output('target/points', 'sensor_msgs/msg/PointCloud2', 'the best instance: x y z rgb', _target_points),
     Output('target/pose', 'geometry_msgs/msg/PoseStamped', 'its oriented box: center and axes', _target_pose),
     Output('markers', 'visualization_msgs/msg/MarkerArray', 'oriented boxes and labels',
-           lambda result, segmentation, header: make_markers(segmentation, _boxes(result, segmentation), header)),
+           lambda result, segmentation, header: make_markers(segmentation, boxes_of(result, segmentation), header)),
     Output('detections', 'vision_msgs/msg/Detection2DArray', '2D boxes, where vision_msgs is installed',
            lambda result, segmentation, header: make_detections(segmentation, header)),
     Output('detections_3d', 'vision_msgs/msg/Detection3DArray', '3D boxes, where vision_msgs is installed',
-           lambda result, segmentation, header: make_detections_3d(segmentation, _boxes(result, segmentation), header)),
+           lambda result, segmentation, header: make_detections_3d(
+               segmentation, boxes_of(result, segmentation), header)),
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from instructsam_ros.inference.error_codes import error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.outputs import make_result_message, make_target_points
+from instructsam_ros.node.result_message import make_result_message, make_target_points
 from instructsam_ros.srv import Segment
 
 T = TypeVar('T')

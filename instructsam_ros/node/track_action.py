@@ -19,7 +19,7 @@ from instructsam_ros.inference.error_codes import ErrorCode, RequestTimeoutError
 from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.outputs import make_timed_result_message
+from instructsam_ros.node.result_message import make_timed_result_message
 from instructsam_ros.node.segment_service import awaitable
 
 CHECK_PERIOD_S = 0.1

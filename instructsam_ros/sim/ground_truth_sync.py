@@ -14,8 +14,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
+from instructsam_ros.messages.camera_info import read_camera
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.depth_image import read_depth
-from instructsam_ros.messages.geometry import read_intrinsics
 from instructsam_ros.messages.image import read_image, read_pixels
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.stamp import read_stamp_ns
@@ -38,14 +39,14 @@ class GroundTruthSample:
     Attributes:
         image_rgb: uint8 (H, W, 3).
         depth_m: float32 (H, W), along the optical axis; NaN or 0 where unknown.
-        intrinsics: float64 (3, 3), pixels.
+        camera: of the images.
         labels: uint16 (H, W), the label of the object that each pixel shows, 0 for none.
         boxes: true box of each visible object in the optical frame, by label.
     """
 
     image_rgb: NDArray[np.uint8]
     depth_m: NDArray[np.float32]
-    intrinsics: NDArray[np.float64]
+    camera: CameraModel
     labels: NDArray[np.uint16]
     boxes: Mapping[int, OrientedBox] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ class GroundTruthSynchronizer:
         return GroundTruthSample(
             read_image(image),
             read_depth(depth),
-            read_intrinsics(camera_info),
+            read_camera(camera_info, is_rectified=False),
             read_pixels(labels, ('mono16',), 'a label image'),
             {each.id: OrientedBox.read(each.pose, each.scale) for each in boxes.markers if each.action == Marker.ADD},
         )

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
 from instructsam_model.masks import mask_iou, merge_masks
-from instructsam_ros.messages.geometry import back_project, project
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 
@@ -115,19 +114,25 @@ def target_point(segmentation: Segmentation, sample: GroundTruthSample) -> NDArr
     """The median (3,) of the points of the best instance in meters; None without an instance or depth."""
     if not segmentation.instances:
         return None
-    points_m = back_project(sample.depth_m, segmentation.instances[0].mask, sample.intrinsics)
+    points_m = _points_of(sample, segmentation.instances[0].mask)
     return np.asarray(np.median(points_m, axis=0)) if len(points_m) else None
 
 
 def is_point_on_object(point_m: NDArray[np.float64], labels: tuple[int, ...], sample: GroundTruthSample) -> bool:
     """Whether a point projects onto one of the objects and is at its depth, within the tolerances."""
-    x, y = (round(each) for each in project(point_m, sample.intrinsics))
+    x, y = (round(each) for each in sample.camera.project(point_m[None])[0])
     # Window of the labels around the pixel, clipped to the image.
     rows = slice(max(0, y - PIXEL_TOLERANCE_PX), y + PIXEL_TOLERANCE_PX + 1)
     columns = slice(max(0, x - PIXEL_TOLERANCE_PX), x + PIXEL_TOLERANCE_PX + 1)
     for label in set(labels) & set(sample.labels[rows, columns].ravel().tolist()):
         # (N,) depths of all pixels of the object.
-        depths_m = back_project(sample.depth_m, sample.labels == label, sample.intrinsics)[:, 2]
+        depths_m = _points_of(sample, sample.labels == label)[:, 2]
         if depths_m.min() - DEPTH_TOLERANCE_M <= point_m[2] <= depths_m.max() + DEPTH_TOLERANCE_M:
             return True
     return False
+
+
+def _points_of(sample: GroundTruthSample, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The points (N, 3) of the pixels of a mask that have depth."""
+    rows, columns = np.nonzero(mask & (sample.depth_m > 0))
+    return sample.camera.points_at(sample.depth_m, (rows, columns))

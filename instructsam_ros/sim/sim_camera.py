@@ -26,8 +26,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
 from instructsam_ros.distribution import add_parameter_callbacks
+from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
-from instructsam_ros.messages.geometry import Matrix, make_camera_info, make_transform
+from instructsam_ros.messages.geometry import Matrix, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.messages.oriented_box import OrientedBox

@@ -27,7 +27,6 @@ from rich.console import Console
 
 from instructsam_model import ConfigError
 from instructsam_model.draw import overlay
-from instructsam_ros.messages.geometry import project
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.segmentation import read_segmentation
 from instructsam_ros.messages.stamp import read_stamp_ns
@@ -131,7 +130,7 @@ def draw_score(result: QueryScore) -> NDArray[np.uint8]:
     image_rgb = overlay(result.sample.image_rgb, result.segmentation)
     if result.point_m is not None:
         # (3,) in the optical frame to pixel coordinates.
-        x, y = project(result.point_m, result.sample.intrinsics)
+        x, y = result.sample.camera.project(result.point_m[None])[0]
         color = GREEN_RGB if result.is_correct else RED_RGB
         cv2.drawMarker(image_rgb, (round(x), round(y)), color, cv2.MARKER_CROSS, 9, 2)
     return image_rgb

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.oriented_box import OrientedBox
 
-INTRINSICS = np.array([[300.0, 0, 79.5], [0, 300.0, 59.5], [0, 0, 1]])
+CAMERA = CameraModel(np.array([[300.0, 0, 79.5], [0, 300.0, 59.5], [0, 0, 1]]), (160, 120))
 
 
 def camera_pose(elevation: float = 0.8, distance_m: float = 0.6) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ class Bench:
         self.statistics = Statistics()
         self.pipeline = make_pipeline(self.published, cameras, self.statistics)
         self.supervisor = Supervisor(self._load, self.pipeline, self.scheduler, limits=limits)
-        self.supervisor.start()
+        self.supervisor.start().result(TIMEOUT_S)
 
     def _load(self) -> Gate:
         self.loaded += 1

@@ -19,8 +19,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_ros.depth3d import depth_input, estimator
 from instructsam_ros.depth3d.upright import UnknownPoseError
+from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
-from instructsam_ros.messages.geometry import make_camera_info
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.srv import Segment
@@ -192,8 +192,8 @@ def test_depth_out_of_range_is_ignored(graph: Graph):
         ({'size_wh': (32, 24)}, 'depth is 32x24, the image 64x48; expected depth that is registered'),
         ({'depth_frame': 'depth_optical_frame'}, "depth is in the frame 'depth_optical_frame', the image in"),
         ({'info_size_wh': (640, 480)}, 'camera_info is for 640x480, the image is 64x48'),
-        ({'intrinsics': np.zeros((3, 3))}, 'camera_info has no focal length in K'),
-        ({'intrinsics': np.full((3, 3), np.nan)}, 'camera_info has no focal length in K'),
+        ({'intrinsics': np.zeros((3, 3))}, 'camera_info has no focal length in K, which raw images need'),
+        ({'intrinsics': np.full((3, 3), np.nan)}, 'camera_info has no focal length in K, which raw images need'),
         ({'offset_ns': 12_000_000}, 'the nearest depth is 12 ms away from the image; expected at most 1 ms'),
     ],
     ids=['encoding', 'size', 'frame', 'size of camera_info', 'no calibration', 'broken calibration', 'stamp'],

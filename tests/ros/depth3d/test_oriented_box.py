@@ -10,8 +10,9 @@ import pytest
 
 from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright, support_height
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.oriented_box import OrientedBox
-from tests.support.casting import INTRINSICS, camera_pose, cast
+from tests.support.casting import CAMERA, camera_pose, cast
 
 SIZE_M = np.array((0.12, 0.06, 0.08))
 YAW = 0.5
@@ -30,7 +31,7 @@ def fit(box: OrientedBox, floor_m: float = 0.0, noise_m: float = 0.0, grow: int 
     depth_m += np.random.default_rng(0).normal(0, noise_m, depth_m.shape).astype(np.float32)
     if grow:
         mask = cv2.dilate(mask.astype(np.uint8), np.ones((2 * grow + 1, 2 * grow + 1))).astype(np.bool_)
-    found = fit_upright(VisibleSurface(mask, depth_m, INTRINSICS), pose)
+    found = fit_upright(VisibleSurface(mask, depth_m, CAMERA), pose)
     assert found is not None
     return found.moved(pose)
 
@@ -70,7 +71,7 @@ def test_principal_axes_of_a_face():
     face = OrientedBox(np.array((0.0, 0.0, 0.05)), np.eye(3), np.array((0.12, 0.06, 0.1)))
     pose = camera_pose(elevation=1.57)
     depth_m, mask = cast(pose, face)
-    found = fit_principal(VisibleSurface(mask, depth_m, INTRINSICS))
+    found = fit_principal(VisibleSurface(mask, depth_m, CAMERA))
     assert found is not None
     np.testing.assert_allclose(found.size_m[:2], (0.12, 0.06), atol=0.005)
     assert 0 < found.size_m[2] < 0.01  # depth sees the front alone, and a box is never flat
@@ -84,8 +85,8 @@ def test_principal_axes_of_a_face():
 def test_too_few_points_have_no_box(kind):
     mask = np.zeros((120, 160), dtype=np.bool_)
     mask[10:14, 10:14] = True
-    assert kind(VisibleSurface(mask, np.ones(mask.shape, dtype=np.float32), INTRINSICS)) is None
-    assert kind(VisibleSurface(mask, np.full(mask.shape, np.nan, dtype=np.float32), INTRINSICS)) is None
+    assert kind(VisibleSurface(mask, np.ones(mask.shape, dtype=np.float32), CAMERA)) is None
+    assert kind(VisibleSurface(mask, np.full(mask.shape, np.nan, dtype=np.float32), CAMERA)) is None
 
 
 def test_support_height_is_the_most_frequent_height_at_the_foot():
@@ -115,13 +116,14 @@ def test_boxes_of_simulated_objects_are_accurate_to_centimeters(views: list):
     centers_m, sizes = [], []
     for scene, view in views:
         bodies = {body.label: body for body in scene.bodies}
+        camera = CameraModel(view.intrinsics, (320, 240))
         depth_m = np.where(view.depth_m > 0, view.depth_m, np.float32(np.nan))
         for thing in view.objects:
             x1, y1, x2, y2 = thing.box_xyxy
             is_cut = x1 == 0 or y1 == 0 or x2 == 320 or y2 == 240
             if thing.visible < 0.9 or is_cut or thing.on is not None or thing.inside is not None:
                 continue
-            box = fit_upright(VisibleSurface(view.labels == thing.label, depth_m, view.intrinsics), view.camera_pose)
+            box = fit_upright(VisibleSurface(view.labels == thing.label, depth_m, camera), view.camera_pose)
             assert box is not None, thing
             found, body = box.moved(view.camera_pose), bodies[thing.label]
             extent_m = np.abs(body.rotation) @ body.size_m

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
+from instructsam_ros.messages.camera_model import CameraModel
 
-INTRINSICS = np.array([[300.0, 0, 39.5], [0, 300.0, 29.5], [0, 0, 1]])
+CAMERA = CameraModel(np.array([[300.0, 0, 39.5], [0, 300.0, 29.5], [0, 0, 1]]), (80, 60))
 NEAR_M, FAR_M = 0.5, 0.8
 
 
@@ -23,7 +24,7 @@ def depth_m() -> NDArray[np.float32]:
 def surface_of(mask: tuple[slice, slice], depth_m: NDArray[np.float32]) -> VisibleSurface:
     pixels = np.zeros(depth_m.shape, dtype=np.bool_)
     pixels[mask] = True
-    return VisibleSurface(pixels, depth_m, INTRINSICS)
+    return VisibleSurface(pixels, depth_m, CAMERA)
 
 
 def test_points_are_of_pixels_inside_the_outline(depth_m: NDArray[np.float32]):
@@ -54,7 +55,7 @@ def test_object_split_by_an_occluder_is_kept(depth_m: NDArray[np.float32]):
     depth_m[:, 38:41] = 0.3
     mask = np.zeros(depth_m.shape, dtype=np.bool_)
     mask[20:40, 25:38] = mask[20:40, 41:55] = True
-    columns = VisibleSurface(mask, depth_m, INTRINSICS).pixels[1]
+    columns = VisibleSurface(mask, depth_m, CAMERA).pixels[1]
     assert (columns.min(), columns.max()) == (26, 53)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 
+from instructsam_model import CanceledError, Instance, Instruction, Segmentation
 from instructsam_ros.inference import statistics
-from instructsam_ros.inference.statistics import RecentValues, Statistics
+from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
+from instructsam_ros.inference.requests import CapturedImage, InferenceResult
+from instructsam_ros.inference.statistics import OutputRecord, RecentValues, Statistics
 
 
 def test_recent_values_expire(monkeypatch: pytest.MonkeyPatch):
@@ -30,3 +37,51 @@ def test_report_has_the_median_latency_and_the_last_error() -> None:
     assert report['latency p50 (ms)'] == '20.0'
     assert report['inference p50 (ms)'] == ''
     assert report['last error'] == 'the model broke'
+
+
+def result(*, found: bool = True, **missing: Any) -> InferenceResult:
+    mask = np.ones((2, 2), dtype=np.bool_)
+    instances = (Instance(mask, np.array((0, 0, 2, 2), dtype=np.float32), 0.9, 'red'),) if found else ()
+    segmentation = Segmentation(instances, Instruction('red'), '', (2, 2))
+    return InferenceResult(Instruction('red'), CapturedImage(None, 'left'), segmentation, **missing)
+
+
+NO_DEPTH = MissingOutput(ErrorCode.NO_DEPTH, 'no depth has arrived')
+NO_PLANE = MissingOutput(ErrorCode.NO_PLANE, 'no plane')
+
+
+@pytest.mark.parametrize(
+    ('answer', 'masks', 'points', 'boxes'),
+    [
+        (result(), (1, 0), (1, 0), (1, 0)),
+        (result(no_points=NO_DEPTH, no_boxes=NO_DEPTH), (1, 0), (0, 1), (0, 1)),
+        (result(no_points=NO_DEPTH), (1, 0), (0, 1), (0, 1)),
+        (result(no_boxes=NO_PLANE), (1, 0), (1, 0), (0, 1)),
+        (result(found=False), (1, 0), (0, 0), (0, 0)),
+        (result(found=False, no_points=NO_DEPTH), (1, 0), (0, 1), (0, 1)),
+        (replace(result(), segmentation=None, error=RuntimeError('broken')), (0, 1), (0, 0), (0, 0)),
+        (replace(result(), segmentation=None, error=CanceledError('deactivated')), (0, 0), (0, 0), (0, 0)),
+        (replace(result(), capture=None), (0, 0), (0, 0), (0, 0)),
+    ],
+    ids=['complete', 'no depth', 'no points', 'no boxes', 'nothing found', 'nothing found without depth', 'failed',
+         'canceled', 'no image'],
+)  # fmt: skip
+def test_counts_what_answers_lack(
+    answer: InferenceResult, masks: tuple[int, int], points: tuple[int, int], boxes: tuple[int, int]
+):
+    counters = Statistics()
+    counters.add_result(answer)
+    records = (counters.masks, counters.points, counters.boxes)
+    assert tuple(record['left'].counts() for record in records) == (masks, points, boxes)
+
+
+def test_record_keeps_the_last_reason_and_forgets_the_answers(monkeypatch: pytest.MonkeyPatch):
+    now_s = 100.0
+    monkeypatch.setattr(statistics.time, 'monotonic', lambda: now_s)
+    record = OutputRecord()
+    for reason in ('too late', 'too far', ''):
+        record.add(reason)
+    assert record.counts() == (1, 2)
+    now_s = 100.5 + statistics.WINDOW_S
+    assert record.counts() == (0, 0)
+    assert (record.missing_total, record.last_reason) == (2, 'too far')

@@ -211,7 +211,7 @@ def test_start_raises_the_error_of_loading():
 
     supervisor = Supervisor(load, make_pipeline(ResultList()), Scheduler())
     with pytest.raises(OSError, match='no such file'):
-        supervisor.start()
+        supervisor.start().result(TIMEOUT_S)
     supervisor.stop('never mind')
 
 

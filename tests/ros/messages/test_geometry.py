@@ -1,4 +1,4 @@
-"""Camera calibration, poses and back-projection."""
+"""Poses as matrices and as messages."""
 
 from __future__ import annotations
 
@@ -7,48 +7,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from instructsam_ros.messages.geometry import (
-    back_project,
-    make_camera_info,
-    make_transform,
-    points_at,
-    points_of_all,
-    project,
-    read_intrinsics,
-    read_pose,
-)
-
-INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
-
-
-def test_camera_info_describes_rectified_images():
-    message = make_camera_info(INTRINSICS, (16, 12), Header(frame_id='camera'))
-    assert (message.width, message.height, message.header.frame_id) == (16, 12, 'camera')
-    assert message.distortion_model == 'plumb_bob'
-    assert list(message.d) == [0.0] * 5
-    np.testing.assert_array_equal(message.r, np.eye(3).ravel())
-    np.testing.assert_array_equal(np.reshape(message.p, (3, 4)), np.hstack([INTRINSICS, np.zeros((3, 1))]))
-    np.testing.assert_array_equal(read_intrinsics(message), INTRINSICS)
-
-
-def test_project_inverts_back_project():
-    depth_m = np.full((12, 16), 2.0, dtype=np.float32)
-    depth_m[3, 4:7] = (0.5, 0.0, np.nan)
-    mask = np.zeros_like(depth_m, dtype=np.bool_)
-    mask[3, 4:8] = True
-    points_m = back_project(depth_m, mask, INTRINSICS)
-    np.testing.assert_allclose(points_m[:, 2], [0.5, 2.0])  # without the two that have no depth
-    np.testing.assert_allclose(points_m[0], [(4 - 7.5) / 100 * 0.5, (3 - 5.5) / 110 * 0.5, 0.5])
-    np.testing.assert_allclose([project(point_m, INTRINSICS) for point_m in points_m], [(4, 3), (7, 3)])
-
-
-def test_points_at_agrees_with_points_of_all():
-    depth_m = np.random.default_rng(0).uniform(0.5, 2.0, (12, 16)).astype(np.float32)
-    mask = depth_m > 1.0
-    some_m = points_at(depth_m, np.nonzero(mask), INTRINSICS)
-    assert some_m.dtype == np.float32
-    np.testing.assert_allclose(some_m, back_project(depth_m, mask, INTRINSICS), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(points_of_all(depth_m, INTRINSICS)[mask], some_m)
+from instructsam_ros.messages.geometry import make_transform, read_pose
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
-from instructsam_ros.messages.geometry import points_of_all
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
 from tests.support.point_clouds import make_cloud, organized_points
 
-INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
+CAMERA = CameraModel(np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]]), (16, 12))
 HEADER = Header(frame_id='camera')
 DATATYPES = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4'}
 
@@ -38,7 +38,7 @@ def points_m() -> NDArray[np.float32]:
     """Points (H, W, 3) of a plane at 2 m, with one pixel without depth."""
     depth_m = np.full((12, 16), 2.0, dtype=np.float32)
     depth_m[3, 4] = np.nan
-    return points_of_all(depth_m, INTRINSICS)
+    return CAMERA.points_of_all(depth_m)
 
 
 @pytest.fixture

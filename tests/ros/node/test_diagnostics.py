@@ -1,4 +1,4 @@
-"""`/diagnostics`: the state of the node for operators."""
+"""`/diagnostics`: the state of the node for operators. Covers node/heartbeat.py."""
 
 from __future__ import annotations
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
-from instructsam_model import Frame, FrameError, Instruction
-from instructsam_ros.inference.error_codes import ErrorCode
-from instructsam_ros.inference.requests import CapturedImage, InferenceResult
-from instructsam_ros.msg import Segmentation
-from instructsam_ros.node.outputs import OUTPUTS, Output, make_result_message, policy_lines, readme_lines
+from instructsam_ros.node.outputs import OUTPUTS, Output, policy_lines, readme_lines
 from tests.support import ROOT
 from tests.support.graph import Graph
 from tests.support.policy import POLICY, allowed
@@ -43,13 +36,3 @@ def test_the_readme_lists_each_output(output: Output):
     name = output.type_name.rpartition('/')[2]
     [expected] = [line for line in readme_lines() if f'`~/{output.name}`' in line]
     assert any(name in row for row in rows), f'README.md: add the row {expected}; {COMMAND}'
-
-
-def test_a_failed_result_has_a_status_an_error_code_and_the_size_of_its_image():
-    capture = CapturedImage(Image(header=Header(frame_id='camera')), frame=Frame(np.zeros((2, 3, 3), np.uint8)))
-    result = InferenceResult(Instruction('red', 'request 7'), capture, error=FrameError('too thin'))
-    message = make_result_message(result)
-    assert (message.status, message.error_code) == (Segmentation.FAILED, ErrorCode.BAD_IMAGE)
-    assert message.message == 'too thin'
-    assert (message.width, message.height, message.header.frame_id) == (3, 2, 'camera')
-    assert (message.instruction, message.request_id) == ('red', 'request 7')

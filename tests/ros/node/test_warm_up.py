@@ -19,9 +19,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from instructsam_model import Frame, FrameError, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
+from instructsam_ros.messages.camera_info import image_size
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import read_stamp_ns
-from instructsam_ros.node.camera_sizes import image_size
 from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import TIMEOUT_S, Graph, Manager

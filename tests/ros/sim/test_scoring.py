@@ -7,6 +7,7 @@ import pytest
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_model.masks import Mask, tight_box
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 from instructsam_ros.sim.scoring import Query, score
@@ -31,12 +32,12 @@ def sample() -> GroundTruthSample:
     depth_m[BOX], depth_m[BALL] = BOX_M, BALL_M
     labels = np.zeros(SIZE_HW, dtype=np.uint16)
     labels[BOX], labels[BALL] = 1, 2
-    intrinsics = np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]])
+    camera = CameraModel(np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]]), SIZE_HW[::-1])
     boxes = {
         label: OrientedBox(np.array(center_m), np.eye(3), np.array((0.3, 0.2, 0.1)))
         for label, center_m in ((1, (0.0, 0.0, BOX_M)), (2, (0.1, 0.0, BALL_M)))
     }
-    return GroundTruthSample(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, intrinsics, labels, boxes)
+    return GroundTruthSample(np.zeros((*SIZE_HW, 3), dtype=np.uint8), depth_m, camera, labels, boxes)
 
 
 def segment(*masks: Mask) -> Segmentation:

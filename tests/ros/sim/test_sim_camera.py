@@ -19,7 +19,6 @@ pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the
 
 from instructsam_model import ConfigError
 from instructsam_ros.messages.depth_image import read_depth
-from instructsam_ros.messages.geometry import project
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
 from instructsam_ros.sim.sim_camera import SimCamera
@@ -52,7 +51,7 @@ def is_sample_of(sample: GroundTruthSample, view: SceneView) -> bool:
     for seen, known in (
         (sample.labels, view.labels),
         (sample.depth_m, view.depth_m),
-        (sample.intrinsics, view.intrinsics),
+        (sample.camera.intrinsics, view.intrinsics),
     ):
         assert np.array_equal(seen, known) or not is_same
     return is_same
@@ -85,7 +84,7 @@ def test_all_messages_of_an_image_have_one_header_and_show_the_scene_of_the_seed
     assert len(view.objects) > 2
     assert sorted(sample.boxes) == [thing.label for thing in view.objects]
     for thing in view.objects:
-        x, y = project(np.array(thing.position_camera_m), sample.intrinsics)
+        x, y = sample.camera.project(np.array([thing.position_camera_m]))[0]
         box = sample.boxes[thing.label]
         np.testing.assert_allclose(box.center_m, thing.position_camera_m, atol=1e-9)
         assert np.prod(box.size_m) == pytest.approx(thing.volume_m3)

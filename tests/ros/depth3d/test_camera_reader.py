@@ -1,0 +1,88 @@
+"""Whether images are rectified: what the parameter, the calibration and the topics say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from instructsam_ros.depth3d.camera_reader import CameraReader, is_rectified
+from instructsam_ros.messages.camera_info import make_camera_info
+from tests.support.calibrations import WEBCAM, camera_matrix, make_info, window
+
+FX_RAW, FX_RECTIFIED = WEBCAM['k'][0], WEBCAM['p'][0]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def fx(topics: tuple[str, ...], choice: str, said: list[str], info: CameraInfo | None = None) -> float:
+    reader = CameraReader(topics, said.append)
+    for _ in range(3):
+        camera = reader.read(info or make_info(WEBCAM), choice)
+    return float(camera.intrinsics[0, 0])
+
+
+def test_the_parameter_decides(said: list[str]):
+    assert fx(('/camera/image_rect',), 'raw', said) == FX_RAW
+    assert fx(('/camera/image_raw',), 'rectified', said) == FX_RECTIFIED
+    assert not said
+
+
+def test_the_topic_decides(said: list[str]):
+    assert fx(('/camera/image_rect_color', '/depth/image_raw'), 'auto', said) == FX_RECTIFIED
+    assert fx(('/camera/color/image_raw', '/camera/aligned_depth_to_color/image_rect'), 'auto', said) == FX_RAW
+    assert fx(('/image', '/image/compressed', '/camera/depth_registered/image_rect'), 'auto', said) == FX_RECTIFIED
+    assert not said
+
+
+def test_doubt_is_said_once_with_its_size_and_the_parameter(said: list[str]):
+    assert fx(('/image', '/image/compressed', '/depth/image'), 'auto', said) == FX_RAW
+    (sentence,) = said
+    assert sentence.startswith(
+        "nothing says whether the images on '/image' are rectified; they are taken as raw (K and d"
+    )
+    assert 'wrong by up to 1' in sentence
+    assert sentence.endswith('set depth.rectified to raw or rectified')
+
+
+def test_no_doubt_if_both_are_the_same(said: list[str]):
+    fx(('/image',), 'auto', said, make_camera_info(camera_matrix(*WEBCAM['k']), (640, 480), Header()))
+    fx(('/image',), 'auto', said, make_info(WEBCAM, p=np.zeros(12)))
+    assert not said
+
+
+def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
+    reader = CameraReader(('/image_raw',), said.append)
+    first = reader.read(make_info(WEBCAM), 'auto')
+    assert reader.read(make_info(WEBCAM, header=Header(frame_id='later')), 'auto') is first
+    changed = reader.read(make_info(WEBCAM, roi=window(0, 0, 320, 240)), 'auto')
+    assert changed.size_wh == (320, 240)
+    assert reader.read(make_info(WEBCAM), 'rectified').intrinsics[0, 0] == FX_RECTIFIED
+
+
+@pytest.mark.parametrize(
+    ('topic', 'expected'),
+    [
+        ('/image', None),
+        ('/camera/image_color', None),
+        ('/camera/image_rect', True),
+        ('/camera/image_rect_color/compressed', True),
+        ('/camera/infra1/image_rect_raw', True),  # RealSense
+        ('/zed/zed_node/rgb/color/rect/image', True),
+        ('/camera/image_rectified', True),
+        ('/camera/image_undistorted', True),
+        ('/camera/color/image_raw', False),
+        ('/camera/image_raw/compressed', False),
+        ('/zed/zed_node/rgb_raw/image_raw_color', False),
+        ('/rect_cameras/front/image_raw', False),
+        ('/camera/image_unrectified', False),
+        ('/direct/correct/image', None),
+        ('/drawer/image', None),
+    ],
+)
+def test_names_of_topics(topic: str, expected: bool | None):
+    assert is_rectified(topic) is expected
