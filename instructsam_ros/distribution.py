@@ -57,14 +57,15 @@ def add_parameter_callbacks(node: Node, check: Check, apply: Apply) -> None:
     node.add_on_set_parameters_callback(check_and_apply)
 
 
+def add_parameter_conversion(node: Node, convert: Callable[['list[Parameter[Any]]'], 'list[Parameter[Any]]']) -> None:
+    """Convert parameters before they are checked, such as 5 to 5.0; Humble, which cannot, rejects them (ros2/rclpy#966)."""
+    if hasattr(node, 'add_pre_set_parameters_callback'):
+        node.add_pre_set_parameters_callback(convert)
+
+
 def make_steady_clock() -> Clock:
     """Return a clock that advances evenly whatever the system's time or the simulation's does."""
     return Clock(clock_type=ClockType.STEADY_TIME)
-
-
-def parameter_names(node: Node) -> list[str]:
-    """Return the names of all parameters that the node has declared; Humble has no `Node.list_parameters`."""
-    return list(node.get_parameters_by_prefix(''))
 
 
 def make_subscription_events(

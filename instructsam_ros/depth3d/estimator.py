@@ -4,44 +4,74 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
-from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthOptions, NoDepthError
+from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthSearch
+from instructsam_ros.depth3d.depth_options import DepthOptions
+from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
+from instructsam_ros.depth3d.depth_stream import DepthStream
 from instructsam_ros.depth3d.depth_sync import PendingMatch
 from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, locate
-from instructsam_ros.depth3d.oriented_box import fit_principal, fit_upright
-from instructsam_ros.depth3d.upright import CameraPoseLookup, UnknownPoseError, check_tf2
-from instructsam_ros.messages.geometry import Matrix
+from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_range, too_few_points
+from instructsam_ros.depth3d.oriented_box import MIN_POINTS, fit_principal, fit_upright
+from instructsam_ros.depth3d.transform_lookup import MissingTransformError, TransformLookup, check_tf2
 from instructsam_ros.messages.stamp import read_stamp_ns
+from instructsam_ros.msg import ErrorCode
 
 LOG_PERIOD_S = 5.0
 DISCOVERY_TIMEOUT_S = 2.0
 """Missing messages are not reported before this time, because discovery takes a while."""
 
 
+@dataclass(frozen=True, eq=False)
+class Located:
+    """The 3D of one result.
+
+    Attributes:
+        geometry: where the instances are; None without depth.
+        no_points: why no instance has points; None if one has, or if there are no instances.
+        no_boxes: why no instance has a box; None if one has, or if there are no instances.
+    """
+
+    geometry: Geometry3D | None = None
+    no_points: NoDepthError | None = None
+    no_boxes: NoDepthError | None = None
+
+
 class DepthEstimator:
     """Subscribes to the depth of the cameras while the node is active, and locates instances.
+
+    Nothing here waits. The caller asks `is_ready` until it is, and then calls `locate`.
 
     Args:
         node: subscribes and logs.
 
     Attributes:
         options: may be replaced at any time.
+        tf_timeout_s: time that a result waits for a transform, from the arrival of its image.
+        on_arrival: called when a depth message has arrived, in the thread of the executor.
         missed: number of results without depth.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._inputs: Mapping[str, DepthInput] = {}
-        self._pose_lookup: CameraPoseLookup | None = None
+        # By camera, and whether depth comes with the image.
+        self._readers: dict[tuple[str, bool], DepthReader] = {}
+        self._transforms: TransformLookup | None = None
         self._warned: set[tuple[str, str]] = set()
         self._since_s = 0.0
         self.options = DepthOptions()
+        self.tf_timeout_s = 0.5
+        self.on_arrival: Callable[[], None] = lambda: None
         self.missed = 0
 
     def check(self) -> None:
@@ -59,80 +89,169 @@ class DepthEstimator:
         self._warned.clear()
         self._since_s = time.monotonic()
         if options.enabled:
-            self._inputs = {camera: DepthInput(self._node, camera) for camera in cameras}
-            self._pose_lookup = CameraPoseLookup(self._node, options.box_frame) if options.box_frame else None
+            arrived = lambda: self.on_arrival()  # noqa: E731  # the attribute may be replaced
+            self._inputs = {camera: DepthInput(self._node, camera, arrived) for camera in cameras}
+        # Requests that bring their own depth need it too.
+        if options.box_frame and find_spec('tf2_ros') is not None:
+            self._transforms = TransformLookup(self._node)
 
     def unsubscribe(self) -> None:
         """Unsubscribe."""
         for each in self._inputs.values():
             each.destroy()
-        if self._pose_lookup is not None:
-            self._pose_lookup.destroy()
-        self._inputs, self._pose_lookup = {}, None
+        if self._transforms is not None:
+            self._transforms.destroy()
+        self._inputs, self._transforms = {}, None
 
-    def register(self, camera: str, header: Header) -> PendingMatch | None:
+    def restart(self, now_ns: int | None) -> None:
+        """Start over after time has jumped back to `now_ns`; None if another clock is used from now on."""
+        for each in self._inputs.values():
+            each.synchronizer.restart(now_ns)
+        if self._transforms is not None:
+            self._transforms.restart(now_ns)
+
+    def register(self, camera: str, header: Header) -> DepthSearch | None:
         """Start to look for the depth of an image that has arrived; return None if not subscribed."""
         source = self._inputs.get(camera)
-        return source.synchronizer.register(read_stamp_ns(header.stamp)) if source is not None else None
+        if source is None:
+            return None
+        source.synchronizer.max_offset_s = self.options.max_offset_s
+        return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
 
-    def locate(
-        self,
-        camera: str,
-        header: Header,
-        match: PendingMatch | None,
-        segmentation: Segmentation,
-        *,
-        needs_scene: bool = False,
-    ) -> Geometry3D | None:
-        """Return where the instances of a result are; None if there is no depth. Called in the worker's thread.
+    def give(self, camera: str, header: Header, depth: Image, camera_info: CameraInfo | None = None) -> DepthSearch:
+        """Return the search for the depth of an image that depth has come with; needs no subscription.
 
         Args:
             camera: name of the camera.
             header: of the image.
-            match: made by `register` when the image arrived.
+            depth: of the image.
+            camera_info: calibration of the image; None for that of the camera.
+        """
+        match = PendingMatch(read_stamp_ns(header.stamp), DepthStream(), depth)
+        return DepthSearch(camera, header, match, camera_info, is_given=True)
+
+    def prefers(self, search: DepthSearch | None) -> bool | None:
+        """Return whether to process an image now: True if it has depth, False if not, None if that is not known yet.
+
+        True also for all images of a camera whose images all have depth, or of which none has.
+        """
+        match = search.match if search is not None else None
+        if match is None or self.options.policy != 'with_depth' or not match.stream.is_selective:
+            return True
+        if match.is_hit(self.options.max_offset_s):
+            return True
+        return False if match.is_settled(self.options.max_delay_s) else None
+
+    def is_ready(self, search: DepthSearch | None) -> bool:
+        """Return whether nothing that `locate` lacks for an image will come in time."""
+        if search is None or search.match is None:
+            return True
+        if not search.match.is_settled(self.options.max_delay_s):
+            return False
+        if self._transforms is None or time.monotonic() - search.arrived_s >= self.tf_timeout_s:
+            return True
+        try:
+            self._transforms.pose(self.options.box_frame, search.header, self.tf_timeout_s)
+        except MissingTransformError as error:
+            return not error.may_come
+        return True
+
+    def locate(self, search: DepthSearch | None, segmentation: Segmentation, *, needs_scene: bool = False) -> Located:
+        """Return where the instances of a result are, with what has arrived so far.
+
+        Args:
+            search: made by `register` or `give` when the image arrived.
             segmentation: of the image.
             needs_scene: read depth also if there are no instances.
         """
-        source = self._inputs.get(camera)
-        if source is None or match is None or not (segmentation.instances or needs_scene):
-            return None
+        if not (segmentation.instances or needs_scene):
+            return Located()
         options = self.options
         try:
-            depth = source.read(match, header, segmentation.size_wh, options)
-            fit = self._fitter_on_plane(depth.plane) if options.box_plane else self._fitter(header)
-            return locate(segmentation, depth.depth_m, depth.camera, fit)
+            depth = self._read(search, segmentation.size_wh, options)
+            located = self._locate(depth, search, segmentation, options)
         except NoDepthError as error:
-            self._count_missed(error, camera)
-        except Exception:
-            self.missed += 1
-            if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
-                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
-        return None
+            located = Located(None, error, error)
+        except Exception as error:
+            self._log_exception()
+            broken = NoDepthError('exception', f'{type(error).__name__}: {error}')
+            located = Located(None, broken, broken)
+        if not segmentation.instances:
+            return Located(located.geometry)
+        for missing in dict.fromkeys((located.no_points, located.no_boxes)):
+            if missing is not None:
+                self._count_missed(missing, search.camera if search is not None else '')
+        return located
 
-    def _fitter(self, header: Header) -> BoxFitter:
-        lookup = self._pose_lookup
-        if lookup is None:
-            return fit_principal
+    def _read(self, search: DepthSearch | None, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
+        if search is None or search.match is None:
+            said = 'depth.enabled is false, and no depth image came with the request'
+            raise NoDepthError('disabled', said, ErrorCode.DEPTH_DISABLED)
+        source, info = self._inputs.get(search.camera), search.camera_info
+        if search.is_given:
+            message, info = search.match.message, info or (source.camera_info if source is not None else None)
+            if info is None:
+                said = 'no camera_info came with the depth image of the request, and none has arrived from the camera'
+                raise NoDepthError('no calibration', said, ErrorCode.NO_CAMERA_INFO)
+        elif source is None:
+            raise NoDepthError('inactive', 'the node is not active any more', ErrorCode.NO_DEPTH)
+        else:
+            message, camera_info = source.find(search.match, options)
+            info = info or camera_info
+        key = search.camera, search.is_given
+        if key not in self._readers:
+            self._readers[key] = DepthReader(self._node, search.camera)
+        return self._readers[key].read(message, info, search.header, size_wh, options)
+
+    def _locate(
+        self, depth: Depth, search: DepthSearch | None, segmentation: Segmentation, options: DepthOptions
+    ) -> Located:
+        assert search is not None
+        fit, no_boxes = self._choose_fitter(depth, search.header, options)
+        geometry = locate(segmentation, depth.depth_m, depth.camera, fit)
+        no_points = None
+        if not any(surface.points_m.size for surface in geometry.surfaces):
+            no_points = no_boxes = explain_range(depth.median_m, depth.encoding, options.range_m)
+        elif no_boxes is None and not any(geometry.boxes):
+            no_boxes = too_few_points(MIN_POINTS)
+        return Located(geometry, no_points, no_boxes)
+
+    def _choose_fitter(
+        self, depth: Depth, header: Header, options: DepthOptions
+    ) -> tuple[BoxFitter, NoDepthError | None]:
+        """Return the function that fits boxes, and why it cannot."""
+        if options.box_plane:
+            if depth.plane is not None:
+                return partial(fit_upright, pose=depth.plane), None
+            said = (
+                'no plane in the depth image, which depth.box_plane needs; point the camera at more of the table or '
+                'floor, extend the range depth.min to depth.max, or set depth.box_frame'
+            )
+            return fit_no_box, NoDepthError('plane', said, ErrorCode.NO_PLANE)
+        if not options.box_frame:
+            return fit_principal, None
         try:
-            return partial(fit_upright, pose=lookup.camera_pose(header))
-        except UnknownPoseError as error:
-            self._node.get_logger().warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
-            return fit_no_box
-
-    def _fitter_on_plane(self, plane: Matrix | None) -> BoxFitter:
-        if plane is not None:
-            return partial(fit_upright, pose=plane)
-        self._node.get_logger().warning(
-            'no 3D boxes: no plane in the depth image, which depth.box_plane needs; point the camera at more of the '
-            'table or floor, extend the range depth.min to depth.max, or set depth.box_frame',
-            throttle_duration_sec=LOG_PERIOD_S,
-        )
-        return fit_no_box
+            if self._transforms is None:
+                raise MissingTransformError('depth.box_frame needs tf2_ros, and an active node', may_come=False)
+            pose = self._transforms.pose(options.box_frame, header, self.tf_timeout_s)
+        except MissingTransformError as error:
+            return fit_no_box, NoDepthError('transform', str(error), ErrorCode.NO_TRANSFORM)
+        return partial(fit_upright, pose=pose), None
 
     def _count_missed(self, error: NoDepthError, camera: str) -> None:
+        if error.code == ErrorCode.DEPTH_DISABLED:
+            return
+        logger = self._node.get_logger()
+        if error.code in (ErrorCode.NO_TRANSFORM, ErrorCode.NO_PLANE):  # there are points
+            logger.warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
+            return
         self.missed += 1
         is_early = error.kind in NOT_ARRIVED and time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
         if (camera, error.kind) not in self._warned and not is_early:
             self._warned.add((camera, error.kind))
             suffix = f' of {camera}' if camera else ''
-            self._node.get_logger().warning(f'no 3D{suffix}: {error}')
+            logger.warning(f'no 3D{suffix}: {error}')
+
+    def _log_exception(self) -> None:
+        if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
+            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)

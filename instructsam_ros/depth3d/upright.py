@@ -1,22 +1,13 @@
-"""The upward direction for upright boxes: from a transform of /tf, or from the largest plane in the depth image."""
+"""The upward direction for upright boxes from the largest plane in the depth image."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.duration import Duration
-from rclpy.node import Node
-from rclpy.time import Time
-from std_msgs.msg import Header
 
-from instructsam_model import ConfigError
 from instructsam_ros.messages.camera_model import CameraModel
-from instructsam_ros.messages.geometry import Matrix, read_pose
+from instructsam_ros.messages.geometry import Matrix
 
-TF_TIMEOUT_S = 0.1
-"""Time to wait for a transform that has not arrived yet."""
 SAMPLES = 3000
 """Number of points used to find the plane, spread evenly over the image."""
 CANDIDATES = 200
@@ -27,64 +18,6 @@ MIN_INLIER_FRACTION = 0.2
 REFINEMENTS = 3
 SEED = 0
 """Fixed, so that the same image has the same plane."""
-
-
-class UnknownPoseError(LookupError):
-    """No transform is available."""
-
-
-class CameraPoseLookup:
-    """Looks up the pose of the camera in a frame, from /tf.
-
-    tf2_ros comes with ROS but is not on PyPI, so it is imported only if a frame is configured.
-
-    Args:
-        node: subscribes to /tf.
-        frame_id: frame whose z points up.
-    """
-
-    def __init__(self, node: Node, frame_id: str) -> None:
-        from tf2_ros import Buffer, TransformListener
-
-        self._frame_id = frame_id
-        self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node)
-
-    def camera_pose(self, header: Header) -> Matrix:
-        """Return the pose (4, 4) of the header's frame at its stamp; may wait, so not for the executor's thread.
-
-        Raises:
-            UnknownPoseError: no transform is available.
-        """
-        from tf2_ros import TransformException
-
-        try:
-            found = self._buffer.lookup_transform(
-                self._frame_id, header.frame_id, Time.from_msg(header.stamp), timeout=Duration(seconds=TF_TIMEOUT_S)
-            )
-        except TransformException as error:
-            raise UnknownPoseError(
-                f"no transform from '{header.frame_id}' to depth.box_frame '{self._frame_id}' at the stamp of the "
-                f'image ({error}); check with ros2 run tf2_ros tf2_echo'
-            ) from error
-        return read_pose(found.transform.translation, found.transform.rotation)
-
-    def destroy(self) -> None:
-        """Unsubscribe."""
-        self._listener.unregister()
-
-
-def check_tf2() -> None:
-    """Check that tf2_ros is installed.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if find_spec('tf2_ros') is None:
-        raise ConfigError(
-            'depth.box_frame needs tf2_ros, which is not installed; install it with ROS (apt install '
-            'ros-$ROS_DISTRO-tf2-ros-py, it is not on PyPI), or leave depth.box_frame empty'
-        )
 
 
 def find_plane(depth_m: NDArray[np.float32], camera: CameraModel) -> Matrix | None:

@@ -1,6 +1,7 @@
 """`Pipeline`: the way of one request from its image to its published result.
 
-The one module of this room that uses ROS.
+The thread of the model decodes and segments; that of the results locates, tracks and publishes. The one module of this
+room that uses ROS.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from rclpy.node import Node
 
 from instructsam_model import CanceledError, Segmenter
 from instructsam_ros.depth3d.estimator import DepthEstimator
+from instructsam_ros.depth3d.missing_depth import NoDepthError
+from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
-from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.frame import read_frame
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
@@ -57,12 +61,14 @@ class Pipeline:
         self._outputs = outputs
         self._depth = depth
         self._statistics = statistics
+        self._stage = ResultStage(self._is_ready, self._finish)
+        depth.on_arrival = self._stage.notify
         self._ids = itertools.count(1)
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
-        """Process a request; called by the worker's thread.
+        """Decode and segment; called by the thread of the model, which waits for nothing else.
 
         Args:
             request: with an image.
@@ -78,7 +84,7 @@ class Pipeline:
         try:
             # 1. Decode the message, once for all requests about this image.
             if capture.frame is None:
-                capture.frame = read_frame(capture.message)
+                capture.frame = read_frame(capture.message, capture.sensor)
             if request.query is not None and sizes.add(capture.frame.size_wh):
                 return None
             # 2. Segment; the segmenter encodes the image once for all requests about this frame.
@@ -90,18 +96,10 @@ class Pipeline:
             result = InferenceResult(request.instruction, capture, segmentation, inference_s=inference_s)
         except BaseException as error:  # any failure is a result; the worker decides whether its thread must end
             result = InferenceResult(request.instruction, capture, error=error)
-        if not request.claim():  # it has timed out or was canceled, and its caller knows
+        if request.is_claimed:  # it has timed out or was canceled, and its caller knows
             return result
         self._count(request, result)
-        try:
-            # 3. Locate the instances in 3D.
-            result = self._locate(request, result)
-            # 4. Track: give the instances ids.
-            result = self._track(request, result)
-        except Exception:
-            self._log_exception()
-        # 5. Publish.
-        self._publish(request, result)
+        self._stage.put(PendingResult(request, result))
         return result
 
     def fail(self, request: InferenceRequest, error: Exception) -> None:
@@ -114,23 +112,67 @@ class Pipeline:
             self._statistics.add_error(result.message)
         self._publish(request, result)
 
+    def cancel(self, error: Exception) -> None:
+        """Fail the requests whose results wait for depth or a transform. For any thread."""
+        for pending in self._stage.clear():
+            self.fail(pending.request, error)
+
+    def restart(self) -> None:
+        """Wait no longer for what results lack, because time has jumped back and it will not come."""
+        self._stage.flush()
+
+    def drain(self, timeout_s: float) -> None:
+        """Finish all results that wait, within a time, and end the thread of the results."""
+        self._stage.close(timeout_s)
+
+    def _is_ready(self, pending: PendingResult) -> bool:
+        request, result = pending.request, pending.result
+        if request.is_canceled() or result.segmentation is None or result.capture is None:
+            return True
+        if not (result.segmentation.instances or self._needs_scene(request)):
+            return True
+        try:
+            return self._depth.is_ready(result.capture.depth)
+        except Exception:
+            self._log_exception()
+            return True
+
+    def _finish(self, pending: PendingResult) -> None:
+        """Locate, track and publish; called by the thread of the results."""
+        request = pending.request
+        # 3. Locate the instances in 3D.
+        result = self._locate(pending)
+        if not request.claim():  # it has timed out or was canceled meanwhile
+            return
+        # 4. Track: give the instances ids.
+        try:
+            result = self._track(request, result)
+        except Exception:
+            self._log_exception()
+        # 5. Publish.
+        self._publish(request, result)
+
     def _needs_scene(self, request: InferenceRequest) -> bool:
         is_for_topics = request.query is not None and request.query.goal is None
         return is_for_topics and self._outputs[request.camera].needs_scene
 
-    def _locate(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
+    def _locate(self, pending: PendingResult) -> InferenceResult:
+        request, result = pending.request, pending.result
         capture, segmentation = result.capture, result.segmentation
         if capture is None or segmentation is None:
             return result
-        header, needs_scene = capture.message.header, self._needs_scene(request)
-        geometry = self._depth.locate(capture.camera, header, capture.depth, segmentation, needs_scene=needs_scene)
-        return replace(result, geometry=geometry)
+        located = self._depth.locate(capture.depth, segmentation, needs_scene=self._needs_scene(request))
+        no_points, no_boxes = (
+            _missing_output(error, is_cut_short=pending.is_cut_short) for error in (located.no_points, located.no_boxes)
+        )
+        return replace(result, geometry=located.geometry, no_points=no_points, no_boxes=no_boxes)
 
     def _track(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
         query, segmentation, options = request.query, result.segmentation, self.tracking
         if query is None or segmentation is None or not options.enabled:
             return result
-        tracker = query.trackers.setdefault(request.camera, Tracker(lambda: str(next(self._ids))))
+        lap = result.capture.lap if result.capture is not None else 0
+        tracker = query.tracker(request.camera, lap, lambda: Tracker(lambda: str(next(self._ids))))
         tracker.options = options
         instances = tracker.update(segmentation.instances)
         return replace(result, segmentation=replace(segmentation, instances=instances))
@@ -140,6 +182,7 @@ class Pipeline:
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
+        self._statistics.add_result(result)
         # A broken image has no size to report, and the results of a canceled goal have no reader.
         if result.frame is None or query.canceled.is_set():
             return
@@ -177,3 +220,12 @@ class Pipeline:
         """Log the exception being handled; the worker's thread must survive it."""
         if self._node.context.ok():  # publishing fails at shutdown, because the context ends before the thread
             self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+
+
+def _missing_output(error: NoDepthError | None, *, is_cut_short: bool) -> MissingOutput | None:
+    """Return what clients are told about missing points or boxes."""
+    if error is None:
+        return None
+    may_come = error.code in (ErrorCode.NO_DEPTH, ErrorCode.NO_TRANSFORM)
+    suffix = '; it was not waited for any longer, because too many results or the caller were waiting'
+    return MissingOutput(ErrorCode(error.code), f'{error}{suffix if is_cut_short and may_come else ""}')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +18,7 @@ from instructsam_ros.options import ParameterGroup, parameter
 if TYPE_CHECKING:
     from instructsam_ros.depth3d.geometry import Geometry3D
     from instructsam_ros.depth3d.visible_surface import VisibleSurface
+    from instructsam_ros.messages.color import SensorBits
 
 
 @dataclass(eq=False)
@@ -30,6 +33,8 @@ class CapturedImage:
         arrived_s: time of arrival, on the clock of `time.monotonic`.
         frame: the decoded image; None until a request about it is processed. All requests share it, because a
             segmenter keeps the encoding of an image by the identity of its `Frame`.
+        lap: number of times that the clock of the camera had jumped back when it arrived.
+        sensor: bit depth of the images of the camera; None for an image of a request.
     """
 
     message: Any
@@ -38,6 +43,8 @@ class CapturedImage:
     depth: Any = None
     arrived_s: float = field(default_factory=time.monotonic)
     frame: Frame | None = None
+    lap: int = 0
+    sensor: SensorBits | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,7 @@ class InferenceResult:
         geometry: where the instances are in 3D; None without depth.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        geometry_frame_id: frame of poses and points in messages; empty for that of the image.
     """
 
     instruction: Instruction
@@ -63,6 +71,7 @@ class InferenceResult:
     geometry: Geometry3D | None = None
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    geometry_frame_id: str = ''
 
     @property
     def frame(self) -> Frame | None:
@@ -89,7 +98,7 @@ class ResultPublisher(Protocol):
     """Where the results of a continuous query go: the topics of a camera, or the feedback of a goal."""
 
     def publish(self, result: InferenceResult) -> float:
-        """Publish a result, from the worker's thread; return the seconds since the arrival of its image."""
+        """Publish a result, from the thread of the results; return the seconds since the arrival of its image."""
         ...
 
 
@@ -102,7 +111,7 @@ class ContinuousQuery:
         selection: which instances to keep; None for the one of `StreamOptions`.
         camera: name of the camera whose images are processed; None for those of every camera.
         goal: the goal of ~/track that gets the results as feedback; None publishes them on the topics of the camera.
-        trackers: tracker of each camera, by name.
+        trackers: lap and tracker of each camera, by name.
         canceled: set when no more results are needed, not even that of the image in progress.
     """
 
@@ -110,20 +119,26 @@ class ContinuousQuery:
     selection: Selection | None = None
     camera: str | None = None
     goal: ResultPublisher | None = None
-    trackers: dict[str, Tracker] = field(default_factory=dict)
+    trackers: dict[str, tuple[int, Tracker]] = field(default_factory=dict)
     canceled: threading.Event = field(default_factory=threading.Event)
 
     def covers(self, camera: str) -> bool:
         """Return whether images of this camera are processed."""
         return self.camera is None or self.camera == camera
 
+    def tracker(self, camera: str, lap: int, make: Callable[[], Tracker]) -> Tracker:
+        """Return the tracker of a camera; a new one in each lap, because objects are where they were at its start."""
+        if camera not in self.trackers or self.trackers[camera][0] != lap:
+            self.trackers[camera] = lap, make()
+        return self.trackers[camera][1]
+
 
 @dataclass(eq=False)
 class InferenceRequest:
     """One instruction about one image, to be processed by the model.
 
-    Several threads may finish a request: the worker, the timer of its timeout, or the supervisor. The first to call
-    `claim` does, with `finish`.
+    Several threads may finish a request: that of the results, the timer of its timeout, or the supervisor. The first to
+    call `claim` does, with `finish`.
 
     Attributes:
         instruction: what to look for.
@@ -131,6 +146,8 @@ class InferenceRequest:
         camera: name of the camera whose next image it waits for while it has none.
         capture: the image; None until one arrives.
         query: the continuous query that it belongs to; None for a single request.
+        timeout_s: time limit of a single request.
+        deadline_s: end of that time, on the clock of `time.monotonic`.
         future: holds the result.
     """
 
@@ -139,12 +156,19 @@ class InferenceRequest:
     camera: str = ''
     capture: CapturedImage | None = None
     query: ContinuousQuery | None = None
+    timeout_s: float = math.inf
+    deadline_s: float = math.inf
     future: Future[InferenceResult] = field(default_factory=Future)
     _claim: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def claim(self) -> bool:
         """Return True to the first caller, who then must call `finish`, and False to all others."""
         return self._claim.acquire(blocking=False)
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a thread has called `claim`."""
+        return self._claim.locked()
 
     def finish(self, result: InferenceResult) -> None:
         """Set the result; to be called once, after `claim`."""
@@ -159,7 +183,7 @@ class InferenceRequest:
 
     def is_canceled(self) -> bool:
         """Return whether nothing waits for the result any more."""
-        return self._claim.locked() or (self.query is not None and self.query.canceled.is_set())
+        return self.is_claimed or (self.query is not None and self.query.canceled.is_set())
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,8 @@ class Scheduler:
             selection: which instances to keep; None for the one of `set_options`.
             camera: name of the camera whose image it waits for.
         """
-        request = InferenceRequest(instruction, selection, camera, capture)
+        deadline_s = time.monotonic() + timeout_s
+        request = InferenceRequest(instruction, selection, camera, capture, timeout_s=timeout_s, deadline_s=deadline_s)
         # The timer refers to the request weakly: otherwise images would stay in memory until garbage collection.
         timer = threading.Timer(timeout_s, self._expire, (weakref.ref(request), timeout_s))
         timer.daemon = True

@@ -114,11 +114,13 @@ class Supervisor:
         # A stuck thread does not end and loading cannot be stopped: the thread frees the weights when it is done.
         is_hopeless = self._stuck is not None or self.worker.is_loading
         self.worker.retire(0.0 if is_hopeless else STOP_TIMEOUT_S)
+        self._pipeline.drain(STOP_TIMEOUT_S)
         self.cancel_all(reason)
 
     def cancel_all(self, reason: str) -> None:
         """Cancel all requests; the model stops within one pass of the one in progress."""
         self._scheduler.clear(CanceledError(reason))
+        self._pipeline.cancel(CanceledError(reason))
         if (request := self.worker.request) is not None:
             self._pipeline.fail(request, CanceledError(reason))
 

@@ -18,6 +18,7 @@ from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
+THREAD_NAME = 'segmenter'
 
 
 class RequestPipeline(Protocol):
@@ -26,11 +27,19 @@ class RequestPipeline(Protocol):
     failures: FailureCounter
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
-        """Process a request."""
+        """Process a request; its result is published by another thread."""
         ...
 
     def fail(self, request: InferenceRequest, error: Exception) -> None:
         """Finish a request with an error unless it is finished."""
+        ...
+
+    def cancel(self, error: Exception) -> None:
+        """Fail the requests whose results are not published."""
+        ...
+
+    def drain(self, timeout_s: float) -> None:
+        """Publish all results, within a time."""
         ...
 
 
@@ -63,7 +72,7 @@ class Worker:
         self._retired = threading.Event()
         self._current: tuple[InferenceRequest, float] | None = None
         self._started_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name='segmenter', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self.ready: Future[None] = Future()
         self.segmenter: Segmenter | None = None
         self.memory_bytes: int | None = None

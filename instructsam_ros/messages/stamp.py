@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from builtin_interfaces.msg import Time
 
+JUMP_BACK_NS = 500_000_000
+"""A stamp that is this much earlier than the one before starts another lap, such as that of a bag that is played in a
+loop. Smaller steps are messages out of order, or corrections of a clock."""
+
 
 def read_stamp_ns(stamp: Time) -> int:
     """Nanoseconds since the epoch of the clock that the stamp was taken from."""

@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Instruction, Segmentation
+from instructsam_ros.messages.located_object import UP_IN_IMAGE, LocatedObject
 from instructsam_ros.messages.markers import make_markers
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.point_cloud2 import make_scene_cloud
@@ -202,7 +203,7 @@ def test_moveit_octomap_has_every_parameter_that_the_plugin_requires() -> None:
 
 def test_cumotion_gets_the_box_of_the_right_instance_in_the_gripper_frame(recipe: Any) -> None:
     box = OrientedBox(np.array([0.1, 0.2, 0.5]), np.eye(3), np.array([0.04, 0.06, 0.08]))
-    markers = make_markers(segmentation(), [None, box, None, None], HEADER)
+    markers = make_markers([LocatedObject(2, 'thing', 'thing', 0.8, box, HEADER, UP_IN_IMAGE)], [], HEADER)
     asked = []
 
     def transform(pose: PoseStamped, frame: str) -> PoseStamped:

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
 from instructsam_model.errors import raise_if_canceled
+from instructsam_ros.depth3d.estimator import Located
 from instructsam_ros.inference.pipeline import Pipeline
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
@@ -112,8 +113,11 @@ def captured(stamp_ns: int = 1, camera: str = '', **options: Any) -> CapturedIma
 class NoDepth:
     """In place of a depth estimator."""
 
-    def locate(self, *arguments: Any, needs_scene: bool = False) -> None:
-        return None
+    def is_ready(self, search: Any) -> bool:
+        return True
+
+    def locate(self, *arguments: Any, needs_scene: bool = False) -> Located:
+        return Located()
 
 
 class ResultList(list[InferenceResult]):

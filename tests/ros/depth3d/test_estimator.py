@@ -1,6 +1,6 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py and depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_options.py, depth3d/depth_reader.py and depth3d/geometry.py.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d import depth_input, estimator
-from instructsam_ros.depth3d.upright import UnknownPoseError
+from instructsam_ros.depth3d import depth_reader, estimator
+from instructsam_ros.depth3d.transform_lookup import MissingTransformError
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
+from instructsam_ros.msg import ErrorCode
 from instructsam_ros.srv import Segment
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
@@ -147,8 +148,8 @@ def test_tracked_instances_have_boxes_too(graph: Graph):
 
 
 def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     node = start(graph)
     graph.set_instruction(node, 'blue')  # of which there is nothing
     answers, camera, images = graph.subscribe(), RgbdCamera(graph), graph.camera()
@@ -160,8 +161,8 @@ def test_scene_depth_is_decoded_only_with_subscribers(graph: Graph, monkeypatch:
 
 
 def test_depth_is_decoded_once_per_image(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    decoded, read_depth = [], depth_input.read_depth
-    monkeypatch.setattr(depth_input, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
+    decoded, read_depth = [], depth_reader.read_depth
+    monkeypatch.setattr(depth_reader, 'read_depth', lambda message: decoded.append(1) or read_depth(message))
     start(graph, instruction='', instructions=['red', 'red one', 'the red'])
     answers, camera = graph.subscribe(), RgbdCamera(graph)
     graph.publish_images(graph.camera(), until=lambda: len(answers) >= 3, make=camera.image)
@@ -180,9 +181,10 @@ def test_depth_out_of_range_is_ignored(graph: Graph):
     z = np.frombuffer(points[-1].data, np.float32).reshape(-1, 5)[:, 2]
     assert np.isfinite(z).sum() == 20 * 16
     assert graph.set_parameter(node, 'depth.max', 0.5).successful
-    missed = node.depth.missed
     graph.publish_images(graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0, make=camera.image)
-    assert node.depth.missed == missed, 'there is depth, though nothing near enough'
+    answer = answers[-1]
+    assert answer.points_error_code == answer.boxes_error_code == ErrorCode.DEPTH_OUT_OF_RANGE
+    check_documented(f'no 3D: {answer.depth_message}')
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,18 @@ def test_mismatching_depth_is_reported_once_and_results_have_no_3d(
     camera.size_wh = camera.info_size_wh = SIZE_WH
     camera.depth_frame = 'camera_optical_frame'
     graph.publish_images(images, until=lambda: answers[-1].instances[0].size.x > 0, make=camera.image)
+
+
+def test_depth_in_millimeters_without_saying_so(graph: Graph):
+    start(graph)
+    answers, camera = graph.subscribe(), RgbdCamera(graph)
+    camera.spoil = lambda depth_m: 1000 * depth_m
+    graph.publish_images(graph.camera(), until=lambda: answers and answers[-1].points_error_code, make=camera.image)
+    graph.publish_images(
+        graph.camera(), until=lambda: answers[-1].points_error_code == ErrorCode.DEPTH_OUT_OF_RANGE, make=camera.image
+    )
+    assert 'seems to be in millimeters' in answers[-1].depth_message
+    check_documented(f'no 3D: {answers[-1].depth_message}')
 
 
 def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
@@ -270,12 +284,13 @@ class FakePoseLookup:
 
     knows = True
 
-    def __init__(self, node: Any, frame_id: str) -> None:
-        assert frame_id == 'table'
+    def __init__(self, node: Any) -> None:
+        pass
 
-    def camera_pose(self, header: Header) -> np.ndarray:
+    def pose(self, frame_id: str, header: Header, timeout_s: float) -> np.ndarray:
+        assert (frame_id, timeout_s) == ('table', 0.5)
         if not self.knows:
-            raise UnknownPoseError('nobody knows where the camera is')
+            raise MissingTransformError('nobody knows where the camera is', may_come=False)
         pose = np.diag((1.0, -1.0, -1.0, 1.0))
         pose[2, 3] = FAR_M
         return pose
@@ -285,8 +300,9 @@ class FakePoseLookup:
 
 
 def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
-    monkeypatch.setattr(estimator, 'CameraPoseLookup', FakePoseLookup)
+    monkeypatch.setattr(estimator, 'TransformLookup', FakePoseLookup)
     monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
+    monkeypatch.setattr(estimator, 'find_spec', lambda name: name)
     start(graph, **{'depth.box_frame': 'table'})
     answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
     instance = depth_answer(graph, camera, answers).instances[0]
