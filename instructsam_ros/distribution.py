@@ -57,8 +57,8 @@ def add_parameter_callbacks(node: Node, check: Check, apply: Apply) -> None:
     node.add_on_set_parameters_callback(check_and_apply)
 
 
-def add_parameter_conversion(node: Node, convert: Callable[['list[Parameter[Any]]'], 'list[Parameter[Any]]']) -> None:
-    """Convert parameters before they are checked, such as 5 to 5.0; Humble, which cannot, rejects them (ros2/rclpy#966)."""
+def add_parameter_conversion(node: Node, convert: Callable[[list[Parameter[Any]]], list[Parameter[Any]]]) -> None:
+    """Convert parameters before they are checked, such as 5 to 5.0; Humble cannot, and rejects 5 (ros2/rclpy#966)."""
     if hasattr(node, 'add_pre_set_parameters_callback'):
         node.add_pre_set_parameters_callback(convert)
 
