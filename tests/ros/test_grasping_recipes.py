@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from instructsam_model import Instance, Instruction, Segmentation
 from instructsam_ros.messages.located_object import UP_IN_IMAGE, LocatedObject
 from instructsam_ros.messages.markers import make_markers
 from instructsam_ros.messages.oriented_box import OrientedBox
-from instructsam_ros.messages.point_cloud2 import make_scene_cloud
+from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud
 from instructsam_ros.messages.segmentation import make_label_image, make_segmentation, make_target_mask
 from instructsam_ros.srv import Segment
 from tests.support import ROOT, foreign_messages
@@ -158,14 +158,12 @@ def test_anygrasp_keeps_grasps_of_the_target(recipe: Any) -> None:
         recipe('target_grasps')(None, scene_cloud(), label=9)
 
 
-def test_gpd_samples_the_target_in_the_scene(recipe: Any) -> None:
-    request = recipe('grasp_request')(scene_cloud(), label=2, max_samples=5)
-    sources = request.cloud_samples.cloud_sources
-    assert sources.cloud.width * sources.cloud.height == len(sources.camera_source) == 12 * 15
-    assert sources.cloud.is_dense
-    assert len(request.cloud_samples.samples) == 5
-    low, high = ((column - 8) / 20 * 0.5 for column in (6, 7))
-    assert all(low - 1e-6 <= point.x <= high + 1e-6 for point in request.cloud_samples.samples)
+def test_gpd_reads_the_fields_of_the_target_cloud() -> None:
+    cloud = make_target_cloud(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint8), HEADER)
+    # Without normals in fields 3 to 5, the port reads pcl::PointXYZRGBA, for which PCL takes `rgb` as float32.
+    assert [(field.name, field.datatype) for field in cloud.fields] == [
+        (name, PointField.FLOAT32) for name in ('x', 'y', 'z', 'rgb')
+    ]
 
 
 @pytest.mark.parametrize(('column', 'row', 'is_kept'), [(3, 5, True), (5, 5, False), (-1, 5, False), (3, 40, False)])

@@ -26,14 +26,6 @@ DEFINITIONS: dict[str, dict[str, str]] = {
     },
     # shape_msgs 5.4.2 (common_interfaces)
     'shape_msgs/msg/SolidPrimitive': {'type': 'uint8', 'dimensions': 'double[]', 'polygon': 'geometry_msgs/Polygon'},
-    # gpd_ros2_msgs f856ed1
-    'gpd_ros2_msgs/msg/CloudSources': {
-        'cloud': 'sensor_msgs/PointCloud2', 'camera_source': 'std_msgs/Int64[]', 'view_points': 'geometry_msgs/Point[]',
-    },
-    'gpd_ros2_msgs/msg/CloudSamples': {
-        'cloud_sources': 'gpd_ros2_msgs/CloudSources', 'samples': 'geometry_msgs/Point[]',
-    },
-    'gpd_ros2_msgs/srv/DetectGraspsSamples/Request': {'cloud_samples': 'gpd_ros2_msgs/CloudSamples'},
     # isaac_manipulator_interfaces 4.2.0
     'isaac_manipulator_interfaces/action/EstimatePoseFoundationPose/Goal': {
         'roi': 'vision_msgs/Detection2D', 'use_segmentation_mask': 'boolean', 'segmentation_mask': 'sensor_msgs/Image',
