@@ -25,7 +25,10 @@ class CameraReader:
     Args:
         topics: full names of the topics of images that belong to the calibration; the first that says whether they are
             rectified counts.
-        warn: called with a sentence if a calibration leaves a doubt, once for each doubt.
+        warn: called with what users should know about a calibration, once for each sentence.
+
+    Attributes:
+        doubt: what cannot be known about the last calibration; empty if there is no doubt.
     """
 
     def __init__(self, topics: Sequence[str], warn: Callable[[str], object]) -> None:
@@ -33,6 +36,7 @@ class CameraReader:
         self._warn = warn
         self._said: set[str] = set()
         self._last: tuple[object, CameraModel] | None = None
+        self.doubt = ''
 
     def read(self, info: CameraInfo, size_wh: tuple[int, int], choice: str) -> CameraModel:
         """Return the camera.
@@ -49,6 +53,7 @@ class CameraReader:
         key = choice, size_wh, _content(info)
         if self._last is not None and self._last[0] == key:
             return self._last[1]
+        self.doubt = ''
         camera = read_camera(info, is_rectified=self._is_rectified(info, choice), size_wh=size_wh)
         self._last = key, camera
         if (offset_m := float(np.linalg.norm(camera.pose[:3, 3]))) > NEGLIGIBLE_M:
@@ -68,11 +73,12 @@ class CameraReader:
         error_px = rectification_error_px(info)
         if error_px > NEGLIGIBLE_PX:
             where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
-            self._say(
+            self.doubt = (
                 f'nothing says whether {where} are rectified; they are taken as raw (K and d of camera_info); if they '
                 f'are rectified (P), points are wrong by up to {error_px:.0f} pixels; set depth.rectified to raw or '
                 'rectified'
             )
+            self._say(self.doubt)
         return False
 
     def _say(self, sentence: str) -> None:

@@ -63,6 +63,11 @@ class DepthReader:
         self._cameras = CameraReader(tuple(topics), node.get_logger().warning)
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
 
+    @property
+    def doubt(self) -> str:
+        """What cannot be known about the calibration; empty if there is no doubt."""
+        return self._cameras.doubt
+
     def read(
         self, message: Image, info: CameraInfo, header: Header, size_wh: tuple[int, int], options: DepthOptions
     ) -> Depth:

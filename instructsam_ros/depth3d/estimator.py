@@ -110,6 +110,11 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
+    def calibration_doubt(self, camera: str) -> str:
+        """Return what cannot be known about the calibration of a camera; empty if there is no doubt."""
+        reader = self._readers.get((camera, False))
+        return reader.doubt if reader is not None else ''
+
     def register(self, camera: str, header: Header) -> DepthSearch | None:
         """Start to look for the depth of an image that has arrived; return None if not subscribed."""
         source = self._inputs.get(camera)

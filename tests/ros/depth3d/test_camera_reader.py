@@ -23,6 +23,7 @@ def fx(topics: tuple[str, ...], choice: str, said: list[str], info: CameraInfo |
     reader = CameraReader(topics, said.append)
     for _ in range(3):
         camera = reader.read(info or make_info(WEBCAM), (640, 480), choice)
+    assert not reader.doubt or reader.doubt in said
     return float(camera.intrinsics[0, 0])
 
 
@@ -65,6 +66,14 @@ def test_second_camera_of_a_stereo_pair_is_said(said: list[str]):
 def test_without_topics_the_doubt_is_said_too(said: list[str]):
     assert fx((), 'auto', said) == FX_RAW
     assert said[0].startswith('nothing says whether the images are rectified; ')
+
+
+def test_doubt_ends_with_the_parameter(said: list[str]):
+    reader = CameraReader(('/image',), said.append)
+    reader.read(make_info(WEBCAM), (640, 480), 'auto')
+    assert reader.doubt == said[0]
+    reader.read(make_info(WEBCAM), (640, 480), 'raw')
+    assert not reader.doubt
 
 
 def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
