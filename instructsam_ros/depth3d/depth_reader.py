@@ -90,7 +90,7 @@ class DepthReader:
         Raises:
             NoDepthError: the depth or the calibration does not fit the image.
         """
-        camera = self._camera_model(info, size_wh, options)
+        camera = self._camera_model(info, header, size_wh, options)
         image = self._expand(message)
         _check(image, header, size_wh)
         if self._last is not None:
@@ -112,9 +112,11 @@ class DepthReader:
                 raise NoDepthError('broken', str(error)) from error
         return self._expanded[1]
 
-    def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
+    def _camera_model(
+        self, info: CameraInfo, header: Header, size_wh: tuple[int, int], options: DepthOptions
+    ) -> CameraModel:
         try:
-            return self._cameras.read(info, size_wh, options.rectified)
+            return self._cameras.read(info, header, size_wh, options.rectified)
         except SizeMismatchError as error:
             raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:

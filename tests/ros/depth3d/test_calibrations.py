@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
 
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.image import make_image
@@ -36,13 +37,14 @@ class Camera:
         self._info = graph.peer.create_publisher(CameraInfo, 'camera_info', 5)
         self.images = graph.camera(topic=image_topic)
         self.info = make_info(IDEAL)
+        self.frame_id = ''
 
     def image(self) -> Image:
         """Publish depth and calibration; return the image."""
         header = self._graph.header()
         pixels, depth_m = np.zeros((48, 64, 3), dtype=np.uint8), np.full((48, 64), 1.5, dtype=np.float32)
         pixels[3:15, 4:20], depth_m[3:15, 4:20] = COLORS_RGB['red'], DEPTH_M
-        self.info.header = header
+        self.info.header = Header(stamp=header.stamp, frame_id=self.frame_id or header.frame_id)
         self._info.publish(self.info)
         self._depth.publish(make_depth(depth_m, '32FC1', header))
         return make_image(pixels, 'rgb8', header)
@@ -149,10 +151,14 @@ def test_doubt_is_logged(graph: Graph, log: Callable[[], str]):
     camera.info = make_info(IDEAL, p=p.ravel())
     graph.publish_images(camera.images, until=lambda: 'second camera of a stereo pair' in log(), make=camera.image)
     check_documented(logged(graph, log, 'second camera of a stereo pair'))
+    camera.frame_id = 'depth_optical_frame'
+    graph.publish_images(camera.images, until=lambda: 'camera_info is in the frame' in log(), make=camera.image)
+    check_documented(logged(graph, log, 'camera_info is in the frame'))
 
 
 INVALID: dict[str, tuple[dict[str, Any], int]] = {
     'no focal length in K': ({'k': np.zeros(9)}, ErrorCode.NO_CAMERA_INFO),
+    'in K; expected': ({'k': np.array((60.0, 0, 31.5, 0, 62.0, 23.5, 0, 0, 0))}, ErrorCode.NO_CAMERA_INFO),
     '3 coefficients in d': ({'d': np.array((0.1, 0.2, 0.3))}, ErrorCode.NO_CAMERA_INFO),
     'distortion_model': ({'distortion_model': 'double_sphere', 'd': np.array((0.1, 0.2))}, ErrorCode.NO_CAMERA_INFO),
     'd [nan': ({'d': np.array((np.nan, 0, 0, 0, 0))}, ErrorCode.NO_CAMERA_INFO),
