@@ -59,6 +59,7 @@ def _node_status(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticStatus:
     values = {
         'state': node.state,
         'instruction': '; '.join(node.instructions.texts),
+        'images processed (%)': f'{100 * heartbeat.processed_share():.0f}',
         'images replaced': str(scheduler.images_replaced),
         'images too old': str(scheduler.images_too_old),
         'requests waiting': str(scheduler.pending_requests),
