@@ -138,6 +138,7 @@ class Statistics:
         self.masks[camera].add(MissingOutput(result.error_code, result.message) if result.error is not None else None)
         if segmentation is None:
             return
+        self.truncated += segmentation.truncated
         # What was not found has no place in 3D: that is no fault.
         if segmentation.instances or result.no_points is not None:
             self.points[camera].add(result.no_points)
