@@ -62,6 +62,7 @@ def test_reports_while_unconfigured(graph: Graph):
     diagnostics = Diagnostics(graph)
     assert diagnostics.wait_for('node', OK) == 'unconfigured'
     assert diagnostics['checkpoint'].message == 'not loaded'
+    assert diagnostics['masks'].hardware_id == '/image'
     for output in ('masks', '3D points', '3D boxes'):
         assert (diagnostics[output].level, diagnostics[output].message) == (OK, 'unconfigured')
 
@@ -137,6 +138,21 @@ def test_slow_model(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     # A rate that was asked for is not the fault of the model.
     assert graph.set_parameter(node, 'max_rate', 1.0).successful
     graph.publish_images(camera, until=lambda: diagnostics.shows('node', OK, 'active'))
+
+
+def test_model_that_gives_no_answer(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    for module in ('inference.statistics', 'node.diagnostics'):
+        monkeypatch.setattr(f'instructsam_ros.{module}.WINDOW_S', 0.5)
+    fake = FakeSegmenter(delay_s=60.0)
+    node = graph.segmenter(fake, warmup=False)
+    diagnostics, camera = Diagnostics(graph), graph.camera()
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'idle'))
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'waiting for the next answer'))
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', WARN, 'no answer for'))
+    fake.delay_s = 0.0
+    graph.set_instruction(node, 'red block')
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'Hz'))
 
 
 def test_replies(graph: Graph):
