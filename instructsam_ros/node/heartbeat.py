@@ -7,9 +7,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 
+from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.inference.statistics import WINDOW_S
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.node.diagnostics import make_diagnostics
@@ -43,7 +42,7 @@ class Heartbeat:
         self.waiting_since_s = time.monotonic()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
         # A steady clock, because simulated time may not advance.
-        self._timer = node.create_timer(PERIOD_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(PERIOD_S, self._beat, clock=make_steady_clock())
 
     @property
     def recent_error(self) -> str:

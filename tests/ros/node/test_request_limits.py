@@ -62,7 +62,7 @@ def test_300_calls_of_20_clients_have_300_replies(graph: Graph):
 
 
 def test_calls_beyond_the_limit_are_busy_at_once(graph: Graph):
-    fake = FakeSegmenter(delay_s=0.5)
+    fake = FakeSegmenter(delay_s=1.0)
     graph.segmenter(fake, warmup=False, request_timeout=60.0, max_pending_requests=3)
     futures = call_all(make_clients(graph, 2), 20, graph.image('red'))
     busy = list[Any]()
