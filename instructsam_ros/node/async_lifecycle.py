@@ -79,7 +79,11 @@ class AsyncLifecycleNode(LifecycleNode):
         self._state_machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
         ended: ThreadFuture[None] = ThreadFuture()
         self._configured = ended
-        self.prepare().add_done_callback(lambda _: self._resume(ended))
+        try:
+            self.prepare().add_done_callback(lambda _: self._resume(ended))
+        except Exception:  # the state must not stay `configuring`
+            self.get_logger().error(traceback.format_exc())
+            return self._end_configuring(lambda _: TransitionCallbackReturn.ERROR)
         executor = self.executor
         assert executor is not None  # it runs this coroutine
         await awaitable(ended, executor)
