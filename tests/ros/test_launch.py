@@ -97,7 +97,10 @@ def test_rviz_displays_existing_topics():
     topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
     topics |= {display[key] for display in displays for key in display if key.endswith('Image Topic')}
     assert topics == {
-        *(f'/segmenter/{name}' for name in ('overlay', 'target/mask', 'points', 'target/points', 'markers')),
+        *(
+            f'/segmenter/{name}'
+            for name in ('overlay', 'target/mask', 'points', 'instances/points', 'target/points', 'markers')
+        ),
         '/image',
         '/sim_camera/ground_truth/boxes',
     }
