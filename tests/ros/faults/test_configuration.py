@@ -48,6 +48,12 @@ def test_parameters_that_end_the_node(
     check_documented(str(caught.value))
 
 
+def test_words_without_ros_args():
+    with pytest.raises(SystemExit) as caught:
+        main(['segmenter', '--checkpoint', 'x'])
+    check_documented(str(caught.value))
+
+
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
