@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -79,12 +80,17 @@ class DepthInput:
             NoDepthError: none has arrived, or the nearest one is too far away in time.
         """
         if match.message is None:
-            silence = self._topic.explain_silence()
-            said = f'no depth has arrived{f": {silence}" if silence else f" on {self._topic.topic!r}"}'
-            raise NoDepthError(NOT_ARRIVED[0], said, ErrorCode.NO_DEPTH)
+            raise NoDepthError(NOT_ARRIVED[0], self.describe_silence(), ErrorCode.NO_DEPTH)
         if not match.is_hit(options.max_offset_s):
             raise explain_offset(match, options.max_offset_s, options.max_delay_s)
         return match.message
+
+    def describe_silence(self) -> str:
+        """Return that no depth has arrived, since when, and why as far as that is known."""
+        silent_s = time.monotonic() - self.synchronizer.stream.last_arrival_s
+        since = f' for {silent_s:.0f} s' if silent_s < float('inf') else ''
+        silence = self._topic.explain_silence()
+        return f'no depth has arrived{since}{f": {silence}" if silence else f" on {self._topic.topic!r}"}'
 
     def destroy(self) -> None:
         """Unsubscribe."""

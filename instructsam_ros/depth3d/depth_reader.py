@@ -16,7 +16,7 @@ from instructsam_ros.depth3d.camera_reader import CameraReader
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.messages.camera_info import image_size
+from instructsam_ros.messages.camera_info import SizeMismatchError
 from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.compressed_depth import expand_depth
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
@@ -108,15 +108,10 @@ class DepthReader:
         return self._expanded[1]
 
     def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
-        expected = image_size(info)
-        if expected != size_wh:
-            raise NoDepthError(
-                'size of the calibration',
-                f'camera_info is for {expected[0]}x{expected[1]}, the image is {size_wh[0]}x{size_wh[1]}; '
-                'expected that of the same camera and resolution',
-            )
         try:
-            return self._cameras.read(info, options.rectified)
+            return self._cameras.read(info, size_wh, options.rectified)
+        except SizeMismatchError as error:
+            raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:
             raise NoDepthError('calibration', str(error), ErrorCode.NO_CAMERA_INFO) from error
 

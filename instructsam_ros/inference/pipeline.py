@@ -7,10 +7,12 @@ room that uses ROS.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from rclpy.node import Node
@@ -21,7 +23,7 @@ from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
@@ -31,8 +33,28 @@ LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
 
 
-class TopicPublisher(ResultPublisher, Protocol):
-    """The publishers of one camera."""
+class TopicPublisher(Protocol):
+    """The publishers of one camera; for any thread."""
+
+    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
+        """Publish a result; return the seconds since the arrival of its image, None if it is canceled."""
+        ...
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction."""
+        ...
+
+    def withdraw_all(self, reason: str) -> None:
+        """Withdraw all results."""
+        ...
+
+    def open(self) -> None:
+        """Publish results from now on."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more."""
+        ...
 
     @property
     def needs_scene(self) -> bool:
@@ -52,6 +74,7 @@ class Pipeline:
     Attributes:
         failures: of the model.
         tracking: may be replaced at any time.
+        checkpoint: name of the checkpoint that is loaded, for results.
     """
 
     def __init__(
@@ -64,8 +87,11 @@ class Pipeline:
         self._stage = ResultStage(self._is_ready, self._finish)
         depth.on_arrival = self._stage.notify
         self._ids = itertools.count(1)
+        # Since when a camera has sent nothing but broken images, and what is wrong with them.
+        self._broken: dict[str, tuple[float, str]] = {}
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()
+        self.checkpoint = ''
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
         """Decode and segment; called by the thread of the model, which waits for nothing else.
@@ -111,6 +137,32 @@ class Pipeline:
         if request.query is not None and not isinstance(error, CanceledError):
             self._statistics.add_error(result.message)
         self._publish(request, result)
+
+    def open(self) -> None:
+        """Publish results from now on."""
+        for outputs in self._outputs.values():
+            outputs.open()
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more; waits while a result is being published."""
+        for outputs in self._outputs.values():
+            outputs.close(reason)
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction, whose query is canceled, from all cameras; does not wait."""
+        for outputs in self._outputs.values():
+            self._stage.call(partial(outputs.withdraw, instruction, reason))
+
+    def withdraw_camera(self, camera: str, reason: str) -> None:
+        """Withdraw all results of a camera, which are out of date; does not wait."""
+        self._stage.call(partial(self._outputs[camera].withdraw_all, reason))
+
+    def withdraw_broken(self, timeout_s: float) -> None:
+        """Withdraw the results of cameras that have sent nothing but broken images for some time; does not wait."""
+        for camera, (since_s, message) in tuple(self._broken.items()):
+            broken_s = time.monotonic() - since_s
+            if broken_s > timeout_s:
+                self.withdraw_camera(camera, f'no valid image for {broken_s:.0f} s: {message}')
 
     def cancel(self, error: Exception) -> None:
         """Fail the requests whose results wait for depth or a transform. For any thread."""
@@ -165,7 +217,13 @@ class Pipeline:
         no_points, no_boxes = (
             _missing_output(error, is_cut_short=pending.is_cut_short) for error in (located.no_points, located.no_boxes)
         )
-        return replace(result, geometry=located.geometry, no_points=no_points, no_boxes=no_boxes)
+        return replace(
+            result,
+            geometry=located.geometry,
+            no_points=no_points,
+            no_boxes=no_boxes,
+            geometry_frame_id=located.frame_id,
+        )
 
     def _track(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
         query, segmentation, options = request.query, result.segmentation, self.tracking
@@ -178,19 +236,26 @@ class Pipeline:
         return replace(result, segmentation=replace(segmentation, instances=instances))
 
     def _publish(self, request: InferenceRequest, result: InferenceResult) -> None:
+        result = replace(result, checkpoint=self.checkpoint)
         query = request.query
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)
             return
         self._statistics.add_result(result)
         # A broken image has no size to report, and the results of a canceled goal have no reader.
+        if result.frame is None and not isinstance(result.error, CanceledError):
+            self._broken.setdefault(request.camera, (time.monotonic(), result.message))
+        else:
+            self._broken.pop(request.camera, None)
         if result.frame is None or query.canceled.is_set():
             return
         try:
             if query.goal is not None:
                 query.goal.publish(result)
             else:
-                self._statistics.latencies_s.add(self._outputs[request.camera].publish(result))
+                latency_s = self._outputs[request.camera].publish(result, query.canceled)
+                if latency_s is not None:
+                    self._statistics.latencies_s.add(latency_s)
         except Exception:
             self._log_exception()
 

@@ -51,6 +51,7 @@ class SegmenterNode(AsyncLifecycleNode):
         scheduler: chooses the next request.
         instructions: instructions that are processed for every image.
         instruction_topic: the subscriptions to ~/instruction.
+        pipeline: publishes and withdraws results.
         depth: locates instances in 3D.
         images: the subscriptions to the cameras; empty unless the node is active.
         model: the model, loaded or not.
@@ -76,13 +77,13 @@ class SegmenterNode(AsyncLifecycleNode):
         self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras)
-        self.instructions = ActiveInstructions(self.scheduler)
+        self.instructions = ActiveInstructions(self.scheduler, self._withdraw)
         self._outputs = {name: CameraOutputs(self, name) for name in cameras}
-        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
-        self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
+        self.pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
+        self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
-        self._service = SegmentService(self, self._requests)
+        self._service = SegmentService(self, self._requests, self.statistics)
         self._track = TrackAction(self, self._requests)
         self._distribute_parameters()
         self.instructions.set_instruction(parse_instruction(self.parameters.instruction))
@@ -122,6 +123,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self._requests.state = self.state
         if supervisor is None:
             return TransitionCallbackReturn.FAILURE
+        self.pipeline.checkpoint = self.model.checkpoint
         self._sizes = CameraSizes(supervisor.sizes, self.scheduler)
         self._camera_infos.subscribe(self.parameters.camera_names, self._sizes.add_camera_info)
         return super().on_configure(state)
@@ -131,7 +133,9 @@ class SegmenterNode(AsyncLifecycleNode):
         result = super().on_activate(state)
         assert self.supervisor is not None
         self.supervisor.reset_failures()
-        self._heartbeat.health.deactivated = ''
+        self.statistics.restart()
+        self._heartbeat.restart()
+        self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
@@ -145,7 +149,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe('the node was deactivated')
+        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -184,6 +188,8 @@ class SegmenterNode(AsyncLifecycleNode):
             self._track.end_all(reason)
         if self.supervisor is not None:
             self.supervisor.cancel_all(reason)
+        # Before the publishers become inactive, and after all that could publish a result.
+        self.pipeline.close(reason)
 
     def _release(self) -> None:
         reason = 'the node was shut down'
@@ -213,6 +219,9 @@ class SegmenterNode(AsyncLifecycleNode):
             self.instructions.set_instruction(instruction)
             self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
 
+    def _withdraw(self, instruction: str, reason: str) -> None:
+        self.pipeline.withdraw(instruction, reason)
+
     def _apply_parameters(self, names: set[str]) -> None:
         self._distribute_parameters()
         if 'instructions' in names:
@@ -225,9 +234,9 @@ class SegmenterNode(AsyncLifecycleNode):
     def _distribute_parameters(self) -> None:
         values = self.parameters
         self.scheduler.set_options(values.stream)
-        self._pipeline.tracking = values.tracking
+        self.pipeline.tracking = values.tracking
         self.depth.options = values.depth
-        self.depth.tf_timeout_s = values.tf_timeout
+        self.depth.tf_timeout_s, self.depth.target_frame = values.tf_timeout, values.target_frame
         for outputs in self._outputs.values():
             outputs.options = values.outputs
         self._requests.parameters = values

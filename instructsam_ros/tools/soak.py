@@ -86,6 +86,8 @@ class ResultChecker:
 
     def add_result(self, result: Segmentation) -> None:
         """Check a message on ~/segmentation."""
+        if result.status == Segmentation.WITHDRAWN:  # no result of an image
+            return
         now_s = time.monotonic()
         self._failed += result.status == Segmentation.FAILED
         self._result_stamps_ns.append(read_stamp_ns(result.header.stamp))
