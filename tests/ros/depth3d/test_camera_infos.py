@@ -73,6 +73,22 @@ def test_calibration_that_was_sent_once_holds_for_later_activations(graph: Graph
         graph.run_in_executor(node.trigger_deactivate)
 
 
+def test_static_scene_of_latched_publishers(graph: Graph):
+    """Image, depth and calibration are sent once, before the node."""
+    image = graph.image('red')
+    for topic, message in (
+        ('camera_info', info(graph)),
+        ('depth/image', make_depth(DEPTH_M, '32FC1', image.header)),
+        ('image', image),
+    ):
+        graph.peer.create_publisher(type(message), topic, LATCHED).publish(message)
+    answers = graph.subscribe()
+    # Depth may be received after the image.
+    start(graph, **{'depth.max_delay': 5.0})
+    graph.wait_for(lambda: answers, 'a result')
+    assert answers[0].instances[0].size.x > 0
+
+
 @pytest.mark.parametrize('reliability', [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
 def test_publishers_of_every_qos(graph: Graph, reliability: ReliabilityPolicy, log: Callable[[], str]):
     qos = QoSProfile(depth=7, reliability=reliability)
