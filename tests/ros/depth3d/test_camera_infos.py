@@ -106,6 +106,7 @@ def test_publishers_of_every_qos(graph: Graph, reliability: ReliabilityPolicy, l
 
 def test_one_subscription_to_camera_info(graph: Graph):
     node = start(graph)
+    graph.wait_for(lambda: node.get_subscriptions_info_by_topic('camera_info'), 'the subscription')
     assert len(node.get_subscriptions_info_by_topic('camera_info')) == 1
     graph.run_in_executor(node.trigger_deactivate)
     assert len(node.get_subscriptions_info_by_topic('camera_info')) == 1
@@ -118,6 +119,7 @@ def test_qos_of_depth_and_calibration_can_be_overridden(graph: Graph):
     overrides = {name.format(topic): 'reliable' for topic in ('/depth/image', '/camera_info')}
     node = start(graph, **overrides)
     for topic in ('depth/image', 'camera_info'):
+        graph.wait_for(lambda topic=topic: node.get_subscriptions_info_by_topic(topic), f'the subscription to {topic}')
         [each] = node.get_subscriptions_info_by_topic(topic)
         assert each.qos_profile.reliability == ReliabilityPolicy.RELIABLE, topic
 
