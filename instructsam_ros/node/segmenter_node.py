@@ -149,7 +149,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
+        self._unsubscribe(self._heartbeat.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
