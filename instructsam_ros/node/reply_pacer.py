@@ -69,7 +69,7 @@ class ReplyPacer:
 
     def _delay_s(self) -> float:
         """Return the time until the next turn, if those before are sent; 0 or less if it is now."""
-        return self._full_s - time.monotonic() - (self._burst - self._unsent - 1) * self._period_s
+        return max(self._full_s - time.monotonic(), 0.0) - (self._burst - self._unsent - 1) * self._period_s
 
     def _run(self) -> None:
         while (action := self._take()) is not None:

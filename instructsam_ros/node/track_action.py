@@ -10,13 +10,12 @@ from typing import Any
 
 from rclpy.action.server import ActionServer, CancelResponse, ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.timer import Timer
 
 from instructsam_model import CanceledError, RequestError
 from instructsam_ros.action import Track
+from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.inference.error_codes import ErrorCode, RequestTimeoutError, error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.msg import Segmentation
@@ -100,7 +99,7 @@ class TrackAction:
         self._requests = requests
         self._goals: list[Goal] = []
         self._timer: Timer | None = None
-        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._clock = make_steady_clock()
         # A callback that awaits blocks a mutually exclusive group.
         self._server = ActionServer(
             node, Track, '~/track', self._execute,
