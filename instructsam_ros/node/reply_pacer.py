@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 BURST = 8
 """Replies that are sent at once. The queue for responses of a client with default QoS holds 10, of all clients."""
 PERIOD_S = 0.01
-"""Time between further replies: a client that takes its messages every 80 ms loses none."""
-FINISH_TIMEOUT_S = 1.0
+"""Time between further replies."""
+FINISH_TIMEOUT_S = 5.0
 """A reply that has not been sent for this long, because the executor has stopped, does not hold up the others."""
 
 
@@ -22,8 +22,9 @@ class ReplyPacer:
     """Gives replies their turns: `burst` of them at once, further ones with a period between them, in their order.
 
     A response of a service is delivered to all of its clients (rmw_fastrtps), and each of them drops the oldest one in
-    its queue when the next arrives. The period begins when a reply is sent: an executor that was busy for a second must
-    not send a hundred at once afterwards. All methods may be called from any thread; none blocks.
+    its queue when the next arrives. Replies that wait go one by one, and the period begins when the one before is sent:
+    an executor takes one message of each client in a pass, so one that is slow must not send several in a pass. All
+    methods may be called from any thread; none blocks.
 
     Args:
         burst: number of replies after a pause.
@@ -37,6 +38,7 @@ class ReplyPacer:
         self._waiting: deque[Callable[[], object]] = deque()
         self._is_running = False
         self._unsent = 0
+        self._sent_s = 0.0
         # Time at which `burst` replies are allowed again; each one that is sent moves it by a period.
         self._full_s = 0.0
 
@@ -48,7 +50,7 @@ class ReplyPacer:
             urgent: now, unless others wait.
         """
         with self._changed:
-            if self._waiting or not (urgent or self._delay_s() <= 0):
+            if self._is_running or not (urgent or self._has_burst()):
                 self._waiting.append(action)
                 if not self._is_running:
                     self._is_running = True
@@ -65,11 +67,13 @@ class ReplyPacer:
 
     def _count_sent(self) -> None:
         self._unsent = max(self._unsent - 1, 0)
-        self._full_s = max(self._full_s, time.monotonic()) + self._period_s
+        self._sent_s = time.monotonic()
+        self._full_s = max(self._full_s, self._sent_s) + self._period_s
 
-    def _delay_s(self) -> float:
-        """Return the time until the next turn, if those before are sent; 0 or less if it is now."""
-        return max(self._full_s - time.monotonic(), 0.0) - (self._burst - self._unsent - 1) * self._period_s
+    def _has_burst(self) -> bool:
+        """Return whether one more reply fits the burst."""
+        recent = max(self._full_s - time.monotonic(), 0.0) / self._period_s
+        return self._unsent + recent <= self._burst - 1
 
     def _run(self) -> None:
         while (action := self._take()) is not None:
@@ -83,12 +87,13 @@ class ReplyPacer:
         """Wait for the next turn; return None, and end the thread, if nothing waits."""
         with self._changed:
             while self._waiting:
-                if (delay_s := self._delay_s()) <= 0:
+                if self._unsent:
+                    if not self._changed.wait(FINISH_TIMEOUT_S):
+                        self._count_sent()
+                elif (delay_s := self._sent_s + self._period_s - time.monotonic()) > 0:
+                    self._changed.wait(delay_s)
+                else:
                     self._unsent += 1
                     return self._waiting.popleft()
-                if self._unsent < self._burst:
-                    self._changed.wait(delay_s)
-                elif not self._changed.wait(FINISH_TIMEOUT_S):
-                    self._count_sent()
             self._is_running = False
             return None
