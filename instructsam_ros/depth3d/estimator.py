@@ -57,7 +57,7 @@ class DepthEstimator:
     Attributes:
         options: may be replaced at any time.
         tf_timeout_s: time that a result waits for a transform, from the arrival of its image.
-        on_arrival: called when a depth message has arrived, in the thread of the executor.
+        listeners: called when a depth message has arrived, in the thread of the executor.
         missed: number of results without depth.
     """
 
@@ -71,7 +71,7 @@ class DepthEstimator:
         self._since_s = 0.0
         self.options = DepthOptions()
         self.tf_timeout_s = 0.5
-        self.on_arrival: Callable[[], None] = lambda: None
+        self.listeners: list[Callable[[], None]] = []
         self.missed = 0
 
     def check(self) -> None:
@@ -89,8 +89,7 @@ class DepthEstimator:
         self._warned.clear()
         self._since_s = time.monotonic()
         if options.enabled:
-            arrived = lambda: self.on_arrival()  # noqa: E731  # the attribute may be replaced
-            self._inputs = {camera: DepthInput(self._node, camera, arrived) for camera in cameras}
+            self._inputs = {camera: DepthInput(self._node, camera, self._on_arrival) for camera in cameras}
         # Requests that bring their own depth need it too.
         if options.box_frame and find_spec('tf2_ros') is not None:
             self._transforms = TransformLookup(self._node)
@@ -129,6 +128,11 @@ class DepthEstimator:
         """
         match = PendingMatch(read_stamp_ns(header.stamp), DepthStream(), depth)
         return DepthSearch(camera, header, match, camera_info, is_given=True)
+
+    @property
+    def max_hold_s(self) -> float:
+        """Time for which images that are not preferred are held back."""
+        return self.options.max_delay_s
 
     def prefers(self, search: DepthSearch | None) -> bool | None:
         """Return whether to process an image now: True if it has depth, False if not, None if that is not known yet.
@@ -182,6 +186,10 @@ class DepthEstimator:
             if missing is not None:
                 self._count_missed(missing, search.camera if search is not None else '')
         return located
+
+    def _on_arrival(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def _read(self, search: DepthSearch | None, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
         if search is None or search.match is None:

@@ -62,7 +62,7 @@ class Pipeline:
         self._depth = depth
         self._statistics = statistics
         self._stage = ResultStage(self._is_ready, self._finish)
-        depth.on_arrival = self._stage.notify
+        depth.listeners.append(self._stage.notify)
         self._ids = itertools.count(1)
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()

@@ -142,7 +142,7 @@ class InferenceRequest:
         capture: the image; None until one arrives.
         query: the continuous query that it belongs to; None for a single request.
         timeout_s: time limit of a single request.
-        deadline_s: end of that time, on the clock of `time.monotonic`.
+        submitted_s: start of that time, on the clock of `time.monotonic`.
         future: holds the result.
     """
 
@@ -152,13 +152,18 @@ class InferenceRequest:
     capture: CapturedImage | None = None
     query: ContinuousQuery | None = None
     timeout_s: float = math.inf
-    deadline_s: float = math.inf
+    submitted_s: float = field(default_factory=time.monotonic)
     future: Future[InferenceResult] = field(default_factory=Future)
     _claim: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def claim(self) -> bool:
         """Return True to the first caller, who then must call `finish`, and False to all others."""
         return self._claim.acquire(blocking=False)
+
+    @property
+    def deadline_s(self) -> float:
+        """End of the time limit, on the clock of `time.monotonic`."""
+        return self.submitted_s + self.timeout_s
 
     @property
     def is_claimed(self) -> bool:

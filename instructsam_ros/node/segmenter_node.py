@@ -70,7 +70,8 @@ class SegmenterNode(AsyncLifecycleNode):
         self._live = LiveParameters(self)
         cameras = self.parameters.camera_names
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
-        self.scheduler = Scheduler(cameras)
+        self.scheduler = Scheduler(cameras, self.depth)
+        self.depth.listeners.append(self.scheduler.wake)
         self.instructions = ActiveInstructions(self.scheduler)
         self._pipeline = Pipeline(
             self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
