@@ -26,6 +26,7 @@ from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
 from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.stamp import JUMP_BACK_NS, read_stamp_ns
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
@@ -117,9 +118,19 @@ class Pipeline:
         for pending in self._stage.clear():
             self.fail(pending.request, error)
 
-    def restart(self) -> None:
-        """Wait no longer for what results lack, because time has jumped back and it will not come."""
-        self._stage.flush()
+    def restart(self, now_ns: int | None) -> None:
+        """Wait no longer for what results of images in the future lack, after time has jumped back to `now_ns`.
+
+        None means that another clock is used from now on, so that all results are meant.
+        """
+
+        def is_past(pending: PendingResult) -> bool:
+            capture = pending.request.capture
+            if now_ns is None or capture is None:
+                return True
+            return read_stamp_ns(capture.message.header.stamp) > now_ns + JUMP_BACK_NS
+
+        self._stage.flush(is_past)
 
     def drain(self, timeout_s: float) -> None:
         """Finish all results that wait, within a time, and end the thread of the results."""

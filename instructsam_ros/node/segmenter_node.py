@@ -16,11 +16,13 @@ from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
+from instructsam_ros.inference.timeline import Timeline
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.async_lifecycle import AsyncLifecycleNode
 from instructsam_ros.node.backend_loader import Load, load_checkpoint
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.clock_jumps import ClockJumps
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
@@ -76,6 +78,8 @@ class SegmenterNode(AsyncLifecycleNode):
         self._pipeline = Pipeline(
             self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
         )
+        self._timeline = Timeline(self._restart, self.get_logger().warning)
+        self._clock_jumps = ClockJumps(self, self._timeline)
         self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
@@ -164,6 +168,7 @@ class SegmenterNode(AsyncLifecycleNode):
             self._release()
             self._track.destroy()
             self._track = None
+            self._clock_jumps.destroy()
         super().destroy_node()
 
     def _unsubscribe(self, reason: str) -> None:
@@ -193,10 +198,17 @@ class SegmenterNode(AsyncLifecycleNode):
         self.statistics.images.add()
         if self._sizes is not None:
             self._sizes.add_image(message)
-        age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
+        stamp_ns = read_stamp_ns(message.header.stamp)
+        lap = self._timeline.add_image(camera, stamp_ns)
+        age_s = self._timeline.age_s(self.get_clock().now().nanoseconds, stamp_ns)
         # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
-        self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth))
+        self.scheduler.add_image(CapturedImage(message, camera, age_s, depth, lap=lap))
+
+    def _restart(self, now_ns: int | None) -> None:
+        """Start over after time has jumped back: forget what lies in the future, and wait for nothing of the past."""
+        self.depth.restart(now_ns)
+        self._pipeline.restart(now_ns)
 
     def _on_instruction(self, text: str) -> None:
         try:

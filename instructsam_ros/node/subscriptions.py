@@ -143,7 +143,8 @@ class InstructionTopic:
         return self._node.create_subscription(String, '~/instruction', take, qos, event_callbacks=events)
 
     def _on_live(self, message: String, info: MessageInfo) -> None:
-        self._last_stamp_ns = max(self._last_stamp_ns, info['source_timestamp'])
+        # Not the latest of all: the system clock of a publisher may have been set back.
+        self._last_stamp_ns = info['source_timestamp']
         self._on_text(message.data)
 
     def _on_latched(self, message: String, info: MessageInfo) -> None:
