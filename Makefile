@@ -2,6 +2,7 @@
 # neither ROS nor a GPU.
 
 PYTHON ?= python3
+CHECKPOINT ?= embedded
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -56,10 +57,10 @@ bench-gpu: .venv/installed ## measure the full-size network on this GPU; writes 
 gpus: .venv/installed ## model GPU memory, measure accuracy with smaller images and weights; writes docs/gpus.md; 30 minutes
 	recipes/gpus.sh
 
-tabletop-train: .venv/installed ## train the bundled checkpoint from random weights; 9 hours; resumes where it stopped
+tabletop-train: .venv/installed ## train the embedded checkpoint from random weights; 9 hours; resumes where it stopped
 	recipes/tabletop-train.sh
 
-tabletop-eval: .venv/installed ## evaluate the bundled checkpoint on unseen scenes and wordings, and with shuffled instructions
+tabletop-eval: .venv/installed ## evaluate the embedded checkpoint on unseen scenes and wordings, and with shuffled instructions
 	recipes/tabletop-eval.sh
 
 tabletop-ablations: .venv/installed ## run the ablations of the paper on the small network, after tabletop-train; 30 minutes

@@ -16,7 +16,7 @@ from instructsam_ros.node.fastdds import transport_environment
 
 FORWARDED_ARGUMENTS = {
     'instruction': 'Initial continuous instruction; a message on ~/instruction of the segmenter replaces it.',
-    'checkpoint': 'Folder or hub id of the checkpoint. Empty: the bundled one, trained on the simulated table.',
+    'checkpoint': 'Folder or hub id of the checkpoint. Empty: the embedded one, trained on the simulated table.',
     'backend': 'Back end that loads the checkpoint, such as sam3. Empty: the one that reads it.',
     'device': 'Device of the model: cpu, cuda, cuda:1, ... Empty: a GPU if there is one.',
     'depth.enabled': 'Estimate 3D boxes and points from depth.',

@@ -17,7 +17,7 @@ model() {
         --out "benchmark/gpus/$1.json"
 }
 
-# Evaluate the bundled checkpoint. Arguments: name of the output folder, options of instructsam-eval.
+# Evaluate the embedded checkpoint. Arguments: name of the output folder, options of instructsam-eval.
 evaluate() {
     instructsam-eval tabletop --data data/gpus --device cpu --dtype float32 --out "evaluation/gpus/$1" "${@:2}"
 }

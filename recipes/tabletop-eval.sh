@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes evaluation/tabletop: an evaluation of the bundled checkpoint on scenes and wordings that are not in its training
+# Writes evaluation/tabletop: an evaluation of the embedded checkpoint on scenes and wordings that are not in its training
 # data; and evaluation/tabletop-shuffled: the same with shuffled instructions. Takes a few minutes on two cores.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes runs/tabletop/bundled: the bundled checkpoint, trained from random weights on simulated tables. Takes 9 hours on
+# Writes runs/tabletop/embedded: the embedded checkpoint, trained from random weights on simulated tables. Takes 9 hours on
 # two cores; resumes where it stopped.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -14,5 +14,5 @@ if [ ! runs/tabletop/start/config.json -nt data/tabletop/written ]; then
     python -m instructsam_training.tabletop.small_model data/tabletop/tabletop_train-*.json --out runs/tabletop/start
 fi
 torchrun --standalone --nproc_per_node 2 -m instructsam_training.cli.train training/configs/tabletop.yaml
-rm -rf runs/tabletop/bundled
-python -m instructsam_training.cli.publish runs/tabletop/whole-6/merged --out runs/tabletop/bundled
+rm -rf runs/tabletop/embedded
+python -m instructsam_training.cli.publish runs/tabletop/whole-6/merged --out runs/tabletop/embedded

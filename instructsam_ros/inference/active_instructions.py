@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from instructsam_model import Instruction
 from instructsam_ros.inference.requests import ContinuousQuery
@@ -14,14 +14,17 @@ class ActiveInstructions:
 
     Args:
         scheduler: its continuous queries are kept up to date.
+        withdraw: called with the text of an instruction that is no longer processed and the reason, after its query was
+            canceled; does not wait.
 
     Attributes:
         instruction: set by ~/instruction or the parameter `instruction`; None if it is empty.
         additional: those of the parameter `instructions`.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, withdraw: Callable[[str, str], None] = lambda text, reason: None) -> None:
         self._scheduler = scheduler
+        self._withdraw = withdraw
         self._goals: tuple[ContinuousQuery, ...] = ()
         self.instruction: Instruction | None = None
         self.additional: tuple[Instruction, ...] = ()
@@ -35,12 +38,12 @@ class ActiveInstructions:
     def set_instruction(self, instruction: Instruction | None) -> None:
         """Replace the instruction; None for no instruction."""
         self.instruction = instruction
-        self._update()
+        self._update(f"replaced by '{instruction.text}'" if instruction is not None else 'the instruction is empty now')
 
     def set_additional(self, additional: Sequence[Instruction]) -> None:
         """Replace the additional instructions."""
         self.additional = tuple(additional)
-        self._update()
+        self._update('removed from the parameter instructions')
 
     def add_goal(self, query: ContinuousQuery) -> None:
         """Start processing the query of a goal."""
@@ -53,9 +56,14 @@ class ActiveInstructions:
         self._goals = tuple(other for other in self._goals if other is not query)
         self._update()
 
-    def _update(self) -> None:
+    def _update(self, reason: str = '') -> None:
         # An instruction that stays keeps its query, and with it its turn and the ids of its objects.
         present = {query.instruction.text: query for query in self._scheduler.queries if query.goal is None}
         # Without duplicates: an instruction that is set twice is processed once per image.
         queries = [present.get(text) or ContinuousQuery(Instruction(text)) for text in self.texts]
         self._scheduler.set_queries((*queries, *self._goals))
+        for query in present.values():
+            if query not in queries:
+                # First canceled, then withdrawn: no result of an image in progress comes after the withdrawal.
+                query.canceled.set()
+                self._withdraw(query.instruction.text, reason)

@@ -25,7 +25,7 @@ from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
-from instructsam_ros.messages.image import read_frame
+from instructsam_ros.messages.frame import read_frame
 from instructsam_ros.messages.stamp import JUMP_BACK_NS, read_stamp_ns
 
 LOG_PERIOD_S = 5.0
@@ -85,7 +85,7 @@ class Pipeline:
         try:
             # 1. Decode the message, once for all requests about this image.
             if capture.frame is None:
-                capture.frame = read_frame(capture.message)
+                capture.frame = read_frame(capture.message, capture.sensor)
             if request.query is not None and sizes.add(capture.frame.size_wh):
                 return None
             # 2. Segment; the segmenter encodes the image once for all requests about this frame.

@@ -18,6 +18,7 @@ from instructsam_ros.options import ParameterGroup, parameter
 if TYPE_CHECKING:
     from instructsam_ros.depth3d.geometry import Geometry3D
     from instructsam_ros.depth3d.visible_surface import VisibleSurface
+    from instructsam_ros.messages.color import SensorBits
 
 
 @dataclass(eq=False)
@@ -33,6 +34,7 @@ class CapturedImage:
         frame: the decoded image; None until a request about it is processed. All requests share it, because a
             segmenter keeps the encoding of an image by the identity of its `Frame`.
         lap: number of times that the clock of the camera had jumped back when it arrived.
+        sensor: bit depth of the images of the camera; None for an image of a request.
     """
 
     message: Any
@@ -42,6 +44,7 @@ class CapturedImage:
     arrived_s: float = field(default_factory=time.monotonic)
     frame: Frame | None = None
     lap: int = 0
+    sensor: SensorBits | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,7 @@ class InferenceResult:
         geometry: where the instances are in 3D; None without depth.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        geometry_frame_id: frame of poses and points in messages; empty for that of the image.
     """
 
     instruction: Instruction
@@ -67,6 +71,7 @@ class InferenceResult:
     geometry: Geometry3D | None = None
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    geometry_frame_id: str = ''
 
     @property
     def frame(self) -> Frame | None:

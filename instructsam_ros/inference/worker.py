@@ -18,6 +18,7 @@ from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
+THREAD_NAME = 'segmenter'
 
 
 class RequestPipeline(Protocol):
@@ -71,7 +72,7 @@ class Worker:
         self._retired = threading.Event()
         self._current: tuple[InferenceRequest, float] | None = None
         self._started_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name='segmenter', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self.ready: Future[None] = Future()
         self.segmenter: Segmenter | None = None
         self.memory_bytes: int | None = None

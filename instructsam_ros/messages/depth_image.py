@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from instructsam_ros.messages.compressed_depth import expand_depth
 from instructsam_ros.messages.image import make_image, read_pixels
 
 UNITS_M = {'32FC1': 1.0, '16UC1': 0.001}
@@ -29,11 +30,12 @@ def make_depth(depth_m: NDArray[np.float32], encoding: str, header: Header) -> I
     return make_image(np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16), encoding, header)
 
 
-def read_depth(message: Image) -> NDArray[np.float32]:
+def read_depth(message: Image | CompressedImage) -> NDArray[np.float32]:
     """Depth along the optical axis in meters, float32 (H, W), NaN or 0 where unknown.
 
     Raises:
         FrameError: the message is not a depth image, or its fields are inconsistent.
     """
-    pixels = read_pixels(message, UNITS_M, 'a depth image')
-    return np.asarray(pixels * np.float32(UNITS_M[message.encoding]), dtype=np.float32)
+    image = expand_depth(message) if isinstance(message, CompressedImage) else message
+    pixels = read_pixels(image, UNITS_M, 'a depth image')
+    return np.asarray(pixels * np.float32(UNITS_M[image.encoding]), dtype=np.float32)

@@ -1,12 +1,12 @@
 """Instances as detections of vision_msgs. vision_msgs is optional, so it is imported inside the functions.
 
-The class id of a detection is the instruction, since an open vocabulary has no fixed list of classes.
+The class id of a detection is the label of the instance, a noun phrase such as "red mug", since an open vocabulary has
+no fixed list of classes; its id is that of the instance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovariance
@@ -14,11 +14,6 @@ from std_msgs.msg import Header
 
 from instructsam_model import Instance, Segmentation
 from instructsam_ros.messages.oriented_box import OrientedBox
-
-
-def is_available() -> bool:
-    """Whether vision_msgs is installed; it is part of ROS but not on PyPI."""
-    return find_spec('vision_msgs') is not None
 
 
 def make_detections(segmentation: Segmentation, header: Header) -> Any:
@@ -60,6 +55,7 @@ def _result(instance: Instance, segmentation: Segmentation) -> Any:
     from vision_msgs.msg import ObjectHypothesisWithPose
 
     result = ObjectHypothesisWithPose()
-    result.hypothesis.class_id = segmentation.instruction.text
+    # Back ends without phrases have no labels.
+    result.hypothesis.class_id = instance.label or segmentation.instruction.text
     result.hypothesis.score = float(instance.score)
     return result

@@ -1,4 +1,4 @@
-"""Image messages to arrays and back: the only file that accesses the pixels of a message.
+"""Image messages to arrays and back: the only file that accesses the pixels of an Image message.
 
 Every color or gray image becomes uint8 (H, W, 3) RGB. Where the encoding allows, the array is a view that shares the
 memory of its message. Messages are filled with `data.frombytes`, which is a plain memory copy in every ROS
@@ -18,99 +18,37 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from instructsam_model import Frame, FrameError
-from instructsam_ros.messages.stamp import read_stamp_ns
+from instructsam_model import FrameError
+from instructsam_ros.messages.color import Pixels, SensorBits, nv24_to_rgb, to_rgb
+from instructsam_ros.messages.encodings import ACCEPTED, IMAGES, SEMI_PLANAR, explain_refusal
 
-Pixels = NDArray[Any]
-
-# encoding: (dtype of one channel, channels per pixel, cv2.cvtColor code to RGB or None for RGB)
-_ENCODINGS: dict[str, tuple[str, int, int | None]] = {
-    'rgb8': ('u1', 3, None),
-    'bgr8': ('u1', 3, cv2.COLOR_BGR2RGB),
-    'rgba8': ('u1', 4, cv2.COLOR_RGBA2RGB),
-    'bgra8': ('u1', 4, cv2.COLOR_BGRA2RGB),
-    'mono8': ('u1', 1, cv2.COLOR_GRAY2RGB),
-    'rgb16': ('u2', 3, None),
-    'bgr16': ('u2', 3, cv2.COLOR_BGR2RGB),
-    'rgba16': ('u2', 4, cv2.COLOR_RGBA2RGB),
-    'bgra16': ('u2', 4, cv2.COLOR_BGRA2RGB),
-    'mono16': ('u2', 1, cv2.COLOR_GRAY2RGB),
-    # Encodings without a color order follow OpenCV's BGR, as in cv_bridge.
-    '8UC1': ('u1', 1, cv2.COLOR_GRAY2RGB),
-    '8UC3': ('u1', 3, cv2.COLOR_BGR2RGB),
-    '8UC4': ('u1', 4, cv2.COLOR_BGRA2RGB),
-    '16UC1': ('u2', 1, cv2.COLOR_GRAY2RGB),
-    '16UC3': ('u2', 3, cv2.COLOR_BGR2RGB),
-    '16UC4': ('u2', 4, cv2.COLOR_BGRA2RGB),
-    'uyvy': ('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422': ('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
-    'yuyv': ('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
-    'yuv422_yuy2': ('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
-    # ROS names a Bayer pattern by the first two pixels of row 0, OpenCV by pixels 1 and 2 of row 1.
-    **{f'bayer_rggb{bits}': (dtype, 1, cv2.COLOR_BayerBG2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
-    **{f'bayer_bggr{bits}': (dtype, 1, cv2.COLOR_BayerRG2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
-    **{f'bayer_gbrg{bits}': (dtype, 1, cv2.COLOR_BayerGR2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
-    **{f'bayer_grbg{bits}': (dtype, 1, cv2.COLOR_BayerGB2RGB) for bits, dtype in ((8, 'u1'), (16, 'u2'))},
-}
-_LAYOUTS = {encoding: layout[:2] for encoding, layout in _ENCODINGS.items()} | {'32FC1': ('f4', 1)}
+_LAYOUTS: dict[str, tuple[str, int]] = {name: layout[:2] for name, layout in IMAGES.items()} | {'32FC1': ('f4', 1)}
 _NATIVE_IS_BIG = sys.byteorder == 'big'
+_UNKNOWN_TO_CV_BRIDGE = ('uyvy', 'yuyv')
+"""cv_bridge raises RuntimeError for these names, and knows the same pixels as yuv422 and yuv422_yuy2."""
 
 
-def read_frame(message: Image | CompressedImage) -> Frame:
-    """The image of a message as a `Frame` with the message's stamp and frame id.
+def read_image(message: Image, sensor: SensorBits | None = None) -> NDArray[np.uint8]:
+    """The pixels of an Image as uint8 (H, W, 3) RGB; for rgb8 a view of the message.
+
+    16-bit pixels are scaled as `SensorBits` says, floats from 0 to 1 or from 0 to 255.
+
+    Args:
+        message: the image.
+        sensor: of the camera; None for a single image.
 
     Raises:
         FrameError: the message is not a color or gray image, or its fields are inconsistent.
     """
-    read = read_compressed_image if isinstance(message, CompressedImage) else read_image
-    return Frame(read(message), read_stamp_ns(message.header.stamp), message.header.frame_id)
-
-
-def read_image(message: Image) -> NDArray[np.uint8]:
-    """The pixels of an Image as uint8 (H, W, 3) RGB; for rgb8 a view of the message.
-
-    16-bit pixels are shifted right by the bit depth of the sensor minus 8. The bit depth is taken to be the smallest
-    of 8, 10, 12, 14 and 16 that holds the brightest pixel, since cameras store 10 to 14 bits in the low bits of 16.
-
-    Raises:
-        FrameError: as `read_frame`.
-    """
-    pixels = read_pixels(message, _ENCODINGS, 'a color or gray image')
-    if pixels.dtype != np.uint8:
-        pixels = _to_8_bit(pixels)
-    code = _ENCODINGS[message.encoding][2]
-    if code is None:
-        return pixels
-    try:
-        return np.asarray(cv2.cvtColor(pixels, code), dtype=np.uint8)
-    except cv2.error as error:
-        raise FrameError(
-            f'image: {message.width}x{message.height} cannot be {message.encoding}; expected an even width and height '
-            f'({error.err}); check the camera driver'
-        ) from error
-
-
-def read_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
-    """The pixels of a CompressedImage (JPEG, PNG or another format that OpenCV reads) as uint8 (H, W, 3) RGB.
-
-    Raises:
-        FrameError: as `read_frame`.
-    """
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    # OpenCV 4 fills the missing part of a truncated JPEG with gray and reports no error, so look for the EOI marker.
-    is_truncated = data[:2].tobytes() == b'\xff\xd8' and b'\xff\xd9' not in data[-64:].tobytes()
-    # Masks and boxes refer to the pixels as the camera stored them, so ignore the EXIF orientation.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = None if is_truncated or data.size == 0 else cv2.imdecode(data, flags)
-    if pixels is None:
-        raise FrameError(
-            f"compressed image: {data.size} bytes of format '{message.format}' cannot be decoded"
-            f'{", because the end is missing" if is_truncated else ""}; expected a complete JPEG or PNG'
-        )
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if message.encoding in SEMI_PLANAR:
+        return _read_semi_planar(message)
+    what = 'a color or gray image'
+    if reason := explain_refusal(message.encoding):
+        what = f'{what}, because {reason}'
+    return to_rgb(read_pixels(message, ACCEPTED, what), message.encoding, sensor)
 
 
 def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels:
@@ -131,7 +69,7 @@ def read_pixels(message: Image, encodings: Collection[str], what: str) -> Pixels
         )
     dtype, channels = _checked_layout(message)
     row = message.width * channels * dtype.itemsize
-    bridge = load_cv_bridge()
+    bridge = None if message.encoding in _UNKNOWN_TO_CV_BRIDGE else load_cv_bridge()
     # cv_bridge misreads padded rows, and non-native byte order even of 8-bit pixels with NumPy 2.
     if bridge is not None and message.step == row and bool(message.is_bigendian) == _NATIVE_IS_BIG:
         return np.asarray(bridge.imgmsg_to_cv2(message, 'passthrough'))
@@ -186,11 +124,60 @@ def load_cv_bridge() -> Any:
     return CvBridge()
 
 
-def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
-    """The dtype of one channel and the channels per pixel, after checking the size of the data."""
+def _read_semi_planar(message: Image) -> NDArray[np.uint8]:
+    """The pixels of a semi-planar YUV image as uint8 (H, W, 3) RGB."""
+    width, height = _checked_size(message)
+    is_nv24 = message.encoding == 'nv24'
+    if not is_nv24 and (width % 2 or height % 2):
+        raise FrameError(
+            f'image: {width}x{height} cannot be {message.encoding}; expected an even width and height, because 2x2 '
+            'pixels share their chroma; check the camera driver'
+        )
+    stride = _luma_stride(message, rows=3 * height if is_nv24 else height + height // 2)
+    data = np.frombuffer(message.data, np.uint8)
+    if not is_nv24:
+        planes = np.ndarray((height + height // 2, width), np.uint8, data, 0, (stride, 1))
+        return np.asarray(
+            cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12 if message.encoding == 'nv12' else cv2.COLOR_YUV2RGB_NV21),
+            dtype=np.uint8,
+        )
+    luma = np.ndarray((height, width), np.uint8, data, 0, (stride, 1))
+    chroma = np.ndarray((height, width, 2), np.uint8, data, stride * height, (2 * stride, 2, 1))
+    return nv24_to_rgb(luma, chroma)
+
+
+def _luma_stride(message: Image, rows: int) -> int:
+    """The bytes from one row of luma to the next.
+
+    Drivers disagree on `step`: it is the stride of the luma plane (V4L2's bytesperline), or the bytes of a row of all
+    planes, or the width times the channels that `image_encodings.hpp` gives. The size of the data tells.
+
+    Args:
+        message: a semi-planar image.
+        rows: height of the data in rows of luma.
+    """
+    width, size = message.width, len(message.data)
+    if message.step >= width and size >= message.step * (rows - 1) + width:
+        return int(message.step)
+    if size == width * rows:
+        return int(width)
+    raise FrameError(
+        f'image: data is {size} bytes; expected {width * rows} for {width}x{message.height} {message.encoding}, or '
+        f'{message.step * rows} with step {message.step}; check the camera driver'
+    )
+
+
+def _checked_size(message: Image) -> tuple[int, int]:
+    """Width and height, after checking that there are pixels."""
     width, height = message.width, message.height
     if width == 0 or height == 0:
         raise FrameError(f'image: {width}x{height} has no pixels; expected at least 1x1; check the camera driver')
+    return width, height
+
+
+def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
+    """The dtype of one channel and the channels per pixel, after checking the size of the data."""
+    width, height = _checked_size(message)
     code, channels = _LAYOUTS[message.encoding]
     dtype = np.dtype(code).newbyteorder('>' if message.is_bigendian else '<')
     row = width * channels * dtype.itemsize
@@ -206,9 +193,3 @@ def _checked_layout(message: Image) -> tuple[np.dtype[Any], int]:
             f'{message.encoding} with step {message.step}; check the camera driver'
         )
     return dtype, channels
-
-
-def _to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    used_bits = int(pixels.max()).bit_length()
-    sensor_bits = next(bits for bits in (8, 10, 12, 14, 16) if used_bits <= bits)
-    return np.right_shift(pixels, sensor_bits - 8).astype(np.uint8)

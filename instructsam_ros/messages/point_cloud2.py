@@ -3,6 +3,7 @@
 x, y, z   float32, meters, in the frame of the header
 rgb       0xRRGGBB in the bits of a float32
 label     uint32, 0 is background, k is instance k counted from 1
+instance  int32, k, in the cloud of all instances
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from instructsam_model import FrameError
 POINT = np.dtype([('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('rgb', 'u4')])
 LABELED = np.dtype([*POINT.descr, ('label', 'u4')])
 """pcl::PointXYZRGBL without its padding; PCL finds fields by name."""
+
+OF_INSTANCE = np.dtype([*POINT.descr, ('instance', 'i4')])
+DATATYPES = {'label': PointField.UINT32, 'instance': PointField.INT32}
+"""Data types of the fields that are no floats; PCL packs three color bytes into a field that it declares as one."""
 
 DTYPES = {
     PointField.INT8: 'i1',
@@ -55,6 +60,16 @@ def make_target_cloud(points_m: NDArray[np.float32], colors_rgb: Colors, header:
     """N points and their colors, both (N, 3), as an unorganized, dense cloud (x, y, z, rgb)."""
     points = np.empty((1, len(points_m)), dtype=POINT)
     _fill(points, points_m, colors_rgb)
+    return _cloud(points, header, is_dense=True)
+
+
+def make_instances_cloud(
+    points_m: NDArray[np.float32], colors_rgb: Colors, numbers: NDArray[np.int32], header: Header
+) -> PointCloud2:
+    """N points and colors (N, 3) and instances (N,) as an unorganized, dense cloud (x, y, z, rgb, instance)."""
+    points = np.empty((1, len(points_m)), dtype=OF_INSTANCE)
+    _fill(points, points_m, colors_rgb)
+    points['instance'] = numbers
     return _cloud(points, header, is_dense=True)
 
 
@@ -114,8 +129,7 @@ def _cloud(points: NDArray[np.void], header: Header, *, is_dense: bool) -> Point
 
 def _field(dtype: np.dtype[np.void], name: str) -> PointField:
     assert dtype.fields is not None
-    # PCL packs three color bytes into a field that it declares as a float.
-    datatype = PointField.UINT32 if name == 'label' else PointField.FLOAT32
+    datatype = DATATYPES.get(name, PointField.FLOAT32)
     return PointField(name=name, offset=dtype.fields[name][1], datatype=datatype, count=1)
 
 

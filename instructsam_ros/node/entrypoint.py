@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 import rclpy
@@ -12,6 +14,8 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from instructsam_model import ConfigError, FrameError
+from instructsam_ros.inference.worker import THREAD_NAME
+from instructsam_ros.node.parameter_sources import read_sources
 
 
 def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> None:
@@ -20,7 +24,12 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
     Raises:
         SystemExit: the node could not be made; the message is the reason.
     """
-    rclpy.init(args=args)
+    try:
+        # Before rcl, which reports a missing or broken file of parameters as an internal error.
+        read_sources(sys.argv if args is None else args)
+        rclpy.init(args=args)
+    except (ConfigError, rclpy_implementation.RCLError) as error:
+        sys.exit(f'not started: {error}')
     executor = SingleThreadedExecutor()
     node = None
     try:
@@ -42,3 +51,16 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+    if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
+        _exit_beside_the_model()
+
+
+def _exit_beside_the_model() -> None:
+    """End the process while a thread loads a model or is stuck in it.
+
+    The normal exit of Python ends such a thread inside native code (`pthread_exit`, python/cpython#87135), which
+    aborts the process: `terminate called without an active exception`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -10,15 +10,16 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
-from instructsam_ros.node.parameter_declaration import change, check_overrides, declare
-from instructsam_ros.node.parameters import RENAMED, NodeParameters
+from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.node.parameters import RENAMED, REQUIRED, NodeParameters
 
 
 class LiveParameters:
     """Declares all parameters on the node; after `start`, checks every change and hands it on.
 
     Args:
-        node: created with `automatically_declare_parameters_from_overrides`, see `check_overrides`.
+        node: declares the parameters.
+        created_with: keyword arguments with which `Node` was initialized, see `declare`.
 
     Attributes:
         values: current values, a consistent set.
@@ -27,10 +28,8 @@ class LiveParameters:
         ConfigError: a parameter is unknown or has a value that is not allowed.
     """
 
-    def __init__(self, node: Node) -> None:
-        defaults = NodeParameters()
-        check_overrides(node, defaults, RENAMED)
-        self.values = declare(node, defaults)
+    def __init__(self, node: Node, created_with: Mapping[str, Any]) -> None:
+        self.values = declare(node, NodeParameters(), created_with, renamed=RENAMED, required=REQUIRED)
         self._node = node
         self._is_unconfigured: Callable[[], bool] = lambda: True
         self._apply: Callable[[set[str]], None] = lambda names: None

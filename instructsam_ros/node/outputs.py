@@ -10,54 +10,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from geometry_msgs.msg import PoseStamped
-from rclpy.lifecycle import LifecycleNode
-from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from std_msgs.msg import Header
-
-from instructsam_model.draw import overlay
+from instructsam_ros.messages.collision_objects import make_collision_objects, make_planning_scene
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
 from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.jpeg_image import make_jpeg_image
 from instructsam_ros.messages.markers import make_markers
-from instructsam_ros.messages.point_cloud2 import make_scene_cloud
-from instructsam_ros.messages.segmentation import label_pixels, make_label_image, make_target_mask
-from instructsam_ros.node.result_message import boxes_of, make_target_points, make_timed_result_message
+from instructsam_ros.messages.segmentation import make_target_mask
+from instructsam_ros.node.result_content import ResultContent
+from instructsam_ros.node.result_message import boxes_of
 
-if TYPE_CHECKING:
-    from instructsam_model import Segmentation as ModelSegmentation
-    from instructsam_ros.inference.requests import InferenceResult
+OPTIONAL_PACKAGES = ('vision_msgs', 'moveit_msgs', 'gpd_ros')
 
-
-def _overlay(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
-    assert result.frame is not None
-    return make_image(overlay(result.frame.image_rgb, segmentation), 'rgb8', header)
-
-
-def _points(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
-    assert result.frame is not None
-    if result.geometry is None:
-        return None
-    # (H, W, 3) in the optical frame, one point per pixel; NaN without depth.
-    points_m = result.geometry.camera.points_of_all(result.geometry.depth_m)
-    return make_scene_cloud(points_m, result.frame.image_rgb, label_pixels(segmentation), header)
-
-
-def _target_points(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
-    return make_target_points(result, header)
-
-
-def _target_pose(result: InferenceResult, segmentation: ModelSegmentation, header: Header) -> Any:
-    # The boxes are in the order of the instances, the best first.
-    box = result.geometry.boxes[0] if result.geometry is not None and result.geometry.boxes else None
-    return PoseStamped(header=header, pose=box.make_pose()) if box is not None else None
-
-
-Make = Callable[['InferenceResult', 'ModelSegmentation', Header], Any]
-"""Makes a message of a successful result; returns None to publish nothing."""
+Make = Callable[[ResultContent], Any]
+"""Makes a message of a successful result, or a list of messages; returns None to publish nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +37,37 @@ class Output:
         description: for README.md.
         make: makes the message; None for ~/segmentation, the one output that is published for failed requests too,
             and whether there are subscribers or not.
+        clear: makes the message that withdraws the content of the topic, of a result without its instances; None if
+            `make` does.
         depth: of the QoS history.
         needs_scene: needs depth of the whole image, even if there are no instances.
+        is_shared: shows the objects of all instructions, not only those of the latest result.
     """
 
     name: str
     type_name: str
     description: str
     make: Make | None
+    clear: Make | None = None
     depth: int = 1
     needs_scene: bool = False
+    is_shared: bool = False
 
     @property
     def is_available(self) -> bool:
-        """Whether the package of the message is installed."""
-        return find_spec(self.type_name.partition('/')[0]) is not None
+        """Whether the package of the message is installed and has this message."""
+        package, _, name = self.type_name.split('/')
+        # gpd_ros has forks without messages, so look for the message as well.
+        return (
+            find_spec(package) is not None
+            and find_spec(f'{package}.msg') is not None
+            and (hasattr(import_module(f'{package}.msg'), name))
+        )
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the message is of a package that the node works without."""
+        return self.type_name.partition('/')[0] in OPTIONAL_PACKAGES
 
     @property
     def message_type(self) -> type[Any]:
@@ -98,72 +81,38 @@ class Output:
 OUTPUTS: tuple[Output, ...] = (
     Output('segmentation', 'instructsam_ros/msg/Segmentation', 'the whole result', None, depth=5),
     Output('labels', 'sensor_msgs/msg/Image', 'mono16: 0 background, k = instance k',
-           lambda result, segmentation, header: make_label_image(segmentation, header)),
+           lambda content: make_image(content.labels, 'mono16', content.header)),
     Output('target/mask', 'sensor_msgs/msg/Image', 'mono8: the best instance, 0 or 255',
-           lambda result, segmentation, header: make_target_mask(segmentation, header)),
-    Output('overlay', 'sensor_msgs/msg/Image', 'rgb8: visualization for debugging', _overlay),
-    Output('points', 'sensor_msgs/msg/PointCloud2', 'the scene, organized: x y z rgb label', _points,
-           needs_scene=True),
-    Output('target/points', 'sensor_msgs/msg/PointCloud2', 'the best instance: x y z rgb', _target_points),
-    Output('target/pose', 'geometry_msgs/msg/PoseStamped', 'its oriented box: center and axes', _target_pose),
+           lambda content: make_target_mask(content.segmentation, content.header)),
+    Output('overlay', 'sensor_msgs/msg/Image', 'rgb8: visualization for debugging',
+           lambda content: make_image(content.overlay_rgb, 'rgb8', content.header),
+           lambda content: make_image(content.image_rgb, 'rgb8', content.header)),
+    Output('overlay/compressed', 'sensor_msgs/msg/CompressedImage', 'the same as JPEG of quality `overlay_quality`',
+           lambda content: make_jpeg_image(content.overlay_rgb, content.options.overlay_quality, content.header),
+           lambda content: make_jpeg_image(content.image_rgb, content.options.overlay_quality, content.header)),
+    Output('points', 'sensor_msgs/msg/PointCloud2', 'the scene, organized: x y z rgb label',
+           ResultContent.make_scene_points, ResultContent.make_empty_scene, needs_scene=True),
+    Output('instances/points', 'sensor_msgs/msg/PointCloud2', 'all instances: x y z rgb instance',
+           ResultContent.make_instances_points),
+    Output('target/points', 'sensor_msgs/msg/PointCloud2', 'the best instance: x y z rgb',
+           ResultContent.make_target_points),
+    Output('target/pose', 'geometry_msgs/msg/PoseStamped', 'its oriented box: center and axes',
+           ResultContent.make_target_pose),
     Output('markers', 'visualization_msgs/msg/MarkerArray', 'oriented boxes and labels',
-           lambda result, segmentation, header: make_markers(segmentation, boxes_of(result, segmentation), header)),
+           lambda content: make_markers(content.objects, content.others, content.geometry_header), is_shared=True),
     Output('detections', 'vision_msgs/msg/Detection2DArray', '2D boxes, where vision_msgs is installed',
-           lambda result, segmentation, header: make_detections(segmentation, header)),
+           lambda content: make_detections(content.segmentation, content.header)),
     Output('detections_3d', 'vision_msgs/msg/Detection3DArray', '3D boxes, where vision_msgs is installed',
-           lambda result, segmentation, header: make_detections_3d(
-               segmentation, boxes_of(result, segmentation), header)),
+           lambda content: make_detections_3d(
+               content.segmentation, boxes_of(content.result, content.segmentation), content.geometry_header)),
+    Output('planning_scene', 'moveit_msgs/msg/PlanningScene', '3D boxes as changes of the planning scene, where '
+           'moveit_msgs is installed',
+           lambda content: make_planning_scene(content.objects, content.former), depth=10, is_shared=True),
+    Output('collision_object', 'moveit_msgs/msg/CollisionObject', 'the same, one message for each object',
+           lambda content: make_collision_objects(content.objects, content.former), depth=100, is_shared=True),
+    Output('target/grasp_samples', 'gpd_ros/msg/CloudSamples', 'the best instance and the scene around it, for GPD, '
+           'where gpd_ros is installed', ResultContent.make_grasp_samples),
 )  # fmt: skip
-
-
-class CameraOutputs:
-    """Publishers of one camera; everything but ~/segmentation is lazy: made only if there are subscribers.
-
-    Every header is that of the source image, bit for bit, so that subscribers can match by stamp.
-
-    Args:
-        node: publishes.
-        camera: name of the camera; without a name, the topics are right below the node.
-    """
-
-    def __init__(self, node: LifecycleNode, camera: str = '') -> None:
-        base = f'~/{camera}' if camera else '~'
-        self._publishers: dict[Output, LifecyclePublisher[Any]] = {
-            output: node.create_lifecycle_publisher(
-                output.message_type,
-                f'{base}/{output.name}',
-                # Reliable publishers match best-effort subscribers too.
-                QoSProfile(depth=output.depth, reliability=ReliabilityPolicy.RELIABLE),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for output in OUTPUTS
-            if output.is_available
-        }
-
-    @property
-    def needs_scene(self) -> bool:
-        """Whether a topic with subscribers needs depth of the whole image."""
-        return any(output.needs_scene and _has_subscribers(each) for output, each in self._publishers.items())
-
-    def publish(self, result: InferenceResult) -> float:
-        """Publish a result whose image could be decoded; return the latency of ~/segmentation in seconds."""
-        assert result.capture is not None
-        header, published_s = result.capture.message.header, 0.0
-        for output, publisher in self._publishers.items():
-            if output.make is None:
-                message = make_timed_result_message(result)
-                published_s = message.latency
-                publisher.publish(message)
-            elif result.segmentation is not None and _has_subscribers(publisher):
-                message = output.make(result, result.segmentation, header)
-                # There is no message if the instances have no depth.
-                if message is not None:
-                    publisher.publish(message)
-        return published_s
-
-
-def _has_subscribers(publisher: LifecyclePublisher[Any]) -> bool:
-    return bool(publisher.is_activated and publisher.get_subscription_count() > 0)
 
 
 def policy_lines() -> Iterator[str]:

@@ -7,22 +7,29 @@ field's metadata, and so are mappings of dataclasses, whose names have the key.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.node.parameter_sources import check_names, check_required, check_sources, read_sources
 from instructsam_ros.options import Mutable
 
-OWN_PREFIX = 'qos_overrides.'
-OWN_NAMES = ('use_sim_time', 'start_type_description_service')
-"""Parameters that rclpy declares itself."""
+EXPECTED = {
+    bool: 'true or false',
+    int: 'an integer',
+    float: 'a number',
+    str: 'text',
+    tuple: 'a list of texts such as [left, right]',
+}
+"""What is expected of a value, by the type of the default."""
 
 T = TypeVar('T')
 
@@ -67,19 +74,68 @@ def declarations(defaults: Any, prefix: str = '') -> Iterator[Declaration]:
             )
 
 
-def declare(node: Node, defaults: T) -> T:
+def declare(
+    node: Node,
+    defaults: T,
+    created_with: Mapping[str, Any],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    required: Mapping[str, str] | None = None,
+) -> T:
     """Declare every parameter on the node; return the values with the overrides of launch files and the command line.
 
+    From now on, an integer is accepted for a floating-point number, and an empty list of any type for a list of texts:
+    YAML and rcl read `5` and `[]` as such.
+
+    Args:
+        node: declares.
+        defaults: the parameters.
+        created_with: keyword arguments with which `Node` was initialized: where overrides come from.
+        renamed: new names of parameters of earlier versions.
+        required: see `check_required`.
+
     Raises:
-        ConfigError: a value is not allowed or of the wrong type.
+        ConfigError: an override names a parameter or a node that does not exist (the message names similar ones), or
+            has a value that is not allowed.
     """
-    values = {}
-    for each in declarations(defaults):
-        try:
-            values[each.name] = _frozen(node.declare_parameter(each.name, each.default, _descriptor(each)).value)
-        except (InvalidParameterValueException, InvalidParameterTypeException) as error:
-            raise ConfigError(f'parameter {each.name}: {error}') from error
+    known = {each.name: each for each in declarations(defaults)}
+    check_overrides(node, created_with, known, renamed=renamed, required=required)
+    values = {name: _frozen(_declare(node, each)) for name, each in known.items()}
+    # Humble's rclpy has no such callback.
+    if hasattr(node, 'add_pre_set_parameters_callback'):
+        node.add_pre_set_parameters_callback(partial(_convert_all, known))
     return _updated(defaults, values)
+
+
+def check_overrides(
+    node: Node,
+    created_with: Mapping[str, Any],
+    known: Collection[str],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    required: Mapping[str, str] | None = None,
+) -> None:
+    """Check the names of all parameters that launch files, the command line and the program give to a node.
+
+    Args:
+        node: logs warnings.
+        created_with: as of `declare`, as the others.
+        known: names of the parameters of the node.
+        renamed: see `declare`.
+        required: see `declare`.
+
+    Raises:
+        ConfigError: as `check_sources`, `check_names` and `check_required`.
+    """
+    given = [override.name for override in created_with.get('parameter_overrides') or ()]
+    check_names(given, known, renamed or {})
+    arguments = created_with.get('cli_args')
+    sources = read_sources(sys.argv if arguments is None else arguments)
+    full_name = node.get_fully_qualified_name()
+    for warning in check_sources(sources, full_name, known, renamed or {}):
+        node.get_logger().warning(warning)
+    missing = {name: text for name, text in (required or {}).items() if name not in given}
+    check_required(sources, full_name, known, missing)
 
 
 def change(current: T, parameters: list[Parameter[Any]], *, unconfigured: bool = False) -> T:
@@ -99,34 +155,58 @@ def change(current: T, parameters: list[Parameter[Any]], *, unconfigured: bool =
     return _updated(current, values)
 
 
-def check_overrides(node: Node, defaults: Any, renamed: Mapping[str, str]) -> None:
-    """Check that all overrides of launch files and the command line name parameters that exist.
-
-    Args:
-        node: created with `automatically_declare_parameters_from_overrides`, which makes rclpy list the overrides; they
-            are undeclared here, so that `declare` can declare them with their type and range.
-        defaults: as of `declare`.
-        renamed: new names of parameters of earlier versions.
+def _declare(node: Node, each: Declaration) -> Any:
+    """Declare one parameter and return its value.
 
     Raises:
-        ConfigError: a parameter does not exist; the message names similar ones.
+        ConfigError: the override has another type or is out of range.
     """
-    known = [each.name for each in declarations(defaults)]
-    given = [name for name in node.list_parameters([], 0).names if name not in OWN_NAMES]
-    # Undeclare all before any check: an error must not leave some of them declared.
-    for name in given:
-        node.undeclare_parameter(name)
-    for name in given:
-        if name not in known and not name.startswith(OWN_PREFIX):
-            similar = [renamed[name]] if name in renamed else _similar(name, known)
-            hint = f'did you mean {" or ".join(similar)}?' if similar else 'config/perception.yaml lists all of them'
-            raise ConfigError(f'parameter {name}: no such parameter; {hint}')
+    # 1. Any type at first, as rclpy refuses an empty list, which has no type, with a traceback.
+    value = node.declare_parameter(each.name, each.default, ParameterDescriptor(dynamic_typing=True)).value
+    node.undeclare_parameter(each.name)
+    # 2. The value in the type of the default.
+    value = _convert(each, value)
+    if each.range_ is not None and not each.range_[0] <= value <= each.range_[1]:
+        low, high = each.range_
+        raise ConfigError(f'parameter {each.name}: {value} is out of range; expected {low:g} to {high:.12g}')
+    return node.declare_parameter(each.name, value, _descriptor(each), ignore_override=True).value
 
 
-def _similar(name: str, known: Iterable[str]) -> list[str]:
-    # The usual mistake is to forget the group, such as `engine` for `instructsam.engine`.
-    by_last_part = [each for each in known if each.rpartition('.')[2] == name.rpartition('.')[2]]
-    return by_last_part or difflib.get_close_matches(name, list(known), n=3)
+def _convert(each: Declaration, value: Any) -> Any:
+    """Return the value of an override in the type of the default.
+
+    Raises:
+        ConfigError: it has another type.
+    """
+    kind = type(each.default)
+    if kind is tuple and (value is None or len(value) == 0):
+        return ['']  # empty texts are ignored, and rclpy has no type for an empty list
+    if kind is tuple and not isinstance(value, str) and all(isinstance(item, str) for item in value):
+        return value
+    # bool is a subclass of int, and every int is a valid float.
+    if type(value) is kind or (kind is float and type(value) is int):
+        return kind(value)
+    # Types are those of YAML: 'true' in quotes is text, and 5 without quotes is none.
+    hint = ''
+    if isinstance(value, str) and type(yaml.safe_load(value)) is kind:
+        hint = '; remove the quotes'
+    elif kind is str and value is not None:
+        hint = '; put it in quotes'
+    got = 'an empty list' if value is None else repr(value)
+    raise ConfigError(f'parameter {each.name}: expected {EXPECTED[kind]}, got {got}{hint}')
+
+
+def _convert_all(known: Mapping[str, Declaration], parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
+    """Return parameters that are to be set, converted where they can be; rclpy rejects the others."""
+    converted = []
+    for each in parameters:
+        kind = type(known[each.name].default) if each.name in known else None
+        if kind is float and each.type_ == Parameter.Type.INTEGER:
+            each = Parameter(each.name, value=float(each.value))
+        elif kind is tuple and each.value is not None and not isinstance(each.value, str | float) and not each.value:
+            each = Parameter(each.name, value=[''])
+        converted.append(each)
+    return converted
 
 
 def _groups(value: Any, metadata: Mapping[str, Any], prefix: str) -> Iterator[tuple[Any, str]]:

@@ -18,11 +18,13 @@ from instructsam_model.backends import AUTO, BUILT_IN, backend_names, get_backen
 from instructsam_model.options import Options
 from instructsam_model.runtime.choices import DTYPE_NAMES
 from instructsam_model.runtime.threads import MAX_THREADS
+from instructsam_model.weights.embedded import EMBEDDED, EXPECTED
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh
 from instructsam_ros.inference.requests import StreamOptions
 from instructsam_ros.inference.supervisor import FailureLimits
 from instructsam_ros.inference.tracking import TrackingOptions
+from instructsam_ros.node.output_options import OutputOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
 from instructsam_ros.options import ParameterGroup, parameter
 
@@ -40,6 +42,8 @@ RENAMED = {
     'quantization': 'instructsam.quantization',
 }
 """Parameters of earlier versions."""
+REQUIRED = {'checkpoint': EXPECTED}
+"""Parameters that a file of parameters must give, since the default is not for robots."""
 
 
 def backend_options(names: Iterable[str]) -> dict[str, Options]:
@@ -56,8 +60,9 @@ class NodeParameters(ParameterGroup):
     """
 
     checkpoint: str = parameter(
-        '', 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. Empty: the small bundled '
-        'checkpoint, which was trained on simulated tabletops only.', mutable='unconfigured',
+        EMBEDDED, 'Folder or hub id of the checkpoint, such as CircleRadon/InstructSAM-2B. embedded: the small '
+        'checkpoint in this package, which knows simulated tabletops only and is not for robots.',
+        mutable='unconfigured',
     )  # fmt: skip
     backend: str = parameter(
         AUTO, 'Back end that loads the checkpoint. auto: selected by the configuration of the checkpoint. Options of '
@@ -109,13 +114,20 @@ class NodeParameters(ParameterGroup):
         0.5, 'Maximum time in seconds that a result waits for a transform at the stamp of its image, from the arrival '
         'of the image. The model goes on meanwhile.', range_=(0.0, 10.0),
     )  # fmt: skip
+    bond_heartbeat_period: float = parameter(
+        0.25, 'Seconds between heartbeats of the bond to the lifecycle manager of nav2, which starts when the node is '
+        'activated; needs bondpy. 0: no bond.', range_=(0.0, 60.0),
+    )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
+    outputs: OutputOptions = field(default_factory=OutputOptions)
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         # The base class has checked types, ranges and choices.
+        if not self.checkpoint.strip():
+            raise ConfigError(f'checkpoint: {EXPECTED}; got an empty text')
         if self.backend not in (AUTO, *self.backend_options):
             expected = ', '.join((AUTO, *self.backend_options))
             raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")

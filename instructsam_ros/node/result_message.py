@@ -38,6 +38,7 @@ def make_result_message(result: InferenceResult) -> Segmentation:
             width=width,
         )
     message = make_segmentation(result.segmentation, header)
+    message.geometry_frame_id = geometry_header(result, header).frame_id
     # Instances without a box keep size 0.
     for instance, box in zip(message.instances, boxes_of(result, result.segmentation), strict=True):
         if box is not None:
@@ -61,11 +62,35 @@ def make_timed_result_message(result: InferenceResult) -> Segmentation:
     return message
 
 
+def make_withdrawal_message(result: InferenceResult, reason: str) -> Segmentation:
+    """Return the message that withdraws the results of an instruction.
+
+    Args:
+        result: the last one, without its instances.
+        reason: why they are out of date.
+    """
+    message = make_result_message(result)
+    message.status, message.message = Segmentation.WITHDRAWN, reason
+    return message
+
+
 def make_target_points(result: InferenceResult, header: Header) -> PointCloud2:
-    """Return the points of the best instance; an empty cloud without an instance or without depth."""
-    if result.target is None or result.frame is None:
+    """Return the points of the best instance; an empty cloud without an instance or without depth.
+
+    Args:
+        result: of the image.
+        header: of the image; that of the cloud has the frame of the outputs.
+    """
+    header = geometry_header(result, header)
+    if result.target is None or result.frame is None or result.geometry is None:
         return make_target_cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), header)
-    return make_target_cloud(result.target.points_m, result.frame.image_rgb[result.target.pixels], header)
+    points_m = result.geometry.move(result.target.points_m)
+    return make_target_cloud(points_m, result.frame.image_rgb[result.target.pixels], header)
+
+
+def geometry_header(result: InferenceResult, header: Header) -> Header:
+    """Return the header of poses and points: stamp of the image, and target_frame or the frame of the image."""
+    return Header(stamp=header.stamp, frame_id=result.geometry_frame_id or header.frame_id)
 
 
 def latency_s(result: InferenceResult) -> float:
@@ -74,5 +99,5 @@ def latency_s(result: InferenceResult) -> float:
 
 
 def boxes_of(result: InferenceResult, segmentation: ModelSegmentation) -> Sequence[OrientedBox | None]:
-    """Return the box of each instance; None where it is unknown."""
-    return result.geometry.boxes if result.geometry is not None else (None,) * len(segmentation.instances)
+    """Return the box of each instance in the frame of the outputs; None where it is unknown."""
+    return result.geometry.output_boxes if result.geometry is not None else (None,) * len(segmentation.instances)

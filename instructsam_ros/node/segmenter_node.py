@@ -17,9 +17,11 @@ from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.inference.timeline import Timeline
+from instructsam_ros.messages.color import SensorBits
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.async_lifecycle import AsyncLifecycleNode
 from instructsam_ros.node.backend_loader import Load, load_checkpoint
+from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.clock_jumps import ClockJumps
@@ -27,8 +29,8 @@ from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
 from instructsam_ros.node.logging_bridge import forward_logs
+from instructsam_ros.node.manager_bond import ManagerBond
 from instructsam_ros.node.model_holder import ModelHolder
-from instructsam_ros.node.outputs import CameraOutputs
 from instructsam_ros.node.parameters import NodeParameters, parse_instruction, parse_instructions
 from instructsam_ros.node.segment_service import SegmentService
 from instructsam_ros.node.subscriptions import ImageSubscription, InstructionTopic
@@ -59,25 +61,25 @@ class SegmenterNode(AsyncLifecycleNode):
     """
 
     def __init__(self, load: Load = load_checkpoint, **kwargs: Any) -> None:
-        # Automatically, so that `check_overrides` finds overrides of parameters that do not exist.
-        super().__init__('segmenter', automatically_declare_parameters_from_overrides=True, **kwargs)
+        super().__init__('segmenter', **kwargs)
         forward_logs(self.get_logger())
         # First what destroy_node needs, because declaring the parameters may raise.
         self._sizes: CameraSizes | None = None
         self._track: TrackAction | None = None
         self.images: list[ImageSubscription] = []
+        self._bond = ManagerBond(self)
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
         self.depth = DepthEstimator(self)
-        self._live = LiveParameters(self)
+        self._live = LiveParameters(self, kwargs)
         cameras = self.parameters.camera_names
+        self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras, self.depth)
         self.depth.listeners.append(self.scheduler.wake)
         self.instructions = ActiveInstructions(self.scheduler)
-        self._pipeline = Pipeline(
-            self, {name: CameraOutputs(self, name) for name in cameras}, self.depth, self.statistics
-        )
+        self._outputs = {name: CameraOutputs(self, name) for name in cameras}
+        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
         self._timeline = Timeline(self._restart, self.get_logger().warning)
         self._clock_jumps = ClockJumps(self, self._timeline)
         self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
@@ -139,6 +141,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.depth.subscribe(names)
         self.instruction_topic.subscribe()
         topics = ', '.join(f"'{images.topic}'" for images in self.images)
+        self._bond.start(self.parameters.bond_heartbeat_period)
         self.get_logger().info(f'active, subscribed to {topics}')
         return result
 
@@ -172,6 +175,7 @@ class SegmenterNode(AsyncLifecycleNode):
         super().destroy_node()
 
     def _unsubscribe(self, reason: str) -> None:
+        self._bond.stop()
         self.instruction_topic.unsubscribe()
         self.depth.unsubscribe()
         for images in self.images:
@@ -203,7 +207,8 @@ class SegmenterNode(AsyncLifecycleNode):
         age_s = self._timeline.age_s(self.get_clock().now().nanoseconds, stamp_ns)
         # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
-        self.scheduler.add_image(CapturedImage(message, camera, age_s, depth, lap=lap))
+        capture = CapturedImage(message, camera, age_s, depth, sensor=self._sensors[camera], lap=lap)
+        self.scheduler.add_image(capture)
 
     def _restart(self, now_ns: int | None) -> None:
         """Start over after time has jumped back: forget what lies in the future, and wait for nothing of the past."""
@@ -235,6 +240,8 @@ class SegmenterNode(AsyncLifecycleNode):
         self._pipeline.tracking = values.tracking
         self.depth.options = values.depth
         self.depth.tf_timeout_s = values.tf_timeout
+        for outputs in self._outputs.values():
+            outputs.options = values.outputs
         self._requests.parameters = values
         self.model.set_limits(values.limits)
 
@@ -242,7 +249,7 @@ class SegmenterNode(AsyncLifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(SegmenterNode, args)
+    spin_node(partial(SegmenterNode, cli_args=args), args)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,8 @@ ros2 param set /image_player path another.png
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from instructsam_model import ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.parameter_declaration import check_overrides
 
 CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 RELIABILITIES = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
@@ -84,7 +87,7 @@ class ImagePlayer(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('image_player', **kwargs)
-        self._declare()
+        self._declare(kwargs)
         self._images: ImageSequence | None = self._open({})
         reliability = self.get_parameter('reliability').value
         if reliability not in RELIABILITIES:
@@ -96,7 +99,7 @@ class ImagePlayer(Node):
         # The rate is read-only, so the timer never has to be replaced.
         self._timer = self.create_timer(1.0 / self.get_parameter('rate_hz').value, self._publish_next)
 
-    def _declare(self) -> None:
+    def _declare(self, created_with: Mapping[str, Any]) -> None:
         rate = [FloatingPointRange(from_value=0.01, to_value=1000.0)]
         parameters: dict[str, tuple[Any, ParameterDescriptor]] = {
             'path': ('', ParameterDescriptor(description='An image file, or a folder of image files.')),
@@ -110,6 +113,7 @@ class ImagePlayer(Node):
                 'best_effort', ParameterDescriptor(description=f'One of {", ".join(RELIABILITIES)}.', read_only=True)
             ),
         }  # fmt: skip
+        check_overrides(self, created_with, parameters)
         for name, (default, descriptor) in parameters.items():
             try:
                 self.declare_parameter(name, default, descriptor)
@@ -152,7 +156,7 @@ class ImagePlayer(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(ImagePlayer, args)
+    spin_node(partial(ImagePlayer, cli_args=args), args)
 
 
 if __name__ == '__main__':

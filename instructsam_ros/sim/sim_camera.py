@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ class SimCamera(Node):
         self._rendering: Future[None] | None = None
         self._ticks = 0
         # The rest can raise ConfigError; destroy_node then needs the attributes above.
-        self._values = declare(self, CameraParameters())
+        self._values = declare(self, CameraParameters(), kwargs)
         self._outputs = Outputs(self, self._values)
         size_wh = self._values.width, self._values.height
         self._renderer = self._render_thread.submit(_open_renderer, size_wh).result()
@@ -194,7 +194,7 @@ class SimCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(SimCamera, args)
+    spin_node(partial(SimCamera, cli_args=args), args)
 
 
 def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArray:

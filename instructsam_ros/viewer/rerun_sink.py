@@ -24,7 +24,8 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from instructsam_model import ConfigError
 from instructsam_model.draw import color_rgb
-from instructsam_ros.messages.image import read_frame, read_pixels
+from instructsam_ros.messages.frame import read_frame
+from instructsam_ros.messages.image import read_pixels
 from instructsam_ros.messages.point_cloud2 import read_points
 from instructsam_ros.messages.segmentation import make_label_image, read_segmentation
 from instructsam_ros.messages.stamp import read_stamp_ns

@@ -12,6 +12,7 @@ from typing import Any
 from instructsam_model.backends import AUTO, backend_names, get_backend
 from instructsam_model.errors import ConfigError
 from instructsam_model.runtime.choices import DTYPE_NAMES
+from instructsam_model.weights.embedded import EMBEDDED
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool = True) -> None:
@@ -54,8 +55,9 @@ def add_checkpoint_argument(group: argparse._ActionsContainer) -> None:
     """Add `--checkpoint` alone."""
     group.add_argument(
         '--checkpoint',
-        default='',
-        help='folder, file, or id on the Hugging Face hub (default: the small network bundled with the package)',
+        default=EMBEDDED,
+        help='folder, file, or id on the Hugging Face hub; embedded: the small network in this package, which knows '
+        'simulated tabletops only (default: %(default)s)',
     )
 
 

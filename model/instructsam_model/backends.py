@@ -21,7 +21,7 @@ from typing import Any
 from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import Options, check_names, make_options
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, resolve_source
 
 logger = logging.getLogger(__name__)
@@ -134,13 +134,13 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     )
 
 
-def find_checkpoint_backend(checkpoint: str | Path = '', backend: str = AUTO) -> Backend:
+def find_checkpoint_backend(checkpoint: str | Path = embedded.EMBEDDED, backend: str = AUTO) -> Backend:
     """Return the back end with which `load_segmenter` loads a checkpoint; arguments and errors are its own."""
-    return find_backend(resolve_source(checkpoint or _bundled()), backend)
+    return find_backend(resolve_checkpoint(checkpoint), backend)
 
 
 def load_segmenter(
-    checkpoint: str | Path = '',
+    checkpoint: str | Path = embedded.EMBEDDED,
     backend: str = AUTO,
     device: str = AUTO,
     dtype: str = AUTO,
@@ -153,8 +153,9 @@ def load_segmenter(
     """Load a checkpoint.
 
     Args:
-        checkpoint: a folder or file, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; empty for
-            the small network bundled with this package, which knows simulated tabletops only.
+        checkpoint: a folder or file, or an id on the Hugging Face hub such as `CircleRadon/InstructSAM-2B`; `embedded`
+            for the small network in this package, which knows simulated tabletops only (a folder of that name is
+            `./embedded`).
         backend: name of a back end; `auto` for the one that reads the checkpoint.
         device: see `LoadSettings`.
         dtype: see `LoadSettings`.
@@ -169,9 +170,9 @@ def load_segmenter(
         ConfigError: an argument or option is unknown or out of range.
     """
     # 1. Find the checkpoint, if necessary on the hub, and the back end.
-    source = resolve_source(checkpoint or _bundled(), revision=revision)
-    if not checkpoint:
-        logger.warning(bundled.NOTE)
+    source = resolve_checkpoint(checkpoint, revision)
+    if checkpoint == embedded.EMBEDDED:
+        logger.warning(embedded.NOTE)
     chosen = find_backend(source, backend)
     # 2. Check the options before torch is imported and weights are read.
     values = make_options(chosen.options, own_options(chosen, options), f'back end {chosen.name}')
@@ -195,15 +196,21 @@ def own_options(backend: Backend, options: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def _bundled() -> Path:
-    """Return the folder of the bundled checkpoint.
+def resolve_checkpoint(checkpoint: str | Path, revision: str | None = None) -> CheckpointSource:
+    """Find the checkpoint of `load_segmenter`, if necessary on the hub.
 
     Raises:
-        CheckpointError: this installation has none.
+        CheckpointError: the checkpoint is missing, or `embedded` and not part of this installation.
+        ConfigError: the text is empty.
     """
-    if not bundled.FOLDER.is_dir():
-        raise CheckpointError(bundled.MISSING)
-    return bundled.FOLDER
+    if not str(checkpoint).strip():
+        # Not the embedded one: an empty variable of a script must not put a toy on a robot.
+        raise ConfigError(f'checkpoint: {embedded.EXPECTED}; got an empty text')
+    if checkpoint != embedded.EMBEDDED:
+        return resolve_source(checkpoint, revision=revision)
+    if not embedded.FOLDER.is_dir():
+        raise CheckpointError(embedded.MISSING)
+    return resolve_source(embedded.FOLDER)
 
 
 def _checked(backend: Any, name: str) -> Backend:

@@ -27,7 +27,7 @@ from instructsam_model.instructsam.inference_mode import INFERENCE_MODES, get_in
 from instructsam_model.instructsam.options import InstructSAMOptions
 from instructsam_model.instructsam.random_weights import random_segmenter, scripted_phrases
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 
 SIZE_WH = (320, 240)
 READ, CHOSEN = (
@@ -44,7 +44,7 @@ WAITS = {
 }
 """Host waits of an inference: the tokens of each pass of the language model, and the result."""
 KERNELS = {'cold': 725, 'same both': 395, 'same frame': 530, 'reworded': 1465, 'warm': 725, 'steady': 510}
-"""Budget of kernels per scenario, captured graphs included: those of the bundled network plus one percent."""
+"""Budget of kernels per scenario, captured graphs included: those of the embedded network plus one percent."""
 LAUNCHES = 80
 """Budget of launches per scenario; a captured graph counts once. 150 at full size."""
 
@@ -71,8 +71,8 @@ def open_segmenter(
 ) -> Opened:
     engines = FakeEngines(cuda, engine)
     segmenter = random_segmenter(
-        bundled.FOLDER,
-        bundled.FOLDER,
+        embedded.FOLDER,
+        embedded.FOLDER,
         device=CUDA,
         dtype=dtype,
         phrases=phrases,
@@ -217,7 +217,7 @@ def test_naive_pipeline_runs(opened: Opened) -> None:
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 def test_default_engine_of_a_gpu_captures(cuda: FakeCuda) -> None:
     segmenter = random_segmenter(
-        bundled.FOLDER, bundled.FOLDER, device=CUDA, dtype=torch.bfloat16, options=InstructSAMOptions()
+        embedded.FOLDER, embedded.FOLDER, device=CUDA, dtype=torch.bfloat16, options=InstructSAMOptions()
     )
     segmenter.segment(new_frame(), Instruction('red'))
     with cuda.recording() as recording:

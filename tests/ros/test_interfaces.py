@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rclpy.node import Node
 
+from instructsam_ros.node.outputs import OUTPUTS
 from tests.support import ROOT
 from tests.support.graph import Graph
 
@@ -20,8 +21,9 @@ def topics_of(node: Node) -> list[str]:
     names = {name for name, _ in node.get_publisher_names_and_types_by_node('segmenter', '/')}
     names |= {name for name, _ in node.get_subscriber_names_and_types_by_node('segmenter', '/')}
     types = dict(node.get_topic_names_and_types())
-    # Names with '/_' are hidden; detections need vision_msgs.
-    return [f'{name} [{types[name][0]}]' for name in sorted(names) if '/_' not in name and 'detections' not in name]
+    optional = {f'/segmenter/{output.name}' for output in OUTPUTS if output.is_optional}
+    # Names with '/_' are hidden.
+    return [f'{name} [{types[name][0]}]' for name in sorted(names - optional) if '/_' not in name]
 
 
 def test_topic_list_is_that_of_the_node(graph: Graph):

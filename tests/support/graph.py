@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -58,13 +58,21 @@ class Graph:
         return node
 
     def segmenter(
-        self, fake: Segmenter | None = None, *, load: Callable[..., Segmenter] | None = None, **parameters: Any
+        self,
+        fake: Segmenter | None = None,
+        *,
+        load: Callable[..., Segmenter] | None = None,
+        cli_args: Sequence[str] = (),
+        **parameters: Any,
     ) -> SegmenterNode:
         """Start the node under test; with autostart and without `load`, wait until it is active."""
         fake = fake or FakeSegmenter()
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = SegmenterNode(
-            load or (lambda *_, **__: fake), context=self.context, parameter_overrides=overrides, cli_args=[]
+            load or (lambda *_, **__: fake),
+            context=self.context,
+            parameter_overrides=overrides,
+            cli_args=list(cli_args),
         )
         self.add(node)
         if load is None and parameters.get('autostart', True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments
 from instructsam_model.errors import ConfigError
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 
 FAKE = 'fake-cuda'
 """Value of `--device` that models a GPU instead of measuring."""
@@ -45,9 +45,9 @@ def _add_architecture_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--tokenizer',
         type=Path,
-        default=bundled.FOLDER,
+        default=embedded.FOLDER,
         metavar='FOLDER',
-        help='checkpoint with the tokenizer (default: the bundled one)',
+        help='checkpoint with the tokenizer (default: the embedded one)',
     )
     # Random weights generate no phrases, so the generated text is replaced by one of this form.
     group.add_argument(

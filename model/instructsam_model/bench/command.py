@@ -23,7 +23,6 @@ from instructsam_model.bench.sweep import VALUES, count_compilations, sweep
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.files import write_atomically
 from instructsam_model.runtime.memory import peak_memory_gib
-from instructsam_model.weights.bundled import BUNDLED
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,7 +75,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         'device': describe_device(subject.device),
         'threads': torch.get_num_threads(),
-        'model': str(arguments.architecture or arguments.checkpoint or BUNDLED),
+        'model': str(arguments.architecture or arguments.checkpoint),
         **subject.hooks.describe(),
         'size': arguments.size,
         **subject.options,

@@ -25,7 +25,6 @@ from instructsam_model.draw import color_rgb, overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
-from instructsam_model.weights.bundled import BUNDLED
 
 if TYPE_CHECKING:
     import gradio
@@ -212,7 +211,7 @@ def serve(arguments: argparse.Namespace) -> None:
     prepare_threads()
     # The model last, because loading takes much longer than finding out that Gradio or the images are missing.
     segmenter = load_segmenter(**backend_arguments(arguments))
-    name = arguments.checkpoint or BUNDLED
+    name = arguments.checkpoint
     # Fonts of the system: those of Gradio's themes are downloaded, and a robot may be offline.
     fonts = {'font': ['system-ui', 'sans-serif'], 'font_mono': ['ui-monospace', 'monospace']}
     with tempfile.TemporaryDirectory(prefix='instructsam-demo-') as folder:

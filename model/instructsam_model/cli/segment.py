@@ -28,7 +28,6 @@ from instructsam_model.draw import overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
 from instructsam_model.image_io import SUFFIXES, find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
-from instructsam_model.weights.bundled import BUNDLED
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task = plan(arguments)
         output = run(task, load(arguments))
         if arguments.json is not None:
-            write_json(output, arguments.checkpoint or BUNDLED, arguments.json)
+            write_json(output, arguments.checkpoint, arguments.json)
     except (CheckpointError, ConfigError, FrameError, InferenceError, RequestError, OSError) as error:
         # On one line, because messages of libraries may contain line breaks.
         print(f'instructsam-segment: error: {" ".join(str(error).split())}', file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from instructsam_model.backends import Backend, LoadSettings, load_segmenter
 from instructsam_model.instructsam.options import InstructSAMOptions
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from instructsam_model.weights.hub import CheckpointSource
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _read(
     from instructsam_model.runtime.precision import resolve_dtype
 
     weights_dtype = resolve_dtype(dtype, device)
-    if source.path == bundled.FOLDER:  # float32 on a GPU too
+    if source.path == embedded.FOLDER:  # float32 on a GPU too
         weights_dtype = weights_dtype or torch.float32
     sam3_folder = resolve_sam3(source.path, options.sam3_config or None)
     network = read_network(

@@ -1,1 +1,1 @@
-"""Weight files, the Hugging Face hub, and the bundled checkpoint."""
+"""Weight files, the Hugging Face hub, and the embedded checkpoint."""

@@ -1,4 +1,4 @@
-"""Differences between half precision and float32, on images for the bundled checkpoint.
+"""Differences between half precision and float32, on images for the embedded checkpoint.
 
 Covers sam3.boxes.
 """
@@ -20,7 +20,7 @@ from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 from instructsam_model.runtime.compilation import run_eagerly
 from instructsam_model.runtime.graphs import run_directly
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from tests.support import GOLDEN
 
 TABLES = GOLDEN / 'tabletop'
@@ -29,7 +29,7 @@ BOX_DRIFT = 0.005
 """Relative to the image's sides."""
 MEAN_MASK_IOU = 0.997
 
-pytestmark = pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
+pytestmark = pytest.mark.skipif(not embedded.FOLDER.is_dir(), reason='this installation has no embedded checkpoint')
 
 
 @dataclass(frozen=True)

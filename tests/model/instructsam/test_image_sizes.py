@@ -13,7 +13,7 @@ from transformers import Sam3Config
 from instructsam_model import ConfigError, Frame, Instruction, load_segmenter
 from instructsam_model.instructsam.image_sizes import limit_pixels, sam3_size_step, with_sam3_size
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 
 RED_BOX = Instruction("Please segment 'red box'.")
 OWN_SIZE, WINDOW = 224, 112
@@ -83,7 +83,7 @@ def test_windows_of_a_larger_image_have_the_features_of_a_smaller_one(checkpoint
     torch.testing.assert_close(features[0], features[2])
 
 
-@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
+@pytest.mark.skipif(not embedded.FOLDER.is_dir(), reason='this installation has no embedded checkpoint')
 @pytest.mark.parametrize('options', [{'sam3_size': 180}, {'max_pixels': 19200}])
 def test_masks_stay_in_place_at_other_sizes(options: dict[str, int]) -> None:
     """A red ball of a quarter of the image on the simulator's gray; only its position is checked."""

@@ -24,7 +24,7 @@ from instructsam_model.instructsam.quantization import quantized_layers
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.masks import mask_iou
 from instructsam_model.runtime.quantization import count_bytes
-from instructsam_model.weights import bundled
+from instructsam_model.weights import embedded
 from instructsam_model.weights.tensor_files import find_tensors
 from tests.support import GOLDEN
 from tests.support.full_size import published_config
@@ -80,11 +80,11 @@ def answers(segmenter: InstructSAMSegmenter) -> list[tuple[str, np.ndarray, np.n
     return found
 
 
-@pytest.mark.skipif(not bundled.FOLDER.is_dir(), reason='this installation has no bundled checkpoint')
+@pytest.mark.skipif(not embedded.FOLDER.is_dir(), reason='this installation has no embedded checkpoint')
 @pytest.mark.parametrize(('name', 'score', 'iou'), [('int8', 0.02, 0.997), ('fp8', 0.05, 0.98)])
 @pytest.mark.usefixtures('torchao')
 def test_quantization_keeps_text_and_changes_masks_little(name: str, score: float, iou: float) -> None:
-    """On the bundled checkpoint int8 moves scores by at most 0.009 and fp8 by 0.024."""
+    """On the embedded checkpoint int8 moves scores by at most 0.009 and fp8 by 0.024."""
     before = inductor.coordinate_descent_tuning
     quantized = load_segmenter(device='cpu', dtype='float32', quantization=name)
     assert inductor.coordinate_descent_tuning == before  # torchao would change it for the whole process

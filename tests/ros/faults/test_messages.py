@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from instructsam_model import ConfigError
-from instructsam_ros.messages.image import read_image
+from instructsam_ros.messages.image import make_image, read_image
 from instructsam_ros.node.backend_loader import load_checkpoint
 from instructsam_ros.srv import Segment
 from tests.support import ROOT
@@ -102,9 +103,30 @@ def of_depth(image: Image) -> None:
     image.encoding = '32FC1'
 
 
+def of_labels(image: Image) -> None:
+    image.encoding = '16SC1'
+
+
+def of_two_channels(image: Image) -> None:
+    image.encoding = '8UC2'
+
+
+def of_tensor(image: Image) -> None:
+    tensor = make_image(np.resize(np.float32([-2, 2]), (48, 64)), '32FC1', image.header)
+    image.encoding, image.width, image.step, image.data = '32FC3', 21, tensor.step, tensor.data
+
+
+def of_odd_size(image: Image) -> None:
+    image.encoding, image.width = 'nv12', 63
+
+
 @pytest.mark.parametrize(
-    'damage', [empty, with_wrong_step, short, of_unknown_encoding, of_depth], ids=lambda damage: damage.__name__
-)
+    'damage',
+    [
+        empty, with_wrong_step, short, of_unknown_encoding, of_depth, of_labels, of_two_channels, of_tensor, of_odd_size
+    ],
+    ids=lambda damage: damage.__name__,
+)  # fmt: skip
 def test_images(graph: Graph, log: Callable[[], str], damage: Callable[[Image], None]):
     def make() -> Image:
         image = graph.image('red')
@@ -128,6 +150,22 @@ def test_broken_jpeg(graph: Graph, log: Callable[[], str]):
     check_documented(re.sub(r'\d+ bytes', '742 bytes', logged(graph, log, 'dropped: ')))
 
 
+@pytest.mark.parametrize(
+    ('data', 'format_'),
+    [(b'\0\0\0\1\x67\x42', 'h264'), (b'\0' * 20, '16UC1; compressedDepth png')],
+    ids=['video', 'depth'],
+)
+def test_compressed_images_that_are_no_images(graph: Graph, log: Callable[[], str], data: bytes, format_: str):
+    def make() -> CompressedImage:
+        message = CompressedImage(header=graph.header(), format=format_)
+        message.data.frombytes(data)
+        return message
+
+    graph.segmenter(instruction='red', image_transport='compressed')
+    graph.publish_images(graph.camera(topic='image/compressed'), until=lambda: 'dropped: ' in log(), make=make)
+    check_documented(logged(graph, log, 'dropped: '))
+
+
 def test_camera_that_stops(graph: Graph, log: Callable[[], str]):
     node = graph.segmenter(instruction='red', image_timeout=0.5)
     camera = graph.camera()
@@ -135,6 +173,18 @@ def test_camera_that_stops(graph: Graph, log: Callable[[], str]):
     check_documented(logged(graph, log, 'no image for'))
     graph.publish_images(camera, until=lambda: 'images arrive again' in log())
     check_documented(logged(graph, log, 'images arrive again'))
+
+
+def test_camera_with_another_transport(graph: Graph, log: Callable[[], str]):
+    graph.camera(topic='image/compressed')
+    graph.segmenter(image_timeout=0.5)
+    check_documented(logged(graph, log, 'no image for'))
+
+
+def test_raw_camera_for_a_node_that_expects_compressed_images(graph: Graph, log: Callable[[], str]):
+    graph.camera()
+    graph.segmenter(image_timeout=0.5, image_transport='compressed')
+    check_documented(logged(graph, log, 'no image for'))
 
 
 def test_no_camera(graph: Graph, log: Callable[[], str]):

@@ -40,3 +40,23 @@ def test_a_goal_is_canceled_when_it_is_removed() -> None:
     active.remove_goal(goal)
     assert goal.canceled.is_set()
     assert goal not in scheduler.queries
+
+
+def test_an_instruction_that_is_gone_is_canceled_and_withdrawn_with_the_reason() -> None:
+    scheduler, withdrawn = Scheduler(), []
+    active = ActiveInstructions(scheduler, lambda text, reason: withdrawn.append((text, reason)))
+    active.set_instruction(RED)
+    [red] = scheduler.queries
+    active.set_instruction(RED)
+    active.set_additional([RED])
+    active.set_instruction(BLUE)
+    assert (withdrawn, red.canceled.is_set()) == ([], False), 'it is an additional instruction now'
+    active.set_additional([])
+    assert withdrawn == [('red', 'removed from the parameter instructions')]
+    assert red.canceled.is_set()
+    active.set_instruction(RED)
+    active.set_instruction(None)
+    assert withdrawn[1:] == [('blue', "replaced by 'red'"), ('red', 'the instruction is empty now')]
+    # The next query of the same instruction is another one.
+    active.set_instruction(RED)
+    assert not scheduler.queries[0].canceled.is_set()

@@ -10,12 +10,17 @@ from std_msgs.msg import Header
 
 from instructsam_model import FrameError
 from instructsam_ros.messages.camera_model import CameraModel
-from instructsam_ros.messages.point_cloud2 import make_scene_cloud, make_target_cloud, read_points
+from instructsam_ros.messages.point_cloud2 import (
+    make_instances_cloud,
+    make_scene_cloud,
+    make_target_cloud,
+    read_points,
+)
 from tests.support.point_clouds import make_cloud, organized_points
 
 CAMERA = CameraModel(np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]]), (16, 12))
 HEADER = Header(frame_id='camera')
-DATATYPES = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4'}
+DATATYPES = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4', PointField.INT32: 'i4'}
 
 
 def read(message: PointCloud2) -> NDArray[np.void]:
@@ -94,6 +99,18 @@ def test_target_cloud_of_no_points_is_empty():
     message = make_target_cloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), HEADER)
     assert (message.height, message.width, len(message.data)) == (1, 0, 0)
     assert len(read(message)[0]) == 0
+
+
+def test_cloud_of_all_instances_has_the_instance_of_each_point(
+    points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]
+):
+    numbers = np.array((1, 1, 1, 2, 2, 3, 3), dtype=np.int32)
+    message = make_instances_cloud(points_m[6, 3:10], image_rgb[6, 3:10], numbers, HEADER)
+    assert (message.height, message.width, message.is_dense, message.header) == (1, 7, True, HEADER)
+    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'instance']
+    [points] = read(message)
+    np.testing.assert_array_equal(points['instance'], numbers)
+    np.testing.assert_array_equal(np.stack([points[name] for name in 'xyz'], axis=1), points_m[6, 3:10])
 
 
 @pytest.mark.parametrize('order', ['<', '>'])

@@ -13,6 +13,7 @@ from tests.support import SUPPORT
 from tests.support.graph import Graph
 
 SLOW_SEGMENTER = str(SUPPORT / 'slow_segmenter.py')
+SLOW_LOADING = str(SUPPORT / 'slow_loading.py')
 ENDED_CONTEXT = str(SUPPORT / 'ended_context.py')
 
 
@@ -35,6 +36,17 @@ def test_node_shuts_down_cleanly_on_a_signal(graph: Graph, signal_number: int, b
             graph.publish_images(graph.camera(), until=iter([False] * 10 + [True]).__next__)
         assert child.stop(signal_number) == 0, child.tail()
         assert 'Traceback' not in child.tail()
+
+
+@pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+def test_signal_while_loading_ends_the_process_at_once(graph: Graph, signal_number: int):
+    """Python would end the loading thread inside native code, which aborts the process."""
+    with NodeProcess(SLOW_LOADING) as child:
+        wait_for_state(graph, child, 'loading')
+        started_s = time.monotonic()
+        assert child.stop(signal_number) == 0, child.tail()
+        assert time.monotonic() < started_s + 9, 'loading takes 60 s'
+        assert 'terminate called' not in child.tail()
 
 
 def test_second_interrupt_is_ignored(graph: Graph):

@@ -97,17 +97,17 @@ def test_stays_unconfigured_when_loading_fails(graph: Graph, error: Exception, s
     assert manager.change(CONFIGURE), 'the second attempt succeeds'
 
 
-def test_missing_bundled_checkpoint_is_reported(
+def test_missing_embedded_checkpoint_is_reported(
     graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    from instructsam_model.weights import bundled
+    from instructsam_model.weights import embedded
     from instructsam_ros.node.backend_loader import load_checkpoint
 
-    monkeypatch.setattr(bundled, 'FOLDER', tmp_path / 'nowhere')
+    monkeypatch.setattr(embedded, 'FOLDER', tmp_path / 'nowhere')
 
     node = graph.segmenter(load=load_checkpoint, autostart=False)
     assert not Manager(graph).change(CONFIGURE)
-    graph.wait_for(lambda: 'no checkpoint given' in log(), 'a word about the checkpoint')
+    graph.wait_for(lambda: "checkpoint 'embedded' is not part of this" in log(), 'the error')
     assert node.state == 'unconfigured'
 
 

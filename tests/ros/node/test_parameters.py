@@ -91,6 +91,7 @@ def test_the_node_describes_every_parameter(graph: Graph):
         ('instructions', ['x' * 5000], 'expected at most 4096 characters, got 5000'),
         ('max_failures', -1, 'Min: 0, Max: 100000, value: -1'),
         ('tracking.min_iou', 1.5, 'Parameter tracking.min_iou out of range'),
+        ('checkpoint', '', 'got an empty text'),
         ('autostart', False, 'read-only parameter: autostart'),
         ('cameras', ['left'], 'read-only parameter: cameras'),
         ('no_such_parameter', 1, 'undeclared'),
@@ -114,8 +115,24 @@ def test_invalid_value_is_rejected_with_a_reason(graph: Graph, name: str, value:
 @pytest.mark.parametrize(
     ('name', 'value', 'said'),
     [
-        ('score_threshold', 2.0, 'out of range'),
-        ('score_threshold', 'high', "of type 'STRING'"),
+        ('score_threshold', 2.0, 'parameter score_threshold: 2.0 is out of range; expected 0 to 1'),
+        ('score_threshold', 'high', "parameter score_threshold: expected a number, got 'high'"),
+        ('max_rate', math.nan, 'parameter max_rate: nan is out of range; expected 0 to 1000'),
+        ('max_rate', math.inf, 'parameter max_rate: inf is out of range; expected 0 to 1000'),
+        ('max_instances', 5.0, 'parameter max_instances: expected an integer, got 5.0'),
+        ('depth.enabled', 'true', "parameter depth.enabled: expected true or false, got 'true'; remove the quotes"),
+        ('depth.enabled', 1, 'parameter depth.enabled: expected true or false, got 1'),
+        ('instruction', 5, 'parameter instruction: expected text, got 5; put it in quotes'),
+        ('cameras', 'left', "parameter cameras: expected a list of texts such as [left, right], got 'left'"),
+        (
+            'checkpoint',
+            '',
+            "checkpoint: expected a folder, a file or a hub id such as 'CircleRadon/InstructSAM-2B', or",
+        ),
+        ('checkpoint', ' ', 'got an empty text'),
+        ('checkpont', 'x', 'parameter checkpont: no such parameter; did you mean checkpoint?'),
+        ('use_sim_tme', True, 'did you mean use_sim_time?'),
+        ('qos_override./image.subscription.depth', 3, 'did you mean qos_overrides./image.subscription.depth?'),
         ('instructsam.inference_mode', 'secret', 'instructsam.inference_mode: expected one of trained, released'),
         ('protocol', 'trained', 'parameter protocol: no such parameter; did you mean instructsam.inference_mode?'),
         ('reuse_answers', True, 'no such parameter; did you mean instructsam.speculative_decoding?'),
@@ -130,6 +147,41 @@ def test_invalid_override_raises_when_the_node_is_created(graph: Graph, name: st
     with pytest.raises(ConfigError, match=name) as caught:
         graph.segmenter(**{name: value})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'expected'),
+    [
+        ('max_rate', 5, 5.0),  # as YAML reads 5
+        ('cameras', [], ['']),  # as a program gives []; a file and -p: test_parameter_sources.py
+        ('instructions', [], ['']),
+        ('warmup_sizes', [], ['']),
+        ('warmup_sizes', ['', ''], ['', '']),
+    ],
+)
+def test_values_that_yaml_reads_as_another_type_are_accepted(graph: Graph, name: str, value: Any, expected: Any):
+    node = graph.segmenter(autostart=False, **{name: value})
+    found = node.get_parameter(name).value
+    assert (type(found), found) == (type(expected), expected)
+
+
+@pytest.mark.parametrize(
+    ('name', 'parameter', 'expected'),
+    [
+        ('max_rate', Parameter('max_rate', value=5), 5.0),
+        ('instructions', Parameter('instructions', Parameter.Type.BOOL_ARRAY, []), ['']),  # ros2 param set ... []
+        ('instructions', Parameter('instructions', value=['red', 'blue']), ['red', 'blue']),
+    ],
+)
+def test_values_that_ros2_param_reads_as_another_type_can_be_set(
+    graph: Graph, name: str, parameter: Parameter[Any], expected: Any
+):
+    node = graph.segmenter(autostart=False)
+    client = graph.peer.create_client(SetParameters, 'segmenter/set_parameters')
+    result = graph.call(client, SetParameters.Request(parameters=[parameter.to_parameter_msg()])).results[0]
+    assert result.successful, result.reason
+    found = node.get_parameter(name).value
+    assert (type(found), found) == (type(expected), expected)
 
 
 def test_box_frame_and_box_plane_exclude_each_other(graph: Graph):

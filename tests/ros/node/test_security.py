@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from instructsam_ros.node.outputs import OUTPUTS
 from tests.support.graph import Graph
 from tests.support.policy import allowed
 
@@ -23,8 +24,8 @@ def test_policy_lists_the_interfaces_of_the_node(graph: Graph):
         return has(verb) >= expected
 
     elsewhere = {  # with other parameters, or where other packages are installed
-        'publish': {'/segmenter/detections', '/segmenter/detections_3d'},
-        'subscribe': {'/image/compressed', '/clock', '/parameter_events', '/tf', '/tf_static'},
+        'publish': {'/bond', *(f'/segmenter/{output.name}' for output in OUTPUTS if output.is_optional)},
+        'subscribe': {'/bond', '/image/compressed', '/clock', '/parameter_events', '/tf', '/tf_static'},
         'reply': set(),
     }
     for verb, more in elsewhere.items():

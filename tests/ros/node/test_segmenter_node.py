@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from instructsam_ros.messages.image import make_image, read_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.msg import ErrorCode, Segmentation
-from instructsam_ros.node import outputs
+from instructsam_ros.node import result_content
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
@@ -154,7 +154,7 @@ def test_outputs_are_lazy(graph: Graph, monkeypatch: pytest.MonkeyPatch):
         made.append(arguments)
         return np.full((48, 64, 3), 7, dtype=np.uint8)
 
-    monkeypatch.setattr(outputs, 'overlay', overlay)
+    monkeypatch.setattr(result_content, 'overlay', overlay)
     graph.segmenter(instruction='red')
     answers, camera = graph.subscribe(), graph.camera()
     graph.publish_images(camera, until=lambda: len(answers) >= 3)

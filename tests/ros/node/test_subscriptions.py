@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from instructsam_model import Frame, Segmentation
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.node.segmenter_node import SegmenterNode
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
+from tests.support.image_messages import compressed_message, encoded
 
 
 def instruction_of(node: SegmenterNode) -> str | None:
@@ -168,3 +175,56 @@ def test_qos_of_images_can_be_overridden(graph: Graph):
     graph.run_in_executor(node.trigger_activate)
     answers.clear()
     graph.publish_images(graph.camera(reliable=True), until=lambda: answers)
+
+
+def test_image_that_was_published_once_before_the_node_is_received_in_each_activation(graph: Graph):
+    """A static image of a latched publisher, such as `ros2 topic pub --once --qos-durability transient_local`."""
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.peer.create_publisher(Image, 'image', qos).publish(graph.image('red'))
+    node = graph.segmenter(instruction='red')
+    answers = graph.subscribe()
+    graph.wait_for(lambda: node.statistics.received == 1, 'the image')
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.run_in_executor(node.trigger_activate)
+    graph.wait_for(lambda: node.statistics.received == 2, 'the image again')
+    graph.wait_for(lambda: answers, 'a result')
+
+
+def test_remapping_of_the_image_holds_for_the_compressed_one(graph: Graph):
+    node = graph.add(
+        SegmenterNode(
+            lambda *_, **__: FakeSegmenter(),
+            context=graph.context,
+            parameter_overrides=[Parameter('image_transport', value='compressed')],
+            cli_args=['--ros-args', '-r', 'image:=/cam/color'],
+        )
+    )
+    graph.wait_for(lambda: node.state == 'active', 'the node to be active')
+    assert [each.topic for each in node.images] == ['/cam/color/compressed']
+    graph.publish_images(
+        graph.camera(topic='/cam/color/compressed'),
+        make=lambda: compressed_message(encoded('.png', np.zeros((8, 8, 3), np.uint8)), 'png'),
+        until=lambda: node.statistics.received,
+    )
+
+
+class Photometer(FakeSegmenter):
+    """Remembers the brightest pixel of each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.brightest: list[int] = []
+
+    def segment(self, frame: Frame, *args: Any, **kwargs: Any) -> Segmentation:
+        self.brightest.append(int(frame.image_rgb.max()))
+        return super().segment(frame, *args, **kwargs)
+
+
+def test_brightness_of_16_bit_images_does_not_jump_with_the_brightest_pixel(graph: Graph):
+    photometer = Photometer()
+    graph.segmenter(photometer, instruction='red')
+    camera = graph.camera()
+    for top, brightness in ((4000, 250), (1000, 62)):
+        make = lambda top=top: make_image(np.full((8, 8), top, np.uint16), 'mono16', graph.header())  # noqa: E731
+        graph.publish_images(camera, make=make, until=lambda brightness=brightness: brightness in photometer.brightest)
+    assert set(photometer.brightest) == {250, 62}, '1000 of 12 bits is dark, although it fits in 10 bits'

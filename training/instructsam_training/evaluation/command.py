@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from instructsam_model.backend_arguments import given_options
-from instructsam_model.backends import find_backend, own_options
+from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import make_options
-from instructsam_model.weights import bundled
-from instructsam_model.weights.hub import resolve_source
+from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
@@ -119,9 +118,9 @@ def _make_run(arguments: argparse.Namespace, benchmark: Benchmark, queries: Sequ
         CheckpointError: the checkpoint cannot be used.
         ConfigError: an option is unknown or out of range.
     """
-    source = resolve_source(arguments.checkpoint or bundled.FOLDER)
+    source = resolve_checkpoint(arguments.checkpoint)
     backend = find_backend(source, arguments.backend)
-    settings = _make_settings(arguments, benchmark, arguments.checkpoint or 'bundled', backend.name)
+    settings = _make_settings(arguments, benchmark, arguments.checkpoint, backend.name)
     # Checked here and not only by the back end, so that --fresh does not delete predictions before an error.
     make_options(backend.options, own_options(backend, settings.options), f'back end {backend.name}')
     return EvaluationRun(
@@ -166,8 +165,8 @@ def _predict(
     if processes.is_main_process:
         prepare_folder(run, fresh=arguments.fresh)
     processes.wait_for_everyone()
-    # The local path, so that only one process downloads; the bundled checkpoint has no name.
-    checkpoint = str(run.source.path) if arguments.checkpoint else ''
+    # The local path, so that only one process downloads; the embedded checkpoint is loaded by its name.
+    checkpoint = EMBEDDED if arguments.checkpoint == EMBEDDED else str(run.source.path)
     settings = {
         'device': str(processes.device) if arguments.device == 'auto' else arguments.device,
         'backend': run.backend.name,

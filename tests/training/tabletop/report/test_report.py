@@ -23,7 +23,7 @@ from instructsam_training.evaluation.report.speed import summarize_speed
 from instructsam_training.tabletop.report.__main__ import main
 
 SIZE_HW = (24, 32)
-SETTINGS = EvaluationSettings('test', 'authors', 0.3, 'bundled', 'published')
+SETTINGS = EvaluationSettings('test', 'authors', 0.3, 'embedded', 'published')
 IMAGES = 12
 
 

@@ -1,1 +1,1 @@
-"""Writes docs/tabletop.md: the results of the bundled checkpoint on the simulated tabletop, with example images."""
+"""Writes docs/tabletop.md: the results of the embedded checkpoint on the simulated tabletop, with example images."""

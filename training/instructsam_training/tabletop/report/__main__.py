@@ -91,7 +91,7 @@ def write_document(arguments: argparse.Namespace) -> Path:
     queries = TABLETOP.load_queries(arguments.data, TABLETOP.splits[0], SkipReport())
     evaluation = score_again(load_result(arguments.evaluation), queries)
     given = [score_again(parse_result(text), queries) for text in arguments.ablation]
-    # The ablations may be trained with a smaller budget than the bundled checkpoint; "full" is then their baseline.
+    # The ablations may be trained with a smaller budget than the embedded checkpoint; "full" is then their baseline.
     full = next((each for each in given if each.result.name == 'full'), evaluation)
     ablations = [each for each in given if each is not full]
     examples = make_examples(evaluation.scored, load_predictions(arguments.evaluation), _min_score(evaluation.result))

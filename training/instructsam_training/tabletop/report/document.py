@@ -58,7 +58,7 @@ def _blocks(
     yield '# The simulated tabletop'
     source = result.report['settings']['source']
     yield (
-        f'{heading(result.report)}. Checkpoint: {source}. `make tabletop-eval` runs this evaluation for the bundled '
+        f'{heading(result.report)}. Checkpoint: {source}. `make tabletop-eval` runs this evaluation for the embedded '
         'checkpoint.'
     )
     yield as_markdown(_overall_grid(result, shuffled))
@@ -93,7 +93,7 @@ def _overall_grid(result: EvaluationResult, shuffled: EvaluationResult | None) -
 
 
 def _goals_grid(result: EvaluationResult, shuffled: EvaluationResult | None) -> Grid:
-    # Goals of the bundled checkpoint; a number that is undefined has no row.
+    # Goals of the embedded checkpoint; a number that is undefined has no row.
     targets = result.report['strata']['targets']
     goals = [
         ('mAP', 0.60, result.report['overall']['mAP']),
