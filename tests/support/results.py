@@ -13,8 +13,9 @@ from instructsam_ros.depth3d.geometry import locate
 from instructsam_ros.depth3d.oriented_box import fit_principal
 from instructsam_ros.inference.requests import CapturedImage, InferenceResult
 from instructsam_ros.messages.camera_model import CameraModel
+from instructsam_ros.messages.frame import read_frame
 from instructsam_ros.messages.geometry import Matrix
-from instructsam_ros.messages.image import make_image, read_frame
+from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from instructsam_ros.messages.image import read_compressed_image
+from instructsam_ros.messages.compressed_image import read_compressed_image
 from instructsam_ros.messages.jpeg_image import make_jpeg_image
 
 HEADER = Header(frame_id='camera')

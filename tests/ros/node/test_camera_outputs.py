@@ -14,7 +14,8 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.messages.image import read_compressed_image, read_image
+from instructsam_ros.messages.compressed_image import read_compressed_image
+from instructsam_ros.messages.image import read_image
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.outputs import OUTPUTS
@@ -140,7 +141,7 @@ def test_instructions_that_share_the_topics_keep_their_markers(display: Display)
     display.run(lambda: outputs.withdraw('red', REASON), segmentation=1, markers=1)
     assert shown(topics['markers'][-1]) == []
     # The label image is that of the other instruction and stays.
-    display.run(lambda: outputs.publish(make_result('green', text='green')), labels=1)
+    display.run(lambda: outputs.publish(make_result('green', text='green')), labels=1, markers=1)
     assert len(topics['labels']) == labels_before + 1
     assert shown(topics['markers'][-1]) == ['green 0.90']
 
