@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 
+import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -23,6 +24,7 @@ from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, 
 from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_range, too_few_points
 from instructsam_ros.depth3d.oriented_box import MIN_POINTS, fit_principal, fit_upright
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError, TransformLookup, check_tf2
+from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import ErrorCode
 
@@ -39,11 +41,13 @@ class Located:
         geometry: where the instances are; None without depth.
         no_points: why no instance has points; None if one has, or if there are no instances.
         no_boxes: why no instance has a box; None if one has, or if there are no instances.
+        frame_id: frame of the outputs; empty for that of the image.
     """
 
     geometry: Geometry3D | None = None
     no_points: NoDepthError | None = None
     no_boxes: NoDepthError | None = None
+    frame_id: str = ''
 
 
 class DepthEstimator:
@@ -56,6 +60,7 @@ class DepthEstimator:
 
     Attributes:
         options: may be replaced at any time.
+        target_frame: frame of the outputs; empty for that of the image. May be replaced while not subscribed.
         tf_timeout_s: time that a result waits for a transform, from the arrival of its image.
         listeners: called when a depth message has arrived, in the thread of the executor.
         missed: number of results without depth.
@@ -70,6 +75,7 @@ class DepthEstimator:
         self._warned: set[tuple[str, str]] = set()
         self._since_s = 0.0
         self.options = DepthOptions()
+        self.target_frame = ''
         self.tf_timeout_s = 0.5
         self.listeners: list[Callable[[], None]] = []
         self.missed = 0
@@ -78,10 +84,12 @@ class DepthEstimator:
         """Check that the packages that the options need are installed.
 
         Raises:
-            ConfigError: boxes are upright in a frame, and tf2_ros is not installed.
+            ConfigError: transforms are needed, and tf2_ros is not installed.
         """
         if self.options.enabled and self.options.box_frame:
-            check_tf2()
+            check_tf2('depth.box_frame')
+        if self.target_frame:
+            check_tf2('target_frame')
 
     def subscribe(self, cameras: Sequence[str]) -> None:
         """Subscribe to depth and calibration of these cameras, if depth is enabled."""
@@ -91,7 +99,7 @@ class DepthEstimator:
         if options.enabled:
             self._inputs = {camera: DepthInput(self._node, camera, self._on_arrival) for camera in cameras}
         # Requests that bring their own depth need it too.
-        if options.box_frame and find_spec('tf2_ros') is not None:
+        if (options.box_frame or self.target_frame) and find_spec('tf2_ros') is not None:
             self._transforms = TransformLookup(self._node)
 
     def unsubscribe(self) -> None:
@@ -154,10 +162,12 @@ class DepthEstimator:
             return False
         if self._transforms is None or time.monotonic() - search.arrived_s >= self.tf_timeout_s:
             return True
-        try:
-            self._transforms.pose(self.options.box_frame, search.header, self.tf_timeout_s)
-        except MissingTransformError as error:
-            return not error.may_come
+        for frame_id in filter(None, (self.target_frame, self.options.box_frame)):
+            try:
+                self._camera_pose(frame_id, search.header)
+            except MissingTransformError as error:
+                if error.may_come:
+                    return False
         return True
 
     def locate(self, search: DepthSearch | None, segmentation: Segmentation, *, needs_scene: bool = False) -> Located:
@@ -169,7 +179,10 @@ class DepthEstimator:
             needs_scene: read depth also if there are no instances.
         """
         if not (segmentation.instances or needs_scene):
-            return Located()
+            return Located(frame_id=self.target_frame)
+        return replace(self._try_to_locate(search, segmentation), frame_id=self.target_frame)
+
+    def _try_to_locate(self, search: DepthSearch | None, segmentation: Segmentation) -> Located:
         options = self.options
         try:
             depth = self._read(search, segmentation.size_wh, options)
@@ -184,7 +197,8 @@ class DepthEstimator:
             return Located(located.geometry)
         for missing in dict.fromkeys((located.no_points, located.no_boxes)):
             if missing is not None:
-                self._count_missed(missing, search.camera if search is not None else '')
+                camera = search.camera if search is not None else ''
+                self._count_missed(missing, camera, has_points=located.no_points is None)
         return located
 
     def _on_arrival(self) -> None:
@@ -215,8 +229,14 @@ class DepthEstimator:
         self, depth: Depth, search: DepthSearch | None, segmentation: Segmentation, options: DepthOptions
     ) -> Located:
         assert search is not None
+        # Nothing in 3D rather than geometry in another frame than expected.
+        try:
+            camera_pose = self._camera_pose(self.target_frame, search.header) if self.target_frame else None
+        except MissingTransformError as error:
+            said = f'{error}; target_frame needs it'
+            raise NoDepthError('transform', said, ErrorCode.NO_TRANSFORM) from error
         fit, no_boxes = self._choose_fitter(depth, search.header, options)
-        geometry = locate(segmentation, depth.depth_m, depth.camera, fit)
+        geometry = replace(locate(segmentation, depth.depth_m, depth.camera, fit), camera_pose=camera_pose)
         no_points = None
         if not any(surface.points_m.size for surface in geometry.surfaces):
             no_points = no_boxes = explain_range(depth.median_m, depth.encoding, options.range_m)
@@ -239,18 +259,28 @@ class DepthEstimator:
         if not options.box_frame:
             return fit_principal, None
         try:
-            if self._transforms is None:
-                raise MissingTransformError('depth.box_frame needs tf2_ros, and an active node', may_come=False)
-            pose = self._transforms.pose(options.box_frame, header, self.tf_timeout_s)
+            pose = self._camera_pose(options.box_frame, header)
         except MissingTransformError as error:
             return fit_no_box, NoDepthError('transform', str(error), ErrorCode.NO_TRANSFORM)
         return partial(fit_upright, pose=pose), None
 
-    def _count_missed(self, error: NoDepthError, camera: str) -> None:
+    def _camera_pose(self, frame_id: str, header: Header) -> Matrix:
+        """Return the pose (4, 4) of the camera in a frame.
+
+        Raises:
+            MissingTransformError: there is no transform.
+        """
+        if frame_id == header.frame_id:  # also if /tf does not know it
+            return np.eye(4)
+        if self._transforms is None:
+            raise MissingTransformError(f"'{frame_id}' needs tf2_ros, and an active node", may_come=False)
+        return self._transforms.pose(frame_id, header, self.tf_timeout_s)
+
+    def _count_missed(self, error: NoDepthError, camera: str, *, has_points: bool) -> None:
         if error.code == ErrorCode.DEPTH_DISABLED:
             return
         logger = self._node.get_logger()
-        if error.code in (ErrorCode.NO_TRANSFORM, ErrorCode.NO_PLANE):  # there are points
+        if has_points and error.code in (ErrorCode.NO_TRANSFORM, ErrorCode.NO_PLANE):
             logger.warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
             return
         self.missed += 1

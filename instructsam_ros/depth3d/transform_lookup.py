@@ -196,14 +196,17 @@ class TransformLookup:
             return None
 
 
-def check_tf2() -> None:
+def check_tf2(parameter: str) -> None:
     """Check that tf2_ros is installed.
+
+    Args:
+        parameter: name of the parameter that needs it.
 
     Raises:
         ConfigError: it is not.
     """
     if find_spec('tf2_ros') is None:
         raise ConfigError(
-            'depth.box_frame needs tf2_ros, which is not installed; install it with ROS (apt install '
-            'ros-$ROS_DISTRO-tf2-ros-py, it is not on PyPI), or leave depth.box_frame empty'
+            f'{parameter} needs tf2_ros, which is not installed; install it with ROS (apt install '
+            f'ros-$ROS_DISTRO-tf2-ros-py, it is not on PyPI), or leave {parameter} empty'
         )

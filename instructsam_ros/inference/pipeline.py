@@ -7,10 +7,12 @@ room that uses ROS.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from rclpy.node import Node
@@ -21,7 +23,7 @@ from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult, ResultPublisher
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
@@ -32,8 +34,28 @@ LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
 
 
-class TopicPublisher(ResultPublisher, Protocol):
-    """The publishers of one camera."""
+class TopicPublisher(Protocol):
+    """The publishers of one camera; for any thread."""
+
+    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
+        """Publish a result; return the seconds since the arrival of its image, None if it is canceled."""
+        ...
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction."""
+        ...
+
+    def withdraw_all(self, reason: str) -> None:
+        """Withdraw all results."""
+        ...
+
+    def open(self) -> None:
+        """Publish results from now on."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more."""
+        ...
 
     @property
     def needs_scene(self) -> bool:
@@ -113,6 +135,25 @@ class Pipeline:
             self._statistics.add_error(result.message)
         self._publish(request, result)
 
+    def open(self) -> None:
+        """Publish results from now on."""
+        for outputs in self._outputs.values():
+            outputs.open()
+
+    def close(self, reason: str) -> None:
+        """Withdraw all results and publish no more; waits while a result is being published."""
+        for outputs in self._outputs.values():
+            outputs.close(reason)
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        """Withdraw the results of an instruction, whose query is canceled, from all cameras; does not wait."""
+        for outputs in self._outputs.values():
+            self._stage.call(partial(outputs.withdraw, instruction, reason))
+
+    def withdraw_camera(self, camera: str, reason: str) -> None:
+        """Withdraw all results of a camera, which are out of date; does not wait."""
+        self._stage.call(partial(self._outputs[camera].withdraw_all, reason))
+
     def cancel(self, error: Exception) -> None:
         """Fail the requests whose results wait for depth or a transform. For any thread."""
         for pending in self._stage.clear():
@@ -176,7 +217,13 @@ class Pipeline:
         no_points, no_boxes = (
             _missing_output(error, is_cut_short=pending.is_cut_short) for error in (located.no_points, located.no_boxes)
         )
-        return replace(result, geometry=located.geometry, no_points=no_points, no_boxes=no_boxes)
+        return replace(
+            result,
+            geometry=located.geometry,
+            no_points=no_points,
+            no_boxes=no_boxes,
+            geometry_frame_id=located.frame_id,
+        )
 
     def _track(self, request: InferenceRequest, result: InferenceResult) -> InferenceResult:
         query, segmentation, options = request.query, result.segmentation, self.tracking
@@ -201,7 +248,9 @@ class Pipeline:
             if query.goal is not None:
                 query.goal.publish(result)
             else:
-                self._statistics.latencies_s.add(self._outputs[request.camera].publish(result))
+                latency_s = self._outputs[request.camera].publish(result, query.canceled)
+                if latency_s is not None:
+                    self._statistics.latencies_s.add(latency_s)
         except Exception:
             self._log_exception()
 

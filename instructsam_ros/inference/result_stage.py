@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 
@@ -66,6 +68,7 @@ class ResultStage:
         self._finish = finish
         self._changed = threading.Condition()
         self._pending: list[PendingResult] = []
+        self._calls: deque[Callable[[], None]] = deque()
         self._flushed: set[PendingResult] = set()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -79,12 +82,16 @@ class ResultStage:
     def put(self, pending: PendingResult) -> None:
         """Add a result; blocks only while `HARD_CAPACITY` results wait, if finishing them is slower than the model."""
         with self._changed:
-            if self._thread is None:
-                self._closing = False
-                self._thread = threading.Thread(target=self._run, name='results', daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.wait_for(lambda: len(self._pending) < HARD_CAPACITY or self._closing)
             self._pending.append(pending)
+            self._changed.notify_all()
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Run an action in the thread of the results, before the next result; does not wait."""
+        with self._changed:
+            self._start()
+            self._calls.append(action)
             self._changed.notify_all()
 
     def notify(self) -> None:
@@ -115,23 +122,31 @@ class ResultStage:
         if thread is not None:
             thread.join(timeout_s)
 
+    def _start(self) -> None:
+        if self._thread is None:
+            self._closing = False
+            self._thread = threading.Thread(target=self._run, name='results', daemon=True)
+            self._thread.start()
+
     def _run(self) -> None:
-        while (pending := self._take()) is not None:
+        while (action := self._take()) is not None:
             try:
-                self._finish(pending)
+                action()
             except Exception:
                 logger.exception('a result could not be finished')
-            del pending  # or it holds its image until the next one
+            del action  # or it holds its image until the next one
 
-    def _take(self) -> PendingResult | None:
-        """Wait for a result to finish, and remove it; return None at the end."""
+    def _take(self) -> Callable[[], None] | None:
+        """Wait for an action or a result to finish, and remove it; return None at the end."""
         with self._changed:
             while True:
+                if self._calls:
+                    return self._calls.popleft()
                 if (pending := self._find()) is not None:
                     self._pending.remove(pending)
                     self._flushed.discard(pending)
                     self._changed.notify_all()
-                    return pending
+                    return partial(self._finish, pending)
                 if self._closing and not self._pending:
                     self._thread = None  # the next result starts another one
                     return None

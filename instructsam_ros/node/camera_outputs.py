@@ -41,6 +41,7 @@ class CameraOutputs:
     def __init__(self, node: LifecycleNode, camera: str = '') -> None:
         base = f'~/{camera}' if camera else '~'
         self._camera = camera
+        self._context = node.context
         self._publishers: dict[Output, LifecyclePublisher[Any]] = {
             output: node.create_lifecycle_publisher(
                 output.message_type,
@@ -67,19 +68,19 @@ class CameraOutputs:
         """Whether a topic with subscribers needs depth of the whole image."""
         return any(output.needs_scene and _has_subscribers(each) for output, each in self._publishers.items())
 
-    def publish(self, result: InferenceResult, canceled: threading.Event | None = None) -> float | None:
+    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
         """Publish a result whose image could be decoded.
 
         Args:
             result: of a continuous query.
-            canceled: set if the result is out of date.
+            canceled: of its query.
 
         Returns:
-            The latency of ~/segmentation in seconds; None if the result is out of date and was not published.
+            The latency of ~/segmentation in seconds; None if the result is not published.
         """
         with self._lock:
             # Checked under the lock: an instruction is first canceled, then withdrawn.
-            if not self._is_open or (canceled is not None and canceled.is_set()):
+            if not self._is_open or canceled.is_set():
                 return None
             message = make_timed_result_message(result)
             self._publish_segmentation(message)
@@ -95,7 +96,8 @@ class CameraOutputs:
         """Withdraw the results of an instruction from all topics, once; nothing if there are none."""
         with self._lock:
             empty = self._last.pop(instruction, None)
-            if empty is not None:
+            # Nothing can be published after a signal has ended the context.
+            if empty is not None and self._context.ok():
                 self._publish_segmentation(make_withdrawal_message(empty, reason))
                 self._clear(empty)
 

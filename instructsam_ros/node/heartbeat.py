@@ -38,15 +38,19 @@ class Heartbeat:
         node = self._node
         timeout_s = node.parameters.image_timeout
         # 1. Log new problems once: missing images, failures of the worker, images that arrive too old.
-        for images in node.images:
+        image_warnings = {}
+        for camera, images in zip(node.parameters.camera_names, node.images, strict=False):
             images.warn_once(timeout_s)
+            if warning := images.warning(timeout_s):
+                image_warnings[camera] = warning
+                # A planner must not use objects that nobody looks at any more.
+                node.pipeline.withdraw_camera(camera, warning)
         if node.supervisor is not None:
             self._check_model(node.supervisor)
         if warning := self.health.new_warning(node.scheduler.warning):
             node.get_logger().warning(warning)
         # 2. Report the present state on /diagnostics.
-        image_warnings = (images.warning(timeout_s) for images in node.images)
-        self._publisher.publish(make_diagnostics(node, self.health, next(filter(None, image_warnings), '')))
+        self._publisher.publish(make_diagnostics(node, self.health, next(iter(image_warnings.values()), '')))
 
     def _check_model(self, supervisor: Supervisor) -> None:
         if error := supervisor.check():

@@ -120,6 +120,10 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
+    target_frame: str = parameter(
+        '', 'Frame of all poses, 3D boxes and points in messages, such as base_link; the transform is that at the '
+        'stamp of the image. Needs tf2_ros. Empty: the optical frame of the camera.', mutable='unconfigured',
+    )  # fmt: skip
     outputs: OutputOptions = field(default_factory=OutputOptions)
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
 

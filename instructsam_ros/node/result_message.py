@@ -32,6 +32,7 @@ def make_result_message(result: InferenceResult) -> Segmentation:
             instruction=result.instruction.text,
             request_id=result.instruction.id,
             status=Segmentation.FAILED,
+            geometry_frame_id=geometry_header(result, header).frame_id,
             error_code=int(result.error_code),
             message=result.message,
             height=height,

@@ -52,6 +52,7 @@ class SegmenterNode(AsyncLifecycleNode):
         scheduler: chooses the next request.
         instructions: instructions that are processed for every image.
         instruction_topic: the subscriptions to ~/instruction.
+        pipeline: publishes and withdraws results.
         depth: locates instances in 3D.
         images: the subscriptions to the cameras; empty unless the node is active.
         model: the model, loaded or not.
@@ -77,12 +78,12 @@ class SegmenterNode(AsyncLifecycleNode):
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
         self.scheduler = Scheduler(cameras, self.depth)
         self.depth.listeners.append(self.scheduler.wake)
-        self.instructions = ActiveInstructions(self.scheduler)
+        self.instructions = ActiveInstructions(self.scheduler, self._withdraw)
         self._outputs = {name: CameraOutputs(self, name) for name in cameras}
-        self._pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
+        self.pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
         self._timeline = Timeline(self._restart, self.get_logger().warning)
         self._clock_jumps = ClockJumps(self, self._timeline)
-        self.model = ModelHolder(self, load, self.depth.check, self._pipeline, self.scheduler)
+        self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
         self._service = SegmentService(self, self._requests)
@@ -134,6 +135,7 @@ class SegmenterNode(AsyncLifecycleNode):
         assert self.supervisor is not None
         self.supervisor.reset_failures()
         self._heartbeat.health.deactivated = ''
+        self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
@@ -147,7 +149,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe('the node was deactivated')
+        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -187,6 +189,8 @@ class SegmenterNode(AsyncLifecycleNode):
             self._track.end_all(reason)
         if self.supervisor is not None:
             self.supervisor.cancel_all(reason)
+        # Before the publishers become inactive, and after all that could publish a result.
+        self.pipeline.close(reason)
 
     def _release(self) -> None:
         reason = 'the node was shut down'
@@ -213,7 +217,7 @@ class SegmenterNode(AsyncLifecycleNode):
     def _restart(self, now_ns: int | None) -> None:
         """Start over after time has jumped back: forget what lies in the future, and wait for nothing of the past."""
         self.depth.restart(now_ns)
-        self._pipeline.restart(now_ns)
+        self.pipeline.restart(now_ns)
 
     def _on_instruction(self, text: str) -> None:
         try:
@@ -224,6 +228,9 @@ class SegmenterNode(AsyncLifecycleNode):
         if instruction != self.instructions.instruction:
             self.instructions.set_instruction(instruction)
             self.get_logger().info(f"instruction: '{text}'" if instruction is not None else 'instruction: empty, idle')
+
+    def _withdraw(self, instruction: str, reason: str) -> None:
+        self.pipeline.withdraw(instruction, reason)
 
     def _apply_parameters(self, names: set[str]) -> None:
         self._distribute_parameters()
@@ -237,9 +244,9 @@ class SegmenterNode(AsyncLifecycleNode):
     def _distribute_parameters(self) -> None:
         values = self.parameters
         self.scheduler.set_options(values.stream)
-        self._pipeline.tracking = values.tracking
+        self.pipeline.tracking = values.tracking
         self.depth.options = values.depth
-        self.depth.tf_timeout_s = values.tf_timeout
+        self.depth.tf_timeout_s, self.depth.target_frame = values.tf_timeout, values.target_frame
         for outputs in self._outputs.values():
             outputs.options = values.outputs
         self._requests.parameters = values

@@ -128,9 +128,27 @@ class ResultList(list[InferenceResult]):
 
     needs_scene = False
 
-    def publish(self, result: InferenceResult) -> float:
+    def __init__(self) -> None:
+        super().__init__()
+        self.withdrawn: list[tuple[str, str, str]] = []
+
+    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
+        if canceled.is_set():
+            return None
         self.append(result)
         return 0.0
+
+    def withdraw(self, instruction: str, reason: str) -> None:
+        self.withdrawn.append((instruction, reason, threading.current_thread().name))
+
+    def withdraw_all(self, reason: str) -> None:
+        self.withdraw('', reason)
+
+    def open(self) -> None:
+        pass
+
+    def close(self, reason: str) -> None:
+        self.withdraw('', reason)
 
 
 def make_pipeline(

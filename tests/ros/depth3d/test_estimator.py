@@ -22,8 +22,9 @@ from instructsam_ros.depth3d.transform_lookup import MissingTransformError
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.image import make_image
+from instructsam_ros.messages.point_cloud2 import read_points
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
-from instructsam_ros.msg import ErrorCode
+from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import COLORS_RGB
@@ -301,7 +302,7 @@ class FakePoseLookup:
 
 def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
     monkeypatch.setattr(estimator, 'TransformLookup', FakePoseLookup)
-    monkeypatch.setattr(estimator, 'check_tf2', lambda: None)
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
     monkeypatch.setattr(estimator, 'find_spec', lambda name: name)
     start(graph, **{'depth.box_frame': 'table'})
     answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
@@ -319,6 +320,41 @@ def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch,
     )
     assert 'no 3D boxes: nobody knows where the camera is' in log()
     graph.publish_images(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
+
+
+def test_outputs_in_a_frame_of_choice(graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]):
+    monkeypatch.setattr(estimator, 'TransformLookup', FakePoseLookup)
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
+    monkeypatch.setattr(estimator, 'find_spec', lambda name: name)
+    start(graph, target_frame='table')
+    answers, camera = graph.subscribe(), RgbdCamera(graph, near_m=0.92)
+    clouds = {name: graph.subscribe(f'segmenter/{name}', PointCloud2) for name in ('points', 'target/points')}
+    poses = graph.subscribe('segmenter/target/pose', PoseStamped)
+    answer = depth_answer(graph, camera, answers)
+    assert (answer.header.frame_id, answer.geometry_frame_id) == ('camera_optical_frame', 'table')
+    assert answer.instances[0].pose.position.z == pytest.approx(FAR_M - 0.92, abs=0.005)
+    graph.publish_images(graph.camera(), until=lambda: poses and all(clouds.values()), make=camera.image)
+    assert {message.header.frame_id for message in (poses[0], *(each[0] for each in clouds.values()))} == {'table'}
+    assert poses[0].pose.position.z == pytest.approx(FAR_M - 0.92, abs=0.005)
+    np.testing.assert_allclose(read_points(clouds['target/points'][0])[0][:, 2], FAR_M - 0.92, atol=0.005)
+
+    monkeypatch.setattr(FakePoseLookup, 'knows', False)
+    graph.publish_images(graph.camera(), until=lambda: answers[-1].points_error_code, make=camera.image)
+    lost = answers[-1]
+    assert (lost.points_error_code, lost.boxes_error_code) == (ErrorCode.NO_TRANSFORM, ErrorCode.NO_TRANSFORM)
+    assert lost.depth_message == 'nobody knows where the camera is; target_frame needs it'
+    assert (lost.status, lost.geometry_frame_id, lost.instances[0].size.x) == (Segmentation.OK, 'table', 0.0)
+    assert 'no 3D: nobody knows where the camera is; target_frame needs it' in log()
+    # Empty rather than in another frame.
+    graph.publish_images(graph.camera(), until=lambda: clouds['target/points'][-1].width == 0, make=camera.image)
+    assert clouds['target/points'][-1].header.frame_id == 'table'
+
+
+def test_target_frame_of_the_camera_needs_no_transform(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(estimator, 'check_tf2', lambda parameter: None)
+    start(graph, target_frame='camera_optical_frame')
+    answer = depth_answer(graph, RgbdCamera(graph), graph.subscribe())
+    assert answer.geometry_frame_id == answer.header.frame_id == 'camera_optical_frame'
 
 
 def test_upright_boxes_on_the_largest_plane(graph: Graph, log: Callable[[], str]):

@@ -163,7 +163,7 @@ def test_small_steps_back_are_no_jump(poses: Poses):
 def test_check_tf2_without_tf2_ros(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(transform_lookup, 'find_spec', lambda name: None)
     with pytest.raises(ConfigError, match=r'depth.box_frame needs tf2_ros') as caught:
-        check_tf2()
+        check_tf2('depth.box_frame')
     check_documented(f'not configured: {caught.value}')
 
 

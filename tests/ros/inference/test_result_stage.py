@@ -139,3 +139,18 @@ def test_stage_survives_a_failure(stage: Stage, caplog: pytest.LogCaptureFixture
     after = stage.add(ready=True)
     wait_for(lambda: after in stage.finished)
     assert 'publishing failed' in caplog.text
+
+
+def test_actions_run_in_the_thread_of_the_results_before_results_that_wait(stage: Stage):
+    names: list[str] = []
+    waiting = stage.add()
+    stage.stage.call(lambda: names.append(threading.current_thread().name))
+    wait_for(lambda: names)
+    assert (names, stage.finished) == (['results'], [])
+    stage.gate.clear()
+    stage.let(waiting)
+    # The executor does not wait for the result that is being finished.
+    stage.stage.call(lambda: names.append('second'))
+    assert names == ['results']
+    stage.gate.set()
+    wait_for(lambda: names[1:] == ['second'])

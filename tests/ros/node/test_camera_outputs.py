@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -22,6 +23,7 @@ from instructsam_ros.node.outputs import OUTPUTS
 from tests.support.graph import Graph
 from tests.support.results import make_result
 
+NOT_CANCELED = threading.Event()
 NEVER_EMPTY = {'target/pose', 'target/grasp_samples'}
 """A pose and samples of a target cannot be empty."""
 REASON = "replaced by 'the blue mug'"
@@ -66,7 +68,7 @@ def display(graph: Graph) -> Display:
 
 
 def _publish_again(display: Display) -> None:
-    display.graph.run_in_executor(lambda: display.outputs.publish(make_result('red')))
+    display.graph.run_in_executor(lambda: display.outputs.publish(make_result('red'), NOT_CANCELED))
 
 
 def shown(array: MarkerArray) -> list[str]:
@@ -77,7 +79,7 @@ def shown(array: MarkerArray) -> list[str]:
 
 def test_a_withdrawn_instruction_vanishes_from_every_topic_once(display: Display):
     result, topics = make_result('red', 'green'), display.topics
-    display.run(lambda: display.outputs.publish(result), **dict.fromkeys(topics, 1))
+    display.run(lambda: display.outputs.publish(result, NOT_CANCELED), **dict.fromkeys(topics, 1))
     assert np.any(topics['labels'][-1].data)
 
     def withdraw_twice() -> None:
@@ -87,7 +89,7 @@ def test_a_withdrawn_instruction_vanishes_from_every_topic_once(display: Display
 
     display.run(withdraw_twice, **dict.fromkeys(topics.keys() - NEVER_EMPTY, 1))
     # A later message on each topic shows that nothing else comes before it.
-    display.run(lambda: display.outputs.publish(make_result('blue')), **dict.fromkeys(topics, 1))
+    display.run(lambda: display.outputs.publish(make_result('blue'), NOT_CANCELED), **dict.fromkeys(topics, 1))
     counts = {name: len(messages) for name, messages in topics.items()}
     expected = dict.fromkeys(topics, 3) | dict.fromkeys(topics.keys() & NEVER_EMPTY, 2)
     assert counts == expected | ({'collision_object': 5} if 'collision_object' in topics else {})
@@ -131,26 +133,26 @@ def check_moveit(topics: dict[str, list[Any]]) -> None:
 
 def test_instructions_that_share_the_topics_keep_their_markers(display: Display):
     outputs, topics = display.outputs, display.topics
-    display.run(lambda: outputs.publish(make_result('red', text='red')), markers=1)
-    display.run(lambda: outputs.publish(make_result('red', 'green', text='green')), markers=1)
+    display.run(lambda: outputs.publish(make_result('red', text='red'), NOT_CANCELED), markers=1)
+    display.run(lambda: outputs.publish(make_result('red', 'green', text='green'), NOT_CANCELED), markers=1)
     assert shown(topics['markers'][-1]) == ['green 0.90', 'red 0.90']
     # The other instruction has one instance less.
-    display.run(lambda: outputs.publish(make_result('blue', text='green')), markers=1)
+    display.run(lambda: outputs.publish(make_result('blue', text='green'), NOT_CANCELED), markers=1)
     assert shown(topics['markers'][-1]) == ['red 0.90']
     labels_before = len(topics['labels'])
     display.run(lambda: outputs.withdraw('red', REASON), segmentation=1, markers=1)
     assert shown(topics['markers'][-1]) == []
     # The label image is that of the other instruction and stays.
-    display.run(lambda: outputs.publish(make_result('green', text='green')), labels=1, markers=1)
+    display.run(lambda: outputs.publish(make_result('green', text='green'), NOT_CANCELED), labels=1, markers=1)
     assert len(topics['labels']) == labels_before + 1
     assert shown(topics['markers'][-1]) == ['green 0.90']
 
 
 def test_a_failed_image_removes_the_objects_of_its_instruction(display: Display):
     outputs, topics = display.outputs, display.topics
-    display.run(lambda: outputs.publish(make_result('red')), markers=1)
+    display.run(lambda: outputs.publish(make_result('red'), NOT_CANCELED), markers=1)
     failed = replace(make_result('red'), segmentation=None, geometry=None, error=RuntimeError('broke'))
-    display.run(lambda: outputs.publish(failed), segmentation=1, markers=1, labels=1)
+    display.run(lambda: outputs.publish(failed, NOT_CANCELED), segmentation=1, markers=1, labels=1)
     assert topics['segmentation'][-1].status == Segmentation.FAILED
     assert shown(topics['markers'][-1]) == []
     assert not np.any(topics['labels'][-1].data)
@@ -159,9 +161,27 @@ def test_a_failed_image_removes_the_objects_of_its_instruction(display: Display)
 def test_all_instructions_are_withdrawn_with_the_node_or_the_camera(display: Display):
     outputs, topics = display.outputs, display.topics
     for color in ('red', 'green'):
-        display.run(lambda color=color: outputs.publish(make_result(color)), segmentation=1)
+        display.run(lambda color=color: outputs.publish(make_result(color), NOT_CANCELED), segmentation=1)
     display.run(lambda: outputs.withdraw_all('the node was deactivated'), segmentation=2, markers=2)
     ends = topics['segmentation'][-2:]
     assert [each.instruction for each in ends] == ['red', 'green']
     assert {(each.status, each.message) for each in ends} == {(Segmentation.WITHDRAWN, 'the node was deactivated')}
     assert shown(topics['markers'][-1]) == []
+
+
+def test_no_result_follows_its_withdrawal(display: Display):
+    outputs, topics, canceled = display.outputs, display.topics, threading.Event()
+    display.run(lambda: outputs.publish(make_result('red'), canceled), segmentation=1)
+
+    def withdraw() -> None:
+        canceled.set()
+        outputs.withdraw('red', REASON)
+        assert outputs.publish(make_result('red'), canceled) is None
+        outputs.close('the node was deactivated')
+        assert outputs.publish(make_result('green'), NOT_CANCELED) is None
+        outputs.open()
+        assert outputs.publish(make_result('blue'), NOT_CANCELED) is not None
+
+    display.run(withdraw, segmentation=2)
+    said = [(each.status, each.instruction) for each in topics['segmentation']]
+    assert said[1:] == [(Segmentation.WITHDRAWN, 'red'), (Segmentation.OK, 'blue')]
