@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -95,6 +96,16 @@ class DepthInput:
         if not match.is_hit(options.max_offset_s):
             raise explain_offset(match, options.max_offset_s, options.max_delay_s)
         return match.message, self.camera_info
+
+    def warning(self) -> str:
+        """Return which of depth and calibration does not arrive; empty if both do."""
+        stream = self.synchronizer.stream
+        if stream.last_arrival_s == float('-inf'):
+            return f'no depth has arrived on {self._topic(0)}'
+        if not stream.is_alive:
+            stopped_s = time.monotonic() - stream.last_arrival_s
+            return f'no depth has arrived for {stopped_s:.0f} s on {self._topic(0)}'
+        return '' if self.camera_info is not None else f'no camera_info has arrived on {self._topic(1)}'
 
     def destroy(self) -> None:
         """Unsubscribe."""

@@ -117,6 +117,12 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
+    def warning(self, camera: str) -> str:
+        """Return which of depth and calibration does not arrive, although it is expected; empty if nothing is amiss."""
+        source = self._inputs.get(camera)
+        is_early = time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
+        return source.warning() if source is not None and not is_early else ''
+
     def register(self, camera: str, header: Header) -> DepthSearch | None:
         """Start to look for the depth of an image that has arrived; return None if not subscribed."""
         source = self._inputs.get(camera)
@@ -190,7 +196,8 @@ class DepthEstimator:
         except NoDepthError as error:
             located = Located(None, error, error)
         except Exception as error:
-            self._log_exception()
+            if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
             broken = NoDepthError('exception', f'{type(error).__name__}: {error}')
             located = Located(None, broken, broken)
         if not segmentation.instances:
@@ -289,7 +296,3 @@ class DepthEstimator:
             self._warned.add((camera, error.kind))
             suffix = f' of {camera}' if camera else ''
             logger.warning(f'no 3D{suffix}: {error}')
-
-    def _log_exception(self) -> None:
-        if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
-            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)

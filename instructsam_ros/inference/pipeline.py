@@ -75,6 +75,7 @@ class Pipeline:
     Attributes:
         failures: of the model.
         tracking: may be replaced at any time.
+        checkpoint: name of the checkpoint that is loaded, for results.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Pipeline:
         self._ids = itertools.count(1)
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()
+        self.checkpoint = ''
 
     def run(self, request: InferenceRequest, segmenter: Segmenter, sizes: ImageSizes) -> InferenceResult | None:
         """Decode and segment; called by the thread of the model, which waits for nothing else.
@@ -236,6 +238,7 @@ class Pipeline:
         return replace(result, segmentation=replace(segmentation, instances=instances))
 
     def _publish(self, request: InferenceRequest, result: InferenceResult) -> None:
+        result = replace(result, checkpoint=self.checkpoint)
         query = request.query
         if query is None:  # the caller of ~/segment waits for it
             request.finish(result)

@@ -60,6 +60,7 @@ class InferenceResult:
         geometry: where the instances are in 3D; None without depth.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
+        checkpoint: name of the checkpoint that made it.
         geometry_frame_id: frame of poses and points in messages; empty for that of the image.
     """
 
@@ -71,6 +72,7 @@ class InferenceResult:
     geometry: Geometry3D | None = None
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
+    checkpoint: str = ''
     geometry_frame_id: str = ''
 
     @property

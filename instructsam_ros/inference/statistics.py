@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 
 import numpy as np
 
 from instructsam_model import CanceledError
-from instructsam_ros.inference.error_codes import MissingOutput
+from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.requests import InferenceResult
 
 WINDOW_S = 10.0
@@ -36,28 +36,33 @@ class RecentValues:
         """Return the number of values per second."""
         return len(self.values()) / min(WINDOW_S, max(time.monotonic() - self._since_s, 1e-3))
 
+    def restart(self) -> None:
+        """Forget all values."""
+        self._events.clear()
+        self._since_s = time.monotonic()
+
 
 class OutputRecord:
     """What the answers of the last `WINDOW_S` seconds lacked of one promised output. May be used by any thread.
 
     Attributes:
-        missing_total: number of answers without the output since the node was started.
+        codes: number of answers without the output since the node was started, by reason.
         last_reason: why the last of them lacked it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._events: deque[tuple[float, bool]] = deque(maxlen=4096)  # time, whether the output was there
-        self.missing_total = 0
+        self.codes: Counter[ErrorCode] = Counter()
         self.last_reason = ''
 
-    def add(self, reason: str = '') -> None:
-        """Count an answer; `reason` says why it lacks the output, and is empty if it does not."""
+    def add(self, missing: MissingOutput | None = None) -> None:
+        """Count an answer, and why it lacks the output if it does."""
         with self._lock:
-            self._events.append((time.monotonic(), not reason))
-            if reason:
-                self.missing_total += 1
-                self.last_reason = reason
+            self._events.append((time.monotonic(), missing is None))
+            if missing is not None:
+                self.codes[missing.code] += 1
+                self.last_reason = missing.message
 
     def counts(self) -> tuple[int, int]:
         """Return the number of recent answers with the output, and of those without."""
@@ -65,6 +70,24 @@ class OutputRecord:
         with self._lock:
             recent = [is_there for happened_s, is_there in self._events if happened_s >= oldest_s]
         return sum(recent), len(recent) - sum(recent)
+
+    def report(self) -> dict[str, str]:
+        """Return the counts by their name in the diagnostics."""
+        complete, missing = self.counts()
+        with self._lock:
+            codes = dict(self.codes)
+        return {
+            'rate (Hz)': f'{complete / WINDOW_S:.1f}',
+            'missing (%)': f'{100 * missing / max(complete + missing, 1):.0f}',
+            'missing in total': str(sum(codes.values())),
+            **{f'missing in total, {code.name}': str(count) for code, count in codes.items()},
+            'last reason': self.last_reason,
+        }
+
+    def restart(self) -> None:
+        """Forget the recent answers; the totals stay."""
+        with self._lock:
+            self._events.clear()
 
 
 class Statistics:
@@ -74,6 +97,7 @@ class Statistics:
         masks: record of each camera, by its name: answers of the model, or why there are none.
         points: the same for points, of answers with instances.
         boxes: the same for 3D boxes.
+        replies: number of replies of ~/segment, by their error code.
         images: arrivals of images.
         latencies_s: of published results, from the arrival of the image to its publication.
         inferences_s: time that the model took for each result.
@@ -81,6 +105,8 @@ class Statistics:
         received: number of images that arrived.
         dropped: number of images that could not be decoded.
         failed: number of failures of the model.
+        truncated: number of answers that may lack objects, because the model or `max_instances` found no more.
+        without_box: number of instances without a 3D box, in answers with other boxes.
         last_error: message of the last one of `errors`.
     """
 
@@ -88,6 +114,7 @@ class Statistics:
         self.masks: dict[str, OutputRecord] = defaultdict(OutputRecord)
         self.points: dict[str, OutputRecord] = defaultdict(OutputRecord)
         self.boxes: dict[str, OutputRecord] = defaultdict(OutputRecord)
+        self.replies: Counter[ErrorCode] = Counter()
         self.images = RecentValues()
         self.latencies_s = RecentValues()
         self.inferences_s = RecentValues()
@@ -95,18 +122,35 @@ class Statistics:
         self.received = 0
         self.dropped = 0
         self.failed = 0
+        self.truncated = 0
+        self.without_box = 0
         self.last_error = ''
 
     def add_result(self, result: InferenceResult) -> None:
         """Count the answer to a continuous query, and what it lacks; may be called from any thread."""
         if result.capture is None or isinstance(result.error, CanceledError):
             return
-        camera, segmentation = result.capture.camera, result.segmentation
-        self.masks[camera].add(result.message)
+        camera, segmentation, geometry = result.capture.camera, result.segmentation, result.geometry
+        self.masks[camera].add(MissingOutput(result.error_code, result.message) if result.error is not None else None)
+        if segmentation is None:
+            return
         # What was not found has no place in 3D: that is no fault.
-        if segmentation is not None and (segmentation.instances or result.no_points):
-            self.points[camera].add(_reason(result.no_points))
-            self.boxes[camera].add(_reason(result.no_boxes or result.no_points))
+        if segmentation.instances or result.no_points is not None:
+            self.points[camera].add(result.no_points)
+            self.boxes[camera].add(result.no_boxes or result.no_points)
+        if geometry is not None and any(geometry.boxes):
+            self.without_box += sum(box is None for box in geometry.boxes)
+
+    def add_reply(self, code: int) -> None:
+        """Count a reply of ~/segment; called by the executor's thread."""
+        self.replies[ErrorCode(code)] += 1
+
+    def restart(self) -> None:
+        """Forget the recent values, because the node was activated or its time has jumped; the totals stay."""
+        for recent in (self.images, self.latencies_s, self.inferences_s, self.errors):
+            recent.restart()
+        for record in (*self.masks.values(), *self.points.values(), *self.boxes.values()):
+            record.restart()
 
     def add_error(self, error: str) -> None:
         """Count a broken image or a failure of the model."""
@@ -124,12 +168,11 @@ class Statistics:
             'images received': str(self.received),
             'images dropped': str(self.dropped),
             'results failed': str(self.failed),
+            'results truncated': str(self.truncated),
+            'instances without 3D box': str(self.without_box),
+            **{f'replies, {code.name}': str(count) for code, count in self.replies.items()},
             'last error': self.last_error,
         }
-
-
-def _reason(missing: MissingOutput | None) -> str:
-    return missing.message if missing is not None else ''
 
 
 def _percentile_ms(recent: RecentValues, percent: float) -> str:

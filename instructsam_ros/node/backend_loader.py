@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from instructsam_model import ConfigError, FrameError, Segmenter, load_segmenter
 from instructsam_model.backends import find_checkpoint_backend
+from instructsam_model.weights import embedded
 from instructsam_ros.inference.image_sizes import ImageSizes, SizeWh, describe_warm_up
 from instructsam_ros.node.parameters import NodeParameters
 
@@ -16,6 +18,23 @@ Load = Callable[[NodeParameters], Segmenter]
 
 class WarmUpError(RuntimeError):
     """The warm-up of a loaded model failed."""
+
+
+def checkpoint_name(parameters: NodeParameters) -> str:
+    """Return the name of the checkpoint for results and diagnostics: `embedded` also if its folder is given."""
+    is_embedded = Path(parameters.checkpoint).resolve() == embedded.FOLDER.resolve()
+    return embedded.EMBEDDED if is_embedded else parameters.checkpoint
+
+
+def backend_name(load: Load, parameters: NodeParameters) -> str:
+    """Return the name of the back end that `load` uses; of loaders other than `load_checkpoint`, the parameter.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_segmenter`.
+    """
+    if load is not load_checkpoint:
+        return parameters.backend
+    return find_checkpoint_backend(parameters.checkpoint, parameters.backend).name
 
 
 def load_checkpoint(parameters: NodeParameters) -> Segmenter:

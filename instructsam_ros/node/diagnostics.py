@@ -1,76 +1,131 @@
-"""The message on /diagnostics, which the node publishes once a second."""
+"""The message on /diagnostics: one status for the node, the checkpoint and each promised output of each camera.
+
+Names are as those of diagnostic_updater, `<node>: <output>`, so that the analyzers of diagnostic_aggregator find them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import platform
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from instructsam_ros.inference.statistics import Statistics
+from instructsam_ros.inference.statistics import OutputRecord
+from instructsam_ros.node.health import (
+    CameraInput,
+    Health,
+    judge_checkpoint,
+    judge_location,
+    judge_masks,
+    judge_node,
+)
 
 if TYPE_CHECKING:
+    from instructsam_ros.node.heartbeat import Heartbeat
     from instructsam_ros.node.segmenter_node import SegmenterNode
+    from instructsam_ros.node.subscriptions import ImageSubscription
 
 
-class Health:
-    """Level and summary for /diagnostics.
-
-    Attributes:
-        deactivated: why the node deactivated itself; empty if it did not.
-    """
-
-    def __init__(self) -> None:
-        self.deactivated = ''
-        self._had_warning = False
-
-    def new_warning(self, warning: str) -> str:
-        """Return a warning if there was none in the previous call; empty otherwise."""
-        is_new, self._had_warning = bool(warning) and not self._had_warning, bool(warning)
-        return warning if is_new else ''
-
-    def summarize(self, state: str, error: str, warning: str, statistics: Statistics) -> tuple[bytes, str]:
-        """Return level and summary: the worst problem, or the state if there is none."""
-        # Errors of the last seconds only, so that the level recovers by itself.
-        recent_error = statistics.last_error if statistics.errors.values() else ''
-        if error := error or self.deactivated or recent_error:
-            return DiagnosticStatus.ERROR, error
-        return (DiagnosticStatus.WARN, warning) if warning else (DiagnosticStatus.OK, state)
-
-
-def make_diagnostics(node: SegmenterNode, health: Health, image_warning: str) -> DiagnosticArray:
-    """Return the status of the node, with the current time.
+def make_diagnostics(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticArray:
+    """Return the health of everything that the node promises, with the current time.
 
     Args:
         node: its public state is reported.
-        health: decides on the level and the summary.
-        image_warning: why no images arrive; empty if they do.
+        heartbeat: what was noticed over the last seconds.
     """
-    # There is no worker while the node is unconfigured.
+    statuses = [_node_status(node, heartbeat), _checkpoint_status(node)]
+    for name in node.parameters.camera_names:
+        statuses += _camera_statuses(node, name, heartbeat)
+    array = DiagnosticArray(status=statuses)
+    array.header.stamp = node.get_clock().now().to_msg()
+    return array
+
+
+def _node_status(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticStatus:
     supervisor, scheduler = node.model.any_supervisor, node.scheduler
-    activity, error = (supervisor.activity, supervisor.error) if supervisor is not None else ('', node.model.error)
-    # The current activity, such as a warm-up, comes before its consequences: images that are replaced or too old.
-    level, message = health.summarize(
-        node.state, error, activity or image_warning or scheduler.warning, node.statistics
+    error, activity = (supervisor.error, supervisor.activity) if supervisor is not None else ('', '')
+    health = judge_node(
+        node.state,
+        node.model.error or heartbeat.deactivated or error or heartbeat.recent_error,
+        activity,
+        heartbeat.processed_share(),
+        is_idle=not scheduler.queries,
     )
     values = {
         'state': node.state,
         'instruction': '; '.join(node.instructions.texts),
-        'checkpoint': node.parameters.checkpoint,
-        'backend': node.parameters.backend,
         'images replaced': str(scheduler.images_replaced),
         'images too old': str(scheduler.images_too_old),
         'requests waiting': str(scheduler.pending_requests),
         'results without depth': str(node.depth.missed),
-        'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
         **node.statistics.report(),
         **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
     }
-    array = diagnostic_array(node.get_fully_qualified_name(), level, message, values)
-    array.header.stamp = node.get_clock().now().to_msg()
-    return array
+    return _make_status(node, 'node', platform.node(), health, values)
+
+
+def _checkpoint_status(node: SegmenterNode) -> DiagnosticStatus:
+    model, parameters = node.model, node.parameters
+    health = judge_checkpoint(model.checkpoint, model.backend, model.error, is_loaded=model.supervisor is not None)
+    supervisor = model.any_supervisor
+    values = {
+        'checkpoint': model.checkpoint,
+        'backend': model.backend,
+        'device': parameters.device,
+        'segmenter restarts': str(supervisor.restarts if supervisor is not None else 0),
+    }
+    return _make_status(node, 'checkpoint', platform.node(), health, values)
+
+
+def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> Iterator[DiagnosticStatus]:
+    """Return the status of each output that the parameters promise for a camera."""
+    images = next((each for each in node.images if each.camera == camera), None)
+    suffix = f' of {camera}' if camera else ''
+    hardware_id = images.topic if images is not None else camera or 'image'
+    masks = _judge_camera(node, camera, images, heartbeat)
+    for output, record in _promised(node, camera).items():
+        if images is None:
+            health = Health(DiagnosticStatus.OK, node.state)
+        elif output == 'masks':
+            health = masks
+        else:
+            health = judge_location(record, output, masks, node.depth.warning(camera))
+        yield _make_status(node, f'{output}{suffix}', hardware_id, health, record.report())
+
+
+def _promised(node: SegmenterNode, camera: str) -> dict[str, OutputRecord]:
+    statistics = node.statistics
+    promised = {'masks': statistics.masks[camera]}
+    if node.parameters.depth.enabled:
+        promised |= {'3D points': statistics.points[camera], '3D boxes': statistics.boxes[camera]}
+    return promised
+
+
+def _judge_camera(node: SegmenterNode, camera: str, images: ImageSubscription | None, heartbeat: Heartbeat) -> Health:
+    source = CameraInput(
+        warning=images.warning(node.parameters.image_timeout) if images is not None else '',
+        too_old=node.scheduler.warning,
+        is_wanted=any(query.covers(camera) for query in node.scheduler.queries),
+        waiting_s=time.monotonic() - heartbeat.activated_s,
+    )
+    supervisor = node.supervisor
+    return judge_masks(node.statistics.masks[camera], source, supervisor.activity if supervisor is not None else '')
+
+
+def _make_status(
+    node: SegmenterNode, output: str, hardware_id: str, health: Health, values: Mapping[str, str]
+) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        name=f'{node.get_fully_qualified_name().lstrip("/")}: {output}',
+        hardware_id=hardware_id,
+        level=health.level,
+        message=health.summary,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
 
 
 def memory_report(model_bytes: int | None) -> dict[str, str]:
@@ -87,10 +142,3 @@ def resident_bytes(pid: int | str = 'self') -> int | None:
     except OSError:
         return None
     return pages * os.sysconf('SC_PAGE_SIZE')
-
-
-def diagnostic_array(name: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticArray:
-    """Return an array of one status, without a stamp."""
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    status = DiagnosticStatus(name=name, level=level, message=message, values=pairs)
-    return DiagnosticArray(status=[status])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
+from instructsam_ros.inference.statistics import WINDOW_S
 from instructsam_ros.inference.supervisor import Supervisor
-from instructsam_ros.node.diagnostics import Health, make_diagnostics
+from instructsam_ros.node.diagnostics import make_diagnostics
 
 if TYPE_CHECKING:
     from instructsam_ros.node.segmenter_node import SegmenterNode
 
 PERIOD_S = 1.0
+MIN_IMAGES = 20
+"""With fewer images, the share of those that were processed says nothing."""
 
 
 class Heartbeat:
@@ -24,43 +29,71 @@ class Heartbeat:
         node: owns this object; its public state is read.
 
     Attributes:
-        health: level and summary for /diagnostics.
+        deactivated: why the node deactivated itself; empty if it did not.
+        activated_s: when the node was activated, on the clock of `time.monotonic`.
     """
 
     def __init__(self, node: SegmenterNode) -> None:
         self._node = node
-        self.health = Health()
+        self._had_warning = False
+        self._error, self._error_s = '', 0.0
+        # Images that were received and replaced until each heartbeat of the window.
+        self._images: deque[tuple[int, int]] = deque(maxlen=int(WINDOW_S / PERIOD_S) + 1)
+        self.deactivated = ''
+        self.activated_s = time.monotonic()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
         # A steady clock, because simulated time may not advance.
         self._timer = node.create_timer(PERIOD_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    @property
+    def recent_error(self) -> str:
+        """The last error of the model's thread, for a few seconds, so that the level recovers by itself."""
+        return self._error if time.monotonic() - self._error_s < WINDOW_S else ''
+
+    def restart(self) -> None:
+        """Forget everything, because the node was activated."""
+        self.deactivated = self._error = ''
+        self.activated_s = time.monotonic()
+        self._images.clear()
+
+    def processed_share(self) -> float:
+        """Return the share of the images of the last seconds that were processed, of those that `max_rate` allows."""
+        if not self._images or not self._node.scheduler.queries:
+            return 1.0
+        (first_received, first_replaced), (received, replaced) = self._images[0], self._images[-1]
+        count = received - first_received
+        values, duration_s = self._node.parameters, (len(self._images) - 1) * PERIOD_S
+        allowed = values.stream.max_rate_hz * len(values.camera_names) * duration_s or float('inf')
+        return (count - (replaced - first_replaced)) / min(count, allowed) if count >= MIN_IMAGES else 1.0
+
     def _beat(self) -> None:
         node = self._node
-        timeout_s = node.parameters.image_timeout
         # 1. Log new problems once: missing images, failures of the worker, images that arrive too old.
-        image_warnings = {}
+        timeout_s = node.parameters.image_timeout
         for camera, images in zip(node.parameters.camera_names, node.images, strict=False):
             images.warn_once(timeout_s)
             if warning := images.warning(timeout_s):
-                image_warnings[camera] = warning
                 # A planner must not use objects that nobody looks at any more.
                 node.pipeline.withdraw_camera(camera, warning)
         if node.supervisor is not None:
             self._check_model(node.supervisor)
-        if warning := self.health.new_warning(node.scheduler.warning):
+        warning, had_warning = node.scheduler.warning, self._had_warning
+        self._had_warning = bool(warning)
+        if warning and not had_warning:
             node.get_logger().warning(warning)
+        self._images.append((node.statistics.received, node.scheduler.images_replaced))
         # 2. Report the present state on /diagnostics.
-        self._publisher.publish(make_diagnostics(node, self.health, next(iter(image_warnings.values()), '')))
+        self._publisher.publish(make_diagnostics(node, self))
 
     def _check_model(self, supervisor: Supervisor) -> None:
+        statistics, logger = self._node.statistics, self._node.get_logger()
         if error := supervisor.check():
-            self._node.statistics.add_error(error)
-            self._node.get_logger().error(error)
+            self._error, self._error_s = error, time.monotonic()
+            statistics.add_error(error)
+            logger.error(error)
         # Only while active: deactivating twice is an invalid transition.
         if self._node.images and supervisor.is_exhausted:
-            last = self._node.statistics.last_error
-            self.health.deactivated = (
-                f'deactivated after {supervisor.failures} failures of the model in a row, the last: {last}'
-            )
-            self._node.get_logger().error(f'{self.health.deactivated}; activate the node to try again')
+            failures, last = supervisor.failures, statistics.last_error
+            self.deactivated = f'deactivated after {failures} failures of the model in a row, the last: {last}'
+            logger.error(f'{self.deactivated}; activate the node to try again')
             self._node.trigger_deactivate()

@@ -13,7 +13,7 @@ from instructsam_ros.inference.error_codes import error_message
 from instructsam_ros.inference.pipeline import Pipeline
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import FailureLimits, Supervisor
-from instructsam_ros.node.backend_loader import Load, load_and_warm_up
+from instructsam_ros.node.backend_loader import Load, backend_name, checkpoint_name, load_and_warm_up
 from instructsam_ros.node.parameters import NodeParameters
 
 
@@ -30,6 +30,8 @@ class ModelHolder:
     Attributes:
         supervisor: of the worker that has loaded the model; None before.
         loading: of the worker that is loading it; None before and after.
+        checkpoint: name of the checkpoint that is loaded, is being loaded or could not be loaded; empty before.
+        backend: name of its back end; that of the parameter until it is known.
         error: why it could not be loaded the last time; empty if it was, or is being loaded.
     """
 
@@ -43,7 +45,7 @@ class ModelHolder:
         self._scheduler = scheduler
         self.supervisor: Supervisor | None = None
         self.loading: Supervisor | None = None
-        self.error = ''
+        self.checkpoint = self.backend = self.error = ''
 
     @property
     def any_supervisor(self) -> Supervisor | None:
@@ -56,9 +58,10 @@ class ModelHolder:
 
         def load() -> Segmenter:
             self._check()
+            self.backend = backend_name(self._load, values)
             return load_and_warm_up(self._load, values, sizes)
 
-        self.error = ''
+        self.checkpoint, self.backend, self.error = checkpoint_name(values), values.backend, ''
         self.loading = Supervisor(load, self._pipeline, self._scheduler, sizes, values.limits)
         return self.loading.start()
 
@@ -77,7 +80,8 @@ class ModelHolder:
                 self.error = f'not configured: {error_message(error)}'
                 logger.error('not configured:\n' + ''.join(traceback.format_exception(error)))
             return None
-        logger.info(f'configured in {supervisor.worker.loading_s:.1f} s')
+        loaded = f"the checkpoint '{self.checkpoint}' and the back end {self.backend}"
+        logger.info(f'configured in {supervisor.worker.loading_s:.1f} s with {loaded}')
         self.supervisor = supervisor
         return supervisor
 
@@ -90,5 +94,6 @@ class ModelHolder:
         """Stop the worker and free the weights; a model that is being loaded is freed when its thread has loaded it."""
         supervisor = self.any_supervisor
         self.loading = self.supervisor = None
+        self.checkpoint = self.backend = ''
         if supervisor is not None:
             supervisor.stop(reason)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 def make_result_message(result: InferenceResult) -> Segmentation:
     """Return the message of a result; its status is FAILED if there is an error."""
+    message = _make_message(result)
+    message.checkpoint = result.checkpoint
+    return message
+
+
+def _make_message(result: InferenceResult) -> Segmentation:
     header = result.capture.message.header if result.capture is not None else Header()
     if result.segmentation is None:
         # The size is known if the image was decoded before the failure.

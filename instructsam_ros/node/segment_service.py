@@ -13,6 +13,7 @@ from rclpy.task import Future
 from instructsam_model import RequestError
 from instructsam_ros.inference.error_codes import error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
+from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.result_message import make_result_message, make_target_points
@@ -27,16 +28,23 @@ class SegmentService:
     Args:
         node: provides the service.
         requests: checks requests and enqueues them.
+        statistics: counts replies.
     """
 
-    def __init__(self, node: LifecycleNode, requests: ClientRequests) -> None:
+    def __init__(self, node: LifecycleNode, requests: ClientRequests, statistics: Statistics) -> None:
         self._node = node
         self._requests = requests
+        self._statistics = statistics
         # A callback that awaits blocks a mutually exclusive group, and the subscriptions are in the default one.
         group = ReentrantCallbackGroup()
         node.create_service(Segment, '~/segment', self._serve, callback_group=group)
 
     async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
+        response = await self._reply(request, response)
+        self._statistics.add_reply(response.error_code)
+        return response
+
+    async def _reply(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
         try:
             pending = self._requests.submit(request).future
         except RequestError as error:

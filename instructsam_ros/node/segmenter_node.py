@@ -86,7 +86,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
-        self._service = SegmentService(self, self._requests)
+        self._service = SegmentService(self, self._requests, self.statistics)
         self._track = TrackAction(self, self._requests)
         self._distribute_parameters()
         self.instructions.set_instruction(parse_instruction(self.parameters.instruction))
@@ -126,6 +126,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self._requests.state = self.state
         if supervisor is None:
             return TransitionCallbackReturn.FAILURE
+        self.pipeline.checkpoint = self.model.checkpoint
         self._sizes = CameraSizes(self, self.parameters.camera_names, supervisor.sizes, self.scheduler)
         return super().on_configure(state)
 
@@ -134,8 +135,9 @@ class SegmenterNode(AsyncLifecycleNode):
         result = super().on_activate(state)
         assert self.supervisor is not None
         self.supervisor.reset_failures()
-        self._heartbeat.health.deactivated = ''
         self.pipeline.open()
+        self.statistics.restart()
+        self._heartbeat.restart()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
@@ -149,7 +151,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
+        self._unsubscribe(self._heartbeat.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -26,9 +26,13 @@ class ImageSubscription:
         transport: one of `IMAGE_TRANSPORTS`.
         on_image: called with each message.
         name: of the camera; without a name, the topic is `image`.
+
+    Attributes:
+        camera: its name.
     """
 
     def __init__(self, node: Node, transport: str, on_image: Callable[[Any], None], name: str = '') -> None:
+        self.camera = name
         self._node = node
         self._topic = ImageTopic(
             node, f'{name}/image' if name else 'image', transport, 'image_transport', IMAGE_TRANSPORTS

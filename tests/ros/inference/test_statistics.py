@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,35 @@ def test_record_keeps_the_last_reason_and_forgets_the_answers(monkeypatch: pytes
     now_s = 100.0
     monkeypatch.setattr(statistics.time, 'monotonic', lambda: now_s)
     record = OutputRecord()
-    for reason in ('too late', 'too far', ''):
-        record.add(reason)
+    for missing in (NO_DEPTH, NO_PLANE, None):
+        record.add(missing)
     assert record.counts() == (1, 2)
     now_s = 100.5 + statistics.WINDOW_S
     assert record.counts() == (0, 0)
-    assert (record.missing_total, record.last_reason) == (2, 'too far')
+    assert (record.codes, record.last_reason) == ({ErrorCode.NO_DEPTH: 1, ErrorCode.NO_PLANE: 1}, 'no plane')
+    report = record.report()
+    assert (report['rate (Hz)'], report['missing (%)'], report['missing in total']) == ('0.0', '0', '2')
+    assert report['missing in total, NO_DEPTH'] == '1'
+
+
+def test_restart_forgets_rates_but_no_totals():
+    counters = Statistics()
+    counters.add_result(result(no_points=NO_DEPTH))
+    counters.images.add()
+    counters.add_error('the model broke')
+    counters.restart()
+    assert counters.points['left'].counts() == (0, 0)
+    assert counters.images.values() == counters.errors.values() == []
+    assert counters.points['left'].codes == {ErrorCode.NO_DEPTH: 1}
+    assert counters.last_error == 'the model broke'
+
+
+def test_counts_what_makes_answers_poorer():
+    counters = Statistics()
+    counters.add_result(result(geometry=SimpleNamespace(boxes=('a box', None, None))))
+    counters.add_result(result(geometry=SimpleNamespace(boxes=(None,))))
+    for code in (ErrorCode.OK, ErrorCode.BUSY, ErrorCode.BUSY, ErrorCode.TIMEOUT):
+        counters.add_reply(int(code))
+    report = counters.report()
+    assert report['instances without 3D box'] == '2', 'answers without any box are counted as such'
+    assert (report['replies, OK'], report['replies, BUSY'], report['replies, TIMEOUT']) == ('1', '2', '1')

@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from instructsam_model import CheckpointError
 from instructsam_ros.msg import ErrorCode
 from instructsam_ros.srv import Segment
+from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph, Manager
 
@@ -87,7 +88,7 @@ def test_node_answers_while_it_loads(graph: Graph, loading: SlowLoading):
     assert value.string_value == 'red'
     reply = client.call(Segment, 'segment', Segment.Request(instruction='red', image=graph.image('red')))
     assert (reply.success, reply.error_code) == (False, ErrorCode.NOT_ACTIVE)
-    assert 'the node is configuring: the checkpoint is being loaded' in reply.message
+    check_documented(reply.message)
     said = 'loading the checkpoint ... 1 s'
     graph.wait_for(lambda: any(said in each.message for array in statuses for each in array.status), 'the activity')
     assert not configured.done()
@@ -128,9 +129,13 @@ def test_parameters_while_loading(graph: Graph, loading: SlowLoading):
      Transition.TRANSITION_ON_CONFIGURE_SUCCESS, Transition.TRANSITION_ON_CONFIGURE_FAILURE],
     ids=['configure', 'activate', 'deactivate', 'cleanup', 'internal success', 'internal failure'],
 )  # fmt: skip
-def test_other_transitions_are_refused_while_loading(graph: Graph, loading: SlowLoading, transition: int):
+def test_other_transitions_are_refused_while_loading(
+    graph: Graph, loading: SlowLoading, transition: int, log: Callable[[], str]
+):
     _, client, configured = start_loading(graph, loading)
     assert not client.change(transition)
+    said = logged(graph, log, 'the node is being configured')
+    check_documented(said.replace(f"'{transition}'", "'activate'"))
     assert client.state == 'configuring'
     loading.released.set()
     graph.wait_for(configured.done, 'the reply')
@@ -224,7 +229,8 @@ def test_impossible_transition_is_refused(graph: Graph, log: Callable[[], str]):
     manager = Manager(graph)
     assert not manager.change(Transition.TRANSITION_ACTIVATE)
     assert manager.state == 'unconfigured'
-    graph.wait_for(lambda: "transition '3' refused: not possible in the state unconfigured" in log(), 'the log')
+    said = logged(graph, log, 'not possible in the state unconfigured')
+    check_documented(said.replace("'3'", "'activate'"))
 
 
 def test_error_in_on_configure_is_handled_as_rclpy_does(

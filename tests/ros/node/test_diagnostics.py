@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image
 
+from instructsam_ros.srv import Segment
+from tests.support.diagnostics import ERROR, OK, WARN, Diagnostics
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
 
-def values(array: DiagnosticArray) -> dict[str, str]:
-    return {pair.key: pair.value for pair in array.status[0].values}
-
-
 def test_reports_rates_latencies_and_counts(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False, instruction='the red block', checkpoint='here')
-    received = graph.subscribe('/diagnostics', DiagnosticArray)
-    graph.publish_images(graph.camera(), until=lambda: len(received) >= 3)
-    status, report = received[-1].status[0], values(received[-1])
-    assert (status.name, status.level, status.message) == ('/segmenter', DiagnosticStatus.OK, 'active')
-    assert (report['state'], report['instruction'], report['checkpoint']) == ('active', 'the red block', 'here')
+    diagnostics = Diagnostics(graph)
+    graph.publish_images(graph.camera(), until=lambda: len(diagnostics.arrays) >= 3)
+    status, report = diagnostics['node'], diagnostics.values('node')
+    assert (status.name, status.level, status.message) == ('segmenter: node', OK, 'active')
+    assert all(each.hardware_id for each in diagnostics.arrays[-1].status)
+    assert (report['state'], report['instruction']) == ('active', 'the red block')
     assert float(report['input rate (Hz)']) > float(report['output rate (Hz)']) > 1
     assert 50 <= float(report['inference p50 (ms)']) < 500
     assert float(report['inference p50 (ms)']) <= float(report['latency p50 (ms)']) <= float(report['latency p95 (ms)'])
     assert 0 < int(report['images replaced']) < int(report['images received'])
     assert (report['images dropped'], report['results failed'], report['last error']) == ('0', '0', '')
-    assert received[-1].header.stamp.sec > 0
+    assert diagnostics.arrays[-1].header.stamp.sec > 0
+    # The masks are promised always, points and boxes only with depth.
+    assert [each.name for each in diagnostics.arrays[-1].status] == [
+        'segmenter: node', 'segmenter: checkpoint', 'segmenter: masks',
+    ]  # fmt: skip
+    assert diagnostics['masks'].hardware_id == '/image'
+    assert float(diagnostics.values('masks')['rate (Hz)']) > 0.5
+    assert diagnostics['checkpoint'].message == "'here', loaded by the back end auto"
 
 
 class WithGpu(FakeSegmenter):
@@ -37,19 +43,21 @@ class WithGpu(FakeSegmenter):
 @pytest.mark.parametrize(('fake', 'gpu'), [(FakeSegmenter(), None), (WithGpu(), '2500')], ids=['CPU', 'GPU'])
 def test_reports_memory(graph: Graph, fake: FakeSegmenter, gpu: str | None):
     graph.segmenter(fake)
-    received = graph.subscribe('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: received, 'diagnostics')
-    report = values(received[-1])
+    diagnostics = Diagnostics(graph)
+    diagnostics.wait_for('node', OK)
+    report = diagnostics.values('node')
     assert 20 < int(report['memory (MB)']) < 100_000
     assert report.get('model memory (MB)') == gpu
-    assert report['segmenter restarts'] == report['requests waiting'] == '0'
+    assert report['requests waiting'] == diagnostics.values('checkpoint')['segmenter restarts'] == '0'
 
 
 def test_reports_while_unconfigured(graph: Graph):
-    graph.segmenter(autostart=False)
-    received = graph.subscribe('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: received, 'diagnostics')
-    assert received[0].status[0].message == 'unconfigured'
+    graph.segmenter(autostart=False, **{'depth.enabled': True})
+    diagnostics = Diagnostics(graph)
+    assert diagnostics.wait_for('node', OK) == 'unconfigured'
+    assert diagnostics['checkpoint'].message == 'not loaded'
+    for output in ('masks', '3D points', '3D boxes'):
+        assert (diagnostics[output].level, diagnostics[output].message) == (OK, 'unconfigured')
 
 
 def test_reports_while_simulated_time_does_not_advance(graph: Graph):
@@ -58,25 +66,78 @@ def test_reports_while_simulated_time_does_not_advance(graph: Graph):
     graph.wait_for(lambda: len(received) >= 2, 'diagnostics')
 
 
-def test_warns_while_no_image_arrives(graph: Graph):
-    graph.segmenter(image_timeout=0.1)
-    received = graph.subscribe('/diagnostics', DiagnosticArray)
-    graph.wait_for(lambda: received and received[-1].status[0].level == DiagnosticStatus.WARN, 'a warning')
-    assert "no publisher on '/image'" in received[-1].status[0].message
+def test_embedded_checkpoint_is_a_warning(graph: Graph):
+    graph.segmenter(instruction='red')
+    diagnostics, answers = Diagnostics(graph), graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers and diagnostics.shows('checkpoint', WARN, 'embedded'))
+    assert answers[0].checkpoint == 'embedded'
 
 
-@pytest.mark.parametrize(
-    ('instruction', 'broken', 'counter', 'said'),
-    [('fail', False, 'results failed', 'the model broke'), ('red', True, 'images dropped', 'has no pixels')],
-    ids=['model', 'image'],
-)
-def test_reports_errors(graph: Graph, instruction: str, broken: bool, counter: str, said: str):
-    graph.segmenter(instruction=instruction)
-    received = graph.subscribe('/diagnostics', DiagnosticArray)
-    make = lambda: Image(header=graph.header(), encoding='rgb8') if broken else graph.image()  # noqa: E731
+def test_level_of_the_masks_recovers_by_itself(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr('instructsam_ros.inference.statistics.WINDOW_S', 2.0)
+    node = graph.segmenter(instruction='fail', checkpoint='here')
+    diagnostics, camera = Diagnostics(graph), graph.camera()
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', ERROR, 'RuntimeError: the model broke'))
+    values = diagnostics.values('masks')
+    assert values['missing (%)'] == '100'
+    assert int(values['missing in total, MODEL_ERROR']) > 0
+    assert diagnostics['node'].level == OK
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK))
+
+
+@pytest.mark.parametrize('instruction', ['', 'red'], ids=['idle', 'wanted'])
+def test_no_image(graph: Graph, instruction: str):
+    graph.segmenter(image_timeout=0.1, instruction=instruction)
+    diagnostics = Diagnostics(graph)
+    said = diagnostics.wait_for('masks', ERROR if instruction else WARN)
+    assert "no publisher on '/image'" in said
+    assert diagnostics['node'].message == ('active' if instruction else 'active, idle: no instruction')
+
+
+def test_nothing_found_is_no_fault(graph: Graph):
+    graph.segmenter(instruction='blue', checkpoint='here')
+    diagnostics, answers = Diagnostics(graph), graph.subscribe()
+    graph.publish_images(graph.camera(), until=lambda: answers and len(diagnostics.arrays) >= 2)
+    assert {each.level for each in diagnostics.arrays[-1].status} == {OK}
+
+
+def test_each_camera_has_its_own_status(graph: Graph):
+    graph.segmenter(instruction='red', cameras=['left', 'arm/wrist'], image_timeout=0.5, checkpoint='here')
+    diagnostics, left = Diagnostics(graph), graph.camera(topic='left/image')
+    graph.publish_images(left, until=lambda: diagnostics.shows('masks of arm/wrist', ERROR, "'/arm/wrist/image'"))
+    graph.publish_images(left, until=lambda: diagnostics.shows('masks of left', OK, 'Hz'))
+    assert diagnostics['masks of left'].hardware_id == '/left/image'
+
+
+def test_broken_images(graph: Graph):
+    graph.segmenter(instruction='red')
+    diagnostics, camera = Diagnostics(graph), graph.camera()
     graph.publish_images(
-        graph.camera(), until=lambda: received and received[-1].status[0].level == DiagnosticStatus.ERROR, make=make
+        camera,
+        until=lambda: diagnostics.shows('masks', ERROR, 'has no pixels'),
+        make=lambda: Image(header=graph.header(), encoding='rgb8'),
     )
-    assert int(values(received[-1])[counter]) > 0
-    assert said in values(received[-1])['last error']
-    assert said in received[-1].status[0].message
+    report = diagnostics.values('node')
+    assert int(report['images dropped']) > 0
+    assert 'has no pixels' in report['last error']
+
+
+def test_slow_model(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr('instructsam_ros.node.heartbeat.WINDOW_S', 3.0)
+    node = graph.segmenter(FakeSegmenter(delay_s=1.0), warmup=False, instruction='red')
+    diagnostics, camera = Diagnostics(graph), graph.camera()
+    graph.publish_images(camera, until=lambda: diagnostics.shows('node', WARN, 'the model is slow'))
+    # A rate that was asked for is not the fault of the model.
+    assert graph.set_parameter(node, 'max_rate', 1.0).successful
+    graph.publish_images(camera, until=lambda: diagnostics.shows('node', OK, 'active'))
+
+
+def test_replies_are_counted(graph: Graph):
+    graph.segmenter()
+    diagnostics = Diagnostics(graph)
+    client = graph.peer.create_client(Segment, 'segmenter/segment')
+    for instruction in ('red', '', ''):
+        graph.call(client, Segment.Request(instruction=instruction, image=graph.image('red')))
+    graph.wait_for(lambda: diagnostics.values('node').get('replies, INVALID_REQUEST') == '2', 'the count')
+    assert diagnostics.values('node')['replies, OK'] == '1'
