@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from instructsam_ros.messages.camera_info import read_camera, rectification_error_px
@@ -13,6 +14,7 @@ from instructsam_ros.messages.camera_model import CameraModel
 CHOICES = ('auto', 'raw', 'rectified')
 NEGLIGIBLE_PX = 0.5
 """Rays that differ by less than this are the same: no calibration is better."""
+NEGLIGIBLE_M = 1e-3
 RECTIFIED = re.compile(r'(^|_)(rect|undist)')
 RAW = re.compile(r'(^|_)(raw|unrect|dist)')
 
@@ -29,24 +31,31 @@ class CameraReader:
     def __init__(self, topics: Sequence[str], warn: Callable[[str], object]) -> None:
         self._topics = topics
         self._warn = warn
-        self._warned: set[str] = set()
+        self._said: set[str] = set()
         self._last: tuple[object, CameraModel] | None = None
 
-    def read(self, info: CameraInfo, choice: str) -> CameraModel:
+    def read(self, info: CameraInfo, size_wh: tuple[int, int], choice: str) -> CameraModel:
         """Return the camera.
 
         Args:
             info: calibration.
+            size_wh: of the image.
             choice: one of `CHOICES`.
 
         Raises:
             CalibrationError: the calibration is not valid.
+            SizeMismatchError: it is for images of another size.
         """
-        key = choice, _content(info)
+        key = choice, size_wh, _content(info)
         if self._last is not None and self._last[0] == key:
             return self._last[1]
-        camera = read_camera(info, is_rectified=self._is_rectified(info, choice))
+        camera = read_camera(info, is_rectified=self._is_rectified(info, choice), size_wh=size_wh)
         self._last = key, camera
+        if (offset_m := float(np.linalg.norm(camera.pose[:3, 3]))) > NEGLIGIBLE_M:
+            self._say(
+                f'camera_info is that of the second camera of a stereo pair: points are in the frame of the first, '
+                f'{offset_m * 1e3:.0f} mm beside it; if the frame of the image is that of the second, set P[3] to 0'
+            )
         return camera
 
     def _is_rectified(self, info: CameraInfo, choice: str) -> bool:
@@ -58,16 +67,17 @@ class CameraReader:
         # sensor_msgs/CameraInfo: `image` and `image_color` are distorted, `image_rect` and `image_rect_color` are not.
         error_px = rectification_error_px(info)
         if error_px > NEGLIGIBLE_PX:
+            where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
             self._say(
-                f"nothing says whether the images on '{self._topics[0]}' are rectified; they are taken as raw (K and d "
-                f'of camera_info); if they are rectified (P), points are wrong by up to {error_px:.0f} pixels; set '
-                'depth.rectified to raw or rectified'
+                f'nothing says whether {where} are rectified; they are taken as raw (K and d of camera_info); if they '
+                f'are rectified (P), points are wrong by up to {error_px:.0f} pixels; set depth.rectified to raw or '
+                'rectified'
             )
         return False
 
     def _say(self, sentence: str) -> None:
-        if sentence not in self._warned:
-            self._warned.add(sentence)
+        if sentence not in self._said:
+            self._said.add(sentence)
             self._warn(sentence)
 
 

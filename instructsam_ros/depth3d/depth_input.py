@@ -1,20 +1,22 @@
-"""`DepthInput`: subscribes to depth/image and camera_info, and finds those of an image."""
+"""`DepthInput`: subscribes to depth/image, and finds the depth of an image."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from instructsam_ros.depth3d.depth_options import DepthOptions
+from instructsam_ros.depth3d.depth_options import TRANSPORTS, DepthOptions
 from instructsam_ros.depth3d.depth_sync import DepthSynchronizer, PendingMatch
 from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_offset
+from instructsam_ros.image_topic import ImageTopic
+from instructsam_ros.latched_subscription import LatchedSubscription
 from instructsam_ros.msg import ErrorCode
 
 NOT_ARRIVED = ('no depth', 'no calibration')
@@ -46,79 +48,54 @@ class DepthSearch:
 
 
 class DepthInput:
-    """Subscriptions to the depth and the calibration of one camera; messages are decoded only when they are needed.
+    """The subscription to the depth of one camera; messages are decoded only when they are needed.
 
     Best effort as for images (REP-2003), and keep last 5, because depth may wait for its image.
 
     Args:
         node: subscribes.
-        camera: name of the camera; without a name, the topics are `depth/image` and `camera_info`.
+        camera: name of the camera; without a name, the topic is `depth/image`.
+        transport: one of `TRANSPORTS`.
         on_arrival: called when a depth message has arrived, in the thread of the executor.
 
     Attributes:
         synchronizer: finds the depth of an image.
-        camera_info: the last calibration; None if none has arrived.
     """
 
-    def __init__(self, node: Node, camera: str = '', on_arrival: Callable[[], None] = lambda: None) -> None:
-        base = f'{camera}/' if camera else ''
-        self._node = node
+    def __init__(self, node: Node, camera: str, transport: str, on_arrival: Callable[[], None]) -> None:
+        name = f'{camera}/depth/image' if camera else 'depth/image'
+        self._topic = ImageTopic(node, name, transport, 'depth.image_transport', TRANSPORTS)
         self._on_arrival = on_arrival
         self.synchronizer = DepthSynchronizer()
-        self.camera_info: CameraInfo | None = None
-        self._names = f'{base}depth/image', f'{base}camera_info'
-        self._subscriptions = [
-            node.create_subscription(
-                kind,
-                name,
-                take,
-                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for kind, name, take in (
-                (Image, self._names[0], self._take_depth),
-                (CameraInfo, self._names[1], self._take_camera_info),
-            )
-        ]
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._subscription = LatchedSubscription[Any](
+            node, self._topic.message_type, self._topic.topic, self._take_depth, qos
+        )
+        self._subscription.subscribe()
 
-    def find(self, match: PendingMatch, options: DepthOptions) -> tuple[Image, CameraInfo]:
-        """Return the depth message and the calibration of an image, as far as they have arrived; does not wait.
+    def find(self, match: PendingMatch, options: DepthOptions) -> Image | CompressedImage:
+        """Return the depth message of an image, as far as it has arrived; does not wait.
 
         Raises:
-            NoDepthError: one has not arrived, or the nearest depth is too far away in time.
+            NoDepthError: none has arrived, or the nearest one is too far away in time.
         """
         if match.message is None:
-            said = f'no depth has arrived on {self._topic(0)}'
-            raise NoDepthError(NOT_ARRIVED[0], said, ErrorCode.NO_DEPTH)
-        if self.camera_info is None:
-            said = f'no camera_info has arrived on {self._topic(1)}'
-            raise NoDepthError(NOT_ARRIVED[1], said, ErrorCode.NO_CAMERA_INFO)
+            raise NoDepthError(NOT_ARRIVED[0], self.describe_silence(), ErrorCode.NO_DEPTH)
         if not match.is_hit(options.max_offset_s):
             raise explain_offset(match, options.max_offset_s, options.max_delay_s)
-        return match.message, self.camera_info
+        return match.message
 
-    def warning(self) -> str:
-        """Return which of depth and calibration does not arrive; empty if both do."""
-        stream = self.synchronizer.stream
-        if stream.last_arrival_s == float('-inf'):
-            return f'no depth has arrived on {self._topic(0)}'
-        if not stream.is_alive:
-            stopped_s = time.monotonic() - stream.last_arrival_s
-            return f'no depth has arrived for {stopped_s:.0f} s on {self._topic(0)}'
-        return '' if self.camera_info is not None else f'no camera_info has arrived on {self._topic(1)}'
+    def describe_silence(self) -> str:
+        """Return that no depth has arrived, since when, and why as far as that is known."""
+        silent_s = time.monotonic() - self.synchronizer.stream.last_arrival_s
+        since = f' for {silent_s:.0f} s' if silent_s < float('inf') else ''
+        silence = self._topic.explain_silence()
+        return f'no depth has arrived{since}{f": {silence}" if silence else f" on {self._topic.topic!r}"}'
 
     def destroy(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._subscription.unsubscribe()
 
-    def _take_depth(self, message: Image) -> None:
+    def _take_depth(self, message: Image | CompressedImage) -> None:
         self.synchronizer.add(message)
         self._on_arrival()
-
-    def _take_camera_info(self, message: CameraInfo) -> None:
-        self.camera_info = message
-
-    def _topic(self, index: int) -> str:
-        """Return the name of a topic and what to check if nothing arrives."""
-        return f"'{self._subscriptions[index].topic_name}'; check the remapping of {self._names[index]}"

@@ -8,6 +8,9 @@ from instructsam_model import ConfigError
 from instructsam_ros.depth3d.camera_reader import CHOICES
 from instructsam_ros.options import ParameterGroup, parameter
 
+TRANSPORTS = ('raw', 'compressedDepth', 'compressed')
+"""Of image_transport."""
+
 
 @dataclass(frozen=True)
 class DepthOptions(ParameterGroup):
@@ -19,6 +22,11 @@ class DepthOptions(ParameterGroup):
 
     enabled: bool = parameter(
         False, 'Subscribe to depth/image and camera_info of each camera and locate instances in 3D.',
+        mutable='unconfigured',
+    )  # fmt: skip
+    image_transport: str = parameter(
+        'raw', 'Topic of the depth images: depth/image (raw), depth/image/compressedDepth (compressedDepth, PNG or '
+        'RVL), or depth/image/compressed (compressed, PNG or TIFF only, as JPEG loses depth).', choices=TRANSPORTS,
         mutable='unconfigured',
     )  # fmt: skip
     max_offset_s: float = parameter(

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from instructsam_model import FrameError
@@ -16,8 +16,9 @@ from instructsam_ros.depth3d.camera_reader import CameraReader
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.depth3d.upright import find_plane
-from instructsam_ros.messages.camera_info import image_size
+from instructsam_ros.messages.camera_info import SizeMismatchError
 from instructsam_ros.messages.camera_model import CameraModel
+from instructsam_ros.messages.compressed_depth import expand_depth
 from instructsam_ros.messages.depth_image import UNITS_M, read_depth
 from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.lens_distortion import CalibrationError
@@ -62,9 +63,15 @@ class DepthReader:
         topics = (node.resolve_topic_name(f'{base}{name}') for name in ('image', 'image/compressed', 'depth/image'))
         self._cameras = CameraReader(tuple(topics), node.get_logger().warning)
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
+        self._expanded: tuple[CompressedImage, Image] | None = None
 
     def read(
-        self, message: Image, info: CameraInfo, header: Header, size_wh: tuple[int, int], options: DepthOptions
+        self,
+        message: Image | CompressedImage,
+        info: CameraInfo,
+        header: Header,
+        size_wh: tuple[int, int],
+        options: DepthOptions,
     ) -> Depth:
         """Decode the depth of an image.
 
@@ -79,26 +86,32 @@ class DepthReader:
             NoDepthError: the depth or the calibration does not fit the image.
         """
         camera = self._camera_model(info, size_wh, options)
-        _check(message, header, size_wh)
+        image = self._expand(message)
+        _check(image, header, size_wh)
         if self._last is not None:
-            last_message, last_range_m, depth = self._last
-            is_same = last_message is message and last_range_m == options.range_m
+            last_image, last_range_m, depth = self._last
+            is_same = last_image is image and last_range_m == options.range_m
             if is_same and depth.camera is camera:
                 return depth
-        depth = _decode(message, options.range_m, camera)
-        self._last = message, options.range_m, depth
+        depth = _decode(image, options.range_m, camera)
+        self._last = image, options.range_m, depth
         return depth
 
+    def _expand(self, message: Image | CompressedImage) -> Image:
+        if isinstance(message, Image):
+            return message
+        if self._expanded is None or self._expanded[0] is not message:
+            try:
+                self._expanded = message, expand_depth(message)
+            except FrameError as error:
+                raise NoDepthError('broken', str(error)) from error
+        return self._expanded[1]
+
     def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
-        expected = image_size(info)
-        if expected != size_wh:
-            raise NoDepthError(
-                'size of the calibration',
-                f'camera_info is for {expected[0]}x{expected[1]}, the image is {size_wh[0]}x{size_wh[1]}; '
-                'expected that of the same camera and resolution',
-            )
         try:
-            return self._cameras.read(info, options.rectified)
+            return self._cameras.read(info, size_wh, options.rectified)
+        except SizeMismatchError as error:
+            raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:
             raise NoDepthError('calibration', str(error), ErrorCode.NO_CAMERA_INFO) from error
 

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
+from instructsam_ros.depth3d.camera_infos import CameraInfos
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthSearch
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
@@ -57,6 +58,7 @@ class DepthEstimator:
 
     Args:
         node: subscribes and logs.
+        camera_infos: calibrations of the cameras.
 
     Attributes:
         options: may be replaced at any time.
@@ -66,8 +68,9 @@ class DepthEstimator:
         missed: number of results without depth.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, camera_infos: CameraInfos) -> None:
         self._node = node
+        self._camera_infos = camera_infos
         self._inputs: Mapping[str, DepthInput] = {}
         # By camera, and whether depth comes with the image.
         self._readers: dict[tuple[str, bool], DepthReader] = {}
@@ -92,12 +95,13 @@ class DepthEstimator:
             check_tf2('target_frame')
 
     def subscribe(self, cameras: Sequence[str]) -> None:
-        """Subscribe to depth and calibration of these cameras, if depth is enabled."""
+        """Subscribe to the depth of these cameras, if depth is enabled."""
         options = self.options
         self._warned.clear()
         self._since_s = time.monotonic()
         if options.enabled:
-            self._inputs = {camera: DepthInput(self._node, camera, self._on_arrival) for camera in cameras}
+            transport = options.image_transport
+            self._inputs = {camera: DepthInput(self._node, camera, transport, self._on_arrival) for camera in cameras}
         # Requests that bring their own depth need it too.
         if (options.box_frame or self.target_frame) and find_spec('tf2_ros') is not None:
             self._transforms = TransformLookup(self._node)
@@ -117,11 +121,19 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
-    def warning(self, camera: str) -> str:
-        """Return which of depth and calibration does not arrive, although it is expected; empty if nothing is amiss."""
-        source = self._inputs.get(camera)
-        is_early = time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
-        return source.warning() if source is not None and not is_early else ''
+    def silence(self, camera: str, timeout_s: float) -> str:
+        """Return what has not arrived from a camera for a time, depth or its calibration; empty if both have.
+
+        Also empty if depth is not enabled, and shortly after `subscribe`.
+        """
+        source, now_s = self._inputs.get(camera), time.monotonic()
+        if source is None or now_s - self._since_s < timeout_s:
+            return ''
+        if now_s - source.synchronizer.stream.last_arrival_s > timeout_s:
+            return source.describe_silence()
+        if self._camera_infos.newest(camera) is None:
+            return f'no camera_info has arrived on {self._camera_infos.describe(camera)}'
+        return ''
 
     def register(self, camera: str, header: Header) -> DepthSearch | None:
         """Start to look for the depth of an image that has arrived; return None if not subscribed."""
@@ -216,17 +228,17 @@ class DepthEstimator:
         if search is None or search.match is None:
             said = 'depth.enabled is false, and no depth image came with the request'
             raise NoDepthError('disabled', said, ErrorCode.DEPTH_DISABLED)
-        source, info = self._inputs.get(search.camera), search.camera_info
+        source = self._inputs.get(search.camera)
         if search.is_given:
-            message, info = search.match.message, info or (source.camera_info if source is not None else None)
-            if info is None:
-                said = 'no camera_info came with the depth image of the request, and none has arrived from the camera'
-                raise NoDepthError('no calibration', said, ErrorCode.NO_CAMERA_INFO)
+            message, lacking = search.match.message, 'no camera_info came with the depth image of the request, and '
         elif source is None:
             raise NoDepthError('inactive', 'the node is not active any more', ErrorCode.NO_DEPTH)
         else:
-            message, camera_info = source.find(search.match, options)
-            info = info or camera_info
+            message, lacking = source.find(search.match, options), ''
+        info = search.camera_info or self._camera_infos.newest(search.camera)
+        if info is None:
+            said = f'{lacking}no camera_info has arrived on {self._camera_infos.describe(search.camera)}'
+            raise NoDepthError(NOT_ARRIVED[1], said, ErrorCode.NO_CAMERA_INFO)
         key = search.camera, search.is_given
         if key not in self._readers:
             self._readers[key] = DepthReader(self._node, search.camera)

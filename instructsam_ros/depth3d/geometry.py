@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsam_model import Segmentation
+from instructsam_ros.depth3d.completeness import completeness
 from instructsam_ros.depth3d.visible_surface import VisibleSurface
 from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.messages.geometry import Matrix
@@ -45,6 +46,14 @@ class Geometry3D:
         """The boxes in the frame of the outputs."""
         pose = self.camera_pose
         return self.boxes if pose is None else tuple(box and box.moved(pose) for box in self.boxes)
+
+    @cached_property
+    def completeness(self) -> tuple[float, ...]:
+        """Share of the surface of each box that the camera has seen; 0 for those without a box."""
+        return tuple(
+            completeness(surface, box) if box is not None else 0.0
+            for surface, box in zip(self.surfaces, self.boxes, strict=True)
+        )
 
     @property
     def camera_m(self) -> NDArray[np.float64]:

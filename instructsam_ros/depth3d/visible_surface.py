@@ -62,7 +62,7 @@ class VisibleSurface:
             known = inner
         # 2. Jumps in depth: compare with the nearest depth of the 3x3 neighborhood.
         nearest_m = cv2.erode(np.where(known, depth_m, np.float32(np.inf)), _square(1))
-        jump_m = np.float32(max(MAX_SLOPE * self._spacing, DEPTH_NOISE)) * depth_m
+        jump_m = np.float32(max(MAX_SLOPE * self.spacing, DEPTH_NOISE)) * depth_m
         known[known] = (depth_m - jump_m <= nearest_m)[known]
         # 3. Small components.
         return self.camera.with_rays(_in_image(_large_components(known), window))
@@ -87,10 +87,10 @@ class VisibleSurface:
     @cached_property
     def point_spacing_m(self) -> float:
         """Distance between points of neighboring pixels on a surface that faces the camera, meters."""
-        return float(np.median(self.depth_m[self.pixels])) * self._spacing
+        return float(np.median(self.depth_m[self.pixels])) * self.spacing
 
     @cached_property
-    def _spacing(self) -> float:
+    def spacing(self) -> float:
         """Distance between neighboring pixels at a depth of 1."""
         rows, columns = _window(self.mask, 0)
         return self.camera.spacing_at((rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)

@@ -88,6 +88,8 @@ class Pipeline:
         self._stage = ResultStage(self._is_ready, self._finish)
         depth.listeners.append(self._stage.notify)
         self._ids = itertools.count(1)
+        # Since when a camera has sent nothing but broken images, and what is wrong with them.
+        self._broken: dict[str, tuple[float, str]] = {}
         self.failures = FailureCounter()
         self.tracking = TrackingOptions()
         self.checkpoint = ''
@@ -155,6 +157,13 @@ class Pipeline:
     def withdraw_camera(self, camera: str, reason: str) -> None:
         """Withdraw all results of a camera, which are out of date; does not wait."""
         self._stage.call(partial(self._outputs[camera].withdraw_all, reason))
+
+    def withdraw_broken(self, timeout_s: float) -> None:
+        """Withdraw the results of cameras that have sent nothing but broken images for some time; does not wait."""
+        for camera, (since_s, message) in tuple(self._broken.items()):
+            broken_s = time.monotonic() - since_s
+            if broken_s > timeout_s:
+                self.withdraw_camera(camera, f'no valid image for {broken_s:.0f} s: {message}')
 
     def cancel(self, error: Exception) -> None:
         """Fail the requests whose results wait for depth or a transform. For any thread."""
@@ -245,6 +254,10 @@ class Pipeline:
             return
         self._statistics.add_result(result)
         # A broken image has no size to report, and the results of a canceled goal have no reader.
+        if result.frame is None and not isinstance(result.error, CanceledError):
+            self._broken.setdefault(request.camera, (time.monotonic(), result.message))
+        else:
+            self._broken.pop(request.camera, None)
         if result.frame is None or query.canceled.is_set():
             return
         try:

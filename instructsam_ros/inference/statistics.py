@@ -15,6 +15,8 @@ from instructsam_ros.inference.requests import InferenceResult
 WINDOW_S = 10.0
 """Length of the window of rates and latencies."""
 
+FAULTS_OF_CLIENTS = (ErrorCode.INVALID_REQUEST, ErrorCode.NOT_ACTIVE, ErrorCode.BAD_IMAGE, ErrorCode.CANCELED)
+
 
 class RecentValues:
     """The values of the last `WINDOW_S` seconds. One thread adds, any may read."""
@@ -97,7 +99,8 @@ class Statistics:
         masks: record of each camera, by its name: answers of the model, or why there are none.
         points: the same for points, of answers with instances.
         boxes: the same for 3D boxes.
-        replies: number of replies of ~/segment, by their error code.
+        replies: the same for replies of ~/segment: successful ones, or faults of the node.
+        client_faults: number of replies to mistakes of clients, by error code.
         images: arrivals of images.
         latencies_s: of published results, from the arrival of the image to its publication.
         inferences_s: time that the model took for each result.
@@ -114,7 +117,8 @@ class Statistics:
         self.masks: dict[str, OutputRecord] = defaultdict(OutputRecord)
         self.points: dict[str, OutputRecord] = defaultdict(OutputRecord)
         self.boxes: dict[str, OutputRecord] = defaultdict(OutputRecord)
-        self.replies: Counter[ErrorCode] = Counter()
+        self.replies = OutputRecord()
+        self.client_faults: Counter[ErrorCode] = Counter()
         self.images = RecentValues()
         self.latencies_s = RecentValues()
         self.inferences_s = RecentValues()
@@ -141,15 +145,18 @@ class Statistics:
         if geometry is not None and any(geometry.boxes):
             self.without_box += sum(box is None for box in geometry.boxes)
 
-    def add_reply(self, code: int) -> None:
-        """Count a reply of ~/segment; called by the executor's thread."""
-        self.replies[ErrorCode(code)] += 1
+    def add_reply(self, code: int, message: str = '') -> None:
+        """Count a reply of ~/segment; mistakes of the client are no faults of the node."""
+        if code in FAULTS_OF_CLIENTS:
+            self.client_faults[ErrorCode(code)] += 1
+        else:
+            self.replies.add(MissingOutput(ErrorCode(code), message) if code != ErrorCode.OK else None)
 
     def restart(self) -> None:
         """Forget the recent values, because the node was activated or its time has jumped; the totals stay."""
         for recent in (self.images, self.latencies_s, self.inferences_s, self.errors):
             recent.restart()
-        for record in (*self.masks.values(), *self.points.values(), *self.boxes.values()):
+        for record in (self.replies, *self.masks.values(), *self.points.values(), *self.boxes.values()):
             record.restart()
 
     def add_error(self, error: str) -> None:
@@ -170,7 +177,6 @@ class Statistics:
             'results failed': str(self.failed),
             'results truncated': str(self.truncated),
             'instances without 3D box': str(self.without_box),
-            **{f'replies, {code.name}': str(count) for code, count in self.replies.items()},
             'last error': self.last_error,
         }
 

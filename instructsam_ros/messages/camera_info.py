@@ -9,6 +9,7 @@ used.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -18,10 +19,17 @@ from instructsam_ros.messages.lens_distortion import CalibrationError, LensDisto
 
 ROTATION_TOLERANCE = 1e-3
 """Largest error of R times its transpose: calibration files have six digits or so."""
+RECTIFIED_WINDOW_TOLERANCE = 2
+"""In pixels: the corners that image_geometry computes are less exact."""
 
+Points = NDArray[np.float64]
 SizeWh = tuple[int, int]
 Window = tuple[int, int, int, int]
 """x, y, width and height in pixels of the full resolution."""
+
+
+class SizeMismatchError(CalibrationError):
+    """A calibration is for images of another size."""
 
 
 def make_camera_info(intrinsics: Matrix, size_wh: SizeWh, header: Header) -> CameraInfo:
@@ -51,35 +59,90 @@ def image_size(info: CameraInfo) -> SizeWh:
     `info.width` and `info.height` are those of the full sensor; a region of interest and binning make images smaller
     (sensor_msgs/CameraInfo).
     """
-    width, height = info.roi.width or info.width, info.roi.height or info.height
-    return width // max(info.binning_x, 1), height // max(info.binning_y, 1)
+    return _binned((info.roi.width or info.width, info.roi.height or info.height), info)
 
 
-def read_camera(info: CameraInfo, *, is_rectified: bool) -> CameraModel:
+def read_camera(info: CameraInfo, *, is_rectified: bool, size_wh: SizeWh | None = None) -> CameraModel:
     """Return the camera of the raw or of the rectified images.
+
+    The window of rectified images is that of raw ones, as in image_geometry, image_proc and its crop_decimate. If the
+    image has another size and `do_rectify` is set, it is the window around the rectified corners of the raw one
+    (REP-104, rectifyRoi of image_geometry).
+
+    Args:
+        info: calibration.
+        is_rectified: whether the image is.
+        size_wh: of the image; None for `image_size`.
 
     Raises:
         CalibrationError: the message is not valid, or lacks what these images need.
+        SizeMismatchError: the calibration is for images of another size.
     """
-    window = _window(info)
+    window = _read_window(info)
+    full = _read_rectified(info) if is_rectified else _read_raw(info)
+    size_wh = size_wh or image_size(info)
+    tolerance = 0
+    if size_wh != image_size(info) and is_rectified and info.roi.do_rectify:
+        window, tolerance = _rectified_window(info, window), RECTIFIED_WINDOW_TOLERANCE
+    found = _binned(window[2:], info)
+    if np.abs(np.subtract(found, size_wh)).max() > tolerance:
+        raise SizeMismatchError(
+            f'camera_info is for {_describe(info, found)}, the image is {size_wh[0]}x{size_wh[1]}; expected that of '
+            'the same camera and resolution'
+        )
+    # From pixels of the full resolution to those of the image.
+    shift = np.array([[1.0, 0, -window[0]], [0, 1, -window[1]], [0, 0, 1]])
+    scale = np.diag((1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1))
+    return CameraModel(scale @ shift @ full.intrinsics, size_wh, full.distortion, full.pose)
+
+
+def rectification_error_px(info: CameraInfo) -> float:
+    """Return how far, at most, a pixel is from where it would be if the image were rectified; 0 if that is unknown.
+
+    In pixels of the full resolution.
+
+    Raises:
+        CalibrationError: the calibration of raw images is not valid.
+    """
+    raw = _read_raw(info)
+    if _projection(info) is None:
+        return 0.0
+    x, y, width, height = _read_window(info)
+    columns, rows = (each.ravel() for each in np.meshgrid(np.linspace(x, x + width, 9), np.linspace(y, y + height, 9)))
+    offsets = _rectify(raw, _read_rectified(info), columns, rows) - np.stack([columns, rows], axis=1)
+    return float(np.nanmax(np.linalg.norm(offsets, axis=1), initial=0.0))
+
+
+def _read_raw(info: CameraInfo) -> CameraModel:
+    """Return the camera of raw images of the full resolution."""
     intrinsics = np.array(info.k, dtype=np.float64).reshape(3, 3)
-    if not is_rectified and not _is_camera_matrix(intrinsics):
+    if not _is_camera_matrix(intrinsics):
         raise _uncalibrated('K', 'raw')
+    pose = _stereo_pose(_projection(info))
+    pose[:3, :3] = _rotation(info)
+    return CameraModel(intrinsics, (info.width, info.height), LensDistortion.read(info.distortion_model, info.d), pose)
+
+
+def _read_rectified(info: CameraInfo) -> CameraModel:
+    """Return the camera of rectified images of the full resolution."""
     projection = _projection(info)
-    pose = np.eye(4)
-    if projection is not None:
-        # The center of the camera in the frame for which P is valid: that of the first camera of a stereo pair.
-        pose[:3, 3] = -np.linalg.inv(projection[:, :3]) @ projection[:, 3]
-    if not is_rectified:
-        pose[:3, :3] = _rotation(info)
-        distortion = LensDistortion.read(info.distortion_model, info.d)
-        return CameraModel(_of_window(intrinsics, info, window), image_size(info), distortion, pose)
     if projection is None:
         raise _uncalibrated('P', 'rectified')
-    return CameraModel(_of_window(projection[:, :3], info, window), image_size(info), None, pose)
+    return CameraModel(projection[:, :3], (info.width, info.height), None, _stereo_pose(projection))
 
 
-def _window(info: CameraInfo) -> Window:
+def _stereo_pose(projection: Matrix | None) -> Matrix:
+    """Return the pose (4, 4) of a rectified camera in the frame for which P is valid.
+
+    For the second camera of a stereo pair, that is the frame of the first one.
+    """
+    pose = np.eye(4)
+    if projection is not None and projection[:, 3].any():
+        pose[:3, 3] = -np.linalg.inv(projection[:, :3]) @ projection[:, 3]
+    return pose
+
+
+def _read_window(info: CameraInfo) -> Window:
     roi = info.roi
     x, y, width, height = roi.x_offset, roi.y_offset, roi.width, roi.height
     if not any((x, y, width, height)):
@@ -93,10 +156,42 @@ def _window(info: CameraInfo) -> Window:
     return x, y, width, height
 
 
+def _rectified_window(info: CameraInfo, window: Window) -> Window:
+    """Return the window around the rectified corners of a raw window."""
+    x, y, width, height = window
+    columns, rows = np.array((x, x + width, x + width, x)), np.array((y, y, y + height, y + height))
+    corners = _rectify(_read_raw(info), _read_rectified(info), columns, rows)
+    if not np.isfinite(corners).all():
+        return window
+    left, top = np.ceil(corners.min(axis=0)).astype(int).tolist()
+    right, bottom = np.floor(corners.max(axis=0)).astype(int).tolist()
+    return left, top, right - left, bottom - top
+
+
+def _rectify(raw: CameraModel, rectified: CameraModel, columns: Points, rows: Points) -> Points:
+    """Return the rectified pixel coordinates x, y (N, 2) of raw ones."""
+    rays = raw.rays_through(rows, columns)
+    points = np.column_stack([rays, np.ones(len(rays))]) @ raw.pose[:3, :3].T + raw.pose[:3, 3]
+    return rectified.project(points)
+
+
+def _binned(size_wh: SizeWh, info: CameraInfo) -> SizeWh:
+    return size_wh[0] // max(info.binning_x, 1), size_wh[1] // max(info.binning_y, 1)
+
+
+def _describe(info: CameraInfo, size_wh: SizeWh) -> str:
+    """Return the size of images, and how it follows from the full resolution."""
+    text = f'{size_wh[0]}x{size_wh[1]}'
+    if size_wh == (info.width, info.height):
+        return text
+    roi, binning = f'{info.roi.width}x{info.roi.height}', f'{max(info.binning_x, 1)}x{max(info.binning_y, 1)}'
+    return f'{text} (full resolution {info.width}x{info.height}, roi {roi}, binning {binning})'
+
+
 def _projection(info: CameraInfo) -> Matrix | None:
     """Return P (3, 4); None if it is not set."""
     projection = np.array(info.p, dtype=np.float64).reshape(3, 4)
-    if not projection.any():
+    if projection[0, 0] == projection[1, 1] == 0:
         return None
     if not (_is_camera_matrix(projection[:, :3]) and np.isfinite(projection).all()):
         raise _uncalibrated('P', 'rectified')
@@ -123,28 +218,3 @@ def _uncalibrated(name: str, kind: str) -> CalibrationError:
     return CalibrationError(
         f'camera_info has no focal length in {name}, which {kind} images need; calibrate the camera'
     )
-
-
-def _of_window(matrix: Matrix, info: CameraInfo, window: Window) -> Matrix:
-    """Return a camera matrix of the full resolution for images of a window with binning."""
-    shift = np.array([[1.0, 0, -window[0]], [0, 1, -window[1]], [0, 0, 1]])
-    scale = np.diag((1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1))
-    return np.asarray(scale @ shift @ matrix)
-
-
-def rectification_error_px(info: CameraInfo) -> float:
-    """Return how far, at most, a pixel is from where it would be if the image were rectified; 0 if that is unknown.
-
-    Raises:
-        CalibrationError: as `read_camera`.
-    """
-    raw = read_camera(info, is_rectified=False)
-    if _projection(info) is None:
-        return 0.0
-    rectified = read_camera(info, is_rectified=True)
-    width, height = raw.size_wh
-    grid = np.meshgrid(np.linspace(0, height - 1, 9).astype(np.intp), np.linspace(0, width - 1, 9).astype(np.intp))
-    pixels = grid[0].ravel(), grid[1].ravel()
-    points_m = raw.points_at(np.ones((height, width), dtype=np.float32), pixels).astype(np.float64)
-    offsets = rectified.project(points_m) - np.stack([pixels[1], pixels[0]], axis=1)
-    return float(np.nanmax(np.linalg.norm(offsets, axis=1), initial=0.0))

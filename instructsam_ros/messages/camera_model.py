@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,21 @@ class CameraModel:
 
     def rays(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return x / z and y / z, (N, 2), of pixels in the frame of the sensor; NaN where the lens model has none."""
-        if self.distortion is None:
-            return np.asarray(self._normalized(*pixels), dtype=np.float32)
+        if self._is_separable:
+            return self.rays_through(*pixels).astype(np.float32)
         rays, is_known = self._computed
-        self._compute(pixels, ~is_known[pixels])
+        is_missing = ~is_known[pixels]
+        if is_missing.any():
+            rows, columns = pixels[0][is_missing], pixels[1][is_missing]
+            rays[rows, columns] = self.rays_through(rows, columns)
+            is_known[rows, columns] = True
         return np.asarray(rays[pixels])
+
+    def rays_through(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the same as `rays`, also of places between pixels and outside the image; nothing is kept."""
+        (a, b, c), (_, e, f), _ = self._inverse
+        normalized = np.stack([a * columns + b * rows + c, e * rows + f], axis=1)
+        return self.distortion.undistort(normalized) if self.distortion is not None else normalized
 
     def points_at(self, depth_m: NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
         """Return the points (N, 3) of pixels."""
@@ -57,16 +68,9 @@ class CameraModel:
         """Return the points (H, W, 3) of all pixels."""
         # Written in place: a stack of three (H, W) arrays would copy all of them once more.
         points_m = np.empty((*depth_m.shape, 3), dtype=np.float32)
-        if self._has_separable_rays:
-            height, width = depth_m.shape
-            x = self._normalized(np.zeros(width, dtype=np.intp), np.arange(width))[:, 0]
-            y = self._normalized(np.arange(height), np.zeros(height, dtype=np.intp))[:, 1]
-            np.multiply(depth_m, x.astype(np.float32), out=points_m[..., 0])
-            np.multiply(depth_m, y.astype(np.float32)[:, None], out=points_m[..., 1])
-        else:
-            rays = self._rays_of_all()
-            np.multiply(depth_m, rays[..., 0], out=points_m[..., 0])
-            np.multiply(depth_m, rays[..., 1], out=points_m[..., 1])
+        x, y = self._rays_of_all()
+        np.multiply(depth_m, x, out=points_m[..., 0])
+        np.multiply(depth_m, y, out=points_m[..., 1])
         points_m[..., 2] = depth_m
         return self._in_frame(points_m)
 
@@ -87,19 +91,20 @@ class CameraModel:
         return pixels[0][has_ray], pixels[1][has_ray]
 
     def spacing_at(self, row: int, column: int) -> float:
-        """Return the distance of neighboring pixels on a plane with z = 1.
+        """Return the distance of the points of neighboring pixels on a surface that faces the camera, at a depth of 1.
 
-        It is 1 / focal length of a pinhole camera, and larger near the corners of a fisheye lens.
+        In the middle of the image, it is 1 / focal length.
         """
-        if self.distortion is None:
-            return float(np.sqrt(self._inverse[0, 0] * self._inverse[1, 1]))
         rows, columns = np.array((0, 0, 1)) + row, np.array((0, 1, 0)) + column
-        here, right, below = self.distortion.undistort(self._normalized(rows, columns))
+        here, right, below = self.rays_through(rows, columns)
         (a, b), (c, d) = right - here, below - here
-        return float(np.sqrt(abs(a * d - b * c)))
+        # The parallelogram of these rays lies in the plane z = 1, at an angle t to the axis. A surface that faces the
+        # camera there is turned by t, so that it is smaller by cos(t).
+        cosine = (1 + here @ here) ** -0.5
+        return float(np.sqrt(abs(a * d - b * c) * cosine))
 
     @property
-    def _has_separable_rays(self) -> bool:
+    def _is_separable(self) -> bool:
         """Whether x / z depends on the column alone and y / z on the row alone."""
         return self.distortion is None and self.intrinsics[0, 1] == 0
 
@@ -113,33 +118,18 @@ class CameraModel:
         width, height = self.size_wh
         return np.empty((height, width, 2), dtype=np.float32), np.zeros((height, width), dtype=np.bool_)
 
-    def _normalized(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-        inverse = self._inverse
-        return np.stack(
-            [
-                inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2],
-                inverse[1, 1] * rows + inverse[1, 2],
-            ],
-            axis=1,
-        )
-
-    def _compute(self, pixels: Pixels, is_missing: NDArray[np.bool_]) -> None:
-        if self.distortion is None or not is_missing.any():
-            return
+    def _rays_of_all(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return x / z and y / z of all pixels, which broadcast to (H, W)."""
+        width, height = self.size_wh
+        if self._is_separable:
+            x = self.rays_through(np.zeros(width), np.arange(width))[:, 0]
+            y = self.rays_through(np.arange(height), np.zeros(height))[:, 1]
+            return x.astype(np.float32), y.astype(np.float32)[:, None]
         rays, is_known = self._computed
-        missing = pixels[0][is_missing], pixels[1][is_missing]
-        rays[missing] = self.distortion.undistort(self._normalized(*missing))
-        is_known[missing] = True
-
-    def _rays_of_all(self) -> NDArray[np.float32]:
-        if self.distortion is None:  # skew
-            width, height = self.size_wh
-            rows, columns = np.divmod(np.arange(width * height), width)
-            return self.rays((rows, columns)).reshape(height, width, 2)
-        rays, is_known = self._computed
-        rows, columns = np.nonzero(~is_known)
-        self._compute((rows, columns), np.ones(len(rows), dtype=np.bool_))
-        return rays
+        if not is_known.all():
+            rows, columns = np.nonzero(~is_known)
+            self.rays((rows, columns))
+        return rays[..., 0], rays[..., 1]
 
     def _in_frame(self, points_m: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._is_in_frame:

@@ -9,8 +9,8 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition, TransitionDescription
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -48,6 +48,10 @@ class AsyncLifecycleNode(LifecycleNode):
         if enable_communication_interface:
             self._change_state: Callable[..., ChangeState.Response] = self._service_change_state.callback
             self._service_change_state.callback = self._serve_change_state
+            self._list_transitions: Callable[..., GetAvailableTransitions.Response] = (
+                self._service_get_available_transitions.callback
+            )
+            self._service_get_available_transitions.callback = self._serve_available_transitions
 
     @property
     def is_configuring(self) -> bool:
@@ -154,6 +158,21 @@ class AsyncLifecycleNode(LifecycleNode):
             response.success = await self.configure() == TransitionCallbackReturn.SUCCESS
             return response
         return self._change_state(request, response)
+
+    def _serve_available_transitions(
+        self, request: GetAvailableTransitions.Request, response: GetAvailableTransitions.Response
+    ) -> GetAvailableTransitions.Response:
+        if not self.is_configuring:
+            return self._list_transitions(request, response)
+        # rcl lists those that end `configuring`; `ros2 lifecycle set` offers only what is listed.
+        response.available_transitions = [
+            TransitionDescription(
+                transition=Transition(id=Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, label='shutdown'),
+                start_state=State(id=State.TRANSITION_STATE_CONFIGURING, label='configuring'),
+                goal_state=State(id=State.PRIMARY_STATE_FINALIZED, label='finalized'),
+            )
+        ]
+        return response
 
     def _is_possible(self, transition: Transition) -> bool:
         # On Humble, an impossible transition ends the process (ros2/rclpy#1209).

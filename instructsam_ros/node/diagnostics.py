@@ -22,6 +22,7 @@ from instructsam_ros.node.health import (
     judge_location,
     judge_masks,
     judge_node,
+    judge_replies,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def make_diagnostics(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticArr
         node: its public state is reported.
         heartbeat: what was noticed over the last seconds.
     """
-    statuses = [_node_status(node, heartbeat), _checkpoint_status(node)]
+    statuses = [_node_status(node, heartbeat), _checkpoint_status(node), _replies_status(node)]
     for name in node.parameters.camera_names:
         statuses += _camera_statuses(node, name, heartbeat)
     array = DiagnosticArray(status=statuses)
@@ -81,6 +82,13 @@ def _checkpoint_status(node: SegmenterNode) -> DiagnosticStatus:
     return _make_status(node, 'checkpoint', platform.node(), health, values)
 
 
+def _replies_status(node: SegmenterNode) -> DiagnosticStatus:
+    record, faults = node.statistics.replies, node.statistics.client_faults
+    health = judge_replies(record) if node.images else Health(DiagnosticStatus.OK, node.state)
+    mistakes = {f'mistakes of clients, {code.name}': str(count) for code, count in faults.items()}
+    return _make_status(node, 'replies', platform.node(), health, {**record.report(), **mistakes})
+
+
 def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> Iterator[DiagnosticStatus]:
     """Return the status of each output that the parameters promise for a camera."""
     images = next((each for each in node.images if each.camera == camera), None)
@@ -93,7 +101,8 @@ def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> 
         elif output == 'masks':
             health = masks
         else:
-            health = judge_location(record, output, masks, node.depth.warning(camera))
+            missing = node.depth.silence(camera, node.parameters.image_timeout)
+            health = judge_location(record, output, masks, missing)
         yield _make_status(node, f'{output}{suffix}', hardware_id, health, record.report())
 
 

@@ -125,6 +125,13 @@ def judge_location(record: OutputRecord, output: str, masks: Health, missing: st
     return Health(OK, f'nothing to locate in the answers {LAST}')
 
 
+def judge_replies(record: OutputRecord) -> Health:
+    """Return the health of the service ~/segment of an active node."""
+    return (
+        judge_share(record, 'result') if any(record.counts()) else Health(OK, f'no requests in the last {WINDOW_S:g} s')
+    )
+
+
 def judge_share(record: OutputRecord, output: str) -> Health:
     """Return the health of an output by the share of answers that lack it."""
     complete, missing = record.counts()

@@ -72,12 +72,16 @@ class Heartbeat:
         timeout_s = node.parameters.image_timeout
         for camera, images in zip(node.parameters.camera_names, node.images, strict=False):
             images.warn_once(timeout_s)
-            if warning := images.warning(timeout_s):
-                # A planner must not use objects that nobody looks at any more.
-                node.pipeline.withdraw_camera(camera, warning)
+            if missing := images.warning(timeout_s):
+                # A planner must not use objects that the camera does not see any more.
+                node.pipeline.withdraw_camera(camera, missing)
+        node.pipeline.withdraw_broken(timeout_s)
         if node.supervisor is not None:
             self._check_model(node.supervisor)
         warning, had_warning = node.scheduler.warning, self._had_warning
+        if warning:  # of no camera, an image is processed
+            for camera in node.parameters.camera_names:
+                node.pipeline.withdraw_camera(camera, warning)
         self._had_warning = bool(warning)
         if warning and not had_warning:
             node.get_logger().warning(warning)

@@ -26,6 +26,21 @@ SIMILARITY = 0.8
 """Smallest ratio of `difflib` at which a name counts as a misspelt one: `checkpont`, but not `frame_rate`."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Ignores unknown tags, as rcl does: launch_ros writes lists as `!!python/tuple`."""
+
+    def construct_untagged(self, node: yaml.Node) -> Any:
+        """Return the value of a node without regard to its tag."""
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return self.construct_scalar(node)
+
+
+_Loader.add_constructor(None, _Loader.construct_untagged)
+
+
 @dataclass(frozen=True)
 class ParameterSource:
     """Parameters that a section of a file, or one `-p` of the command line, gives to nodes.
@@ -79,7 +94,7 @@ def read_file(file: Path) -> list[ParameterSource]:
         ConfigError: the file is missing or empty, or is not a file of parameters, or a parameter has no value.
     """
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.load(file.read_text(), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else 'not a text file'
         raise ConfigError(f'{file}: expected a YAML file of parameters, but: {reason}') from error

@@ -28,6 +28,7 @@ from instructsam_ros.node.output_options import OutputOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
 from instructsam_ros.options import ParameterGroup, parameter
 
+DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?', re.ASCII)
 IMAGE_SIZE = re.compile(r'[1-9]\d{0,4}x[1-9]\d{0,4}', re.ASCII)
 CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 RENAMED = {
@@ -132,6 +133,8 @@ class NodeParameters(ParameterGroup):
         # The base class has checked types, ranges and choices.
         if not self.checkpoint.strip():
             raise ConfigError(f'checkpoint: {EXPECTED}; got an empty text')
+        if not DEVICE.fullmatch(self.device):
+            raise ConfigError(f"device: expected auto, cpu, cuda or cuda:N, got '{self.device}'")
         if self.backend not in (AUTO, *self.backend_options):
             expected = ', '.join((AUTO, *self.backend_options))
             raise ConfigError(f"backend: expected one of {expected}, got '{self.backend}'")

@@ -50,6 +50,9 @@ def _make_message(result: InferenceResult) -> Segmentation:
     for instance, box in zip(message.instances, boxes_of(result, result.segmentation), strict=True):
         if box is not None:
             instance.pose, instance.size = box.make_pose(), box.make_size()
+    if result.geometry is not None:
+        for instance, share in zip(message.instances, result.geometry.completeness, strict=True):
+            instance.completeness = share
     _set_missing_outputs(message, result)
     return message
 

@@ -41,7 +41,7 @@ class SegmentService:
 
     async def _serve(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:
         response = await self._reply(request, response)
-        self._statistics.add_reply(response.error_code)
+        self._statistics.add_reply(response.error_code, response.message)
         return response
 
     async def _reply(self, request: Segment.Request, response: Segment.Response) -> Segment.Response:

@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from instructsam_model import RequestError, prepare_threads
+from instructsam_ros.depth3d.camera_infos import CameraInfos
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.inference.active_instructions import ActiveInstructions
 from instructsam_ros.inference.pipeline import LOG_PERIOD_S, Pipeline
@@ -71,7 +72,8 @@ class SegmenterNode(AsyncLifecycleNode):
         self._bond = ManagerBond(self)
         self.statistics = Statistics()
         self.instruction_topic = InstructionTopic(self, self._on_instruction)
-        self.depth = DepthEstimator(self)
+        self._camera_infos = CameraInfos(self)
+        self.depth = DepthEstimator(self, self._camera_infos)
         self._live = LiveParameters(self, kwargs)
         cameras = self.parameters.camera_names
         self._sensors = {name: SensorBits() for name in cameras}
@@ -127,7 +129,8 @@ class SegmenterNode(AsyncLifecycleNode):
         if supervisor is None:
             return TransitionCallbackReturn.FAILURE
         self.pipeline.checkpoint = self.model.checkpoint
-        self._sizes = CameraSizes(self, self.parameters.camera_names, supervisor.sizes, self.scheduler)
+        self._sizes = CameraSizes(supervisor.sizes, self.scheduler)
+        self._camera_infos.subscribe(self.parameters.camera_names, self._sizes.add_camera_info)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -135,9 +138,9 @@ class SegmenterNode(AsyncLifecycleNode):
         result = super().on_activate(state)
         assert self.supervisor is not None
         self.supervisor.reset_failures()
-        self.pipeline.open()
         self.statistics.restart()
         self._heartbeat.restart()
+        self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
@@ -197,9 +200,8 @@ class SegmenterNode(AsyncLifecycleNode):
     def _release(self) -> None:
         reason = 'the node was shut down'
         self._unsubscribe(reason)
-        if self._sizes is not None:
-            self._sizes.destroy()
-            self._sizes = None
+        self._camera_infos.unsubscribe()
+        self._sizes = None
         self.model.release(reason)
         self._requests.state = self.state
 

@@ -21,7 +21,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import ColorRGBA, Header
+from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
@@ -34,6 +34,7 @@ from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.parameter_declaration import change, declare
 from instructsam_ros.options import ParameterGroup, parameter
+from instructsam_ros.sim.scene_instruction import choose_instruction
 from instructsam_training.tabletop.render.headless import RenderError
 from instructsam_training.tabletop.scene.ground_truth import SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -100,6 +101,10 @@ class Outputs:
         self._depth = _publisher(node, Image, 'depth/image')
         self._camera_info = _publisher(node, CameraInfo, 'camera_info')
         self._labels = _publisher(node, Image, '~/ground_truth/labels')
+        # Latched, as a scene has one.
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._instruction = node.create_publisher(String, '~/ground_truth/instruction', latched)
+        self._instructed_seed = -1
         self._boxes = _publisher(node, MarkerArray, '~/ground_truth/boxes')
         self._transform = _transform_publisher(node, moving=values.moving)
 
@@ -108,6 +113,9 @@ class Outputs:
         header = request.header
         height, width = view.labels.shape
         self._publish_transform(view.camera_pose, header)
+        if request.seed != self._instructed_seed:
+            self._instructed_seed = request.seed
+            self._instruction.publish(String(data=choose_instruction(view, request.seed)))
         self._camera_info.publish(make_camera_info(view.intrinsics, (width, height), header))
         self._image.publish(make_image(view.image_rgb, 'rgb8', header))
         self._depth.publish(make_depth(view.depth_m, request.depth_encoding, header))

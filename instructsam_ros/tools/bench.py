@@ -54,6 +54,8 @@ class LatencyRecorder:
 
     def add_result(self, result: Segmentation) -> None:
         """Record the latency of a result."""
+        if result.status == Segmentation.WITHDRAWN:  # no result of an image
+            return
         self.latencies_ms.append(1e3 * result.latency)
         # The camera stamps its images with the same clock, on the same machine.
         age = self.clock.now() - Time.from_msg(result.header.stamp, self.clock.clock_type)

@@ -121,7 +121,9 @@ class SegmenterClient:
             matches = (
                 message
                 for message in self._results
-                if message.instruction == instruction and read_stamp_ns(message.header.stamp) > published_ns
+                if message.instruction == instruction
+                and message.status != Segmentation.WITHDRAWN
+                and read_stamp_ns(message.header.stamp) > published_ns
             )
             return next(matches, None)
 

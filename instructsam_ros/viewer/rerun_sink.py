@@ -3,7 +3,7 @@
     camera            the newest image
     result            labels and colors of the instances of the newest result
     result/image      the image of this result, with masks and boxes
-    result/space      points and 3D boxes in the optical frame
+    result/space      points and 3D boxes in the optical frame, or in target_frame of the node
     result/text       instruction, text of the model, and status
     latency_ms        from the arrival of an image at the node to the publication of its result
 
@@ -36,7 +36,12 @@ TIMELINE = 'capture'
 WEB_PORT = 9090
 JPEG_QUALITY = 90
 FLUSH_TIMEOUT_S = 5.0
-STATUS_TEXT = {Segmentation.OK: '', Segmentation.NO_TARGET: 'nothing found', Segmentation.FAILED: 'failed'}
+STATUS_TEXT = {
+    Segmentation.OK: '',
+    Segmentation.NO_TARGET: 'nothing found',
+    Segmentation.FAILED: 'failed',
+    Segmentation.WITHDRAWN: 'withdrawn',
+}
 CLOUD_OPACITY = 0.5
 """Opacity of the color of an instance over the color of its points."""
 
@@ -74,6 +79,7 @@ class RerunSink:
         self._colors_rgb = np.zeros((1, 3), dtype=np.uint8)
         # The 3D view is created with the first point cloud or 3D box.
         self._has_space = False
+        self._image_frame_id = ''
 
     def save(self, file: Path) -> None:
         """Write to a file.
@@ -141,6 +147,7 @@ class RerunSink:
             ValueError: the fields of the result are inconsistent.
         """
         self._set_time(result)
+        self._image_frame_id = result.header.frame_id
         self._stream.log('result/text', self._rerun.TextDocument(_text(result)))
         self._stream.log('latency_ms', self._rerun.Scalars(1e3 * result.latency))
         names = [_name(instance) for instance in result.instances]
@@ -167,7 +174,7 @@ class RerunSink:
         instance_rgb = self._colors_rgb[np.minimum(labels, len(self._colors_rgb) - 1)]
         tinted = cv2.addWeighted(points_rgb, 1 - CLOUD_OPACITY, instance_rgb, CLOUD_OPACITY, 0)
         colors = np.where(labels[:, None] > 0, tinted.reshape(-1, 3), points_rgb) if len(labels) else points_rgb
-        self._create_space()
+        self._create_space(message.header.frame_id)
         self._stream.log('result/space/points', self._rerun.Points3D(position_m, colors=colors, class_ids=labels))
 
     def flush(self) -> None:
@@ -227,7 +234,7 @@ class RerunSink:
         # Instances without a 3D box have size 0.
         known = [index for index, instance in enumerate(result.instances) if _vector(instance.size).any()]
         if known:
-            self._create_space()
+            self._create_space(result.geometry_frame_id)
         if not self._has_space:
             return
         instances = [result.instances[index] for index in known]
@@ -243,12 +250,15 @@ class RerunSink:
             ),
         )
 
-    def _create_space(self) -> None:
-        """Add the 3D view to the layout, unless it is there."""
+    def _create_space(self, frame_id: str) -> None:
+        """Add the 3D view of a frame to the layout, unless it is there."""
         if self._has_space:
             return
         self._has_space = True
-        self._stream.log('result/space', self._rerun.ViewCoordinates.RDF, static=True)  # REP-103's optical frame
+        # REP-103: an optical frame has x right and y down, all others have z up.
+        axes = self._rerun.ViewCoordinates
+        is_optical = frame_id in ('', self._image_frame_id) or not self._image_frame_id
+        self._stream.log('result/space', axes.RDF if is_optical else axes.RIGHT_HAND_Z_UP, static=True)
         self._stream.send_blueprint(self._layout())
 
     def _layout(self) -> Any:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
@@ -85,13 +88,21 @@ def test_message_from_before_the_subscription_arrives_once(graph: Graph, listen:
 
 
 def test_publisher_that_comes_after_the_subscription(graph: Graph, listen: Callable[..., Listener]):
+    """On another participant, as always in practice: it sends before the subscription has found it."""
     volatile = publisher(graph, 'words', VOLATILE)
     listener = listen('words')
     publish_until(graph, volatile, 'volatile', listener)
-    publisher(graph, 'words', TRANSIENT_LOCAL).publish(String(data='latched'))
-    listener.wait_for('latched')
-    publisher(graph, 'words', TRANSIENT_LOCAL).publish(String(data='latched too'))
-    listener.wait_for('latched too')
+    contexts = [Context(), Context()]
+    try:
+        for number, context in enumerate(contexts):
+            rclpy.init(args=[], context=context)
+            other = Node(f'other_{number}', context=context)
+            qos = QoSProfile(depth=1, durability=TRANSIENT_LOCAL)
+            other.create_publisher(String, 'words', qos).publish(String(data=other.get_name()))
+            listener.wait_for(other.get_name())
+    finally:
+        for context in contexts:
+            context.try_shutdown()
 
 
 def test_messages_from_before_are_not_received_again(graph: Graph, listen: Callable[..., Listener]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import runpy
 import signal
 from dataclasses import fields
@@ -14,10 +16,13 @@ import yaml
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from instructsam_ros.node.parameter_declaration import declarations
+from instructsam_ros.node.parameters import NodeParameters
 from instructsam_ros.sim.sim_camera import CameraParameters
-from instructsam_ros.tools.node_process import NodeProcess
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from tests.support import ROOT
 from tests.support.graph import Graph
 
@@ -58,12 +63,23 @@ def declared(file: Path) -> dict[str, Any]:
 def test_every_argument_has_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
-        ['image', 'depth', 'camera_info', 'depth.enabled', 'depth.box_frame', 'depth.box_plane', 'instruction',
-         'checkpoint', 'backend', 'device', 'params_file', 'namespace', 'use_sim_time', 'log_level', 'autostart']
+        ['image', 'depth', 'camera_info', 'cameras', 'image_transport', 'image_reliability', 'depth.enabled',
+         'depth.box_frame', 'depth.box_plane', 'instruction', 'checkpoint', 'backend', 'device', 'params_file',
+         'namespace', 'node_name', 'tf_topic', 'tf_static_topic', 'use_sim_time', 'respawn', 'respawn_delay',
+         'log_level', 'autostart']
     )  # fmt: skip
     assert all(len(argument.description) > 10 for argument in arguments.values())
-    assert {'true', 'false'} < set(arguments['use_sim_time'].choices)
     assert 'debug' in arguments['log_level'].choices
+
+
+def test_arguments_of_parameters_have_the_descriptions_of_the_parameters():
+    arguments = declared(LAUNCH_FILE) | declared(DEMO_FILE)
+    described = {each.name: each.description for each in declarations(NodeParameters())}
+    described |= {each.name: each.description for each in declarations(CameraParameters())}
+    shared = set(arguments) & set(described) - {'cameras'}
+    assert shared > {'checkpoint', 'backend', 'image_transport', 'depth.enabled', 'seed', 'moving'}
+    for name in shared:
+        assert described[name].split('Empty:')[0] in arguments[name].description, name
 
 
 def test_demo_forwards_arguments_of_perception_launch():
@@ -81,7 +97,10 @@ def test_rviz_displays_existing_topics():
     topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
     topics |= {display[key] for display in displays for key in display if key.endswith('Image Topic')}
     assert topics == {
-        *(f'/segmenter/{name}' for name in ('overlay', 'target/mask', 'points', 'target/points', 'markers')),
+        *(
+            f'/segmenter/{name}'
+            for name in ('overlay', 'target/mask', 'points', 'instances/points', 'target/points', 'markers')
+        ),
         '/image',
         '/sim_camera/ground_truth/boxes',
     }
@@ -136,7 +155,7 @@ def test_demo_launch_starts_a_camera_and_a_node_that_segments(graph: Graph):
         'seed': 3,
         'instruction': 'the blue box',
         # The default, table, needs tf2_ros, which is not on PyPI.
-        'depth.box_frame': 'table' if find_spec('tf2_ros') else '',
+        'depth.box_frame': 'table' if find_spec('tf2_ros') else 'none',
     }
     results, depths = graph.subscribe(), graph.subscribe('depth/image', Image)
     process = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
@@ -147,3 +166,91 @@ def test_demo_launch_starts_a_camera_and_a_node_that_segments(graph: Graph):
     finally:
         status = process.stop(signal.SIGINT)
     assert status == 0, process.tail()
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+@pytest.mark.parametrize(
+    ('file', 'argument', 'said'),
+    [
+        (LAUNCH_FILE, 'checkpont:=x', 'checkpont: no argument of perception.launch.py; did you mean checkpoint?'),
+        (LAUNCH_FILE, 'params_file:=/missing.yaml', '/missing.yaml: expected a YAML file of parameters, but: No such'),
+        (LAUNCH_FILE, 'checkpoint:=none', "or 'embedded', the small network of this package; got an empty text"),
+        (LAUNCH_FILE, 'depth.enabled:=maybe', "depth.enabled: expected true or false, got 'maybe'"),
+        (LAUNCH_FILE, 'cameras:={left: {imge: /a}}', "expected image, depth, camera_info for left, got 'imge'"),
+        (DEMO_FILE, 'rviz:=true', 'the package rviz2 is not installed; install it (apt install ros-$ROS_DISTRO-rviz2)'),
+        (DEMO_FILE, 'seeds:=1', 'seeds: no argument of demo.launch.py; did you mean seed?'),
+        (DEMO_FILE, 'device:=gpu', "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+    ],
+)
+def test_wrong_arguments_end_the_launch_before_a_process_starts(graph: Graph, file: Path, argument: str, said: str):
+    if argument.startswith('rviz') and 'rviz2' in packages.get_packages_with_prefixes():
+        pytest.skip('rviz2 is installed')
+    process = NodeProcess('-c', LAUNCH, str(file), argument)
+    with pytest.raises(ProcessEndedError, match='ended with status 1'):
+        graph.wait_for(process.check, 'the launch to end', timeout_s=60, period_s=0.2)
+    assert said in process.tail()
+    assert 'process started' not in process.tail()
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+def test_cameras_tf_name_and_respawn(graph: Graph):
+    arguments = {
+        'checkpoint': ROOT / 'tests' / 'golden' / 'checkpoint',
+        'device': 'cpu',
+        'cameras': '{left: {image: /cam1/raw, depth: /cam1/depth, camera_info: /cam1/info}, right: /cam2/raw}',
+        'image_transport': 'compressed',
+        'image_reliability': 'reliable',
+        'depth.enabled': 'Yes',
+        'depth.box_frame': 'none',
+        'namespace': 'robot',
+        'node_name': 'eye',
+        'respawn': 'true',
+        'respawn_delay': '0.5',
+    }
+    process = NodeProcess('-c', LAUNCH, str(LAUNCH_FILE), *(f'{name}:={value}' for name, value in arguments.items()))
+
+    def subscribed(topic: str) -> Any:
+        return next(iter(graph.peer.get_subscriptions_info_by_topic(topic)), None)
+
+    def ids(topic: str) -> set[tuple[int, ...]]:
+        return {tuple(info.endpoint_gid) for info in graph.peer.get_subscriptions_info_by_topic(topic)}
+
+    topics = (
+        '/cam1/raw/compressed', '/cam2/raw/compressed', '/cam1/depth', '/cam1/info',
+        '/robot/right/depth/image', '/robot/right/camera_info',
+    )  # fmt: skip
+    try:
+        graph.wait_for(lambda: all(map(subscribed, topics)), 'all subscriptions', timeout_s=120, period_s=0.2)
+        info = subscribed('/cam2/raw/compressed')
+        assert (info.node_namespace, info.node_name) == ('/robot', 'eye')
+        assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        assert subscribed('/cam1/depth').qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        killed = ids('/cam1/depth')
+        pid = int(re.findall(r'process started with pid \[(\d+)\]', process.tail(200))[-1])
+        os.kill(pid, signal.SIGKILL)
+        graph.wait_for(
+            lambda: process.tail(200).count('process started with pid') == 2, 'the node to start again', timeout_s=30
+        )
+        # The subscriptions of the killed node stay in discovery for a while.
+        graph.wait_for(lambda: ids('/cam1/depth') - killed, 'a new subscription', timeout_s=120, period_s=0.2)
+    finally:
+        status = process.stop(signal.SIGINT)
+    assert status == 0, process.tail()
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+def test_the_demo_asks_for_something_in_the_scene_and_ends_with_its_camera(graph: Graph):
+    pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
+    results = graph.subscribe()
+    box_frame = 'table' if find_spec('tf2_ros') else 'none'
+    process = NodeProcess('-c', LAUNCH, str(DEMO_FILE), 'device:=cpu', f'depth.box_frame:={box_frame}')
+    try:
+        graph.wait_for(lambda: any(each.instances for each in results), 'a result with an instance', timeout_s=120)
+        pids = re.findall(r'\[(\w+)-\d\]: process started with pid \[(\d+)\]', process.tail(200))
+        os.kill(int(dict(pids)['sim_camera']), signal.SIGKILL)
+        with pytest.raises(ProcessEndedError):
+            graph.wait_for(process.check, 'the launch to end', timeout_s=60, period_s=0.2)
+        assert 'sim_camera-2 has ended' in process.tail()
+        assert not any(Path(f'/proc/{pid}').exists() for _, pid in pids)
+    finally:
+        process.stop(signal.SIGINT)

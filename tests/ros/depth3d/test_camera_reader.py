@@ -22,7 +22,7 @@ def said() -> list[str]:
 def fx(topics: tuple[str, ...], choice: str, said: list[str], info: CameraInfo | None = None) -> float:
     reader = CameraReader(topics, said.append)
     for _ in range(3):
-        camera = reader.read(info or make_info(WEBCAM), choice)
+        camera = reader.read(info or make_info(WEBCAM), (640, 480), choice)
     return float(camera.intrinsics[0, 0])
 
 
@@ -55,13 +55,25 @@ def test_no_doubt_if_both_are_the_same(said: list[str]):
     assert not said
 
 
+def test_second_camera_of_a_stereo_pair_is_said(said: list[str]):
+    p = np.column_stack([camera_matrix(*WEBCAM['p']), (-WEBCAM['p'][0] * 0.12, 0, 0)])
+    fx(('/right/image_rect',), 'auto', said, make_info(WEBCAM, p=p.ravel()))
+    (sentence,) = said
+    assert 'points are in the frame of the first, 120 mm beside it' in sentence
+
+
+def test_without_topics_the_doubt_is_said_too(said: list[str]):
+    assert fx((), 'auto', said) == FX_RAW
+    assert said[0].startswith('nothing says whether the images are rectified; ')
+
+
 def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
     reader = CameraReader(('/image_raw',), said.append)
-    first = reader.read(make_info(WEBCAM), 'auto')
-    assert reader.read(make_info(WEBCAM, header=Header(frame_id='later')), 'auto') is first
-    changed = reader.read(make_info(WEBCAM, roi=window(0, 0, 320, 240)), 'auto')
+    first = reader.read(make_info(WEBCAM), (640, 480), 'auto')
+    assert reader.read(make_info(WEBCAM, header=Header(frame_id='later')), (640, 480), 'auto') is first
+    changed = reader.read(make_info(WEBCAM, roi=window(0, 0, 320, 240)), (320, 240), 'auto')
     assert changed.size_wh == (320, 240)
-    assert reader.read(make_info(WEBCAM), 'rectified').intrinsics[0, 0] == FX_RECTIFIED
+    assert reader.read(make_info(WEBCAM), (640, 480), 'rectified').intrinsics[0, 0] == FX_RECTIFIED
 
 
 @pytest.mark.parametrize(

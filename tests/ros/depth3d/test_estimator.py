@@ -99,6 +99,7 @@ def test_instances_have_boxes(graph: Graph, encoding: str):
     np.testing.assert_allclose((position.x, position.y, position.z), middle_m(), atol=0.012)
     np.testing.assert_allclose((size.x, size.y), (20 / 60 * NEAR_M, 16 / 60 * NEAR_M), atol=0.012)
     assert 0 < size.z < 0.02
+    assert 0.4 < answer.instances[0].completeness <= 0.5  # one side of a flat box
 
 
 def test_outputs_have_the_header_of_the_image(graph: Graph):

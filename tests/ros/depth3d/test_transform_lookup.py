@@ -94,6 +94,7 @@ def test_transform_that_may_come_is_told_from_one_that_is_too_late(poses: Poses)
     said = 'the newest transform is 200 ms older, and none came within tf_timeout, 0.5 s'
     assert said in str(soon)
     check_documented(f'no 3D boxes: {soon}')
+    check_documented(f'no 3D: {soon}; target_frame needs it')
     assert not poses.missing(START_NS + 2 * SECOND_NS).may_come
     stopped = poses.missing(START_NS + 3600 * SECOND_NS)
     assert not stopped.may_come
@@ -160,10 +161,11 @@ def test_small_steps_back_are_no_jump(poses: Poses):
     assert poses.x(START_NS - SECOND_NS) == pytest.approx(1.0)
 
 
-def test_check_tf2_without_tf2_ros(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize('parameter', ['depth.box_frame', 'target_frame'])
+def test_check_tf2_without_tf2_ros(monkeypatch: pytest.MonkeyPatch, parameter: str):
     monkeypatch.setattr(transform_lookup, 'find_spec', lambda name: None)
-    with pytest.raises(ConfigError, match=r'depth.box_frame needs tf2_ros') as caught:
-        check_tf2('depth.box_frame')
+    with pytest.raises(ConfigError, match=f'{parameter} needs tf2_ros') as caught:
+        check_tf2(parameter)
     check_documented(f'not configured: {caught.value}')
 
 

@@ -102,13 +102,31 @@ def test_faults_of_depth(graph: Graph):
 def test_depth_and_calibration_that_never_come(graph: Graph):
     graph.segmenter(**WITH_DEPTH)
     diagnostics, images = Diagnostics(graph), graph.camera()
-    graph.publish_images(images, until=lambda: diagnostics.shows('3D points', ERROR, "has arrived on '/depth/image'"))
+    graph.publish_images(images, until=lambda: diagnostics.shows('3D points', ERROR, "no publisher on '/depth/image'"))
     check_documented(f'`{diagnostics["3D points"].message}`')
     camera = DepthCamera(graph)
     camera.spoil_info = lambda _: None
     graph.publish_images(
         images, until=lambda: diagnostics.shows('3D boxes', ERROR, "on '/camera_info'"), make=camera.image
     )
+
+
+def test_depth_that_is_missing_while_nothing_is_located(graph: Graph):
+    graph.segmenter(**{**WITH_DEPTH, 'instruction': 'blue', 'image_timeout': 1.0})
+    diagnostics, images = Diagnostics(graph), graph.camera()
+    graph.publish_images(
+        images, until=lambda: diagnostics.shows('3D points', WARN, 'no depth has arrived: no publisher')
+    )
+    camera = DepthCamera(graph)
+    camera.spoil_info = lambda _: None
+    graph.publish_images(
+        images, until=lambda: diagnostics.shows('3D boxes', WARN, 'no camera_info has arrived'), make=camera.image
+    )
+    check_documented(diagnostics['3D points'].message)
+    camera.repair()
+    graph.publish_images(images, until=lambda: diagnostics.shows('3D boxes', OK, 'nothing to'), make=camera.image)
+    graph.publish_images(images, until=lambda: diagnostics.shows('3D points', WARN, 'has arrived for'))
+    check_documented(diagnostics['3D points'].message)
 
 
 @pytest.mark.parametrize(

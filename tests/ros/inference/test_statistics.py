@@ -107,8 +107,14 @@ def test_counts_what_makes_answers_poorer():
     counters = Statistics()
     counters.add_result(result(geometry=SimpleNamespace(boxes=('a box', None, None))))
     counters.add_result(result(geometry=SimpleNamespace(boxes=(None,))))
-    for code in (ErrorCode.OK, ErrorCode.BUSY, ErrorCode.BUSY, ErrorCode.TIMEOUT):
-        counters.add_reply(int(code))
-    report = counters.report()
-    assert report['instances without 3D box'] == '2', 'answers without any box are counted as such'
-    assert (report['replies, OK'], report['replies, BUSY'], report['replies, TIMEOUT']) == ('1', '2', '1')
+    assert counters.report()['instances without 3D box'] == '2', 'answers without any box are counted as such'
+
+
+def test_mistakes_of_clients_are_no_faults():
+    counters = Statistics()
+    for code in (ErrorCode.OK, ErrorCode.BUSY, ErrorCode.BUSY, ErrorCode.TIMEOUT, ErrorCode.BAD_IMAGE):
+        counters.add_reply(int(code), code.name)
+    assert counters.replies.counts() == (1, 3)
+    assert counters.replies.codes == {ErrorCode.BUSY: 2, ErrorCode.TIMEOUT: 1}
+    assert counters.replies.last_reason == 'TIMEOUT'
+    assert counters.client_faults == {ErrorCode.BAD_IMAGE: 1}

@@ -11,6 +11,7 @@ from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from instructsam_ros.messages.camera_info import (
+    SizeMismatchError,
     image_size,
     make_camera_info,
     read_camera,
@@ -80,6 +81,40 @@ def test_binning_and_roi_as_image_geometry(is_rectified: bool):
     np.testing.assert_allclose(camera.intrinsics, expected)
 
 
+def test_rectified_window_if_the_image_has_its_size():
+    info = make_info(BLACKFLY, roi=window(200, 100, 800, 600, do_rectify=True))
+    k, d = camera_matrix(*BLACKFLY['k']), np.array(BLACKFLY['d'])
+    corners = np.array([(200.0, 100), (1000, 100), (1000, 700), (200, 700)])[:, None]
+    corners = cv2.undistortPoints(corners, k, d, P=k)[:, 0]
+    (left, top), (right, bottom) = np.ceil(corners.min(axis=0)), np.floor(corners.max(axis=0))
+    size_wh = int(right - left), int(bottom - top)
+    assert size_wh[0] > 900
+    camera = read_camera(info, is_rectified=True, size_wh=size_wh)
+    np.testing.assert_allclose(camera.intrinsics[:2, 2], k[:2, 2] - (left, top), atol=1)
+    for changes in ({'is_rectified': False}, {'is_rectified': True, 'size_wh': (800, 600)}):
+        camera = read_camera(info, **changes)
+        assert camera.size_wh == (800, 600)
+        np.testing.assert_allclose(camera.intrinsics[:2, 2], k[:2, 2] - (200, 100))
+    with pytest.raises(SizeMismatchError):
+        read_camera(info, is_rectified=False, size_wh=size_wh)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({}, 'camera_info is for 640x480, the image is 320x240; expected that of the same camera and resolution'),
+        (
+            {'binning_x': 4, 'roi': window(100, 0, 400, 480)},
+            r'camera_info is for 100x480 \(full resolution 640x480, roi 400x480, binning 4x1\), the image is 320x240;',
+        ),
+    ],
+    ids=['whole', 'window'],
+)
+def test_image_of_another_size(changes: dict[str, Any], said: str):
+    with pytest.raises(SizeMismatchError, match=said):
+        read_camera(make_info(WEBCAM, **changes), is_rectified=False, size_wh=(320, 240))
+
+
 def test_translation_in_p_with_binning():
     p = np.column_stack([camera_matrix(*WEBCAM['p']), (-58.0, 0, 0)])
     whole, binned = (read_camera(make_info(WEBCAM, p=p.ravel(), binning_x=n), is_rectified=True) for n in (0, 2))
@@ -94,7 +129,7 @@ def test_whole_image(changes: dict[str, Any]):
 
 
 def test_single_cameras_may_leave_r_and_p_out():
-    info = make_info(BLACKFLY, r=np.zeros(9), p=np.zeros(12))
+    info = make_info(BLACKFLY, r=np.zeros(9), p=np.array((0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0, 0)))
     camera = read_camera(info, is_rectified=False)
     np.testing.assert_array_equal(camera.pose, np.eye(4))
     assert rectification_error_px(info) == 0

@@ -87,8 +87,18 @@ def test_pixels_beyond_the_model_of_the_lens_have_no_rays(depth_m: np.ndarray):
 
 
 def test_spacing_is_that_of_neighboring_pixels():
-    assert PINHOLE.spacing_at(3, 4) == pytest.approx((100 * 110) ** -0.5)
+    assert PINHOLE.spacing_at(5, 7) == pytest.approx((100 * 110) ** -0.5, rel=0.001)
     assert WIDE.spacing_at(5, 7) == pytest.approx((8 * 9) ** -0.5, rel=0.01)
-    # tan(theta) grows faster than theta towards the corner.
-    assert FISHEYE.spacing_at(0, 0) > 2 * FISHEYE.spacing_at(5, 7)
     assert np.isfinite(FISHEYE.spacing_at(11, 15))
+
+
+def test_spacing_of_a_surface_that_faces_the_camera():
+    ideal = CameraModel(
+        camera_matrix(300.0, 319.5, 300.0, 239.5), (640, 480), LensDistortion((0.0,) * 4, is_fisheye=True)
+    )
+    angle = (600 - 319.5) / 300
+    rays = ideal.rays((np.array([239, 239]), np.array([600, 601])))
+    assert np.arctan(rays[0, 0]) == pytest.approx(angle, rel=1e-5)
+    # On a sphere with radius 1 / cos(angle), pixels are 1 / 300 radian apart along the row, and less across it.
+    along, across = 1 / 300 / np.cos(angle), np.sin(angle) / angle / 300 / np.cos(angle)
+    assert ideal.spacing_at(239, 600) == pytest.approx((along * across) ** 0.5, rel=0.01)

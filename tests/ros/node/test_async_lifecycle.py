@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition, TransitionEvent
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -92,11 +92,16 @@ def test_node_answers_while_it_loads(graph: Graph, loading: SlowLoading):
     said = 'loading the checkpoint ... 1 s'
     graph.wait_for(lambda: any(said in each.message for array in statuses for each in array.status), 'the activity')
     assert not configured.done()
+    name = 'get_available_transitions'
+    listed = client.call(GetAvailableTransitions, name, GetAvailableTransitions.Request()).available_transitions
+    assert [(each.transition.id, each.transition.label) for each in listed] == [(SHUTDOWN, 'shutdown')]
 
     loading.released.set()
     graph.wait_for(configured.done, 'the reply')
     assert configured.result().success
     assert client.state == node.state == 'inactive'
+    listed = client.call(GetAvailableTransitions, name, GetAvailableTransitions.Request()).available_transitions
+    assert {each.transition.label for each in listed} == {'activate', 'cleanup', 'shutdown'}
     assert client.change(Transition.TRANSITION_ACTIVATE)
     assert client.call(Segment, 'segment', Segment.Request(instruction='red', image=graph.image('red'))).success
     assert loading.fake.threads == {loading.threads[0].ident}, 'it is used in the thread that loaded it'

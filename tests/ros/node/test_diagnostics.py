@@ -6,6 +6,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image
 
+from instructsam_ros.msg import ErrorCode
 from instructsam_ros.srv import Segment
 from tests.support.diagnostics import ERROR, OK, WARN, Diagnostics
 from tests.support.fake_segmenter import FakeSegmenter
@@ -28,7 +29,7 @@ def test_reports_rates_latencies_and_counts(graph: Graph):
     assert diagnostics.arrays[-1].header.stamp.sec > 0
     # The masks are promised always, points and boxes only with depth.
     assert [each.name for each in diagnostics.arrays[-1].status] == [
-        'segmenter: node', 'segmenter: checkpoint', 'segmenter: masks',
+        'segmenter: node', 'segmenter: checkpoint', 'segmenter: replies', 'segmenter: masks',
     ]  # fmt: skip
     assert diagnostics['masks'].hardware_id == '/image'
     assert float(diagnostics.values('masks')['rate (Hz)']) > 0.5
@@ -133,11 +134,16 @@ def test_slow_model(graph: Graph, monkeypatch: pytest.MonkeyPatch):
     graph.publish_images(camera, until=lambda: diagnostics.shows('node', OK, 'active'))
 
 
-def test_replies_are_counted(graph: Graph):
-    graph.segmenter()
+def test_replies(graph: Graph):
+    graph.segmenter(request_timeout=0.2)
     diagnostics = Diagnostics(graph)
     client = graph.peer.create_client(Segment, 'segmenter/segment')
     for instruction in ('red', '', ''):
         graph.call(client, Segment.Request(instruction=instruction, image=graph.image('red')))
-    graph.wait_for(lambda: diagnostics.values('node').get('replies, INVALID_REQUEST') == '2', 'the count')
-    assert diagnostics.values('node')['replies, OK'] == '1'
+    count = 'mistakes of clients, INVALID_REQUEST'
+    graph.wait_for(lambda: diagnostics.values('replies').get(count) == '2', 'the count')
+    assert diagnostics.shows('replies', OK, '0.1 Hz'), 'mistakes of clients are no faults of the node'
+    for _ in range(2):
+        assert graph.call(client, Segment.Request(instruction='red')).error_code == ErrorCode.TIMEOUT
+    diagnostics.wait_for('replies', ERROR, 'no result in 67% of the answers of the last 10 s: no image arrived within')
+    assert diagnostics.values('replies')['missing in total, TIMEOUT'] == '2'

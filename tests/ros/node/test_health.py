@@ -56,18 +56,18 @@ def test_level_follows_the_share_of_answers_that_lack_an_output(complete: int, m
 @pytest.mark.parametrize(
     ('answers', 'source', 'activity', 'level', 'said'),
     [
-        (record(9, 0), camera(warning=NO_IMAGE), '', ERROR, NO_IMAGE),
-        (record(0, 0), camera(warning=NO_IMAGE, is_wanted=False), '', WARN, NO_IMAGE),
-        (record(0, 0), camera(is_wanted=False), '', OK, 'idle: no instruction'),
-        (record(0, 0), camera(too_old='the last 10 images were dropped'), '', ERROR, 'the last 10 images'),
-        (record(0, 0), FINE, 'warming up at 64x48', WARN, 'warming up at 64x48'),
-        (record(0, 0), FINE, '', WARN, 'no answer in the last 10 s although images arrive'),
-        (record(0, 0), camera(waiting_s=3.0), '', OK, 'waiting for the first answer'),
+        ((9, 0), camera(warning=NO_IMAGE), '', ERROR, NO_IMAGE),
+        ((0, 0), camera(warning=NO_IMAGE, is_wanted=False), '', WARN, NO_IMAGE),
+        ((0, 0), camera(is_wanted=False), '', OK, 'idle: no instruction'),
+        ((0, 0), camera(too_old='the last 10 images were dropped'), '', ERROR, 'the last 10 images'),
+        ((0, 0), FINE, 'warming up at 64x48', WARN, 'warming up at 64x48'),
+        ((0, 0), FINE, '', WARN, 'no answer in the last 10 s although images arrive'),
+        ((0, 0), camera(waiting_s=3.0), '', OK, 'waiting for the first answer'),
     ],
     ids=['no images', 'no images while idle', 'idle', 'images too old', 'warm-up', 'no answers', 'start'],
 )
-def test_masks_without_answers(answers: OutputRecord, source: CameraInput, activity: str, level: bytes, said: str):
-    health = judge_masks(answers, source, activity)
+def test_masks_without_answers(answers: tuple[int, int], source: CameraInput, activity: str, level: bytes, said: str):
+    health = judge_masks(record(*answers), source, activity)
     assert health.level == level
     assert said in health.summary
 
@@ -75,16 +75,16 @@ def test_masks_without_answers(answers: OutputRecord, source: CameraInput, activ
 @pytest.mark.parametrize(
     ('answers', 'masks', 'missing', 'level', 'said'),
     [
-        (record(10, 0), Health(OK, ''), '', OK, '1.0 Hz'),
-        (record(0, 10), Health(OK, ''), '', ERROR, 'no 3D boxes in 100% of the answers of the last 10 s: RuntimeError'),
-        (record(0, 0), Health(OK, '3.0 Hz'), '', OK, 'nothing to locate in the answers of the last 10 s'),
-        (record(0, 0), Health(ERROR, NO_IMAGE), '', ERROR, 'no 3D boxes, because of the masks: no image for 5 s'),
-        (record(0, 0), Health(OK, 'idle'), 'no depth has arrived', WARN, 'no 3D boxes: no depth has arrived'),
+        ((10, 0), Health(OK, ''), '', OK, '1.0 Hz'),
+        ((0, 10), Health(OK, ''), '', ERROR, 'no 3D boxes in 100% of the answers of the last 10 s: RuntimeError'),
+        ((0, 0), Health(OK, '3.0 Hz'), '', OK, 'nothing to locate in the answers of the last 10 s'),
+        ((0, 0), Health(ERROR, NO_IMAGE), '', ERROR, 'no 3D boxes, because of the masks: no image for 5 s'),
+        ((0, 0), Health(OK, 'idle'), 'no depth has arrived', WARN, 'no 3D boxes: no depth has arrived'),
     ],
     ids=['located', 'not located', 'nothing found', 'no masks', 'no depth while idle'],
 )
-def test_location(answers: OutputRecord, masks: Health, missing: str, level: bytes, said: str):
-    health = judge_location(answers, '3D boxes', masks, missing)
+def test_location(answers: tuple[int, int], masks: Health, missing: str, level: bytes, said: str):
+    health = judge_location(record(*answers), '3D boxes', masks, missing)
     assert health.level == level
     assert said in health.summary
 

@@ -136,6 +136,13 @@ def test_names_and_nodes_are_read(file: Path):
     assert found == [('/robot/segmenter', ('depth.min', 'depth.enabled')), ('/**', ('a',)), ('eye', ('b.c',))]
 
 
+def test_lists_as_launch_ros_writes_them_are_read(file: Path):
+    file.write_text(
+        '/eye:\n  ros__parameters:\n    cameras: !!python/tuple\n    - left\n    - right\n    depth.min: 0.1\n'
+    )
+    assert [source.names for source in read_file(file)] == [('cameras', 'depth.min')]
+
+
 def test_an_empty_value_of_the_command_line_says_how_to_type_one():
     with pytest.raises(ConfigError) as caught:
         read_sources(['--ros-args', '-p', 'depth.box_frame:='])

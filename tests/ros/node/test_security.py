@@ -25,9 +25,12 @@ def test_policy_lists_the_interfaces_of_the_node(graph: Graph):
 
     elsewhere = {  # with other parameters, or where other packages are installed
         'publish': {'/bond', *(f'/segmenter/{output.name}' for output in OUTPUTS if output.is_optional)},
-        'subscribe': {'/bond', '/image/compressed', '/clock', '/parameter_events', '/tf', '/tf_static'},
+        'subscribe': {
+            '/bond', '/image/compressed', '/depth/image/compressed', '/depth/image/compressedDepth', '/clock',
+            '/parameter_events', '/tf', '/tf_static',
+        },
         'reply': set(),
-    }
+    }  # fmt: skip
     for verb, more in elsewhere.items():
         expected = allowed('segmenter', 'service' if verb == 'reply' else 'topic', verb)
         graph.wait_for(partial(is_complete, verb, expected - more), f'all that it may {verb}')

@@ -123,7 +123,6 @@ def test_warm_up_for_the_size_of_camera_info_while_inactive(graph: Graph, fake: 
     publisher = graph.peer.create_publisher(CameraInfo, 'camera_info', 1)
     graph.publish_images(publisher, until=lambda: LARGE in fake.warmed, make=lambda: CameraInfo(width=128, height=96))
     assert Manager(graph).state == 'inactive'
-    graph.wait_for(lambda: publisher.get_subscription_count() == 0, 'the node to know enough')
 
 
 def test_depth_keeps_its_subscription_to_camera_info(graph: Graph, fake: SlowToWarm):

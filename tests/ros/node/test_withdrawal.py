@@ -115,3 +115,40 @@ def test_the_camera_that_goes_on_keeps_its_results(graph: Graph):
     seen = len(answers['right'])
     graph.publish_images(cameras['right'], until=lambda: len(answers['right']) > seen)
     assert answers['right'][-1].status == Segmentation.OK
+
+
+def test_results_are_withdrawn_if_all_images_are_broken_for_some_time(graph: Graph):
+    graph.segmenter(instruction='red', image_timeout=0.5)
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
+
+    def broken() -> Image:
+        image = graph.image('red')
+        image.encoding = 'rgb9'
+        return image
+
+    # A single one does no harm.
+    camera.publish(broken())
+    seen = len(answers)
+    graph.publish_images(camera, until=lambda: len(answers) > seen + 5)
+    assert withdrawn(answers) == []
+    graph.publish_images(camera, until=lambda: withdrawn(answers), make=broken)
+    [(_, reason)] = withdrawn(answers)
+    assert reason.startswith('no valid image for ')
+    assert "encoding 'rgb9'" in reason
+    graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
+
+
+def test_results_are_withdrawn_if_all_images_are_too_old(graph: Graph):
+    node = graph.segmenter(instruction='red')
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
+    graph.set_parameter(node, 'max_age', 0.001)
+
+    def old() -> Image:
+        image = graph.image('red')
+        image.header.stamp.sec -= 3600
+        return image
+
+    graph.publish_images(camera, until=lambda: withdrawn(answers), make=old)
+    assert 'images were dropped: the stamp of the newest was' in withdrawn(answers)[0][1]

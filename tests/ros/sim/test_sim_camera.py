@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
@@ -21,6 +22,7 @@ from instructsam_model import ConfigError
 from instructsam_ros.messages.depth_image import read_depth
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample, GroundTruthSynchronizer
+from instructsam_ros.sim.scene_instruction import choose_instruction
 from instructsam_ros.sim.sim_camera import SimCamera
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.ground_truth import SceneView
@@ -101,6 +103,21 @@ def test_changing_the_seed_changes_the_scene(graph: Graph, renderer: Renderer):
     assert is_sample_of(next_sample(graph, synchronizer, images), renderer.render(sample_scene(SEED)))
     assert graph.set_parameter(camera, 'seed', 9).successful
     assert is_sample_of(next_sample(graph, synchronizer, images), renderer.render(sample_scene(9)))
+
+
+def test_the_instruction_of_a_scene_is_latched(graph: Graph, renderer: Renderer):
+    images = graph.subscribe('image', Image)
+    camera = start(graph)
+    graph.wait_for(lambda: images, 'an image')
+    # A subscription that is made after the message was published.
+    texts: list[String] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.peer.create_subscription(String, 'sim_camera/ground_truth/instruction', texts.append, latched)
+    graph.wait_for(lambda: texts, 'the instruction')
+    assert graph.set_parameter(camera, 'seed', 9).successful
+    graph.wait_for(lambda: len(texts) > 1, 'the instruction of the next scene')
+    expected = [choose_instruction(renderer.render(sample_scene(seed)), seed) for seed in (SEED, 9)]
+    assert [text.data for text in texts] == expected
 
 
 def test_scene_moves_in_steps_of_the_rate_and_restarts_with_the_seed(graph: Graph, renderer: Renderer):

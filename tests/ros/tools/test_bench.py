@@ -24,6 +24,7 @@ def test_overhead_is_latency_minus_inference() -> None:
         result = Segmentation(latency=latency_s)
         result.header.stamp = make_stamp(recorder.clock.now().nanoseconds - 100_000_000)
         recorder.add_result(result)
+    recorder.add_result(Segmentation(status=Segmentation.WITHDRAWN))
     recorder.inference_ms += [33.0, 35.0]
     numbers = recorder.summarize(2.0)
     assert numbers['answers_per_s'] == 1.5

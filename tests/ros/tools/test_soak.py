@@ -55,6 +55,14 @@ def add_result(
     checker.add_result(message)
 
 
+def test_withdrawals_are_no_results(checker: ResultChecker):
+    add_images(checker, 10)
+    checker.add_instruction('red')
+    add_result(checker, 'red', 10)
+    add_result(checker, 'red', 10, status=Segmentation.WITHDRAWN)
+    assert (checker.report()['results'], checker.report()['wrong_stamps']) == (1, 0)
+
+
 def test_correct_results_are_counted(checker: ResultChecker, clock: Clock):
     add_images(checker, 10, 20, 30)
     checker.add_instruction('red')

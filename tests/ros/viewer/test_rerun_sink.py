@@ -106,26 +106,30 @@ def test_colors_are_those_of_the_overlay(sink: RerunSink, tmp_path: Path):
 
 
 def test_results_without_instances_clear_the_previous_result(sink: RerunSink, tmp_path: Path):
-    images = [scene(number, 'red') for number in range(3)]
+    images = [scene(number, 'red') for number in range(4)]
     failed = Segmentation(
         header=header(2), instruction='red', status=Segmentation.FAILED, message='the model broke', latency=0.1
     )
+    withdrawn = make_result(images[3], 'blue')
+    withdrawn.status, withdrawn.message = Segmentation.WITHDRAWN, "replaced by 'green'"
     rows = written(
         sink,
         tmp_path / 'a.rrd',
         (sink.log_result, make_result(images[0], 'red'), images[0]),
         (sink.log_result, make_result(images[1], 'blue'), images[1]),
         (sink.log_result, failed, None),
+        (sink.log_result, withdrawn, images[3]),
     )
-    stamps_ns = [STAMP_NS + number for number in range(3)]
+    stamps_ns = [STAMP_NS + number for number in range(4)]
     masks = rows['/result/image/masks']
     assert [row[0] for row in masks] == stamps_ns
     assert not any(masks[1][1]['SegmentationImage:buffer'][0])
+    assert not any(masks[3][1]['SegmentationImage:buffer'][0])
     assert masks[2][1]['Clear:is_recursive'] == [False]
-    assert [row[1]['Boxes2D:labels'] for row in rows['/result/image/boxes']] == [['red 0.90'], [], []]
+    assert [row[1]['Boxes2D:labels'] for row in rows['/result/image/boxes']] == [['red 0.90'], [], [], []]
     assert rows['/result/image'][2][1]['Clear:is_recursive'] == [False]
     texts = [row[1]['TextDocument:text'][0].split('\n\n')[-1] for row in rows['/result/text']]
-    assert texts == ['1 found', 'nothing found', 'failed: the model broke']
+    assert texts == ['1 found', 'nothing found', 'failed: the model broke', "withdrawn: replaced by 'green'"]
 
 
 def test_points_and_3d_boxes(sink: RerunSink, tmp_path: Path):
@@ -160,6 +164,20 @@ def test_points_and_3d_boxes(sink: RerunSink, tmp_path: Path):
     assert plain == 0x102030FF
     red, green, blue = (round((dark + bright) / 2) for dark, bright in zip((16, 32, 48), color_rgb(1), strict=True))
     assert tinted == red << 24 | green << 16 | blue << 8 | 255
+
+
+@pytest.mark.parametrize(('frame_id', 'axes'), [('camera_optical_frame', (3, 2, 5)), ('base_link', (3, 5, 1))])
+def test_the_3d_view_has_the_axes_of_its_frame(
+    sink: RerunSink, tmp_path: Path, frame_id: str, axes: tuple[int, int, int]
+):
+    image, points = scene(0, 'red'), make_cloud(organized_points())
+    points.header = Header(stamp=image.header.stamp, frame_id=frame_id)
+    rows = written(
+        sink, tmp_path / 'a.rrd', (sink.log_result, make_result(image, 'red'), None), (sink.log_cloud, points)
+    )
+    [(_, static)] = rows['/result/space']
+    # Right, down, forward for the camera; z up for any other frame.
+    assert static['ViewCoordinates:xyz'] == [list(axes)]
 
 
 def test_missing_rerun_names_the_extra(monkeypatch: pytest.MonkeyPatch):
