@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from instructsam_model import Segmentation
 from instructsam_ros.depth3d.camera_infos import CameraInfos
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthSearch
+from instructsam_ros.depth3d.depth_log import LOG_PERIOD_S, DepthLog
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
 from instructsam_ros.depth3d.depth_stream import DepthStream
@@ -28,10 +29,6 @@ from instructsam_ros.depth3d.transform_lookup import MissingTransformError, Tran
 from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import ErrorCode
-
-LOG_PERIOD_S = 5.0
-DISCOVERY_TIMEOUT_S = 2.0
-"""Missing messages are not reported before this time, because discovery takes a while."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +62,6 @@ class DepthEstimator:
         target_frame: frame of the outputs; empty for that of the image. May be replaced while not subscribed.
         tf_timeout_s: time that a result waits for a transform, from the arrival of its image.
         listeners: called when a depth message has arrived, in the thread of the executor.
-        missed: number of results without depth.
     """
 
     def __init__(self, node: Node, camera_infos: CameraInfos) -> None:
@@ -75,13 +71,17 @@ class DepthEstimator:
         # By camera, and whether depth comes with the image.
         self._readers: dict[tuple[str, bool], DepthReader] = {}
         self._transforms: TransformLookup | None = None
-        self._warned: set[tuple[str, str]] = set()
+        self._log = DepthLog(node)
         self._since_s = 0.0
         self.options = DepthOptions()
         self.target_frame = ''
         self.tf_timeout_s = 0.5
         self.listeners: list[Callable[[], None]] = []
-        self.missed = 0
+
+    @property
+    def missed(self) -> int:
+        """Number of results without depth."""
+        return self._log.missed
 
     def check(self) -> None:
         """Check that the packages that the options need are installed.
@@ -97,7 +97,7 @@ class DepthEstimator:
     def subscribe(self, cameras: Sequence[str]) -> None:
         """Subscribe to the depth of these cameras, if depth is enabled."""
         options = self.options
-        self._warned.clear()
+        self._log.restart()
         self._since_s = time.monotonic()
         if options.enabled:
             transport = options.image_transport
@@ -217,7 +217,7 @@ class DepthEstimator:
         for missing in dict.fromkeys((located.no_points, located.no_boxes)):
             if missing is not None:
                 camera = search.camera if search is not None else ''
-                self._count_missed(missing, camera, has_points=located.no_points is None)
+                self._log.add(missing, camera, has_points=located.no_points is None)
         return located
 
     def _on_arrival(self) -> None:
@@ -294,17 +294,3 @@ class DepthEstimator:
         if self._transforms is None:
             raise MissingTransformError(f"'{frame_id}' needs tf2_ros, and an active node", may_come=False)
         return self._transforms.pose(frame_id, header, self.tf_timeout_s)
-
-    def _count_missed(self, error: NoDepthError, camera: str, *, has_points: bool) -> None:
-        if error.code == ErrorCode.DEPTH_DISABLED:
-            return
-        logger = self._node.get_logger()
-        if has_points and error.code in (ErrorCode.NO_TRANSFORM, ErrorCode.NO_PLANE):
-            logger.warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
-            return
-        self.missed += 1
-        is_early = error.kind in NOT_ARRIVED and time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
-        if (camera, error.kind) not in self._warned and not is_early:
-            self._warned.add((camera, error.kind))
-            suffix = f' of {camera}' if camera else ''
-            logger.warning(f'no 3D{suffix}: {error}')

@@ -7,13 +7,11 @@ room that uses ROS.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from rclpy.node import Node
 
@@ -26,41 +24,13 @@ from instructsam_ros.inference.image_sizes import ImageSizes
 from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
+from instructsam_ros.inference.topic_publisher import TopicPublisher
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
 from instructsam_ros.messages.frame import read_frame
 from instructsam_ros.messages.stamp import JUMP_BACK_NS, read_stamp_ns
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
-
-
-class TopicPublisher(Protocol):
-    """The publishers of one camera; for any thread."""
-
-    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
-        """Publish a result; return the seconds since the arrival of its image, None if it is canceled."""
-        ...
-
-    def withdraw(self, instruction: str, reason: str) -> None:
-        """Withdraw the results of an instruction."""
-        ...
-
-    def withdraw_all(self, reason: str) -> None:
-        """Withdraw all results."""
-        ...
-
-    def open(self) -> None:
-        """Publish results from now on."""
-        ...
-
-    def close(self, reason: str) -> None:
-        """Withdraw all results and publish no more."""
-        ...
-
-    @property
-    def needs_scene(self) -> bool:
-        """Whether depth of the whole image is needed, even if there are no instances."""
-        ...
 
 
 class Pipeline:

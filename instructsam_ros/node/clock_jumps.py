@@ -1,6 +1,8 @@
-"""`ClockJumps`: tells a `Timeline` when the clock of the node jumps back or is replaced by another one."""
+"""`ClockJumps`: notices when the clock of the node jumps back or is replaced by another one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from rclpy.clock import ClockChange, JumpHandle, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -19,12 +21,15 @@ class ClockJumps:
 
     Args:
         node: its clock.
-        timeline: told of jumps back.
+        restart: see `Timeline`.
+
+    Attributes:
+        timeline: told of jumps back; wants to know the stamps of images too.
     """
 
-    def __init__(self, node: Node, timeline: Timeline) -> None:
+    def __init__(self, node: Node, restart: Callable[[int | None], None]) -> None:
         self._clock = node.get_clock()
-        self._timeline = timeline
+        self.timeline = Timeline(restart, node.get_logger().warning)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-JUMP_BACK_S), on_clock_change=True)
         self._handle: JumpHandle = self._clock.create_jump_callback(threshold, post_callback=self._on_jump)
 
@@ -34,7 +39,7 @@ class ClockJumps:
 
     def _on_jump(self, jump: TimeJump) -> None:
         if jump.clock_change in SWITCHES:
-            self._timeline.jump(None, SWITCHES[jump.clock_change])
+            self.timeline.jump(None, SWITCHES[jump.clock_change])
         else:
             back_s = -jump.delta.nanoseconds / 1e9
-            self._timeline.jump(self._clock.now().nanoseconds, f'the clock has jumped back by {back_s:.1f} s')
+            self.timeline.jump(self._clock.now().nanoseconds, f'the clock has jumped back by {back_s:.1f} s')

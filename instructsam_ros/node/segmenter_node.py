@@ -17,7 +17,6 @@ from instructsam_ros.inference.requests import CapturedImage
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.supervisor import Supervisor
-from instructsam_ros.inference.timeline import Timeline
 from instructsam_ros.messages.color import SensorBits
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.node.async_lifecycle import AsyncLifecycleNode
@@ -83,8 +82,7 @@ class SegmenterNode(AsyncLifecycleNode):
         self.instructions = ActiveInstructions(self.scheduler, self._withdraw)
         self._outputs = {name: CameraOutputs(self, name) for name in cameras}
         self.pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
-        self._timeline = Timeline(self._restart, self.get_logger().warning)
-        self._clock_jumps = ClockJumps(self, self._timeline)
+        self._clock_jumps = ClockJumps(self, self._restart)
         self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
@@ -211,8 +209,8 @@ class SegmenterNode(AsyncLifecycleNode):
         if self._sizes is not None:
             self._sizes.add_image(message)
         stamp_ns = read_stamp_ns(message.header.stamp)
-        lap = self._timeline.add_image(camera, stamp_ns)
-        age_s = self._timeline.age_s(self.get_clock().now().nanoseconds, stamp_ns)
+        timeline = self._clock_jumps.timeline
+        lap, age_s = timeline.add_image(camera, stamp_ns), timeline.age_s(self.get_clock().now().nanoseconds, stamp_ns)
         # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
         capture = CapturedImage(message, camera, age_s, depth, sensor=self._sensors[camera], lap=lap)

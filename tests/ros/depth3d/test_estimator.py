@@ -1,6 +1,7 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py, depth3d/depth_options.py, depth3d/depth_reader.py and depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_log.py, depth3d/depth_options.py, depth3d/depth_reader.py and
+depth3d/geometry.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d import depth_reader, estimator
+from instructsam_ros.depth3d import depth_log, depth_reader, estimator
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
@@ -234,7 +235,7 @@ def test_depth_in_millimeters_without_saying_so(graph: Graph):
 
 
 def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(estimator, 'DISCOVERY_TIMEOUT_S', 0.0)
+    monkeypatch.setattr(depth_log, 'DISCOVERY_TIMEOUT_S', 0.0)
     start(graph)
     answers, markers = graph.subscribe(), graph.subscribe('segmenter/markers', MarkerArray)
     received = graph.subscribe('/diagnostics', DiagnosticArray)
