@@ -28,7 +28,14 @@ from instructsam_ros.tools.soak_load import LoadGenerator
 SPEED = 2.0
 TF_RATE_HZ = 5.0
 SEED = 1
-NODE_PARAMETERS = {'depth.enabled': True, 'use_sim_time': True, 'autostart': False}
+REQUEST_TIMEOUT_S = 60.0
+"""Time limit of requests, so that none fails because this machine is slow."""
+NODE_PARAMETERS = {
+    'depth.enabled': True,
+    'use_sim_time': True,
+    'autostart': False,
+    'request_timeout': REQUEST_TIMEOUT_S,
+}
 
 
 @contextmanager

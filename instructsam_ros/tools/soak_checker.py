@@ -15,7 +15,7 @@ INSTRUCTION_DELAY_S = 1.0
 """Time that an instruction may take to reach the node; until then, results for the previous instruction are correct."""
 FAULT_MARGIN_S = 2.0
 """Results may lack what a fault takes away until this time after it has ended."""
-MIN_ANSWERS = 20
+MIN_ANSWERS = 10
 """Laps with fewer answers, such as the first and the last one, have no share."""
 
 

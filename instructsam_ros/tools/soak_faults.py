@@ -37,7 +37,7 @@ FAULTS = (
     Fault('no depth', '3D points', 'no depth has arrived', {'muted': ['depth/image']}),
     Fault('no transform', '3D boxes', 'no transform from', {'muted': ['/tf']}),
     Fault('no images', 'masks', 'no image for', {'muted': ['image']}),
-    Fault('broken images', 'masks', 'has no pixels', {'broken': ['image']}),
+    Fault('broken images', 'masks', 'is not a color or gray image', {'broken': ['image']}),
 )
 
 

@@ -25,6 +25,7 @@ REQUEST_PERIOD_S = 1.0
 SUBSCRIPTION_PERIOD_S = 3.0
 VISIT_PERIOD_S = 5.0
 MEMORY_PERIOD_S = 1.0
+MAX_PENDING = 3
 OPTIONAL_TOPICS = {
     f'segmenter/{output.name}': output.message_type
     for output in OUTPUTS
@@ -73,6 +74,9 @@ class LoadGenerator:
         self._instruction.publish(String(data=text))
 
     def _send_request(self) -> None:
+        # A slow machine is not overloaded: requests would only wait for each other.
+        if self._checker.pending_requests >= MAX_PENDING:
+            return
         request_id = next(self._request_ids)
         # Each text is unique, so that the result of another request is recognized.
         text = f'{next(self._texts)} ({request_id})'
