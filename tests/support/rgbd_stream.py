@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -31,12 +33,14 @@ class RgbdStream:
         every: depth for every n-th image; 0 for none.
         delay_s: time from an image to its depth.
         offset_ns: added to the stamps of depth.
+        on_image: called with number and stamp before each image.
     """
 
     graph: Graph
     every: int = 1
     delay_s: float = 0.0
     offset_ns: int = 0
+    on_image: Callable[[int, Time], None] = lambda index, stamp: None
 
     def __post_init__(self) -> None:
         self._image = self.graph.camera()
@@ -54,6 +58,7 @@ class RgbdStream:
         for index in range(images):
             time.sleep(max(0.0, start_s + index / RATE_HZ - time.monotonic()))
             header = Header(stamp=make_stamp(time.time_ns()), frame_id='camera_optical_frame')
+            self.on_image(index, header.stamp)
             self._info.publish(make_camera_info(INTRINSICS, SIZE_WH, header))
             self._image.publish(make_image(self._pixels, 'rgb8', header))
             if self.every and index % self.every == 0:

@@ -1,14 +1,20 @@
-"""Depth that comes late, rarely or with other stamps: how many answers have 3D, and which cause is named."""
+"""Depth and transforms that come late or rarely, and depth with other stamps: how many answers have 3D, and why not."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
+import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
 
+from instructsam_ros.messages.geometry import make_transform
 from instructsam_ros.msg import ErrorCode
 from instructsam_ros.srv import Segment
+from tests.support import tf2_substitute
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 from tests.support.rgbd_stream import RgbdStream, share_with_boxes
@@ -101,3 +107,57 @@ def test_requests_do_not_wait_behind_the_stream(graph: Graph):
     assert response.success
     assert time.monotonic() - waiting_from_s < 1.5
     assert answers
+
+
+class Camera:
+    """Publishes its pose at 5 Hz, each 200 ms after the previous one, as robots with slow joint states do."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._publisher: Any = None
+
+    def publish(self, index: int, stamp: Time) -> None:
+        if index % 6:
+            return
+        pose = np.diag((1.0, -1.0, -1.0, 1.0))
+        pose[2, 3] = 1.0
+        header = Header(stamp=stamp, frame_id='table')
+        transform = make_transform(pose, header, 'camera_optical_frame')
+        if sys.modules['tf2_ros'].__file__ is None:
+            tf2_substitute.TransformListener.last.buffer.set_transform(transform, '')
+            return
+        from tf2_msgs.msg import TFMessage
+
+        self._publisher = self._publisher or self._graph.peer.create_publisher(TFMessage, '/tf', 10)
+        self._publisher.publish(TFMessage(transforms=[transform]))
+
+
+@pytest.fixture(params=['substitute', 'tf2_ros'])
+def camera(graph: Graph, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Camera:
+    if request.param == 'substitute':
+        tf2_substitute.install(monkeypatch)
+    pytest.importorskip('tf2_ros')
+    return Camera(graph)
+
+
+@pytest.mark.parametrize(('timeout_s', 'low', 'high'), [(0.5, 0.97, 1.0), (0.0, 0.0, 0.5)])
+def test_transforms_at_5_hz(graph: Graph, camera: Camera, timeout_s: float, low: float, high: float):
+    answers = start(graph, **{'depth.box_frame': 'table', 'tf_timeout': timeout_s})
+    stream = RgbdStream(graph, on_image=camera.publish)
+    warm_up(stream, answers)
+    stream.play(60)
+    # The transform of the last images does not come.
+    share = share_with_boxes(answers[:-8])
+    assert low <= share <= high, f'{len(answers)} answers, {share:.2f} with boxes'
+    assert answers[-20].points_error_code == ErrorCode.OK
+
+
+def test_frame_that_does_not_exist_is_not_waited_for(graph: Graph, camera: Camera):
+    answers = start(graph, **{'depth.box_frame': 'tabel', 'tf_timeout': 5.0})
+    stream = RgbdStream(graph, on_image=camera.publish)
+    stream.play(100)  # longer than frames that have not been discovered are waited for
+    graph.wait_for(lambda: answers, 'answers')
+    last = answers[-1]
+    assert (last.points_error_code, last.boxes_error_code) == (ErrorCode.OK, ErrorCode.NO_TRANSFORM)
+    assert 'nobody has published such a frame' in last.depth_message
+    assert last.latency < 0.5
