@@ -182,7 +182,7 @@ class DepthEstimator:
             return True
         for frame_id in filter(None, (self.target_frame, self.options.box_frame)):
             try:
-                self._camera_pose(frame_id, search.header)
+                self._camera_pose(frame_id, search)
             except MissingTransformError as error:
                 if error.may_come:
                     return False
@@ -250,11 +250,11 @@ class DepthEstimator:
         assert search is not None
         # Nothing in 3D rather than geometry in another frame than expected.
         try:
-            camera_pose = self._camera_pose(self.target_frame, search.header) if self.target_frame else None
+            camera_pose = self._camera_pose(self.target_frame, search) if self.target_frame else None
         except MissingTransformError as error:
             said = f'{error}; target_frame needs it'
             raise NoDepthError('transform', said, ErrorCode.NO_TRANSFORM) from error
-        fit, no_boxes = self._choose_fitter(depth, search.header, options)
+        fit, no_boxes = self._choose_fitter(depth, search, options)
         geometry = replace(locate(segmentation, depth.depth_m, depth.camera, fit), camera_pose=camera_pose)
         no_points = None
         if not any(surface.points_m.size for surface in geometry.surfaces):
@@ -264,7 +264,7 @@ class DepthEstimator:
         return Located(geometry, no_points, no_boxes)
 
     def _choose_fitter(
-        self, depth: Depth, header: Header, options: DepthOptions
+        self, depth: Depth, search: DepthSearch, options: DepthOptions
     ) -> tuple[BoxFitter, NoDepthError | None]:
         """Return the function that fits boxes, and why it cannot."""
         if options.box_plane:
@@ -278,19 +278,19 @@ class DepthEstimator:
         if not options.box_frame:
             return fit_principal, None
         try:
-            pose = self._camera_pose(options.box_frame, header)
+            pose = self._camera_pose(options.box_frame, search)
         except MissingTransformError as error:
             return fit_no_box, NoDepthError('transform', str(error), ErrorCode.NO_TRANSFORM)
         return partial(fit_upright, pose=pose), None
 
-    def _camera_pose(self, frame_id: str, header: Header) -> Matrix:
+    def _camera_pose(self, frame_id: str, search: DepthSearch) -> Matrix:
         """Return the pose (4, 4) of the camera in a frame.
 
         Raises:
             MissingTransformError: there is no transform.
         """
-        if frame_id == header.frame_id:  # also if /tf does not know it
+        if frame_id == search.header.frame_id:  # also if /tf does not know it
             return np.eye(4)
         if self._transforms is None:
             raise MissingTransformError(f"'{frame_id}' needs tf2_ros, and an active node", may_come=False)
-        return self._transforms.pose(frame_id, header, self.tf_timeout_s)
+        return self._transforms.pose(frame_id, search.header, search.arrived_s, self.tf_timeout_s)

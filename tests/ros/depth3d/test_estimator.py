@@ -290,7 +290,7 @@ class FakePoseLookup:
     def __init__(self, node: Any) -> None:
         pass
 
-    def pose(self, frame_id: str, header: Header, timeout_s: float) -> np.ndarray:
+    def pose(self, frame_id: str, header: Header, arrived_s: float, timeout_s: float) -> np.ndarray:
         assert (frame_id, timeout_s) == ('table', 0.5)
         if not self.knows:
             raise MissingTransformError('nobody knows where the camera is', may_come=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -49,9 +50,11 @@ class Poses:
         self.graph.wait_for(lambda: publisher.get_subscription_count() > 0, 'the listener')
         publisher.publish(TFMessage(transforms=[transform]))
 
-    def x(self, stamp_ns: int, frame: str = 'camera', target: str = 'table') -> float:
+    def x(
+        self, stamp_ns: int, frame: str = 'camera', target: str = 'table', *, arrived_s: float = float('inf')
+    ) -> float:
         header = Header(stamp=make_stamp(stamp_ns), frame_id=frame)
-        return float(self.lookup.pose(target, header, TIMEOUT_S)[0, 3])
+        return float(self.lookup.pose(target, header, arrived_s, TIMEOUT_S)[0, 3])
 
     def wait_for_x(self, stamp_ns: int, x: float) -> None:
         def is_there() -> bool:
@@ -127,6 +130,7 @@ def test_next_lap_of_a_bag(poses: Poses, heard: str):
     for tick in range(26):
         poses.add(START_NS + tick * SECOND_NS, 1.0)
     poses.wait_for_x(START_NS + LAP_NS, 1.0)
+    arrived_s = time.monotonic()
     if heard == 'before the transforms':
         poses.lookup.restart(START_NS)
     for tick in range(3):
@@ -136,6 +140,8 @@ def test_next_lap_of_a_bag(poses: Poses, heard: str):
             poses.lookup.restart(START_NS)
     poses.wait_for_x(START_NS, 2.0)
     poses.wait_for_x(START_NS + 2 * SECOND_NS, 2.0)
+    # An image of the lap before that the model has just finished.
+    assert poses.x(START_NS + LAP_NS, arrived_s=arrived_s) == pytest.approx(1.0)
 
 
 def test_clock_that_is_switched_forgets_all_transforms(poses: Poses):
