@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -22,7 +23,8 @@ from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
 from instructsam_ros.depth3d.depth_stream import DepthStream
 from instructsam_ros.depth3d.depth_sync import PendingMatch
-from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, locate
+from instructsam_ros.depth3d.geometry import BoxFitter, fit_no_box, locate
+from instructsam_ros.depth3d.located import Located
 from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_range, too_few_points
 from instructsam_ros.depth3d.oriented_box import MIN_POINTS, fit_principal, fit_upright
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError, TransformLookup, check_tf2
@@ -31,27 +33,10 @@ from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import ErrorCode
 
 
-@dataclass(frozen=True, eq=False)
-class Located:
-    """The 3D of one result.
-
-    Attributes:
-        geometry: where the instances are; None without depth.
-        no_points: why no instance has points; None if one has, or if there are no instances.
-        no_boxes: why no instance has a box; None if one has, or if there are no instances.
-        frame_id: frame of the outputs; empty for that of the image.
-    """
-
-    geometry: Geometry3D | None = None
-    no_points: NoDepthError | None = None
-    no_boxes: NoDepthError | None = None
-    frame_id: str = ''
-
-
 class DepthEstimator:
     """Subscribes to the depth of the cameras while the node is active, and locates instances.
 
-    Nothing here waits. The caller asks `is_ready` until it is, and then calls `locate`.
+    Nothing here waits: the caller asks `is_ready` until it is, and then calls `locate`.
 
     Args:
         node: subscribes and logs.
@@ -141,7 +126,8 @@ class DepthEstimator:
         if source is None:
             return None
         source.synchronizer.max_offset_s = self.options.max_offset_s
-        return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
+        match = source.synchronizer.register(read_stamp_ns(header.stamp))
+        return DepthSearch(camera, header, match, transforms=self._buffer_of(header))
 
     def give(self, camera: str, header: Header, depth: Image, camera_info: CameraInfo | None = None) -> DepthSearch:
         """Return the search for the depth of an image that depth has come with; needs no subscription.
@@ -153,7 +139,7 @@ class DepthEstimator:
             camera_info: calibration of the image; None for that of the camera.
         """
         match = PendingMatch(read_stamp_ns(header.stamp), DepthStream(), depth)
-        return DepthSearch(camera, header, match, camera_info, is_given=True)
+        return DepthSearch(camera, header, match, camera_info, is_given=True, transforms=self._buffer_of(header))
 
     @property
     def max_hold_s(self) -> float:
@@ -219,6 +205,9 @@ class DepthEstimator:
                 camera = search.camera if search is not None else ''
                 self._log.add(missing, camera, has_points=located.no_points is None)
         return located
+
+    def _buffer_of(self, header: Header) -> Any:
+        return self._transforms.buffer_of(header) if self._transforms is not None else None
 
     def _on_arrival(self) -> None:
         for listener in self.listeners:
@@ -291,6 +280,6 @@ class DepthEstimator:
         """
         if frame_id == search.header.frame_id:  # also if /tf does not know it
             return np.eye(4)
-        if self._transforms is None:
+        if self._transforms is None or search.transforms is None:
             raise MissingTransformError(f"'{frame_id}' needs tf2_ros, and an active node", may_come=False)
-        return self._transforms.pose(frame_id, search.header, search.arrived_s, self.tf_timeout_s)
+        return self._transforms.pose(frame_id, search.header, search.transforms, self.tf_timeout_s)

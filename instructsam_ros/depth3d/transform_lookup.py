@@ -25,6 +25,8 @@ STOPPED_S = 1.0
 """A transform that is older than the image by this much more than the timeout is no longer waited for."""
 CLOCKS_DIFFER_S = 10.0
 """A difference between the stamps of an image and of /tf that no delay explains."""
+SETTLE_S = 2.0
+"""Messages of the lap before may arrive until this time after the start of a lap."""
 MAX_JUMPS = 4
 JUMP_WINDOW_S = 10.0
 """More than `MAX_JUMPS` jumps in this time are two publishers with different clocks, not laps."""
@@ -46,7 +48,7 @@ class LapBuffers:
     """The tf2 buffers of this lap and of the one before; a lap ends when stamps start over, as those of a looped bag.
 
     tf2 keeps transforms of the last 10 s by their stamps, and would ignore those of the next lap of a longer bag as old
-    ones. The buffer of the lap before is kept for images that had arrived before the jump.
+    ones. The buffer of the lap before is kept for its last messages, which may arrive after the first of this lap.
 
     Args:
         make_buffer: makes a buffer of tf2_ros.
@@ -59,22 +61,33 @@ class LapBuffers:
     def __init__(self, make_buffer: Callable[[], Any]) -> None:
         self._make_buffer = make_buffer
         self._previous: Any = None
+        # Newest stamp of the lap before, and time at which this one has begun; None if they are of different clocks.
+        self._end_ns = 0
+        self._start_ns: int | None = None
         self._static: dict[str, Any] = {}
         self._newest_ns: dict[str, int] = {}
         self._jumps_s: deque[float] = deque(maxlen=MAX_JUMPS)
         self.current = make_buffer()
         self.since_s = time.monotonic()
 
-    def at(self, arrived_s: float) -> Any:
-        """Return the buffer for an image that has arrived at a time."""
-        return self._previous if self._previous is not None and arrived_s < self.since_s else self.current
+    def of(self, stamp_ns: int) -> Any:
+        """Return the buffer for a message that arrives now: that of this lap, or of the one before if it is late."""
+        if self._start_ns is None or time.monotonic() - self.since_s > SETTLE_S:
+            return self.current
+        newest_ns = max(self._newest_ns.values(), default=self._start_ns)
+        # Nearer to the end of the lap before than to what this lap has reached.
+        is_late = stamp_ns > newest_ns and abs(self._end_ns - stamp_ns) < stamp_ns - newest_ns
+        return self._previous if is_late else self.current
 
     def set_transform(self, transform: Any, authority: str) -> None:
         """Add a transform; called by the listener of tf2_ros."""
         stamp_ns, frame_id = read_stamp_ns(transform.header.stamp), transform.child_frame_id
+        if (buffer := self.of(stamp_ns)) is not self.current:
+            buffer.set_transform(transform, authority)
+            return
         if stamp_ns < self._newest_ns.get(frame_id, stamp_ns) - JUMP_BACK_NS and not self._jumps_too_often():
             self._jumps_s.append(time.monotonic())
-            self._start_lap()
+            self._start_lap(stamp_ns)
         self._newest_ns[frame_id] = stamp_ns
         self.current.set_transform(transform, authority)
 
@@ -86,9 +99,10 @@ class LapBuffers:
     def restart(self, now_ns: int | None) -> None:
         """Start a lap if any transform lies in the future, after a jump of the clock to `now_ns`; None: in any case."""
         if now_ns is None or any(newest_ns > now_ns + JUMP_BACK_NS for newest_ns in self._newest_ns.values()):
-            self._start_lap()
+            self._start_lap(now_ns)
 
-    def _start_lap(self) -> None:
+    def _start_lap(self, start_ns: int | None) -> None:
+        self._start_ns, self._end_ns = start_ns, max(self._newest_ns.values(), default=0)
         self._newest_ns.clear()
         buffer = self._make_buffer()
         for transform in self._static.values():
@@ -113,13 +127,17 @@ class TransformLookup:
         self._laps = LapBuffers(Buffer)
         self._listener = TransformListener(self._laps, node)
 
-    def pose(self, frame_id: str, header: Header, arrived_s: float, timeout_s: float) -> Matrix:
+    def buffer_of(self, header: Header) -> Any:
+        """Return the buffer of transforms for an image that arrives now; later, those may be of another lap."""
+        return self._laps.of(read_stamp_ns(header.stamp))
+
+    def pose(self, frame_id: str, header: Header, buffer: Any, timeout_s: float) -> Matrix:
         """Return the pose (4, 4) of the frame of the header in another frame, at its stamp; does not wait.
 
         Args:
             frame_id: the other frame.
             header: of an image.
-            arrived_s: time of arrival of the image, on the clock of `time.monotonic`.
+            buffer: from `buffer_of`, when the image arrived.
             timeout_s: time that the caller waits for a transform that may come.
 
         Raises:
@@ -127,7 +145,6 @@ class TransformLookup:
         """
         from tf2_ros import TransformException
 
-        buffer = self._laps.at(arrived_s)
         try:
             found = buffer.lookup_transform_core(frame_id, header.frame_id, Time.from_msg(header.stamp))
         except ValueError as error:  # negative

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
 from instructsam_model.errors import raise_if_canceled
-from instructsam_ros.depth3d.estimator import Located
+from instructsam_ros.depth3d.located import Located
 from instructsam_ros.inference.pipeline import Pipeline
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler

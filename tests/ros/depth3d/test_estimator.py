@@ -1,7 +1,7 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py, depth3d/depth_log.py, depth3d/depth_options.py, depth3d/depth_reader.py and
-depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_log.py, depth3d/depth_options.py, depth3d/depth_reader.py,
+depth3d/geometry.py and depth3d/located.py.
 """
 
 from __future__ import annotations
@@ -290,8 +290,11 @@ class FakePoseLookup:
     def __init__(self, node: Any) -> None:
         pass
 
-    def pose(self, frame_id: str, header: Header, arrived_s: float, timeout_s: float) -> np.ndarray:
-        assert (frame_id, timeout_s) == ('table', 0.5)
+    def buffer_of(self, header: Header) -> str:
+        return 'buffer'
+
+    def pose(self, frame_id: str, header: Header, buffer: str, timeout_s: float) -> np.ndarray:
+        assert (frame_id, buffer, timeout_s) == ('table', 'buffer', 0.5)
         if not self.knows:
             raise MissingTransformError('nobody knows where the camera is', may_come=False)
         pose = np.diag((1.0, -1.0, -1.0, 1.0))
