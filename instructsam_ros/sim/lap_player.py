@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock
 
 from instructsam_model import ConfigError
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.parameter_declaration import change, declare
 from instructsam_ros.options import ParameterGroup, parameter
 
@@ -159,7 +159,7 @@ def _message_type(name: str) -> type[Any]:
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(LapPlayer, args)
+    run_node(LapPlayer, args)
 
 
 if __name__ == '__main__':
