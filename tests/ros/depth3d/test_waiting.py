@@ -40,17 +40,19 @@ def warm_up(stream: RgbdStream, answers: list[Any]) -> None:
     ('every', 'delay_s', 'policy', 'low', 'high'),
     [
         (2, 0.0, 'with_depth', 0.95, 1.0),
-        (2, 0.0, 'newest', 0.3, 0.7),
-        (2, 0.1, 'with_depth', 0.95, 1.0),
+        pytest.param(2, 0.0, 'newest', 0.3, 0.7, marks=pytest.mark.slow),
+        pytest.param(2, 0.1, 'with_depth', 0.95, 1.0, marks=pytest.mark.slow),
         (1, 0.3, 'with_depth', 0.97, 1.0),
     ],
 )
 def test_share_of_answers_with_depth(graph: Graph, every: int, delay_s: float, policy: str, low: float, high: float):
-    answers = start(graph, **{'depth.policy': policy})
+    # Longer than the default, so that a busy machine is not what is measured.
+    answers = start(graph, **{'depth.policy': policy, 'depth.max_delay': 2.0})
     stream = RgbdStream(graph, every, delay_s)
     warm_up(stream, answers)
     stream.play(90)
     share = share_with_boxes(answers)
+    print(f'depth of every {every}. image, {delay_s:g} s late, {policy}: {share:.3f} of {len(answers)} answers have 3D')
     assert low <= share <= high, f'{len(answers)} answers, {share:.2f} with depth'
     assert len(answers) > 30
 
@@ -77,6 +79,7 @@ def test_constant_offset_names_a_value_that_works(graph: Graph):
     assert answers[-1].instances[0].size.x > 0
 
 
+@pytest.mark.slow
 def test_depth_that_stops_and_comes_back(graph: Graph):
     answers = start(graph)
     stream = RgbdStream(graph)
@@ -140,7 +143,9 @@ def camera(graph: Graph, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     return Camera(graph)
 
 
-@pytest.mark.parametrize(('timeout_s', 'low', 'high'), [(0.5, 0.97, 1.0), (0.0, 0.0, 0.5)])
+@pytest.mark.parametrize(
+    ('timeout_s', 'low', 'high'), [(1.0, 0.97, 1.0), pytest.param(0.0, 0.0, 0.5, marks=pytest.mark.slow)]
+)
 def test_transforms_at_5_hz(graph: Graph, camera: Camera, timeout_s: float, low: float, high: float):
     answers = start(graph, **{'depth.box_frame': 'table', 'tf_timeout': timeout_s})
     stream = RgbdStream(graph, on_image=camera.publish)
