@@ -67,6 +67,11 @@ class DepthReader:
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
         self._expanded: tuple[CompressedImage, Image] | None = None
 
+    @property
+    def doubt(self) -> str:
+        """What cannot be known about the calibration; empty if there is no doubt."""
+        return self._cameras.doubt
+
     def read(
         self,
         message: Image | CompressedImage,
@@ -87,7 +92,7 @@ class DepthReader:
         Raises:
             NoDepthError: the depth or the calibration does not fit the image.
         """
-        camera = self._camera_model(info, size_wh, options)
+        camera = self._camera_model(info, header, size_wh, options)
         image = self._expand(message)
         _check(image, header, size_wh, is_given=self._is_given)
         if self._last is not None:
@@ -109,9 +114,11 @@ class DepthReader:
                 raise NoDepthError('broken', str(error)) from error
         return self._expanded[1]
 
-    def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
+    def _camera_model(
+        self, info: CameraInfo, header: Header, size_wh: tuple[int, int], options: DepthOptions
+    ) -> CameraModel:
         try:
-            return self._cameras.read(info, size_wh, options.rectified)
+            return self._cameras.read(info, header, size_wh, options.rectified)
         except SizeMismatchError as error:
             raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:

@@ -122,6 +122,11 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
+    def calibration_doubt(self, camera: str) -> str:
+        """Return what cannot be known about the calibration of a camera; empty if there is no doubt."""
+        reader = self._readers.get((camera, False))
+        return reader.doubt if reader is not None else ''
+
     def silence(self, camera: str, timeout_s: float) -> str:
         """Return what has not arrived from a camera for a time, depth or its calibration; empty if both have.
 

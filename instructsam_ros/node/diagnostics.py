@@ -104,7 +104,7 @@ def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> 
             health = masks
         else:
             missing = node.depth.silence(camera, node.parameters.image_timeout)
-            health = judge_location(record, output, masks, missing)
+            health = judge_location(record, output, masks, missing, node.depth.calibration_doubt(camera))
         yield _make_status(node, f'{output}{suffix}', hardware_id, health, record.report())
 
 

@@ -109,7 +109,7 @@ def judge_masks(record: OutputRecord, camera: CameraInput, activity: str) -> Hea
     return Health(OK, 'waiting for the next answer')
 
 
-def judge_location(record: OutputRecord, output: str, masks: Health, missing: str) -> Health:
+def judge_location(record: OutputRecord, output: str, masks: Health, missing: str, doubt: str = '') -> Health:
     """Return the health of an output in 3D of a camera of an active node.
 
     Args:
@@ -117,9 +117,11 @@ def judge_location(record: OutputRecord, output: str, masks: Health, missing: st
         output: what is promised, such as `3D boxes`.
         masks: health of the masks of the camera; without them there is nothing to locate.
         missing: depth or calibration that has not arrived; empty if both have.
+        doubt: what cannot be known about the calibration; empty if there is no doubt.
     """
     if any(record.counts()):
-        return judge_share(record, output)
+        health = judge_share(record, output)
+        return Health(WARN, doubt) if doubt and health.level == OK else health
     if missing:
         return Health(max(WARN, masks.level), f'no {output}: {missing}')
     if masks.level != OK:

@@ -20,7 +20,8 @@ from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
 from instructsam_ros.distribution import add_parameter_conversion
-from instructsam_ros.node.parameter_sources import check_names, check_required, check_sources, read_sources
+from instructsam_ros.node.parameter_checks import check_names, check_required, check_sources
+from instructsam_ros.node.parameter_sources import read_sources
 from instructsam_ros.options import Mutable
 
 EXPECTED = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from instructsam_ros.messages.geometry import Matrix, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.messages.oriented_box import OrientedBox
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.parameter_declaration import change, declare
 from instructsam_ros.options import ParameterGroup, parameter
 from instructsam_ros.sim.scene_instruction import choose_instruction
@@ -202,7 +202,7 @@ class SimCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(partial(SimCamera, cli_args=args), args)
+    run_node(SimCamera, args)
 
 
 def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArray:
