@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
@@ -149,7 +149,9 @@ class DepthEstimator:
         source.synchronizer.max_offset_s = self.options.max_offset_s
         return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
 
-    def give(self, camera: str, header: Header, depth: Image, camera_info: CameraInfo | None = None) -> DepthSearch:
+    def give(
+        self, camera: str, header: Header, depth: Image | CompressedImage, camera_info: CameraInfo | None = None
+    ) -> DepthSearch:
         """Return the search for the depth of an image that depth has come with; needs no subscription.
 
         Args:
@@ -237,7 +239,7 @@ class DepthEstimator:
             raise NoDepthError(NOT_ARRIVED[1], said, ErrorCode.NO_CAMERA_INFO)
         key = search.camera, search.is_given
         if key not in self._readers:
-            self._readers[key] = DepthReader(self._node, search.camera)
+            self._readers[key] = DepthReader(self._node, search.camera, is_given=search.is_given)
         return self._readers[key].read(message, info, search.header, size_wh, options)
 
     def _locate(
