@@ -90,13 +90,13 @@ class CameraReader:
 def is_rectified(topic: str) -> bool | None:
     """Return whether the name of a topic says that its images are rectified, as image_rect does; None if it does not.
 
-    The last part of the name that says so counts: image_rect_raw of RealSense cameras is rectified.
+    The last part of the name that says so counts. `image_rect_raw` says nothing: with RealSense cameras, such images are
+    rectified, but those in color of a D405 have distortion (librealsense issue 13721).
     """
     for part in reversed(topic.lower().split('/')):
-        if RECTIFIED.search(part):
-            return True
-        if RAW.search(part):
-            return False
+        says_rectified, says_raw = RECTIFIED.search(part) is not None, RAW.search(part) is not None
+        if says_rectified != says_raw:
+            return says_rectified
     return None
 
 
