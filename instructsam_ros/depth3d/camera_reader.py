@@ -16,8 +16,8 @@ CHOICES = ('auto', 'raw', 'rectified')
 NEGLIGIBLE_PX = 0.5
 """Rays that differ by less than this are the same: no calibration is better."""
 NEGLIGIBLE_M = 1e-3
-RECTIFIED = re.compile(r'(^|_)(rect|undist)')
-RAW = re.compile(r'(^|_)(raw|unrect|dist)')
+RECTIFIED = re.compile(r'(^|_)(rect|rectified|rectify|undist|undistorted)(\d|_|$)')
+RAW = re.compile(r'(^|_)(raw|unrect|unrectified|distorted)(\d|_|$)')
 
 
 class CameraReader:
@@ -90,7 +90,7 @@ class CameraReader:
 def is_rectified(topic: str) -> bool | None:
     """Return whether the name of a topic says that its images are rectified, as image_rect does; None if it does not.
 
-    The last part of the name that says so counts. `image_rect_raw` says nothing: with RealSense cameras, such images are
+    The last part of the name that says so counts. `image_rect_raw` says nothing: such images of RealSense cameras are
     rectified, but those in color of a D405 have distortion (librealsense issue 13721).
     """
     for part in reversed(topic.lower().split('/')):

@@ -116,6 +116,7 @@ def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
         ('/camera/image_unrectified', False),
         ('/direct/correct/image', None),
         ('/drawer/image', None),
+        ('/rectangles/distance/image', None),
     ],
 )
 def test_names_of_topics(topic: str, expected: bool | None):
