@@ -67,11 +67,13 @@ class CameraReader:
         """Return whether images are rectified, and why that is doubtful."""
         if choice != 'auto':
             return choice == 'rectified', ''
-        said = next((each for each in map(is_rectified, self._topics) if each is not None), None)
-        if said is not None:
-            return said, ''
+        said = {topic: kind for topic in self._topics if (kind := is_rectified(topic)) is not None}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values())), ''
         # sensor_msgs/CameraInfo: `image` and `image_color` are distorted, `image_rect` and `image_rect_color` are not.
         error_px = rectification_error_px(info)
+        if said:
+            return next(iter(said.values())), _disagreement(said, error_px) if error_px > NEGLIGIBLE_PX else ''
         if error_px <= NEGLIGIBLE_PX:
             return False, ''
         where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
@@ -98,6 +100,15 @@ def is_rectified(topic: str) -> bool | None:
         if says_rectified != says_raw:
             return says_rectified
     return None
+
+
+def _disagreement(said: dict[str, bool], error_px: float) -> str:
+    """Return a sentence for an image that is rectified and depth that is not, or the other way round."""
+    rectified, raw = (next(topic for topic, kind in said.items() if kind is wanted) for wanted in (True, False))
+    return (
+        f"'{rectified}' is rectified and '{raw}' is not, by their names; expected the image and its depth to be alike; "
+        f'they differ by up to {error_px:.0f} pixels; rectify both or none, or set depth.rectified'
+    )
 
 
 def _foreign_frame(info: CameraInfo, header: Header) -> str:
