@@ -18,7 +18,16 @@ from instructsam_ros.messages.camera_info import (
     rectification_error_px,
 )
 from instructsam_ros.messages.lens_distortion import CalibrationError
-from tests.support.calibrations import AZURE_KINECT, BLACKFLY, REALSENSE_D405, WEBCAM, camera_matrix, make_info, window
+from tests.support.calibrations import (
+    AZURE_KINECT,
+    BLACKFLY,
+    REALSENSE_D405,
+    REALSENSE_T265,
+    WEBCAM,
+    camera_matrix,
+    make_info,
+    window,
+)
 
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 TURN = cv2.Rodrigues(np.array((0.01, -0.03, 0.02)))[0]
@@ -44,6 +53,7 @@ def test_rectified_images_have_p_and_raw_ones_k_and_d():
     assert raw.distortion is not None
     assert raw.distortion.coefficients == WEBCAM['d']
     assert 5 < rectification_error_px(info) < 20
+    assert rectification_error_px(make_info(REALSENSE_T265)) == 848  # the corners look to the side
 
 
 def test_points_of_raw_images_are_in_the_rectified_frame():
