@@ -24,7 +24,7 @@ from instructsam_ros.node.backend_loader import Load, load_checkpoint
 from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
 from instructsam_ros.node.logging_bridge import forward_logs
@@ -246,7 +246,7 @@ class SegmenterNode(AsyncLifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(partial(SegmenterNode, cli_args=args), args)
+    run_node(SegmenterNode, args)
 
 
 if __name__ == '__main__':
