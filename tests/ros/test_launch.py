@@ -64,6 +64,7 @@ def test_every_argument_has_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
         ['image', 'depth', 'camera_info', 'cameras', 'image_transport', 'image_reliability', 'depth.enabled',
+         'depth.image_transport',
          'depth.box_frame', 'depth.box_plane', 'instruction', 'checkpoint', 'backend', 'device', 'params_file',
          'namespace', 'node_name', 'tf_topic', 'tf_static_topic', 'use_sim_time', 'respawn', 'respawn_delay',
          'log_level', 'autostart']
