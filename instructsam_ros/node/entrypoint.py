@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
@@ -19,7 +20,24 @@ from rclpy.task import Future
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.inference.worker import THREAD_NAME
-from instructsam_ros.node.parameter_sources import read_sources
+from instructsam_ros.node.parameter_sources import check_words, read_sources
+
+
+def run_node(make_node: Callable[..., Node], args: list[str] | None = None) -> None:
+    """Run a node whose command line has nothing but ROS arguments, see `spin_node`.
+
+    Args:
+        make_node: the class of the node.
+        args: words of the command line, the name of the program first; None for those of this process.
+
+    Raises:
+        SystemExit: there are other words, which rcl would ignore, or as `spin_node`.
+    """
+    try:
+        check_words(sys.argv if args is None else args)
+    except ConfigError as error:
+        sys.exit(f'not started: {error}')
+    spin_node(partial(make_node, cli_args=args), args)
 
 
 def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> None:

@@ -27,12 +27,9 @@ LAUNCH_NAMES = (
     'sigkill_timeout', 'sigterm_timeout',
 )  # fmt: skip
 """Launch configurations of launch and launch_ros themselves."""
-TOPICS = {
-    'image': ('image', 'image/compressed', 'image/compressedDepth'),
-    'depth': ('depth/image', 'depth/image/compressed', 'depth/image/compressedDepth'),
-    'camera_info': ('camera_info',),
-}
-"""Argument: the topic in the node that it renames, and those of its transports."""
+TOPICS = {'image': 'image', 'depth': 'depth/image', 'camera_info': 'camera_info'}
+"""Argument: the topic in the node that it renames, in every transport."""
+TRANSPORTS = ('', '/compressed', '/compressedDepth')
 SIMILARITY = 0.75
 TRUE, FALSE = ('true', 'yes', 'on', '1'), ('false', 'no', 'off', '0')
 CAMERAS_HELP = (
@@ -158,11 +155,7 @@ def remap_topics(cameras: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str
     """
     for name, topics in cameras.items():
         base = f'{name}/' if name else ''
-        for argument, topic in topics.items():
-            own, *transports = TOPICS[argument]
-            yield f'{base}{own}', topic
-            # image_transport appends the name of the transport to that of the topic.
-            yield from ((f'{base}{each}', topic + each.removeprefix(own)) for each in transports)
+        yield from ((f'{base}{TOPICS[argument]}', topic) for argument, topic in topics.items())
 
 
 def reliability_overrides(
@@ -177,12 +170,11 @@ def reliability_overrides(
         namespace: of the node, absolute.
     """
     renamed = dict(remap_topics(cameras))
-    topics = [
-        f'{name}/{topic}' if name else topic
-        for name in cameras
-        for argument in ('image', 'depth')
-        for topic in TOPICS[argument]
-    ]
+    topics = [f'{name}/{TOPICS[each]}' if name else TOPICS[each] for name in cameras for each in ('image', 'depth')]
     # rclpy names an override by the topic after remapping.
-    full_names = (expand_topic_name(renamed.get(topic, topic), node_name, namespace) for topic in topics)
-    return {f'qos_overrides.{topic}.subscription.reliability': reliability for topic in full_names}
+    full_names = [expand_topic_name(renamed.get(topic, topic), node_name, namespace) for topic in topics]
+    return {
+        f'qos_overrides.{topic}{transport}.subscription.reliability': reliability
+        for topic in full_names
+        for transport in TRANSPORTS
+    }

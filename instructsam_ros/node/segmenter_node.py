@@ -24,7 +24,7 @@ from instructsam_ros.node.backend_loader import Load, load_checkpoint
 from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
 from instructsam_ros.node.logging_bridge import forward_logs
@@ -138,9 +138,9 @@ class SegmenterNode(AsyncLifecycleNode):
         self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
+        self.depth.subscribe(names)  # before the images that need it
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
         self._requests.state = self.state
-        self.depth.subscribe(names)
         self.instruction_topic.subscribe()
         topics = ', '.join(f"'{images.topic}'" for images in self.images)
         self._bond.start(self.parameters.bond_heartbeat_period)
@@ -246,7 +246,7 @@ class SegmenterNode(AsyncLifecycleNode):
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
     prepare_threads()
-    spin_node(partial(SegmenterNode, cli_args=args), args)
+    run_node(SegmenterNode, args)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ ros2 param set /image_player path another.png
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from std_msgs.msg import Header
 from instructsam_model import ConfigError, FrameError
 from instructsam_model.image_io import find_images, read_image
 from instructsam_ros.messages.image import make_image
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.parameter_declaration import check_overrides
 
 CODES_FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
@@ -156,7 +155,7 @@ class ImagePlayer(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(partial(ImagePlayer, cli_args=args), args)
+    run_node(ImagePlayer, args)
 
 
 if __name__ == '__main__':

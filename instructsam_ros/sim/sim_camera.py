@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,14 @@ from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import add_parameter_callbacks
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_transform
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.messages.oriented_box import OrientedBox
-from instructsam_ros.node.entrypoint import spin_node
+from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.parameter_declaration import change, declare
 from instructsam_ros.options import ParameterGroup, parameter
 from instructsam_ros.sim.scene_instruction import choose_instruction
@@ -154,8 +155,7 @@ class SimCamera(Node):
         self._outputs = Outputs(self, self._values)
         size_wh = self._values.width, self._values.height
         self._renderer = self._render_thread.submit(_open_renderer, size_wh).result()
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self.add_post_set_parameters_callback(self._apply_parameters)
+        add_parameter_callbacks(self, self._check_parameters, self._apply_parameters)
         self._timer = self.create_timer(1.0 / self._values.rate_hz, self._tick)
 
     def destroy_node(self) -> None:
@@ -202,7 +202,7 @@ class SimCamera(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    spin_node(partial(SimCamera, cli_args=args), args)
+    run_node(SimCamera, args)
 
 
 def make_box_markers(view: SceneView, scene: Scene, header: Header) -> MarkerArray:

@@ -26,6 +26,19 @@ def commands(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def readme_commands() -> list[str]:
+    """Return the command lines in the indented code of README.md, without comments."""
+    text = (ROOT / 'README.md').read_text().replace('\\\n', ' ')
+    lines = [
+        re.sub(r'\s+# .*', '', line).strip()
+        for line in re.findall(r'(?:\n\n|^)((?: {4}.+\n)+)', text)
+        for line in line.splitlines()
+    ]
+    return [
+        line for line in lines if re.match(r'(make|cd|pip|python3?|instructsam-\w+|ros2|rosdep|colcon|torchrun) ', line)
+    ]
+
+
 @cache
 def flags(module: str) -> frozenset[str]:
     """Return the flags of a command: words in quotes in its module and those that it imports, and back-end options."""

@@ -160,20 +160,14 @@ def test_other_cameras_are_errors(text: str, said: str):
     assert str(caught.value).startswith(said) or said in str(caught.value)
 
 
-def test_topics_of_every_transport_are_remapped():
+def test_topics_are_remapped():
     assert dict(remap_topics({'': {'image': '/cam/image_raw', 'depth': '/cam/depth', 'camera_info': '/cam/info'}})) == {
         'image': '/cam/image_raw',
-        'image/compressed': '/cam/image_raw/compressed',
-        'image/compressedDepth': '/cam/image_raw/compressedDepth',
         'depth/image': '/cam/depth',
-        'depth/image/compressed': '/cam/depth/compressed',
-        'depth/image/compressedDepth': '/cam/depth/compressedDepth',
         'camera_info': '/cam/info',
     }
     two = dict(remap_topics(parse_cameras('{left: {image: /a, depth: /d}, right: /b}')))
-    assert (two['left/image'], two['left/depth/image'], two['right/image']) == ('/a', '/d', '/b')
-    assert two['right/image/compressed'] == '/b/compressed'
-    assert 'right/depth/image' not in two
+    assert two == {'left/image': '/a', 'left/depth/image': '/d', 'right/image': '/b'}
 
 
 def test_reliability_is_overridden_by_the_full_name_of_the_topic():

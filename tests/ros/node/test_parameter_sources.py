@@ -1,4 +1,7 @@
-"""Parameters that rcl would ignore are found on the command line and in files of parameters."""
+"""Parameters that rcl would ignore are found on the command line and in files of parameters.
+
+Covers node/parameter_checks.py.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,8 @@ from pathlib import Path
 import pytest
 
 from instructsam_model import ConfigError
-from instructsam_ros.node.parameter_sources import (
-    ParameterSource,
-    check_required,
-    check_sources,
-    read_file,
-    read_sources,
-    similar,
-)
+from instructsam_ros.node.parameter_checks import check_required, check_sources, similar
+from instructsam_ros.node.parameter_sources import ParameterSource, check_words, read_file, read_sources
 from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from tests.support.graph import Graph
 
@@ -134,6 +131,14 @@ def test_names_and_nodes_are_read(file: Path):
     ]
     found = [(source.node, source.names) for source in read_sources(words)]
     assert found == [('/robot/segmenter', ('depth.min', 'depth.enabled')), ('/**', ('a',)), ('eye', ('b.c',))]
+
+
+def test_words_that_are_no_ros_arguments_are_errors():
+    check_words(['segmenter'])
+    check_words(['segmenter', '--ros-args', '-p', 'a:=1', '--log-level', 'info', '--'])
+    for words in (['--checkpoint', 'x'], ['checkpoint:=x'], ['--ros-args', '-p', 'a:=1', '--', 'checkpoint:=x']):
+        with pytest.raises(ConfigError, match=r'unexpected argument .*; parameters are given as --ros-args -p NAME'):
+            check_words(['segmenter', *words])
 
 
 def test_lists_as_launch_ros_writes_them_are_read(file: Path):
