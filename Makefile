@@ -24,7 +24,7 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
 .PHONY: help venv demo demo-images demo-bench soak bench bench-modeled bench-gpu gpus tabletop-train tabletop-eval \
-	tabletop-ablations tabletop-report report-image test test-slow test-sam3 screenshots check clean
+	tabletop-ablations tabletop-report report-image test test-slow test-sam3 screenshots check check-release clean
 .DELETE_ON_ERROR:
 
 help: ## list all targets
@@ -94,6 +94,9 @@ check: .venv/installed ## check formatting, lint, types and spelling, as continu
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+check-release: ## check what only a release needs: addresses in package.xml, the changelog; see CONTRIBUTING.md
+	$(PYTHON) cmake/check_release.py
 
 clean: ## remove the environments and all build outputs
 	rm -rf .venv .venv-sam3 build dist install log demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / 'cmake'))
 from build_interfaces import COMMANDS, NAME, RosDistribution, ament_prefixes  # noqa: E402
 
 WITH_ROS = bool(ament_prefixes())
+PACKAGE = ElementTree.parse(ROOT / 'package.xml')
 
 
 def requirements(name: str) -> list[str]:
@@ -52,11 +53,12 @@ ROS_SCRIPTS = [
 
 setup(
     name=NAME,
-    version=ElementTree.parse(ROOT / 'package.xml').findtext('version'),
+    version=PACKAGE.findtext('version'),
     description='Instruction-conditioned instance segmentation with InstructSAM and SAM 3: node, models, training',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    project_urls={str(url.get('type')): str(url.text).strip() for url in PACKAGE.findall('url')},
     python_requires='>=3.10',
     packages=list(packages()),
     package_dir=packages(),

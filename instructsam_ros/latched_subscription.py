@@ -8,13 +8,18 @@ from collections.abc import Callable
 from copy import copy
 from typing import Generic, TypeVar
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import MessageInfo, Subscription
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+from instructsam_ros import distribution
 
 MessageT = TypeVar('MessageT')
+
+POLL_PERIOD_S = 1.0
+"""Period of the search for latched publishers where rclpy does not report publishers."""
 
 
 class LatchedSubscription(Generic[MessageT]):
@@ -56,6 +61,7 @@ class LatchedSubscription(Generic[MessageT]):
         self._latched_stamps_ns: deque[int] = deque(maxlen=16)
         self._live: Subscription[MessageT] | None = None
         self._latched: Subscription[MessageT] | None = None
+        self._poll: Timer | None = None
         self.latched_count = 0
 
     @property
@@ -71,24 +77,30 @@ class LatchedSubscription(Generic[MessageT]):
     def subscribe(self) -> None:
         """Subscribe; messages from before an earlier subscription ended are still ignored."""
         # The default callbacks of the volatile subscription log publishers with another QoS.
-        events = SubscriptionEventCallbacks(matched=lambda _: self._find_latched())
+        events = distribution.make_subscription_events(lambda _: self._find_latched())
         self._live_stamp_ns = 0
         self._live = self._node.create_subscription(
             self._message_type,
             self._name,
-            self._on_live,
+            distribution.with_stamp(self._on_live, is_live=True),
             self._qos,
             event_callbacks=events,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
-        # For a publisher that exists already; later ones cause a matched event.
+        # For a publisher that exists already; later ones cause a matched event, or are found by the timer.
         self._find_latched()
+        if not distribution.HAS_MATCHED_EVENTS:
+            clock = distribution.make_steady_clock()
+            self._poll = self._node.create_timer(POLL_PERIOD_S, self._find_latched, clock=clock)
 
     def unsubscribe(self) -> None:
         """Unsubscribe."""
         if self._live is not None:
             self._node.destroy_subscription(self._live)
             self._live = None
+        if self._poll is not None:
+            self._node.destroy_timer(self._poll)
+            self._poll = None
         self._end_latched()
 
     def ignore_earlier(self) -> None:
@@ -107,9 +119,10 @@ class LatchedSubscription(Generic[MessageT]):
         qos = copy(self._qos)
         qos.durability, qos.reliability = latched
         # Without the default callbacks, which would log every volatile publisher as incompatible.
-        events = SubscriptionEventCallbacks(use_default_callbacks=False)
+        events = distribution.make_subscription_events(use_default_callbacks=False)
+        take = distribution.with_stamp(self._on_latched, is_live=False)
         self._latched = self._node.create_subscription(
-            self._message_type, self._name, self._on_latched, qos, event_callbacks=events
+            self._message_type, self._name, take, qos, event_callbacks=events
         )
 
     def _end_latched(self) -> None:
@@ -117,16 +130,14 @@ class LatchedSubscription(Generic[MessageT]):
             self._node.destroy_subscription(self._latched)
             self._latched = None
 
-    def _on_live(self, message: MessageT, info: MessageInfo) -> None:
-        stamp_ns = info['source_timestamp']
+    def _on_live(self, message: MessageT, stamp_ns: int) -> None:
         self._live_stamp_ns = stamp_ns
         if stamp_ns in self._latched_stamps_ns:  # the other subscription was faster
             return
         self._last_stamp_ns = max(self._last_stamp_ns, stamp_ns)
         self._on_message(message)
 
-    def _on_latched(self, message: MessageT, info: MessageInfo) -> None:
-        stamp_ns = info['source_timestamp']
+    def _on_latched(self, message: MessageT, stamp_ns: int) -> None:
         if stamp_ns > self._last_stamp_ns:
             self._last_stamp_ns = stamp_ns
             self._latched_stamps_ns.append(stamp_ns)

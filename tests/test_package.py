@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.metadata
+import importlib.util
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -111,6 +113,8 @@ def test_shared_file_is_installed(path: Path) -> None:
         'cmake/build_interfaces.py',
         'cmake/pypi_ros_wheels.cmake',
         'package.xml',
+        'QUALITY_DECLARATION.md',
+        'requirements-humble.txt',
         'requirements-model.txt',
         'requirements-ros.txt',
     ],
@@ -141,3 +145,70 @@ def test_pre_commit_has_the_versions_of_the_constraints(repository: str, tool: s
     hooks = (ROOT / '.pre-commit-config.yaml').read_text()
     [revision] = re.findall(rf'/{repository}\n +rev: v(\S+)\n', hooks)
     assert f'{tool}=={revision}\n' in (ROOT / 'constraints.txt').read_text()
+
+
+def release_problems(package: ElementTree.Element, changelog: str) -> list[str]:
+    spec = importlib.util.spec_from_file_location('check_release', ROOT / 'cmake' / 'check_release.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    problems: list[str] = module.problems(package, changelog)
+    return problems
+
+
+def filled_in(email: str, address: str) -> ElementTree.Element:
+    package = copy.deepcopy(PACKAGE)
+    for url in package.findall('url'):
+        package.remove(url)
+    package.findall('maintainer')[0].set('email', email)
+    for kind in ('website', 'bugtracker', 'repository'):
+        ElementTree.SubElement(package, 'url', {'type': kind}).text = address
+    return package
+
+
+CHANGELOG = (ROOT / 'CHANGELOG.rst').read_text()
+
+
+def test_release_check_passes_with_real_addresses_only() -> None:
+    assert release_problems(filled_in('robots@ros.org', 'https://github.com/ros/ros'), CHANGELOG) == []
+    for email, address in [
+        ('robots@ros.invalid', 'https://github.com/ros/ros'),
+        ('robots@example.com', 'https://github.com/ros/ros'),
+        ('robots', 'https://github.com/ros/ros'),
+        ('robots@ros.org', 'https://instructsam-ros.invalid/issues'),
+        ('robots@ros.org', 'https://example.org'),
+        ('robots@ros.org', 'http://localhost:3000'),
+        ('robots@ros.org', ''),
+    ]:
+        assert len(release_problems(filled_in(email, address), CHANGELOG)) in (1, 3), (email, address)
+    assert len(release_problems(filled_in('robots@ros.org', 'https://github.com/ros/ros'), 'Forthcoming\n---\n')) == 1
+
+
+def test_release_check_names_every_address_that_is_missing_here() -> None:
+    reserved = '.invalid' in (PACKAGE.findall('maintainer')[0].get('email') or '')
+    missing = {'website', 'bugtracker', 'repository'} - {url.get('type') for url in PACKAGE.findall('url')}
+    found = release_problems(PACKAGE, CHANGELOG)
+    assert len(found) == reserved + len(missing)
+    assert all(any(f'<url type="{kind}">' in problem for problem in found) for kind in missing)
+
+
+def test_addresses_stand_in_package_xml_alone() -> None:
+    assert 'https://' not in SETUP
+    assert "PACKAGE.findall('url')" in SETUP
+
+
+def test_linters_agree_with_ruff() -> None:
+    linters = {tag.text for tag in PACKAGE.findall('test_depend') if 'lint' in (tag.text or '')}
+    assert linters == {'ament_lint_auto', 'ament_cmake_lint_cmake', 'ament_cmake_xmllint'}
+    # They are not on PyPI, so that `colcon test` must work without.
+    assert 'find_package(ament_lint_auto QUIET)' in CMAKE
+
+
+def test_quality_declaration_answers_every_requirement_of_rep_2004() -> None:
+    declaration = (ROOT / 'QUALITY_DECLARATION.md').read_text()
+    numbers = {'1': 6, '2': 5, '3': 5, '4': 5, '5': 3, '6': 1, '7': 1}
+    roman = ['i', 'ii', 'iii', 'iv', 'v', 'vi']
+    required = [f'{section}.{roman[item]}' for section, count in numbers.items() for item in range(count)]
+    assert [each for each in required if not re.search(rf'\*\*[^*]*\b{re.escape(each)}\b(?!\w)', declaration)] == []
+    assert 'QUALITY_DECLARATION.md' in (ROOT / 'README.md').read_text()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from instructsam_ros.messages.camera_info import read_camera, rectification_error_px
 from instructsam_ros.messages.camera_model import CameraModel
@@ -25,7 +26,10 @@ class CameraReader:
     Args:
         topics: full names of the topics of images that belong to the calibration; the first that says whether they are
             rectified counts.
-        warn: called with a sentence if a calibration leaves a doubt, once for each doubt.
+        warn: called with what users should know about a calibration, once for each sentence.
+
+    Attributes:
+        doubt: what cannot be known about the last calibration; empty if there is no doubt.
     """
 
     def __init__(self, topics: Sequence[str], warn: Callable[[str], object]) -> None:
@@ -33,12 +37,14 @@ class CameraReader:
         self._warn = warn
         self._said: set[str] = set()
         self._last: tuple[object, CameraModel] | None = None
+        self.doubt = ''
 
-    def read(self, info: CameraInfo, size_wh: tuple[int, int], choice: str) -> CameraModel:
+    def read(self, info: CameraInfo, header: Header, size_wh: tuple[int, int], choice: str) -> CameraModel:
         """Return the camera.
 
         Args:
             info: calibration.
+            header: of the image.
             size_wh: of the image.
             choice: one of `CHOICES`.
 
@@ -46,37 +52,37 @@ class CameraReader:
             CalibrationError: the calibration is not valid.
             SizeMismatchError: it is for images of another size.
         """
-        key = choice, size_wh, _content(info)
+        key = choice, size_wh, header.frame_id, _content(info)
         if self._last is not None and self._last[0] == key:
             return self._last[1]
-        camera = read_camera(info, is_rectified=self._is_rectified(info, choice), size_wh=size_wh)
+        is_rectified, doubt = self._is_rectified(info, choice)
+        camera = read_camera(info, is_rectified=is_rectified, size_wh=size_wh)
+        self.doubt = '; '.join(filter(None, (doubt, _foreign_frame(info, header))))
+        for sentence in (self.doubt, _stereo(camera)):
+            self._say(sentence)
         self._last = key, camera
-        if (offset_m := float(np.linalg.norm(camera.pose[:3, 3]))) > NEGLIGIBLE_M:
-            self._say(
-                f'camera_info is that of the second camera of a stereo pair: points are in the frame of the first, '
-                f'{offset_m * 1e3:.0f} mm beside it; if the frame of the image is that of the second, set P[3] to 0'
-            )
         return camera
 
-    def _is_rectified(self, info: CameraInfo, choice: str) -> bool:
+    def _is_rectified(self, info: CameraInfo, choice: str) -> tuple[bool, str]:
+        """Return whether images are rectified, and why that is doubtful."""
         if choice != 'auto':
-            return choice == 'rectified'
+            return choice == 'rectified', ''
         said = next((each for each in map(is_rectified, self._topics) if each is not None), None)
         if said is not None:
-            return said
+            return said, ''
         # sensor_msgs/CameraInfo: `image` and `image_color` are distorted, `image_rect` and `image_rect_color` are not.
         error_px = rectification_error_px(info)
-        if error_px > NEGLIGIBLE_PX:
-            where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
-            self._say(
-                f'nothing says whether {where} are rectified; they are taken as raw (K and d of camera_info); if they '
-                f'are rectified (P), points are wrong by up to {error_px:.0f} pixels; set depth.rectified to raw or '
-                'rectified'
-            )
-        return False
+        if error_px <= NEGLIGIBLE_PX:
+            return False, ''
+        where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
+        return False, (
+            f'nothing says whether {where} are rectified; they are taken as raw (K and d of camera_info); if they '
+            f'are rectified (P), points are wrong by up to {error_px:.0f} pixels; set depth.rectified to raw or '
+            'rectified'
+        )
 
     def _say(self, sentence: str) -> None:
-        if sentence not in self._said:
+        if sentence and sentence not in self._said:
             self._said.add(sentence)
             self._warn(sentence)
 
@@ -94,6 +100,28 @@ def is_rectified(topic: str) -> bool | None:
     return None
 
 
+def _foreign_frame(info: CameraInfo, header: Header) -> str:
+    """Return a sentence if a calibration has the frame of another camera, such as that of the depth camera."""
+    found, expected = info.header.frame_id, header.frame_id
+    if not found or not expected or found == expected:
+        return ''
+    return (
+        f"camera_info is in the frame '{found}', the image in '{expected}'; expected that of the same camera; check "
+        'the remapping of camera_info'
+    )
+
+
+def _stereo(camera: CameraModel) -> str:
+    """Return a sentence for the second camera of a stereo pair."""
+    offset_m = float(np.linalg.norm(camera.pose[:3, 3]))
+    if offset_m <= NEGLIGIBLE_M:
+        return ''
+    return (
+        'camera_info is that of the second camera of a stereo pair: points are in the frame of the first, '
+        f'{offset_m * 1e3:.0f} mm beside it; if the frame of the image is that of the second, set P[3] to 0'
+    )
+
+
 def _content(info: CameraInfo) -> object:
     """Return what differs if two calibrations do."""
     roi = info.roi
@@ -105,5 +133,6 @@ def _content(info: CameraInfo) -> object:
         *(each.tobytes() for each in (info.k, info.r, info.p)),
         info.binning_x,
         info.binning_y,
-        *(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        *(roi.x_offset, roi.y_offset, roi.width, roi.height, roi.do_rectify),
+        info.header.frame_id,
     )

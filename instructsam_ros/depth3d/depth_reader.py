@@ -56,14 +56,21 @@ class DepthReader:
     Args:
         node: logs doubts about the calibration.
         camera: name of the camera.
+        is_given: whether the depth comes with requests, instead of from the camera.
     """
 
-    def __init__(self, node: Node, camera: str) -> None:
+    def __init__(self, node: Node, camera: str, *, is_given: bool = False) -> None:
+        self._is_given = is_given
         base = f'{camera}/' if camera else ''
         topics = (node.resolve_topic_name(f'{base}{name}') for name in ('image', 'image/compressed', 'depth/image'))
         self._cameras = CameraReader(tuple(topics), node.get_logger().warning)
         self._last: tuple[Image, tuple[float, float], Depth] | None = None
         self._expanded: tuple[CompressedImage, Image] | None = None
+
+    @property
+    def doubt(self) -> str:
+        """What cannot be known about the calibration; empty if there is no doubt."""
+        return self._cameras.doubt
 
     def read(
         self,
@@ -85,9 +92,9 @@ class DepthReader:
         Raises:
             NoDepthError: the depth or the calibration does not fit the image.
         """
-        camera = self._camera_model(info, size_wh, options)
+        camera = self._camera_model(info, header, size_wh, options)
         image = self._expand(message)
-        _check(image, header, size_wh)
+        _check(image, header, size_wh, is_given=self._is_given)
         if self._last is not None:
             last_image, last_range_m, depth = self._last
             is_same = last_image is image and last_range_m == options.range_m
@@ -107,22 +114,24 @@ class DepthReader:
                 raise NoDepthError('broken', str(error)) from error
         return self._expanded[1]
 
-    def _camera_model(self, info: CameraInfo, size_wh: tuple[int, int], options: DepthOptions) -> CameraModel:
+    def _camera_model(
+        self, info: CameraInfo, header: Header, size_wh: tuple[int, int], options: DepthOptions
+    ) -> CameraModel:
         try:
-            return self._cameras.read(info, size_wh, options.rectified)
+            return self._cameras.read(info, header, size_wh, options.rectified)
         except SizeMismatchError as error:
             raise NoDepthError('size of the calibration', str(error)) from error
         except CalibrationError as error:
             raise NoDepthError('calibration', str(error), ErrorCode.NO_CAMERA_INFO) from error
 
 
-def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
+def _check(message: Image, header: Header, size_wh: tuple[int, int], *, is_given: bool) -> None:
     """Raise NoDepthError if a depth message cannot belong to the pixels of an image."""
     if message.encoding not in UNITS_M:
         raise NoDepthError(
             'encoding',
             f"depth has encoding '{message.encoding}'; expected one of {', '.join(UNITS_M)} (REP-118); "
-            'check what depth/image is remapped to',
+            f'check {"the depth of the request" if is_given else "what depth/image is remapped to"}',
         )
     if (message.width, message.height) != size_wh:
         raise NoDepthError(
@@ -130,7 +139,9 @@ def _check(message: Image, header: Header, size_wh: tuple[int, int]) -> None:
             f'depth is {message.width}x{message.height}, the image {size_wh[0]}x{size_wh[1]}; expected depth that is '
             'registered to the image, as drivers and depth_image_proc publish it',
         )
-    if message.header.frame_id != header.frame_id:
+    # A client that sends its own images may leave a frame empty.
+    is_known = not is_given or (message.header.frame_id and header.frame_id)
+    if is_known and message.header.frame_id != header.frame_id:
         raise NoDepthError(
             'frame',
             f"depth is in the frame '{message.header.frame_id}', the image in '{header.frame_id}'; expected depth that "

@@ -14,7 +14,7 @@ import numpy as np
 WINDOW = 60
 """Number of images that the shares and medians are about: two seconds at 30 Hz."""
 STREAM_TIMEOUT_S = 2.0
-"""If no depth has arrived for this long, none is waited for."""
+"""If no depth has arrived for this long, or since the subscription, none is waited for."""
 CERTAIN_SHARE = 0.95
 """Share of images with depth above which the next image is expected to have depth too."""
 PASSED_NS = 1_000_000_000
@@ -39,12 +39,13 @@ class DepthStream:
         self._hits: deque[bool] = deque(maxlen=WINDOW)
         self._offsets_ns: deque[int] = deque(maxlen=WINDOW)
         self._lateness_s: deque[float] = deque(maxlen=WINDOW)
+        self._started_s = time.monotonic()
         self.last_arrival_s = float('-inf')
 
     @property
     def is_alive(self) -> bool:
-        """Whether depth has arrived lately."""
-        return time.monotonic() - self.last_arrival_s < STREAM_TIMEOUT_S
+        """Whether depth has arrived lately, or may still arrive for the first time."""
+        return time.monotonic() - max(self.last_arrival_s, self._started_s) < STREAM_TIMEOUT_S
 
     @property
     def hit_share(self) -> float | None:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from instructsam_model import Segmentation
@@ -122,6 +122,11 @@ class DepthEstimator:
         if self._transforms is not None:
             self._transforms.restart(now_ns)
 
+    def calibration_doubt(self, camera: str) -> str:
+        """Return what cannot be known about the calibration of a camera; empty if there is no doubt."""
+        reader = self._readers.get((camera, False))
+        return reader.doubt if reader is not None else ''
+
     def silence(self, camera: str, timeout_s: float) -> str:
         """Return what has not arrived from a camera for a time, depth or its calibration; empty if both have.
 
@@ -144,7 +149,9 @@ class DepthEstimator:
         source.synchronizer.max_offset_s = self.options.max_offset_s
         return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
 
-    def give(self, camera: str, header: Header, depth: Image, camera_info: CameraInfo | None = None) -> DepthSearch:
+    def give(
+        self, camera: str, header: Header, depth: Image | CompressedImage, camera_info: CameraInfo | None = None
+    ) -> DepthSearch:
         """Return the search for the depth of an image that depth has come with; needs no subscription.
 
         Args:
@@ -232,7 +239,7 @@ class DepthEstimator:
             raise NoDepthError(NOT_ARRIVED[1], said, ErrorCode.NO_CAMERA_INFO)
         key = search.camera, search.is_given
         if key not in self._readers:
-            self._readers[key] = DepthReader(self._node, search.camera)
+            self._readers[key] = DepthReader(self._node, search.camera, is_given=search.is_given)
         return self._readers[key].read(message, info, search.header, size_wh, options)
 
     def _locate(

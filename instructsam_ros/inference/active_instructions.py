@@ -35,6 +35,11 @@ class ActiveInstructions:
         first = (self.instruction,) if self.instruction is not None else ()
         return tuple(dict.fromkeys(each.text for each in (*first, *self.additional)))
 
+    @property
+    def goals(self) -> int:
+        """Number of goals."""
+        return len(self._goals)
+
     def set_instruction(self, instruction: Instruction | None) -> None:
         """Replace the instruction; None for no instruction."""
         self.instruction = instruction

@@ -46,12 +46,17 @@ class NotActiveError(RequestError):
     """The node is not active."""
 
 
+class BusyError(RequestError):
+    """Too many requests are waiting."""
+
+
 class RequestTimeoutError(InferenceError):
     """No image or no result arrived in time."""
 
 
 CODES: tuple[tuple[type[BaseException], ErrorCode], ...] = (
     (NotActiveError, ErrorCode.NOT_ACTIVE),
+    (BusyError, ErrorCode.BUSY),
     (RequestError, ErrorCode.INVALID_REQUEST),
     (ConfigError, ErrorCode.INVALID_REQUEST),
     (FrameError, ErrorCode.BAD_IMAGE),

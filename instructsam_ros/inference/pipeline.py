@@ -17,13 +17,13 @@ from typing import Protocol
 
 from rclpy.node import Node
 
-from instructsam_model import CanceledError, Segmenter
+from instructsam_model import CanceledError, Frame, Segmenter, Selection
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
-from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
+from instructsam_ros.inference.requests import CapturedImage, InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
@@ -31,6 +31,9 @@ from instructsam_ros.messages.frame import read_frame
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
+
+MAX_CANDIDATES = 1000
+"""Instances that a prompt chooses from."""
 
 
 class TopicPublisher(Protocol):
@@ -114,12 +117,7 @@ class Pipeline:
             if request.query is not None and sizes.add(capture.frame.size_wh):
                 return None
             # 2. Segment; the segmenter encodes the image once for all requests about this frame.
-            started_s = time.monotonic()
-            segmentation = segmenter.segment(
-                capture.frame, request.instruction, request.selection, is_canceled=request.is_canceled
-            )
-            inference_s = time.monotonic() - started_s
-            result = InferenceResult(request.instruction, capture, segmentation, inference_s=inference_s)
+            result = _segment(request, capture, capture.frame, segmenter)
         except BaseException as error:  # any failure is a result; the worker decides whether its thread must end
             result = InferenceResult(request.instruction, capture, error=error)
         if request.is_claimed:  # it has timed out or was canceled, and its caller knows
@@ -285,6 +283,21 @@ class Pipeline:
         """Log the exception being handled; the worker's thread must survive it."""
         if self._node.context.ok():  # publishing fails at shutdown, because the context ends before the thread
             self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+
+
+def _segment(request: InferenceRequest, capture: CapturedImage, frame: Frame, segmenter: Segmenter) -> InferenceResult:
+    """Run the model and apply the prompt of the request."""
+    selection, prompt = request.selection or Selection(), request.prompt
+    if prompt is not None:
+        prompt.check(frame.size_wh)
+    started_s = time.monotonic()
+    # The prompt chooses from all instances, then the limit holds.
+    limit = selection if prompt is None else replace(selection, max_instances=MAX_CANDIDATES)
+    segmentation = segmenter.segment(frame, request.instruction, limit, is_canceled=request.is_canceled)
+    inference_s, excluded = time.monotonic() - started_s, 0
+    if prompt is not None:
+        segmentation, excluded = prompt.select(segmentation, selection.max_instances)
+    return InferenceResult(request.instruction, capture, segmentation, inference_s=inference_s, excluded=excluded)
 
 
 def _missing_output(error: NoDepthError | None, *, is_cut_short: bool) -> MissingOutput | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput, error_code, error_message
+from instructsam_ros.inference.prompt import Prompt
 from instructsam_ros.inference.tracking import Tracker
 from instructsam_ros.options import ParameterGroup, parameter
 
@@ -58,6 +59,7 @@ class InferenceResult:
         error: why it failed; None if it did not.
         inference_s: seconds that the model took.
         geometry: where the instances are in 3D; None without depth.
+        excluded: number of instances that the prompt of the request excluded.
         no_points: why there is no geometry; None if there is.
         no_boxes: why the instances have no boxes; None if they have.
         checkpoint: name of the checkpoint that made it.
@@ -70,6 +72,7 @@ class InferenceResult:
     error: BaseException | None = None
     inference_s: float = 0.0
     geometry: Geometry3D | None = None
+    excluded: int = 0
     no_points: MissingOutput | None = None
     no_boxes: MissingOutput | None = None
     checkpoint: str = ''
@@ -148,6 +151,7 @@ class InferenceRequest:
         camera: name of the camera whose next image it waits for while it has none.
         capture: the image; None until one arrives.
         query: the continuous query that it belongs to; None for a single request.
+        prompt: where the instances of a single request are; None for anywhere.
         timeout_s: time limit of a single request.
         deadline_s: end of that time, on the clock of `time.monotonic`.
         future: holds the result.
@@ -158,6 +162,7 @@ class InferenceRequest:
     camera: str = ''
     capture: CapturedImage | None = None
     query: ContinuousQuery | None = None
+    prompt: Prompt | None = None
     timeout_s: float = math.inf
     deadline_s: float = math.inf
     future: Future[InferenceResult] = field(default_factory=Future)
@@ -205,7 +210,11 @@ class StreamOptions(ParameterGroup):
         0.5, 'A pixel belongs to an instance if its probability is above this threshold.', range_=(0.0, 1.0)
     )
     max_instances: int = parameter(
-        20, 'Maximum number of instances per result; those with the highest scores are kept.', range_=(1, 65535)
+        20,
+        'Maximum number of instances per result; those with the highest scores are kept. A checkpoint finds at most K '
+        'instances per phrase of the instruction and logs K during configuration, 10 for InstructSAM-2B; '
+        'instructsam.max_rounds finds more. Segmentation.truncated is true if there may be more.',
+        range_=(1, 65535),
     )
     max_rate_hz: float = parameter(
         0.0, 'Maximum rate of processed images per camera in Hz. 0: no limit.', range_=(0.0, 1000.0), name='max_rate'

@@ -12,9 +12,12 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from instructsam_model import Instruction, Selection
+from instructsam_ros.inference.deadlines import Deadlines
 from instructsam_ros.inference.error_codes import RequestTimeoutError
+from instructsam_ros.inference.prompt import Prompt
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, StreamOptions
 
 MAX_CONSECUTIVE_DROPS = 10
@@ -36,6 +39,7 @@ class Scheduler:
 
     def __init__(self, cameras: Sequence[str] = ('',)) -> None:
         self._changed = threading.Condition()
+        self._deadlines = Deadlines()
         self._requests: deque[InferenceRequest] = deque()
         self._turns: deque[InferenceRequest] = deque()
         self._after_request = False
@@ -109,6 +113,7 @@ class Scheduler:
         capture: CapturedImage | None = None,
         selection: Selection | None = None,
         camera: str = '',
+        prompt: Prompt | None = None,
     ) -> InferenceRequest:
         """Enqueue a single request.
 
@@ -118,14 +123,14 @@ class Scheduler:
             capture: the image; None for the first one that arrives from now on.
             selection: which instances to keep; None for the one of `set_options`.
             camera: name of the camera whose image it waits for.
+            prompt: where the instances are; None for anywhere.
         """
         deadline_s = time.monotonic() + timeout_s
-        request = InferenceRequest(instruction, selection, camera, capture, timeout_s=timeout_s, deadline_s=deadline_s)
-        # The timer refers to the request weakly: otherwise images would stay in memory until garbage collection.
-        timer = threading.Timer(timeout_s, self._expire, (weakref.ref(request), timeout_s))
-        timer.daemon = True
-        request.future.add_done_callback(lambda _: timer.cancel())
-        timer.start()
+        request = InferenceRequest(
+            instruction, selection, camera, capture, prompt=prompt, timeout_s=timeout_s, deadline_s=deadline_s
+        )
+        # Weakly: otherwise images of finished requests would stay in memory until the deadline.
+        self._deadlines.add(deadline_s, partial(self._expire, weakref.ref(request), timeout_s))
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()

@@ -50,6 +50,7 @@ class OutputRecord:
     Attributes:
         codes: number of answers without the output since the node was started, by reason.
         last_reason: why the last of them lacked it.
+        last_s: time of the last answer, on the clock of `time.monotonic`.
     """
 
     def __init__(self) -> None:
@@ -57,11 +58,13 @@ class OutputRecord:
         self._events: deque[tuple[float, bool]] = deque(maxlen=4096)  # time, whether the output was there
         self.codes: Counter[ErrorCode] = Counter()
         self.last_reason = ''
+        self.last_s = float('-inf')
 
     def add(self, missing: MissingOutput | None = None) -> None:
         """Count an answer, and why it lacks the output if it does."""
         with self._lock:
-            self._events.append((time.monotonic(), missing is None))
+            self.last_s = time.monotonic()
+            self._events.append((self.last_s, missing is None))
             if missing is not None:
                 self.codes[missing.code] += 1
                 self.last_reason = missing.message
@@ -138,6 +141,7 @@ class Statistics:
         self.masks[camera].add(MissingOutput(result.error_code, result.message) if result.error is not None else None)
         if segmentation is None:
             return
+        self.truncated += segmentation.truncated
         # What was not found has no place in 3D: that is no fault.
         if segmentation.instances or result.no_points is not None:
             self.points[camera].add(result.no_points)

@@ -116,8 +116,7 @@ def rectification_error_px(info: CameraInfo) -> float:
 def _read_raw(info: CameraInfo) -> CameraModel:
     """Return the camera of raw images of the full resolution."""
     intrinsics = np.array(info.k, dtype=np.float64).reshape(3, 3)
-    if not _is_camera_matrix(intrinsics):
-        raise _uncalibrated('K', 'raw')
+    _check_camera_matrix(intrinsics, 'K', 'raw')
     pose = _stereo_pose(_projection(info))
     pose[:3, :3] = _rotation(info)
     return CameraModel(intrinsics, (info.width, info.height), LensDistortion.read(info.distortion_model, info.d), pose)
@@ -193,7 +192,8 @@ def _projection(info: CameraInfo) -> Matrix | None:
     projection = np.array(info.p, dtype=np.float64).reshape(3, 4)
     if projection[0, 0] == projection[1, 1] == 0:
         return None
-    if not (_is_camera_matrix(projection[:, :3]) and np.isfinite(projection).all()):
+    _check_camera_matrix(projection[:, :3], 'P', 'rectified')
+    if not np.isfinite(projection).all():
         raise _uncalibrated('P', 'rectified')
     return projection
 
@@ -210,8 +210,15 @@ def _rotation(info: CameraInfo) -> Matrix:
     return rotation
 
 
-def _is_camera_matrix(matrix: Matrix) -> bool:
-    return bool(np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0 and (matrix[2] == (0, 0, 1)).all())
+def _check_camera_matrix(matrix: Matrix, name: str, kind: str) -> None:
+    """Raise CalibrationError for K or the first columns of P (3, 3) that are not the matrix of a camera."""
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.isfinite(matrix).all()):
+        raise _uncalibrated(name, kind)
+    if matrix[1, 0] != 0 or (matrix[2] != (0, 0, 1)).any():
+        raise CalibrationError(
+            f'camera_info has {matrix.tolist()} in {name}; expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; calibrate '
+            'the camera, or correct the driver'
+        )
 
 
 def _uncalibrated(name: str, kind: str) -> CalibrationError:

@@ -65,13 +65,15 @@ class CameraModel:
         return self._in_frame(points_m)
 
     def points_of_all(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the points (H, W, 3) of all pixels."""
+        """Return the points (H, W, 3) of all pixels; NaN where there is no ray."""
         # Written in place: a stack of three (H, W) arrays would copy all of them once more.
         points_m = np.empty((*depth_m.shape, 3), dtype=np.float32)
         x, y = self._rays_of_all()
         np.multiply(depth_m, x, out=points_m[..., 0])
         np.multiply(depth_m, y, out=points_m[..., 1])
         points_m[..., 2] = depth_m
+        if self.distortion is not None:
+            points_m[self._without_rays] = np.nan
         return self._in_frame(points_m)
 
     def project(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,6 +119,12 @@ class CameraModel:
         """Rays (H, W, 2) and where they have been computed (H, W)."""
         width, height = self.size_wh
         return np.empty((height, width, 2), dtype=np.float32), np.zeros((height, width), dtype=np.bool_)
+
+    @cached_property
+    def _without_rays(self) -> Pixels:
+        """The pixels that the model of the lens does not reach."""
+        rows, columns = np.nonzero(np.isnan(self._rays_of_all()[0]))
+        return rows, columns
 
     def _rays_of_all(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return x / z and y / z of all pixels, which broadcast to (H, W)."""

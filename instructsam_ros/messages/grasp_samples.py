@@ -1,4 +1,7 @@
-"""The CloudSamples message of gpd_ros (Grasp Pose Detection). gpd_ros is optional, so it is imported in the function.
+"""The CloudSamples message of gpd_ros (Grasp Pose Detection), which is optional.
+
+gpd_ros itself is for ROS 1 (atenpas/gpd_ros 9ae5241). Ports to ROS 2 have the same message in a package of that name
+(manjeetjha070/gpd_ros2 4197cc2) or in gpd_ros2_msgs (rohitmenon86/gpd_ros2 6865db1).
 
 GPD looks for grasps at the samples and checks them for collisions with the cloud. CloudIndexed, its message with
 indices, is not used: GPD does not renumber them when it removes points from the cloud (gpd/util/cloud.cpp).
@@ -15,8 +18,10 @@ from geometry_msgs.msg import Point
 from numpy.typing import NDArray
 from std_msgs.msg import Header, Int64
 
+from instructsam_ros.messages.optional_message import first_installed, load_message_type
 from instructsam_ros.messages.point_cloud2 import Colors, make_target_cloud
 
+CLOUD_SAMPLES = first_installed('gpd_ros/msg/CloudSamples', 'gpd_ros2_msgs/msg/CloudSamples')
 MARGIN_M = 0.25
 """Points of the scene up to this distance from the target are sent: more than the size of a gripper."""
 VOXEL_M = 0.003
@@ -41,13 +46,13 @@ def make_grasp_samples(
         camera_m: (3,), position of the camera in that frame, to which surface normals point.
         header: stamp of the image, frame of the points.
     """
-    from gpd_ros.msg import CloudSamples
-
     low_m, high_m = target_m.min(axis=0) - MARGIN_M, target_m.max(axis=0) + MARGIN_M
     near = np.flatnonzero(((points_m >= low_m) & (points_m <= high_m)).all(axis=1))
     voxels = np.floor((points_m[near] - low_m) / VOXEL_M).astype(np.int64)
     near = near[np.unique(voxels, axis=0, return_index=True)[1]]
-    message = CloudSamples(samples=[_point(each) for each in target_m[:: -(-len(target_m) // MAX_SAMPLES)]])
+    message = load_message_type(CLOUD_SAMPLES)(
+        samples=[_point(each) for each in target_m[:: -(-len(target_m) // MAX_SAMPLES)]]
+    )
     sources = message.cloud_sources
     sources.cloud = make_target_cloud(points_m[near], colors_rgb[near], header)
     sources.view_points = [_point(camera_m)]

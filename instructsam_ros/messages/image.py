@@ -46,7 +46,7 @@ def read_image(message: Image, sensor: SensorBits | None = None) -> NDArray[np.u
     if message.encoding in SEMI_PLANAR:
         return _read_semi_planar(message)
     what = 'a color or gray image'
-    if reason := explain_refusal(message.encoding):
+    if message.encoding not in IMAGES and (reason := explain_refusal(message.encoding)):
         what = f'{what}, because {reason}'
     return to_rgb(read_pixels(message, ACCEPTED, what), message.encoding, sensor)
 

@@ -30,6 +30,7 @@ def make_segmentation(segmentation: ModelSegmentation, header: Header) -> Segmen
         height=height,
         width=width,
         instances=[_instance_message(instance, header) for instance in segmentation.instances],
+        truncated=segmentation.truncated,
     )
 
 
@@ -47,6 +48,7 @@ def read_segmentation(message: Segmentation) -> ModelSegmentation:
         size_wh=(message.width, message.height),
         stamp_ns=read_stamp_ns(message.header.stamp),
         frame_id=message.header.frame_id,
+        truncated=message.truncated,
     )
 
 

@@ -12,11 +12,10 @@ from typing import Any
 from lifecycle_msgs.msg import State, Transition, TransitionDescription
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
+from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.node.segment_service import awaitable
 
 
@@ -73,16 +72,18 @@ class AsyncLifecycleNode(LifecycleNode):
 
         # rclpy runs coroutines of timers too, but does not declare it. A steady clock: simulated time may not advance.
         callback: Any = start
-        timer = self.create_timer(
-            0.0, callback, callback_group=self.lifecycle_group, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        timer = self.create_timer(0.0, callback, callback_group=self.lifecycle_group, clock=make_steady_clock())
 
     async def configure(self) -> TransitionCallbackReturn:
         """Run the transition `configure`, which must be possible, without blocking the executor; return its outcome."""
         self._state_machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
         ended: ThreadFuture[None] = ThreadFuture()
         self._configured = ended
-        self.prepare().add_done_callback(lambda _: self._resume(ended))
+        try:
+            self.prepare().add_done_callback(lambda _: self._resume(ended))
+        except Exception:  # the state must not stay `configuring`
+            self.get_logger().error(traceback.format_exc())
+            return self._end_configuring(lambda _: TransitionCallbackReturn.ERROR)
         executor = self.executor
         assert executor is not None  # it runs this coroutine
         await awaitable(ended, executor)

@@ -12,6 +12,8 @@ from instructsam_ros.inference.error_codes import NotActiveError
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, ResultPublisher
 from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.node.parameters import NodeParameters
+from instructsam_ros.node.request_images import RequestImages, read_images, read_prompt
+from instructsam_ros.node.request_limits import WaitingRequests, check_goals
 from instructsam_ros.srv import Segment
 
 
@@ -39,25 +41,41 @@ class ClientRequests:
         self._scheduler = scheduler
         self._instructions = instructions
         self._depth = depth
+        self._waiting = WaitingRequests()
         self.parameters = parameters
         self.state = 'unconfigured'
+
+    @property
+    def waiting(self) -> int:
+        """Number of service requests that have no result yet."""
+        return self._waiting.count
 
     def submit(self, request: Segment.Request) -> InferenceRequest:
         """Enqueue a service request.
 
         Raises:
-            RequestError: it cannot be processed; NotActiveError if the node is not active.
+            RequestError: it cannot be processed; NotActiveError if the node is not active, BusyError if too many wait.
         """
         self._check_active()
         camera = self._camera(request.camera)
-        selection = self._selection(request.min_score)
+        selection, prompt = self._selection(request.min_score), read_prompt(request)
         instruction = Instruction(request.instruction, request.request_id)
-        image, capture = request.image, None
-        # Only a default image means that there is none; a broken one is an error.
-        if image.data or image.width or image.height:
-            capture = CapturedImage(image, camera, depth=self._depth.register(camera, image.header))
-        timeout_s = self.parameters.request_timeout
-        return self._scheduler.submit(instruction, timeout_s, capture=capture, selection=selection, camera=camera)
+        images = read_images(request)
+        self._waiting.add(images.size_bytes, self.parameters.requests)
+        pending = self._scheduler.submit(
+            instruction,
+            self.parameters.request_timeout,
+            capture=self._capture(camera, images),
+            selection=selection,
+            camera=camera,
+            prompt=prompt,
+        )
+        size_bytes = images.size_bytes  # the callback must not hold the images
+        pending.future.add_done_callback(lambda _: self._waiting.remove(size_bytes))
+        # Another thread may have deactivated the node meanwhile, and canceled only the requests of before.
+        if self.state != 'active':
+            pending.fail(self._not_active())
+        return pending
 
     def start(self, goal: Track.Goal, publisher: ResultPublisher) -> ContinuousQuery:
         """Start processing a goal; its results go to `publisher`.
@@ -67,6 +85,7 @@ class ClientRequests:
         """
         self._check_active()
         camera = self._camera(goal.camera)
+        check_goals(self._instructions.goals, self.parameters.requests)
         query = ContinuousQuery(Instruction(goal.instruction), self._selection(goal.min_score), camera, publisher)
         self._instructions.add_goal(query)
         return query
@@ -75,11 +94,27 @@ class ClientRequests:
         """Stop processing a goal."""
         self._instructions.remove_goal(query)
 
+    def _capture(self, camera: str, images: RequestImages) -> CapturedImage | None:
+        """Return the image of a request with its depth; None without an image."""
+        if images.image is None:
+            return None
+        header, camera_info = images.image.header, images.camera_info
+        if images.depth is not None:
+            given = self._depth.give(camera, header, images.depth, camera_info)
+            return CapturedImage(images.image, camera, depth=given)
+        search = self._depth.register(camera, header)
+        if search is not None and camera_info is not None:
+            search = replace(search, camera_info=camera_info)
+        return CapturedImage(images.image, camera, depth=search)
+
     def _check_active(self) -> None:
         if self.state == 'configuring':
             raise NotActiveError('the node is configuring: the checkpoint is being loaded; try again when it is active')
         if self.state != 'active':
-            raise NotActiveError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
+            raise self._not_active()
+
+    def _not_active(self) -> NotActiveError:
+        return NotActiveError(f'the node is {self.state}; configure and activate it first, as ros2 lifecycle does')
 
     def _camera(self, name: str) -> str:
         names = self.parameters.camera_names

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from instructsam_ros.inference.statistics import OutputRecord
+from instructsam_ros.inference.statistics import WINDOW_S, OutputRecord
 from instructsam_ros.node.health import (
     CameraInput,
     Health,
@@ -59,6 +59,7 @@ def _node_status(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticStatus:
     values = {
         'state': node.state,
         'instruction': '; '.join(node.instructions.texts),
+        'images processed (%)': f'{100 * heartbeat.processed_share():.0f}',
         'images replaced': str(scheduler.images_replaced),
         'images too old': str(scheduler.images_too_old),
         'requests waiting': str(scheduler.pending_requests),
@@ -93,7 +94,7 @@ def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> 
     """Return the status of each output that the parameters promise for a camera."""
     images = next((each for each in node.images if each.camera == camera), None)
     suffix = f' of {camera}' if camera else ''
-    hardware_id = images.topic if images is not None else camera or 'image'
+    hardware_id = node.resolve_topic_name(f'{camera}/image' if camera else 'image')
     masks = _judge_camera(node, camera, images, heartbeat)
     for output, record in _promised(node, camera).items():
         if images is None:
@@ -102,7 +103,7 @@ def _camera_statuses(node: SegmenterNode, camera: str, heartbeat: Heartbeat) -> 
             health = masks
         else:
             missing = node.depth.silence(camera, node.parameters.image_timeout)
-            health = judge_location(record, output, masks, missing)
+            health = judge_location(record, output, masks, missing, node.depth.calibration_doubt(camera))
         yield _make_status(node, f'{output}{suffix}', hardware_id, health, record.report())
 
 
@@ -115,14 +116,16 @@ def _promised(node: SegmenterNode, camera: str) -> dict[str, OutputRecord]:
 
 
 def _judge_camera(node: SegmenterNode, camera: str, images: ImageSubscription | None, heartbeat: Heartbeat) -> Health:
+    record, max_rate_hz = node.statistics.masks[camera], node.parameters.stream.max_rate_hz
     source = CameraInput(
         warning=images.warning(node.parameters.image_timeout) if images is not None else '',
         too_old=node.scheduler.warning,
         is_wanted=any(query.covers(camera) for query in node.scheduler.queries),
-        waiting_s=time.monotonic() - heartbeat.activated_s,
+        waiting_s=time.monotonic() - max(heartbeat.waiting_since_s, record.last_s),
+        patience_s=max(WINDOW_S, 2 / max_rate_hz if max_rate_hz > 0 else 0.0),
     )
     supervisor = node.supervisor
-    return judge_masks(node.statistics.masks[camera], source, supervisor.activity if supervisor is not None else '')
+    return judge_masks(record, source, supervisor.activity if supervisor is not None else '')
 
 
 def _make_status(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from instructsam_model import ConfigError, FrameError
 from instructsam_ros.inference.worker import THREAD_NAME
@@ -45,15 +49,17 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
     try:
         # Before rcl, which reports a missing or broken file of parameters as an internal error.
         read_sources(sys.argv if args is None else args)
-        rclpy.init(args=args)
+        # Without rclpy's handlers, which end the context at once: the node has to withdraw its results first.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except (ConfigError, rclpy_implementation.RCLError) as error:
         sys.exit(f'not started: {error}')
     executor = SingleThreadedExecutor()
     node = None
     try:
-        node = make_node()
-        executor.add_node(node)
-        executor.spin()
+        with interruption(executor) as interrupted:
+            node = make_node()
+            executor.add_node(node)
+            executor.spin_until_future_complete(interrupted)
     except (ConfigError, FrameError) as error:
         sys.exit(f'not started: {error}')
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -71,6 +77,32 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
         rclpy.try_shutdown()
     if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
         _exit_beside_the_model()
+
+
+@contextmanager
+def interruption(executor: Executor) -> Iterator[Future[None]]:
+    """Yield a future that is done after SIGINT or SIGTERM, which also wake the executor. For the main thread."""
+    interrupted: Future[None] = Future()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set_result(None))
+    previous = signal.set_wakeup_fd(sender.fileno())
+
+    def wake() -> None:
+        # Python runs the handler above only when the executor returns from native code.
+        while receiver.recv(1):
+            executor.wake()
+
+    thread = threading.Thread(target=wake, name='signals', daemon=True)
+    thread.start()
+    try:
+        yield interrupted
+    finally:
+        signal.set_wakeup_fd(previous)
+        sender.close()  # ends the thread
+        thread.join()
+        receiver.close()
 
 
 def _exit_beside_the_model() -> None:

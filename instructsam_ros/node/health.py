@@ -43,13 +43,15 @@ class CameraInput:
         warning: why no image arrives; empty if images do.
         too_old: why all images are dropped because of their age; empty if they are not.
         is_wanted: whether there is an instruction for its images.
-        waiting_s: seconds since the node was activated.
+        waiting_s: seconds without an answer, since there could be one.
+        patience_s: seconds for which that is normal.
     """
 
     warning: str
     too_old: str
     is_wanted: bool
     waiting_s: float
+    patience_s: float = WINDOW_S
 
 
 def judge_node(state: str, error: str, activity: str, processed: float, *, is_idle: bool) -> Health:
@@ -102,12 +104,12 @@ def judge_masks(record: OutputRecord, camera: CameraInput, activity: str) -> Hea
         return judge_share(record, 'masks')
     if activity:
         return Health(WARN, activity)
-    if camera.waiting_s > WINDOW_S:
-        return Health(WARN, f'no answer in the last {WINDOW_S:g} s although images arrive')
-    return Health(OK, 'waiting for the first answer')
+    if camera.waiting_s > camera.patience_s:
+        return Health(WARN, f'no answer for {camera.waiting_s:.0f} s although images arrive')
+    return Health(OK, 'waiting for the next answer')
 
 
-def judge_location(record: OutputRecord, output: str, masks: Health, missing: str) -> Health:
+def judge_location(record: OutputRecord, output: str, masks: Health, missing: str, doubt: str = '') -> Health:
     """Return the health of an output in 3D of a camera of an active node.
 
     Args:
@@ -115,9 +117,11 @@ def judge_location(record: OutputRecord, output: str, masks: Health, missing: st
         output: what is promised, such as `3D boxes`.
         masks: health of the masks of the camera; without them there is nothing to locate.
         missing: depth or calibration that has not arrived; empty if both have.
+        doubt: what cannot be known about the calibration; empty if there is no doubt.
     """
     if any(record.counts()):
-        return judge_share(record, output)
+        health = judge_share(record, output)
+        return Health(WARN, doubt) if doubt and health.level == OK else health
     if missing:
         return Health(max(WARN, masks.level), f'no {output}: {missing}')
     if masks.level != OK:

@@ -7,9 +7,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 
+from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.inference.statistics import WINDOW_S
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.node.diagnostics import make_diagnostics
@@ -30,7 +29,7 @@ class Heartbeat:
 
     Attributes:
         deactivated: why the node deactivated itself; empty if it did not.
-        activated_s: when the node was activated, on the clock of `time.monotonic`.
+        waiting_since_s: since when there could be answers, on the clock of `time.monotonic`.
     """
 
     def __init__(self, node: SegmenterNode) -> None:
@@ -40,10 +39,10 @@ class Heartbeat:
         # Images that were received and replaced until each heartbeat of the window.
         self._images: deque[tuple[int, int]] = deque(maxlen=int(WINDOW_S / PERIOD_S) + 1)
         self.deactivated = ''
-        self.activated_s = time.monotonic()
+        self.waiting_since_s = time.monotonic()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
         # A steady clock, because simulated time may not advance.
-        self._timer = node.create_timer(PERIOD_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(PERIOD_S, self._beat, clock=make_steady_clock())
 
     @property
     def recent_error(self) -> str:
@@ -53,7 +52,7 @@ class Heartbeat:
     def restart(self) -> None:
         """Forget everything, because the node was activated."""
         self.deactivated = self._error = ''
-        self.activated_s = time.monotonic()
+        self.waiting_since_s = time.monotonic()
         self._images.clear()
 
     def processed_share(self) -> float:
@@ -86,6 +85,8 @@ class Heartbeat:
         if warning and not had_warning:
             node.get_logger().warning(warning)
         self._images.append((node.statistics.received, node.scheduler.images_replaced))
+        if not node.scheduler.queries or any(images.warning(timeout_s) for images in node.images):
+            self.waiting_since_s = time.monotonic()
         # 2. Report the present state on /diagnostics.
         self._publisher.publish(make_diagnostics(node, self))
 

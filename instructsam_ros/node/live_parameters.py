@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import add_parameter_callbacks
 from instructsam_ros.node.parameter_declaration import change, declare
 from instructsam_ros.node.parameters import RENAMED, REQUIRED, NodeParameters
 
@@ -43,8 +44,7 @@ class LiveParameters:
         """
         self._is_unconfigured, self._apply = is_unconfigured, apply
         # Only now, because declaring a parameter would call these too.
-        self._node.add_on_set_parameters_callback(self._check)
-        self._node.add_post_set_parameters_callback(self._change)
+        add_parameter_callbacks(self._node, self._check, self._change)
 
     def _check(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         try:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from instructsam_ros.messages.collision_objects import make_collision_objects, make_planning_scene
 from instructsam_ros.messages.detections import make_detections, make_detections_3d
+from instructsam_ros.messages.grasp_samples import CLOUD_SAMPLES
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.jpeg_image import make_jpeg_image
 from instructsam_ros.messages.markers import make_markers
+from instructsam_ros.messages.optional_message import has_message, load_message_type
 from instructsam_ros.messages.segmentation import make_target_mask
 from instructsam_ros.node.result_content import ResultContent
 from instructsam_ros.node.result_message import boxes_of
 
-OPTIONAL_PACKAGES = ('vision_msgs', 'moveit_msgs', 'gpd_ros')
+OPTIONAL_PACKAGES = ('vision_msgs', 'moveit_msgs', 'gpd_ros', 'gpd_ros2_msgs')
 
 Make = Callable[[ResultContent], Any]
 """Makes a message of a successful result, or a list of messages; returns None to publish nothing."""
@@ -56,13 +56,7 @@ class Output:
     @property
     def is_available(self) -> bool:
         """Whether the package of the message is installed and has this message."""
-        package, _, name = self.type_name.split('/')
-        # gpd_ros has forks without messages, so look for the message as well.
-        return (
-            find_spec(package) is not None
-            and find_spec(f'{package}.msg') is not None
-            and (hasattr(import_module(f'{package}.msg'), name))
-        )
+        return has_message(self.type_name)
 
     @property
     def is_optional(self) -> bool:
@@ -72,9 +66,7 @@ class Output:
     @property
     def message_type(self) -> type[Any]:
         """Class of the message."""
-        # Imported by name, because some packages are optional, such as vision_msgs.
-        package, _, name = self.type_name.split('/')
-        return getattr(import_module(f'{package}.msg'), name)
+        return load_message_type(self.type_name)
 
 
 # ~/segmentation is the first row: its latency does not include the messages for debugging.
@@ -110,7 +102,7 @@ OUTPUTS: tuple[Output, ...] = (
            lambda content: make_planning_scene(content.objects, content.former), depth=10, is_shared=True),
     Output('collision_object', 'moveit_msgs/msg/CollisionObject', 'the same, one message for each object',
            lambda content: make_collision_objects(content.objects, content.former), depth=100, is_shared=True),
-    Output('target/grasp_samples', 'gpd_ros/msg/CloudSamples', 'the best instance and the scene around it, for GPD, '
+    Output('target/grasp_samples', CLOUD_SAMPLES, 'the best instance and the scene around it, for GPD, '
            'where gpd_ros is installed', ResultContent.make_grasp_samples),
 )  # fmt: skip
 

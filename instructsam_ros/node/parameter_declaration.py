@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import add_parameter_conversion
 from instructsam_ros.node.parameter_checks import check_names, check_required, check_sources
 from instructsam_ros.node.parameter_sources import read_sources
 from instructsam_ros.options import Mutable
@@ -102,9 +103,7 @@ def declare(
     known = {each.name: each for each in declarations(defaults)}
     check_overrides(node, created_with, known, renamed=renamed, required=required)
     values = {name: _frozen(_declare(node, each)) for name, each in known.items()}
-    # Humble's rclpy has no such callback.
-    if hasattr(node, 'add_pre_set_parameters_callback'):
-        node.add_pre_set_parameters_callback(partial(_convert_all, known))
+    add_parameter_conversion(node, partial(_convert_all, known))
     return _updated(defaults, values)
 
 

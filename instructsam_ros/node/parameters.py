@@ -26,6 +26,7 @@ from instructsam_ros.inference.supervisor import FailureLimits
 from instructsam_ros.inference.tracking import TrackingOptions
 from instructsam_ros.node.output_options import OutputOptions
 from instructsam_ros.node.parameter_declaration import Declaration, declarations
+from instructsam_ros.node.request_limits import RequestLimits
 from instructsam_ros.options import ParameterGroup, parameter
 
 DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?', re.ASCII)
@@ -111,6 +112,7 @@ class NodeParameters(ParameterGroup):
     )  # fmt: skip
     image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
     request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
+    requests: RequestLimits = field(default_factory=RequestLimits)
     tf_timeout: float = parameter(
         0.5, 'Maximum time in seconds that a result waits for a transform at the stamp of its image, from the arrival '
         'of the image. The model goes on meanwhile.', range_=(0.0, 10.0),

@@ -59,10 +59,16 @@ def _make_message(result: InferenceResult) -> Segmentation:
 
 def _set_missing_outputs(message: Segmentation, result: InferenceResult) -> None:
     """Say why there are no points or boxes."""
-    missing = [each for each in (result.no_points, result.no_boxes) if each is not None]
     message.points_error_code = int(result.no_points.code if result.no_points is not None else ErrorCode.OK)
     message.boxes_error_code = int(result.no_boxes.code if result.no_boxes is not None else ErrorCode.OK)
-    message.depth_message = '; '.join(dict.fromkeys(each.message for each in missing))
+    message.depth_message = make_depth_message(result)
+
+
+def make_depth_message(result: InferenceResult) -> str:
+    """Return why promised points or boxes are missing; empty if there are, or if there is no depth to make them of."""
+    missing = [each for each in (result.no_points, result.no_boxes) if each is not None]
+    is_promised = any(each.code != ErrorCode.DEPTH_DISABLED for each in missing)
+    return '; '.join(dict.fromkeys(each.message for each in missing)) if is_promised else ''
 
 
 def make_timed_result_message(result: InferenceResult) -> Segmentation:

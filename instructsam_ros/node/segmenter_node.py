@@ -138,9 +138,9 @@ class SegmenterNode(AsyncLifecycleNode):
         self.pipeline.open()
         # Subscriptions last: a result must not come before the publishers are active.
         names, transport = self.parameters.camera_names, self.parameters.image_transport
+        self.depth.subscribe(names)  # before the images that need it
         self.images = [ImageSubscription(self, transport, partial(self._on_image, name), name) for name in names]
         self._requests.state = self.state
-        self.depth.subscribe(names)
         self.instruction_topic.subscribe()
         topics = ', '.join(f"'{images.topic}'" for images in self.images)
         self._bond.start(self.parameters.bond_heartbeat_period)
@@ -149,7 +149,7 @@ class SegmenterNode(AsyncLifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and keep the weights."""
-        self._unsubscribe(self._heartbeat.health.deactivated or 'the node was deactivated')
+        self._unsubscribe(self._heartbeat.deactivated or 'the node was deactivated')
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

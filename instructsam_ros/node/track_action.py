@@ -10,16 +10,17 @@ from typing import Any
 
 from rclpy.action.server import ActionServer, CancelResponse, ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
+from rclpy.timer import Timer
 
 from instructsam_model import CanceledError, RequestError
 from instructsam_ros.action import Track
+from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.inference.error_codes import ErrorCode, RequestTimeoutError, error_code, error_message
 from instructsam_ros.inference.requests import InferenceResult
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.request_limits import FEEDBACK_QOS, REQUEST_QOS
 from instructsam_ros.node.result_message import make_timed_result_message
 from instructsam_ros.node.segment_service import awaitable
 
@@ -97,11 +98,14 @@ class TrackAction:
         self._node = node
         self._requests = requests
         self._goals: list[Goal] = []
-        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer: Timer | None = None
+        self._clock = make_steady_clock()
         # A callback that awaits blocks a mutually exclusive group.
         self._server = ActionServer(
             node, Track, '~/track', self._execute,
             cancel_callback=lambda _: CancelResponse.ACCEPT, callback_group=ReentrantCallbackGroup(),
+            goal_service_qos_profile=REQUEST_QOS, result_service_qos_profile=REQUEST_QOS,
+            cancel_service_qos_profile=REQUEST_QOS, feedback_pub_qos_profile=FEEDBACK_QOS,
         )  # fmt: skip
 
     def end_all(self, reason: str) -> None:
@@ -120,15 +124,27 @@ class TrackAction:
         except RequestError as error:
             handle.abort()
             return Track.Result(error_code=int(error_code(error)), message=error_message(error))
-        # A steady clock, because simulated time may not advance.
-        timer = self._node.create_timer(CHECK_PERIOD_S, goal.check, clock=self._clock)
-        self._goals.append(goal)
+        self._add(goal)
         executor = self._node.executor
         assert executor is not None  # it runs this coroutine
         try:
             await awaitable(goal.ended, executor)
         finally:
-            self._node.destroy_timer(timer)
-            self._goals.remove(goal)
+            self._remove(goal)
             self._requests.stop(query)
         return goal.finish()
+
+    def _add(self, goal: Goal) -> None:
+        self._goals.append(goal)
+        if self._timer is None:  # a steady clock, because simulated time may not advance
+            self._timer = self._node.create_timer(CHECK_PERIOD_S, self._check, clock=self._clock)
+
+    def _remove(self, goal: Goal) -> None:
+        self._goals.remove(goal)
+        if not self._goals and self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+
+    def _check(self) -> None:
+        for goal in tuple(self._goals):
+            goal.check()

@@ -25,6 +25,7 @@ from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import add_parameter_callbacks
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import UNITS_M, make_depth
 from instructsam_ros.messages.geometry import Matrix, make_transform
@@ -154,8 +155,7 @@ class SimCamera(Node):
         self._outputs = Outputs(self, self._values)
         size_wh = self._values.width, self._values.height
         self._renderer = self._render_thread.submit(_open_renderer, size_wh).result()
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self.add_post_set_parameters_callback(self._apply_parameters)
+        add_parameter_callbacks(self, self._check_parameters, self._apply_parameters)
         self._timer = self.create_timer(1.0 / self._values.rate_hz, self._tick)
 
     def destroy_node(self) -> None:

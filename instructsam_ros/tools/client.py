@@ -13,6 +13,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
@@ -20,11 +21,22 @@ from std_msgs.msg import String
 
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import Segmentation
+from instructsam_ros.node.request_limits import REQUEST_QOS
+from instructsam_ros.srv import Segment
 from instructsam_ros.tools.node_process import NodeProcess
 
 T = TypeVar('T')
 
 RETRY_PERIOD_S = 2.0
+
+
+def create_segment_client(node: Node) -> Client[Any, Any]:
+    """Create a client of ~/segment that may send hundreds of requests at once.
+
+    With the default QoS, the queue of a client for its requests holds 10: if it sends more before the first ones have
+    reached the node, they replace each other. So does its queue for responses, which are those to all clients.
+    """
+    return node.create_client(Segment, 'segmenter/segment', qos_profile=REQUEST_QOS)
 
 
 class ClientError(RuntimeError):

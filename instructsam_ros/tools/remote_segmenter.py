@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from rclpy.client import Client
 from std_msgs.msg import Header
 
 from instructsam_model import Frame, InferenceError, Instruction, Segmentation, Selection
@@ -16,7 +14,7 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.segmentation import read_segmentation
 from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.srv import Segment
-from instructsam_ros.tools.client import SegmenterClient
+from instructsam_ros.tools.client import SegmenterClient, create_segment_client
 
 
 class RemoteSegmenter:
@@ -30,7 +28,7 @@ class RemoteSegmenter:
     def __init__(self, client: SegmenterClient) -> None:
         self._client = client
         self._selection: Selection | None = None
-        self._service: Client[Any, Any] = client.node.create_client(Segment, 'segmenter/segment')
+        self._service = create_segment_client(client.node)
 
     def segment(
         self,

@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 import numpy as np
-from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
@@ -26,7 +25,7 @@ from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.diagnostics import resident_bytes
 from instructsam_ros.node.outputs import OUTPUTS
 from instructsam_ros.srv import Segment
-from instructsam_ros.tools.client import SegmenterClient
+from instructsam_ros.tools.client import SegmenterClient, create_segment_client
 from instructsam_ros.tools.runner import add_arguments, open_session, run_session
 
 INSTRUCTIONS = ('the red thing', 'everything on the table', 'the largest box', 'what is left of the ball', 'all mugs')
@@ -150,7 +149,7 @@ class LoadGenerator:
         self._optional: list[Subscription[Any]] = []
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._instruction = self._node.create_publisher(String, 'segmenter/instruction', latched)
-        self._service: Client[Any, Any] = self._node.create_client(Segment, 'segmenter/segment')
+        self._service = create_segment_client(self._node)
         qos = QoSProfile(depth=100)
         self._node.create_subscription(CameraInfo, 'camera_info', checker.add_camera_info, qos)
         self._node.create_subscription(Segmentation, 'segmenter/segmentation', checker.add_result, qos)

@@ -55,7 +55,7 @@ class Instruction:
     """What to look for, as free-form text.
 
     Attributes:
-        text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space.
+        text: free-form, 1 to `MAX_INSTRUCTION_CHARS` characters that are not all white space or control characters.
         id: chosen by the caller to recognize the result; may be empty.
 
     Raises:
@@ -68,6 +68,10 @@ class Instruction:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise RequestError('instruction: expected text such as "the red mug", got an empty string')
+        if not any(char.isprintable() and not char.isspace() for char in self.text):
+            raise RequestError(
+                'instruction: expected text such as "the red mug", got only spaces and control characters'
+            )
         if len(self.text) > MAX_INSTRUCTION_CHARS:
             raise RequestError(
                 f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}'
@@ -81,7 +85,8 @@ class Selection:
     Attributes:
         min_score: candidates with this score or less are dropped, 0..1. The paper uses 0.3, and 0.5 for RoboRefIt.
         mask_threshold: a pixel belongs to the object if its probability is higher, 0..1.
-        max_instances: maximum number of instances; those with the best scores are kept.
+        max_instances: maximum number of instances; those with the best scores are kept. A model may find fewer at once,
+            such as 20 for each phrase; `Segmentation.truncated` says so.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -148,6 +153,8 @@ class Segmentation:
         frame_id: copied from the frame.
         timings: seconds spent in each stage, by name.
         raw_text: generated text with special tokens, for logs and debugging; empty if the model generates no text.
+        truncated: there may be more objects: more candidates than `Selection.max_instances` scored above the threshold,
+            or all that the model can find at once for a phrase did.
 
     Raises:
         ValueError: the instances are not sorted or their masks do not have the size of the image.
@@ -161,6 +168,7 @@ class Segmentation:
     frame_id: str = ''
     timings: Mapping[str, float] = field(default_factory=dict)
     raw_text: str = ''
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         width, height = self.size_wh

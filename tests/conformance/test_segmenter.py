@@ -127,6 +127,15 @@ def test_selection_limits_scores_and_number(opened: Opened, frame: Frame) -> Non
     assert [each.score for each in best] == scores[:1]
 
 
+def test_result_that_is_not_all_is_truncated(opened: Opened, frame: Frame) -> None:
+    instruction = opened.instructions[0]
+    scores = [each.score for each in opened.segmenter.segment(frame, instruction, ALL).instances]
+    best = opened.segmenter.segment(frame, instruction, Selection(min_score=0.0, max_instances=1))
+    assert best.truncated is (len(scores) > 1)
+    above_all = Selection(min_score=scores[0])
+    assert not opened.segmenter.segment(frame, instruction, above_all).truncated
+
+
 def test_same_request_gives_the_same_result(opened: Opened, frame: Frame) -> None:
     first, other = opened.instructions
     expected = described(opened.segmenter.segment(frame, first, ALL))

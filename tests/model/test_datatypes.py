@@ -41,6 +41,7 @@ def segmentation(*instances: Instance, size_wh: tuple[int, int] = (6, 4)) -> Seg
         (lambda: Frame(IMAGE[:0]), FrameError, r'H, W >= 1, got uint8 \(0, 6, 3\)'),
         (lambda: Instruction(''), RequestError, 'empty'),
         (lambda: Instruction(' \n'), RequestError, 'empty'),
+        (lambda: Instruction(' \x07\x00\u200b'), RequestError, 'got only spaces and control characters'),
         (lambda: Instruction('a' * 10_000), RequestError, 'at most 4096 characters, got 10000'),
         (lambda: Selection(min_score=1.1), ConfigError, 'min_score: expected 0..1, got 1.1'),
         (lambda: Selection(mask_threshold=float('nan')), ConfigError, 'mask_threshold'),

@@ -90,4 +90,5 @@ class FakeSegmenter:
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
+            truncated=len(kept) > selection.max_instances,
         )

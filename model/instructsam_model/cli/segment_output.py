@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def write_json(output: SegmentOutput, checkpoint: str, target: str) -> None:
 
 
 def print_table(output: SegmentOutput, console: Console, *, with_image: bool) -> None:
-    """Print one row per instance, then the overlays that were written."""
+    """Print one row per instance, then which results may lack objects and the overlays that were written."""
     table = Table()
     for heading in (*(['image'] if with_image else []), 'instruction', 'phrase'):
         table.add_column(heading)
@@ -80,8 +80,8 @@ def print_table(output: SegmentOutput, console: Console, *, with_image: bool) ->
     # For a folder, a count in place of a long list.
     if with_image and overlays:
         overlays = [f'{len(overlays)} overlays into {Path(overlays[0]).parent}']
-    for written in overlays:
-        console.print(f'wrote {written}', markup=False, highlight=False, soft_wrap=True)
+    for line in (*_truncated(output), *(f'wrote {written}' for written in overlays)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_unreadable(output: SegmentOutput, console: Console) -> None:
@@ -93,12 +93,22 @@ def print_unreadable(output: SegmentOutput, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def _truncated(output: SegmentOutput) -> Iterator[str]:
+    for image in output.images:
+        for result in image['results']:
+            if result['truncated']:
+                what = f'{Path(image["image"]).name}: {result["instruction"]}'
+                count = len(result['instances'])
+                yield f'{what}: there may be more than {count}; see --max-instances, --instructsam.max_rounds'
+
+
 def _describe(segmentation: Segmentation) -> dict[str, Any]:
     return {
         'instruction': segmentation.instruction.text,
         'text': segmentation.text,
         'raw_text': segmentation.raw_text,
         'timings': dict(segmentation.timings),
+        'truncated': segmentation.truncated,
         'instances': [
             {
                 'phrase': instance.label,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from instructsam_model.backends import Backend, LoadSettings, load_segmenter
+from instructsam_model.datatypes import Segmenter
 from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_model.rounds import RepeatingSegmenter
 from instructsam_model.weights import embedded
 from instructsam_model.weights.hub import CheckpointSource
 
@@ -31,7 +33,7 @@ def matches(source: CheckpointSource) -> bool:
     return QUERY_COUNT_KEY in source.config or ARCHITECTURE in source.config.get('architectures', ())
 
 
-def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMOptions) -> InstructSAMSegmenter:
+def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMOptions) -> Segmenter:
     """Load a checkpoint.
 
     Raises:
@@ -46,7 +48,9 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
     device = parse_device(settings.device)
     threads = _choose_threads(settings.threads, device, options)
     network, preprocessor = _read(source, device, settings.dtype, options)
-    return InstructSAMSegmenter(
+    each = f' in each of {options.max_rounds} rounds' if options.max_rounds > 1 else ''
+    logger.info('finds at most %d instances per phrase%s', network.config.num_queries, each)
+    segmenter = InstructSAMSegmenter(
         network,
         preprocessor,
         engine=choose_engine(network, options.engine),
@@ -57,6 +61,9 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
         max_cached_frames=options.max_cached_frames,
         threads=threads,
     )
+    if options.max_rounds == 1:
+        return segmenter
+    return RepeatingSegmenter(segmenter, options.max_rounds, network.config.num_queries, segmenter.selection)
 
 
 def _read(
@@ -112,7 +119,11 @@ BACKEND = Backend(
 def load_instructsam(checkpoint: str | Path = '', **options: Any) -> InstructSAMSegmenter:
     """Load an InstructSAM checkpoint for callers that need its network; arguments are those of `load_segmenter`.
 
+    `max_rounds` stays 1.
+
     Raises:
         CheckpointError, ConfigError: as `load_segmenter`.
     """
-    return cast('InstructSAMSegmenter', load_segmenter(checkpoint, **options | {'backend': BACKEND.name}))
+    return cast(
+        'InstructSAMSegmenter', load_segmenter(checkpoint, **options | {'backend': BACKEND.name, 'max_rounds': 1})
+    )

@@ -36,6 +36,13 @@ class InstructSAMOptions(Options):
         'faster, approximate. 0: never.',
         range_=(0, 1000),
     )
+    max_rounds: int = option(
+        1,
+        'If an image has instances in at least half of the K queries of a phrase and max_instances is not reached, '
+        'segment it again with the found instances covered, until nothing new is found, at most for this number of '
+        'rounds. Each takes as long as a new image. 1: never, so that at most K instances per phrase are found.',
+        range_=(1, 10),
+    )
     max_pixels: int = option(
         0,
         'Downscale images to at most this number of pixels for the language model: faster, but small objects may be '

@@ -14,6 +14,7 @@ Notation:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,10 +32,12 @@ RESIZE_BATCH = 8
 """Masks resized at once; at 1080p each takes 8 MB in float32."""
 
 
-def select_instances(prediction: Prediction, size_wh: tuple[int, int], selection: Selection) -> tuple[Instance, ...]:
+def select_instances(
+    prediction: Prediction, size_wh: tuple[int, int], selection: Selection
+) -> tuple[tuple[Instance, ...], bool]:
     """Return the instances that `selection` keeps, best score first, with masks of the image's size.
 
-    Slots with an empty mask are dropped, whatever their score.
+    Slots with an empty mask are dropped, whatever their score. The second value is `Segmentation.truncated`.
 
     Args:
         prediction: P phrases with K slots each.
@@ -44,53 +47,55 @@ def select_instances(prediction: Prediction, size_wh: tuple[int, int], selection
     num_queries = prediction.mask_logits.shape[1]
     read_masks = read_selected if prediction.mask_logits.device.type == 'cpu' else read_packed
     instances = []
-    for slot, score, mask in read_masks(prediction, size_wh, selection):
+    slots, masks = read_masks(prediction, size_wh, selection)
+    for (slot, score), mask in zip(slots, masks, strict=False):  # at most max_instances masks
         box_xyxy = tight_box(mask)
         if box_xyxy is not None:
             instances.append(Instance(mask, box_xyxy, score, prediction.phrases[slot // num_queries]))
-    return tuple(instances)
+    phrases = Counter(slot // num_queries for slot, _ in slots)
+    return tuple(instances), len(slots) > selection.max_instances or num_queries in phrases.values()
 
 
 def read_selected(
     prediction: Prediction, size_wh: tuple[int, int], selection: Selection
-) -> Iterator[tuple[int, float, Mask]]:
-    """Yield index, score and mask of each selected slot; for a prediction on the CPU."""
+) -> tuple[list[tuple[int, float]], Iterator[Mask]]:
+    """Return index and score of all slots above the threshold, and the masks of the best of them; for the CPU."""
     scores, order = _rank(prediction)
-    count = min(int((scores > selection.min_score).sum()), selection.max_instances)
+    count = int((scores > selection.min_score).sum())
     mask_logits = prediction.mask_logits.flatten(0, 1)  # [P K, h, w]
-    for start in range(0, count, RESIZE_BATCH):
-        slots = order[start : min(start + RESIZE_BATCH, count)]
-        masks = _resize(mask_logits[slots], size_wh, selection.mask_threshold).numpy()
-        yield from zip(slots.tolist(), scores[start : start + len(slots)].tolist(), masks, strict=True)
+    best = order[: min(count, selection.max_instances)]
+    chunks = torch.split(best, RESIZE_BATCH) if count else ()
+    masks = (
+        mask for slots in chunks for mask in _resize(mask_logits[slots], size_wh, selection.mask_threshold).numpy()
+    )
+    return list(zip(order[:count].tolist(), scores[:count].tolist(), strict=True)), masks
 
 
 def read_packed(
     prediction: Prediction, size_wh: tuple[int, int], selection: Selection
-) -> Iterator[tuple[int, float, Mask]]:
-    """Yield the same as `read_selected` with one copy from the device: of the best slots, selected or not."""
+) -> tuple[list[tuple[int, float]], Iterator[Mask]]:
+    """Return the same as `read_selected` with one copy from the device: of the best masks, selected or not."""
     scores, order = _rank(prediction)
-    count = min(len(scores), selection.max_instances)
+    total, count = len(scores), min(len(scores), selection.max_instances)
     if not count:
-        return
+        return [], iter(())
     # On the device: resize and pack the best `count` masks.
-    scores, order = scores[:count], order[:count]
-    mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order)  # [count, h, w]
+    mask_logits = prediction.mask_logits.flatten(0, 1).index_select(0, order[:count])  # [count, h, w]
     masks = [
         pack_bits(_resize(chunk, size_wh, selection.mask_threshold)) for chunk in torch.split(mask_logits, RESIZE_BATCH)
     ]
 
-    # One buffer of bytes: float32 scores, int32 slot indices, packed masks. The host waits only here.
+    # One buffer of bytes: float32 scores and int32 slot indices of all slots, packed masks. The host waits only here.
     parts = [scores.view(torch.uint8), order.int().view(torch.uint8), torch.cat(masks).flatten()]
     content: NDArray[np.uint8] = torch.cat(parts).cpu().numpy()
 
     # On the host: take the buffer apart.
-    scores_np, slots = content[: 4 * count].view(np.float32), content[4 * count : 8 * count].view(np.int32)
-    packed = content[8 * count :].reshape(count, -1)  # [count, ceil(H W / 8)]
+    scores_np, slots_np = content[: 4 * total].view(np.float32), content[4 * total : 8 * total].view(np.int32)
+    packed = content[8 * total :].reshape(count, -1)  # [count, ceil(H W / 8)]
     width, height = size_wh
-    for slot, score, bits in zip(slots.tolist(), scores_np.tolist(), packed, strict=True):
-        if score <= selection.min_score:
-            return
-        yield slot, score, np.unpackbits(bits, count=width * height).reshape(height, width).view(np.bool_)
+    unpacked = (np.unpackbits(bits, count=width * height).reshape(height, width).view(np.bool_) for bits in packed)
+    slots = zip(slots_np.tolist(), scores_np.tolist(), strict=True)
+    return [(slot, score) for slot, score in slots if score > selection.min_score], unpacked
 
 
 def _rank(prediction: Prediction) -> tuple[Tensor, Tensor]:

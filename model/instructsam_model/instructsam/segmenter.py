@@ -137,7 +137,7 @@ class InstructSAMSegmenter:
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
-                instances = select_instances(prediction, frame.size_wh, selection or self.selection)
+                instances, is_truncated = select_instances(prediction, frame.size_wh, selection or self.selection)
             timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,
@@ -148,6 +148,7 @@ class InstructSAMSegmenter:
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
             timings=timings,
+            truncated=is_truncated,
         )
 
     def predict(self, frame: Frame, instruction: Instruction) -> Prediction:

@@ -42,8 +42,10 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
     if device.type == 'cpu':
         logger.info('threads: %s', threads)
     load_detector = _load_meta if options.implementation == 'meta' else _load_transformers
+    detector = load_detector(find_files(source), device, dtype, options)
+    logger.info('finds at most %d instances per phrase', detector.num_queries)
     return Sam3Segmenter(
-        load_detector(find_files(source), device, dtype, options),
+        detector,
         selection=settings.selection,
         phrase_separator=options.phrase_separator,
         threads=threads if settings.threads or device.type == 'cpu' else None,

@@ -59,6 +59,11 @@ class MetaPhraseDetector:
         device: torch.device = next(self.model.parameters()).device
         return device
 
+    @property
+    def num_queries(self) -> int:
+        """K: the number of instances of a phrase that can be found."""
+        return len(self.model.transformer.decoder.query_embed.weight)
+
     def encode(self, frame: Frame) -> dict[str, Any]:
         """Encode an image: Meta's state of it."""
         image = np.require(frame.image_rgb, requirements=['C', 'W'])  # torch warns about read-only memory

@@ -42,6 +42,11 @@ class PhraseDetector(Protocol[Encoded]):
         """Where the parameters are."""
         ...
 
+    @property
+    def num_queries(self) -> int:
+        """K: the number of instances of a phrase that can be found."""
+        ...
+
     def encode(self, frame: Frame) -> Encoded:
         """Encode an image."""
         ...

@@ -5,6 +5,7 @@ Notation: P phrases, K queries, N = P * K, n chosen ones, H W the image, h w the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -27,10 +28,11 @@ def select_instances(
     size_wh: tuple[int, int],
     selection: Selection,
     to_masks: ToMasks,
-) -> tuple[Instance, ...]:
+) -> tuple[tuple[Instance, ...], bool]:
     """Return the detections that `selection` keeps, best score first, as masks of the image's size.
 
-    A detection without a single pixel is left out. An object that two phrases name is returned for each of them.
+    A detection without a single pixel is left out. An object that two phrases name is returned for each of them. The
+    second value is `Segmentation.truncated`.
 
     Args:
         phrases: P, the labels.
@@ -40,21 +42,23 @@ def select_instances(
         to_masks: see `PhraseDetector.to_masks`.
     """
     if not found:
-        return ()
+        return (), False
     ranked = torch.cat([each.scores for each in found]).sort(descending=True, stable=True)  # [N]
     # The host waits twice: here for the scores, so that only the masks of the chosen are resized, then for those masks.
     scores, order = torch.stack([ranked.values, ranked.indices.float()]).tolist()
-    count = min(sum(score > selection.min_score for score in scores), selection.max_instances)
+    count = sum(score > selection.min_score for score in scores)
     num_queries = len(found[0].scores)
     places = [divmod(int(index), num_queries) for index in order[:count]]  # (phrase, query)
+    is_truncated = count > selection.max_instances or num_queries in Counter(phrase for phrase, _ in places).values()
+    places, scores = places[: selection.max_instances], scores[: min(count, selection.max_instances)]
     logits = [found[phrase].mask_logits[query] for phrase, query in places]
     masks = _read_masks(logits, size_wh, selection.mask_threshold, to_masks)
     instances = []
-    for (phrase, _), score, mask in zip(places, scores[:count], masks, strict=True):
+    for (phrase, _), score, mask in zip(places, scores, masks, strict=True):
         box_xyxy = tight_box(mask)
         if box_xyxy is not None:
             instances.append(Instance(mask, box_xyxy, score, phrases[phrase]))
-    return tuple(instances)
+    return tuple(instances), is_truncated
 
 
 def _read_masks(

@@ -76,7 +76,7 @@ class Sam3Segmenter:
             detected_at = time.perf_counter()
             raise_if_canceled(is_canceled)
             with stage('postprocess'):
-                instances = select_instances(
+                instances, is_truncated = select_instances(
                     phrases, found, frame.size_wh, selection or self.selection, self.detector.to_masks
                 )
             end = time.perf_counter()
@@ -92,6 +92,7 @@ class Sam3Segmenter:
                 'detect': detected_at - encoded_at,
                 'postprocess': end - detected_at,
             },
+            truncated=is_truncated,
         )
 
     @torch.inference_mode()

@@ -68,6 +68,11 @@ class TransformersPhraseDetector:
         """Where the parameters are."""
         return self._query_embed.device
 
+    @property
+    def num_queries(self) -> int:
+        """K: the number of instances of a phrase that can be found."""
+        return len(self._query_embed)
+
     def encode(self, frame: Frame) -> EncodedImage:
         """Encode an image: one upload of 8-bit pixels, everything else on the device."""
         with stage('preprocess'):

@@ -52,7 +52,10 @@ class ColorSegmenter:
             box_xyxy = tight_box(mask)
             if name in instruction.text and box_xyxy is not None:
                 instances.append(Instance(mask, box_xyxy, 0.9 - 0.1 * channel, f'{name} [box]'))
-        return Segmentation(tuple(instances), instruction, instruction.text, frame.size_wh, timings={'answer': 0.1})
+        return Segmentation(
+            tuple(instances), instruction, instruction.text, frame.size_wh, timings={'answer': 0.1},
+            truncated='crowd' in instruction.text,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -108,6 +111,16 @@ def test_instructions_share_the_frame_and_have_an_overlay_each(image: Path, segm
     frames, texts, _ = zip(*segmenter.calls, strict=True)
     assert texts == ('red', 'green')
     assert frames[0] is frames[1], 'so that the segmenter encodes it once'
+
+
+@pytest.mark.usefixtures('segmenter')
+def test_result_that_may_lack_objects_says_so(image: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / 'results.json'
+    assert command(image, 'a crowd of red', 'red', '--json', file) == 0
+    assert [result['truncated'] for result in json.loads(file.read_text())['images'][0]['results']] == [True, False]
+    output = ' '.join(capsys.readouterr().out.split())
+    assert output.count('there may be more than 1') == 1
+    assert f'{image.name}: a crowd of red: there may be more' in output
 
 
 @pytest.mark.usefixtures('segmenter')

@@ -73,6 +73,22 @@ def test_calibration_that_was_sent_once_holds_for_later_activations(graph: Graph
         graph.run_in_executor(node.trigger_deactivate)
 
 
+def test_static_scene_of_latched_publishers(graph: Graph):
+    """Image, depth and calibration are sent once, before the node."""
+    image = graph.image('red')
+    for topic, message in (
+        ('camera_info', info(graph)),
+        ('depth/image', make_depth(DEPTH_M, '32FC1', image.header)),
+        ('image', image),
+    ):
+        graph.peer.create_publisher(type(message), topic, LATCHED).publish(message)
+    answers = graph.subscribe()
+    # Depth may be received after the image.
+    start(graph, **{'depth.max_delay': 5.0})
+    graph.wait_for(lambda: answers, 'a result')
+    assert answers[0].instances[0].size.x > 0
+
+
 @pytest.mark.parametrize('reliability', [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
 def test_publishers_of_every_qos(graph: Graph, reliability: ReliabilityPolicy, log: Callable[[], str]):
     qos = QoSProfile(depth=7, reliability=reliability)
@@ -90,6 +106,7 @@ def test_publishers_of_every_qos(graph: Graph, reliability: ReliabilityPolicy, l
 
 def test_one_subscription_to_camera_info(graph: Graph):
     node = start(graph)
+    graph.wait_for(lambda: node.get_subscriptions_info_by_topic('camera_info'), 'the subscription')
     assert len(node.get_subscriptions_info_by_topic('camera_info')) == 1
     graph.run_in_executor(node.trigger_deactivate)
     assert len(node.get_subscriptions_info_by_topic('camera_info')) == 1
@@ -102,6 +119,7 @@ def test_qos_of_depth_and_calibration_can_be_overridden(graph: Graph):
     overrides = {name.format(topic): 'reliable' for topic in ('/depth/image', '/camera_info')}
     node = start(graph, **overrides)
     for topic in ('depth/image', 'camera_info'):
+        graph.wait_for(lambda topic=topic: node.get_subscriptions_info_by_topic(topic), f'the subscription to {topic}')
         [each] = node.get_subscriptions_info_by_topic(topic)
         assert each.qos_profile.reliability == ReliabilityPolicy.RELIABLE, topic
 

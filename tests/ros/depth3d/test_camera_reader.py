@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -12,6 +13,8 @@ from instructsam_ros.messages.camera_info import make_camera_info
 from tests.support.calibrations import WEBCAM, camera_matrix, make_info, window
 
 FX_RAW, FX_RECTIFIED = WEBCAM['k'][0], WEBCAM['p'][0]
+
+IMAGE = Header(frame_id='camera')
 
 
 @pytest.fixture
@@ -22,7 +25,8 @@ def said() -> list[str]:
 def fx(topics: tuple[str, ...], choice: str, said: list[str], info: CameraInfo | None = None) -> float:
     reader = CameraReader(topics, said.append)
     for _ in range(3):
-        camera = reader.read(info or make_info(WEBCAM), (640, 480), choice)
+        camera = reader.read(info or make_info(WEBCAM), IMAGE, (640, 480), choice)
+    assert not reader.doubt or reader.doubt in said
     return float(camera.intrinsics[0, 0])
 
 
@@ -67,13 +71,31 @@ def test_without_topics_the_doubt_is_said_too(said: list[str]):
     assert said[0].startswith('nothing says whether the images are rectified; ')
 
 
+def test_doubt_ends_with_the_parameter(said: list[str]):
+    reader = CameraReader(('/image',), said.append)
+    reader.read(make_info(WEBCAM), IMAGE, (640, 480), 'auto')
+    assert reader.doubt == said[0]
+    reader.read(make_info(WEBCAM), IMAGE, (640, 480), 'raw')
+    assert not reader.doubt
+
+
+def test_calibration_of_another_camera_is_a_doubt(said: list[str]):
+    reader = CameraReader(('/image_raw',), said.append)
+    for frame_id in ('', 'camera'):
+        reader.read(make_info(WEBCAM, header=Header(frame_id=frame_id)), IMAGE, (640, 480), 'auto')
+        assert not reader.doubt
+    reader.read(make_info(WEBCAM, header=Header(frame_id='depth_camera')), IMAGE, (640, 480), 'auto')
+    assert said == [reader.doubt]
+    assert "camera_info is in the frame 'depth_camera', the image in 'camera'" in reader.doubt
+
+
 def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
     reader = CameraReader(('/image_raw',), said.append)
-    first = reader.read(make_info(WEBCAM), (640, 480), 'auto')
-    assert reader.read(make_info(WEBCAM, header=Header(frame_id='later')), (640, 480), 'auto') is first
-    changed = reader.read(make_info(WEBCAM, roi=window(0, 0, 320, 240)), (320, 240), 'auto')
+    first = reader.read(make_info(WEBCAM), IMAGE, (640, 480), 'auto')
+    assert reader.read(make_info(WEBCAM, header=Header(stamp=Time(sec=5))), IMAGE, (640, 480), 'auto') is first
+    changed = reader.read(make_info(WEBCAM, roi=window(0, 0, 320, 240)), IMAGE, (320, 240), 'auto')
     assert changed.size_wh == (320, 240)
-    assert reader.read(make_info(WEBCAM), (640, 480), 'rectified').intrinsics[0, 0] == FX_RECTIFIED
+    assert reader.read(make_info(WEBCAM), IMAGE, (640, 480), 'rectified').intrinsics[0, 0] == FX_RECTIFIED
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,12 @@ def test_counts_what_makes_answers_poorer():
     counters = Statistics()
     counters.add_result(result(geometry=SimpleNamespace(boxes=('a box', None, None))))
     counters.add_result(result(geometry=SimpleNamespace(boxes=(None,))))
-    assert counters.report()['instances without 3D box'] == '2', 'answers without any box are counted as such'
+    complete = result()
+    assert complete.segmentation is not None
+    counters.add_result(replace(complete, segmentation=replace(complete.segmentation, truncated=True)))
+    report = counters.report()
+    assert report['instances without 3D box'] == '2', 'answers without any box are counted as such'
+    assert report['results truncated'] == '1'
 
 
 def test_mistakes_of_clients_are_no_faults():

@@ -150,6 +150,8 @@ def bad(index: int, value: float, name: str) -> dict[str, Any]:
         (bad(0, -580.0, 'k'), 'no focal length in K'),
         (bad(4, np.nan, 'k'), 'no focal length in K'),
         (bad(2, np.inf, 'k'), 'no focal length in K'),
+        (bad(8, 0.0, 'k'), r'in K; expected \[\[fx, 0, cx\], \[0, fy, cy\], \[0, 0, 1\]\]'),
+        (bad(10, 2.0, 'p'), r'in P; expected \[\[fx, 0, cx\]'),
         (bad(0, 0.0, 'p'), 'no focal length in P'),
         (bad(3, np.nan, 'p'), 'no focal length in P'),
         (bad(0, 0.0, 'r'), 'in R; expected a rotation matrix'),

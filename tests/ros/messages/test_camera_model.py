@@ -83,7 +83,8 @@ def test_pixels_beyond_the_model_of_the_lens_have_no_rays(depth_m: np.ndarray):
     camera = CameraModel(np.array([[6.0, 0, 7.5], [0, 6.0, 5.5], [0, 0, 1]]), (16, 12), LensDistortion((-0.3, 0, 0, 0)))
     corner_and_center = np.array([0, 6]), np.array([0, 8])
     np.testing.assert_array_equal(camera.with_rays(corner_and_center), [[6], [8]])
-    assert np.isnan(camera.points_of_all(depth_m)[0, 0, :2]).all()
+    assert np.isnan(camera.points_of_all(depth_m)[0, 0]).all()
+    assert np.isfinite(camera.points_of_all(depth_m)[6, 8]).all()
 
 
 def test_spacing_is_that_of_neighboring_pixels():

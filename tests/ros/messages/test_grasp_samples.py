@@ -7,11 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message, serialize_message
 
-from instructsam_ros.messages.grasp_samples import MARGIN_M, MAX_SAMPLES, VOXEL_M, make_grasp_samples
+from instructsam_ros.messages.grasp_samples import CLOUD_SAMPLES, MARGIN_M, MAX_SAMPLES, VOXEL_M, make_grasp_samples
+from instructsam_ros.messages.optional_message import has_message, load_message_type
 from instructsam_ros.messages.point_cloud2 import read_points
 from tests.support.located import HEADER
 
-gpd_ros = pytest.importorskip('gpd_ros.msg', reason='gpd_ros is built from source')
+if not has_message(CLOUD_SAMPLES):
+    pytest.skip('neither gpd_ros nor gpd_ros2_msgs is installed', allow_module_level=True)
 
 
 def grid(low_m: float, high_m: float, step_m: float) -> NDArray[np.float32]:
@@ -24,7 +26,7 @@ def test_the_scene_around_the_target_is_sent_with_points_of_the_target_as_sample
     scene_m, target_m = grid(-1.0, 1.0, 0.01), grid(-0.05, 0.05, 0.002)
     colors_rgb = np.full(scene_m.shape, 9, dtype=np.uint8)
     message = make_grasp_samples(scene_m, colors_rgb, target_m, np.array((0.0, 0.1, 0.2)), HEADER)
-    message = deserialize_message(serialize_message(message), gpd_ros.CloudSamples)
+    message = deserialize_message(serialize_message(message), load_message_type(CLOUD_SAMPLES))
     sources = message.cloud_sources
     points_m, _, _ = read_points(sources.cloud)
     assert sources.cloud.header == HEADER

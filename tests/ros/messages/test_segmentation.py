@@ -35,6 +35,7 @@ SEGMENTATION = Segmentation(
     size_wh=(16, 12),
     stamp_ns=1_700_000_000_123_456_789,
     frame_id='camera_optical_frame',
+    truncated=True,
 )
 
 
@@ -49,6 +50,8 @@ def test_segmentation_round_trip():
     back = read_segmentation(message)
     assert (back.instruction, back.text, back.size_wh) == (SEGMENTATION.instruction, 'mug and cup', (16, 12))
     assert (back.stamp_ns, back.frame_id) == (SEGMENTATION.stamp_ns, SEGMENTATION.frame_id)
+    assert message.truncated
+    assert back.truncated
     for was, is_ in zip(SEGMENTATION.instances, back.instances, strict=True):
         np.testing.assert_array_equal(is_.mask, was.mask)
         assert (is_.id, is_.label, is_.score) == (was.id, was.label, pytest.approx(was.score))

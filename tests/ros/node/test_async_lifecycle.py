@@ -238,15 +238,16 @@ def test_impossible_transition_is_refused(graph: Graph, log: Callable[[], str]):
     check_documented(said.replace("'3'", "'activate'"))
 
 
-def test_error_in_on_configure_is_handled_as_rclpy_does(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str]
+@pytest.mark.parametrize('step', ['prepare', 'on_configure'])
+def test_error_while_configuring_is_handled_as_rclpy_does(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, log: Callable[[], str], step: str
 ):
     node = graph.segmenter(autostart=False)
 
-    def broken(_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise KeyError('surprise')
 
-    monkeypatch.setattr(node, 'on_configure', broken)
+    monkeypatch.setattr(node, step, broken)
     manager = Manager(graph)
     assert not manager.change(CONFIGURE)
     graph.wait_for(lambda: "KeyError: 'surprise'" in log(), 'the log')

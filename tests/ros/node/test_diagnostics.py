@@ -13,10 +13,15 @@ from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
 
+@pytest.fixture(autouse=True)
+def _frequent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('instructsam_ros.node.heartbeat.PERIOD_S', 0.2)
+
+
 def test_reports_rates_latencies_and_counts(graph: Graph):
     graph.segmenter(FakeSegmenter(delay_s=0.05), warmup=False, instruction='the red block', checkpoint='here')
     diagnostics = Diagnostics(graph)
-    graph.publish_images(graph.camera(), until=lambda: len(diagnostics.arrays) >= 3)
+    graph.publish_images(graph.camera(), until=lambda: len(diagnostics.arrays) >= 12)
     status, report = diagnostics['node'], diagnostics.values('node')
     assert (status.name, status.level, status.message) == ('segmenter: node', OK, 'active')
     assert all(each.hardware_id for each in diagnostics.arrays[-1].status)
@@ -32,7 +37,7 @@ def test_reports_rates_latencies_and_counts(graph: Graph):
         'segmenter: node', 'segmenter: checkpoint', 'segmenter: replies', 'segmenter: masks',
     ]  # fmt: skip
     assert diagnostics['masks'].hardware_id == '/image'
-    assert float(diagnostics.values('masks')['rate (Hz)']) > 0.5
+    assert float(diagnostics.values('masks')['rate (Hz)']) > 0
     assert diagnostics['checkpoint'].message == "'here', loaded by the back end auto"
 
 
@@ -57,6 +62,7 @@ def test_reports_while_unconfigured(graph: Graph):
     diagnostics = Diagnostics(graph)
     assert diagnostics.wait_for('node', OK) == 'unconfigured'
     assert diagnostics['checkpoint'].message == 'not loaded'
+    assert diagnostics['masks'].hardware_id == '/image'
     for output in ('masks', '3D points', '3D boxes'):
         assert (diagnostics[output].level, diagnostics[output].message) == (OK, 'unconfigured')
 
@@ -75,7 +81,7 @@ def test_embedded_checkpoint_is_a_warning(graph: Graph):
 
 
 def test_level_of_the_masks_recovers_by_itself(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr('instructsam_ros.inference.statistics.WINDOW_S', 2.0)
+    monkeypatch.setattr('instructsam_ros.inference.statistics.WINDOW_S', 1.0)
     node = graph.segmenter(instruction='fail', checkpoint='here')
     diagnostics, camera = Diagnostics(graph), graph.camera()
     graph.publish_images(camera, until=lambda: diagnostics.shows('masks', ERROR, 'RuntimeError: the model broke'))
@@ -125,13 +131,28 @@ def test_broken_images(graph: Graph):
 
 
 def test_slow_model(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr('instructsam_ros.node.heartbeat.WINDOW_S', 3.0)
+    monkeypatch.setattr('instructsam_ros.node.heartbeat.WINDOW_S', 2.0)
     node = graph.segmenter(FakeSegmenter(delay_s=1.0), warmup=False, instruction='red')
     diagnostics, camera = Diagnostics(graph), graph.camera()
     graph.publish_images(camera, until=lambda: diagnostics.shows('node', WARN, 'the model is slow'))
     # A rate that was asked for is not the fault of the model.
     assert graph.set_parameter(node, 'max_rate', 1.0).successful
     graph.publish_images(camera, until=lambda: diagnostics.shows('node', OK, 'active'))
+
+
+def test_model_that_gives_no_answer(graph: Graph, monkeypatch: pytest.MonkeyPatch):
+    for module in ('inference.statistics', 'node.diagnostics'):
+        monkeypatch.setattr(f'instructsam_ros.{module}.WINDOW_S', 0.5)
+    fake = FakeSegmenter(delay_s=60.0)
+    node = graph.segmenter(fake, warmup=False)
+    diagnostics, camera = Diagnostics(graph), graph.camera()
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'idle'))
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'waiting for the next answer'))
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', WARN, 'no answer for'))
+    fake.delay_s = 0.0
+    graph.set_instruction(node, 'red block')
+    graph.publish_images(camera, until=lambda: diagnostics.shows('masks', OK, 'Hz'))
 
 
 def test_replies(graph: Graph):

@@ -61,10 +61,20 @@ def test_level_follows_the_share_of_answers_that_lack_an_output(complete: int, m
         ((0, 0), camera(is_wanted=False), '', OK, 'idle: no instruction'),
         ((0, 0), camera(too_old='the last 10 images were dropped'), '', ERROR, 'the last 10 images'),
         ((0, 0), FINE, 'warming up at 64x48', WARN, 'warming up at 64x48'),
-        ((0, 0), FINE, '', WARN, 'no answer in the last 10 s although images arrive'),
-        ((0, 0), camera(waiting_s=3.0), '', OK, 'waiting for the first answer'),
+        ((0, 0), FINE, '', WARN, 'no answer for 100 s although images arrive'),
+        ((0, 0), camera(patience_s=200.0), '', OK, 'waiting for the next answer'),
+        ((0, 0), camera(waiting_s=3.0), '', OK, 'waiting for the next answer'),
     ],
-    ids=['no images', 'no images while idle', 'idle', 'images too old', 'warm-up', 'no answers', 'start'],
+    ids=[
+        'no images',
+        'no images while idle',
+        'idle',
+        'images too old',
+        'warm-up',
+        'no answers',
+        'low max_rate',
+        'start',
+    ],
 )
 def test_masks_without_answers(answers: tuple[int, int], source: CameraInput, activity: str, level: bytes, said: str):
     health = judge_masks(record(*answers), source, activity)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
+import pytest
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
 from instructsam_ros.msg import Segmentation
+from instructsam_ros.tools.node_process import NodeProcess
+from tests.support import SUPPORT
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph, Manager
 
@@ -152,3 +157,14 @@ def test_results_are_withdrawn_if_all_images_are_too_old(graph: Graph):
 
     graph.publish_images(camera, until=lambda: withdrawn(answers), make=old)
     assert 'images were dropped: the stamp of the newest was' in withdrawn(answers)[0][1]
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+def test_a_process_that_is_interrupted_withdraws_its_results(graph: Graph, number: int):
+    with NodeProcess(str(SUPPORT / 'slow_segmenter.py'), '0.05', parameters={'instruction': 'red'}) as child:
+        answers = graph.subscribe()
+        graph.publish_images(graph.camera(), until=lambda: answers)
+        assert child.stop(number) == 0, child.tail()
+        graph.wait_for(lambda: withdrawn(answers), 'the withdrawal')
+    assert withdrawn(answers) == [('red', 'the node was shut down')]
+    assert after(answers, 'red') == []
