@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from instructsam_model.masks import mask_iou, tight_box
 from instructsam_model.rounds import RepeatingSegmenter
 from instructsam_training.tabletop.scene.sampling import sample_scene
 from instructsam_training.tabletop.scene.scene import Scene
+from tests.support import GOLDEN
 from tests.support.rendering import open_renderer
+from tests.support.tiny_sam3 import write_tiny_sam3
 
 K = 3
 SQUARES = [(10 * column, 10 * row) for row in range(2) for column in range(4)]
@@ -166,3 +169,21 @@ def scene_with_boxes(seed: int, columns: int, rows: int) -> Scene:
         for column in range(columns)
     )  # fmt: skip
     return replace(scene, bodies=boxes)
+
+
+@pytest.mark.parametrize(('max_rounds', 'said'), [(1, 'phrase'), (3, 'phrase in each of 3 rounds')])
+def test_number_of_instances_that_can_be_found_is_logged(
+    max_rounds: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level('INFO'):
+        load_segmenter(GOLDEN / 'checkpoint', device='cpu', dtype='float32', max_rounds=max_rounds).close()
+    assert f'finds at most 4 instances per {said}' in caplog.messages
+
+
+def test_number_of_instances_that_sam3_can_find_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level('INFO'):
+        segmenter = load_segmenter(write_tiny_sam3(tmp_path), device='cpu', dtype='float32')
+    [message] = [each for each in caplog.messages if each.startswith('finds at most')]
+    frame = Frame(np.zeros((48, 64, 3), dtype=np.uint8))
+    count = len(segmenter.predict(frame, 'mug').scores)  # type: ignore[attr-defined]
+    assert message == f'finds at most {count} instances per phrase'
