@@ -194,7 +194,8 @@ class Graph:
 
     def close(self) -> None:
         """End everything; the executor first, since it must not spin in a context that has been shut down."""
-        self._closed.set_result(None)
+        # As a task, because the executor of Humble returns only after it has done some work.
+        self._executor.create_task(self._closed.set_result, None)
         self._thread.join()
         for node in reversed(self._nodes):
             node.destroy_node()
