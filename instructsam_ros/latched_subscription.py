@@ -17,6 +17,8 @@ from rclpy.timer import Timer
 from instructsam_ros import distribution
 
 MessageT = TypeVar('MessageT')
+CLOCK_SET_BACK_NS = 60_000_000_000
+"""If the last message is this far in the future, the system clock has been set back, and its stamp means nothing."""
 
 POLL_PERIOD_S = 1.0
 """Period of the search for latched publishers where rclpy does not report publishers."""
@@ -134,10 +136,13 @@ class LatchedSubscription(Generic[MessageT]):
         self._live_stamp_ns = stamp_ns
         if stamp_ns in self._latched_stamps_ns:  # the other subscription was faster
             return
-        self._last_stamp_ns = max(self._last_stamp_ns, stamp_ns)
+        # Not the latest of all: the system clock may have been set back.
+        self._last_stamp_ns = stamp_ns
         self._on_message(message)
 
     def _on_latched(self, message: MessageT, stamp_ns: int) -> None:
+        if self._last_stamp_ns > time.time_ns() + CLOCK_SET_BACK_NS:
+            self._last_stamp_ns = 0
         if stamp_ns > self._last_stamp_ns:
             self._last_stamp_ns = stamp_ns
             self._latched_stamps_ns.append(stamp_ns)

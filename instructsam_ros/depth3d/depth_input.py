@@ -33,6 +33,7 @@ class DepthSearch:
         match: nearest depth message so far; None if the camera has no depth.
         camera_info: calibration that came with the image; None for that of the camera.
         is_given: whether depth came with the image, so that its stamp does not matter.
+        transforms: buffer of transforms for the image; None without transforms.
     """
 
     camera: str
@@ -40,6 +41,7 @@ class DepthSearch:
     match: PendingMatch | None
     camera_info: CameraInfo | None = None
     is_given: bool = False
+    transforms: Any = None
 
     @property
     def arrived_s(self) -> float:

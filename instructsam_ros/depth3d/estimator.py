@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -17,11 +18,13 @@ from std_msgs.msg import Header
 from instructsam_model import Segmentation
 from instructsam_ros.depth3d.camera_infos import CameraInfos
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED, DepthInput, DepthSearch
+from instructsam_ros.depth3d.depth_log import LOG_PERIOD_S, DepthLog
 from instructsam_ros.depth3d.depth_options import DepthOptions
 from instructsam_ros.depth3d.depth_reader import Depth, DepthReader
 from instructsam_ros.depth3d.depth_stream import DepthStream
 from instructsam_ros.depth3d.depth_sync import PendingMatch
-from instructsam_ros.depth3d.geometry import BoxFitter, Geometry3D, fit_no_box, locate
+from instructsam_ros.depth3d.geometry import BoxFitter, fit_no_box, locate
+from instructsam_ros.depth3d.located import Located
 from instructsam_ros.depth3d.missing_depth import NoDepthError, explain_range, too_few_points
 from instructsam_ros.depth3d.oriented_box import MIN_POINTS, fit_principal, fit_upright
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError, TransformLookup, check_tf2
@@ -29,32 +32,11 @@ from instructsam_ros.messages.geometry import Matrix
 from instructsam_ros.messages.stamp import read_stamp_ns
 from instructsam_ros.msg import ErrorCode
 
-LOG_PERIOD_S = 5.0
-DISCOVERY_TIMEOUT_S = 2.0
-"""Missing messages are not reported before this time, because discovery takes a while."""
-
-
-@dataclass(frozen=True, eq=False)
-class Located:
-    """The 3D of one result.
-
-    Attributes:
-        geometry: where the instances are; None without depth.
-        no_points: why no instance has points; None if one has, or if there are no instances.
-        no_boxes: why no instance has a box; None if one has, or if there are no instances.
-        frame_id: frame of the outputs; empty for that of the image.
-    """
-
-    geometry: Geometry3D | None = None
-    no_points: NoDepthError | None = None
-    no_boxes: NoDepthError | None = None
-    frame_id: str = ''
-
 
 class DepthEstimator:
     """Subscribes to the depth of the cameras while the node is active, and locates instances.
 
-    Nothing here waits. The caller asks `is_ready` until it is, and then calls `locate`.
+    Nothing here waits: the caller asks `is_ready` until it is, and then calls `locate`.
 
     Args:
         node: subscribes and logs.
@@ -64,8 +46,7 @@ class DepthEstimator:
         options: may be replaced at any time.
         target_frame: frame of the outputs; empty for that of the image. May be replaced while not subscribed.
         tf_timeout_s: time that a result waits for a transform, from the arrival of its image.
-        on_arrival: called when a depth message has arrived, in the thread of the executor.
-        missed: number of results without depth.
+        listeners: called when a depth message has arrived, in the thread of the executor.
     """
 
     def __init__(self, node: Node, camera_infos: CameraInfos) -> None:
@@ -75,13 +56,17 @@ class DepthEstimator:
         # By camera, and whether depth comes with the image.
         self._readers: dict[tuple[str, bool], DepthReader] = {}
         self._transforms: TransformLookup | None = None
-        self._warned: set[tuple[str, str]] = set()
+        self._log = DepthLog(node)
         self._since_s = 0.0
         self.options = DepthOptions()
         self.target_frame = ''
         self.tf_timeout_s = 0.5
-        self.on_arrival: Callable[[], None] = lambda: None
-        self.missed = 0
+        self.listeners: list[Callable[[], None]] = []
+
+    @property
+    def missed(self) -> int:
+        """Number of results without depth."""
+        return self._log.missed
 
     def check(self) -> None:
         """Check that the packages that the options need are installed.
@@ -97,12 +82,11 @@ class DepthEstimator:
     def subscribe(self, cameras: Sequence[str]) -> None:
         """Subscribe to the depth of these cameras, if depth is enabled."""
         options = self.options
-        self._warned.clear()
+        self._log.restart()
         self._since_s = time.monotonic()
         if options.enabled:
-            arrived = lambda: self.on_arrival()  # noqa: E731  # the attribute may be replaced
             transport = options.image_transport
-            self._inputs = {camera: DepthInput(self._node, camera, transport, arrived) for camera in cameras}
+            self._inputs = {camera: DepthInput(self._node, camera, transport, self._on_arrival) for camera in cameras}
         # Requests that bring their own depth need it too.
         if (options.box_frame or self.target_frame) and find_spec('tf2_ros') is not None:
             self._transforms = TransformLookup(self._node)
@@ -147,7 +131,8 @@ class DepthEstimator:
         if source is None:
             return None
         source.synchronizer.max_offset_s = self.options.max_offset_s
-        return DepthSearch(camera, header, source.synchronizer.register(read_stamp_ns(header.stamp)))
+        match = source.synchronizer.register(read_stamp_ns(header.stamp))
+        return DepthSearch(camera, header, match, transforms=self._buffer_of(header))
 
     def give(
         self, camera: str, header: Header, depth: Image | CompressedImage, camera_info: CameraInfo | None = None
@@ -161,7 +146,12 @@ class DepthEstimator:
             camera_info: calibration of the image; None for that of the camera.
         """
         match = PendingMatch(read_stamp_ns(header.stamp), DepthStream(), depth)
-        return DepthSearch(camera, header, match, camera_info, is_given=True)
+        return DepthSearch(camera, header, match, camera_info, is_given=True, transforms=self._buffer_of(header))
+
+    @property
+    def max_hold_s(self) -> float:
+        """Time for which images that are not preferred are held back."""
+        return self.options.max_delay_s
 
     def prefers(self, search: DepthSearch | None) -> bool | None:
         """Return whether to process an image now: True if it has depth, False if not, None if that is not known yet.
@@ -181,11 +171,13 @@ class DepthEstimator:
             return True
         if not search.match.is_settled(self.options.max_delay_s):
             return False
+        if search.camera_info is None and self._camera_infos.is_expected(search.camera):
+            return False
         if self._transforms is None or time.monotonic() - search.arrived_s >= self.tf_timeout_s:
             return True
         for frame_id in filter(None, (self.target_frame, self.options.box_frame)):
             try:
-                self._camera_pose(frame_id, search.header)
+                self._camera_pose(frame_id, search)
             except MissingTransformError as error:
                 if error.may_come:
                     return False
@@ -211,7 +203,8 @@ class DepthEstimator:
         except NoDepthError as error:
             located = Located(None, error, error)
         except Exception as error:
-            self._log_exception()
+            if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
             broken = NoDepthError('exception', f'{type(error).__name__}: {error}')
             located = Located(None, broken, broken)
         if not segmentation.instances:
@@ -219,8 +212,15 @@ class DepthEstimator:
         for missing in dict.fromkeys((located.no_points, located.no_boxes)):
             if missing is not None:
                 camera = search.camera if search is not None else ''
-                self._count_missed(missing, camera, has_points=located.no_points is None)
+                self._log.add(missing, camera, has_points=located.no_points is None)
         return located
+
+    def _buffer_of(self, header: Header) -> Any:
+        return self._transforms.buffer_of(header) if self._transforms is not None else None
+
+    def _on_arrival(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def _read(self, search: DepthSearch | None, size_wh: tuple[int, int], options: DepthOptions) -> Depth:
         if search is None or search.match is None:
@@ -248,11 +248,11 @@ class DepthEstimator:
         assert search is not None
         # Nothing in 3D rather than geometry in another frame than expected.
         try:
-            camera_pose = self._camera_pose(self.target_frame, search.header) if self.target_frame else None
+            camera_pose = self._camera_pose(self.target_frame, search) if self.target_frame else None
         except MissingTransformError as error:
             said = f'{error}; target_frame needs it'
             raise NoDepthError('transform', said, ErrorCode.NO_TRANSFORM) from error
-        fit, no_boxes = self._choose_fitter(depth, search.header, options)
+        fit, no_boxes = self._choose_fitter(depth, search, options)
         geometry = replace(locate(segmentation, depth.depth_m, depth.camera, fit), camera_pose=camera_pose)
         no_points = None
         if not any(surface.points_m.size for surface in geometry.surfaces):
@@ -262,7 +262,7 @@ class DepthEstimator:
         return Located(geometry, no_points, no_boxes)
 
     def _choose_fitter(
-        self, depth: Depth, header: Header, options: DepthOptions
+        self, depth: Depth, search: DepthSearch, options: DepthOptions
     ) -> tuple[BoxFitter, NoDepthError | None]:
         """Return the function that fits boxes, and why it cannot."""
         if options.box_plane:
@@ -276,37 +276,19 @@ class DepthEstimator:
         if not options.box_frame:
             return fit_principal, None
         try:
-            pose = self._camera_pose(options.box_frame, header)
+            pose = self._camera_pose(options.box_frame, search)
         except MissingTransformError as error:
             return fit_no_box, NoDepthError('transform', str(error), ErrorCode.NO_TRANSFORM)
         return partial(fit_upright, pose=pose), None
 
-    def _camera_pose(self, frame_id: str, header: Header) -> Matrix:
+    def _camera_pose(self, frame_id: str, search: DepthSearch) -> Matrix:
         """Return the pose (4, 4) of the camera in a frame.
 
         Raises:
             MissingTransformError: there is no transform.
         """
-        if frame_id == header.frame_id:  # also if /tf does not know it
+        if frame_id == search.header.frame_id:  # also if /tf does not know it
             return np.eye(4)
-        if self._transforms is None:
+        if self._transforms is None or search.transforms is None:
             raise MissingTransformError(f"'{frame_id}' needs tf2_ros, and an active node", may_come=False)
-        return self._transforms.pose(frame_id, header, self.tf_timeout_s)
-
-    def _count_missed(self, error: NoDepthError, camera: str, *, has_points: bool) -> None:
-        if error.code == ErrorCode.DEPTH_DISABLED:
-            return
-        logger = self._node.get_logger()
-        if has_points and error.code in (ErrorCode.NO_TRANSFORM, ErrorCode.NO_PLANE):
-            logger.warning(f'no 3D boxes: {error}', throttle_duration_sec=LOG_PERIOD_S)
-            return
-        self.missed += 1
-        is_early = error.kind in NOT_ARRIVED and time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
-        if (camera, error.kind) not in self._warned and not is_early:
-            self._warned.add((camera, error.kind))
-            suffix = f' of {camera}' if camera else ''
-            logger.warning(f'no 3D{suffix}: {error}')
-
-    def _log_exception(self) -> None:
-        if self._node.context.ok():  # logging fails at shutdown, because the context ends before the thread
-            self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+        return self._transforms.pose(frame_id, search.header, search.transforms, self.tf_timeout_s)

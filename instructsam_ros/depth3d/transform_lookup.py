@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,6 +25,8 @@ STOPPED_S = 1.0
 """A transform that is older than the image by this much more than the timeout is no longer waited for."""
 CLOCKS_DIFFER_S = 10.0
 """A difference between the stamps of an image and of /tf that no delay explains."""
+SETTLE_S = 2.0
+"""Messages of the lap before may arrive until this time after the start of a lap."""
 MAX_JUMPS = 4
 JUMP_WINDOW_S = 10.0
 """More than `MAX_JUMPS` jumps in this time are two publishers with different clocks, not laps."""
@@ -41,48 +44,70 @@ class MissingTransformError(LookupError):
         self.may_come = may_come
 
 
-class LapBuffer:
-    """A tf2 buffer that forgets its transforms when their stamps start over, as in a bag that is played in a loop.
+class LapBuffers:
+    """The tf2 buffers of this lap and of the one before; a lap ends when stamps start over, as those of a looped bag.
 
-    tf2 keeps transforms of the last 10 s by their stamps. So it ignores those of the next lap of a longer bag as old
-    ones, unless the buffer is cleared. Static transforms stay.
+    tf2 keeps transforms of the last 10 s by their stamps, and would ignore those of the next lap of a longer bag as old
+    ones. The buffer of the lap before is kept for its last messages, which may arrive after the first of this lap.
 
     Args:
-        buffer: of tf2_ros.
+        make_buffer: makes a buffer of tf2_ros.
 
     Attributes:
-        since_s: time of the first transform that it may hold, on the clock of `time.monotonic`.
+        current: the buffer of this lap.
+        since_s: time of its first transform, on the clock of `time.monotonic`.
     """
 
-    def __init__(self, buffer: Any) -> None:
-        self._buffer = buffer
-        self.since_s = time.monotonic()
+    def __init__(self, make_buffer: Callable[[], Any]) -> None:
+        self._make_buffer = make_buffer
+        self._previous: Any = None
+        # Newest stamp of the lap before, and time at which this one has begun; None if they are of different clocks.
+        self._end_ns = 0
+        self._start_ns: int | None = None
+        self._static: dict[str, Any] = {}
         self._newest_ns: dict[str, int] = {}
         self._jumps_s: deque[float] = deque(maxlen=MAX_JUMPS)
+        self.current = make_buffer()
+        self.since_s = time.monotonic()
+
+    def of(self, stamp_ns: int) -> Any:
+        """Return the buffer for a message that arrives now: that of this lap, or of the one before if it is late."""
+        if self._start_ns is None or time.monotonic() - self.since_s > SETTLE_S:
+            return self.current
+        newest_ns = max(self._newest_ns.values(), default=self._start_ns)
+        # Nearer to the end of the lap before than to what this lap has reached.
+        is_late = stamp_ns > newest_ns and abs(self._end_ns - stamp_ns) < stamp_ns - newest_ns
+        return self._previous if is_late else self.current
 
     def set_transform(self, transform: Any, authority: str) -> None:
         """Add a transform; called by the listener of tf2_ros."""
         stamp_ns, frame_id = read_stamp_ns(transform.header.stamp), transform.child_frame_id
+        if (buffer := self.of(stamp_ns)) is not self.current:
+            buffer.set_transform(transform, authority)
+            return
         if stamp_ns < self._newest_ns.get(frame_id, stamp_ns) - JUMP_BACK_NS and not self._jumps_too_often():
             self._jumps_s.append(time.monotonic())
-            self.clear()
+            self._start_lap(stamp_ns)
         self._newest_ns[frame_id] = stamp_ns
-        self._buffer.set_transform(transform, authority)
+        self.current.set_transform(transform, authority)
 
     def set_transform_static(self, transform: Any, authority: str) -> None:
-        """Add a static transform; called by the listener of tf2_ros."""
-        self._buffer.set_transform_static(transform, authority)
+        """Add a static transform, which is valid in all laps; called by the listener of tf2_ros."""
+        self._static[transform.child_frame_id] = transform
+        self.current.set_transform_static(transform, authority)
 
     def restart(self, now_ns: int | None) -> None:
-        """Forget all transforms if any lies in the future, after a jump of the clock to `now_ns`; None: in any case."""
+        """Start a lap if any transform lies in the future, after a jump of the clock to `now_ns`; None: in any case."""
         if now_ns is None or any(newest_ns > now_ns + JUMP_BACK_NS for newest_ns in self._newest_ns.values()):
-            self.clear()
+            self._start_lap(now_ns)
 
-    def clear(self) -> None:
-        """Forget all transforms but the static ones."""
-        self.since_s = time.monotonic()
+    def _start_lap(self, start_ns: int | None) -> None:
+        self._start_ns, self._end_ns = start_ns, max(self._newest_ns.values(), default=0)
         self._newest_ns.clear()
-        self._buffer.clear()
+        buffer = self._make_buffer()
+        for transform in self._static.values():
+            buffer.set_transform_static(transform, '')
+        self._previous, self.current, self.since_s = self.current, buffer, time.monotonic()
 
     def _jumps_too_often(self) -> bool:
         return len(self._jumps_s) == MAX_JUMPS and time.monotonic() - self._jumps_s[0] < JUMP_WINDOW_S
@@ -98,17 +123,21 @@ class TransformLookup:
     def __init__(self, node: Node) -> None:
         from tf2_ros import Buffer, TransformListener
 
-        # Without the node: it would not clear what is needed, and log every jump a second time.
-        self._buffer = Buffer()
-        self._laps = LapBuffer(self._buffer)
+        # Without the node: its clock is not the only one that jumps, and it would log every jump a second time.
+        self._laps = LapBuffers(Buffer)
         self._listener = TransformListener(self._laps, node)
 
-    def pose(self, frame_id: str, header: Header, timeout_s: float) -> Matrix:
+    def buffer_of(self, header: Header) -> Any:
+        """Return the buffer of transforms for an image that arrives now; later, those may be of another lap."""
+        return self._laps.of(read_stamp_ns(header.stamp))
+
+    def pose(self, frame_id: str, header: Header, buffer: Any, timeout_s: float) -> Matrix:
         """Return the pose (4, 4) of the frame of the header in another frame, at its stamp; does not wait.
 
         Args:
             frame_id: the other frame.
             header: of an image.
+            buffer: from `buffer_of`, when the image arrived.
             timeout_s: time that the caller waits for a transform that may come.
 
         Raises:
@@ -117,11 +146,11 @@ class TransformLookup:
         from tf2_ros import TransformException
 
         try:
-            found = self._buffer.lookup_transform_core(frame_id, header.frame_id, Time.from_msg(header.stamp))
+            found = buffer.lookup_transform_core(frame_id, header.frame_id, Time.from_msg(header.stamp))
         except ValueError as error:  # negative
             raise MissingTransformError(f'no transform at the stamp of the image: {error}', may_come=False) from error
         except TransformException as error:
-            raise self._explain(frame_id, header, timeout_s, error) from error
+            raise self._explain(buffer, frame_id, header, timeout_s, error) from error
         return read_pose(found.transform.translation, found.transform.rotation)
 
     def restart(self, now_ns: int | None) -> None:
@@ -132,13 +161,15 @@ class TransformLookup:
         """Unsubscribe."""
         self._listener.unregister()
 
-    def _explain(self, frame_id: str, header: Header, timeout_s: float, error: Exception) -> MissingTransformError:
+    def _explain(
+        self, buffer: Any, frame_id: str, header: Header, timeout_s: float, error: Exception
+    ) -> MissingTransformError:
         from tf2_ros import ConnectivityException, ExtrapolationException, LookupException
 
         start = f"no transform from '{header.frame_id}' to '{frame_id}'"
         is_starting = time.monotonic() - self._laps.since_s < DISCOVERY_S
         if isinstance(error, ExtrapolationException):
-            return self._explain_time(start, frame_id, header, timeout_s, error)
+            return self._explain_time(start, _newest_s(buffer, frame_id, header.frame_id), header, timeout_s, error)
         if isinstance(error, ConnectivityException):
             said = (
                 f'{start}: both frames exist, but no transform connects their trees ({error}); publish the one that is '
@@ -154,13 +185,12 @@ class TransformLookup:
         return MissingTransformError(f'{start} ({error}); check the frame ids', may_come=False)
 
     def _explain_time(
-        self, start: str, frame_id: str, header: Header, timeout_s: float, error: Exception
+        self, start: str, newest_s: float | None, header: Header, timeout_s: float, error: Exception
     ) -> MissingTransformError:
-        """Explain that there are transforms, but none at the stamp of the image."""
-        newest_s = self._newest_s(frame_id, header.frame_id)
-        if newest_s is None:  # the frames are known from before time jumped back
+        """Explain that there are transforms, the newest at `newest_s`, but none at the stamp of the image."""
+        if newest_s is None:  # the frames are known, but no transform between them
             is_starting = time.monotonic() - self._laps.since_s < DISCOVERY_S
-            said = f'{start}: none has arrived since time jumped back; check that its publisher runs'
+            said = f'{start}: none has arrived yet; check that its publisher runs'
             return MissingTransformError(said, may_come=is_starting)
         # Positive if the image is newer than all transforms.
         ahead_s = read_stamp_ns(header.stamp) / 1e9 - newest_s
@@ -186,14 +216,15 @@ class TransformLookup:
         )
         return MissingTransformError(said, may_come=False)
 
-    def _newest_s(self, frame_id: str, other_id: str) -> float | None:
-        """Return the newest stamp at which there is a transform between two frames; None if there is none."""
-        from tf2_ros import TransformException
 
-        try:
-            return float(self._buffer.get_latest_common_time(frame_id, other_id).nanoseconds) / 1e9
-        except TransformException:
-            return None
+def _newest_s(buffer: Any, frame_id: str, other_id: str) -> float | None:
+    """Return the newest stamp at which there is a transform between two frames; None if there is none."""
+    from tf2_ros import TransformException
+
+    try:
+        return float(buffer.get_latest_common_time(frame_id, other_id).nanoseconds) / 1e9
+    except TransformException:
+        return None
 
 
 def check_tf2(parameter: str) -> None:

@@ -7,13 +7,11 @@ room that uses ROS.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from rclpy.node import Node
 
@@ -26,43 +24,16 @@ from instructsam_ros.inference.image_sizes import ImageSizes
 from instructsam_ros.inference.requests import CapturedImage, InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
+from instructsam_ros.inference.topic_publisher import TopicPublisher
 from instructsam_ros.inference.tracking import Tracker, TrackingOptions
 from instructsam_ros.messages.frame import read_frame
+from instructsam_ros.messages.stamp import JUMP_BACK_NS, read_stamp_ns
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
 
 MAX_CANDIDATES = 1000
 """Instances that a prompt chooses from."""
-
-
-class TopicPublisher(Protocol):
-    """The publishers of one camera; for any thread."""
-
-    def publish(self, result: InferenceResult, canceled: threading.Event) -> float | None:
-        """Publish a result; return the seconds since the arrival of its image, None if it is canceled."""
-        ...
-
-    def withdraw(self, instruction: str, reason: str) -> None:
-        """Withdraw the results of an instruction."""
-        ...
-
-    def withdraw_all(self, reason: str) -> None:
-        """Withdraw all results."""
-        ...
-
-    def open(self) -> None:
-        """Publish results from now on."""
-        ...
-
-    def close(self, reason: str) -> None:
-        """Withdraw all results and publish no more."""
-        ...
-
-    @property
-    def needs_scene(self) -> bool:
-        """Whether depth of the whole image is needed, even if there are no instances."""
-        ...
 
 
 class Pipeline:
@@ -88,7 +59,7 @@ class Pipeline:
         self._depth = depth
         self._statistics = statistics
         self._stage = ResultStage(self._is_ready, self._finish)
-        depth.on_arrival = self._stage.notify
+        depth.listeners.append(self._stage.notify)
         self._ids = itertools.count(1)
         # Since when a camera has sent nothing but broken images, and what is wrong with them.
         self._broken: dict[str, tuple[float, str]] = {}
@@ -167,9 +138,19 @@ class Pipeline:
         for pending in self._stage.clear():
             self.fail(pending.request, error)
 
-    def restart(self) -> None:
-        """Wait no longer for what results lack, because time has jumped back and it will not come."""
-        self._stage.flush()
+    def restart(self, now_ns: int | None) -> None:
+        """Wait no longer for what results of images in the future lack, after time has jumped back to `now_ns`.
+
+        None means that another clock is used from now on, so that all results are meant.
+        """
+
+        def is_past(pending: PendingResult) -> bool:
+            capture = pending.request.capture
+            if now_ns is None or capture is None:
+                return True
+            return read_stamp_ns(capture.message.header.stamp) > now_ns + JUMP_BACK_NS
+
+        self._stage.flush(is_past)
 
     def drain(self, timeout_s: float) -> None:
         """Finish all results that wait, within a time, and end the thread of the results."""

@@ -153,7 +153,7 @@ class InferenceRequest:
         query: the continuous query that it belongs to; None for a single request.
         prompt: where the instances of a single request are; None for anywhere.
         timeout_s: time limit of a single request.
-        deadline_s: end of that time, on the clock of `time.monotonic`.
+        submitted_s: start of that time, on the clock of `time.monotonic`.
         future: holds the result.
     """
 
@@ -164,13 +164,18 @@ class InferenceRequest:
     query: ContinuousQuery | None = None
     prompt: Prompt | None = None
     timeout_s: float = math.inf
-    deadline_s: float = math.inf
+    submitted_s: float = field(default_factory=time.monotonic)
     future: Future[InferenceResult] = field(default_factory=Future)
     _claim: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def claim(self) -> bool:
         """Return True to the first caller, who then must call `finish`, and False to all others."""
         return self._claim.acquire(blocking=False)
+
+    @property
+    def deadline_s(self) -> float:
+        """End of the time limit, on the clock of `time.monotonic`."""
+        return self.submitted_s + self.timeout_s
 
     @property
     def is_claimed(self) -> bool:

@@ -99,10 +99,10 @@ class ResultStage:
         with self._changed:
             self._changed.notify_all()
 
-    def flush(self) -> None:
-        """Finish the results that are waiting now without waiting longer."""
+    def flush(self, is_meant: Callable[[PendingResult], bool] = lambda pending: True) -> None:
+        """Finish those of the results that are waiting now without waiting longer."""
         with self._changed:
-            self._flushed.update(self._pending)
+            self._flushed.update(filter(is_meant, self._pending))
             self._changed.notify_all()
 
     def clear(self) -> list[PendingResult]:

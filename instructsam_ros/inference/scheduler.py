@@ -1,8 +1,9 @@
 """Chooses the next request for the model.
 
-Images are replaced, never queued: only the newest image of each camera waits. Single requests go before continuous
-queries, but after each of them one continuous query has its turn, so that many requests do not stop the stream. Cameras
-take turns, and all continuous queries are processed for one image after another, so that it is encoded once.
+Images are replaced, never queued: only the newest image of each camera waits, see `WaitingImages`. Single requests go
+before continuous queries, but after each of them one continuous query has its turn, so that many requests do not stop
+the stream. Cameras take turns, and all continuous queries are processed for one image after another, so that it is
+encoded once.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from instructsam_ros.inference.deadlines import Deadlines
 from instructsam_ros.inference.error_codes import RequestTimeoutError
 from instructsam_ros.inference.prompt import Prompt
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceRequest, StreamOptions
+from instructsam_ros.inference.waiting_images import ImagePreference, WaitingImages
 
 MAX_CONSECUTIVE_DROPS = 10
 """Number of images dropped in a row because of their age after which there is a warning."""
+MIN_WAIT_S = 0.005
+"""Time after which an image that single requests hold back is looked at again."""
 
 
 class Scheduler:
@@ -31,13 +35,14 @@ class Scheduler:
 
     Args:
         cameras: their names.
+        preference: which images of a camera to prefer; None for the newest.
 
     Attributes:
         images_replaced: number of images that a newer one replaced before the model had time for them.
         images_too_old: number of images that were dropped because of their age.
     """
 
-    def __init__(self, cameras: Sequence[str] = ('',)) -> None:
+    def __init__(self, cameras: Sequence[str] = ('',), preference: ImagePreference | None = None) -> None:
         self._changed = threading.Condition()
         self._deadlines = Deadlines()
         self._requests: deque[InferenceRequest] = deque()
@@ -45,7 +50,7 @@ class Scheduler:
         self._after_request = False
         self._queries: tuple[ContinuousQuery, ...] = ()
         self._options = StreamOptions()
-        self._newest: dict[str, CapturedImage] = {}
+        self._waiting = {camera: WaitingImages(preference) for camera in cameras}
         self._order = deque(cameras)
         self._due_s = dict.fromkeys(cameras, 0.0)
         self._consecutive_drops = 0
@@ -79,13 +84,10 @@ class Scheduler:
         with self._changed:
             if self._drop_if_too_old(capture):
                 return
-            # All single requests that wait for an image of this camera take the same one, so that it is encoded once.
-            for request in self._requests:
-                if request.capture is None and request.camera == capture.camera:
-                    request.capture = capture
-            if self._is_needed(capture):
-                self.images_replaced += capture.camera in self._newest
-                self._newest[capture.camera] = capture
+            is_streamed = self._is_needed(capture.camera)
+            if is_streamed or self._is_requested(capture.camera):
+                self.images_replaced += self._waiting[capture.camera].add(capture) * is_streamed
+                self._give_to_requests(capture.camera)
             self._changed.notify_all()
 
     def set_queries(self, queries: Sequence[ContinuousQuery]) -> None:
@@ -94,7 +96,7 @@ class Scheduler:
             self._queries = tuple(queries)
             # Remaining turns of the current image stay, unless their query was removed.
             self._turns = deque(turn for turn in self._turns if turn.query in self._queries)
-            self._newest = {camera: image for camera, image in self._newest.items() if self._is_needed(image)}
+            self._clear_unneeded()
             self._changed.notify_all()
 
     def set_options(self, options: StreamOptions) -> None:
@@ -125,12 +127,9 @@ class Scheduler:
             camera: name of the camera whose image it waits for.
             prompt: where the instances are; None for anywhere.
         """
-        deadline_s = time.monotonic() + timeout_s
-        request = InferenceRequest(
-            instruction, selection, camera, capture, prompt=prompt, timeout_s=timeout_s, deadline_s=deadline_s
-        )
+        request = InferenceRequest(instruction, selection, camera, capture, prompt=prompt, timeout_s=timeout_s)
         # Weakly: otherwise images of finished requests would stay in memory until the deadline.
-        self._deadlines.add(deadline_s, partial(self._expire, weakref.ref(request), timeout_s))
+        self._deadlines.add(request.deadline_s, partial(self._expire, weakref.ref(request), timeout_s))
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
@@ -141,7 +140,8 @@ class Scheduler:
         with self._changed:
             failed, self._requests = self._requests, deque()
             self._turns.clear()
-            self._newest.clear()
+            for waiting in self._waiting.values():
+                waiting.clear()
         # Outside of the lock, because callbacks of the future run here.
         for request in failed:
             request.fail(error)
@@ -150,9 +150,8 @@ class Scheduler:
         """Process all queries for an image again, unless a newer one of its camera arrives first."""
         with self._changed:
             self._turns = deque(turn for turn in self._turns if turn.capture is not capture)
-            if self._is_needed(capture):
-                self.images_replaced += capture.camera in self._newest
-                self._newest.setdefault(capture.camera, capture)
+            if self._is_needed(capture.camera):
+                self.images_replaced += self._waiting[capture.camera].put_back(capture)
             # The image has had its turn under the maximum rate already.
             self._due_s[capture.camera] = 0.0
 
@@ -192,7 +191,26 @@ class Scheduler:
         self._after_request = request is not None and request.query is None
         return request
 
+    def _give_to_requests(self, camera: str) -> None:
+        """Give an image to the single requests that wait for one of this camera."""
+        for request in self._requests:
+            if request.capture is None and request.camera == camera:
+                # The same one for all if possible, so that it is encoded once.
+                request.capture = self._waiting[camera].choose(request.submitted_s)
+        if not self._is_needed(camera) and not self._is_requested(camera):
+            self._waiting[camera].clear()
+
+    def _is_requested(self, camera: str) -> bool:
+        return any(request.capture is None and request.camera == camera for request in self._requests)
+
+    def _clear_unneeded(self) -> None:
+        for camera, waiting in self._waiting.items():
+            if not self._is_needed(camera) and not self._is_requested(camera):
+                waiting.clear()
+
     def _take_single(self) -> InferenceRequest | None:
+        for camera in {request.camera for request in self._requests if request.capture is None}:
+            self._give_to_requests(camera)
         for request in self._requests:
             if request.capture is not None:
                 self._requests.remove(request)
@@ -213,9 +231,10 @@ class Scheduler:
         """Return the image of the camera that has waited longest for its turn, of those that are due."""
         now_s = time.monotonic()
         for camera in tuple(self._order):
-            if camera not in self._newest or now_s < self._due_s[camera]:
+            waiting = self._waiting[camera]
+            if not self._is_needed(camera) or now_s < self._due_s[camera] or (capture := waiting.choose()) is None:
                 continue
-            capture = self._newest.pop(camera)
+            self.images_replaced += waiting.take(capture)
             if self._drop_if_too_old(capture):
                 continue
             self._consecutive_drops = 0
@@ -231,11 +250,17 @@ class Scheduler:
 
     def _due_in_s(self) -> float | None:
         """Return the seconds until a waiting image is due; None if none waits."""
-        due_s = [self._due_s[camera] for camera in self._newest]
-        return max(min(due_s) - time.monotonic(), 0.0) if due_s else None
+        now_s = time.monotonic()
+        # An arrival of depth wakes this thread up earlier.
+        due_in_s = [
+            max(self._due_s[camera] - now_s, waiting.hold_s(), MIN_WAIT_S)
+            for camera, waiting in self._waiting.items()
+            if len(waiting)
+        ]
+        return min(due_in_s, default=None)
 
-    def _is_needed(self, capture: CapturedImage) -> bool:
-        return any(query.covers(capture.camera) for query in self._queries)
+    def _is_needed(self, camera: str) -> bool:
+        return any(query.covers(camera) for query in self._queries)
 
     def _drop_if_too_old(self, capture: CapturedImage) -> bool:
         """Return whether an image is older than the maximum age, and count it."""

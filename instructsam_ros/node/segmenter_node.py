@@ -24,6 +24,7 @@ from instructsam_ros.node.backend_loader import Load, load_checkpoint
 from instructsam_ros.node.camera_outputs import CameraOutputs
 from instructsam_ros.node.camera_sizes import CameraSizes
 from instructsam_ros.node.client_requests import ClientRequests
+from instructsam_ros.node.clock_jumps import ClockJumps
 from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.heartbeat import Heartbeat
 from instructsam_ros.node.live_parameters import LiveParameters
@@ -76,10 +77,12 @@ class SegmenterNode(AsyncLifecycleNode):
         cameras = self.parameters.camera_names
         self._sensors = {name: SensorBits() for name in cameras}
         # In the order that a frame passes them: scheduler, worker (made by on_configure), pipeline.
-        self.scheduler = Scheduler(cameras)
+        self.scheduler = Scheduler(cameras, self.depth)
+        self.depth.listeners.append(self.scheduler.wake)
         self.instructions = ActiveInstructions(self.scheduler, self._withdraw)
         self._outputs = {name: CameraOutputs(self, name) for name in cameras}
         self.pipeline = Pipeline(self, self._outputs, self.depth, self.statistics)
+        self._clock_jumps = ClockJumps(self, self._restart)
         self.model = ModelHolder(self, load, self.depth.check, self.pipeline, self.scheduler)
         # Clients: a service and an action, which exist in every state to report errors.
         self._requests = ClientRequests(self.scheduler, self.instructions, self.depth, self.parameters)
@@ -173,6 +176,7 @@ class SegmenterNode(AsyncLifecycleNode):
             self._release()
             self._track.destroy()
             self._track = None
+            self._clock_jumps.destroy()
         super().destroy_node()
 
     def _unsubscribe(self, reason: str) -> None:
@@ -204,10 +208,18 @@ class SegmenterNode(AsyncLifecycleNode):
         self.statistics.images.add()
         if self._sizes is not None:
             self._sizes.add_image(message)
-        age_ns = self.get_clock().now().nanoseconds - read_stamp_ns(message.header.stamp)
+        stamp_ns = read_stamp_ns(message.header.stamp)
+        timeline = self._clock_jumps.timeline
+        lap, age_s = timeline.add_image(camera, stamp_ns), timeline.age_s(self.get_clock().now().nanoseconds, stamp_ns)
         # Look for depth now: inference may take longer than depth images stay in the buffer.
         depth = self.depth.register(camera, message.header)
-        self.scheduler.add_image(CapturedImage(message, camera, age_ns / 1e9, depth, sensor=self._sensors[camera]))
+        capture = CapturedImage(message, camera, age_s, depth, sensor=self._sensors[camera], lap=lap)
+        self.scheduler.add_image(capture)
+
+    def _restart(self, now_ns: int | None) -> None:
+        """Start over after time has jumped back: forget what lies in the future, and wait for nothing of the past."""
+        self.depth.restart(now_ns)
+        self.pipeline.restart(now_ns)
 
     def _on_instruction(self, text: str) -> None:
         try:

@@ -93,7 +93,7 @@ class SegmenterClient:
             if not self.call(self._change_state, request, f'the node to {name}', timeout_s).success:
                 raise ClientError(f'the node could not {name}; the end of its log:\n{self.segmenter.tail()}')
 
-    def set_parameters(self, node_name: str, **values: float | str) -> None:
+    def set_parameters(self, node_name: str, **values: float | str | list[str]) -> None:
         """Set parameters of a node, either all of them or none.
 
         Args:

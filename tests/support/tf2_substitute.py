@@ -95,6 +95,7 @@ class TransformListener:
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `import tf2_ros` find the substitute."""
     module = ModuleType('tf2_ros')
+    module.__file__ = None
     module.__spec__ = util.spec_from_loader('tf2_ros', None)
     for each in (
         Buffer,

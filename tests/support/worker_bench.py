@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
 from instructsam_model.errors import raise_if_canceled
-from instructsam_ros.depth3d.estimator import Located
+from instructsam_ros.depth3d.located import Located
 from instructsam_ros.inference.pipeline import Pipeline
 from instructsam_ros.inference.requests import CapturedImage, ContinuousQuery, InferenceResult
 from instructsam_ros.inference.scheduler import Scheduler
@@ -113,6 +113,9 @@ def captured(stamp_ns: int = 1, camera: str = '', **options: Any) -> CapturedIma
 class NoDepth:
     """In place of a depth estimator."""
 
+    def __init__(self) -> None:
+        self.listeners: list[Any] = []
+
     def is_ready(self, search: Any) -> bool:
         return True
 
@@ -161,12 +164,14 @@ def make_pipeline(
 class Bench:
     """A supervised worker, its segmenter and the results that were published."""
 
-    def __init__(self, cameras: Sequence[str] = ('',), limits: FailureLimits | None = None) -> None:
+    def __init__(
+        self, cameras: Sequence[str] = ('',), limits: FailureLimits | None = None, preference: Any = None
+    ) -> None:
         self.gate = Gate()
         self.loaded = 0
         self.load_errors: list[Exception] = []
         self.published = ResultList()
-        self.scheduler = Scheduler(cameras)
+        self.scheduler = Scheduler(cameras, preference)
         self.statistics = Statistics()
         self.pipeline = make_pipeline(self.published, cameras, self.statistics)
         self.supervisor = Supervisor(self._load, self.pipeline, self.scheduler, limits=limits)

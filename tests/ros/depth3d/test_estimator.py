@@ -1,6 +1,7 @@
 """The node with depth: 3D in its results, and warnings if the depth does not fit.
 
-Covers depth3d/depth_input.py, depth3d/depth_options.py, depth3d/depth_reader.py and depth3d/geometry.py.
+Covers depth3d/depth_input.py, depth3d/depth_log.py, depth3d/depth_options.py, depth3d/depth_reader.py,
+depth3d/geometry.py and depth3d/located.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from instructsam_ros.depth3d import depth_reader, estimator
+from instructsam_ros.depth3d import depth_log, depth_reader, estimator
 from instructsam_ros.depth3d.transform_lookup import MissingTransformError
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
@@ -234,7 +235,7 @@ def test_depth_in_millimeters_without_saying_so(graph: Graph):
 
 
 def test_missing_depth_is_counted(graph: Graph, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(estimator, 'DISCOVERY_TIMEOUT_S', 0.0)
+    monkeypatch.setattr(depth_log, 'DISCOVERY_TIMEOUT_S', 0.0)
     start(graph)
     answers, markers = graph.subscribe(), graph.subscribe('segmenter/markers', MarkerArray)
     received = graph.subscribe('/diagnostics', DiagnosticArray)
@@ -289,8 +290,11 @@ class FakePoseLookup:
     def __init__(self, node: Any) -> None:
         pass
 
-    def pose(self, frame_id: str, header: Header, timeout_s: float) -> np.ndarray:
-        assert (frame_id, timeout_s) == ('table', 0.5)
+    def buffer_of(self, header: Header) -> str:
+        return 'buffer'
+
+    def pose(self, frame_id: str, header: Header, buffer: str, timeout_s: float) -> np.ndarray:
+        assert (frame_id, buffer, timeout_s) == ('table', 'buffer', 0.5)
         if not self.knows:
             raise MissingTransformError('nobody knows where the camera is', may_come=False)
         pose = np.diag((1.0, -1.0, -1.0, 1.0))

@@ -1,4 +1,7 @@
-"""Results of instructions: which instruction, which camera, which ids."""
+"""Results of instructions: which instruction, which camera, which ids.
+
+Covers inference/topic_publisher.py.
+"""
 
 from __future__ import annotations
 

@@ -34,10 +34,7 @@ class Stage:
     def add(
         self, camera: str = '', *, ready: bool = False, single: bool = False, timeout_s: float = 60
     ) -> PendingResult:
-        deadline_s = time.monotonic() + timeout_s
-        request = InferenceRequest(
-            RED, camera=camera, query=None if single else QUERY, timeout_s=timeout_s, deadline_s=deadline_s
-        )
+        request = InferenceRequest(RED, camera=camera, query=None if single else QUERY, timeout_s=timeout_s)
         pending = PendingResult(request, InferenceResult(RED))
         if ready:
             self.ready.add(pending)

@@ -1,4 +1,7 @@
-"""What the soak test counts as lost or wrong, and the messages that it sends."""
+"""What the soak test counts as lost or wrong, the messages that it sends, and the faults that it injects.
+
+Covers tools/soak_checker.py, tools/soak_faults.py and tools/soak_load.py.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Vector3
 from sensor_msgs.msg import CameraInfo
 
 from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Instance, Segmentation
 from instructsam_ros.srv import Segment
-from instructsam_ros.tools import soak
-from instructsam_ros.tools.soak import OPTIONAL_TOPICS, LoadGenerator, ResultChecker
+from instructsam_ros.tools import soak_checker, soak_faults, soak_load
+from instructsam_ros.tools.soak_checker import MIN_ANSWERS, ResultChecker
+from instructsam_ros.tools.soak_faults import FAULTS, FaultInjector
+from instructsam_ros.tools.soak_load import OPTIONAL_TOPICS, LoadGenerator
 from tests.support.graph import Graph
 
 
@@ -30,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(soak, 'time', clock)
+    monkeypatch.setattr(soak_checker, 'time', clock)
     return clock
 
 
@@ -136,8 +142,8 @@ def test_memory_growth_compares_the_last_quarter_with_the_second(checker: Result
 
 
 def test_load_generator_sends_instructions_and_requests_and_subscribes(graph: Graph, monkeypatch: pytest.MonkeyPatch):
-    for period in ('INSTRUCTION_PERIOD_S', 'REQUEST_PERIOD_S', 'SUBSCRIPTION_PERIOD_S', 'MEMORY_PERIOD_S'):
-        monkeypatch.setattr(soak, period, 0.05)
+    for kind in ('INSTRUCTION', 'REQUEST', 'SUBSCRIPTION', 'VISIT', 'MEMORY'):
+        monkeypatch.setattr(soak_load, f'{kind}_PERIOD_S', 0.05)
     graph.segmenter()
     checker = ResultChecker()
     client: Any = SimpleNamespace(node=graph.peer, segmenter=SimpleNamespace(pid='self'))
@@ -153,3 +159,93 @@ def test_load_generator_sends_instructions_and_requests_and_subscribes(graph: Gr
     load.stop()
     graph.publish_images(camera, until=lambda: not checker.pending_requests)
     assert checker.report()['lost_results'] == 0
+
+
+def test_laps_are_no_wrong_stamps_and_each_has_a_share_of_boxes(checker: ResultChecker):
+    second_ns = 1_000_000_000
+    add_images(checker, *(index * second_ns for index in range(1, 60)))
+    checker.add_instruction('red')
+    for lap in range(3):
+        for index in range(1, 2 * MIN_ANSWERS):
+            box = Instance(size=Vector3(x=0.1 * (lap != 1 or index % 2), y=0.1, z=0.1))
+            message = Segmentation(instruction='red', latency=0.1, instances=[box])
+            message.header.stamp = make_stamp(index * second_ns)
+            checker.add_result(message)
+    report = checker.report()
+    assert (report['laps'], report['wrong_stamps']) == (3, 0)
+    assert report['share_with_boxes'] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(('late_s', 'lost'), [(1.0, 0), (10.0, 2)])
+def test_failures_during_a_fault_are_not_lost(checker: ResultChecker, clock: Clock, late_s: float, lost: int):
+    checker.add_instruction('red')
+    clock.now_s += 1.0
+    checker.begin_fault()
+    checker.add_request('during', 'red')
+    clock.now_s += 1.0
+    add_result(checker, 'red', 10, status=Segmentation.FAILED)
+    checker.end_fault()
+    clock.now_s += late_s
+    checker.add_request('after', 'red')
+    for request_id in ('during', 'after'):
+        result = Segmentation(instruction='red', request_id=request_id)
+        checker.add_response(request_id, Segment.Response(success=False, message='no image', segmentation=result))
+    add_result(checker, 'red', 20, status=Segmentation.FAILED)
+    assert checker.report()['lost_results'] == lost
+    assert len(checker.errors) == lost
+
+
+class FakeClient:
+    """A client whose node says on /diagnostics what the player does, or always the same."""
+
+    def __init__(self, *, is_true: bool) -> None:
+        self.node = self
+        self._is_true = is_true
+        self._parameters: dict[str, list[str]] = {}
+        self.set: list[dict[str, list[str]]] = []
+
+    def create_subscription(self, kind: Any, topic: str, callback: Any, depth: int) -> None:
+        self._callback = callback
+
+    def set_parameters(self, node_name: str, **values: list[str]) -> None:
+        self.set.append(values)
+        self._parameters = values
+
+    def spin_for(self, duration_s: float) -> None:
+        assert duration_s > 10
+        texts = dict.fromkeys(('masks', '3D points', '3D boxes'), '')
+        for fault in FAULTS:
+            if self._is_true and fault.parameters == self._parameters:
+                texts[fault.status] = fault.text
+        self._callback(
+            DiagnosticArray(
+                status=[
+                    DiagnosticStatus(
+                        name=f'segmenter: {name}',
+                        level=DiagnosticStatus.ERROR if text else DiagnosticStatus.OK,
+                        message=text,
+                    )
+                    for name, text in texts.items()
+                ]
+            )
+        )
+
+
+@pytest.mark.parametrize('is_true', [True, False])
+def test_diagnostics_that_hide_a_fault_are_untrue(
+    checker: ResultChecker, monkeypatch: pytest.MonkeyPatch, is_true: bool
+):
+    monkeypatch.setattr(soak_faults, 'has_transforms', lambda: True)
+    client: Any = FakeClient(is_true=is_true)
+    injector = FaultInjector(client, checker)
+    injector.run()
+    assert len(client.set) == 2 * len(FAULTS)
+    assert client.set[-1] == {'muted': [''], 'broken': ['']}
+    assert checker.report()['untrue_diagnostics'] == (0 if is_true else len(FAULTS))
+    assert all('expected' in error for error in checker.errors)
+
+
+def test_without_tf2_there_is_no_fault_of_transforms(checker: ResultChecker, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(soak_faults, 'has_transforms', lambda: False)
+    client: Any = FakeClient(is_true=True)
+    assert 'no transform' not in [fault.name for fault in FaultInjector(client, checker).faults]
