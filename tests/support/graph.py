@@ -199,7 +199,7 @@ class Graph:
         self._thread.join()
         for node in reversed(self._nodes):
             node.destroy_node()
-        self._executor.shutdown()
+        self._executor.shutdown(timeout_sec=0)  # Humble would wait for coroutines that it no longer resumes
         self.context.try_shutdown()
 
     def _spin(self) -> None:
