@@ -50,6 +50,7 @@ PARAMETERS = (
     'image_transport',
     'instruction',
     'depth.enabled',
+    'depth.image_transport',
     'depth.box_frame',
     'depth.box_plane',
     'autostart',

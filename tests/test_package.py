@@ -212,3 +212,23 @@ def test_quality_declaration_answers_every_requirement_of_rep_2004() -> None:
     required = [f'{section}.{roman[item]}' for section, count in numbers.items() for item in range(count)]
     assert [each for each in required if not re.search(rf'\*\*[^*]*\b{re.escape(each)}\b(?!\w)', declaration)] == []
     assert 'QUALITY_DECLARATION.md' in (ROOT / 'README.md').read_text()
+
+
+# Keys of rosdep/base.yaml and rosdep/python.yaml, and packages of Humble, Jazzy, Kilted and Rolling, in ros/rosdistro
+# 8468e88 (2026-08-22).
+ROSDEP_KEYS = {
+    'python3-numpy', 'python3-opencv', 'python3-pil', 'python3-pytest', 'python3-rich', 'python3-scipy', 'python3-yaml',
+}  # fmt: skip
+ROS_PACKAGES = {
+    'action_msgs', 'ament_cmake', 'ament_cmake_lint_cmake', 'ament_cmake_pytest', 'ament_cmake_python',
+    'ament_cmake_xmllint', 'ament_index_python', 'ament_lint_auto', 'bondpy', 'builtin_interfaces', 'cv_bridge',
+    'diagnostic_msgs', 'geometry_msgs', 'launch', 'launch_ros', 'launch_testing', 'lifecycle_msgs', 'moveit_msgs',
+    'rcl_interfaces', 'rclpy', 'rosidl_default_generators', 'rosidl_default_runtime', 'rviz2', 'sensor_msgs',
+    'shape_msgs', 'std_msgs', 'tf2_geometry_msgs', 'tf2_msgs', 'tf2_ros_py', 'vision_msgs', 'visualization_msgs',
+}  # fmt: skip
+
+
+def test_rosdep_resolves_every_dependency() -> None:
+    keys = {str(tag.text) for tag in PACKAGE if str(tag.tag).endswith('depend')}
+    unknown = keys - ROSDEP_KEYS - ROS_PACKAGES
+    assert unknown == set(), 'look them up in ros/rosdistro, and add them to the list above'

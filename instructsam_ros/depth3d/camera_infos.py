@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,6 +11,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from instructsam_ros.latched_subscription import LatchedSubscription
+
+DISCOVERY_TIMEOUT_S = 2.0
+"""Time in which messages arrive that were sent before the subscription."""
 
 
 class CameraInfos:
@@ -24,6 +28,7 @@ class CameraInfos:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._since_s = float('-inf')
         self._newest: dict[str, CameraInfo] = {}
         self._subscriptions: dict[str, LatchedSubscription[CameraInfo]] = {}
 
@@ -34,6 +39,7 @@ class CameraInfos:
             cameras: their names; without a name, the topic is `camera_info`.
             on_info: called with each message.
         """
+        self._since_s = time.monotonic()
         for camera in cameras:
             self._subscriptions[camera] = LatchedSubscription(
                 self._node,
@@ -48,6 +54,10 @@ class CameraInfos:
     def newest(self, camera: str) -> CameraInfo | None:
         """Return the newest calibration of a camera; None if none has arrived."""
         return self._newest.get(camera)
+
+    def is_expected(self, camera: str) -> bool:
+        """Return whether the first calibration of a camera may still arrive, as it is not long since `subscribe`."""
+        return camera not in self._newest and time.monotonic() - self._since_s < DISCOVERY_TIMEOUT_S
 
     def describe(self, camera: str) -> str:
         """Return the name of the topic of a camera, and what to check if nothing arrives."""

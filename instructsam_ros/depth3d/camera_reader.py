@@ -16,8 +16,8 @@ CHOICES = ('auto', 'raw', 'rectified')
 NEGLIGIBLE_PX = 0.5
 """Rays that differ by less than this are the same: no calibration is better."""
 NEGLIGIBLE_M = 1e-3
-RECTIFIED = re.compile(r'(^|_)(rect|undist)')
-RAW = re.compile(r'(^|_)(raw|unrect|dist)')
+RECTIFIED = re.compile(r'(^|_)(rect|rectified|rectify|undist|undistorted)(\d|_|$)')
+RAW = re.compile(r'(^|_)(raw|unrect|unrectified|distorted)(\d|_|$)')
 
 
 class CameraReader:
@@ -67,11 +67,13 @@ class CameraReader:
         """Return whether images are rectified, and why that is doubtful."""
         if choice != 'auto':
             return choice == 'rectified', ''
-        said = next((each for each in map(is_rectified, self._topics) if each is not None), None)
-        if said is not None:
-            return said, ''
+        said = {topic: kind for topic in self._topics if (kind := is_rectified(topic)) is not None}
+        if len(set(said.values())) == 1:
+            return next(iter(said.values())), ''
         # sensor_msgs/CameraInfo: `image` and `image_color` are distorted, `image_rect` and `image_rect_color` are not.
         error_px = rectification_error_px(info)
+        if said:
+            return next(iter(said.values())), _disagreement(said, error_px) if error_px > NEGLIGIBLE_PX else ''
         if error_px <= NEGLIGIBLE_PX:
             return False, ''
         where = f"the images on '{self._topics[0]}'" if self._topics else 'the images'
@@ -90,14 +92,23 @@ class CameraReader:
 def is_rectified(topic: str) -> bool | None:
     """Return whether the name of a topic says that its images are rectified, as image_rect does; None if it does not.
 
-    The last part of the name that says so counts: image_rect_raw of RealSense cameras is rectified.
+    The last part of the name that says so counts. `image_rect_raw` says nothing: such images of RealSense cameras are
+    rectified, but those in color of a D405 have distortion (librealsense issue 13721).
     """
     for part in reversed(topic.lower().split('/')):
-        if RECTIFIED.search(part):
-            return True
-        if RAW.search(part):
-            return False
+        says_rectified, says_raw = RECTIFIED.search(part) is not None, RAW.search(part) is not None
+        if says_rectified != says_raw:
+            return says_rectified
     return None
+
+
+def _disagreement(said: dict[str, bool], error_px: float) -> str:
+    """Return a sentence for an image that is rectified and depth that is not, or the other way round."""
+    rectified, raw = (next(topic for topic, kind in said.items() if kind is wanted) for wanted in (True, False))
+    return (
+        f"'{rectified}' is rectified and '{raw}' is not, by their names; expected the image and its depth to be alike; "
+        f'they differ by up to {error_px:.0f} pixels; rectify both or none, or set depth.rectified'
+    )
 
 
 def _foreign_frame(info: CameraInfo, header: Header) -> str:

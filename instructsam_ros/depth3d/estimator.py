@@ -171,6 +171,8 @@ class DepthEstimator:
             return True
         if not search.match.is_settled(self.options.max_delay_s):
             return False
+        if search.camera_info is None and self._camera_infos.is_expected(search.camera):
+            return False
         if self._transforms is None or time.monotonic() - search.arrived_s >= self.tf_timeout_s:
             return True
         for frame_id in filter(None, (self.target_frame, self.options.box_frame)):

@@ -99,7 +99,7 @@ def read_camera(info: CameraInfo, *, is_rectified: bool, size_wh: SizeWh | None 
 def rectification_error_px(info: CameraInfo) -> float:
     """Return how far, at most, a pixel is from where it would be if the image were rectified; 0 if that is unknown.
 
-    In pixels of the full resolution.
+    In pixels of the full resolution, at most the width of the image.
 
     Raises:
         CalibrationError: the calibration of raw images is not valid.
@@ -110,7 +110,8 @@ def rectification_error_px(info: CameraInfo) -> float:
     x, y, width, height = _read_window(info)
     columns, rows = (each.ravel() for each in np.meshgrid(np.linspace(x, x + width, 9), np.linspace(y, y + height, 9)))
     offsets = _rectify(raw, _read_rectified(info), columns, rows) - np.stack([columns, rows], axis=1)
-    return float(np.nanmax(np.linalg.norm(offsets, axis=1), initial=0.0))
+    # The corners of a fisheye image may be far outside a rectified one.
+    return min(float(np.nanmax(np.linalg.norm(offsets, axis=1), initial=0.0)), float(width))
 
 
 def _read_raw(info: CameraInfo) -> CameraModel:

@@ -22,8 +22,8 @@ from instructsam_ros.messages.optional_message import first_installed, load_mess
 from instructsam_ros.messages.point_cloud2 import Colors, make_target_cloud
 
 CLOUD_SAMPLES = first_installed('gpd_ros/msg/CloudSamples', 'gpd_ros2_msgs/msg/CloudSamples')
-MARGIN_M = 0.25
-"""Points of the scene up to this distance from the target are sent: more than the size of a gripper."""
+MARGIN_M = 0.15
+"""Points of the scene up to this distance from the target are sent: more than GPD's hand, 0.12 x 0.06 m, can reach."""
 VOXEL_M = 0.003
 """One point of the scene is sent for each cube of this size, which is GPD's own default voxel_size."""
 MAX_SAMPLES = 500
@@ -48,8 +48,10 @@ def make_grasp_samples(
     """
     low_m, high_m = target_m.min(axis=0) - MARGIN_M, target_m.max(axis=0) + MARGIN_M
     near = np.flatnonzero(((points_m >= low_m) & (points_m <= high_m)).all(axis=1))
-    voxels = np.floor((points_m[near] - low_m) / VOXEL_M).astype(np.int64)
-    near = near[np.unique(voxels, axis=0, return_index=True)[1]]
+    # The voxel of each point as one number, which is much faster to sort than three.
+    voxels = ((points_m[near] - low_m) / VOXEL_M).astype(np.int64)
+    count = ((high_m - low_m) / VOXEL_M).astype(np.int64) + 1
+    near = near[np.unique(np.ravel_multi_index(tuple(voxels.T), tuple(count)), return_index=True)[1]]
     message = load_message_type(CLOUD_SAMPLES)(
         samples=[_point(each) for each in target_m[:: -(-len(target_m) // MAX_SAMPLES)]]
     )

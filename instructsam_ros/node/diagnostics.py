@@ -5,6 +5,7 @@ Names are as those of diagnostic_updater, `<node>: <output>`, so that the analyz
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -121,7 +122,7 @@ def _judge_camera(node: SegmenterNode, camera: str, images: ImageSubscription | 
         warning=images.warning(node.parameters.image_timeout) if images is not None else '',
         too_old=node.scheduler.warning,
         is_wanted=any(query.covers(camera) for query in node.scheduler.queries),
-        waiting_s=time.monotonic() - max(heartbeat.waiting_since_s, record.last_s),
+        waiting_s=time.monotonic() - max(heartbeat.waiting_since_s.get(camera, math.inf), record.last_s),
         patience_s=max(WINDOW_S, 2 / max_rate_hz if max_rate_hz > 0 else 0.0),
     )
     supervisor = node.supervisor

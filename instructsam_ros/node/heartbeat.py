@@ -29,7 +29,7 @@ class Heartbeat:
 
     Attributes:
         deactivated: why the node deactivated itself; empty if it did not.
-        waiting_since_s: since when there could be answers, on the clock of `time.monotonic`.
+        waiting_since_s: since when each camera could have answers, on the clock of `time.monotonic`.
     """
 
     def __init__(self, node: SegmenterNode) -> None:
@@ -39,7 +39,7 @@ class Heartbeat:
         # Images that were received and replaced until each heartbeat of the window.
         self._images: deque[tuple[int, int]] = deque(maxlen=int(WINDOW_S / PERIOD_S) + 1)
         self.deactivated = ''
-        self.waiting_since_s = time.monotonic()
+        self.waiting_since_s: dict[str, float] = {}
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 1)
         # A steady clock, because simulated time may not advance.
         self._timer = node.create_timer(PERIOD_S, self._beat, clock=make_steady_clock())
@@ -52,7 +52,7 @@ class Heartbeat:
     def restart(self) -> None:
         """Forget everything, because the node was activated."""
         self.deactivated = self._error = ''
-        self.waiting_since_s = time.monotonic()
+        self.waiting_since_s = dict.fromkeys(self._node.parameters.camera_names, time.monotonic())
         self._images.clear()
 
     def processed_share(self) -> float:
@@ -66,29 +66,29 @@ class Heartbeat:
         return (count - (replaced - first_replaced)) / min(count, allowed) if count >= MIN_IMAGES else 1.0
 
     def _beat(self) -> None:
-        node = self._node
-        # 1. Log new problems once: missing images, failures of the worker, images that arrive too old.
-        timeout_s = node.parameters.image_timeout
-        for camera, images in zip(node.parameters.camera_names, node.images, strict=False):
-            images.warn_once(timeout_s)
-            if missing := images.warning(timeout_s):
-                # A planner must not use objects that the camera does not see any more.
-                node.pipeline.withdraw_camera(camera, missing)
-        node.pipeline.withdraw_broken(timeout_s)
-        if node.supervisor is not None:
-            self._check_model(node.supervisor)
-        warning, had_warning = node.scheduler.warning, self._had_warning
-        if warning:  # of no camera, an image is processed
-            for camera in node.parameters.camera_names:
-                node.pipeline.withdraw_camera(camera, warning)
-        self._had_warning = bool(warning)
-        if warning and not had_warning:
-            node.get_logger().warning(warning)
-        self._images.append((node.statistics.received, node.scheduler.images_replaced))
-        if not node.scheduler.queries or any(images.warning(timeout_s) for images in node.images):
-            self.waiting_since_s = time.monotonic()
+        # 1. Log new problems once, and withdraw results that are out of date.
+        self._check_images()
+        if self._node.supervisor is not None:
+            self._check_model(self._node.supervisor)
         # 2. Report the present state on /diagnostics.
-        self._publisher.publish(make_diagnostics(node, self))
+        self._publisher.publish(make_diagnostics(self._node, self))
+
+    def _check_images(self) -> None:
+        node, timeout_s = self._node, self._node.parameters.image_timeout
+        too_old, was_too_old = node.scheduler.warning, self._had_warning
+        for images in node.images:
+            images.warn_once(timeout_s)
+            missing = images.warning(timeout_s)
+            if warning := missing or too_old:
+                # A planner must not use objects that the camera does not see any more.
+                node.pipeline.withdraw_camera(images.camera, warning)
+            if missing or not any(query.covers(images.camera) for query in node.scheduler.queries):
+                self.waiting_since_s[images.camera] = time.monotonic()
+        node.pipeline.withdraw_broken(timeout_s)
+        self._had_warning = bool(too_old)
+        if too_old and not was_too_old:
+            node.get_logger().warning(too_old)
+        self._images.append((node.statistics.received, node.scheduler.images_replaced))
 
     def _check_model(self, supervisor: Supervisor) -> None:
         statistics, logger = self._node.statistics, self._node.get_logger()

@@ -58,6 +58,7 @@ class SegmentService:
         assert executor is not None  # it runs this coroutine
         # While this coroutine waits, the executor handles images and other requests.
         await awaitable(self._paced(pending), executor)
+        self._pacer.finish()
         error = pending.exception()
         return _refuse(request, response, error) if error is not None else _fill(response, pending.result())
 
@@ -68,7 +69,7 @@ class SegmentService:
         def take_turn(_: ThreadFuture[InferenceResult]) -> None:
             # Few requests at a time, such as those of one client in a row, are never held up.
             is_burst = self._requests.waiting > BURST or isinstance(pending.exception(), BusyError)
-            (self._pacer.run if is_burst else self._pacer.run_now)(lambda: turn.set_result(None))
+            self._pacer.take_turn(lambda: turn.set_result(None), urgent=not is_burst)
 
         pending.add_done_callback(take_turn)
         return turn

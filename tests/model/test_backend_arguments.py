@@ -18,7 +18,7 @@ def parse(*words: str) -> argparse.Namespace:
 def test_defaults_name_no_option() -> None:
     """So that a checkpoint of any back end can be loaded with them."""
     assert backend_arguments(parse()) == {
-        'checkpoint': '', 'backend': 'auto', 'device': 'auto', 'dtype': 'auto', 'threads': 0,
+        'checkpoint': 'embedded', 'backend': 'auto', 'device': 'auto', 'dtype': 'auto', 'threads': 0,
     }  # fmt: skip
 
 

@@ -72,6 +72,12 @@ def test_every_imported_name_has_been_compared() -> None:
     assert imported - set(NAMES['names']) - known == set(), 'run python -m tests.support.ros_names, see there'
 
 
+def test_platforms_page_names_what_is_missing() -> None:
+    page = (ROOT / 'docs' / 'platforms.md').read_text()
+    missing = {name.lstrip('.').partition(':')[0] for names in NAMES['missing'].values() for name in names}
+    assert [name for name in missing if f'| `{name}`' not in page] == []
+
+
 @pytest.mark.parametrize('file', code_files(), ids=lambda file: str(Path(file).relative_to(ROOT)))
 def test_classes_that_are_generic_only_in_new_distributions_are_not_subscripted(file: Path) -> None:
     assert runtime_subscripts(file) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shlex
 import signal
 from dataclasses import fields
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ from instructsam_ros.node.parameters import NodeParameters
 from instructsam_ros.sim.sim_camera import CameraParameters
 from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from tests.support import ROOT
+from tests.support.command_lines import readme_commands
 from tests.support.graph import Graph
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed; it comes with ROS, not from PyPI')
@@ -64,6 +66,7 @@ def test_every_argument_has_a_description():
     arguments = declared(LAUNCH_FILE)
     assert sorted(arguments) == sorted(
         ['image', 'depth', 'camera_info', 'cameras', 'image_transport', 'image_reliability', 'depth.enabled',
+         'depth.image_transport',
          'depth.box_frame', 'depth.box_plane', 'instruction', 'checkpoint', 'backend', 'device', 'params_file',
          'namespace', 'node_name', 'tf_topic', 'tf_static_topic', 'use_sim_time', 'respawn', 'respawn_delay',
          'log_level', 'autostart']
@@ -239,11 +242,14 @@ def test_cameras_tf_name_and_respawn(graph: Graph):
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
-def test_the_demo_asks_for_something_in_the_scene_and_ends_with_its_camera(graph: Graph):
+def test_the_demo_of_the_readme_finds_something_and_ends_with_its_camera(graph: Graph):
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
     results = graph.subscribe()
-    box_frame = 'table' if find_spec('tf2_ros') else 'none'
-    process = NodeProcess('-c', LAUNCH, str(DEMO_FILE), 'device:=cpu', f'depth.box_frame:={box_frame}')
+    [command] = [line for line in readme_commands() if 'demo.launch.py' in line]
+    arguments = [word for word in shlex.split(command)[4:] if not word.startswith('rviz:=')]
+    # The default, table, needs tf2_ros, which is not on PyPI.
+    arguments += [] if find_spec('tf2_ros') else ['depth.box_frame:=none']
+    process = NodeProcess('-c', LAUNCH, str(DEMO_FILE), *arguments)
     try:
         graph.wait_for(lambda: any(each.instances for each in results), 'a result with an instance', timeout_s=120)
         pids = re.findall(r'\[(\w+)-\d\]: process started with pid \[(\d+)\]', process.tail(200))

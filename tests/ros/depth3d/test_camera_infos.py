@@ -10,6 +10,8 @@ import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from instructsam_ros.depth3d import camera_infos
+from instructsam_ros.depth3d.camera_infos import CameraInfos
 from instructsam_ros.messages.camera_info import make_camera_info
 from instructsam_ros.messages.depth_image import make_depth
 from tests.support.documented_faults import check_documented, logged
@@ -86,7 +88,7 @@ def test_static_scene_of_latched_publishers(graph: Graph):
     # Depth may be received after the image.
     start(graph, **{'depth.max_delay': 5.0})
     graph.wait_for(lambda: answers, 'a result')
-    assert answers[0].instances[0].size.x > 0
+    assert answers[0].instances[0].size.x > 0, answers[0].message
 
 
 @pytest.mark.parametrize('reliability', [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
@@ -102,6 +104,22 @@ def test_publishers_of_every_qos(graph: Graph, reliability: ReliabilityPolicy, l
 
     wait_for_box(graph, depth, make)
     assert 'New publisher discovered' not in log()
+
+
+def test_first_calibration_is_waited_for_only_shortly_after_the_subscription(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+):
+    infos = CameraInfos(graph.peer)
+    assert not infos.is_expected('left')
+    graph.run_in_executor(lambda: infos.subscribe(['left', 'right'], lambda _: None))
+    assert infos.is_expected('left')
+    graph.peer.create_publisher(CameraInfo, 'left/camera_info', LATCHED).publish(info(graph))
+    graph.wait_for(lambda: infos.newest('left') is not None, 'the calibration')
+    assert not infos.is_expected('left')
+    monkeypatch.setattr(camera_infos, 'DISCOVERY_TIMEOUT_S', 0.0)
+    assert not infos.is_expected('right')
+    graph.run_in_executor(infos.unsubscribe)
+    assert infos.newest('left') is None
 
 
 def test_one_subscription_to_camera_info(graph: Graph):

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from instructsam_ros.depth3d.camera_reader import CameraReader, is_rectified
 from instructsam_ros.messages.camera_info import make_camera_info
 from tests.support.calibrations import WEBCAM, camera_matrix, make_info, window
+from tests.support.documented_faults import check_documented
 
 FX_RAW, FX_RECTIFIED = WEBCAM['k'][0], WEBCAM['p'][0]
 
@@ -37,10 +38,19 @@ def test_the_parameter_decides(said: list[str]):
 
 
 def test_the_topic_decides(said: list[str]):
-    assert fx(('/camera/image_rect_color', '/depth/image_raw'), 'auto', said) == FX_RECTIFIED
-    assert fx(('/camera/color/image_raw', '/camera/aligned_depth_to_color/image_rect'), 'auto', said) == FX_RAW
+    assert fx(('/camera/image_rect_color', '/depth/image_rect'), 'auto', said) == FX_RECTIFIED
+    assert fx(('/camera/color/image_raw', '/camera/aligned_depth_to_color/image_raw'), 'auto', said) == FX_RAW
     assert fx(('/image', '/image/compressed', '/camera/depth_registered/image_rect'), 'auto', said) == FX_RECTIFIED
     assert not said
+
+
+def test_image_and_depth_that_disagree(said: list[str]):
+    assert fx(('/camera/image_rect_color', '/aligned_depth/image_raw'), 'auto', said) == FX_RECTIFIED
+    (sentence,) = said
+    check_documented(sentence)
+    alike = make_camera_info(camera_matrix(*WEBCAM['k']), (640, 480), Header())
+    assert fx(('/camera/image_raw', '/aligned_depth/image_rect'), 'auto', said, alike) == FX_RAW
+    assert len(said) == 1
 
 
 def test_doubt_is_said_once_with_its_size_and_the_parameter(said: list[str]):
@@ -105,7 +115,7 @@ def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
         ('/camera/image_color', None),
         ('/camera/image_rect', True),
         ('/camera/image_rect_color/compressed', True),
-        ('/camera/infra1/image_rect_raw', True),  # RealSense
+        ('/camera/infra1/image_rect_raw', None),  # RealSense
         ('/zed/zed_node/rgb/color/rect/image', True),
         ('/camera/image_rectified', True),
         ('/camera/image_undistorted', True),
@@ -116,6 +126,7 @@ def test_camera_is_kept_while_the_calibration_stays_the_same(said: list[str]):
         ('/camera/image_unrectified', False),
         ('/direct/correct/image', None),
         ('/drawer/image', None),
+        ('/rectangles/distance/image', None),
     ],
 )
 def test_names_of_topics(topic: str, expected: bool | None):

@@ -51,6 +51,10 @@ def test_object_behind_another_is_less_complete(noise_m: float):
     assert 0.2 < np.count_nonzero(mask & front) / np.count_nonzero(mask) < 0.7
     hidden = seen(pose, both_m, mask & ~front)
     assert hidden < 0.85 * free
+    only_both_m = np.where(mask | front, both_m, np.nan).astype(np.float32)
+    surface = VisibleSurface(mask & ~front, only_both_m, CAMERA)
+    found = box().moved(np.linalg.inv(pose))
+    assert completeness(surface, found) < 0.6 * completeness(VisibleSurface(mask & ~front, both_m, CAMERA), found)
     in_front = seen(pose, np.where(front, front_m, depth_m), front)
     assert in_front > 0.4, 'what is behind an object hides nothing of it'
 
@@ -90,6 +94,16 @@ def test_unknown_depth_around_an_object_says_nothing():
     depth_m[~mask] = np.nan
     surface = VisibleSurface(mask, depth_m, CAMERA)
     assert completeness(surface, box().moved(np.linalg.inv(pose))) == pytest.approx(0.5, abs=0.04)
+
+
+def test_ball_seen_from_above_shows_no_side():
+    columns, rows = np.meshgrid(np.arange(160) - 79.5, np.arange(120) - 59.5)
+    radius2 = (columns / 40) ** 2 + (rows / 40) ** 2
+    mask = radius2 < 1
+    height_m = 0.05 * np.sqrt(np.clip(1 - radius2, 0, 1))
+    surface = VisibleSurface(mask, np.where(mask, 0.4 - height_m, 0.45).astype(np.float32), CAMERA)
+    ball = OrientedBox(np.array((0, 0, 0.4)), np.eye(3), np.full(3, 0.1))
+    assert completeness(surface, ball) == pytest.approx(np.pi / 4 / 6, abs=0.03)
 
 
 def test_nothing_seen():

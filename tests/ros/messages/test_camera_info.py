@@ -18,7 +18,16 @@ from instructsam_ros.messages.camera_info import (
     rectification_error_px,
 )
 from instructsam_ros.messages.lens_distortion import CalibrationError
-from tests.support.calibrations import BLACKFLY, WEBCAM, camera_matrix, make_info, window
+from tests.support.calibrations import (
+    AZURE_KINECT,
+    BLACKFLY,
+    REALSENSE_D405,
+    REALSENSE_T265,
+    WEBCAM,
+    camera_matrix,
+    make_info,
+    window,
+)
 
 INTRINSICS = np.array([[100.0, 0, 7.5], [0, 110.0, 5.5], [0, 0, 1]])
 TURN = cv2.Rodrigues(np.array((0.01, -0.03, 0.02)))[0]
@@ -44,6 +53,7 @@ def test_rectified_images_have_p_and_raw_ones_k_and_d():
     assert raw.distortion is not None
     assert raw.distortion.coefficients == WEBCAM['d']
     assert 5 < rectification_error_px(info) < 20
+    assert rectification_error_px(make_info(REALSENSE_T265)) == 848  # the corners look to the side
 
 
 def test_points_of_raw_images_are_in_the_rectified_frame():
@@ -167,3 +177,28 @@ def bad(index: int, value: float, name: str) -> dict[str, Any]:
 def test_invalid_camera_info(changes: dict[str, Any], said: str):
     with pytest.raises(CalibrationError, match=said):
         read_camera(make_info(WEBCAM, **changes), is_rectified=False)
+
+
+@pytest.mark.parametrize('calibration', [WEBCAM, REALSENSE_D405, AZURE_KINECT], ids=['webcam', 'D405', 'Azure Kinect'])
+@pytest.mark.parametrize(
+    'changes',
+    [{}, {'r': TURN.ravel()}, {'binning_x': 2, 'binning_y': 2}, {'roi': window(40, 20, 500, 400), 'binning_x': 2}],
+    ids=['whole', 'R', 'binning', 'region'],
+)
+def test_rays_are_those_of_image_geometry(calibration: dict[str, Any], changes: dict[str, Any]):
+    """Where the package is installed: `apt install ros-$ROS_DISTRO-image-geometry`."""
+    geometry = pytest.importorskip('image_geometry', reason='image_geometry is not installed; it comes with ROS')
+    info = make_info(calibration, **changes)
+    theirs = geometry.PinholeCameraModel()
+    read = getattr(theirs, 'from_camera_info', None) or theirs.fromCameraInfo
+    rectify = getattr(theirs, 'rectify_point', None) or theirs.rectifyPoint
+    ray = getattr(theirs, 'project_pixel_to_3d_ray', None) or theirs.projectPixelTo3dRay
+    read(info)
+    raw, rectified = read_camera(info, is_rectified=False), read_camera(info, is_rectified=True)
+    ones = np.ones(raw.size_wh[::-1], dtype=np.float32)
+    for row, column in ((120, 160), (60, 200), (30, 70)):
+        pixel = np.array([row]), np.array([column])
+        for camera, uv in ((raw, rectify((column, row))), (rectified, (column, row))):
+            x, y, z = ray(uv)
+            found = camera.points_at(ones, pixel)[0]
+            np.testing.assert_allclose((found[0] / found[2], found[1] / found[2]), (x / z, y / z), atol=3e-4)

@@ -19,6 +19,7 @@ from instructsam_ros.messages.compressed_image import read_compressed_image
 from instructsam_ros.messages.image import read_image
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.camera_outputs import CameraOutputs
+from instructsam_ros.node.output_options import OutputOptions
 from instructsam_ros.node.outputs import OUTPUTS
 from tests.support.graph import Graph
 from tests.support.results import make_result
@@ -185,3 +186,12 @@ def test_no_result_follows_its_withdrawal(display: Display):
     display.run(withdraw, segmentation=2)
     said = [(each.status, each.instruction) for each in topics['segmentation']]
     assert said[1:] == [(Segmentation.WITHDRAWN, 'red'), (Segmentation.OK, 'blue')]
+
+
+def test_quality_of_the_compressed_overlay_can_be_changed(display: Display):
+    outputs, sizes = display.outputs, []
+    for quality in (95, 5):
+        outputs.options = OutputOptions(overlay_quality=quality)
+        display.run(lambda: outputs.publish(make_result('red'), NOT_CANCELED), **{'overlay/compressed': 1})
+        sizes.append(len(display.topics['overlay/compressed'][-1].data))
+    assert sizes[1] < sizes[0]

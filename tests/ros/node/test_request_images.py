@@ -16,12 +16,23 @@ from instructsam_ros.messages.depth_image import make_depth
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import COLORS_RGB
 from tests.support.graph import Graph
 
 SIZE_WH = (64, 48)
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
 NEAR_M = 0.6
+DOCUMENTED = (
+    'image:',
+    'depth',
+    'camera_info:',
+    'prompt',
+    'min_score: expected 0..1, got nan',
+    'no camera_info',
+    'encoding',
+)
+"""Beginnings of the messages that docs/faults.md shows."""
 
 
 @pytest.fixture(scope='module')
@@ -111,7 +122,7 @@ def test_without_depth_nothing_is_promised(shared: Graph):
     ('fields', 'code', 'said'),
     [
         ({'depth': own_depth()}, ErrorCode.NO_CAMERA_INFO, 'no camera_info came with the depth image of the request'),
-        ({'depth': own_depth(near_m=30.0), 'camera_info': info()}, ErrorCode.DEPTH_OUT_OF_RANGE, 'depth.max, 3 m'),
+        ({'depth': own_depth(near_m=30.0), 'camera_info': info()}, ErrorCode.DEPTH_OUT_OF_RANGE, 'and depth.max, 3 m'),
         ({'depth': make_depth(np.ones((24, 32), np.float32), '32FC1', Header()), 'camera_info': info()},
          ErrorCode.DEPTH_MISMATCH, 'depth is 32x24, the image 64x48'),
         ({'depth': make_image(np.ones((48, 64), np.uint16), 'mono16', Header()), 'camera_info': info()},
@@ -133,6 +144,8 @@ def test_reply_says_why_there_is_no_3d(shared: Graph, fields: dict[str, Any], co
     assert said in response.message
     assert response.message == response.segmentation.depth_message
     assert response.points.width == 0
+    if said.startswith(DOCUMENTED):
+        check_documented(response.message)
 
 
 def test_depth_of_another_frame_is_not_registered(shared: Graph):
@@ -178,6 +191,8 @@ def test_contradictory_requests_are_invalid(shared: Graph, fields: dict[str, Any
     assert (response.success, response.error_code) == (False, ErrorCode.INVALID_REQUEST)
     assert said in response.message
     assert response.segmentation.status == Segmentation.FAILED
+    if said.startswith(DOCUMENTED):
+        check_documented(response.message)
 
 
 @pytest.mark.parametrize(
@@ -214,5 +229,6 @@ def test_prompt_that_fits_nothing_says_how_many_were_found(shared: Graph):
     response = ask(shared, image=own_image(), prompt_points=[Point32(x=1.0, y=1.0)])
     assert (response.success, response.error_code) == (True, ErrorCode.OK)
     assert response.segmentation.status == Segmentation.NO_TARGET
+    check_documented(response.message)
     assert 'no instance at the prompt: 1 found' in response.message
     assert ask(shared, instruction='blue', image=own_image(), prompt_points=[Point32(x=1.0, y=1.0)]).message == ''

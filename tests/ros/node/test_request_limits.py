@@ -22,6 +22,7 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.request_limits import FEEDBACK_QOS, REQUEST_QOS, RequestLimits, WaitingRequests
 from instructsam_ros.srv import Segment
+from tests.support.documented_faults import check_documented
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.graph import Graph
 
@@ -75,6 +76,7 @@ def test_calls_beyond_the_limit_are_busy_at_once(graph: Graph):
     assert len(fake.asked) < 3, 'before the model is done'
     assert {reply.error_code for reply in busy} == {ErrorCode.BUSY}
     said = 'busy: 3 requests are waiting, the maximum (max_pending_requests); try again later'
+    check_documented(said)
     assert {reply.message for reply in busy} == {reply.segmentation.message for reply in busy} == {said}
     assert Counter(ErrorCode(reply.error_code).name for reply in replies(graph, futures)) == {'OK': 3, 'BUSY': 37}
     [again] = replies(graph, call_all(make_clients(graph, 1), 1, graph.image('red')))
@@ -87,9 +89,11 @@ def test_images_of_waiting_requests_are_limited_in_size(graph: Graph):
     answers = replies(graph, call_all(make_clients(graph, 1), 4, image))
     assert Counter(ErrorCode(reply.error_code).name for reply in answers) == {'OK': 2, 'BUSY': 2}
     assert 'busy: 2 requests with 0.7 MB of images are waiting, and this one has 0.4 MB' in answers[-1].message
+    check_documented(answers[-1].message)
     large = make_image(np.zeros((700, 700, 3), np.uint8), 'rgb8', Header())
     [never] = replies(graph, call_all(make_clients(graph, 1), 1, large))
     assert never.error_code == ErrorCode.INVALID_REQUEST
+    check_documented(never.message)
     assert never.message.startswith('images: expected at most 1 MB (max_pending_megabytes), got 1.5 MB')
 
 
@@ -165,6 +169,7 @@ def test_goals_in_a_burst_all_run_and_further_ones_are_busy(graph: Graph):
         assert (
             results[number].result().result.message.startswith('busy: 60 goals are processed, the maximum (max_goals)')
         )
+        check_documented(results[number].result().result.message)
     active = [number for number in received if number not in refused]
     graph.publish_images(graph.camera(), until=lambda: all(received[number] for number in active), rate_hz=2.0)
     graph.run_in_executor(node.trigger_deactivate)

@@ -20,6 +20,7 @@ from tests.support import ROOT
 pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
 
 from instructsam_model import ConfigError, Instance, Instruction, Segmentation
+from instructsam_ros.messages.camera_model import CameraModel
 from instructsam_ros.sim.ground_truth_sync import GroundTruthSample
 from instructsam_ros.sim.scoring import BoxError, Query, QueryScore, score
 from instructsam_ros.tools.demo import COLUMNS, choose_queries, draw_score, summarize
@@ -57,7 +58,7 @@ def result(*targets: int, found: bool, latency_s: float = 0.1) -> QueryScore:
     sample = GroundTruthSample(
         np.zeros((*MASK.shape, 3), dtype=np.uint8),
         np.ones(MASK.shape, dtype=np.float32),
-        np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]]),
+        CameraModel(np.array([[50.0, 0, 29.5], [0, 50.0, 19.5], [0, 0, 1]]), MASK.shape[::-1]),
         MASK.astype(np.uint16),
     )
     instance = Instance(MASK, np.array((0, 0, 60, 40), dtype=np.float32), 0.9, 'the [red] mug')
