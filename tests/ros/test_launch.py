@@ -260,3 +260,31 @@ def test_the_demo_of_the_readme_finds_something_and_ends_with_its_camera(graph: 
         assert not any(Path(f'/proc/{pid}').exists() for _, pid in pids)
     finally:
         process.stop(signal.SIGINT)
+
+
+PARENT = """
+from launch import LaunchDescription
+from launch.actions import ExecuteProcess, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+def generate_launch_description():
+    arguments = {{'depth.enabled': 'maybe', 'checkpont': 'x'}}
+    source = PythonLaunchDescriptionSource({file!r})
+    return LaunchDescription([
+        ExecuteProcess(cmd=['sleep', '600']),
+        IncludeLaunchDescription(source, launch_arguments=arguments.items()),
+    ])
+"""
+
+
+def test_an_error_in_an_included_file_leaves_no_process_behind(graph: Graph, tmp_path: Path):
+    """An exception in a launch file leaves the processes running that have been started before."""
+    parent = tmp_path / 'robot.launch.py'
+    parent.write_text(PARENT.format(file=str(LAUNCH_FILE)))
+    process = NodeProcess('-c', LAUNCH, str(parent))
+    with pytest.raises(ProcessEndedError):
+        graph.wait_for(process.check, 'the launch to end', timeout_s=60, period_s=0.2)
+    assert "depth.enabled: expected true or false, got 'maybe'" in process.tail()
+    assert 'checkpont: no argument of perception.launch.py; did you mean checkpoint?' in process.tail()
+    [pid] = re.findall(r'process started with pid \[(\d+)\]', process.tail())
+    assert not Path(f'/proc/{pid}').exists()
