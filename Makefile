@@ -41,7 +41,7 @@ demo-images: .venv/installed ## run the node on six image files with the test ch
 demo-bench: .venv/installed ## run 100 instructions on 25 simulated scenes; scores masks, target points and 3D boxes
 	$(BIN)/python -m instructsam_ros.tools.demo --checkpoint "$(CHECKPOINT)" --instructions 100 --each 4 --out demo/bench
 
-soak: .venv/installed ## run the node for MINUTES=... (default 10) with a camera at 30 Hz; checks for errors and memory leaks
+soak: .venv/installed ## run the node for MINUTES=... (default 10) on a looped recording with faults; checks results, diagnostics and memory
 	$(BIN)/python -m instructsam_ros.tools.soak --minutes "$(or $(MINUTES),10)" --checkpoint "$(CHECKPOINT)"
 
 # The first lines of each recipe describe its outputs and duration.

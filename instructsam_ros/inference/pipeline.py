@@ -152,6 +152,11 @@ class Pipeline:
 
         self._stage.flush(is_past)
 
+    @property
+    def waiting(self) -> int:
+        """Number of results that are not published."""
+        return self._stage.waiting
+
     def drain(self, timeout_s: float) -> None:
         """Finish all results that wait, within a time, and end the thread of the results."""
         self._stage.close(timeout_s)

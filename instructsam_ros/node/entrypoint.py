@@ -73,7 +73,7 @@ def spin_node(make_node: Callable[[], Node], args: list[str] | None = None) -> N
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
-        executor.shutdown()
+        executor.shutdown(timeout_sec=0)  # Humble would wait for coroutines that it no longer resumes
         rclpy.try_shutdown()
     if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
         _exit_beside_the_model()

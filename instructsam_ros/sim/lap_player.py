@@ -25,6 +25,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from instructsam_model import ConfigError
+from instructsam_ros.distribution import add_parameter_callbacks
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.node.entrypoint import run_node
 from instructsam_ros.node.parameter_declaration import change, declare
@@ -98,8 +99,7 @@ class LapPlayer(Node):
         self._outputs: dict[str, Publisher[Any]] = {
             topic: self.create_publisher(kind, topic, 10) for topic, kind in self._types.items()
         }
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self.add_post_set_parameters_callback(self._apply_parameters)
+        add_parameter_callbacks(self, self._check_parameters, self._apply_parameters)
 
     def destroy_node(self) -> None:
         """Stop playing, then destroy the node."""

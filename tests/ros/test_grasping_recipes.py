@@ -28,7 +28,12 @@ PAGE = (ROOT / 'docs' / 'grasping.md').read_text()
 HEADER = Header(frame_id='camera_optical_frame')
 HEADER.stamp.sec, HEADER.stamp.nanosec = 12, 34
 SIZE_WH = (16, 12)
-CAMERA_INFO = CameraInfo(width=16, height=12, k=[20.0, 0.0, 8.0, 0.0, 20.0, 6.0, 0.0, 0.0, 1.0])
+CAMERA_INFO = CameraInfo(
+    width=16,
+    height=12,
+    k=[25.0, 0.0, 8.0, 0.0, 25.0, 6.0, 0.0, 0.0, 1.0],  # of the raw image
+    p=[20.0, 0.0, 8.0, 0.0, 0.0, 20.0, 6.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+)
 COLUMNS = {1: slice(2, 5), 2: slice(6, 8), 3: slice(9, 11), 4: slice(12, 15)}
 """Label: columns of its mask in rows 4 to 7."""
 

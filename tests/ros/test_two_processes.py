@@ -48,6 +48,8 @@ def observe(graph: Graph, image_file: str, reliability: str, duration_s: float) 
     stamps_ns: list[int] = []
 
     def on_result(message: Segmentation) -> None:
+        if message.status == Segmentation.WITHDRAWN:  # the node has ended
+            return
         assert message.status == Segmentation.OK
         stamp_ns = read_stamp_ns(message.header.stamp)
         ages_s.append(time.time() - stamp_ns / 1e9)

@@ -194,11 +194,12 @@ class Graph:
 
     def close(self) -> None:
         """End everything; the executor first, since it must not spin in a context that has been shut down."""
-        self._closed.set_result(None)
+        # As a task, because the executor of Humble returns only after it has done some work.
+        self._executor.create_task(self._closed.set_result, None)
         self._thread.join()
         for node in reversed(self._nodes):
             node.destroy_node()
-        self._executor.shutdown()
+        self._executor.shutdown(timeout_sec=0)  # Humble would wait for coroutines that it no longer resumes
         self.context.try_shutdown()
 
     def _spin(self) -> None:

@@ -12,6 +12,7 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from instructsam_ros.messages.geometry import make_transform
+from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import ErrorCode
 from instructsam_ros.srv import Segment
 from tests.support import tf2_substitute
@@ -110,6 +111,23 @@ def test_requests_do_not_wait_behind_the_stream(graph: Graph):
     assert response.success
     assert time.monotonic() - waiting_from_s < 1.5
     assert answers
+
+
+def test_deactivation_ends_requests_that_wait_for_depth(graph: Graph):
+    values = {'instruction': '', 'depth.enabled': True, 'depth.max_delay': 10.0, 'request_timeout': 60.0}
+    node = graph.segmenter(warmup=False, **values)
+    RgbdStream(graph).play(10)
+    image = graph.image('red')
+    image.header.stamp = make_stamp(time.time_ns() + 500_000_000)  # its depth has not come
+    client = graph.peer.create_client(Segment, 'segmenter/segment')
+    assert client.wait_for_service(10)
+    future = client.call_async(Segment.Request(instruction='red', image=image))
+    graph.wait_for(lambda: node.pipeline.waiting == 1, 'the result to wait')
+    assert not future.done()
+    graph.run_in_executor(node.trigger_deactivate)
+    graph.wait_for(future.done, 'the reply')
+    assert (future.result().success, future.result().error_code) == (False, ErrorCode.CANCELED)
+    assert node.pipeline.waiting == 0
 
 
 class Camera:

@@ -124,7 +124,8 @@ def test_request_to_an_inactive_node_fails(graph: Graph, client: Any):
         assert not response.success
         assert f'the node is {state}' in response.message
         assert response.error_code == response.segmentation.error_code == ErrorCode.NOT_ACTIVE
-        graph.run_in_executor(node.trigger_configure)
+        if state == 'unconfigured':  # an impossible transition would end the executor before Kilted
+            graph.run_in_executor(node.trigger_configure)
 
 
 def test_deactivation_fails_waiting_requests(graph: Graph, client: Any):
