@@ -16,6 +16,7 @@ from functools import partial
 from rclpy.node import Node
 
 from instructsam_model import CanceledError, Frame, Segmenter, Selection
+from instructsam_ros.depth3d.depth_input import NOT_ARRIVED
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
@@ -290,6 +291,6 @@ def _missing_output(error: NoDepthError | None, *, is_cut_short: bool) -> Missin
     """Return what clients are told about missing points or boxes."""
     if error is None:
         return None
-    may_come = error.code in (ErrorCode.NO_DEPTH, ErrorCode.NO_TRANSFORM)
+    may_come = error.code in (ErrorCode.NO_DEPTH, ErrorCode.NO_TRANSFORM) and error.kind not in NOT_ARRIVED
     suffix = '; it was not waited for any longer, because too many results or the caller were waiting'
     return MissingOutput(ErrorCode(error.code), f'{error}{suffix if is_cut_short and may_come else ""}')

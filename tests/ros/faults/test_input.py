@@ -22,6 +22,7 @@ from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import Supervisor
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
+from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.node_process import NodeProcess
 from tests.support.documented_faults import check_documented, logged
 from tests.support.fake_segmenter import FakeSegmenter
@@ -41,6 +42,7 @@ def test_camera_killed_and_restarted(graph: Graph, tmp_path: Path, log: Callable
         graph.wait_for(lambda: answers, 'answers', timeout_s=60)
         assert player.stop(signal.SIGKILL) == -signal.SIGKILL
     graph.wait_for(lambda: 'no image for' in log(), 'a warning')
+    graph.wait_for(lambda: answers[-1].status == Segmentation.WITHDRAWN, 'the withdrawal')
     answers.clear()
     with NodeProcess(*camera, parameters={'path': str(image)}):
         graph.wait_for(lambda: answers, 'answers', timeout_s=60)
