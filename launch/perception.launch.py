@@ -58,7 +58,10 @@ PARAMETERS = (
 """Arguments that set the parameter of their name."""
 ARGUMENTS = {
     'image': ('image', 'Topic of the camera images, without the name of the transport.'),
-    'depth': ('depth/image', 'Topic of the depth images, registered to the camera images.'),
+    'depth': (
+        'depth/image',
+        'Topic of the depth images, which must be registered to the camera images, without the name of the transport.',
+    ),
     'camera_info': ('camera_info', 'Topic of the camera calibration.'),
     'cameras': (NOT_GIVEN, CAMERAS_HELP),
     'image_reliability': (
@@ -66,7 +69,7 @@ ARGUMENTS = {
         'Reliability of the subscriptions to images and depth images: best_effort (the default of the node, which '
         'matches every publisher) or reliable (no images are lost on the way, if the publisher is reliable too).',
     ),
-    'params_file': (PARAMS_FILE, 'YAML file with the parameters of the node; it must set checkpoint.'),
+    'params_file': (PARAMS_FILE, 'YAML file of parameters of the node; it must set checkpoint.'),
     'namespace': ('', 'Namespace of the node.'),
     'node_name': (
         'segmenter',

@@ -58,8 +58,8 @@ class DepthOptions(ParameterGroup):
 
     rectified: str = parameter(
         'auto',
-        'Whether images are raw (K and d of camera_info) or rectified (P). auto: rectified if the name of the topic '
-        'says so, as image_rect does.',
+        'Whether images are raw (K and d of camera_info) or rectified (P). auto: rectified if the name of a topic says '
+        'so, as image_rect does, raw otherwise.',
         choices=CHOICES,
     )
 

@@ -110,7 +110,10 @@ class NodeParameters(ParameterGroup):
         'raw', 'Topic to subscribe to: image (raw) or image/compressed (compressed).', choices=('raw', 'compressed'),
         mutable='unconfigured',
     )  # fmt: skip
-    image_timeout: float = parameter(5.0, 'Seconds without an image before a warning is logged.', range_=(0.1, 3600.0))
+    image_timeout: float = parameter(
+        5.0, 'Seconds without an image of a camera before a warning is logged and its results are withdrawn.',
+        range_=(0.1, 3600.0),
+    )  # fmt: skip
     request_timeout: float = parameter(5.0, 'Time limit for requests to ~/segment in seconds.', range_=(0.01, 3600.0))
     requests: RequestLimits = field(default_factory=RequestLimits)
     tf_timeout: float = parameter(
@@ -124,8 +127,9 @@ class NodeParameters(ParameterGroup):
     limits: FailureLimits = field(default_factory=FailureLimits)
     tracking: TrackingOptions = field(default_factory=TrackingOptions, metadata={'prefix': 'tracking'})
     target_frame: str = parameter(
-        '', 'Frame of all poses, 3D boxes and points in messages, such as base_link; the transform is that at the '
-        'stamp of the image. Needs tf2_ros. Empty: the optical frame of the camera.', mutable='unconfigured',
+        '', 'Frame of poses, 3D boxes and points in messages, such as base_link. The transform is that at the stamp of '
+        'the image; without it, there are no 3D boxes and no points. Needs tf2_ros. Empty: the optical frame of the '
+        'camera.', mutable='unconfigured',
     )  # fmt: skip
     outputs: OutputOptions = field(default_factory=OutputOptions)
     depth: DepthOptions = field(default_factory=DepthOptions, metadata={'prefix': 'depth'})
