@@ -29,16 +29,16 @@ class RequestLimits(ParameterGroup):
     """Limits beyond which requests and goals are refused at once, with error code BUSY."""
 
     max_pending_requests: int = parameter(
-        500, 'Maximum number of requests to ~/segment that wait for their reply; more are replied to at once with '
-        'error code BUSY.', range_=(1, REQUEST_DEPTH),
+        500, 'Maximum number of requests to ~/segment that wait for their reply. Further ones get a reply with error '
+        'code BUSY at once.', range_=(1, REQUEST_DEPTH),
     )  # fmt: skip
     max_pending_megabytes: int = parameter(
-        512, 'Maximum size of the images of all requests to ~/segment that wait for their reply, in megabytes; more '
-        'are replied to at once with error code BUSY.', range_=(1, 65536),
+        512, 'Maximum size of the images of all requests to ~/segment that wait for their reply, in megabytes. Further '
+        'requests get a reply with error code BUSY at once.', range_=(1, 65536),
     )  # fmt: skip
     max_goals: int = parameter(
-        100, 'Maximum number of goals of ~/track at a time; each is processed for every image. More are aborted at '
-        'once with error code BUSY.', range_=(1, REQUEST_DEPTH),
+        100, 'Maximum number of goals of ~/track at a time; each is processed for every image. Further ones are '
+        'aborted with error code BUSY at once.', range_=(1, REQUEST_DEPTH),
     )  # fmt: skip
 
 
