@@ -134,7 +134,8 @@ def _prepare(context: LaunchContext) -> list[Action]:
         executable='segmenter',
         name=given['node_name'],
         namespace=given['namespace'],
-        parameters=[given['params_file'], _overrides(given, cameras, namespace or '/')],
+        # launch_ros would write an empty file for no overrides, which the node refuses.
+        parameters=[given['params_file'], *filter(None, [_overrides(given, cameras, namespace or '/')])],
         remappings=[
             *remap_topics(cameras),
             ('/tf', given['tf_topic']),
