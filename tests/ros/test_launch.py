@@ -150,6 +150,21 @@ def test_perception_launch_starts_the_node_with_its_arguments(graph: Graph, tmp_
 
 
 @pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
+@pytest.mark.parametrize('has_file', [False, True])
+def test_perception_launch_starts_the_node_without_overrides(graph: Graph, tmp_path: Path, *, has_file: bool):
+    params_file = tmp_path / 'params.yaml'
+    params_file.write_text(yaml.safe_dump({'segmenter': {'ros__parameters': {'checkpoint': 'embedded'}}}))
+    arguments = [f'params_file:={params_file}'] if has_file else []
+    process = NodeProcess('-c', LAUNCH, str(LAUNCH_FILE), *arguments)
+    try:
+        state = graph.peer.create_client(GetState, '/segmenter/get_state')
+        graph.wait_for(state.service_is_ready, 'the node to appear', timeout_s=60)
+    finally:
+        status = process.stop(signal.SIGINT)
+    assert status == 0, process.tail()
+
+
+@pytest.mark.skipif(not installed(), reason='instructsam_ros is not in AMENT_PREFIX_PATH: source the workspace')
 def test_demo_launch_starts_a_camera_and_a_node_that_segments(graph: Graph):
     pytest.importorskip('mujoco', reason='mujoco is not installed; it comes with the extra sim')
     arguments = {
