@@ -16,7 +16,7 @@ RCLPY_NAMES = ('use_sim_time', 'start_type_description_service')
 """Parameters that rclpy declares itself."""
 RCLPY_PREFIX = 'qos_overrides.'
 SIMILARITY = 0.8
-"""Smallest ratio of `difflib` at which a name counts as a misspelt one: `checkpont`, but not `frame_rate`."""
+"""Smallest ratio of `difflib` at which a name counts as a misspelled one: `checkpont`, but not `frame_rate`."""
 
 
 def check_sources(
@@ -120,8 +120,8 @@ def _check_nodes(sources: Sequence[ParameterSource], mine: Sequence[ParameterSou
         named = ', '.join(f"'{other}'" for other in dict.fromkeys(others))
         message = f"{source.origin}: sets parameters of {named}, and this node is '{node}'"
         name = node.rpartition('/')[2]
-        misspelt = any(difflib.SequenceMatcher(None, _last(other), name).ratio() > SIMILARITY for other in others)
-        if misspelt or source.file is None or not any(each.file for each in mine):
+        misspelled = any(difflib.SequenceMatcher(None, _last(other), name).ratio() > SIMILARITY for other in others)
+        if misspelled or source.file is None or not any(each.file for each in mine):
             raise ConfigError(f"{message}; write '{node}', or '/**/{name}' for any namespace")
         if message not in warnings:
             warnings.append(message)
