@@ -9,9 +9,8 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from instructsam_model import ConfigError
 from instructsam_ros.distribution import add_parameter_callbacks
-from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.node.parameter_declaration import change, check_change, declare
 from instructsam_ros.node.parameters import RENAMED, REQUIRED, NodeParameters
 
 
@@ -47,11 +46,7 @@ class LiveParameters:
         add_parameter_callbacks(self._node, self._check, self._change)
 
     def _check(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
-        try:
-            change(self.values, parameters, unconfigured=self._is_unconfigured())
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+        return check_change(self.values, parameters, unconfigured=self._is_unconfigured())
 
     def _change(self, parameters: list[Parameter[Any]]) -> None:
         self.values = change(self.values, parameters, unconfigured=self._is_unconfigured())

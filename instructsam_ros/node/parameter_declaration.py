@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import yaml
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -153,6 +153,15 @@ def change(current: T, parameters: list[Parameter[Any]], *, unconfigured: bool =
                 f'run ros2 lifecycle set with deactivate and cleanup first, then configure and activate again'
             )
     return _updated(current, values)
+
+
+def check_change(current: Any, parameters: list[Parameter[Any]], *, unconfigured: bool = False) -> SetParametersResult:
+    """Return whether `change` accepts parameters, for `Node.add_on_set_parameters_callback`."""
+    try:
+        change(current, parameters, unconfigured=unconfigured)
+    except ConfigError as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    return SetParametersResult(successful=True)
 
 
 def _declare(node: Node, each: Declaration) -> Any:

@@ -24,11 +24,10 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from instructsam_model import ConfigError
 from instructsam_ros.distribution import add_parameter_callbacks
 from instructsam_ros.messages.stamp import make_stamp, read_stamp_ns
 from instructsam_ros.node.entrypoint import run_node
-from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.node.parameter_declaration import change, check_change, declare
 from instructsam_ros.options import ParameterGroup, parameter
 
 PREFIX = 'recorded'
@@ -142,11 +141,7 @@ class LapPlayer(Node):
             self._outputs[message.topic].publish(message.data)
 
     def _check_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
-        try:
-            change(self._values, parameters)
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+        return check_change(self._values, parameters)
 
     def _apply_parameters(self, parameters: list[Parameter[Any]]) -> None:
         self._values = change(self._values, parameters)

@@ -33,7 +33,7 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.markers import make_box_marker
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.node.entrypoint import run_node
-from instructsam_ros.node.parameter_declaration import change, declare
+from instructsam_ros.node.parameter_declaration import change, check_change, declare
 from instructsam_ros.options import ParameterGroup, parameter
 from instructsam_ros.sim.scene_instruction import choose_instruction
 from instructsam_training.tabletop.render.headless import RenderError
@@ -188,11 +188,7 @@ class SimCamera(Node):
                 self.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
 
     def _check_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
-        try:
-            change(self._values, parameters)
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+        return check_change(self._values, parameters)
 
     def _apply_parameters(self, parameters: list[Parameter[Any]]) -> None:
         self._values = change(self._values, parameters)

@@ -122,18 +122,18 @@ def test_what_cannot_come_is_waited_for_only_at_the_start(poses: Poses, monkeypa
     assert not poses.missing(-SECOND_NS).may_come
 
 
-@pytest.mark.parametrize('heard', ['nothing', 'before the transforms', 'after the first transform'])
-def test_next_lap_of_a_bag(poses: Poses, heard: str):
+@pytest.mark.parametrize('clock_jump', ['none', 'before the transforms', 'after the first transform'])
+def test_next_lap_of_a_bag(poses: Poses, clock_jump: str):
     for tick in range(26):
         poses.add(START_NS + tick * SECOND_NS, 1.0)
     poses.wait_for_x(START_NS + LAP_NS, 1.0)
     last = Header(stamp=make_stamp(START_NS + LAP_NS), frame_id='camera')
     buffer = poses.lookup.buffer_of(last)
-    if heard == 'before the transforms':
+    if clock_jump == 'before the transforms':
         poses.lookup.restart(START_NS)
     for tick in range(3):
         poses.add(START_NS + tick * SECOND_NS, 2.0)
-        if tick == 0 and heard == 'after the first transform':
+        if tick == 0 and clock_jump == 'after the first transform':
             poses.wait_for_x(START_NS, 2.0)
             poses.lookup.restart(START_NS)
     poses.wait_for_x(START_NS, 2.0)
