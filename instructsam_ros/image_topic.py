@@ -40,7 +40,7 @@ class ImageTopic:
         self.message_type: type[Image] | type[CompressedImage] = Image if transport == 'raw' else CompressedImage
 
     def explain_silence(self) -> str:
-        """Return that nobody publishes messages of the type on the topic, and what to do; empty if somebody does."""
+        """Return that the topic has no publisher of the type, and what to do; empty if it has one."""
         types = self._types_on(self.topic)
         expected = _type_name(self.message_type)
         if expected in types:

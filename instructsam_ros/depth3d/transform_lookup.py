@@ -178,7 +178,7 @@ class TransformLookup:
             return MissingTransformError(said, may_come=is_starting)
         if isinstance(error, LookupException):
             said = (
-                f'{start}: nobody has published such a frame on /tf or /tf_static ({error}); check its name and that '
+                f'{start}: no node has published such a frame on /tf or /tf_static ({error}); check its name and that '
                 'its publisher runs, with ros2 run tf2_ros tf2_echo'
             )
             return MissingTransformError(said, may_come=is_starting)

@@ -288,7 +288,7 @@ def _segment(request: InferenceRequest, capture: CapturedImage, frame: Frame, se
 
 
 def _missing_output(error: NoDepthError | None, *, is_cut_short: bool) -> MissingOutput | None:
-    """Return what clients are told about missing points or boxes."""
+    """Return why points or boxes are missing, for clients."""
     if error is None:
         return None
     may_come = error.code in (ErrorCode.NO_DEPTH, ErrorCode.NO_TRANSFORM) and error.kind not in NOT_ARRIVED

@@ -24,7 +24,7 @@ class ClockJumps:
         restart: see `Timeline`.
 
     Attributes:
-        timeline: told of jumps back; wants to know the stamps of images too.
+        timeline: is notified of jumps of the clock; the stamps of images are to be added to it too.
     """
 
     def __init__(self, node: Node, restart: Callable[[int | None], None]) -> None:

@@ -80,7 +80,7 @@ def judge_checkpoint(name: str, backend: str, error: str, *, is_loaded: bool) ->
     Args:
         name: of the checkpoint; `EMBEDDED` for the small one in this package.
         backend: that has loaded it.
-        error: why it could not be loaded; empty if it was, or nobody has tried.
+        error: why it could not be loaded; empty if it was, or before the first attempt.
         is_loaded: whether it is loaded.
     """
     if error:

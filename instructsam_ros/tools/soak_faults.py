@@ -46,7 +46,7 @@ class FaultInjector:
 
     Args:
         client: of the segmenter, brought up; the lap player runs.
-        checker: told of faults and of what is not true.
+        checker: counts faults, and diagnostics that are not true.
     """
 
     def __init__(self, client: SegmenterClient, checker: ResultChecker) -> None:

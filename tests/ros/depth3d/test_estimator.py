@@ -296,7 +296,7 @@ class FakePoseLookup:
     def pose(self, frame_id: str, header: Header, buffer: str, timeout_s: float) -> np.ndarray:
         assert (frame_id, buffer, timeout_s) == ('table', 'buffer', 0.5)
         if not self.knows:
-            raise MissingTransformError('nobody knows where the camera is', may_come=False)
+            raise MissingTransformError('the pose of the camera is unknown', may_come=False)
         pose = np.diag((1.0, -1.0, -1.0, 1.0))
         pose[2, 3] = FAR_M
         return pose
@@ -323,7 +323,7 @@ def test_upright_boxes_in_a_frame(graph: Graph, monkeypatch: pytest.MonkeyPatch,
     graph.publish_images(
         graph.camera(), until=lambda: answers[-1].instances[0].size.x == 0 and clouds, make=camera.image
     )
-    assert 'no 3D boxes: nobody knows where the camera is' in log()
+    assert 'no 3D boxes: the pose of the camera is unknown' in log()
     graph.publish_images(graph.camera(), until=lambda: clouds[-1].width > 0, make=camera.image)
 
 
@@ -347,9 +347,9 @@ def test_outputs_in_a_frame_of_choice(graph: Graph, monkeypatch: pytest.MonkeyPa
     graph.publish_images(graph.camera(), until=lambda: answers[-1].points_error_code, make=camera.image)
     lost = answers[-1]
     assert (lost.points_error_code, lost.boxes_error_code) == (ErrorCode.NO_TRANSFORM, ErrorCode.NO_TRANSFORM)
-    assert lost.depth_message == 'nobody knows where the camera is; target_frame needs it'
+    assert lost.depth_message == 'the pose of the camera is unknown; target_frame needs it'
     assert (lost.status, lost.geometry_frame_id, lost.instances[0].size.x) == (Segmentation.OK, 'table', 0.0)
-    assert 'no 3D: nobody knows where the camera is; target_frame needs it' in log()
+    assert 'no 3D: the pose of the camera is unknown; target_frame needs it' in log()
     # Empty rather than in another frame.
     graph.publish_images(graph.camera(), until=lambda: clouds['target/points'][-1].width == 0, make=camera.image)
     assert clouds['target/points'][-1].header.frame_id == 'table'

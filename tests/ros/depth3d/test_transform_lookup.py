@@ -110,7 +110,7 @@ def test_what_cannot_come_is_waited_for_only_at_the_start(poses: Poses, monkeypa
     poses.add(START_NS)
     poses.add(START_NS, child='gripper', parent='arm')
     poses.graph.wait_for(lambda: 'connects their trees' in str(poses.missing(START_NS, 'gripper')), 'both transforms')
-    causes = {('camera', 'tabel'): 'nobody has published such a frame', ('gripper', 'table'): 'connects their trees'}
+    causes = {('camera', 'tabel'): 'no node has published such a frame', ('gripper', 'table'): 'connects their trees'}
     for frame, target in causes:
         assert poses.missing(START_NS, frame, target).may_come
     monkeypatch.setattr(transform_lookup, 'DISCOVERY_S', 0.0)

@@ -182,5 +182,5 @@ def test_frame_that_does_not_exist_is_not_waited_for(graph: Graph, camera: Camer
     graph.wait_for(lambda: answers, 'answers')
     last = answers[-1]
     assert (last.points_error_code, last.boxes_error_code) == (ErrorCode.OK, ErrorCode.NO_TRANSFORM)
-    assert 'nobody has published such a frame' in last.depth_message
+    assert 'no node has published such a frame' in last.depth_message
     assert last.latency < 0.5

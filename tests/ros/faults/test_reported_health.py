@@ -136,7 +136,7 @@ def test_depth_that_is_missing_while_nothing_is_located(graph: Graph):
 @pytest.mark.parametrize(
     ('parameters', 'said'),
     [
-        ({'depth.box_frame': 'tabel'}, 'nobody has published such a frame on /tf'),
+        ({'depth.box_frame': 'tabel'}, 'no node has published such a frame on /tf'),
         ({'depth.box_plane': True, 'depth.min': 0.1, 'depth.max': 3.0}, 'no plane in the depth image'),
     ],
     ids=['transform', 'plane'],
