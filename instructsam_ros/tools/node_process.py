@@ -86,9 +86,9 @@ class NodeProcess:
 
     def tail(self, lines: int = 20) -> str:
         """Return the last lines of its output."""
-        self._log.seek(0)
-        text = self._log.read().decode(errors='replace')
-        self._log.seek(0, os.SEEK_END)
+        log = self._log.fileno()
+        # Without a seek: the process shares the file position, so it would overwrite its own lines.
+        text = os.pread(log, os.fstat(log).st_size, 0).decode(errors='replace')
         return '\n'.join(text.splitlines()[-lines:])
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:

@@ -41,6 +41,14 @@ def test_tail_returns_the_last_lines():
         assert process.tail(2) == '3\n4'
 
 
+def test_reading_the_log_loses_no_line():
+    with NodeProcess('-c', 'for n in range(50_000): print(n, flush=True)') as process:
+        deadline_s = time.monotonic() + 30.0
+        while '49999' not in process.tail():
+            assert time.monotonic() < deadline_s
+        assert process.tail(50_000).split() == [str(n) for n in range(50_000)]
+
+
 def test_end_of_the_context_ends_the_process():
     with NodeProcess('-c', SLEEP) as process:
         wait_until_ready(process)
