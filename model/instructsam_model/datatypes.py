@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsam_model.command_line import is_text
 from instructsam_model.errors import ConfigError, FrameError, RequestError
 
 MAX_INSTRUCTION_CHARS = 4096
@@ -59,7 +60,7 @@ class Instruction:
         id: chosen by the caller to recognize the result; may be empty.
 
     Raises:
-        RequestError: the text is empty or too long.
+        RequestError: the text is empty, too long, or has lone surrogates.
     """
 
     text: str
@@ -76,6 +77,8 @@ class Instruction:
             raise RequestError(
                 f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}'
             )
+        if not is_text(self.text):
+            raise RequestError(f'instruction: expected text that UTF-8 can encode, got {self.text!a}')
 
 
 @dataclass(frozen=True)

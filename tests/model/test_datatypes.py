@@ -42,6 +42,7 @@ def segmentation(*instances: Instance, size_wh: tuple[int, int] = (6, 4)) -> Seg
         (lambda: Instruction(''), RequestError, 'empty'),
         (lambda: Instruction(' \n'), RequestError, 'empty'),
         (lambda: Instruction(' \x07\x00\u200b'), RequestError, 'got only spaces and control characters'),
+        (lambda: Instruction('caf\udce9'), RequestError, r"UTF-8 can encode, got 'caf\\udce9'"),
         (lambda: Instruction('a' * 10_000), RequestError, 'at most 4096 characters, got 10000'),
         (lambda: Selection(min_score=1.1), ConfigError, 'min_score: expected 0..1, got 1.1'),
         (lambda: Selection(mask_threshold=float('nan')), ConfigError, 'mask_threshold'),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-convert',
         description='Convert a released data set to the published training format.',
         epilog='data sets and their splits: '

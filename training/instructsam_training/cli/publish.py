@@ -5,12 +5,12 @@ python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLD
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError
 
 DTYPES = ('bfloat16', 'float16', 'float32')
@@ -47,9 +47,7 @@ def publish(source: str, folder: Path, dtype: str) -> int:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog='python -m instructsam_training.cli.publish', description=__doc__.split('\n')[0]
-    )
+    parser = ArgumentParser(prog='python -m instructsam_training.cli.publish', description=__doc__.split('\n')[0])
     parser.add_argument('checkpoint', help='folder or hub id of the checkpoint')
     parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
     parser.add_argument(

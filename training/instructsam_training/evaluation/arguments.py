@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
+from instructsam_model.command_line import ArgumentParser
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 
@@ -20,7 +21,7 @@ def build_parser(command: str, description: str) -> argparse.ArgumentParser:
         description: first sentence of the help.
     """
     splits = '; '.join(f'{name} ({", ".join(benchmark.splits)})' for name, benchmark in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=command,
         description=f'{description} Predictions are written to the output folder one by one; the same command resumes '
         'an interrupted run.',

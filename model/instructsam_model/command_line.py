@@ -1,0 +1,33 @@
+"""`ArgumentParser`: that of the standard library, which refuses arguments that are not text."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Ends the command with a message if an argument is not UTF-8, such as a name in Latin-1 from an old disk.
+
+    Python represents bytes that are not UTF-8 by lone surrogates. Printing, JSON and tokenizers fail on them later,
+    with errors that do not say where they come from.
+    """
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Check the arguments, then parse them; all other methods that parse arguments call this one."""
+        for number, argument in enumerate(sys.argv[1:] if args is None else args, start=1):
+            if not is_text(argument):
+                self.error(f'argument {number}: expected UTF-8, got {os.fsencode(argument)!r}; rename it or retype it')
+        return super().parse_known_args(args, namespace)
+
+
+def is_text(value: str) -> bool:
+    """Return whether text has no lone surrogates, so that it can be encoded as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
