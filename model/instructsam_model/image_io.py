@@ -76,7 +76,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     _register_heif(path)
     try:
         with _log_warnings(path), Image.open(path) as image:
-            return _to_rgb(image, path)
+            return to_rgb(image, path)
     except FileNotFoundError:
         raise FrameError(f'{path}: expected an image, found no such file') from None
     except FrameError:
@@ -93,29 +93,29 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise FrameError(f'{path}: expected an image, cannot read it: {error or type(error).__name__}') from error
 
 
-def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """Return the first frame of an open image as upright RGB.
+def to_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
+    """Return the first frame of an open image as upright RGB, uint8 (H, W, 3); `name` is for messages.
 
     Raises:
         FrameError: it has more than 8 bits per channel.
     """
     # Modes I and F: 16 or 32 bits, which `convert` would clip to 255 instead of scaling.
     if image.mode.startswith(('I', 'F')):
-        raise FrameError(f'{path}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first')
+        raise FrameError(f'{name}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first')
     # MPO: a JPEG of a phone or a stereo camera; what follows the first image is a second view or a depth map.
     if getattr(image, 'is_animated', False) and image.format != 'MPO':
-        _say_once(path, 'has several frames or pages; only the first is used')
+        _say_once(name, 'has several frames or pages; only the first is used')
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ('RGBA', 'RGBa', 'LA', 'La', 'PA') or 'transparency' in upright.info:
-        upright = _on_white(upright.convert('RGBA'), path)
+        upright = _on_white(upright.convert('RGBA'), name)
     return np.array(upright.convert('RGB'))
 
 
-def _on_white(image: Image.Image, path: Path) -> Image.Image:
+def _on_white(image: Image.Image, name: object) -> Image.Image:
     """Return an RGBA image on a white background, as most viewers and Qwen's own processor show it."""
     if image.getchannel('A').getextrema() == (255, 255):
         return image
-    _say_once(path, 'has transparent pixels, which are shown on white')
+    _say_once(name, 'has transparent pixels, which are shown on white')
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
 
 
@@ -141,11 +141,11 @@ def _reword(warning: Warning | str) -> str:
     return ' '.join(str(warning).split())
 
 
-def _say_once(path: Path, what: str) -> None:
+def _say_once(name: object, what: str) -> None:
     """Log what is special about a file, unless it was said about another file: a data set may have many of them."""
     if what not in _SAID:
         _SAID.add(what)
-        logger.warning('%s: %s (said once, also if it applies to other images)', path, what)
+        logger.warning('%s: %s (said once, also if it applies to other images)', name, what)
 
 
 def _register_heif(path: Path) -> None:

@@ -13,7 +13,7 @@ from instructsam_model.errors import CheckpointError
 
 HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 CONFIG_FILE = 'config.json'
-PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors')
+PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors', 'README.md')
 """Files of a checkpoint that are downloaded."""
 
 
@@ -44,8 +44,16 @@ def resolve_source(
     return CheckpointSource(path, read_json(config) if config.is_file() else {})
 
 
-def resolve_path(source: str | Path, *, revision: str | None = None, patterns: tuple[str, ...] = PATTERNS) -> Path:
+def resolve_path(
+    source: str | Path, *, revision: str | None = None, patterns: tuple[str, ...] = PATTERNS, **download: Any
+) -> Path:
     """Return the local path of a checkpoint; files that match `patterns` are downloaded if `source` is a hub id.
+
+    Args:
+        source: path or hub id.
+        revision: branch, tag or commit on the hub.
+        patterns: of file names.
+        download: further arguments of `huggingface_hub.snapshot_download`, such as `token`.
 
     Raises:
         CheckpointError: there is no such path, and it is no hub id or cannot be downloaded.
@@ -60,7 +68,7 @@ def resolve_path(source: str | Path, *, revision: str | None = None, patterns: t
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns)))
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns), **download))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         # Messages of the hub go on for several paragraphs.
         reason = str(error).strip().splitlines()[0]
