@@ -22,7 +22,7 @@ MAX_INSTRUCTION_CHARS = 4096
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether a string has no surrogates, which JSON escapes and command lines can bring in, but UTF-8 cannot hold."""
+    """Return whether a string has no surrogates, which JSON and command lines can contain and UTF-8 cannot encode."""
     return not any('\ud800' <= char <= '\udfff' for char in text)
 
 

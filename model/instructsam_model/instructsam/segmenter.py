@@ -27,12 +27,12 @@ from instructsam_model.instructsam.incremental_decoder import DecoderState, Incr
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.plain_text import decode_text
 from instructsam_model.instructsam.postprocess import select_instances
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
-from instructsam_model.instructsam.plain_text import decode_text
 from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
