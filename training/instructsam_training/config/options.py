@@ -18,12 +18,17 @@ Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'den
 """What a stage trains; see `StageConfig.objective`."""
 
 
+Output = Literal['checkpoint', 'adapter', 'both']
+"""What a stage writes; see `StageConfig.output`."""
+
+
 @dataclass(frozen=True)
 class StartConfig:
     """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3.
 
     Attributes:
-        checkpoint: folder or hub id of a checkpoint.
+        checkpoint: folder or hub id of a checkpoint; `embedded` for the small one of the package.
+        adapter: folder or hub id of an adapter of the checkpoint, to go on training it.
         random: use only the architecture of the checkpoint, with random weights; for tests.
         qwen: folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.
         sam3: folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.
@@ -32,6 +37,7 @@ class StartConfig:
     """
 
     checkpoint: str = ''
+    adapter: str = ''
     random: bool = False
     qwen: str = ''
     sam3: str = ''
@@ -41,11 +47,22 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adapters on the language model's attention; rank 0 trains the attention weights themselves."""
+    """Low-rank adapters on linear layers; rank 0 trains the weights themselves.
+
+    Attributes:
+        rank: of the adapters.
+        alpha: their product is multiplied by `alpha / rank`.
+        dropout: probability that an input of an adapter is dropped.
+        layers: `attention`: those of the language model's attention, as in the paper; all other weights of a group with
+            a rate are trained themselves. `all`: every linear layer of the groups with a rate, except the head.
+        only: train nothing but adapters, so that what a run writes stays small.
+    """
 
     rank: int = 64
     alpha: int = 16
     dropout: float = 0.05
+    layers: Literal['attention', 'all'] = 'attention'
+    only: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,8 @@ class StageConfig:
         ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
         gradient_checkpointing: recompute activations in the backward pass, to save memory.
         save_every: steps between checkpoints, of which the last `keep` are kept.
+        output: what the stage ends with: the whole `checkpoint` in `merged`, what it changed as an `adapter` of the
+            checkpoint it started from, or `both`.
     """
 
     name: str
@@ -112,6 +131,7 @@ class StageConfig:
     gradient_checkpointing: bool = True
     save_every: int = 500
     keep: int = 2
+    output: Output = 'checkpoint'
 
 
 @dataclass(frozen=True)
@@ -150,3 +170,18 @@ class TrainConfig:
         # Exactly one of the two sources of initial weights.
         if bool(start.checkpoint) == bool(start.qwen and start.sam3):
             raise ConfigError('start: expected either checkpoint, or qwen and sam3')
+        if start.adapter and (not start.checkpoint or start.random):
+            raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Check that each adapter has a base checkpoint, and each stage one to start from."""
+        if any(stage.output == 'adapter' for stage in self.stages[:-1]):
+            raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
+        start, first = self.start, self.stages[0]
+        changed = start.random or start.num_queries is not None or start.variant is not None
+        if first.output != 'checkpoint' and (not start.checkpoint or changed):
+            raise ConfigError(
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+                'num_queries and variant'
+            )
