@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,13 +104,26 @@ class Sample:
 
 @dataclass
 class SkipReport:
-    """Records that could not be read, for the log; they are dropped, never replaced."""
+    """What of a data set was not used as it stands, for the log.
+
+    Attributes:
+        errors: records that could not be read; they are dropped, never replaced.
+        notes: what was left out by rule, or kept in another form: its name, and how often.
+        examples: the first place of each note.
+    """
 
     errors: list[SampleError] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
     def skip(self, file: Path, index: int | str, reason: str) -> None:
         """Add a record that is dropped."""
         self.errors.append(SampleError(file, index, reason))
+
+    def note(self, what: str, where: str = '', number: int = 1) -> None:
+        """Count something that is no error: left out by rule, or kept in another form."""
+        self.notes[what] += number
+        self.examples.setdefault(what, where)
 
     def __len__(self) -> int:
         return len(self.errors)
