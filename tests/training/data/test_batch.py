@@ -117,7 +117,7 @@ def test_only_selected_kinds_are_asked_about(segmenter: InstructSAMSegmenter) ->
     example = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, data).build(mixed, '0')
     assert len(example.targets) == 1
     assert max(example.encoding.segment_ids) == 1
-    with pytest.raises(ConfigError, match='kinds: expected some of phrase, sentence, OCR, caption'):
+    with pytest.raises(ConfigError, match=r'kinds\.0: expected one of phrase, sentence, OCR, caption'):
         ConversationOptions(kinds=('poem',))  # type: ignore[arg-type]
 
 
