@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from instructsam_model.datatypes import is_unicode
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """Ends the command with a message if an argument is not UTF-8, such as a name in Latin-1 from an old disk.
@@ -19,15 +21,6 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Check the arguments, then parse them; all other methods that parse arguments call this one."""
         for number, argument in enumerate(sys.argv[1:] if args is None else args, start=1):
-            if not is_text(argument):
+            if not is_unicode(argument):
                 self.error(f'argument {number}: expected UTF-8, got {os.fsencode(argument)!r}; rename it or retype it')
         return super().parse_known_args(args, namespace)
-
-
-def is_text(value: str) -> bool:
-    """Return whether text has no lone surrogates, so that it can be encoded as UTF-8."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

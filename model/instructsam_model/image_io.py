@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from instructsam_model.command_line import is_text
+from instructsam_model.datatypes import is_unicode
 from instructsam_model.errors import FrameError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def find_images(folder: Path) -> list[Path]:
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         raise FrameError(f'{folder}: expected images ({", ".join(SUFFIXES)}), found none')
-    if bad := [path for path in images if not is_text(path.name)]:
+    if bad := [path for path in images if not is_unicode(path.name)]:
         raise FrameError(f'{folder}: expected names in UTF-8, got {os.fsencode(bad[0].name)!r}; rename it')
     others = Counter(path.suffix or path.name for path in files if path.suffix.lower() not in SUFFIXES)
     if others:

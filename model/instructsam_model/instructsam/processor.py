@@ -29,9 +29,9 @@ from instructsam_model.instructsam.answer import SampleAnswer
 from instructsam_model.instructsam.checkpoint import resolve_sam3
 from instructsam_model.instructsam.config import SAM3_FOLDER
 from instructsam_model.instructsam.hub_arguments import HUB_ARGUMENTS, PUSH_ARGUMENTS, find_folder, push
+from instructsam_model.instructsam.plain_text import decode_text
 from instructsam_model.instructsam.postprocess import select_instances
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.instructsam.special_text import plain_text
 from instructsam_model.options import check_names
 from instructsam_model.weights.hub import CONFIG_FILE, read_json
 
@@ -187,7 +187,7 @@ class InstructSAMProcessor:
         return Segmentation(
             instances=instances,
             instruction=Instruction(output.instruction),
-            text=plain_text(raw_text),
+            text=decode_text(self.preprocessor.tokenizer, ids),
             size_wh=output.size_wh,
             raw_text=raw_text,
             truncated=is_truncated,
