@@ -13,6 +13,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
+from instructsam_training.config.validation_options import ValidationConfig
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 """What a stage trains; see `StageConfig.objective`."""
@@ -91,6 +92,7 @@ class StageConfig:
         ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
         gradient_checkpointing: recompute activations in the backward pass, to save memory.
         save_every: steps between checkpoints, of which the last `keep` are kept.
+        validation: validation during the stage, of which the best weights are kept; None: no validation.
     """
 
     name: str
@@ -112,6 +114,7 @@ class StageConfig:
     gradient_checkpointing: bool = True
     save_every: int = 500
     keep: int = 2
+    validation: ValidationConfig | None = None
 
 
 @dataclass(frozen=True)
