@@ -1,24 +1,21 @@
-"""The best weights of a stage by its validation, a checkpoint in the published layout.
+"""The best weights of a stage by its validation.
 
-    best -> best-00000040/       config.json, model.safetensors, ...
-                                 validation.json: the step and its metrics
+    best -> best-00000040/merged, or adapter, as the stage writes them at its end
+                          validation.json: the step and its metrics
 
-The link is replaced once the new checkpoint is complete, so that `best` is a whole checkpoint at all times.
+The link is replaced once the new folder is complete, so that `best` is whole at all times.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.files import write_atomically
-from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor
 
 LINK = 'best'
 RESULT_FILE = 'validation.json'
@@ -30,7 +27,7 @@ class BestResult:
 
     Attributes:
         step: after which they were validated.
-        metric: by which they are the best.
+        metric: name of the metric by which they are the best.
         metrics: of the benchmark, 0..1, by name.
     """
 
@@ -59,15 +56,21 @@ def read_best(folder: Path) -> BestResult | None:
         raise CheckpointError(f'{file}: damaged ({error}); remove {folder / LINK} to choose the best again') from error
 
 
-def write_best(folder: Path, result: BestResult, network: InstructSAM, preprocessor: Preprocessor) -> None:
+def write_best(folder: Path, result: BestResult, write_weights: Callable[[Path], None]) -> None:
     """Write new best weights, and then remove the earlier ones.
+
+    Args:
+        folder: of the stage.
+        result: of the new ones.
+        write_weights: writes them to a folder.
 
     Raises:
         OSError: they cannot be written; the earlier ones stay.
     """
     target = folder / f'{LINK}-{result.step:08d}'
     with write_atomically(target) as draft:
-        write_checkpoint(draft, network, preprocessor)
+        draft.mkdir()
+        write_weights(draft)
         (draft / RESULT_FILE).write_text(json.dumps(asdict(result), indent=2) + '\n')
     link = folder / f'.{LINK}.link'
     link.unlink(missing_ok=True)
@@ -78,7 +81,9 @@ def write_best(folder: Path, result: BestResult, network: InstructSAM, preproces
             shutil.rmtree(old, ignore_errors=True)
 
 
-def copy_best(folder: Path, target: Path) -> None:
-    """Copy the best weights in the folder of a stage to another folder, atomically."""
-    with write_atomically(target) as draft:
-        shutil.copytree(folder / LINK, draft)
+def copy_best(folder: Path, result: Path) -> None:
+    """Copy the best weights to the results of the stage, each atomically and `result` last."""
+    outputs = [file for file in (folder / LINK).iterdir() if file.is_dir()]
+    for output in sorted(outputs, key=lambda output: output.name == result.name):
+        with write_atomically(folder / output.name) as draft:
+            shutil.copytree(output, draft)

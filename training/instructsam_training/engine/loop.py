@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,6 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from instructsam_model.instructsam.checkpoint import write_checkpoint
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
@@ -28,12 +28,13 @@ from instructsam_training.engine.curves import draw_curves, learning_rates
 from instructsam_training.engine.distributed import distribute, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
+from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger
-from instructsam_training.engine.result import gather_network
 from instructsam_training.engine.signals import InterruptedRunError
+from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
-from instructsam_training.engine.validation import Validation, check_validations
+from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
 from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
 from instructsam_training.families.instructsam.trainable import (
@@ -41,8 +42,6 @@ from instructsam_training.families.instructsam.trainable import (
     modules_table,
     report_modules,
 )
-
-MERGED = 'merged'
 
 
 def train(config: TrainConfig) -> Path:
@@ -61,8 +60,8 @@ def train(config: TrainConfig) -> Path:
     merged = Path()
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
-        previous, merged = merged, folder / MERGED
-        # Merged weights are written last and atomically: the stage is done.
+        previous, merged = merged, result_folder(folder, stage)
+        # The result is written last and atomically: the stage is done.
         if merged.exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +88,7 @@ def train_stage(
     # 2. Trained parameters; by the seed, new adapters are the same in every process and after every restart.
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
+    continue_adapter(network, config, stage)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
@@ -100,10 +100,11 @@ def train_stage(
     # 4. Steps, from the first one that is not in a checkpoint.
     run = start_run(accelerator, config, stage, network, folder, steps)
     resume(run)
-    validation = Validation(run, config, network.config, preprocessor)
+    write_weights = partial(write_outputs, config=config, stage=stage, network=network, preprocessor=preprocessor)
+    validation = Validation(run, config, network.config, preprocessor, write_weights)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every, validation)
-    finish(run, network, preprocessor, validation)
+    finish(run, validation, write_weights)
 
 
 def start_run(
@@ -200,16 +201,14 @@ def save(run: Run) -> None:
     run.accelerator.wait_for_everyone()
 
 
-def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor, validation: Validation) -> None:
-    """Write the weights of the stage with merged adapters in the published layout, and plot its curves."""
-    if validation.ends_with_best:
-        if run.accelerator.is_main_process:
-            copy_best(run.folder, run.folder / MERGED)
-    else:
-        merged = gather_network(run, network.config)
-        if merged is not None:
-            write_checkpoint(run.folder / MERGED, merged, preprocessor)
+def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
+    """Write the weights of the stage, the last or the best ones, and plot its curves."""
+    tensors = None if validation.ends_with_best else gather_tensors(run)
+    if tensors is not None:
+        write_weights(run.folder, tensors=tensors)
     if run.accelerator.is_main_process:
+        if validation.ends_with_best:
+            copy_best(run.folder, result_folder(run.folder, run.stage))
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
     run.accelerator.wait_for_everyone()
 
