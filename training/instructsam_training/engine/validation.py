@@ -21,6 +21,7 @@ from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.engine.best import BestResult, read_best, write_best
+from instructsam_training.engine.curves import draw_curves
 from instructsam_training.engine.gather import copy_network, gather_tensors
 from instructsam_training.engine.metrics_logger import VALIDATION_PREFIX, MetricsLogger, read_lines
 from instructsam_training.engine.step import Run, sum_over_processes
@@ -117,6 +118,8 @@ class Validation:
             self._data.write_sheet(run.folder / f'validation-{step:08d}.png', scored, predictions)
         named = {f'{VALIDATION_PREFIX}{name}': value for name, value in metrics.items()}
         logger.add(step, named)
+        if run.accelerator.is_main_process:
+            draw_curves(logger.file, run.folder / 'curves.png')
         run.accelerator.log(named, step=step)
         run.accelerator.print(f'{run.stage.name}: step {step}: {result.metric} {100 * result.value:.1f}{self._note()}')
         run.accelerator.wait_for_everyone()
