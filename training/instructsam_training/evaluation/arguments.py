@@ -49,8 +49,8 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
         type=parse_share,
         default=MAX_SKIPPED,
         metavar='SHARE',
-        help='largest share of queries, 0 to 1, that may be skipped, because an image is missing or a prediction fails; '
-        'more is an error (default: %(default)s)',
+        help='largest share of queries, 0 to 1, that may be skipped, as because of a missing image; more is an error '
+        '(default: %(default)s)',
     )
     group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 

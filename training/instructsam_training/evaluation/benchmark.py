@@ -11,6 +11,7 @@ from typing import Literal, Protocol, get_args
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.file_kind import FileKind, check_kind, describe_folder, identify
+from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.query import Prompt, Query
 from instructsam_training.evaluation.scoring import IouRule
@@ -64,8 +65,8 @@ class Benchmark:
         released_drops_empty: the released evaluation code skips queries with an empty prediction, which raises its
             numbers.
         published: numbers of published methods, by split.
-        files: names that the file of the queries may have in the folder of the data set; `{split}` is the split. A release
-            without such a file has another reader.
+        files: names that the file of the queries may have in the folder of the data set; `{split}` is the split. A
+            release without such a file has another reader.
         kinds: kinds of this file.
     """
 
@@ -88,6 +89,10 @@ class Benchmark:
     def iou_rule(self, scoring: Scoring) -> IouRule:
         """Return the IoU rule of a scoring."""
         return self.released_rule if scoring == 'released' and self.released_rule else self.rule
+
+    def prompt_of(self, name: str) -> Prompt:
+        """Return the wording `published`, `plain` or `unchanged` of the instructions."""
+        return {'published': self.prompt, 'plain': as_in_training, 'unchanged': unchanged}[name]
 
     def load_queries(self, root: Path, split: str, report: SkipReport, images: Path | None = None) -> list[Query]:
         """Load the queries of a split; of queries with one id, the first counts.

@@ -27,7 +27,6 @@ from instructsam_training.evaluation.external_predictions import (
     write_queries,
 )
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
-from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.page import write_page
@@ -164,8 +163,7 @@ def _make_settings(
 
 def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: EvaluationSettings) -> list[Query]:
     """Return the queries with the texts that the model gets."""
-    prompts = {'published': benchmark.prompt, 'plain': as_in_training, 'unchanged': unchanged}
-    prompted = with_prompt(queries, prompts[settings.prompt])
+    prompted = with_prompt(queries, benchmark.prompt_of(settings.prompt))
     return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
 
 
