@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from instructsam_model.datatypes import is_unicode
+from instructsam_model.errors import ConfigError
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -24,3 +25,15 @@ class ArgumentParser(argparse.ArgumentParser):
             if not is_unicode(argument):
                 self.error(f'argument {number}: expected UTF-8, got {os.fsencode(argument)!r}; rename it or retype it')
         return super().parse_known_args(args, namespace)
+
+
+class RaisingParser(ArgumentParser):
+    """Raises ConfigError where a command would end: for functions that take the arguments of a command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(message)

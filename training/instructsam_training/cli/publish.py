@@ -1,6 +1,6 @@
 """Convert a checkpoint to another precision, such as the bfloat16 of published ones.
 
-python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
+python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16 --report report.json
 """
 
 from __future__ import annotations
@@ -11,37 +11,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instructsam_model.command_line import ArgumentParser
-from instructsam_model.errors import CheckpointError
+from instructsam_model.errors import CheckpointError, ConfigError
 
 DTYPES = ('bfloat16', 'float16', 'float32')
 
 
-def publish(source: str, folder: Path, dtype: str) -> int:
-    """Convert a checkpoint to another precision.
+def publish(source: str, folder: Path, dtype: str, reports: Sequence[Path] = ()) -> int:
+    """Convert a checkpoint to another precision, with its model card.
 
     Args:
         source: folder or hub id of the checkpoint.
         folder: a new or empty folder.
         dtype: one of `DTYPES`.
+        reports: `report.json` of evaluations, for the model card.
 
     Returns:
         Number of bytes written.
 
     Raises:
         CheckpointError: the source cannot be read, or the folder is not empty.
+        ConfigError: a report cannot be read.
     """
     # Imported here because torch takes seconds to import, which --help does not need.
     import torch
 
     from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3, write_checkpoint
+    from instructsam_model.instructsam.model_card import CardFacts, add_results, make_card, read_card
     from instructsam_model.instructsam.preprocess import read_preprocessor
     from instructsam_model.weights.hub import resolve_path
+    from instructsam_training.evaluation.report.card import read_results
 
+    results = [result for report in reports for result in read_results(report)]
     checkpoint = resolve_path(source)
     sam3_folder = resolve_sam3(checkpoint)
     # On the CPU, because nothing is computed; a machine without a GPU will do.
     network = read_network(checkpoint, sam3_folder, device=torch.device('cpu'), dtype=getattr(torch, dtype))
-    write_checkpoint(folder, network, read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id))
+    card = read_card(checkpoint) or make_card(CardFacts(bases=(source,)), network.config)
+    preprocessor = read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id)
+    write_checkpoint(folder, network, preprocessor, card=add_results(card, results) if results else card)
     return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())
 
 
@@ -53,10 +60,18 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--dtype', choices=DTYPES, default='bfloat16', help='precision of the weights (default: %(default)s)'
     )
+    parser.add_argument(
+        '--report',
+        type=Path,
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='report.json of an evaluation of these weights, for the model card; may be given several times',
+    )
     arguments = parser.parse_args(args)
     try:
-        size = publish(arguments.checkpoint, arguments.out, arguments.dtype)
-    except CheckpointError as error:
+        size = publish(arguments.checkpoint, arguments.out, arguments.dtype, arguments.report)
+    except (CheckpointError, ConfigError) as error:
         sys.exit(f'publish: error: {error}')
     print(json.dumps({'out': str(arguments.out), 'megabytes': round(size / 1e6, 1)}))
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_training.api import train
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import TrainConfig
 
@@ -32,11 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_parameters(config, arguments.architecture)
             return 0
         # Imported here because torch takes seconds to import, which --help does not need.
-        from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
-            checkpoint = train(config)
+            checkpoint = train(config).checkpoint
         except InterruptedRunError as interruption:
             # Not an error: the same command resumes the run.
             print(interruption, file=sys.stderr)
