@@ -93,7 +93,8 @@ def load_validation_set(options: ValidationConfig) -> ValidationSet:
     check_names([options.benchmark], [*BENCHMARKS], 'benchmark')
     benchmark = BENCHMARKS[options.benchmark]
     split, report, data = options.split or benchmark.splits[0], SkipReport(), Path(options.data)
-    queries = benchmark.load_queries(data, split, report, Path(options.images) if options.images else None)
+    images = Path(options.images) if options.images else None
+    queries = benchmark.load_queries(data, split, report, images, options.absent)
     check_targets(queries, data)
     unread, total = len(report), len(queries) + len(report)
     if unread > options.max_skipped * total:
@@ -101,7 +102,9 @@ def load_validation_set(options: ValidationConfig) -> ValidationSet:
     queries = queries[: options.limit or None]
     check_targets(queries, data)
     check_images(queries, options.max_skipped)
-    settings = EvaluationSettings(split, 'authors', benchmark.min_score, 'validation', options.prompt)
+    settings = EvaluationSettings(
+        split, 'authors', benchmark.min_score, 'validation', options.prompt, absent=options.absent
+    )
     prompted = tuple(with_prompt(queries, benchmark.prompt_of(options.prompt)))
     return ValidationSet(options, benchmark, settings, prompted)
 
