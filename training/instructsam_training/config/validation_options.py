@@ -19,6 +19,9 @@ class ValidationConfig(Options):
     images: str = option('', 'Folder of the images; empty if it is part of `data`.')
     split: str = option('', "Split of the data set; empty: the benchmark's first.")
     limit: int = option(0, 'Number of queries that are used, the first ones; 0: all.', range_=(0, MANY))
+    absent: int = option(
+        0, 'For coco: number of queries of each image about categories that it does not have.', range_=(0, 1000)
+    )
     every: int = option(500, 'Steps between validations; the last step is validated too.', range_=(1, MANY))
     prompt: Literal['published', 'plain', 'unchanged'] = option(
         'published', 'Wording of the instructions, see `instructsam-eval --prompt`.'

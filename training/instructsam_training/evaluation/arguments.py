@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,14 @@ def build_parser(
 
 
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set, or its file')
+    group.add_argument(
+        '--data',
+        '--annotations',
+        type=Path,
+        required=True,
+        metavar='PATH',
+        help='folder of the data set, or its file; for coco, a COCO file or a training file in the published format',
+    )
     group.add_argument('--split', help='split of the data set (default: the first one below)')
     group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
     group.add_argument('--limit', type=parse_count, metavar='N', help='use only the first N queries')
@@ -86,6 +94,14 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
         metavar='SHARE',
         help='largest share of queries, 0 to 1, that may be skipped, as because of a missing image; more is an error '
         '(default: %(default)s)',
+    )
+    group.add_argument(
+        '--absent',
+        type=partial(parse_count, smallest=0),
+        default=0,
+        metavar='N',
+        help='for coco: ask about N categories that an image does not have, as queries without a target; right only if '
+        'all categories were annotated in all images (default: %(default)s)',
     )
     group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 
@@ -133,8 +149,8 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def parse_count(text: str) -> int:
-    """Return a whole number of at least 1.
+def parse_count(text: str, smallest: int = 1) -> int:
+    """Return a whole number of at least `smallest`.
 
     Raises:
         ArgumentTypeError: it is something else; argparse prints the message.
@@ -142,9 +158,9 @@ def parse_count(text: str) -> int:
     try:
         count = int(text)
     except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, got {text!r}')
+        count = smallest - 1
+    if count < smallest:
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least {smallest}, got {text!r}')
     return count
 
 

@@ -20,7 +20,7 @@ from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets
+from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets, check_unread
 from instructsam_training.evaluation.external_predictions import (
     check_predictions_file,
     read_external_predictions,
@@ -109,8 +109,9 @@ def evaluate_benchmark(
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
-    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)
+    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
     check_targets(all_queries, arguments.data)
+    check_unread(all_queries, skipped.errors, arguments.data, arguments.max_skipped)
     queries = all_queries[: arguments.limit]
     # Predictions come from a file or from a checkpoint; everything after them is the same.
     predictions: Mapping[str, PredictedMasks] | None
@@ -127,7 +128,7 @@ def evaluate_benchmark(
         return None
     unread = [str(error) for error in skipped.errors]
     check_skipped(queries, predictions, unread, arguments.max_skipped)
-    report, scored = make_report(benchmark, settings, queries, predictions, unread)
+    report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
     _write_numbers(report, speed, folder, console)
     write_page(folder / 'report.html', report, scored, predictions, speed)
@@ -180,6 +181,7 @@ def _make_settings(
         backend=backend,
         options=given_options(arguments) if backend else {},
         shuffle_seed=arguments.shuffle_instructions,
+        absent=arguments.absent,
     )
 
 
@@ -219,6 +221,8 @@ def _write_numbers(report: Mapping[str, Any], speed: Mapping[str, Any], folder: 
     write_json(folder / 'report.json', report)
     # Tables go to stdout, progress and summary to stderr.
     Console().print(*report_tables(report))
+    for what, number in report['notes'].items():
+        console.print(f'{what}: {number}', markup=False)
     if speed:
         write_json(folder / 'speed.json', speed)
         console.print(speed_line(speed))
