@@ -25,6 +25,7 @@ LOCAL_FOLDERS = frozenset(
 )
 """Names of folders in which people keep their own weights: `runs/mine` is no checkpoint of an owner "runs"."""
 CONFIG_FILE = 'config.json'
+ADAPTER_CONFIG_FILE = 'adapter_config.json'
 PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors')
 """Files of a checkpoint that are downloaded."""
 NEEDED = ('*.json', '*.jinja', '*.safetensors', '*.pt', 'merges.txt')

@@ -166,11 +166,14 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], max_shard_bytes: 
         save_torch_state_dict(own, folder, max_shard_size=max_shard_bytes)
 
 
-def write_tensor_file(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as one file of any name; errors as of `write_tensors`."""
+def write_tensor_file(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as one file of any name; errors as of `write_tensors`.
+
+    Call it within `write_atomically`, which gives the file the permissions of the umask.
+    """
     own = _writable(file, tensors)
     with _true_errors(file):
-        save_file(own, file)
+        save_file(own, file, metadata=metadata)
 
 
 def _writable(place: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
