@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,8 @@ def test_a_name_is_declared_only_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_readers_of_all_modules_are_found() -> None:
     assert {'published', 'refcoco+', 'grefcoco', 'reasonseg', 'roborefit', 'coco', 'objects365'} <= SOURCES.keys()
     assert SOURCES['refclef'].splits == ('train', 'val', 'testA', 'testB', 'testC')
-    assert SOURCES['lvis'].has_coco_images
-    assert not SOURCES['objects365'].has_coco_images
+    assert SOURCES['coco'].read_file is not None
+    assert SOURCES['roborefit'].read_file is None
 
 
 @pytest.mark.parametrize('name', SOURCES)
@@ -96,3 +97,13 @@ def test_sample_validates_masks_and_texts() -> None:
         Sample(Path('a.jpg'), (6, 4), (named('mug'),), ignore=rle)
     with pytest.raises(ValueError, match='expected a text and a phrase'):
         Annotation('sentence', 'Where?', ' ')
+
+
+def test_training_file_of_inst2seg(save: Callable[..., Path], tmp_path: Path, report: SkipReport) -> None:
+    entry = {'type': 'sentence', 'text': 'What cuts?', 'category': 'knife', 'ann_type': 'mask', 'ann': None}
+    record = {'image': 'a.jpg', 'height': 4, 'width': 6, 'type': 'seg', 'annotation': [entry]}
+    for number in range(2):
+        save(f'inst2seg_part{number}.json', [record])
+    assert len(list(SOURCES['inst2seg'].read(tmp_path, 'train', report))) == 2
+    with pytest.raises(ConfigError, match='expected train, got .test.; inst2seg_eval reads the benchmark'):
+        list(SOURCES['inst2seg'].read(tmp_path, 'test', report))
