@@ -105,5 +105,5 @@ def test_training_file_of_inst2seg(save: Callable[..., Path], tmp_path: Path, re
     for number in range(2):
         save(f'inst2seg_part{number}.json', [record])
     assert len(list(SOURCES['inst2seg'].read(tmp_path, 'train', report))) == 2
-    with pytest.raises(ConfigError, match='expected train, got .test.; inst2seg_eval reads the benchmark'):
+    with pytest.raises(ConfigError, match=r'expected train, got .test.; inst2seg_eval reads the benchmark'):
         list(SOURCES['inst2seg'].read(tmp_path, 'test', report))
