@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import encode_rle
 from instructsam_training.data.sample import Annotation, Sample, SampleError, SkipReport, clean_phrase, named
 from instructsam_training.datasets.registry import SOURCES, find_sources
+from tests.support import ROOT
 
 READER = """
 from instructsam_training.data.sample import Sample, named
@@ -107,3 +109,17 @@ def test_training_file_of_inst2seg(save: Callable[..., Path], tmp_path: Path, re
     assert len(list(SOURCES['inst2seg'].read(tmp_path, 'train', report))) == 2
     with pytest.raises(ConfigError, match=r'expected train, got .test.; inst2seg_eval reads the benchmark'):
         list(SOURCES['inst2seg'].read(tmp_path, 'test', report))
+
+
+@pytest.mark.parametrize('stage', [1, 2])
+def test_page_has_a_row_for_each_name_of_the_stage_lists(stage: int) -> None:
+    lines = (ROOT / f'training/configs/stage{stage}.txt').read_text().splitlines()
+    names = [line.split()[0] for line in lines if line and line[0] != '#']
+    table = (ROOT / 'docs/datasets.md').read_text().partition('## Stage lists')[2].partition('\n## ')[0]
+    rows = [[cell.strip() for cell in line.strip('|').split(' | ')] for line in table.splitlines() if line[:3] == '| `']
+    converters = {name: re.findall('`(.*?)`', row[3]) for row in rows for name in re.findall('`(.*?)`', row[0])}
+    assert [name for name in names if name not in converters] == []
+    known = {*SOURCES, '--held-out', '--shards'}
+    assert [name for name in names if not {*converters[name]} <= known] == []
+    # What has no converter is read from the authors' files only, and the page says so.
+    assert {name for name in names if not converters[name]} <= {'obj365_phrase_final_mask_548k'}

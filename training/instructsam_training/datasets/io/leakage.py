@@ -22,6 +22,9 @@ from instructsam_training.datasets.io.image_key import image_key
 from instructsam_training.datasets.io.records import iter_json
 from instructsam_training.datasets.refer import is_ref, load_refs
 
+INST2SEG = 'inst2seg.json'
+"""Name of the training file and of the benchmark of Inst2Seg."""
+
 
 @dataclass
 class HeldOutImages:
@@ -124,7 +127,7 @@ def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> se
         for index, record in enumerate(iter_json(file)):
             if not isinstance(record, dict) or not isinstance(record.get(key), str):
                 raise ConfigError(f'{file}[{index}]: expected an evaluation record with {key}, it has none')
-            if _is_training_record(record):
+            if file.name == INST2SEG and _is_training_record(record):
                 raise ConfigError(
                     f'{file}[{index}]: expected an evaluation file, found a training record; rename the file'
                 )
@@ -133,7 +136,7 @@ def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> se
 
 
 def _is_training_record(record: Mapping[str, Any]) -> bool:
-    # Training and evaluation files of Inst2Seg have one name; only the former state the type of their annotations.
+    # Only training files state the type of their annotations.
     entries = record.get('annotation')
     return 'conversations' in record or (isinstance(entries, list) and any('ann_type' in entry for entry in entries))
 
@@ -152,17 +155,19 @@ EVALUATION_SETS: Mapping[str, Callable[[Path], set[str] | None]] = {
     'RefCOCOg': _refs('refcocog', 'refs(umd)', 'refs(google)'),
     'gRefCOCO': _refs('grefcoco', 'grefs(unc)'),
     'gRefCOCO (public evaluation files)': _files(*(f'grefcoco_{split}.json' for split in ('val', 'testA', 'testB'))),
+    'RefCOCOg (public evaluation files)': _files('refcocog_val.json', 'refcocog_test.json'),
     'RefCLEF': _refs('refclef', 'refs(unc)', 'refs(berkeley)', prefix='saiapr'),
     'ReasonSeg': _of_reasonseg,
     'RoboRefIt': _of_roborefit,
     'GSEval': _files('GroundingSuite-Eval.jsonl', key='image_path'),
-    'Inst2Seg': _files('inst2seg.json'),
+    'Inst2Seg': _files(INST2SEG),
 }
 """Evaluation set: function that returns the keys of its images; None if it is not in the folder."""
 
 FILES: Mapping[str, str] = {
     'RefCOCO, RefCOCO+, RefCOCOg, RefCLEF': 'NAME/refs(AUTHOR).p or .json',
     'gRefCOCO': 'grefcoco/grefs(unc).json, grefcoco_{val,testA,testB}.json',
+    'RefCOCOg': 'refcocog_{val,test}.json',
     'ReasonSeg': 'ReasonSeg/{val,test}/*.json, reason_seg_{val,test}.json',
     'RoboRefIt': 'final_dataset/{testA,testB}/roborefit_*.json, roborefit_{testA,testB}_qa.json',
     'GSEval': 'GroundingSuite-Eval.jsonl',
