@@ -40,10 +40,15 @@ class ConversationOptions(Options):
 class DataConfig(Options):
     """Training data of a stage."""
 
-    mixture: str = option('', 'Mixture file, `name [repeat]` on each line.')
+    mixture: str = option('', 'Mixture file, `name [repeat] [parts=N]` on each line.')
     files: tuple[str, ...] = option((), 'Names of data sets, used if there is no mixture file.')
     folder: str = option('.', 'Folder of the data sets, in the published format.')
     images: str = option('', 'Folder that the file names of images are relative to; `folder` when empty.')
+    held_out: str = option(
+        '',
+        'Folder of evaluation sets, as released, whose images are left out of the training (docs/datasets.md); empty: '
+        'none are left out.',
+    )
     workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256))
     max_pixels: int = option(
         8_388_608,

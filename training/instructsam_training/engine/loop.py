@@ -23,7 +23,7 @@ from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.distributed import distribute, start_processes
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
@@ -78,6 +78,8 @@ def train_stage(
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
     table = open_table(stage.data)
+    if stage.data.held_out:
+        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
