@@ -19,6 +19,8 @@ class ConversationOptions:
     Attributes:
         max_phrases: maximum number of phrases in a conversation.
         max_instances: maximum number of instances of these phrases.
+        drop_above: annotations with more instances than this are left out, as in the public code, whose limit is 10,
+            its number of queries; 0: none is, and K of the instances are matched.
         multi_phrase_probability: probability of asking for all names in one question, for samples that allow it.
         merge_pairs: in each conversation, ask one question for two names whose masks do not overlap.
         independent: the questions about an image do not attend to each other, as if each was the only one.
@@ -29,6 +31,7 @@ class ConversationOptions:
 
     max_phrases: int = 10
     max_instances: int = 100
+    drop_above: int = 0
     multi_phrase_probability: float = 0.5
     merge_pairs: bool = True
     independent: bool = False

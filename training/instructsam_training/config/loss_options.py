@@ -1,4 +1,7 @@
-"""Options of the training losses, and two presets: those of the paper and those of the public code."""
+"""Options of the training losses, and two presets: the paper's losses, and those that the public code computes.
+
+docs/paper.md lists every difference between the two, and what the paper leaves open.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ class LossOptions:
 
     Attributes:
         text: weight of the cross entropy of the language model's next tokens.
-        bce, dice: weights of the mask losses of matched queries.
+        bce, dice: weights of the mask losses of matched queries: 2 and 0.5 in the paper. The public code multiplies by
+            them twice, 4 and 0.25.
         box: weight of the Dice loss of the mask's projections on x and y, where only a box is annotated.
         score: weight of the binary cross entropy of the queries' scores.
         box_l1, giou: weights of the L1 distance and of 1 - generalized IoU between the boxes of matched queries and
@@ -26,12 +30,16 @@ class LossOptions:
         location: weight of the BCE between the scores of SAM3's feature map and the share of each location that the
             instances cover. For pretraining SAM3: features that match the phrases are learned sooner than queries that
             detect instances. Grounding DINO (Liu et al., 2023) scores locations by phrases in the same way.
-        score_target: target score of a matched query: 1 (`binary`, the paper), or the Dice of its mask (`dice`, the
-            public code).
-        no_target: a phrase without instances trains the scores of all its queries towards 0 (`supervised`), or has one
-            query matched to an empty mask (`matched`, as in mixed samples of the public code).
-        points: number of points at which a pair of masks is compared, most of them where the network is uncertain;
-            None: all pixels of the mask grid.
+        score_target: target score of a matched query: 1 (`binary`, Eq. 7 of the paper), or the Dice of its mask, at
+            least 0.1 (`dice`, the public code). A score learned with `dice` says how good the mask is, one learned with
+            `binary` whether there is an instance; the released thresholds, 0.3 and 0.5, are for the former.
+        no_target: a phrase without instances trains the scores of all its queries towards 0 (`supervised`, the paper),
+            or has one query matched to an empty mask, with a target score of 0.1 (`matched`, the public code).
+        maskless: a sample without any mask, whose phrases have no instances or only boxes, trains its queries too
+            (`supervised`), or the text alone (`text`, the public code, whose branches for such samples have no effect).
+        points: number of points at which a pair of masks is compared, most of them where the network is uncertain
+            (PointRend); None: all cells of the mask grid. The paper does not mention points; the public code samples
+            12,544 of the 82,944 cells.
     """
 
     text: float = 1.0
@@ -43,8 +51,9 @@ class LossOptions:
     giou: float = 0.0
     semantic: float = 0.0
     location: float = 0.0
-    score_target: Literal['binary', 'dice'] = 'dice'
+    score_target: Literal['binary', 'dice'] = 'binary'
     no_target: Literal['supervised', 'matched'] = 'supervised'
+    maskless: Literal['supervised', 'text'] = 'supervised'
     points: int | None = 12_544
 
     def __post_init__(self) -> None:
@@ -52,11 +61,13 @@ class LossOptions:
             raise ConfigError(f'score_target: expected binary or dice, got {self.score_target!r}')
         if self.no_target not in ('supervised', 'matched'):
             raise ConfigError(f'no_target: expected supervised or matched, got {self.no_target!r}')
+        if self.maskless not in ('supervised', 'text'):
+            raise ConfigError(f'maskless: expected supervised or text, got {self.maskless!r}')
 
 
 PAPER = LossOptions()
 PRESETS = {
     'paper': PAPER,
     # The public code multiplies the mask losses by their weights, 2 and 0.5, twice.
-    'released': replace(PAPER, bce=4.0, dice=0.25, no_target='matched'),
+    'released': replace(PAPER, bce=4.0, dice=0.25, score_target='dice', no_target='matched', maskless='text'),
 }

@@ -41,7 +41,11 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adapters on the language model's attention; rank 0 trains the attention weights themselves."""
+    """Low-rank adapters on the language model's attention; rank 0 trains the attention weights themselves.
+
+    The rank is that of Table 11 and of the public code; section 5.1 of the paper says 256. Updates are scaled by
+    alpha / rank, here 0.25.
+    """
 
     rank: int = 64
     alpha: int = 16
@@ -85,7 +89,8 @@ class StageConfig:
         micro_batch: samples per forward pass.
         muon: multiplier of the learning rates of weight matrices, which Muon then updates; 0: AdamW updates all
             weights, as in the paper.
-        losses: weights of the loss terms, or the name of a preset: paper or released.
+        losses: weights of the loss terms, or the name of a preset: paper, as the paper's equations, or released, as the
+            public code computes them; docs/paper.md has the differences.
         warmup: fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.
         clip: maximum norm of the gradient; 0: no clipping.
         ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
