@@ -137,14 +137,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: peft_type: expected 'LORA', got {config.get('peft_type')!r}")
     rank, alpha = config.get('r'), config.get('lora_alpha')
     if type(rank) is not int or rank < 1 or type(alpha) not in (int, float) or not math.isfinite(alpha):
-        raise CheckpointError(
-            f'{file}: expected a rank r of at least 1 and a number lora_alpha, got {rank!r}, {alpha!r}'
-        )
+        raise CheckpointError(f'{file}: expected a rank r of at least 1 and a number lora_alpha, got {rank!r}, {alpha!r}')
     for key, allowed in UNSUPPORTED.items():
         if config.get(key) not in allowed:
-            raise CheckpointError(
-                f'{file}: {key}: expected {allowed[-1]!r}, got {config[key]!r}, which is not supported'
-            )
+            raise CheckpointError(f'{file}: {key}: expected {allowed[-1]!r}, got {config[key]!r}, which is not supported')
     return config
 
 
