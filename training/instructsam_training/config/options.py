@@ -36,6 +36,11 @@ class StartConfig(Options):
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )
     variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
+    reset_queries: bool = option(
+        False,
+        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of the '
+        'queries random, as before stage 1. For ablations of a trained checkpoint.',
+    )
 
 
 @dataclass(frozen=True)
@@ -187,9 +192,10 @@ class TrainConfig(Options):
         if any(stage.output == 'adapter' for stage in self.stages[:-1]):
             raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
         start, first = self.start, self.stages[0]
-        changed = start.random or start.num_queries is not None or start.variant is not None
+        resized = start.num_queries is not None or start.variant is not None
+        changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
                 f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries and variant'
+                'num_queries, variant and reset_queries'
             )
