@@ -19,6 +19,12 @@ class ConversationOptions(Options):
 
     max_phrases: int = option(10, 'Maximum number of phrases in a conversation.', range_=(1, 1000))
     max_instances: int = option(100, 'Maximum number of instances of these phrases.', range_=(1, 100_000))
+    drop_above: int = option(
+        0,
+        'Leave out annotations with more instances than this; the public code does so above 10, its number of queries. '
+        '0: none is left out, and K of the instances are matched.',
+        range_=(0, 100_000),
+    )
     multi_phrase_probability: float = option(
         0.5, 'Probability of asking for all names in one question, for samples that allow it.', range_=(0.0, 1.0)
     )
