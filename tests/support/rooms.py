@@ -24,6 +24,7 @@ ROOMS = {
     ],
     'instructsam_training': [
         'config', 'data', 'datasets', 'losses', 'families', 'evaluation', 'engine', 'parity', 'tabletop', 'api', 'cli',
+        'tables',
     ],
     'instructsam_ros': ['base', 'messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
 }  # fmt: skip

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from instructsam_model.instructsam.config import ModelConfig
-from instructsam_model.weights.hub import HUB_ID
+from instructsam_model.weights.hub import HUB_PREFIX, is_hub_id
 
 CARD_FILE = 'README.md'
 LIBRARY = 'instructsam_ros'
@@ -107,7 +107,7 @@ def make_card(facts: CardFacts, config: ModelConfig, checkpoint: str = '.') -> M
         config: of the network.
         checkpoint: its name in the example.
     """
-    hub_ids = [base for base in facts.bases if HUB_ID.fullmatch(base) and not Path(base).exists()]
+    hub_ids = [base for base in facts.bases if is_hub_id(base) and not Path(base).exists()]
     terms: dict[str, Any] = (
         {'license': 'other', 'license_name': 'sam-license', 'license_link': SAM_LICENSE}
         if facts.bases
@@ -119,7 +119,7 @@ def make_card(facts: CardFacts, config: ModelConfig, checkpoint: str = '.') -> M
         pipeline_tag='image-segmentation',
         tags=[*TAGS],
         # The hub refuses a card whose base model is not the id of a model, such as a path.
-        base_model=hub_ids or None,
+        base_model=[base.removeprefix(HUB_PREFIX) for base in hub_ids] or None,
         datasets=[_tag(name) for name in facts.data] or None,
         **terms,
     )

@@ -79,11 +79,8 @@ def write_benchmark(arguments: argparse.Namespace) -> list[str]:
         ConfigError: the data set cannot be used.
         OSError: the file cannot be written.
     """
-    benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
-    split = arguments.split or benchmark.splits[0]
-    queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)
-    check_targets(queries, arguments.data)
-    write_queries(queries[: arguments.limit], arguments.write_queries)
+    skipped = SkipReport()
+    write_queries(_load_queries(arguments, skipped)[: arguments.limit], arguments.write_queries)
     return [str(error) for error in skipped.errors]
 
 
@@ -109,9 +106,7 @@ def evaluate_benchmark(
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
-    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
-    check_targets(all_queries, arguments.data)
-    check_unread(all_queries, skipped.errors, arguments.data, arguments.max_skipped)
+    all_queries = _load_queries(arguments, skipped)
     queries = all_queries[: arguments.limit]
     # Predictions come from a file or from a checkpoint; everything after them is the same.
     predictions: Mapping[str, PredictedMasks] | None
@@ -134,6 +129,20 @@ def evaluate_benchmark(
     write_page(folder / 'report.html', report, scored, predictions, speed)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return EvaluationResult(folder, report, speed)
+
+
+def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:
+    """Load all queries of the split.
+
+    Raises:
+        ConfigError: the data set cannot be used.
+    """
+    benchmark = BENCHMARKS[arguments.benchmark]
+    split = arguments.split or benchmark.splits[0]
+    queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
+    check_targets(queries, arguments.data)
+    check_unread(queries, skipped.errors, arguments.data, arguments.max_skipped)
+    return queries
 
 
 def output_folder(arguments: argparse.Namespace) -> Path:
