@@ -19,6 +19,8 @@ Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'den
 """What a stage trains; see `StageConfig.objective`."""
 Tracker = Literal['tensorboard', 'wandb', 'trackio', 'comet_ml', 'mlflow', 'aim', 'clearml', 'dvclive', 'swanlab']
 """The trackers of Accelerate."""
+Output = Literal['checkpoint', 'adapter', 'both']
+"""What a stage writes; see `StageConfig.output`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,12 @@ class StartConfig(Options):
     """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3."""
 
     # Results depend on the content of these files, of which a run keeps the hashes, and not on where they are.
-    checkpoint: str = option('', 'Folder or hub id of a checkpoint.', affects_results=False)
+    checkpoint: str = option(
+        '', 'Folder or hub id of a checkpoint; embedded: the small one of the package.', affects_results=False
+    )
+    adapter: str = option(
+        '', 'Folder or hub id of an adapter of `checkpoint`, to go on training it.', affects_results=False
+    )
     random: bool = option(False, 'Use only the architecture of the checkpoint, with random weights; for tests.')
     qwen: str = option(
         '',
@@ -42,11 +49,24 @@ class StartConfig(Options):
 
 @dataclass(frozen=True)
 class LoraConfig(Options):
-    """Low-rank adapters on the language model's attention."""
+    """Low-rank adapters on linear layers."""
 
     rank: int = option(64, 'Rank; 0: no adapters, the attention weights themselves are trained.', range_=(0, 4096))
     alpha: int = option(16, 'The adapters are multiplied by alpha / rank.', range_=(1, 65_536))
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
+    layers: Literal['attention', 'all'] = option(
+        'attention',
+        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the groups "
+        'with a rate, except the head.',
+    )
+    only: bool = option(
+        False, 'Train nothing but adapters, so that what a run writes is small; the other weights of all groups freeze.'
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only and not self.rank:
+            raise ConfigError('only: expected a rank of at least 1, got 0, with which nothing would be trained')
 
 
 def rate(default: float, description: str) -> Any:
@@ -87,7 +107,7 @@ class StageConfig(Options):
     global_batch: int = option(128, 'Samples per optimizer step, over all processes.', range_=(1, 1_000_000))
     micro_batch: int = option(1, 'Samples per forward pass.', range_=(1, 10_000))
     rates: RatesConfig = group(RatesConfig, 'Learning rates.')
-    lora: LoraConfig = group(LoraConfig, "Adapters on the language model's attention.")
+    lora: LoraConfig = group(LoraConfig, 'Low-rank adapters.')
     muon: float = option(
         0.0,
         'Multiplier of the learning rates of weight matrices, which Muon then updates; 0: AdamW updates all weights, '
@@ -112,6 +132,16 @@ class StageConfig(Options):
     )
     save_every: int = option(500, 'Steps between checkpoints.', range_=(1, 1_000_000_000), affects_results=False)
     keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000), affects_results=False)
+    output: Output = option(
+        'checkpoint',
+        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed '
+        'in the checkpoint that it started from; or `both`.',
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output != 'checkpoint' and not self.lora.rank:
+            raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
 
 
 @dataclass(frozen=True)
@@ -156,3 +186,18 @@ class TrainConfig(Options):
         # Exactly one of the two sources of initial weights.
         if bool(start.checkpoint) == bool(start.qwen and start.sam3):
             raise ConfigError('start: expected either checkpoint, or qwen and sam3')
+        if start.adapter and (not start.checkpoint or start.random):
+            raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Check that each adapter has a base checkpoint, and each stage one to start from."""
+        if any(stage.output == 'adapter' for stage in self.stages[:-1]):
+            raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
+        start, first = self.start, self.stages[0]
+        changed = start.random or start.num_queries is not None or start.variant is not None
+        if first.output != 'checkpoint' and (not start.checkpoint or changed):
+            raise ConfigError(
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+                'num_queries and variant'
+            )

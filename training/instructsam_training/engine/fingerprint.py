@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from instructsam_model.backends import resolve_checkpoint
 from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.options import StartConfig
@@ -38,9 +39,9 @@ def fingerprint_start(start: StartConfig, known: Iterable[Fingerprint] = ()) -> 
         CheckpointError: they are neither here nor on the hub.
     """
     found: dict[str, Fingerprint] = {}
-    for source in ('checkpoint', 'qwen', 'sam3'):
+    for source in ('checkpoint', 'adapter', 'qwen', 'sam3'):
         if value := getattr(start, source):
-            path = resolve_path(value)
+            path = resolve_checkpoint(value).path if source == 'checkpoint' else resolve_path(value)
             files = [path] if path.is_file() else [file for pattern in WEIGHTS for file in sorted(path.glob(pattern))]
             found |= {f'{source}/{name}': each for name, each in fingerprint(files, known).items()}
     return found
