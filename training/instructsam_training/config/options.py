@@ -12,6 +12,7 @@ from typing import Any, Literal
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
+from instructsam_training.config.consistency import check_run
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 
@@ -56,8 +57,8 @@ class LoraConfig(Options):
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
     layers: Literal['attention', 'all'] = option(
         'attention',
-        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the groups "
-        'with a rate, except the head.',
+        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the "
+        'groups with a rate, except the head.',
     )
     only: bool = option(
         False, 'Train nothing but adapters, so that what a run writes is small; the other weights of all groups freeze.'
@@ -176,16 +177,17 @@ class TrainConfig(Options):
         10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000), affects_results=False
     )
 
+    timeout_min: float = option(
+        30.0,
+        'Minutes that a process waits for another one before the run fails, such as for the first to write a checkpoint.',
+        range_=(0.1, 1440.0),
+        affects_results=False,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Each stage has a folder of its name.
-        names = [stage.name for stage in self.stages]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f'stages: expected at least one, of different names, got {names}')
+        check_run(self)
         start = self.start
-        # Exactly one of the two sources of initial weights.
-        if bool(start.checkpoint) == bool(start.qwen and start.sam3):
-            raise ConfigError('start: expected either checkpoint, or qwen and sam3')
         if start.adapter and (not start.checkpoint or start.random):
             raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
         self._check_outputs()
@@ -198,6 +200,6 @@ class TrainConfig(Options):
         changed = start.random or start.num_queries is not None or start.variant is not None
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries and variant'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
+                'random, num_queries and variant'
             )
