@@ -57,6 +57,13 @@ class DataConfig:
             at its corner (`nearest`, the public code, which shifts every mask by half a cell).
         group_by_length: put conversations of similar length into one micro-batch.
         conversation: options of building conversations from samples.
+        max_unreadable: largest share of samples that cannot be read, 0 to 1; a larger one stops the run.
+        allow_resized: accept image files of another size than their record says, if the aspect ratio is the same.
+        mask_orientation: pixels that masks are annotated on, of images with an EXIF orientation: as the image is
+            displayed, as it is stored, or whichever of the two has the size of the record (`auto`), which is an error
+            for images whose size is the same in both.
+        check_samples: samples that are read before the first step to check the data; 0: all of them.
+        check_seconds: the check ends after this time, with the samples that it has read.
     """
 
     mixture: str = ''
@@ -68,3 +75,8 @@ class DataConfig:
     mask_targets: Literal['coverage', 'nearest'] = 'coverage'
     group_by_length: bool = False
     conversation: ConversationOptions = field(default_factory=ConversationOptions)
+    max_unreadable: float = 0.01
+    allow_resized: bool = False
+    mask_orientation: Literal['auto', 'displayed', 'stored'] = 'auto'
+    check_samples: int = 512
+    check_seconds: float = 60.0
