@@ -22,7 +22,7 @@ from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.options import Options, check_names, make_options
 from instructsam_model.weights import embedded
-from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, resolve_source
+from instructsam_model.weights.hub import ADAPTER_CONFIG_FILE, CONFIG_FILE, CheckpointSource, resolve_source
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +121,11 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
     """
     if name != AUTO:
         return get_backend(name)
+    if not source.config and (source.path / ADAPTER_CONFIG_FILE).is_file():
+        raise CheckpointError(
+            f'{source.path}: expected a checkpoint, found an adapter; give the checkpoint that it was trained on, and this '
+            'folder as adapter (flag --instructsam.adapter, parameter instructsam.adapter)'
+        )
     # A wrong or incomplete folder is the most frequent mistake, so it has its own message.
     if source.path.is_dir() and not source.config and not list(source.path.glob('*.pt')):
         raise CheckpointError(f'{source.path / CONFIG_FILE}: no such file; every checkpoint has one')

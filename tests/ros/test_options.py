@@ -24,7 +24,7 @@ def test_defaults_are_valid() -> None:
     ('values', 'said'),
     [
         ({'brightness': 2.0}, 'brightness: expected 0 to 1, got 2.0'),
-        ({'brightness': 'high'}, "brightness: expected float, got 'high'"),
+        ({'brightness': 'high'}, "brightness: expected a number, got 'high'"),
         ({'color': 'blue'}, "color: expected one of red, green, got 'blue'"),
     ],
 )

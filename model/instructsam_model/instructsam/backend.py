@@ -72,6 +72,7 @@ def _read(
     """Read network and preprocessor of a checkpoint, with the image sizes of the options."""
     import torch
 
+    from instructsam_model.instructsam.adapter import read_adapter
     from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
     from instructsam_model.instructsam.image_sizes import with_image_sizes
     from instructsam_model.instructsam.preprocess import read_preprocessor
@@ -88,6 +89,7 @@ def _read(
         dtype=weights_dtype,
         sam3_size=options.sam3_size,
         quantization=options.quantization,
+        adapter=read_adapter(options.adapter) if options.adapter else None,
     )
     preprocessor = read_preprocessor(source.path, sam3_folder, network.config.qwen.image_token_id)
     return network, with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size)

@@ -20,6 +20,7 @@ from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.files import write_atomically
+from instructsam_model.instructsam.adapter import Adapter
 from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
 from instructsam_model.instructsam.network import InstructSAM
@@ -100,6 +101,7 @@ def read_network(
     dtype: torch.dtype | None = None,
     sam3_size: int = 0,
     quantization: str = UNQUANTIZED,
+    adapter: Adapter | None = None,
 ) -> InstructSAM:
     """Read a network for inference.
 
@@ -113,9 +115,11 @@ def read_network(
         dtype: of the parameters; None keeps that of the files.
         sam3_size: see `with_sam3_size`.
         quantization: one of `QUANTIZATIONS`.
+        adapter: added to the weights before they are quantized.
 
     Raises:
-        CheckpointError: a file is missing, damaged, or does not fit the configuration.
+        CheckpointError: a file is missing, damaged, or does not fit the configuration, or the adapter is one of another
+            checkpoint.
         ConfigError: see `with_sam3_size` and `check_quantization`.
     """
     check_quantization(quantization)
@@ -126,7 +130,9 @@ def read_network(
     if network.config.qwen.tie_word_embeddings:
         found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
-    place_tensors(network, found, device=device, dtype=dtype, quantization=quantization)
+    if adapter is not None:
+        adapter.check(folder, expected)
+    place_tensors(network, found, device=device, dtype=dtype, quantization=quantization, adapter=adapter)
     network.tie_weights()
     keep_float32(network.model.grounding_model.model.detr_decoder)
     return network.to(device).requires_grad_(False)
@@ -139,12 +145,14 @@ def place_tensors(
     device: torch.device,
     dtype: torch.dtype | None,
     quantization: str = UNQUANTIZED,
+    adapter: Adapter | None = None,
 ) -> None:
     """Replace the network's empty parameters by tensors of files; arguments as for `read_network`."""
     layers = {} if quantization == UNQUANTIZED else quantized_layers(network)
     for name, tensor in iterate_tensors(found, device=device, dtype=dtype, copy=bool(layers)):
         module, _, own_name = name.rpartition('.')
-        network.get_submodule(module).load_state_dict({own_name: tensor}, strict=False, assign=True)
+        placed = tensor if adapter is None else adapter.apply(name, tensor)
+        network.get_submodule(module).load_state_dict({own_name: placed}, strict=False, assign=True)
         if name in layers:
             quantize_layer(layers[name], quantization)
 

@@ -61,6 +61,11 @@ class InstructSAMOptions(Options):
         'docs/gpus.md lists memory and accuracy.',
         choices=QUANTIZATIONS,
     )
+    adapter: str = option(
+        '',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
+        'the one it was trained on. Empty: none.',
+    )
     sam3_config: str = option(
         '', "Folder or hub id of SAM3's configuration. Empty: the one that the checkpoint refers to."
     )

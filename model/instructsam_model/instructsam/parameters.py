@@ -65,6 +65,11 @@ def is_adaptable(module: str) -> bool:
     return module.startswith(LANGUAGE_MODEL) and path[-2:-1] == ['self_attn'] and path[-1] in ATTENTION_PROJECTIONS
 
 
+def is_linear_layer(module: str) -> bool:
+    """Whether low-rank adapters may go to a linear layer of this name: not to the head, which is a table of words."""
+    return not module.startswith(('lm_head', TOKEN_EMBEDDING.removesuffix('.')))
+
+
 def is_matrix(name: str, dimensions: int) -> bool:
     """Whether a parameter is the matrix of a linear map, as Muon needs, rather than a table of rows."""
     return dimensions == 2 and not any(part in name for part in NON_MATRIX_NAMES)

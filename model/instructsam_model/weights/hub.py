@@ -13,6 +13,7 @@ from instructsam_model.errors import CheckpointError
 
 HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 CONFIG_FILE = 'config.json'
+ADAPTER_CONFIG_FILE = 'adapter_config.json'
 PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors')
 """Files of a checkpoint that are downloaded."""
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from instructsam_training.cli.convert import main, write_skipped
+from instructsam_training.cli.conversion_report import write_skipped
+from instructsam_training.cli.convert import main
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.mixture import find_published_files
 from instructsam_training.datasets.io.published import read_published
+from tests.support.coco_content import content, image_entry, instance
 
 SQUARE = [0, 0, 2, 0, 2, 4, 0, 4]
 
@@ -159,6 +161,65 @@ def test_error_is_one_line_with_status_2(
     assert err.startswith('instructsam-convert: error: ')
     assert message in err
     assert err.count('\n') == 1
+
+
+def user_file(tmp_path: Path, *annotations: dict[str, Any]) -> tuple[Path, Path]:
+    """Write a COCO file of one image, and the image into a folder elsewhere; return both."""
+    (tmp_path / 'photos' / 'day 1').mkdir(parents=True)
+    Image.new('RGB', (6, 4)).save(tmp_path / 'photos' / 'day 1' / '1.jpg')
+    file = tmp_path / 'export' / 'result.json'
+    file.parent.mkdir()
+    images = [image_entry(1, file_name='day%201\\1.jpg')]
+    file.write_text(json.dumps(content(images, list(annotations), 'cup', 'pan')))
+    return file, tmp_path / 'photos'
+
+
+def test_file_of_a_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, images = user_file(tmp_path, instance(1, [SQUARE]), instance(2, [[1, 1]], id=8))
+    out = tmp_path / 'mine.json'
+    arguments = ['coco', '--annotations', str(file), '--images', str(images), '--out', str(out)]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert numbers(captured.out)['annotations'] == 1
+    assert 'dropped: annotation * of *: polygons' in captured.err
+    assert '--held-out' not in captured.err
+    (sample,) = read_published(out, SkipReport(), images)
+    assert sample.image == images / 'day 1' / '1.jpg'
+    out.unlink()
+    assert main([*arguments, '--strict']) == 1
+    assert 'but 1 records were skipped' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE])
+    status, _, err = run('--strict')
+    assert status == 1
+    assert '0 records were skipped and 1 images are missing' in err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], 'expected --data and --split'),
+        (['--data', '.'], 'expected --data and --split'),
+        (['--annotations', 'a.json', '--split', 'train'], 'expected --annotations without --data and --split'),
+        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes and --negatives belong to --annotations'),
+    ],
+)
+def test_arguments_that_do_not_belong_together(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(['coco', '--out', 'a.json', *arguments])
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_data_set_without_single_files(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['roborefit', '--annotations', 'a.json', '--out', 'b.json'])
+    assert 'roborefit: has no --annotations; data sets that do: coco' in capsys.readouterr().err
 
 
 def test_unknown_data_set_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

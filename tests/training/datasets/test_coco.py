@@ -13,22 +13,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.coco import read_categories
-
-LEFT, RIGHT = [0, 0, 2, 0, 2, 4, 0, 4], [4, 0, 6, 0, 6, 4, 4, 4]
-
-
-def instance(category: Any, segmentation: Any, image_id: Any = 1, **changes: Any) -> dict[str, Any]:
-    fields = {'id': 7, 'image_id': image_id, 'category_id': category, 'segmentation': segmentation, 'iscrowd': 0}
-    return {**fields, 'bbox': [4, 0, 2, 4], **changes}
-
-
-def content(images: list[Any], annotations: list[Any], *categories: Any) -> dict[str, Any]:
-    named = [{'id': i, 'name': c} if isinstance(c, str) else c for i, c in enumerate(categories, start=1)]
-    return {'info': {}, 'images': images, 'annotations': annotations, 'categories': named}
-
-
-def image_entry(image_id: int = 1, **changes: Any) -> dict[str, Any]:
-    return {'id': image_id, 'file_name': f'{image_id:012}.jpg', 'height': 4, 'width': 6, **changes}
+from tests.support.coco_content import LEFT, RIGHT, content, image_entry, instance
 
 
 @pytest.fixture
@@ -94,7 +79,11 @@ def test_categories_of_the_same_name_are_merged(save: Callable[..., Path], read:
     ('bad', 'message'),
     [
         (instance(2, [[0, 0, 1]]), "annotation 7 of 'dog': polygons: expected one of at least three points"),
-        (instance(2, []), 'at least three points'),
+        (instance(2, [], bbox=None), 'segmentation: expected a mask, found none'),
+        (instance(2, []), 'expected a mask, found only bbox; --boxes trains on filled boxes'),
+        (instance(2, None, bbox=None, keypoints=[1, 1, 2]), 'found only keypoints'),
+        (instance(2, [[0, 0, 2, 0, 2, 4, 0]]), 'polygon: expected at least three points'),
+        (instance(2, [[0, 0, 2, 0, 2, float('nan')]]), 'polygon: expected at least three points'),
         (instance(2, {'size': [4, 6], 'counts': 'P`'}), 'RLE counts'),
         (instance(2, {'size': [6, 4], 'counts': [24]}), 'RLE size: expected the size of the'),
         (instance(2, {'size': [4, 6], 'counts': [24]}), 'at least one pixel'),
@@ -120,7 +109,9 @@ def test_category_with_an_invalid_instance_is_left_out(
     [
         ([image_entry(2, height=None)], [instance(1, [LEFT], image_id=2)], 'images.1', 'height and width'),
         ([image_entry(2, file_name=None)], [], 'images.1', 'expected text in file_name or coco_url'),
-        ([{'id': 'two'}], [], 'images.1', 'expected an image with an id'),
+        ([{'id': 'two'}], [], 'images.1', 'expected text in file_name'),
+        ([{'id': None}], [], 'images.1', 'expected an image with an id'),
+        ([{'id': True}], [], 'images.1', 'expected an image with an id'),
         (['two'], [], 'images.1', 'expected an image with an id'),
         ([], [instance(1, [LEFT], image_id=404)], 'image 404', '1 annotations of an image that is not in images'),
         ([], [instance(1, [LEFT], image_id=None)], 'annotations.1', 'expected an annotation with image_id'),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -102,17 +104,26 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
-    # Annotations are strings here (`from __future__ import annotations`); hints are types.
     hints = get_type_hints(kind)
-    fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    check_keys(content, fields, where)
+    check_keys(content, hints, where)
+    missing = [each.name for each in dataclasses.fields(kind) if _is_required(each) and each.name not in content]  # type: ignore[arg-type]
+    if missing:
+        raise ConfigError(f'{where or "configuration"}: expected also the keys {", ".join(missing)}')
     values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
+    return _make(partial(kind, **values), where)
+
+
+def _is_required(each: dataclasses.Field[Any]) -> bool:
+    """Return whether a field has no default."""
+    return each.default is each.default_factory is dataclasses.MISSING
+
+
+def _make(make: Callable[[], T], where: str) -> T:
+    """Make a dataclass; its errors, which begin with the name of a field, get the path before it."""
     try:
-        return kind(**values)
-    except TypeError:
-        # A required key is missing: unknown keys and wrong types were found above.
-        required = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
-        raise ConfigError(f'{where or "configuration"}: expected the keys {", ".join(required)}') from None
+        return make()
+    except ConfigError as error:
+        raise ConfigError(f'{where}{error}') from None
 
 
 def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -131,53 +142,45 @@ def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None
 def convert(kind: Any, value: Any, where: str) -> Any:
     """Convert a value of the file to the type of its field; nested dataclasses are built recursively.
 
+    The dataclass itself checks types, choices and ranges.
+
     Raises:
-        ConfigError: the value has another type.
+        ConfigError: a nested value is not allowed.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     # X | None
-    if origin in (Union, UnionType) and type(None) in arguments:
-        present = [each for each in arguments if each is not type(None)]
-        return None if value is None else convert(present[0], value, where)
+    if origin in (Union, UnionType):
+        [kind] = [each for each in arguments if each is not type(None)]
+        return None if value is None else convert(kind, value, where)
     # A dataclass; losses may also be the name of a preset.
     if kind is LossOptions:
         return _convert_losses(value, where)
     if dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f'{where}: expected keys and values, got {value!r}')
-        return build(kind, value, f'{where}.')  # type: ignore[arg-type]
+        return build(kind, _check_mapping(value, where), f'{where}.')  # type: ignore[arg-type]
     # tuple[X, ...]
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f'{where}: expected a list, got {value!r}')
+    if origin is tuple and isinstance(value, list | tuple):
         return tuple(convert(arguments[0], each, f'{where}.{index}') for index, each in enumerate(value))
-    return _convert_scalar(kind, value, where)
+    # YAML 1.1 reads 1e-5 as a string.
+    if kind is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
-def _convert_scalar(kind: Any, value: Any, where: str) -> Any:
-    """Convert a string, a number, a bool, or one of several strings."""
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ConfigError(f'{where}: expected one of {", ".join(get_args(kind))}, got {value!r}')
-        return value
-    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-5 as a string
-        except ValueError:
-            raise ConfigError(f'{where}: expected a number, got {value!r}') from None
-    # The exact type: for isinstance, True would be an int.
-    if type(value) is not kind:
-        raise ConfigError(f'{where}: expected {kind.__name__}, got {value!r}')
+def _check_mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """Return a dictionary of the file as it is."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f'{where}: expected keys and values, got {value!r}')
     return value
 
 
 def _convert_losses(value: Any, where: str) -> LossOptions:
     """Convert the name of a preset, or a preset with changes: `{preset: released, points: null}`."""
-    changes = {'preset': value} if isinstance(value, str) else dict(value)
+    changes = {'preset': value} if isinstance(value, str) else dict(_check_mapping(value, where))
     hints = get_type_hints(LossOptions)
     check_keys(changes, ['preset', *hints], f'{where}.')
     preset = changes.pop('preset', 'paper')
     if preset not in PRESETS:
         raise ConfigError(f'{where}: expected one of {", ".join(PRESETS)}, got {preset!r}')
     converted = {key: convert(hints[key], each, f'{where}.{key}') for key, each in changes.items()}
-    return dataclasses.replace(PRESETS[preset], **converted)
+    return _make(partial(dataclasses.replace, PRESETS[preset], **converted), f'{where}.')

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.options import Options, group, option
 
 Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
 """Kind of an annotation's text: the name of the target, an instruction about it, the text written on it, or a question
@@ -13,70 +14,65 @@ with a text answer and no masks."""
 
 
 @dataclass(frozen=True)
-class ConversationOptions:
-    """Options of building conversations from samples.
+class ConversationOptions(Options):
+    """Options of building conversations from samples."""
 
-    Attributes:
-        max_phrases: maximum number of phrases in a conversation.
-        max_instances: maximum number of instances of these phrases.
-        multi_phrase_probability: probability of asking for all names in one question, for samples that allow it.
-        merge_pairs: in each conversation, ask one question for two names whose masks do not overlap.
-        independent: the questions about an image do not attend to each other, as if each was the only one.
-        kinds: kinds of annotations to ask about.
-        phrases: ask only about annotations with these phrases; empty: about all.
-        first_phrases: annotations with these phrases come first in every conversation.
-    """
-
-    max_phrases: int = 10
-    max_instances: int = 100
-    multi_phrase_probability: float = 0.5
-    merge_pairs: bool = True
-    independent: bool = False
-    kinds: tuple[Kind, ...] = get_args(Kind)
-    phrases: tuple[str, ...] = ()
-    first_phrases: tuple[str, ...] = ()
+    max_phrases: int = option(10, 'Maximum number of phrases in a conversation.', range_=(1, 1000))
+    max_instances: int = option(100, 'Maximum number of instances of these phrases.', range_=(1, 100_000))
+    multi_phrase_probability: float = option(
+        0.5, 'Probability of asking for all names in one question, for samples that allow it.', range_=(0.0, 1.0)
+    )
+    merge_pairs: bool = option(True, 'In each conversation, ask one question for two names whose masks do not overlap.')
+    independent: bool = option(
+        False, 'The questions about an image do not attend to each other, as if each was the only one.'
+    )
+    kinds: tuple[Kind, ...] = option(get_args(Kind), 'Kinds of annotations to ask about.')
+    phrases: tuple[str, ...] = option((), 'Ask only about annotations with these phrases; empty: about all.')
+    first_phrases: tuple[str, ...] = option((), 'Annotations with these phrases come first in every conversation.')
 
     def __post_init__(self) -> None:
-        unknown = sorted({*self.kinds} - {*get_args(Kind)})
-        if unknown or not self.kinds:
+        super().__post_init__()
+        if not self.kinds:
             raise ConfigError(f'kinds: expected some of {", ".join(get_args(Kind))}, got {list(self.kinds)}')
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Training data of a stage.
+class DataConfig(Options):
+    """Training data of a stage."""
 
-    Attributes:
-        mixture: mixture file, `name [repeat]` on each line.
-        files: names of data sets, used if there is no mixture file.
-        folder: of the data sets, in the published format.
-        images: folder that the file names of images are relative to; `folder` when empty.
-        workers: data-loader processes of each training process.
-        max_pixels: larger images are downsampled to this size for the language model; 0: the checkpoint's limit.
-        mask_targets: value of a cell of the mask grid: the share of it that the object covers (`coverage`), or the mask
-            at its corner (`nearest`, the public code, which shifts every mask by half a cell).
-        group_by_length: put conversations of similar length into one micro-batch.
-        conversation: options of building conversations from samples.
-        max_unreadable: largest share of samples that cannot be read, 0 to 1; a larger one stops the run.
-        allow_resized: accept image files of another size than their record says, if the aspect ratio is the same.
-        mask_orientation: pixels that masks are annotated on, of images with an EXIF orientation: as the image is
-            displayed, as it is stored, or whichever of the two has the size of the record (`auto`), which is an error
-            for images whose size is the same in both.
-        check_samples: samples that are read before the first step to check the data; 0: all of them.
-        check_seconds: the check ends after this time, with the samples that it has read.
-    """
-
-    mixture: str = ''
-    files: tuple[str, ...] = ()
-    folder: str = '.'
-    images: str = ''
-    workers: int = 2
-    max_pixels: int = 8_388_608
-    mask_targets: Literal['coverage', 'nearest'] = 'coverage'
-    group_by_length: bool = False
-    conversation: ConversationOptions = field(default_factory=ConversationOptions)
-    max_unreadable: float = 0.01
-    allow_resized: bool = False
-    mask_orientation: Literal['auto', 'displayed', 'stored'] = 'auto'
-    check_samples: int = 512
-    check_seconds: float = 60.0
+    mixture: str = option('', 'Mixture file, `name [repeat]` on each line.')
+    files: tuple[str, ...] = option((), 'Names of data sets, used if there is no mixture file.')
+    folder: str = option('.', 'Folder of the data sets, in the published format.')
+    images: str = option('', 'Folder that the file names of images are relative to; `folder` when empty.')
+    workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256))
+    max_pixels: int = option(
+        8_388_608,
+        "Larger images are downsampled to this size for the language model; 0: the checkpoint's limit.",
+        range_=(0, 2**28),
+    )
+    mask_targets: Literal['coverage', 'nearest'] = option(
+        'coverage',
+        'Value of a cell of the mask grid: the share of it that the object covers (`coverage`), or the mask at its '
+        'corner (`nearest`, the public code, which shifts every mask by half a cell).',
+    )
+    group_by_length: bool = option(False, 'Put conversations of similar length into one micro-batch.')
+    conversation: ConversationOptions = group(ConversationOptions, 'Options of building conversations from samples.')
+    max_unreadable: float = option(
+        0.01,
+        'Largest share of samples or annotations that cannot be read; a larger one stops the run.',
+        range_=(0.0, 1.0),
+    )
+    allow_resized: bool = option(
+        False, 'Accept image files of another size than their record says, if the aspect ratio is the same.'
+    )
+    mask_orientation: Literal['auto', 'displayed', 'stored'] = option(
+        'auto',
+        'Pixels that masks are annotated on, of images with an EXIF orientation: as the image is displayed, as it is '
+        'stored, or whichever of the two has the size of the record (`auto`), which must not be both.',
+    )
+    check_samples: int = option(
+        512, 'Samples that are read before the first step to check the data; 0: all of them.', range_=(0, 1_000_000_000)
+    )
+    check_seconds: float = option(
+        60.0, 'The check before a run ends after this time, with the samples that it has read.', range_=(1.0, 604_800.0)
+    )

@@ -6,142 +6,161 @@ YAML file and from `key=value` on the command line. No environment variable chan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
+from instructsam_model.options import REQUIRED, Options, group, option
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 """What a stage trains; see `StageConfig.objective`."""
+Tracker = Literal['tensorboard', 'wandb', 'trackio', 'comet_ml', 'mlflow', 'aim', 'clearml', 'dvclive', 'swanlab']
+"""The trackers of Accelerate."""
+Output = Literal['checkpoint', 'adapter', 'both']
+"""What a stage writes; see `StageConfig.output`."""
 
 
 @dataclass(frozen=True)
-class StartConfig:
-    """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3.
+class StartConfig(Options):
+    """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3."""
 
-    Attributes:
-        checkpoint: folder or hub id of a checkpoint.
-        random: use only the architecture of the checkpoint, with random weights; for tests.
-        qwen: folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.
-        sam3: folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.
-        num_queries: K; None: that of the checkpoint, or 10 for Qwen3-VL and SAM3.
-        variant: ablation of the method; None: that of the checkpoint.
-    """
-
-    checkpoint: str = ''
-    random: bool = False
-    qwen: str = ''
-    sam3: str = ''
-    num_queries: int | None = None
-    variant: Variant | None = None
+    checkpoint: str = option('', 'Folder or hub id of a checkpoint; embedded: the small one of the package.')
+    adapter: str = option('', 'Folder or hub id of an adapter of `checkpoint`, to go on training it.')
+    random: bool = option(False, 'Use only the architecture of the checkpoint, with random weights; for tests.')
+    qwen: str = option('', 'Folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.')
+    sam3: str = option('', "Folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.")
+    num_queries: int | None = option(
+        None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
+    )
+    variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
 
 
 @dataclass(frozen=True)
-class LoraConfig:
-    """Low-rank adapters on the language model's attention; rank 0 trains the attention weights themselves."""
+class LoraConfig(Options):
+    """Low-rank adapters on linear layers."""
 
-    rank: int = 64
-    alpha: int = 16
-    dropout: float = 0.05
-
-
-@dataclass(frozen=True)
-class RatesConfig:
-    """Learning rate of each parameter group; 0 freezes it (paper Table 11).
-
-    Attributes:
-        llm: the language model's adapters or attention, token embedding and head.
-        llm_body: all other weights of the language model.
-        projector: the merger of the vision tower.
-        vision: all other weights of Qwen's vision tower.
-        decoder: SAM3 without its vision encoder, the query bank and both projections.
-        sam3_vision: SAM3's vision encoder and neck; frozen in the paper.
-    """
-
-    llm: float = 5e-6
-    llm_body: float = 0.0
-    projector: float = 5e-6
-    vision: float = 0.0
-    decoder: float = 1e-5
-    sam3_vision: float = 0.0
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """One stage of training.
-
-    Attributes:
-        name: name of its folder below `out`.
-        objective: `full`: the whole network, as in the paper. `language_model`: only the text loss, without SAM3.
-            `detector`: SAM3 with its own queries, without the language model. `shared_queries`: likewise, but the
-            queries of the first phrase about an image are scored for all its phrases. `dense`: SAM3's image encoder
-            and the phrases, scored at every location of the feature map, without queries.
-        init_queries_from_sam3: before the first step, fit the projection of the queries to SAM3's own queries.
-        epochs, steps: length: passes over the data, or optimizer steps if `steps` is not 0.
-        global_batch: samples per optimizer step, over all processes.
-        micro_batch: samples per forward pass.
-        muon: multiplier of the learning rates of weight matrices, which Muon then updates; 0: AdamW updates all
-            weights, as in the paper.
-        losses: weights of the loss terms, or the name of a preset: paper or released.
-        warmup: fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.
-        clip: maximum norm of the gradient; 0: no clipping.
-        ema: decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.
-        gradient_checkpointing: recompute activations in the backward pass, to save memory.
-        save_every: steps between checkpoints, of which the last `keep` are kept.
-    """
-
-    name: str
-    objective: Objective = 'full'
-    init_queries_from_sam3: bool = False
-    data: DataConfig = field(default_factory=DataConfig)
-    epochs: float = 1.0
-    steps: int = 0
-    global_batch: int = 128
-    micro_batch: int = 1
-    rates: RatesConfig = field(default_factory=RatesConfig)
-    lora: LoraConfig = field(default_factory=LoraConfig)
-    muon: float = 0.0
-    losses: LossOptions = field(default_factory=LossOptions)
-    warmup: float = 0.03
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    ema: float = 0.0
-    gradient_checkpointing: bool = True
-    save_every: int = 500
-    keep: int = 2
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run: stages one after the other, each from the merged weights of the previous one.
-
-    Attributes:
-        out: folder of all files that the run writes.
-        start: initial weights of the first stage.
-        stages: at least one.
-        precision: of the forward pass; trained parameters are float32.
-        frozen_float32: hold frozen weights in float32 even if `precision` is bfloat16. The results are the same; the 2B
-            network takes 4.2 GiB more, and every pass casts the weights again.
-        device: auto, cpu or cuda.
-        shard: shard parameters, gradients and optimizer states over the processes (FSDP2) instead of replicating (DDP).
-        trackers: tensorboard, wandb; updated every `log_every` steps.
-    """
-
-    out: str
-    start: StartConfig
-    stages: tuple[StageConfig, ...]
-    seed: int = 42
-    precision: Literal['float32', 'bfloat16'] = 'bfloat16'
-    frozen_float32: bool = False
-    device: Literal['auto', 'cpu', 'cuda'] = 'auto'
-    shard: bool = False
-    trackers: tuple[str, ...] = ('tensorboard',)
-    log_every: int = 10
+    rank: int = option(64, 'Rank; 0: no adapters, the attention weights themselves are trained.', range_=(0, 4096))
+    alpha: int = option(16, 'The adapters are multiplied by alpha / rank.', range_=(1, 65_536))
+    dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
+    layers: Literal['attention', 'all'] = option(
+        'attention',
+        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the groups "
+        'with a rate, except the head.',
+    )
+    only: bool = option(
+        False, 'Train nothing but adapters, so that what a run writes is small; the other weights of all groups freeze.'
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only and not self.rank:
+            raise ConfigError('lora.only: expected a rank of at least 1, got 0, with which nothing would be trained')
+
+
+def rate(default: float, description: str) -> Any:
+    """Declare the learning rate of a parameter group."""
+    return option(default, description, range_=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class RatesConfig(Options):
+    """Learning rate of each parameter group; 0 freezes it (paper Table 11)."""
+
+    llm: float = rate(5e-6, "The language model's adapters or attention, token embedding and head.")
+    llm_body: float = rate(0.0, 'All other weights of the language model.')
+    projector: float = rate(5e-6, 'The merger of the vision tower.')
+    vision: float = rate(0.0, "All other weights of Qwen's vision tower.")
+    decoder: float = rate(1e-5, 'SAM3 without its vision encoder, the query bank and both projections.')
+    sam3_vision: float = rate(0.0, "SAM3's vision encoder and neck; frozen in the paper.")
+
+
+@dataclass(frozen=True)
+class StageConfig(Options):
+    """One stage of training."""
+
+    name: str = option(REQUIRED, 'Name of its folder below `out`.')
+    objective: Objective = option(
+        'full',
+        '`full`: the whole network, as in the paper. `language_model`: only the text loss, without SAM3. `detector`: '
+        'SAM3 with its own queries, without the language model. `shared_queries`: likewise, but the queries of the '
+        "first phrase about an image are scored for all its phrases. `dense`: SAM3's image encoder and the phrases, "
+        'scored at every location of the feature map, without queries.',
+    )
+    init_queries_from_sam3: bool = option(
+        False, "Before the first step, fit the projection of the queries to SAM3's own queries."
+    )
+    data: DataConfig = group(DataConfig, 'Training data.')
+    epochs: float = option(1.0, 'Length in passes over the data.', range_=(0.0, 100_000.0))
+    steps: int = option(0, 'Length in optimizer steps; 0: `epochs`.', range_=(0, 1_000_000_000))
+    global_batch: int = option(128, 'Samples per optimizer step, over all processes.', range_=(1, 1_000_000))
+    micro_batch: int = option(1, 'Samples per forward pass.', range_=(1, 10_000))
+    rates: RatesConfig = group(RatesConfig, 'Learning rates.')
+    lora: LoraConfig = group(LoraConfig, 'Low-rank adapters.')
+    muon: float = option(
+        0.0,
+        'Multiplier of the learning rates of weight matrices, which Muon then updates; 0: AdamW updates all weights, '
+        'as in the paper.',
+        range_=(0.0, 1000.0),
+    )
+    losses: LossOptions = group(LossOptions, 'Weights of the loss terms, or the name of a preset: paper or released.')
+    warmup: float = option(
+        0.03,
+        'Fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.',
+        range_=(0.0, 1.0),
+    )
+    weight_decay: float = option(0.0, 'Weight decay of the optimizer.', range_=(0.0, 1.0))
+    clip: float = option(1.0, 'Maximum norm of the gradient; 0: no clipping.', range_=(0.0, 1_000_000.0))
+    ema: float = option(
+        0.0,
+        'Decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.',
+        range_=(0.0, 0.999999),
+    )
+    gradient_checkpointing: bool = option(True, 'Recompute activations in the backward pass, to save memory.')
+    save_every: int = option(500, 'Steps between checkpoints.', range_=(1, 1_000_000_000))
+    keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000))
+    output: Output = option(
+        'checkpoint',
+        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed in '
+        'the checkpoint that it started from; or `both`.',
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output != 'checkpoint' and not self.lora.rank:
+            raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """A training run: stages one after the other, each from the merged weights of the previous one."""
+
+    out: str = option(REQUIRED, 'Folder of all files that the run writes.')
+    start: StartConfig = option(REQUIRED, 'Initial weights of the first stage.')
+    stages: tuple[StageConfig, ...] = option(REQUIRED, 'At least one.')
+    seed: int = option(42, 'All random numbers depend on the seed and the step only.', range_=(0, 2**32 - 1))
+    precision: Literal['float32', 'bfloat16'] = option(
+        'bfloat16', 'Precision of the forward pass; trained parameters are float32.'
+    )
+    frozen_float32: bool = option(
+        False,
+        'Hold frozen weights in float32 even if `precision` is bfloat16. The results are the same; the 2B network '
+        'takes 4.2 GiB more, and every pass casts the weights again.',
+    )
+    device: Literal['auto', 'cpu', 'cuda'] = option('auto', 'Device of the run; auto: a GPU if available.')
+    shard: bool = option(
+        False,
+        'Shard parameters, gradients and optimizer states over the processes (FSDP2) instead of replicating (DDP).',
+    )
+    trackers: tuple[Tracker, ...] = option(
+        ('tensorboard',), 'Trackers of experiments, updated every `log_every` steps.'
+    )
+    log_every: int = option(10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         # Each stage has a folder of its name.
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
@@ -150,3 +169,18 @@ class TrainConfig:
         # Exactly one of the two sources of initial weights.
         if bool(start.checkpoint) == bool(start.qwen and start.sam3):
             raise ConfigError('start: expected either checkpoint, or qwen and sam3')
+        if start.adapter and (not start.checkpoint or start.random):
+            raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Check that each adapter has a base checkpoint, and each stage one to start from."""
+        if any(stage.output == 'adapter' for stage in self.stages[:-1]):
+            raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
+        start, first = self.start, self.stages[0]
+        changed = start.random or start.num_queries is not None or start.variant is not None
+        if first.output != 'checkpoint' and (not start.checkpoint or changed):
+            raise ConfigError(
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+                'num_queries and variant'
+            )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from instructsam_model.datatypes import is_unicode
 from instructsam_model.masks import Rle
 from instructsam_training.config.data_options import Kind as Kind
 
@@ -41,7 +43,7 @@ class Annotation:
         additional_phrases: further names that the instruction asks for, answered after this one.
 
     Raises:
-        ValueError: text or phrase are empty.
+        ValueError: text or phrase are empty, or no valid Unicode.
     """
 
     kind: Kind
@@ -55,6 +57,8 @@ class Annotation:
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
             raise ValueError(f'annotation: expected a text and a phrase, got {self.text!r} and {self.phrase!r}')
+        if not is_unicode(self.text) or not is_unicode(self.phrase):  # tokenizers fail on it, without naming the record
+            raise ValueError(f'annotation: expected Unicode text, got a surrogate in {self.text!r} or {self.phrase!r}')
 
     @property
     def parts(self) -> tuple[Annotation, ...]:
@@ -103,13 +107,26 @@ class Sample:
 
 @dataclass
 class SkipReport:
-    """Records that could not be read, for the log; they are dropped, never replaced."""
+    """What of a data set was not used as it stands, for the log.
+
+    Attributes:
+        errors: records that could not be read; they are dropped, never replaced.
+        notes: what was left out by rule, or kept in another form: its name, and how often.
+        examples: the first place of each note.
+    """
 
     errors: list[SampleError] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
     def skip(self, file: Path, index: int | str, reason: str) -> None:
         """Add a record that is dropped."""
         self.errors.append(SampleError(file, index, reason))
+
+    def note(self, what: str, where: str = '', number: int = 1) -> None:
+        """Count something that is no error: left out by rule, or kept in another form."""
+        self.notes[what] += number
+        self.examples.setdefault(what, where)
 
     def __len__(self) -> int:
         return len(self.errors)

@@ -1,12 +1,11 @@
 """Data sets of categories in COCO's format: one annotation per category of an image, its instances are the masks.
 
 COCO, LVIS v1, PACO, Pascal-Part (as VLPart converts it), PartImageNet and Objects365 v2 differ in the layout of files
-and in the names of categories; a row of `CATEGORY_SETS` describes each.
+and in the names of categories; a row of `CATEGORY_SETS` describes each. `read_coco` reads the file of a user.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,47 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.masks import Rle
-from instructsam_training.data.sample import Annotation, Sample, SkipReport, clean_phrase, named
-from instructsam_training.datasets.io.files import coco_tables, load_json, parse_size_hw, text_of
-from instructsam_training.datasets.io.segmentation import box_rle, instance_rle
+from instructsam_training.data.sample import Sample, SkipReport
+from instructsam_training.datasets.io.category_names import part_name, plain_name, super_part_name
+from instructsam_training.datasets.io.coco_file import CocoFile, Entry, Id, read_coco_file
+from instructsam_training.datasets.io.coco_samples import CocoOptions, CocoSamples
+from instructsam_training.datasets.io.files import parse_size_hw, read_size_hw, text_of
+from instructsam_training.datasets.io.image_files import ImageFolder
 from instructsam_training.datasets.source import Source
-
-WORD_SENSE = re.compile(r'_\([^)]*\)')
-
-
-def plain_name(category: Mapping[str, Any]) -> str:
-    """Return the spoken name of a category: 'bow' for `bow_(weapon)`, 'cabinet or shelf' for `Cabinet/shelf`.
-
-    Raises:
-        ValueError: the category has no name.
-    """
-    name = WORD_SENSE.sub('', text_of(category, 'name')).replace('_', ' ').replace('/', ' or ')
-    if not clean_phrase(name):
-        raise ValueError(f'expected a name, got {category["name"]!r}')
-    return ' '.join(name.split()).lower()
-
-
-def part_name(category: Mapping[str, Any]) -> str:
-    """Return the spoken name of an object or part: 'the cap of the bottle' for `bottle:cap`.
-
-    Raises:
-        ValueError: the category has no name.
-    """
-    whole, colon, part = plain_name(category).partition(':')
-    return f'the {part.strip()} of the {whole.strip()}' if colon else whole
-
-
-def super_part_name(category: Mapping[str, Any]) -> str:
-    """Return the spoken name of a part: 'the head of the quadruped' for `Quadruped Head` of supercategory `Quadruped`.
-
-    Raises:
-        ValueError: the category has no name.
-    """
-    name = plain_name(category)
-    whole = str(category.get('supercategory') or name.partition(' ')[0]).lower()
-    part = name.removeprefix(whole).strip()
-    return f'the {part} of the {whole}' if part and part != name else name
 
 
 @dataclass(frozen=True)
@@ -67,14 +32,14 @@ class CategorySet:
             annotation file exists is used. `{split}` is the split, `{file}` the image's name, `{tail}` the last two
             parts of it, and `{synset}` its first nine characters (the folder of an ImageNet image).
         spoken_name: function that returns the spoken name of a category.
-        boxes_only: there are boxes and no masks.
+        boxes: instances without a mask are filled boxes.
         has_coco_images: it contains images of the RefCOCO evaluation splits.
     """
 
     splits: tuple[str, ...]
     layouts: tuple[tuple[str, str], ...]
     spoken_name: Callable[[Mapping[str, Any]], str] = plain_name
-    boxes_only: bool = False
+    boxes: bool = False
     has_coco_images: bool = False
 
 
@@ -118,7 +83,7 @@ CATEGORY_SETS: Mapping[str, CategorySet] = {
             ('{split}/zhiyuan_objv2_{split}.json', '{split}/{file}'),
             ('zhiyuan_objv2_{split}.json', '{split}/{tail}'),
         ),
-        boxes_only=True,
+        boxes=True,
     ),
 }
 
@@ -148,112 +113,108 @@ def read_categories(
     if file is None:
         expected = ' or '.join(str(file) for file, _ in candidates)
         raise ConfigError(f'{name}: expected {expected}, found no such file')
-    entries, instances, categories = coco_tables(file, load_json(file), ('images', 'annotations', 'categories'))
-    phrases = _phrases(file, categories, kind)
-    annotation_file = _AnnotationFile(file, kind, images or root, split, image_layout, phrases, report)
-    return annotation_file.samples(entries, _by_image(file, instances, report))
+    coco = read_coco_file(file, report)
+    options = CocoOptions(boxes=kind.boxes)
+    _check_masks(coco, options)
+    phrases = _phrases(coco, kind.spoken_name, report)
+    return iter(CocoSamples(coco, phrases, _release_images(images or root, split, image_layout), options, report))
 
 
-def _phrases(file: Path, categories: list[Any], kind: CategorySet) -> dict[int, str]:
-    """Spoken names by category id."""
-    try:
-        return {category['id']: kind.spoken_name(category) for category in categories}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f'{file}: expected categories with id and name, got one without: {error}') from None
+def read_coco(
+    annotations: Path,
+    report: SkipReport,
+    images: Path | None = None,
+    options: CocoOptions | None = None,
+    *,
+    spoken_name: Callable[[Mapping[str, Any]], str] = plain_name,
+) -> Iterator[Sample]:
+    """Yield the samples of any COCO file: one per image, one annotation per category in it, without crowds.
 
+    Image files are searched in `images` and its sub-folders, and must have the size that the entry states, after EXIF
+    rotation; an entry without a size has that of its file.
 
-def _by_image(file: Path, instances: list[Any], report: SkipReport) -> dict[int, list[Mapping[str, Any]]]:
-    grouped: dict[int, list[Mapping[str, Any]]] = {}
-    for index, instance in enumerate(instances):
-        if isinstance(instance, dict) and isinstance(instance.get('image_id'), int):
-            grouped.setdefault(instance['image_id'], []).append(instance)
-        else:
-            report.skip(file, f'annotations.{index}', 'expected an annotation with image_id')
-    return grouped
+    Args:
+        annotations: the COCO file.
+        report: collects what is dropped or left out.
+        images: folder of the images; that of the COCO file if not given.
+        options: what to make of entries that have no mask.
+        spoken_name: function that returns the spoken name of a category.
 
-
-@dataclass(frozen=True)
-class _AnnotationFile:
-    """An annotation file during reading.
-
-    Attributes:
-        phrases: spoken names by category id.
+    Raises:
+        ConfigError: the file or the folder is missing or damaged, or the file has boxes only and `options` has not.
     """
+    options = options or CocoOptions()
+    coco = read_coco_file(annotations, report)
+    _check_masks(coco, options)
+    phrases = _phrases(coco, spoken_name, report)
+    return iter(CocoSamples(coco, phrases, _user_images(coco, images or annotations.parent, report), options, report))
 
-    file: Path
-    kind: CategorySet
-    images: Path
-    split: str
-    image_layout: str
-    phrases: Mapping[int, str]
-    report: SkipReport
 
-    def samples(self, entries: list[Any], instances: dict[int, list[Mapping[str, Any]]]) -> Iterator[Sample]:
-        for index, entry in enumerate(entries):
-            image_id = entry.get('id') if isinstance(entry, dict) else None
-            # `pop`: what is left in `instances` at the end belongs to no image.
-            of_image = instances.pop(image_id, []) if isinstance(image_id, int) else []
-            try:
-                if not isinstance(image_id, int):
-                    raise ValueError('expected an image with an id')
-                size_hw, image = parse_size_hw(entry), self.images / self._path(entry)
-            except ValueError as error:
-                self.report.skip(self.file, f'images.{index}', str(error))
-                continue
-            annotations = self._annotations(index, entry, of_image, size_hw)
-            if annotations:
-                source = f'{self.file}[{index}]'
-                yield Sample(image, size_hw, annotations, allow_multi_phrase=True, source=source, id=str(image_id))
-        for image_id, left in instances.items():
-            reason = f'{len(left)} annotations of an image that is not in images'
-            self.report.skip(self.file, f'image {image_id}', reason)
+def _check_masks(coco: CocoFile, options: CocoOptions) -> None:
+    instances = [instance for found in coco.instances.values() for instance in found]
+    if not instances or options.boxes or any(instance.get('segmentation') for instance in instances):
+        return
+    boxes = sum(bool(instance.get('bbox')) for instance in instances)
+    raise ConfigError(
+        f'{coco.file}: expected annotations with a segmentation, found {len(instances)} without, {boxes} with a bbox; '
+        'export polygons or masks, or use --boxes to train on filled boxes'
+    )
 
-    def _path(self, entry: Mapping[str, Any]) -> str:
+
+def _phrases(coco: CocoFile, spoken_name: Callable[[Mapping[str, Any]], str], report: SkipReport) -> dict[Id, str]:
+    """Spoken names by category id."""
+    phrases: dict[Id, str] = {}
+    first: dict[str, Id] = {}
+    for number, category in coco.categories.items():
+        try:
+            phrase = phrases[number] = spoken_name(category)
+        except ValueError as error:
+            expected = 'expected categories with id and name'
+            raise ConfigError(f'{coco.file}: {expected}; the category with id {number} has none: {error}') from None
+        if first.setdefault(phrase, number) != number:
+            report.note('categories with the spoken name of another, merged', f'{phrase}: {first[phrase]}, {number}')
+    return phrases
+
+
+def _release_images(images: Path, split: str, layout: str) -> Callable[[Entry], tuple[Path, tuple[int, int]]]:
+    def locate(entry: Entry) -> tuple[Path, tuple[int, int]]:
         # LVIS has no file_name; the tail of coco_url is <split>2017/<name>.
         name = text_of(entry, 'file_name', 'coco_url')
         tail = '/'.join(Path(name).parts[-2:])
-        return self.image_layout.format(split=self.split, file=name, tail=tail, synset=name[:9])
+        path = images / layout.format(split=split, file=name, tail=tail, synset=name[:9])
+        return path, parse_size_hw(entry)
 
-    def _annotations(
-        self, index: int, entry: Mapping[str, Any], instances: list[Mapping[str, Any]], size_hw: tuple[int, int]
-    ) -> tuple[Annotation, ...]:
-        masks: dict[str, list[Rle]] = {}
-        unusable = set(self._known(entry.get('not_exhaustive_category_ids')))
-        for instance in instances:
-            if instance.get('iscrowd'):
-                continue
-            phrase = next(self._known([instance.get('category_id')]), '')
-            try:
-                if not phrase:
-                    raise ValueError(f'expected a known category, got {instance.get("category_id")!r}')
-                if phrase not in unusable:
-                    masks.setdefault(phrase, []).append(self._mask(instance, size_hw))
-            except ValueError as error:
-                # Without this instance the ground truth of its category would be incomplete, so the category goes too.
-                unusable.add(phrase)
-                whose = f' of {phrase!r}' if phrase else ''
-                self.report.skip(self.file, f'images.{index}', f'annotation {instance.get("id")}{whose}: {error}')
-        # Categories known to be absent become annotations without target.
-        targets = masks | {phrase: [] for phrase in self._known(entry.get('neg_category_ids')) if phrase not in masks}
-        return tuple(
-            named(phrase, tuple(rles), box_only=self.kind.boxes_only)
-            for phrase, rles in targets.items()
-            if phrase not in unusable
-        )
+    return locate
 
-    def _known(self, ids: Any) -> Iterator[str]:
-        """Spoken names of the known categories in a list of ids; nothing if it is no list."""
-        for number in ids if isinstance(ids, list) else ():
-            if isinstance(number, int) and number in self.phrases:
-                yield self.phrases[number]
 
-    def _mask(self, instance: Mapping[str, Any], size_hw: tuple[int, int]) -> Rle:
-        if self.kind.boxes_only:
-            return box_rle(instance.get('bbox'), size_hw)
-        return instance_rle(instance.get('segmentation'), size_hw)
+def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Callable[[Entry], tuple[Path, tuple[int, int]]]:
+    names = [entry['file_name'] for _, entry in coco.images.values() if isinstance(entry.get('file_name'), str)]
+    files = ImageFolder(folder).find_all(names)
+
+    def locate(entry: Entry) -> tuple[Path, tuple[int, int]]:
+        file = files[text_of(entry, 'file_name')]
+        if isinstance(file, ValueError):
+            raise file
+        size_hw = read_size_hw(file)
+        if entry.get('height') is None and entry.get('width') is None:
+            report.note('images without height and width, taken from the file', file.name)
+        elif parse_size_hw(entry) != size_hw:
+            stated = 'x'.join(map(str, parse_size_hw(entry)))
+            raise ValueError(
+                f'{file}: expected {stated} (height x width) as its entry states, the file is '
+                f'{"x".join(map(str, size_hw))} after EXIF rotation; annotations would lie on wrong places'
+            )
+        return file, size_hw
+
+    return locate
 
 
 SOURCES = {
-    name: Source(partial(read_categories, name=name), kind.splits, kind.has_coco_images)
+    name: Source(
+        partial(read_categories, name=name),
+        kind.splits,
+        kind.has_coco_images,
+        partial(read_coco, spoken_name=kind.spoken_name),
+    )
     for name, kind in CATEGORY_SETS.items()
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from instructsam_training.data.sample import Sample, SkipReport
+from instructsam_training.datasets.io.coco_samples import CocoOptions
 
 
 class Reader(Protocol):
@@ -28,6 +29,26 @@ class Reader(Protocol):
         ...
 
 
+class FileReader(Protocol):
+    """Function that reads one annotation file of a user, wherever it and its images are."""
+
+    def __call__(
+        self, annotations: Path, report: SkipReport, images: Path | None = None, options: CocoOptions | None = None
+    ) -> Iterator[Sample]:
+        """Yield the samples of a file.
+
+        Args:
+            annotations: the file.
+            report: collects the records that cannot be read.
+            images: folder of the images; that of the file if not given.
+            options: what to make of entries that have no mask.
+
+        Raises:
+            ConfigError: the file or the folder is missing or unusable.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set that `instructsam-convert` can read.
@@ -36,8 +57,10 @@ class Source:
         read: its reader.
         splits: names of its splits, for --help.
         has_coco_images: it may contain images of the RefCOCO evaluation splits.
+        read_file: its reader of a single annotation file (`--annotations`); None if it has none.
     """
 
     read: Reader
     splits: tuple[str, ...]
     has_coco_images: bool = False
+    read_file: FileReader | None = None

@@ -17,7 +17,6 @@ from rich.console import Console
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
@@ -30,18 +29,16 @@ from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves
 from instructsam_training.engine.signals import InterruptedRunError
+from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import FULL_STATE, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
 from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
 from instructsam_training.families.instructsam.trainable import (
     choose_trainable,
-    merge_adapters,
     modules_table,
     report_modules,
 )
-
-MERGED = 'merged'
 
 
 def train(config: TrainConfig) -> Path:
@@ -59,8 +56,8 @@ def train(config: TrainConfig) -> Path:
     merged = Path()
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
-        previous, merged = merged, folder / MERGED
-        # Merged weights are written last and atomically: the stage is done.
+        previous, merged = merged, result_folder(folder, stage)
+        # The result is written last and atomically: the stage is done.
         if merged.exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +84,7 @@ def train_stage(
     # 2. Trained parameters; by the seed, new adapters are the same in every process and after every restart.
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
+    continue_adapter(network, config, stage)
     steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
@@ -100,7 +98,7 @@ def train_stage(
     resume(run)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every)
-    finish(run, network, preprocessor)
+    finish(run, config, network, preprocessor)
 
 
 def start_run(
@@ -189,18 +187,16 @@ def save(run: Run) -> None:
     run.accelerator.wait_for_everyone()
 
 
-def finish(run: Run, network: InstructSAM, preprocessor: Preprocessor) -> None:
-    """Merge the adapters, write the weights of the stage in the published layout, and plot its curves."""
+def finish(run: Run, config: TrainConfig, network: InstructSAM, preprocessor: Preprocessor) -> None:
+    """Write the weights of the stage, merged or as an adapter, and plot its curves."""
     # Averaged weights, if there are any, replace the trained ones.
     tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=FULL_STATE), **run.ema}
     if run.accelerator.is_main_process:
-        merged = build_empty(network.config)
         # Gathered tensors may be views of larger ones, which safetensors does not write.
         on_cpu = {name: tensor.detach().cpu().to(torch.float32, copy=True) for name, tensor in tensors.items()}
         # Frozen weights that were rounded to bfloat16 get their exact values back.
         on_cpu |= run.rounded
-        merged.load_state_dict(merge_adapters(on_cpu, run.stage.lora), assign=True)
-        write_checkpoint(run.folder / MERGED, merged, preprocessor)
+        write_outputs(run.folder, config, run.stage, network, on_cpu, preprocessor)
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
     run.accelerator.wait_for_everyone()
 

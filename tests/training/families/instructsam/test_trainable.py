@@ -61,23 +61,23 @@ def test_parameter_counts_of_the_full_size_stages(config: ModelConfig, file: str
 
 def test_each_group_has_its_rate(segmenter: InstructSAMSegmenter) -> None:
     network, _ = load_checkpoint(GOLDEN / 'checkpoint')
-    rates = RatesConfig(llm=1.0, projector=2.0, decoder=3.0)
+    rates = RatesConfig(llm=0.125, projector=0.25, decoder=0.375)
     choose_trainable(network, rates, LoraConfig(rank=2))
     groups = group_parameters(network, rates)
-    assert {group['name']: group['lr'] for group in groups} == {'llm': 1.0, 'projector': 2.0, 'decoder': 3.0}
+    assert {group['name']: group['lr'] for group in groups} == {'llm': 0.125, 'projector': 0.25, 'decoder': 0.375}
     grouped = {id(parameter) for group in groups for parameter in group['params']}
     assert grouped == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
 
 
 def test_matrices_for_muon_have_their_own_groups(segmenter: InstructSAMSegmenter) -> None:
     network, _ = load_checkpoint(GOLDEN / 'checkpoint')
-    rates = RatesConfig(llm=1.0, llm_body=1.0, projector=0.0, decoder=3.0)
+    rates = RatesConfig(llm=0.25, llm_body=0.25, projector=0.0, decoder=0.75)
     choose_trainable(network, rates, LoraConfig(rank=0))
     groups = {group['name']: group for group in group_parameters(network, rates, muon=5.0)}
     assert {name: group['lr'] for name, group in groups.items() if 'matrices' in name} == {
-        'llm, matrices': 5.0,
-        'llm_body, matrices': 5.0,
-        'decoder, matrices': 15.0,
+        'llm, matrices': 1.25,
+        'llm_body, matrices': 1.25,
+        'decoder, matrices': 3.75,
     }
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     moved = {

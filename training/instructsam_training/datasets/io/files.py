@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,17 +28,29 @@ def find(root: Path, *candidates: str) -> Path:
 
 
 def load_json(file: Path) -> Any:
-    """Load a JSON file in UTF-8, with or without a byte order mark.
+    """Load a JSON file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
-        ConfigError: the file is missing, or it is not JSON, for example truncated.
+        ConfigError: the file is missing, it is not JSON, for example truncated, or an object has a key twice.
     """
     try:
-        return json.loads(file.read_bytes().decode('utf-8-sig'))
+        content = file.read_bytes()
+        encoding = 'utf-16' if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else 'utf-8-sig'
+        return json.loads(content.decode(encoding), object_pairs_hook=_without_repeated_keys)
     except OSError as error:
         raise ConfigError(f'{file}: expected a JSON file, cannot read it: {error}') from None
     except ValueError as error:
         raise ConfigError(f'{file}: expected JSON, found something else or only a part of it: {error}') from None
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Python keeps the last of two equal keys and drops the first without a word.
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        raise ValueError(f'an object has the key {", ".join(repeated)} more than once; merge its values')
+    return content
 
 
 def load_list(file: Path) -> list[Any]:
@@ -68,9 +81,15 @@ def coco_tables(file: Path, content: Any, names: Sequence[str]) -> list[list[Any
     Raises:
         ConfigError: one is missing or not a list, or the first is empty.
     """
-    missing = [name for name in names if not isinstance(content, Mapping) or not isinstance(content.get(name), list)]
+    if not isinstance(content, Mapping):
+        found = f'a {type(content).__name__}'
+        raise ConfigError(f'{file}: expected a COCO file, an object with the lists {", ".join(names)}; found {found}')
+    missing = [name for name in names if not isinstance(content.get(name), list)]
     if missing:
-        raise ConfigError(f'{file}: expected a COCO file with the lists {", ".join(names)}; lacks {", ".join(missing)}')
+        raise ConfigError(
+            f'{file}: expected a COCO file with the lists {", ".join(names)}; lacks {", ".join(missing)}; '
+            f'found {", ".join(map(str, content)) or "an empty object"}'
+        )
     if not content[names[0]]:
         raise ConfigError(f'{file}: expected {names[0]}, found an empty list')
     return [content[name] for name in names]
@@ -82,6 +101,8 @@ def read_size_hw(file: Path) -> tuple[int, int]:
     Raises:
         ValueError: the file is missing or not an image.
     """
+    if not file.is_file():
+        raise ValueError(f'expected an image, found no file {file}')
     try:
         return read_header(file).displayed_hw
     except FrameError as error:

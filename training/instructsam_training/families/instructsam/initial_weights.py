@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from instructsam_model.backends import resolve_checkpoint
+from instructsam_model.instructsam.adapter import read_adapter
 from instructsam_model.instructsam.build import build_segmentation_network
 from instructsam_model.instructsam.checkpoint import (
     build_empty,
@@ -19,7 +21,6 @@ from instructsam_model.instructsam.config import with_queries
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StartConfig
 
 CPU = torch.device('cpu')
@@ -40,9 +41,9 @@ def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Pr
             start.qwen, start.sam3, num_queries=start.num_queries or NUM_QUERIES, dtype=torch.float32, seed=seed
         )
     elif start.random:
-        network, preprocessor = build_random(resolve_path(start.checkpoint), seed)
+        network, preprocessor = build_random(resolve_checkpoint(start.checkpoint).path, seed)
     else:
-        network, preprocessor = load_checkpoint(start.checkpoint)
+        network, preprocessor = load_checkpoint(start.checkpoint, start.adapter)
     if start.num_queries not in (None, network.config.num_queries):
         network = resize_queries(network, start.num_queries, seed)
     if start.variant is not None:
@@ -50,11 +51,12 @@ def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Pr
     return network, preprocessor
 
 
-def load_checkpoint(checkpoint: str | Path) -> tuple[InstructSAM, Preprocessor]:
-    """Load a checkpoint for training."""
-    folder = resolve_path(checkpoint)
+def load_checkpoint(checkpoint: str | Path, adapter: str = '') -> tuple[InstructSAM, Preprocessor]:
+    """Load a checkpoint for training, with the whole weights of an adapter, whose factors `load_factors` adds."""
+    folder = resolve_checkpoint(checkpoint).path
     sam3_folder = resolve_sam3(folder)
-    network = read_network(folder, sam3_folder, device=CPU, dtype=torch.float32)
+    whole = replace(read_adapter(adapter), factors={}) if adapter else None
+    network = read_network(folder, sam3_folder, device=CPU, dtype=torch.float32, adapter=whole)
     return network, read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
 
 
@@ -104,5 +106,5 @@ def init_reference_boxes(network: InstructSAM) -> None:
 
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """Build the network without weights, on the meta device; `architecture` is a folder with another config.json."""
-    folder = architecture or Path(start.checkpoint)
+    folder = architecture or resolve_checkpoint(start.checkpoint).path
     return build_empty(read_model_config(folder, resolve_sam3(folder)))

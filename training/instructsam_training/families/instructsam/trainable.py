@@ -10,11 +10,13 @@ import peft
 from rich.table import Table
 from torch import Tensor, nn
 
+from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.parameters import (
     DETECTOR,
     ForwardPass,
     is_adaptable,
+    is_linear_layer,
     is_matrix,
     is_used,
     parameter_group,
@@ -58,10 +60,14 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig,
         rates: of the parameter groups.
         lora: options of the adapters.
         objective: of the stage.
+
+    Raises:
+        ConfigError: there is no layer for the adapters.
     """
     if lora.rank:
-        # Attention projections of the language model.
-        modules = [name for name, _ in network.named_modules() if is_adaptable(name)]
+        modules = adapted_layers(network, rates, lora, objective)
+        if not modules:
+            raise ConfigError('lora: expected linear layers in a group whose rate is not 0, found none')
         adapters = peft.LoraConfig(
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, bias='none'
         )
@@ -69,7 +75,23 @@ def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig,
     for name, parameter in network.named_parameters():
         # `.base_layer.` is an adapted weight itself, which stays frozen.
         used = '.base_layer.' not in name and is_used(name, network.config, PASSES[objective])
+        used = used and ('.lora_' in name or not lora.only)
         parameter.requires_grad_(used and getattr(rates, group_of(name)) > 0)
+
+
+def adapted_layers(network: InstructSAM, rates: RatesConfig, lora: LoraConfig, objective: Objective) -> list[str]:
+    """Return the names of the linear layers that get adapters."""
+    if lora.layers == 'attention':
+        return [name for name, _ in network.named_modules() if is_adaptable(name)]
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+        and is_linear_layer(name)
+        # Adapters of unused or frozen layers would only take memory.
+        and is_used(f'{name}.weight', network.config, PASSES[objective])
+        and getattr(rates, parameter_group(f'{name}.weight')) > 0
+    ]
 
 
 def group_of(name: str) -> str:
@@ -128,11 +150,12 @@ def report_modules(network: InstructSAM, rates: RatesConfig) -> Iterator[ModuleR
 
 def module_of(name: str) -> str:
     """Return the module that a parameter is reported under, without layer numbers; all adapters are one module."""
-    if '.lora_' in name:
+    kind = ' adapters' if '.lora_' in name else ''
+    if kind and parameter_group(name.partition('.lora_')[0]).startswith('llm'):
         return 'model.language_model adapters'
-    path = name.replace(DETECTOR, 'grounding_model.').removeprefix('model.').split('.')
+    path = name.partition('.lora_')[0].replace(DETECTOR, 'grounding_model.').removeprefix('model.').split('.')
     depth = 2 if path[0] in ('grounding_model', 'language_model', 'visual') else 1
-    return '.'.join(path[:depth])
+    return '.'.join(path[:depth]) + kind
 
 
 def modules_table(rows: Iterator[ModuleReport], title: str) -> Table:
