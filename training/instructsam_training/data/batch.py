@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import Frame
+from instructsam_model.errors import FrameError
 from instructsam_model.image_io import read_upright
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.image_sizes import limit_pixels
@@ -184,13 +185,23 @@ class ExampleBuilder:
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
-        """Encode an image and a conversation about it."""
+        """Encode an image and a conversation about it.
+
+        Raises:
+            FrameError: the conversation, which includes the tokens of the image, has too many tokens for the network.
+        """
         # 8-bit pixels: four times less to upload than float32; the network normalizes them.
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
         )
+        limit = self._config.qwen.text_config.max_position_embeddings
+        if (length := len(encoding.input_ids)) > limit:
+            raise FrameError(
+                f'{source}: expected a conversation of at most {limit} tokens, the positions of the language model, '
+                f'got {length}; lower max_pixels or conversation.max_phrases'
+            )
         spans = [span for turn in turns for span in turn.spans]
         # Many phrases mean the same object; its mask is resized once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
