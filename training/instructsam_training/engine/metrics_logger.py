@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,18 @@ class MetricsLogger:
         if not self._enabled:
             return
         with self.file.open('a') as file:
-            file.write(json.dumps(line) + '\n')
+            # A step that was skipped has a loss that is not finite, for which JSON has no number.
+            file.write(json.dumps({name: finite(value) for name, value in line.items()}) + '\n')
         if errors:
             with self._errors_file.open('a') as file:
                 file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
+
+
+def finite(value: Any) -> Any:
+    """Return a value, or None for a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -89,11 +96,13 @@ def draw_curves(metrics_file: Path, image: Path) -> None:
     figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), constrained_layout=True, sharex=True)
     steps = [line['step'] for line in lines]
     for axis, name in zip(axes.flat, (*LOSSES, 'rate', 'images_per_s'), strict=True):
-        axis.plot(steps, [line[name] for line in lines], linewidth=1)
+        # None is a step that was skipped: a gap.
+        values = [math.nan if line[name] is None else line[name] for line in lines]
+        axis.plot(steps, values, linewidth=1)
         axis.set_title(name)
         axis.grid(alpha=0.3)
         # A loss that is 0, such as `box` without box annotations, has no logarithm.
-        if name in LOSSES and all(line[name] > 0 for line in lines):
+        if name in LOSSES and not any(value <= 0 for value in values):
             axis.set_yscale('log')
     figure.supxlabel('step')
     figure.savefig(image, dpi=100)
