@@ -1,4 +1,4 @@
-"""Checks of an evaluation before and after the predictions: a result must not come from a small or wrong part of the data.
+"""Checks before and after the predictions: a result must not come from a small or wrong part of the data.
 
 A share of skipped queries up to a limit is reported with the metrics; a larger one is an error.
 """
@@ -69,7 +69,8 @@ def find_image_fault(image: Path, size_hw: tuple[int, int]) -> str:
     with Image.open(image) as opened:
         stored_hw = opened.size[::-1]
     turned = ' once turned by its EXIF orientation' if stored_hw != found_hw else ''
-    return f'{image}: expected {size_hw[1]}x{size_hw[0]} pixels as in the data file, got {found_hw[1]}x{found_hw[0]}{turned}'
+    expected, found = (f'{width}x{height}' for height, width in (size_hw, found_hw))
+    return f'{image}: expected {expected} pixels as in the data file, got {found}{turned}'
 
 
 def check_skipped(
