@@ -70,3 +70,22 @@ class DataConfig(Options):
     )
     group_by_length: bool = option(False, 'Put conversations of similar length into one micro-batch.')
     conversation: ConversationOptions = group(ConversationOptions, 'Options of building conversations from samples.')
+    max_unreadable: float = option(
+        0.01,
+        'Largest share of samples or annotations that cannot be read; a larger one stops the run.',
+        range_=(0.0, 1.0),
+    )
+    allow_resized: bool = option(
+        False, 'Accept image files of another size than their record says, if the aspect ratio is the same.'
+    )
+    mask_orientation: Literal['auto', 'displayed', 'stored'] = option(
+        'auto',
+        'Pixels that masks are annotated on, of images with an EXIF orientation: as the image is displayed, as it is '
+        'stored, or whichever of the two has the size of the record (`auto`), which must not be both.',
+    )
+    check_samples: int = option(
+        512, 'Samples that are read before the first step to check the data; 0: all of them.', range_=(0, 1_000_000_000)
+    )
+    check_seconds: float = option(
+        60.0, 'The check before a run ends after this time, with the samples that it has read.', range_=(1.0, 604_800.0)
+    )

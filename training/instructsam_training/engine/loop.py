@@ -6,7 +6,6 @@ trainer class.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -106,7 +105,7 @@ def train_stage(
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     continue_adapter(network, config, stage)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
