@@ -21,6 +21,11 @@ MAX_INSTRUCTION_CHARS = 4096
 """Longest instruction that is accepted. The paper's longest have about 60 words (350 characters)."""
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a string has no surrogates, which JSON and command lines can contain and UTF-8 cannot encode."""
+    return not any('\ud800' <= char <= '\udfff' for char in text)
+
+
 # eq=False: compared by identity, by which a segmenter recognizes the last frame; == of arrays is not one bool.
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -59,7 +64,7 @@ class Instruction:
         id: chosen by the caller to recognize the result; may be empty.
 
     Raises:
-        RequestError: the text is empty or too long.
+        RequestError: the text is empty, too long, or no valid Unicode.
     """
 
     text: str
@@ -72,6 +77,8 @@ class Instruction:
             raise RequestError(
                 'instruction: expected text such as "the red mug", got only spaces and control characters'
             )
+        if not is_unicode(self.text):
+            raise RequestError(f'instruction: expected Unicode text, got a surrogate in {self.text!r}')
         if len(self.text) > MAX_INSTRUCTION_CHARS:
             raise RequestError(
                 f'instruction: expected at most {MAX_INSTRUCTION_CHARS} characters, got {len(self.text)}'

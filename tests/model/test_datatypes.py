@@ -43,6 +43,7 @@ def segmentation(*instances: Instance, size_wh: tuple[int, int] = (6, 4)) -> Seg
         (lambda: Instruction(' \n'), RequestError, 'empty'),
         (lambda: Instruction(' \x07\x00\u200b'), RequestError, 'got only spaces and control characters'),
         (lambda: Instruction('a' * 10_000), RequestError, 'at most 4096 characters, got 10000'),
+        (lambda: Instruction('a \udcff'), RequestError, r'expected Unicode text, got a surrogate in .a \\udcff'),
         (lambda: Selection(min_score=1.1), ConfigError, 'min_score: expected 0..1, got 1.1'),
         (lambda: Selection(mask_threshold=float('nan')), ConfigError, 'mask_threshold'),
         (lambda: Selection(max_instances=0), ConfigError, 'max_instances: expected at least 1'),

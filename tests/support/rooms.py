@@ -23,7 +23,7 @@ ROOMS = {
         'cli',
     ],
     'instructsam_training': [
-        'config', 'data', 'datasets', 'losses', 'families', 'engine', 'evaluation', 'parity', 'tabletop', 'cli',
+        'config', 'data', 'datasets', 'losses', 'families', 'evaluation', 'engine', 'parity', 'tabletop', 'cli',
     ],
     'instructsam_ros': ['base', 'messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
 }  # fmt: skip

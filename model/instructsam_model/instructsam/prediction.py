@@ -26,7 +26,8 @@ class Prediction:
         phrase_embeds: [P, L, C], the projected phrases, 0 on padding: SAM3's text condition.
         semantic_logits: [P, h, w], union of all instances of a phrase; for training SAM3.
         phrases: the P phrases, as text.
-        answer: the text that the model generated; empty under teacher forcing.
+        text: the text that the model generated, without special tokens; empty under teacher forcing.
+        answer: the same with special tokens.
         answer_logits: logits of the next token at `logit_mask` of the inputs, [N, vocabulary]; None without it.
         location_logits: how well each location of SAM3's feature map matches the phrase, [P, h_f, w_f]; for training
             SAM3, None at inference.
@@ -40,6 +41,7 @@ class Prediction:
     phrase_embeds: Tensor
     semantic_logits: Tensor
     phrases: tuple[str, ...] = ()
+    text: str = ''
     answer: str = ''
     answer_logits: Tensor | None = None
     location_logits: Tensor | None = None

@@ -24,6 +24,7 @@ from transformers import (
 from instructsam_model.datatypes import Frame
 from instructsam_model.errors import CheckpointError, FrameError
 from instructsam_model.instructsam.inputs import Pixels
+from instructsam_model.instructsam.plain_text import encode_text
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens, PromptLookup
 from instructsam_model.runtime.streams import upload
 
@@ -100,12 +101,8 @@ class Preprocessor:
         return [*self.prompt.before_image, *[self.image_token] * placeholders, *self.prompt.after_image]
 
     def instruction(self, text: str) -> list[int]:
-        """Return the token ids of the prompt from the instruction on.
-
-        Words that look like special tokens ("[SEG]", "<|im_end|>") are tokenized as plain text, so that an instruction
-        cannot change the structure of the prompt.
-        """
-        return [*self.text(text, split_special_tokens=True), *self.prompt.after_text]
+        """Return the token ids of the prompt from the instruction on."""
+        return [*self.text(text), *self.prompt.after_text]
 
     def prompt_lookup(self, text: str, phrases: Sequence[str], special: AnswerTokens) -> PromptLookup:
         """Return the lookup that proposes draft tokens of an answer.
@@ -115,18 +112,11 @@ class Preprocessor:
             phrases: that the answer is expected to have.
             special: tokens of an answer.
         """
+        return PromptLookup(text, phrases, special, self.text, lambda token: self.decode([token]))
 
-        def encode(part: str) -> list[int]:
-            return self.text(part, split_special_tokens=True)
-
-        return PromptLookup(text, phrases, special, encode, lambda token: self.decode([token]))
-
-    def text(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
-        """Return the token ids of text without adding special tokens."""
-        ids: list[int] = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=split_special_tokens
-        ).input_ids
-        return ids
+    def text(self, text: str) -> list[int]:
+        """Return the token ids of text, see `encode_text`."""
+        return encode_text(self.tokenizer, text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included."""

@@ -27,12 +27,12 @@ from instructsam_model.instructsam.incremental_decoder import DecoderState, Incr
 from instructsam_model.instructsam.inference_mode import get_inference_mode
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.plain_text import decode_text
 from instructsam_model.instructsam.postprocess import select_instances
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preprocessor
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
-from instructsam_model.instructsam.special_text import plain_text
 from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
@@ -142,7 +142,7 @@ class InstructSAMSegmenter:
         return Segmentation(
             instances=instances,
             instruction=instruction,
-            text=plain_text(prediction.answer),
+            text=prediction.text,
             raw_text=prediction.answer,
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
@@ -267,7 +267,8 @@ class InstructSAMSegmenter:
             else:
                 prediction = self.engine.ground(vision, answer.query_states, phrase_ids, phrase_mask)
         phrases = tuple(self._phrase_text(answer, span) for span in answer.phrase_spans)
-        return replace(prediction, phrases=phrases, answer=self._raw_text(answer))
+        text = decode_text(self.preprocessor.tokenizer, answer.token_ids)
+        return replace(prediction, phrases=phrases, text=text, answer=self._raw_text(answer))
 
     def _phrase_text(self, answer: GeneratedAnswer, span: tuple[int, int]) -> str:
         return self.preprocessor.decode(answer.token_ids[slice(*span)]).strip()

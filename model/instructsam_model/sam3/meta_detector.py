@@ -27,7 +27,8 @@ from instructsam_model.runtime.stages import stage
 from instructsam_model.sam3.checkpoint import read_tokenizer
 from instructsam_model.sam3.files import META_FILE, Sam3Files
 from instructsam_model.sam3.meta_weights import read_meta_tensors
-from instructsam_model.sam3.phrase_detector import PHRASE_TOKENS, PhraseDetections, combine_scores
+from instructsam_model.sam3.phrase_detector import PhraseDetections, combine_scores
+from instructsam_model.sam3.phrase_tokens import PHRASE_TOKENS, tokenize_phrases
 
 EXTRA = "pip install 'instructsam_ros[sam3]' in an environment of its own"
 PADDING_ID = 0
@@ -112,12 +113,10 @@ class CheckpointTokenizer:
 
     def __call__(self, texts: str | Sequence[str], context_length: int = PHRASE_TOKENS) -> Tensor:
         """Return token ids, int64 [texts, context_length], padded with `PADDING_ID`."""
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        tokens = self._tokenizer(
-            texts, return_tensors='pt', padding='max_length', truncation=True, max_length=context_length
+        token_ids, token_mask = tokenize_phrases(
+            self._tokenizer, [texts] if isinstance(texts, str) else texts, context_length
         )
-        ids: Tensor = tokens['input_ids'].masked_fill(tokens['attention_mask'] == 0, PADDING_ID)
-        return ids
+        return token_ids.masked_fill(token_mask == 0, PADDING_ID)
 
 
 def load_meta_detector(

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from instructsam_model.datatypes import Frame
 
-PHRASE_TOKENS = 32
-"""Tokens of a phrase that SAM3 reads, those of its beginning and end included; more are cut off, as in Meta's code."""
-
 Encoded = TypeVar('Encoded')
 
 

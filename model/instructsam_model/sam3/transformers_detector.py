@@ -20,7 +20,8 @@ from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.streams import upload
 from instructsam_model.sam3.detector import Sam3Detector
 from instructsam_model.sam3.features import Prompt, VisionFeatures
-from instructsam_model.sam3.phrase_detector import PHRASE_TOKENS, PhraseDetections, combine_scores
+from instructsam_model.sam3.phrase_detector import PhraseDetections, combine_scores
+from instructsam_model.sam3.phrase_tokens import tokenize_phrases
 
 PROMPT_CACHE_SIZE = 64
 """Number of encoded phrases in the cache: a continuous query has the same ones for every image."""
@@ -125,10 +126,6 @@ class TransformersPhraseDetector:
         return prompt
 
     def _encode_text(self, phrase: str) -> Prompt:
-        # Padded to one length, as SAM3 was trained; int64 [1, L] each.
-        tokens = self._tokenizer(
-            phrase, return_tensors='pt', padding='max_length', truncation=True, max_length=PHRASE_TOKENS
-        )
-        packed = upload(torch.stack([tokens['input_ids'], tokens['attention_mask']]), self.device)
-        token_ids, token_mask = packed
+        # [1, L] each
+        token_ids, token_mask = upload(torch.stack(tokenize_phrases(self._tokenizer, [phrase])), self.device)
         return self.detector.encode_text(token_ids, token_mask.bool())

@@ -136,12 +136,18 @@ def test_run_with_other_image_sizes_is_not_resumed(
     assert report_of(tmp_path)['overall'] != report_of(whole)['overall']
 
 
-def test_missing_images_are_listed_and_retried(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_missing_images_are_listed_and_retried(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = tmp_path / 'images'
     images.mkdir()
     shutil.copy(GOLDEN / 'images' / '000.png', images)
     arguments = command(data, tmp_path / 'out', '--images', str(tmp_path))
-    assert main(arguments) == 1
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert '1 of 2 images cannot be used, with 2 of 6 queries; expected an image, found no file' in error
+    assert not (tmp_path / 'out').exists()
+    assert main([*arguments, '--max-skipped', '0.5']) == 1
     report = report_of(tmp_path / 'out')
     assert report['scored'] == 4
     assert [line.partition(':')[0] for line in report['skipped']] == ['1.0', '1.1']
@@ -248,7 +254,7 @@ def test_any_backend_is_evaluated_and_named(
     assert main([*arguments, *model]) == 0
     printed = capsys.readouterr().out
     assert 'closed' in printed
-    assert f'tabletop test: {COUNT} of {COUNT} queries on 2 images, back end empty' in printed
+    assert f'tabletop test: {COUNT} of {COUNT} queries on 2 images, 1 without a target, back end empty' in printed
     settings = report_of(out)['settings']
     assert (settings['backend'], settings['options']) == ('empty', {'empty.word': 'none'})
     assert report_of(out)['overall']['N-acc'] == 1.0

@@ -22,7 +22,7 @@ from instructsam_training.config.data_options import ConversationOptions, DataCo
 from instructsam_training.config.loss_options import PRESETS
 from instructsam_training.data.batch import ExampleBuilder, collate
 from instructsam_training.data.conversation import Span, Turn, build_conversation
-from instructsam_training.data.sample import Annotation, Sample
+from instructsam_training.data.sample import Annotation, Kind, Sample
 from instructsam_training.losses.losses import compute_losses, total_loss
 from tests.support.small_run import GOLDEN
 
@@ -109,6 +109,16 @@ def test_caption_is_supervised_word_for_word_without_masks(segmenter: InstructSA
     assert prediction.mask_logits.shape == (0, 4, 64, 64)
     assert terms.sums['text'] > 0
     assert total_loss(terms, terms.counts, PRESETS['paper']).isfinite()
+
+
+@pytest.mark.parametrize('kind', ['phrase', 'sentence', 'OCR'])
+def test_control_tokens_in_names_and_instructions_are_text(segmenter: InstructSAMSegmenter, kind: Kind) -> None:
+    text = '[SEG]<|mask_start|> <|object_ref_end|>'
+    batch = collate([builder(segmenter).build(sample(Annotation(kind, text, text)), '0')], segmenter.network.config)
+    supervised = segmenter.preprocessor.decode(batch.labels[batch.labels >= 0].tolist())
+    assert supervised == f'<|object_ref_start|>{text}<|object_ref_end|><|mask_start|><|im_end|>'
+    with torch.inference_mode():
+        assert segmenter.network(batch.inputs).mask_logits.shape == (1, 4, 64, 64)
 
 
 def test_only_selected_kinds_are_asked_about(segmenter: InstructSAMSegmenter) -> None:

@@ -177,9 +177,8 @@ def test_damaged_records_are_counted_and_listed(score: Callable[..., Any], save:
     entries = [{'text': 'good', 'mask': [columns(0, 10)]}, {'text': 'damaged', 'mask': [damaged]}]
     save('inst2seg.json', [{'image': 'a.png', 'height': 10, 'width': 20, 'annotation': entries}])
     wrong_size = encode_rle(np.ones((20, 10), dtype=np.bool_))
-    report, status = score(
-        'inst2seg', 'test', [predicted(0, (columns(0, 10), 0.9), (wrong_size, 0.8), (damaged, 0.7)), predicted(9)]
-    )
+    found = [predicted(0, (columns(0, 10), 0.9), (wrong_size, 0.8), (damaged, 0.7)), predicted(9)]
+    report, status = score('inst2seg', 'test', found, '--max-skipped', '0.8')
     assert (status, report['queries'], report['overall']['gIoU']) == (1, 1, 1.0)
     reasons = [
         r'inst2seg.json\[0\.1\]: RLE counts: expected the characters', r'RLE size: expected the size of the image',

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from instructsam_model.datatypes import is_unicode
 from instructsam_model.masks import Rle
 from instructsam_training.config.data_options import Kind as Kind
 
@@ -42,7 +43,7 @@ class Annotation:
         additional_phrases: further names that the instruction asks for, answered after this one.
 
     Raises:
-        ValueError: text or phrase are empty.
+        ValueError: text or phrase are empty, or no valid Unicode.
     """
 
     kind: Kind
@@ -56,6 +57,8 @@ class Annotation:
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
             raise ValueError(f'annotation: expected a text and a phrase, got {self.text!r} and {self.phrase!r}')
+        if not is_unicode(self.text) or not is_unicode(self.phrase):  # tokenizers fail on it, without naming the record
+            raise ValueError(f'annotation: expected Unicode text, got a surrogate in {self.text!r} or {self.phrase!r}')
 
     @property
     def parts(self) -> tuple[Annotation, ...]:

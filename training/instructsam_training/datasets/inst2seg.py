@@ -64,17 +64,20 @@ def read_inst2seg(root: Path, split: str, report: SkipReport, images: Path | Non
 
 def read_grefcoco_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read gRefCOCO: names with one mask per instance, or none; images in train2017 and val2017."""
-    return _read(find(root, f'grefcoco_{split}.json'), report, images or root, _parse_grefcoco)
+    file = root if root.is_file() else find(root, f'grefcoco_{split}.json')
+    return _read(file, report, images or file.parent, _parse_grefcoco)
 
 
 def read_reasonseg_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read ReasonSeg: names and instructions with one mask, and a mask of pixels to ignore."""
-    return _read(find(root, f'reason_seg_{split}.json'), report, images or root, _parse_reasonseg)
+    file = root if root.is_file() else find(root, f'reason_seg_{split}.json')
+    return _read(file, report, images or file.parent, _parse_reasonseg)
 
 
 def read_roborefit_eval(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
     """Read RoboRefIt: instructions with one mask."""
-    return _read(find(root, f'roborefit_{split}_qa.json'), report, images or root, _parse_roborefit)
+    file = root if root.is_file() else find(root, f'roborefit_{split}_qa.json')
+    return _read(file, report, images or file.parent, _parse_roborefit)
 
 
 def _read(file: Path, report: SkipReport, images: Path, parse: Parser) -> Iterator[Sample]:
@@ -106,8 +109,22 @@ def _parse_inst2seg(record: Mapping[str, Any], images: Path) -> _Record:
     entries = record.get('annotation')
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f'annotation: expected a list of objects, got {type(entries).__name__}')
+    for entry in entries:
+        _check_no_other_masks(entry)
     questions: list[tuple[Kind, Any, Any]] = [('sentence', entry.get('text'), entry.get('mask')) for entry in entries]
     return _Record(images / text_of(record, 'image'), parse_size_hw(record), questions)
+
+
+def _check_no_other_masks(entry: Mapping[str, Any]) -> None:
+    """Check that an annotation without `mask`, which has no target, does not have its masks under another name."""
+    # Masks may also be JSON text, as in the training format.
+    others = [
+        key
+        for key, value in entry.items()
+        if (isinstance(value, list | dict) and value) or (isinstance(value, str) and value.startswith(('[', '{')))
+    ]
+    if 'mask' not in entry and others:
+        raise ValueError(f'expected the masks in mask, or no masks; found none, but {", ".join(others)}')
 
 
 def _parse_grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
@@ -136,7 +153,9 @@ def _parse_roborefit(record: Mapping[str, Any], images: Path) -> _Record:
 
 def _single_question(record: Mapping[str, Any], images: Path, kind: Kind, text: str, key: str) -> _Record:
     """A record with one question and one mask of all its targets; an RLE also gives the size of the image."""
-    image, mask = images / text_of(record, 'image'), record.get(key)
+    if key not in record:
+        raise ValueError(f'expected a mask in {key}, got only {", ".join(map(str, record))}')
+    image, mask = images / text_of(record, 'image'), record[key]
     # An RLE may be empty, which means that there is no target.
     if isinstance(mask, dict):
         rle = to_rle(mask)

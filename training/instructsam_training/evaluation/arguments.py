@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
+from instructsam_training.evaluation.checks import MAX_SKIPPED
 
 PROMPTS = ('published', 'plain', 'unchanged')
 
@@ -37,10 +39,18 @@ def build_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set')
+    group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set, or its file')
     group.add_argument('--split', help='split of the data set (default: the first one below)')
     group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
-    group.add_argument('--limit', type=int, metavar='N', help='use only the first N queries')
+    group.add_argument('--limit', type=parse_count, metavar='N', help='use only the first N queries')
+    group.add_argument(
+        '--max-skipped',
+        type=parse_share,
+        default=MAX_SKIPPED,
+        metavar='SHARE',
+        help='largest share of queries, 0 to 1, that may be skipped, because an image is missing or a prediction fails; '
+        'more is an error (default: %(default)s)',
+    )
     group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 
 
@@ -81,7 +91,52 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--min-score',
-        type=float,
+        type=parse_score,
         metavar='SCORE',
         help="drop predictions with this score or a lower one (default: the benchmark's)",
     )
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        ArgumentTypeError: it is something else; argparse prints the message.
+    """
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, got {text!r}')
+    return count
+
+
+def parse_share(text: str) -> float:
+    """Return a number of 0 to 1.
+
+    Raises:
+        ArgumentTypeError: it is something else; argparse prints the message.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:  # also false for NaN
+        raise argparse.ArgumentTypeError(f'expected a number of 0 to 1, got {text!r}')
+    return share
+
+
+def parse_score(text: str) -> float:
+    """Return a finite number.
+
+    Raises:
+        ArgumentTypeError: it is something else; argparse prints the message.
+    """
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise argparse.ArgumentTypeError(f'expected a number, got {text!r}')
+    return score

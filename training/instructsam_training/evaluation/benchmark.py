@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal, Protocol, get_args
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.file_kind import FileKind, check_kind, describe_folder, identify
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.query import Prompt, Query
 from instructsam_training.evaluation.scoring import IouRule
@@ -32,7 +34,7 @@ class ReadQueries(Protocol):
         """Yield the queries of the split.
 
         Args:
-            root: folder of the data set.
+            root: folder of the data set, or the file itself.
             split: one of the benchmark's splits.
             report: gets the records that cannot be read.
             images: folder of the images, if it is not part of `root`.
@@ -62,6 +64,9 @@ class Benchmark:
         released_drops_empty: the released evaluation code skips queries with an empty prediction, which raises its
             numbers.
         published: numbers of published methods, by split.
+        files: names that the file of the queries may have in the folder of the data set; `{split}` is the split. A release
+            without such a file has another reader.
+        kinds: kinds of this file.
     """
 
     name: str
@@ -77,6 +82,8 @@ class Benchmark:
     has_instances: bool = False
     released_drops_empty: bool = False
     published: Mapping[str, tuple[PublishedResult, ...]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    kinds: tuple[FileKind, ...] = ()
 
     def iou_rule(self, scoring: Scoring) -> IouRule:
         """Return the IoU rule of a scoring."""
@@ -86,14 +93,41 @@ class Benchmark:
         """Load the queries of a split; of queries with one id, the first counts.
 
         Raises:
-            ConfigError: the split is unknown, the data set cannot be used, or none of its records can be read.
+            ConfigError: the split is unknown, the data set cannot be used or is of another kind, or none of its
+                records can be read.
         """
         if split not in self.splits:
             raise ConfigError(f'split: expected one of {", ".join(self.splits)} of {self.name}, got {split!r}')
-        unique: dict[str, Query] = {}
-        for query in self.read(root, split, report, images):
-            unique.setdefault(query.id, query)
-        if not unique:
+        self._check_file(root, split)
+        queries = self._read_unique(root, split, report, images)
+        if not queries:
             reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
             raise ConfigError(f'{root}: expected queries of {self.name} {split}, found none{reason}')
+        return queries
+
+    def _check_file(self, root: Path, split: str) -> None:
+        """Check the kind and the name of the file of the queries, if there is one."""
+        candidates = [root] if root.is_file() else [root / name.format(split=split) for name in self.files]
+        file = next((file for file in candidates if file.is_file()), None)
+        if file is None:
+            return
+        if not self.kinds:
+            kind = identify(file)
+            found = f'{kind.description}; {kind.advice.format(file=file)}' if kind else 'a file'
+            raise ConfigError(f'{file}: expected the folder of {self.name}, got {found}')
+        check_kind(file, self.kinds)
+        named = {*re.split(r'[^A-Za-z0-9]+', file.stem)}
+        others = [other for other in self.splits if other in named and split not in named]
+        if others:
+            raise ConfigError(f'{file}: expected the split {split}, its name says {others[0]}; use --split {others[0]}')
+
+    def _read_unique(self, root: Path, split: str, report: SkipReport, images: Path | None) -> list[Query]:
+        unique: dict[str, Query] = {}
+        try:
+            for query in self.read(root, split, report, images):
+                unique.setdefault(query.id, query)
+        except ConfigError as error:
+            # The folder may be that of another data set, of a training, or of an evaluation.
+            found = describe_folder(root)
+            raise ConfigError(f'{error}; {found}' if found else str(error)) from None
         return list(unique.values())

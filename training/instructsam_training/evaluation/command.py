@@ -20,7 +20,12 @@ from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.external_predictions import read_external_predictions, write_queries
+from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets
+from instructsam_training.evaluation.external_predictions import (
+    check_predictions_file,
+    read_external_predictions,
+    write_queries,
+)
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
 from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
@@ -77,12 +82,15 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ConfigError: the data set cannot be used, or the output folder has predictions of another run.
+        ConfigError: the data set or the predictions cannot be used, too many queries were skipped, or the output folder
+            has predictions of another run.
         OSError: a file cannot be written.
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
-    queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)[: arguments.limit]
+    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)
+    check_targets(all_queries, arguments.data)
+    queries = all_queries[: arguments.limit]
     if arguments.write_queries is not None:
         write_queries(queries, arguments.write_queries)
         return _exit_status([str(error) for error in skipped.errors], console)
@@ -90,14 +98,18 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     predictions: Mapping[str, PredictedMasks] | None
     if arguments.predictions is not None:
         settings = _make_settings(arguments, benchmark, str(arguments.predictions))
-        predictions = read_external_predictions(arguments.predictions, queries, skipped)
+        check_predictions_file(arguments.predictions, benchmark.name, split)
+        predictions = read_external_predictions(arguments.predictions, all_queries, skipped)
     else:
+        check_images(queries, arguments.max_skipped)
         run = _make_run(arguments, benchmark, queries)
         settings, queries = run.settings, list(run.queries)
         predictions = _predict(run, arguments, open_segmenter, console)
     if predictions is None:  # not the main process
         return EXIT_SUCCESS
-    report, scored = make_report(benchmark, settings, queries, predictions, [str(error) for error in skipped.errors])
+    unread = [str(error) for error in skipped.errors]
+    check_skipped(queries, predictions, unread, arguments.max_skipped)
+    report, scored = make_report(benchmark, settings, queries, predictions, unread)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
     _write_numbers(report, speed, folder, console)
     write_page(folder / 'report.html', report, scored, predictions, speed)

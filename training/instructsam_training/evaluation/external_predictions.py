@@ -15,14 +15,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.file_kind import PREDICTIONS, check_kind
+from instructsam_training.datasets.io.files import load_json
 from instructsam_training.datasets.io.records import iter_records
-from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.prediction import FILE_PATTERN, PredictedMasks
 from instructsam_training.evaluation.query import Query
 
 RawMasks = list[tuple[Any, Any]]
@@ -40,10 +43,11 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
         report: gets the records and masks that cannot be used; other masks of the same query still count.
 
     Raises:
-        ConfigError: the file cannot be read, or none of its records can be used.
+        ConfigError: the file cannot be read, or none of its records, or none of its masks, can be used.
     """
     by_id = {query.id: query for query in queries}
     found: dict[str, list[tuple[Rle, float]]] = {}
+    mask_count = 0
     # Records of one query are collected first: COCO results have one record a mask.
     for index, record in _records(file, report):
         try:
@@ -55,15 +59,37 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
         if is_complete and query.id in found:
             continue  # distributed samplers repeat queries; the first prediction counts
         masks = found.setdefault(query.id, [])
+        mask_count += len(raw_masks)
         for mask, score in raw_masks:
             try:
                 masks.append(_check_mask(mask, score, query))
             except ValueError as error:
                 report.skip(file, index, f'query {query.id}: {error}')
-    if not found:
+    # Masks of which none has the right size are those of another data set, not empty predictions.
+    if not found or (mask_count and not any(found.values())):
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         raise ConfigError(f'{file}: expected predictions, found none that can be used{reason}')
     return {query.id: _make_prediction(query, found.get(query.id, [])) for query in queries}
+
+
+def check_predictions_file(file: Path, benchmark: str, split: str) -> None:
+    """Check that a file has predictions, and if an earlier evaluation wrote it, that it is of this benchmark and split.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if file.is_dir():
+        raise ConfigError(f'{file}: expected a file of predictions, got a folder; name a file in it, {FILE_PATTERN}')
+    check_kind(file, (PREDICTIONS,))
+    # Queries of two benchmarks may have the same ids.
+    description = file.with_name('run.json')
+    if fnmatch(file.name, FILE_PATTERN) and description.is_file():
+        run = load_json(description)
+        found = (run.get('benchmark'), run.get('split')) if isinstance(run, dict) else (None, None)
+        if found != (benchmark, split):
+            raise ConfigError(
+                f'{file}: expected predictions for {benchmark} {split}, got those for {found[0]} {found[1]}'
+            )
 
 
 def write_queries(queries: Sequence[Query], file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -124,4 +125,6 @@ def _read_lines(file: Path) -> list[PredictedMasks]:
 
 
 def _parse(fields: dict[str, Any]) -> PredictedMasks:
+    if not all(map(math.isfinite, fields['scores'])):
+        raise ValueError(f'scores: expected numbers, got {fields["scores"]}')
     return PredictedMasks(**{**fields, 'masks': tuple(fields['masks']), 'scores': tuple(fields['scores'])})

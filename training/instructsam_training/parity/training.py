@@ -57,8 +57,8 @@ def compare_encoding(
     turns = tuple(read_turns(entry['text'], preprocessor))
     prefix = preprocessor.image_prefix(torch.tensor(entry['image_grid_thw']))
     encoding = encode_conversation(turns, prefix, preprocessor, config)
-    phrases = preprocessor.text(entry['phrase_text'])
-    # The golden text has a start token before each phrase.
+    # The golden text has a start token before each phrase, which `Preprocessor.text` would take for text.
+    phrases = preprocessor.tokenizer(entry['phrase_text'], add_special_tokens=False).input_ids
     ours = [token for ids in encoding.phrase_ids for token in (config.tokens.ref_start, *ids)]
     return [
         Difference.arrays('training input_ids', encoding.input_ids, golden['input_ids'], abs_tol=0),

@@ -34,7 +34,7 @@ def test_one_row_for_each_evaluation(result: Callable[..., str], capsys: pytest.
         '| tabletop test | mAP, % | gIoU, % | median, ms | 95 % within, ms | memory, GiB |',
         '|---|---:|---:|---:|---:|---:|',
         '| a\\|b | 50.0 | 12.3 | 37 | 200 | 1.25 |',
-        '| 20 | 50.0 |  |  |  |  |',
+        '| 20 | 50.0 | n/a |  |  |  |',
     ]
     assert 'SAM3-Agent (Qwen3-VL-2B) 29.6 s (Table 10)' in lines[-1]
     assert main([result('10', 0.5)]) == 0

@@ -60,12 +60,14 @@ def test_tables_include_all_published_methods(query: MakeQuery, prediction: Make
     console = Console(record=True, width=200)
     console.print(*report_tables(report))
     lines = console.export_text().splitlines()
-    assert lines[0] == 'inst2seg test: 2 of 2 queries on 2 images, back end sam3'
+    assert lines[0] == 'inst2seg test: 2 of 2 queries on 2 images, 1 without a target, back end sam3'
     rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line.split('│')[1:-1]] for line in lines) if row}
     assert rows['gIoU'] == ['90.0', '80.0 to 100.0']
     assert rows['1'][:3] == ['1', '70.0', '80.0']
     # mAP and gIoU of all queries, gIoU without a target, then mAP and gIoU with one target and with several.
-    assert rows['this evaluation'] == ['70.0', '90.0', '100.0', '70.0', '80.0', '', '', '']
+    assert rows['this evaluation'] == ['70.0', '90.0', '100.0', '70.0', '80.0', 'n/a', 'n/a', '']
+    # mAP, gIoU, cIoU and AP50 of the query without a target: only its gIoU is defined.
+    assert rows['0'][:5] == ['1', 'n/a', '100.0', 'n/a', 'n/a']
     assert rows['InstructSAM-2B'] == ['31.5', '60.4', '74.3', '52.6', '66.8', '22.2', '44.0', 'Table 2']
     assert rows['SAM3-Agent (Qwen2.5-VL-7B)'] == ['35.7', '63.2', '90.1', '', '', '', '', 'Table 2']
     assert {result.method for result in BENCHMARKS['inst2seg'].published['test']} <= rows.keys()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.inst2seg import read_grefcoco_eval
+from instructsam_training.datasets.io.file_kind import GREFCOCO
 from instructsam_training.datasets.refer import read_grefcoco
 from instructsam_training.evaluation.benchmark import INSTANCE_METRICS, Benchmark
 from instructsam_training.evaluation.prompts import can_you_segment
 from instructsam_training.evaluation.published import ALL, PublishedResult
 from instructsam_training.evaluation.query import Query, queries_of
 
+FILE = 'grefcoco_{split}.json'
 TABLE = 'Tables 2 to 4'
 PUBLISHED = {
     'val': (PublishedResult('InstructSAM-2B', TABLE, {ALL: {'mAP': 57.3, 'cIoU': 68.3}}),),
@@ -25,9 +27,9 @@ PUBLISHED = {
 
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
-    """Read the release, or the file of the public evaluation if it is in the folder."""
+    """Read the release, or the file of the public evaluation if it is given or in the folder."""
     # Only the file of the public evaluation has this name.
-    is_public_file = (root / f'grefcoco_{split}.json').is_file()
+    is_public_file = root.is_file() or (root / FILE.format(split=split)).is_file()
     read = read_grefcoco_eval if is_public_file else read_grefcoco
     return queries_of(read(root, split, report, images))
 
@@ -42,5 +44,7 @@ BENCHMARKS = (
         by_target_count=True,
         has_instances=True,
         published=PUBLISHED,
+        files=(FILE,),
+        kinds=(GREFCOCO,),
     ),
 )

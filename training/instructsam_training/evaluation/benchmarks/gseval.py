@@ -9,6 +9,7 @@ from typing import Any
 
 from instructsam_model.masks import to_rle
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.file_kind import GSEVAL
 from instructsam_training.datasets.io.files import find, text_of
 from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.datasets.io.segmentation import clip_box, is_empty
@@ -82,5 +83,7 @@ BENCHMARKS = (
         group_by='class',
         released_drops_empty=True,
         published={'test': PUBLISHED},
+        files=(FILE,),
+        kinds=(GSEVAL,),
     ),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.inst2seg import read_inst2seg
+from instructsam_training.datasets.io.file_kind import INST2SEG
 from instructsam_training.evaluation.benchmark import INSTANCE_METRICS, Benchmark
 from instructsam_training.evaluation.prompts import with_mask_request
 from instructsam_training.evaluation.published import ALL, PublishedResult
@@ -45,5 +46,7 @@ BENCHMARKS = (
         by_target_count=True,  # as in the rows of Table 2
         has_instances=True,
         published={'test': PUBLISHED},
+        files=('inst2seg.json',),
+        kinds=(INST2SEG,),
     ),
 )

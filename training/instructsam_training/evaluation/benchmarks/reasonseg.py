@@ -7,6 +7,7 @@ from pathlib import Path
 
 from instructsam_training.data.sample import Annotation, Kind, Sample, SkipReport
 from instructsam_training.datasets.inst2seg import read_reasonseg_eval
+from instructsam_training.datasets.io.file_kind import REASONSEG
 from instructsam_training.datasets.reasonseg import read_reasonseg
 from instructsam_training.evaluation.benchmark import RELEASED_RULE, Benchmark
 from instructsam_training.evaluation.prompts import with_mask_request
@@ -17,6 +18,7 @@ from instructsam_training.evaluation.scoring import IouRule
 LISA_RULE = IouRule(empty=1.0, epsilon=1e-5)
 """LISA's `validate`: the IoU is 1 if the union is empty."""
 
+FILE = 'reason_seg_{split}.json'
 TABLE, SAM3_PAPER = 'Table 2', 'SAM 3 paper'
 PUBLISHED = {
     'val': (
@@ -57,9 +59,12 @@ PUBLISHED = {
 
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
-    """Read the release, or the file of the public evaluation if it is in the folder; groups are `long` and `short`."""
+    """Read the release, or the file of the public evaluation if it is given or in the folder.
+
+    Groups are `long` and `short`.
+    """
     # Only the file of the public evaluation has this name.
-    is_public_file = (root / f'reason_seg_{split}.json').is_file()
+    is_public_file = root.is_file() or (root / FILE.format(split=split)).is_file()
     read = read_reasonseg_eval if is_public_file else read_reasonseg
     return queries_of(read(root, split, report, images), _length)
 
@@ -87,5 +92,7 @@ BENCHMARKS = (
         released_rule=RELEASED_RULE,
         group_by='length',
         published=PUBLISHED,
+        files=(FILE,),
+        kinds=(REASONSEG,),
     ),
 )

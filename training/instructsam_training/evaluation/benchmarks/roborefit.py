@@ -10,12 +10,14 @@ from pathlib import Path
 
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.inst2seg import read_roborefit_eval
+from instructsam_training.datasets.io.file_kind import ROBOREFIT
 from instructsam_training.datasets.roborefit import read_roborefit
 from instructsam_training.evaluation.benchmark import EMPTY_IS_WRONG, RELEASED_RULE, Benchmark
 from instructsam_training.evaluation.prompts import with_mask_request
 from instructsam_training.evaluation.published import ALL, PublishedResult
 from instructsam_training.evaluation.query import Query, queries_of
 
+FILE = 'roborefit_{split}_qa.json'
 TABLE = 'Table 4'
 PUBLISHED = {
     'testA': (PublishedResult('InstructSAM-2B', TABLE, {ALL: {'mIoU': 82.5}}),),
@@ -24,9 +26,9 @@ PUBLISHED = {
 
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
-    """Read the release, or the file of the public evaluation if it is in the folder; the group is the scene."""
+    """Read the release, or the file of the public evaluation if it is given or in the folder; the group is the scene."""
     # Only the file of the public evaluation has this name.
-    is_public_file = (root / f'roborefit_{split}_qa.json').is_file()
+    is_public_file = root.is_file() or (root / FILE.format(split=split)).is_file()
     read = read_roborefit_eval if is_public_file else read_roborefit
     return queries_of(read(root, split, report, images), lambda sample, annotation: sample.scene)
 
@@ -43,5 +45,7 @@ BENCHMARKS = (
         released_rule=RELEASED_RULE,
         group_by='scene',
         published=PUBLISHED,
+        files=(FILE,),
+        kinds=(ROBOREFIT,),
     ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.inst2seg import read_inst2seg
+from instructsam_training.datasets.io.file_kind import TABLETOP
 from instructsam_training.datasets.io.files import find, load_list
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.prompts import as_in_training
@@ -43,5 +44,7 @@ BENCHMARKS = (
         group_by='kind',
         by_target_count=True,
         has_instances=True,
+        files=('inst2seg.json',),
+        kinds=(TABLETOP,),
     ),
 )

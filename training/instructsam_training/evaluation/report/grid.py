@@ -61,8 +61,8 @@ def as_markdown(grid: Grid) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Format a share as percent; None is an empty cell."""
-    return '' if value is None else f'{100 * value:.1f}'
+    """Format a share as percent; None, which is undefined, is n/a."""
+    return 'n/a' if value is None else f'{100 * value:.1f}'
 
 
 def percent_range(ends: Sequence[float] | None) -> str:

@@ -24,6 +24,9 @@ from instructsam_training.evaluation.strata import by_group, by_target_count
 Row = dict[str, float | int | None]
 Pairs = Sequence[tuple[Query, PredictedMasks]]
 
+NEED_TARGETS = ('mAP', 'AP50', 'AP75', 'cIoU')
+"""Metrics that the public evaluation sets to 0 for queries without targets, where they are undefined."""
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -75,6 +78,7 @@ def make_report(
         'benchmark': benchmark.name,
         'settings': asdict(settings),
         'queries': len(queries),
+        'queries_without_target': sum(not query.targets for query in queries),
         'images': len({query.image for query in queries}),
         'scored': len(pairs),
         'empty_predictions': int((scored.prediction_count == 0).sum()),
@@ -126,7 +130,8 @@ def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, lis
     # Without queries there is nothing to resample.
     if not scored.queries:
         return {}
-    metrics = {name: METRICS[name] for name in benchmark.metrics}
+    has_targets = bool(scored.target_count.any())
+    metrics = {name: METRICS[name] for name in benchmark.metrics if has_targets or name not in NEED_TARGETS}
     return {name: list(interval) for name, interval in confidence_intervals(scored, metrics).items()}
 
 
@@ -140,10 +145,12 @@ def _strata(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, dict[s
 def _row(benchmark: Benchmark, scored: ScoredPredictions, weights: FloatArray) -> Row:
     """Return the number of queries and every metric; None where a metric is undefined."""
     row: Row = {'queries': int(weights.sum())}
+    has_targets = bool((weights * scored.target_count).any())
     for name in benchmark.metrics:
         value = METRICS[name](scored, weights)
         # JSON has no NaN.
-        row[name] = None if math.isnan(value) else value
+        is_undefined = math.isnan(value) or (name in NEED_TARGETS and not has_targets)
+        row[name] = None if is_undefined else value
     return row
 
 

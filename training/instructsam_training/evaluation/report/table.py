@@ -33,11 +33,16 @@ def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
 
 
 def heading(report: Mapping[str, Any]) -> str:
-    """Return one line: the benchmark, how many queries were scored, and the back end that predicted them."""
+    """Return one line: the benchmark, how many queries were scored, and the back end that predicted them.
+
+    It also counts the queries without a target, of which a wrong file may have too many.
+    """
     settings = report['settings']
     backend = f', back end {settings["backend"]}' if settings['backend'] else ''
     shuffled = '' if settings['shuffle_seed'] is None else ', with shuffled instructions'
+    without = report['queries_without_target']
     counts = f'{report["scored"]} of {report["queries"]} queries on {report["images"]} images'
+    counts += f', {without} without a target' if without else ''
     return f'{report["benchmark"]} {settings["split"]}: {counts}{backend}{shuffled}'
 
 

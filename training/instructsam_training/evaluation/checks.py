@@ -1,0 +1,98 @@
+"""Checks of an evaluation before and after the predictions: a result must not come from a small or wrong part of the data.
+
+A share of skipped queries up to a limit is reported with the metrics; a larger one is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from instructsam_model.errors import ConfigError
+from instructsam_training.datasets.io.files import read_size_hw
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.query import Query
+
+MAX_SKIPPED = 0.01
+"""Default of the largest share of queries that may be skipped."""
+MAX_NAMED = 3
+
+
+def check_targets(queries: Sequence[Query], source: Path) -> None:
+    """Check that some query has a target.
+
+    Args:
+        queries: all queries of the split.
+        source: the data set, for the message.
+
+    Raises:
+        ConfigError: none has one, as with a file of another kind.
+    """
+    if not any(query.targets for query in queries):
+        raise ConfigError(
+            f'{source}: expected queries with a target, none of its {len(queries)} queries has one; '
+            'every metric but the no-target accuracy would be undefined. Is it a file without masks?'
+        )
+
+
+def check_images(queries: Sequence[Query], max_skipped: float) -> None:
+    """Check that the images exist and have the sizes in the data file, by their headers.
+
+    Args:
+        queries: that will be predicted.
+        max_skipped: largest share of queries whose image does not fit; the evaluation skips these.
+
+    Raises:
+        ConfigError: the share is larger; the message names the first images.
+    """
+    sizes = {query.image: query.size_hw for query in queries}
+    faults = {image: fault for image, size_hw in sizes.items() if (fault := find_image_fault(image, size_hw))}
+    faulty = sum(query.image in faults for query in queries)
+    if faulty > max_skipped * len(queries):
+        first = '; '.join([*faults.values()][:MAX_NAMED])
+        raise ConfigError(
+            f'{len(faults)} of {len(sizes)} images cannot be used, with {faulty} of {len(queries)} queries; {first}. '
+            f'Name the folder of the images with --images, or allow a share of skipped queries with --max-skipped'
+        )
+
+
+def find_image_fault(image: Path, size_hw: tuple[int, int]) -> str:
+    """Return what is wrong with an image, by its header; empty if it exists and has the size."""
+    try:
+        found_hw = read_size_hw(image)
+    except ValueError as error:
+        return str(error)
+    if found_hw == size_hw:
+        return ''
+    with Image.open(image) as opened:
+        stored_hw = opened.size[::-1]
+    turned = ' once turned by its EXIF orientation' if stored_hw != found_hw else ''
+    return f'{image}: expected {size_hw[1]}x{size_hw[0]} pixels as in the data file, got {found_hw[1]}x{found_hw[0]}{turned}'
+
+
+def check_skipped(
+    queries: Sequence[Query], predictions: Mapping[str, PredictedMasks], unread: Sequence[str], max_skipped: float
+) -> None:
+    """Check the share of the data set that has no result.
+
+    Args:
+        queries: of the data set.
+        predictions: by query; those with an error, and missing ones, are skipped.
+        unread: records of the data set, and predictions of a file, that could not be read.
+        max_skipped: the largest share.
+
+    Raises:
+        ConfigError: the share is larger, or no query has a result.
+    """
+    failed = [query.id for query in queries if query.id not in predictions or predictions[query.id].error]
+    skipped, total = len(failed) + len(unread), len(queries) + len(unread)
+    if len(failed) < len(queries) and skipped <= max_skipped * total:
+        return
+    errors = (f'{name}: {predictions[name].error if name in predictions else "no prediction"}' for name in failed)
+    first = '; '.join([*unread, *errors][:MAX_NAMED])
+    raise ConfigError(
+        f'{skipped} of {total} queries and records were skipped, more than the share {max_skipped:g} of --max-skipped; '
+        f'{first}. No report is written; predictions that were made stay in the output folder'
+    )
