@@ -31,7 +31,7 @@ def checkpoint_name(parameters: NodeParameters) -> str:
     """
     is_embedded = Path(parameters.checkpoint).resolve() == embedded.FOLDER.resolve()
     name = embedded.EMBEDDED if is_embedded else parameters.checkpoint
-    adapters = [getattr(options, 'adapter', '') for options in parameters.backend_options.values()]
+    adapters: list[str] = [getattr(options, 'adapter', '') for options in parameters.backend_options.values()]
     return ADAPTER_SEPARATOR.join([name, *filter(None, adapters)])
 
 
@@ -54,8 +54,9 @@ def load_checkpoint(parameters: NodeParameters) -> Segmenter:
     """
     backend = find_checkpoint_backend(parameters.checkpoint, parameters.backend)
     for name, options in parameters.backend_options.items():
+        adapter: str = getattr(options, 'adapter', '')
         # Other options of other back ends have no effect, but a model without its adapter is another model.
-        if name != backend.name and getattr(options, 'adapter', ''):
+        if adapter and name != backend.name:
             raise ConfigError(
                 f'{name}.adapter: expected a checkpoint that {name} loads, got {parameters.checkpoint!r}, which '
                 f'{backend.name} loads; clear the adapter or change the checkpoint'

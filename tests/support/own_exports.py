@@ -58,7 +58,7 @@ def export_roboflow(folder: Path, parts: dict[str, Sequence[Photo]]) -> Path:
         ]
         info = {'year': '2026', 'version': '1', 'description': 'Exported from roboflow.com', 'contributor': ''}
         content = {
-            'info': info, 'licenses': [{'id': 1, 'url': 'https://creativecommons.org/licenses/by/4.0/', 'name': 'CC BY 4.0'}],
+            'info': info, 'licenses': [{'id': 1, 'url': 'https://example.org/license', 'name': 'CC BY 4.0'}],
             'categories': categories, 'images': images, 'annotations': annotations,
         }  # fmt: skip
         (folder / part / '_annotations.coco.json').write_text(json.dumps(content))
@@ -67,7 +67,7 @@ def export_roboflow(folder: Path, parts: dict[str, Sequence[Photo]]) -> Path:
 
 
 def export_labelme(folder: Path, photos: Sequence[Photo], *, embedded: bool = False) -> Path:
-    """A folder of LabelMe: mask shapes for every second thing, polygons for the others, parts of one thing as a group."""
+    """A folder of LabelMe: masks for every second thing, polygons for the others, parts of one thing as a group."""
     folder.mkdir(parents=True, exist_ok=True)
     for photo in photos:
         if not embedded:
@@ -95,7 +95,7 @@ def export_labelme(folder: Path, photos: Sequence[Photo], *, embedded: bool = Fa
 
 
 def export_label_studio(folder: Path, photos: Sequence[Photo]) -> Path:
-    """The JSON export of Label Studio beside its images: brush masks for every second thing, polygons for the others."""
+    """The JSON export of Label Studio beside its images: brush masks for every second thing, else polygons."""
     (folder / 'images').mkdir(parents=True, exist_ok=True)
     tasks = []
     for number, photo in enumerate(photos, start=1):

@@ -1,7 +1,7 @@
 """Images as a user takes them, with the names that they have for their things: printed surfaces, sensor noise, JPEG.
 
-The objects are those of the simulated tabletop, with patterns that the embedded checkpoint was not trained on, and names
-that it does not know.
+The objects are those of the simulated tabletop, with patterns that the embedded checkpoint was not trained on, and
+names that it does not know.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class InstructSAMOptions(Options):
     )
     adapter: str = option(
         '',
-        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
-        'the one it was trained on. Empty: none.',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint '
+        'than the one it was trained on. Empty: none.',
     )
     sam3_config: str = option(
         '', "Folder or hub id of SAM3's configuration. Empty: the one that the checkpoint refers to."

@@ -97,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
         'listed in OUT.skipped.txt. 1 if --strict is given and a record was skipped. 2 on an error, or if no record '
         'could be converted.',
     )
-    parser.add_argument('name', metavar='NAME', choices=sorted({**SOURCES, **TOOLS}), help='name of the data set, see below')
+    parser.add_argument(
+        'name', metavar='NAME', choices=sorted({**SOURCES, **TOOLS}), help='name of the data set, see below'
+    )
     parser.add_argument('--data', type=Path, metavar='DIR', help='folder of the release')
     parser.add_argument('--split', help='split of the data set, see below')
     parser.add_argument(
@@ -136,8 +138,9 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar='N',
-        help='with --annotations or a tool: an image without annotations becomes N questions without a target, about categories '
-        'of the file (default: 0, the image is left out); right only if every category was annotated in every image',
+        help='with --annotations or a tool: an image without annotations becomes N questions without a target, about '
+        'categories of the file (default: 0, the image is left out); right only if every category was annotated in '
+        'every image',
     )
     add_own_arguments(parser.add_argument_group('own data, with --annotations or a tool'))
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A user's own data in `instructsam-convert`: exports of annotation tools and COCO files, their texts and their parts."""
+"""A user's own data in `instructsam-convert`: exports of annotation tools and COCO files, their texts and parts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class OwnData:
             )
 
     def write_others(self, out: Path, images: Path) -> list[Path]:
-        """Write the validation part, and both parts as COCO files with the names that are asked for; return the files."""
+        """Write the validation part, and both parts as COCO files with the names asked for; return the files."""
         ids = frozenset(str(entry.get('id')) for entry in self.content['images'] if isinstance(entry, dict))
         files = [write_part(coco_name(out), self.content, ids - self.validation, self._name_of)]
         if self.validation:
@@ -155,13 +155,14 @@ def add_own_arguments(group: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='ask about N categories that are not in the image, too; right only if every category was annotated in every '
-        'image (default: 0)',
+        help='ask about N categories that are not in the image, too; right only if every category was annotated in '
+        'every image (default: 0)',
     )
     group.add_argument(
         '--val-share',
         type=float,
         metavar='SHARE',
-        help='write this share of the annotated images to OUT_val instead, such as 0.2; copies of an image stay together',
+        help='write this share of the annotated images to OUT_val instead, such as 0.2; copies of an image stay '
+        'together',
     )
     group.add_argument('--seed', type=int, default=0, metavar='N', help='seed of --val-share and --absent (default: 0)')

@@ -1,7 +1,7 @@
 """Convert a checkpoint to another precision, such as the bfloat16 of published ones, or merge an adapter into it.
 
 python -m instructsam_training.cli.publish runs/tabletop/whole/merged --out FOLDER --dtype bfloat16
-python -m instructsam_training.cli.publish embedded --adapter runs/finetune/finetune/adapter --out FOLDER --dtype float32
+python -m instructsam_training.cli.publish embedded --adapter runs/finetune/finetune/adapter --out FOLDER
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def publish(source: str, folder: Path, dtype: str, adapter: str = '') -> int:
 
     checkpoint = resolve_checkpoint(source).path
     sam3_folder = resolve_sam3(checkpoint)
-    # On the CPU, because nothing is computed; a machine without a GPU will do. In float32, so that the sum of weights and
-    # adapter is rounded once.
+    # On the CPU, because nothing is computed; a machine without a GPU will do. In float32, so that the sum of weights
+    # and adapter is rounded once.
     network = read_network(
         checkpoint,
         sam3_folder,
@@ -66,7 +66,9 @@ def main(args: Sequence[str] | None = None) -> None:
         prog='python -m instructsam_training.cli.publish', description=__doc__.split('\n')[0]
     )
     parser.add_argument('checkpoint', help='folder or hub id of the checkpoint')
-    parser.add_argument('--adapter', default='', help='folder or hub id of an adapter of this checkpoint, to merge into it')
+    parser.add_argument(
+        '--adapter', default='', help='folder or hub id of an adapter of this checkpoint, to merge into it'
+    )
     parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
     parser.add_argument(
         '--dtype', choices=DTYPES, default='bfloat16', help='precision of the weights (default: %(default)s)'

@@ -47,8 +47,8 @@ class LoraConfig(Options):
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
     layers: Literal['attention', 'all'] = option(
         'attention',
-        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the groups "
-        'with a rate, except the head.',
+        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the "
+        'groups with a rate, except the head.',
     )
     only: bool = option(
         False, 'Train nothing but adapters, so that what a run writes is small; the other weights of all groups freeze.'
@@ -123,8 +123,8 @@ class StageConfig(Options):
     keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000))
     output: Output = option(
         'checkpoint',
-        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed in '
-        'the checkpoint that it started from; or `both`.',
+        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed '
+        'in the checkpoint that it started from; or `both`.',
     )
 
     def __post_init__(self) -> None:
@@ -181,6 +181,6 @@ class TrainConfig(Options):
         changed = start.random or start.num_queries is not None or start.variant is not None
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries and variant'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
+                'random, num_queries and variant'
             )

@@ -40,6 +40,7 @@ from instructsam_training.families.instructsam.trainable import (
     report_modules,
 )
 
+
 def train(config: TrainConfig) -> Path:
     """Run all stages that are not finished yet.
 

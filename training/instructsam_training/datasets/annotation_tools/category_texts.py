@@ -1,11 +1,11 @@
 """What is asked about a user's categories: cleaned names, further names, instructions, and absent categories.
 
-    red_apple: ripe apple                   # the name that is asked for and answered
-    class_0:
-      name: gear wheel
-      names: [gear, cogwheel]               # asked for as well; the answer is their own
-      instructions:                         # answered with the name
-        - Which part turns the shaft?
+red_apple: ripe apple                   # the name that is asked for and answered
+class_0:
+  name: gear wheel
+  names: [gear, cogwheel]               # asked for as well; the answer is their own
+  instructions:                         # answered with the name
+    - Which part turns the shaft?
 """
 
 from __future__ import annotations

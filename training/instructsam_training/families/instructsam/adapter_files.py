@@ -51,7 +51,9 @@ def write_adapter(folder: Path, tensors: Mapping[str, Tensor], lora: LoraConfig,
     checkpoint = resolve_checkpoint(base).path
     saved = _factors(tensors) | changed_weights(tensors, checkpoint)
     if not any(tensor.any() for name, tensor in saved.items() if not name.endswith(A_SUFFIX)):
-        raise CheckpointError(f'{folder}: the run changed no weight of {base}; an adapter without effect is not written')
+        raise CheckpointError(
+            f'{folder}: the run changed no weight of {base}; an adapter without effect is not written'
+        )
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
