@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.sampling import sample_scene
+
+if TYPE_CHECKING:
+    from instructsam_training.tabletop.render.render import Renderer
 
 NAMES = {'can': 'tin', 'bottle': 'flask', 'mug': 'beaker', 'box': 'crate', 'plate': 'saucer', 'ball': 'orb'}
 """The user's categories; objects of other kinds are not annotated."""

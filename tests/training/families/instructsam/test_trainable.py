@@ -147,6 +147,13 @@ def test_all_trained_parameters_of_an_objective_get_a_gradient(objective: Object
     assert any('vision_encoder.backbone' in name for name in trained) == (objective != 'language_model')
     if lora.only:
         assert not [name for name in trained if '.lora_' not in name]
-        parts = ('language_model', 'detr_decoder', 'mask_decoder', 'mask_hidden_fcs', 'text_hidden_fcs', 'visual.merger')
+        parts = (
+            'language_model',
+            'detr_decoder',
+            'mask_decoder',
+            'mask_hidden_fcs',
+            'text_hidden_fcs',
+            'visual.merger',
+        )
         assert not [part for part in parts if not any(part in name for name in trained)]
         assert not [name for name in trained if 'lm_head' in name or 'embed_tokens' in name]
