@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
         assert process.returncode == 143
         assert b'run the same command again to resume' in errors
     assert not (tmp_path / 'run' / 'one' / 'merged').exists()
-    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    train(read_config(run_file, ['stages.0.steps=5']))
     assert losses(tmp_path / 'run') == losses(uninterrupted)
     assert all(torch.equal(tensor, weights(uninterrupted)[name]) for name, tensor in weights(tmp_path / 'run').items())
 
@@ -144,10 +145,13 @@ def test_recomputed_activations_do_not_change_the_losses(uninterrupted: Path, ru
 def test_bfloat16_with_averaged_weights_and_frozen_weights_in_either_precision(run_file: Path, tmp_path: Path) -> None:
     """Frozen weights in bfloat16 change no loss, and are written with their exact values."""
     settings = ['stages.0.steps=3', 'precision=bfloat16', 'stages.0.ema=0.9']
-    for out, frozen in (('run', 'false'), ('float32', 'true')):
-        # Accelerate allows one precision a process.
-        command = [*COMMAND, str(run_file), *settings, f'out={tmp_path / out}', f'frozen_float32={frozen}']
-        subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
+    runs = [
+        [str(run_file), *settings, f'out={tmp_path / out}', f'frozen_float32={frozen}']
+        for out, frozen in (('run', 'false'), ('float32', 'true'))
+    ]
+    # Accelerate allows one precision a process.
+    program = f'from instructsam_training.cli.train import main; exit(any([main(run) for run in {runs}]))'
+    subprocess.run([sys.executable, '-c', program], env=ENVIRONMENT, check=True, capture_output=True)
     written = weights(tmp_path / 'run')
     assert all(torch.isfinite(tensor).all() for tensor in written.values())
     last = read_last_state(tmp_path / 'run' / 'one' / 'states')

@@ -78,6 +78,7 @@ def test_page_shows_every_gpu(modeled: tuple[Path, str, dict[str, Any]], tmp_pat
         assert gpu.source in page
 
 
+@pytest.mark.slow  # 30 s
 @pytest.mark.filterwarnings('ignore:torch.compile with fullgraph=True found no compiled frames')
 @pytest.mark.filterwarnings('ignore:.*Profiler clears events')
 def test_commands_for_a_gpu_run(
