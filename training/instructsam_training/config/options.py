@@ -14,6 +14,7 @@ from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
+from instructsam_training.config.validation_options import ValidationConfig
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 """What a stage trains; see `StageConfig.objective`."""
@@ -126,11 +127,16 @@ class StageConfig(Options):
         'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed '
         'in the checkpoint that it started from; or `both`.',
     )
+    validation: ValidationConfig | None = option(
+        None, 'Validation during the stage, of which the best weights are kept; null: no validation.'
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output != 'checkpoint' and not self.lora.rank:
             raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
+        if self.validation is not None and self.objective != 'full':
+            raise ConfigError(f'validation: expected the objective full, got {self.objective}, which writes no answers')
 
 
 @dataclass(frozen=True)
