@@ -114,6 +114,11 @@ class StageConfig(Options):
     )
     weight_decay: float = option(0.0, 'Weight decay of the optimizer.', range_=(0.0, 1.0))
     clip: float = option(1.0, 'Maximum norm of the gradient; 0: no clipping.', range_=(0.0, 1_000_000.0))
+    max_skipped_steps: int = option(
+        5,
+        'Steps in a row that may be skipped because their loss or gradient is not finite; one more stops the run.',
+        range_=(0, 1000),
+    )
     ema: float = option(
         0.0,
         'Decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.',

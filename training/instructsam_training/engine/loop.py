@@ -30,6 +30,7 @@ from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger
+from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
@@ -149,10 +150,10 @@ def prepare_network(
 
 def resume(run: Run) -> None:
     """Load the last checkpoint of the stage, if there is one."""
-    state = read_last_state(run.folder / 'states')
+    state = read_last_state(run.folder / 'states', run.accelerator.print)
     if state is not None:
         restore_state(state, run.model, run.optimizer)
-        run.done, run.ema = state.step, dict(state.ema)
+        run.done, run.ema, run.skipped.total = state.step, dict(state.ema), state.skipped
 
 
 def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int, validation: Validation) -> None:
@@ -174,7 +175,8 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
                 break
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
-            # `take_step` waits for the device, so this is the time of the whole step without reading the data.
+            # `take_step` waits for the device before it updates the weights, so this is the time from one update to the
+            # next without reading the data.
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
             line |= learning_rates(run.optimizer.param_groups)
@@ -194,15 +196,25 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
 
 
 def save(run: Run) -> None:
-    """Gather the state of the stage from all processes and write a checkpoint."""
-    state = gather_state(run.done, run.model, run.optimizer, run.ema)
+    """Gather the state of the stage from all processes and write a checkpoint.
+
+    Raises:
+        FloatingPointError, OSError: see `write_state`.
+    """
+    state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
     if run.accelerator.is_main_process:
         write_state(run.folder / 'states', state, run.stage.keep)
     run.accelerator.wait_for_everyone()
 
 
 def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
-    """Write the weights of the stage, the last or the best ones, and plot its curves."""
+    """Write the weights of the stage, the last or the best ones, and plot its curves.
+
+    Raises:
+        FloatingPointError: all steps were skipped, so that there is nothing to write.
+        CheckpointError: a weight is not finite.
+    """
+    check_progress(run.stage.name, run.steps, run.skipped)
     tensors = None if validation.ends_with_best else gather_tensors(run)
     if tensors is not None:
         write_weights(run.folder, tensors=tensors)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import peft
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from instructsam_model.backends import resolve_checkpoint
@@ -26,7 +25,7 @@ from instructsam_model.instructsam.adapter import (
 )
 from instructsam_model.instructsam.base_fingerprint import fingerprint_of
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.weights.tensor_files import find_tensors, iterate_tensors
+from instructsam_model.weights.tensor_files import find_tensors, iterate_tensors, write_tensor_file
 from instructsam_training.config.options import LoraConfig
 from instructsam_training.families.instructsam.trainable import LORA_A_SUFFIX, LORA_B_SUFFIX
 
@@ -69,7 +68,7 @@ def write_adapter(folder: Path, tensors: Mapping[str, Tensor], lora: LoraConfig,
         config.save_pretrained(str(draft))
         # Own memory: gathered tensors may be views of larger ones.
         named = {PREFIX + name: tensor.to(torch.float32, copy=True).contiguous() for name, tensor in saved.items()}
-        save_file(named, draft / ADAPTER_WEIGHTS_FILE, metadata=metadata)
+        write_tensor_file(draft / ADAPTER_WEIGHTS_FILE, named, metadata)
     return (folder / ADAPTER_WEIGHTS_FILE).stat().st_size
 
 
