@@ -68,7 +68,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
     # The base file is found relative to this one, and may have a base file itself.
     base = content.pop('extends', '')
-    return merge(read_yaml(file.parent / str(base)), content) if base else content
+    separate: dict[str, Any] = _separate(content)
+    return merge(read_yaml(file.parent / str(base)), separate) if base else separate
+
+
+def _separate(value: Any) -> Any:
+    """Copy nested dictionaries and lists: those of a YAML alias are one object, which a change would change for all."""
+    if isinstance(value, dict):
+        return {key: _separate(each) for key, each in value.items()}
+    return [_separate(each) for each in value] if isinstance(value, list) else value
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -40,11 +40,13 @@ class ConversationOptions(Options):
 class DataConfig(Options):
     """Training data of a stage."""
 
-    mixture: str = option('', 'Mixture file, `name [repeat]` on each line.')
+    mixture: str = option('', 'Mixture file, `name [repeat]` on each line.', affects_results=False)
     files: tuple[str, ...] = option((), 'Names of data sets, used if there is no mixture file.')
-    folder: str = option('.', 'Folder of the data sets, in the published format.')
-    images: str = option('', 'Folder that the file names of images are relative to; `folder` when empty.')
-    workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256))
+    folder: str = option('.', 'Folder of the data sets, in the published format.', affects_results=False)
+    images: str = option(
+        '', 'Folder that the file names of images are relative to; `folder` when empty.', affects_results=False
+    )
+    workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256), affects_results=False)
     max_pixels: int = option(
         8_388_608,
         "Larger images are downsampled to this size for the language model; 0: the checkpoint's limit.",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
-from instructsam_model.errors import ConfigError
+from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.parameters import SHARDED_LAYERS
 from instructsam_training.config.options import StageConfig, TrainConfig
@@ -39,6 +41,29 @@ def start_processes(config: TrainConfig) -> Accelerator:
         project_dir=config.out,
         fsdp_plugin=plugin if config.shard and config.device != 'cpu' else None,
     )
+
+
+def describe_device(accelerator: Accelerator) -> str:
+    """Return the kind of the device of a run, with the name of the GPU."""
+    kind = accelerator.device.type
+    return f'{kind} ({torch.cuda.get_device_name(accelerator.device)})' if kind == 'cuda' else kind
+
+
+def run_in_first_process(accelerator: Accelerator, function: Callable[[], None]) -> None:
+    """Call a function in the first process; all processes wait for it and raise its error.
+
+    Raises:
+        CheckpointError, ConfigError, OSError: those of the function.
+    """
+    errors: list[Exception | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            function()
+        except (CheckpointError, ConfigError, OSError) as error:
+            errors = [error]
+    [raised] = broadcast_object_list(errors)
+    if raised is not None:
+        raise raised
 
 
 def distribute(

@@ -15,9 +15,16 @@ def open_table(data: DataConfig) -> SampleTable:
     Raises:
         ConfigError: a file is missing or holds no records.
     """
+    return SampleTable(find_entries(data), Path(data.images or data.folder))
+
+
+def find_entries(data: DataConfig) -> tuple[MixtureEntry, ...]:
+    """Find the files of a stage.
+
+    Raises:
+        ConfigError: a file is missing.
+    """
     folder = Path(data.folder)
     if data.mixture:
-        entries = read_mixture(Path(data.mixture), folder)
-    else:
-        entries = tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
-    return SampleTable(entries, Path(data.images or folder))
+        return read_mixture(Path(data.mixture), folder)
+    return tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
