@@ -13,13 +13,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from instructsam_model.datatypes import is_unicode
 from instructsam_model.errors import FrameError
@@ -33,6 +34,9 @@ SUFFIXES = (
     '.jpf', '.jpg', '.jpx', '.mpo', '.pbm', '.pgm', '.png', '.pnm', '.ppm', '.qoi', '.tga', '.tif', '.tiff', '.webp',
 )  # fmt: skip
 """Extensions of image files; those in capitals are accepted too."""
+TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
+"""EXIF orientations that swap height and width."""
+STRIP_ROWS = 512
 
 PILLOW = str(Path(Image.__file__).parent)
 _SAID: set[str] = set()
@@ -64,6 +68,25 @@ def find_images(folder: Path) -> list[Path]:
     return images
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """Size and orientation of an image file.
+
+    Attributes:
+        stored_hw: height and width of the pixels in the file.
+        orientation: EXIF orientation, 1 to 8; 1 if the image is displayed as it is stored.
+    """
+
+    stored_hw: tuple[int, int]
+    orientation: int = 1
+
+    @property
+    def displayed_hw(self) -> tuple[int, int]:
+        """Height and width of the upright image."""
+        height, width = self.stored_hw
+        return (width, height) if self.orientation in TRANSPOSED_ORIENTATIONS else (height, width)
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image, apply its EXIF orientation, and show its transparent pixels on white.
 
@@ -73,10 +96,37 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         FrameError: the file does not exist, is damaged, or has more than 8 bits per channel.
     """
+    return read_upright(path)[0]
+
+
+def read_upright(path: Path) -> tuple[NDArray[np.uint8], ImageHeader]:
+    """Read an image as `read_image`, with its header, which tells how it was turned.
+
+    Raises:
+        FrameError: see `read_image`.
+    """
+    with _open(path) as image:
+        header = _header_of(image)  # before the orientation is applied, which removes it
+        return _make_upright(image, path), header
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read size and orientation of an image, of most formats without its pixels.
+
+    Raises:
+        FrameError: the file does not exist or is not an image.
+    """
+    with _open(path) as image:
+        return _header_of(image)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """Open an image; errors in the context, such as those of damaged pixels, are FrameErrors too."""
     _register_heif(path)
     try:
         with _log_warnings(path), Image.open(path) as image:
-            return to_rgb(image, path)
+            yield image
     except FileNotFoundError:
         raise FrameError(f'{path}: expected an image, found no such file') from None
     except FrameError:
@@ -93,22 +143,27 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise FrameError(f'{path}: expected an image, cannot read it: {error or type(error).__name__}') from error
 
 
-def to_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
-    """Return the first frame of an open image as upright RGB, uint8 (H, W, 3); `name` is for messages.
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert an image that is open already as `read_image` does; the image itself stays as it is.
 
     Raises:
         FrameError: it has more than 8 bits per channel.
     """
+    return _make_upright(image.copy(), 'image')
+
+
+def _make_upright(image: Image.Image, name: object) -> NDArray[np.uint8]:
+    """Turn an image upright, in place, and return its pixels as RGB; `name` is for messages."""
     # Modes I and F: 16 or 32 bits, which `convert` would clip to 255 instead of scaling.
     if image.mode.startswith(('I', 'F')):
         raise FrameError(f'{name}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first')
     # MPO: a JPEG of a phone or a stereo camera; what follows the first image is a second view or a depth map.
     if getattr(image, 'is_animated', False) and image.format != 'MPO':
         _say_once(name, 'has several frames or pages; only the first is used')
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ('RGBA', 'RGBa', 'LA', 'La', 'PA') or 'transparency' in upright.info:
-        upright = _on_white(upright.convert('RGBA'), name)
-    return np.array(upright.convert('RGB'))
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ('RGBA', 'RGBa', 'LA', 'La', 'PA') or 'transparency' in image.info:
+        image = _on_white(image.convert('RGBA'), name)
+    return _rgb_array(image)
 
 
 def _on_white(image: Image.Image, name: object) -> Image.Image:
@@ -152,3 +207,24 @@ def _register_heif(path: Path) -> None:
     """Let Pillow read HEIF files if the package for it is installed."""
     if path.suffix.lower() in HEIF_SUFFIXES and find_spec('pillow_heif') is not None:
         import_module('pillow_heif').register_heif_opener()
+
+
+def _header_of(image: Image.Image) -> ImageHeader:
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    width, height = image.size
+    # Pillow 12 reports the size of a TIFF as it is displayed.
+    if tags := getattr(image, 'tag_v2', None):
+        width, height = tags.get(ExifTags.Base.ImageWidth, width), tags.get(ExifTags.Base.ImageLength, height)
+    return ImageHeader((height, width), orientation if orientation in range(1, 9) else 1)
+
+
+def _rgb_array(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy the pixels in strips: `np.array` would hold two more copies of the whole image."""
+    if image.mode != 'RGB':
+        image = image.convert('RGB')
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels

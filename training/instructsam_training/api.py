@@ -29,12 +29,15 @@ logger = logging.getLogger(__name__)
 LOADED = 'a segmenter in memory'
 
 
-def train(config: TrainConfig | Mapping[str, Any] | str | Path, settings: Sequence[str] = ()) -> TrainResult:
+def train(
+    config: TrainConfig | Mapping[str, Any] | str | Path, settings: Sequence[str] = (), *, override: Sequence[str] = ()
+) -> TrainResult:
     """Run the stages of a training run that are not finished yet, as instructsam-train does.
 
     Args:
         config: of the run: an object, nested dictionaries with the same keys, or a YAML file.
         settings: `key=value` as on the command line, for a YAML file.
+        override: keys that may differ from those that the run was started with.
 
     Returns:
         Checkpoint, metrics and best step of the run, of all its stages.
@@ -53,7 +56,7 @@ def train(config: TrainConfig | Mapping[str, Any] | str | Path, settings: Sequen
 
     forget_processes()
     try:
-        run_stages(made)
+        run_stages(made, override)
     finally:
         forget_processes()
     return read_train_result(made)

@@ -219,7 +219,7 @@ def load_image(image: AnyImage) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return to_rgb(image, 'image')
+        return to_rgb(image)
     if isinstance(image, np.ndarray):
         return image  # checked by `Frame`
     raise FrameError(f'images: expected files, Pillow images or uint8 arrays (H, W, 3), got {type(image).__name__}')

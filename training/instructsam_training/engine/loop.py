@@ -6,8 +6,8 @@ trainer class.
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,18 @@ from instructsam_training.datasets.io.training_data import describe_held_out, op
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.card import add_validation
 from instructsam_training.engine.curves import draw_curves, learning_rates
-from instructsam_training.engine.distributed import distribute, start_processes
+from instructsam_training.engine.distributed import (
+    describe_device,
+    distribute,
+    run_in_first_process,
+    start_processes,
+)
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger
 from instructsam_training.engine.nonfinite import check_progress
+from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
@@ -46,8 +52,12 @@ from instructsam_training.families.instructsam.trainable import (
 )
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
     """Run all stages that are not finished yet.
+
+    Args:
+        config: of the run.
+        override: keys that may differ from those that the run was started with; see `open_record`.
 
     Returns:
         The checkpoint of the last stage, in the published layout.
@@ -59,12 +69,15 @@ def train(config: TrainConfig) -> Path:
     """
     accelerator = start_processes(config)
     check_validations(config)
+    device, processes = describe_device(accelerator), accelerator.num_processes
+    run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
     merged = Path()
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, result_folder(folder, stage)
         # The result is written last and atomically: the stage is done.
         if merged.exists():
+            accelerator.print(f'{stage.name}: finished before')
             continue
         folder.mkdir(parents=True, exist_ok=True)
         network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
@@ -93,7 +106,7 @@ def train_stage(
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     continue_adapter(network, config, stage)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
