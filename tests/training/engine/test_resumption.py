@@ -41,10 +41,10 @@ def config(run_file: Path) -> TrainConfig:
     return read(run_file)
 
 
-def read(run_file: Path, *settings: str) -> TrainConfig:
-    folder = run_file.parent
+def read(run_file: Path, *settings: str, folder: Path | None = None) -> TrainConfig:
+    folder = folder or run_file.parent
     data = [f'stages.{number}.data.folder={folder / "data"}' for number in (0, 1)]
-    return read_config(run_file, [*data, f'start.checkpoint={folder / "checkpoint"}', *settings])
+    return read_config(run_file, [*data, f'start.checkpoint={run_file.parent / "checkpoint"}', *settings])
 
 
 def begin(config: TrainConfig, stage: str = 'one', *, finished: bool = False) -> None:
@@ -146,11 +146,12 @@ def test_changed_data_and_weights_must_be_overridden_but_may_move(config: TrainC
     start(config)
     begin(config)
     folder = run_file.parent
-    (folder / 'data').rename(folder / 'elsewhere')
-    moved = read(run_file, *(f'stages.{number}.data.folder={folder / "elsewhere"}' for number in (0, 1)))
+    (folder / 'elsewhere').mkdir()
+    (folder / 'data').rename(folder / 'elsewhere' / 'data')
+    moved = read(run_file, folder=folder / 'elsewhere')
     _, printed = start(moved)
     assert printed.count('stages.0.data.folder') == 1
-    with (folder / 'elsewhere' / 'train.json').open('a') as file:
+    with (folder / 'elsewhere' / 'data' / 'train.json').open('a') as file:
         file.write('\n')
     with pytest.raises(ConfigError, match=r'data of one: train\.json: changed \([\d,]+ -> [\d,]+ bytes\)'):
         start(moved)

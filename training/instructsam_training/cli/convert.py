@@ -15,7 +15,7 @@ from instructsam_training.cli.conversion_report import Counts, losses, summary, 
 from instructsam_training.cli.own_data import add_own_arguments, is_own, open_own_data
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.annotation_tools.tools import TOOLS
-from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
+from instructsam_training.datasets.io.leakage import FILES, HeldOutImages, read_held_out
 from instructsam_training.datasets.io.published_writer import write_published
 from instructsam_training.datasets.registry import SOURCES
 
@@ -75,6 +75,8 @@ def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport
         warnings.append(f'{len(report)} records or parts of records were skipped, see {skipped}')
     if counts.missing:
         warnings.append(f'warning: {counts.missing} of {counts.images} image files do not exist here; see --images')
+    if held_out and held_out.missing:
+        warnings.append(f'not held out, because --held-out has no files of them: {", ".join(held_out.missing)}')
     # COCO's training images include the images that both data sets evaluate on.
     if counts.coco and held_out is None:
         warnings.append(
@@ -127,8 +129,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--held-out',
         type=Path,
         metavar='DIR',
-        help='drop the images of the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO; DIR has '
-        'the folders of these data sets',
+        help='drop the images of validation and test splits; DIR has any of: '
+        + '; '.join(f'{name} ({files})' for name, files in FILES.items()),
     )
     parser.add_argument(
         '--boxes', action='store_true', help='with --annotations: an instance without a mask is a filled box'
@@ -171,7 +173,9 @@ def convert(
     samples, folder = (own.samples, own.folder) if own else _read(arguments, report)
     if held_out is not None:
         samples = held_out.filter(samples)
-    samples = _with_progress(_counted(samples, counts, report, arguments.strict), counts, console, arguments.name)
+    samples = _with_progress(
+        _counted(samples, counts, report, held_out, arguments.strict), counts, console, arguments.name
+    )
     relative_to = arguments.relative_to or folder
     files = write_published(own.training(samples) if own else samples, arguments.out, relative_to, arguments.shards)
     return files + (own.write_others(arguments.out, relative_to) if own else [])
@@ -185,7 +189,9 @@ def _read(arguments: argparse.Namespace, report: SkipReport) -> tuple[Iterator[S
     return source.read(data, arguments.split, report, images), images or data
 
 
-def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, strict: bool) -> Iterator[Sample]:
+def _counted(
+    samples: Iterable[Sample], counts: Counts, report: SkipReport, held_out: HeldOutImages | None, strict: bool
+) -> Iterator[Sample]:
     """Count the samples as they pass.
 
     Raises:
@@ -198,6 +204,8 @@ def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, stri
     # Raised within `write_published`, which then keeps the existing files.
     if not counts.images:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
+        if held_out and held_out.dropped:
+            reason += f'; {held_out.dropped.total()} images are held out'
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
+from instructsam_training.config.consistency import check_run
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.config.validation_options import ValidationConfig
@@ -46,13 +47,23 @@ class StartConfig(Options):
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )
     variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
+    reset_queries: bool = option(
+        False,
+        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of the '
+        'queries random, as before stage 1. For ablations of a trained checkpoint.',
+    )
 
 
 @dataclass(frozen=True)
 class LoraConfig(Options):
     """Low-rank adapters on linear layers."""
 
-    rank: int = option(64, 'Rank; 0: no adapters, the attention weights themselves are trained.', range_=(0, 4096))
+    rank: int = option(
+        64,
+        'Rank; 0: no adapters, the attention weights themselves are trained. 64 is that of Table 11 of the paper and '
+        'of the public code; section 5.1 says 256.',
+        range_=(0, 4096),
+    )
     alpha: int = option(16, 'The adapters are multiplied by alpha / rank.', range_=(1, 65_536))
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
     layers: Literal['attention', 'all'] = option(
@@ -115,7 +126,11 @@ class StageConfig(Options):
         'as in the paper.',
         range_=(0.0, 1000.0),
     )
-    losses: LossOptions = group(LossOptions, 'Weights of the loss terms, or the name of a preset: paper or released.')
+    losses: LossOptions = group(
+        LossOptions,
+        'Weights of the loss terms, or the name of a preset: paper, as in its equations, or released, as the public '
+        'code computes them; docs/paper.md has the differences.',
+    )
     warmup: float = option(
         0.03,
         'Fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.',
@@ -187,16 +202,17 @@ class TrainConfig(Options):
         10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000), affects_results=False
     )
 
+    timeout_min: float = option(
+        30.0,
+        'Minutes that a process waits for another one before the run fails, such as for the first to write a checkpoint.',
+        range_=(0.1, 1440.0),
+        affects_results=False,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Each stage has a folder of its name.
-        names = [stage.name for stage in self.stages]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f'stages: expected at least one, of different names, got {names}')
+        check_run(self)
         start = self.start
-        # Exactly one of the two sources of initial weights.
-        if bool(start.checkpoint) == bool(start.qwen and start.sam3):
-            raise ConfigError('start: expected either checkpoint, or qwen and sam3')
         if start.adapter and (not start.checkpoint or start.random):
             raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
         self._check_outputs()
@@ -206,9 +222,10 @@ class TrainConfig(Options):
         if any(stage.output == 'adapter' for stage in self.stages[:-1]):
             raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
         start, first = self.start, self.stages[0]
-        changed = start.random or start.num_queries is not None or start.variant is not None
+        resized = start.num_queries is not None or start.variant is not None
+        changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
-                'random, num_queries and variant'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+                'num_queries, variant and reset_queries'
             )

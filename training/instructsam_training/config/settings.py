@@ -7,6 +7,7 @@ from dataclasses import Field, asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from instructsam_model.options import Options
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.options import StageConfig, StartConfig, TrainConfig
 
 
@@ -44,7 +45,8 @@ def settings(config: Options, where: str = '') -> Iterator[Setting]:
 
 def default_settings(stages: int) -> dict[str, Any]:
     """Return the defaults of all settings by key, for a run with this number of stages."""
-    numbered = tuple(StageConfig(name=str(number)) for number in range(stages))
+    data = DataConfig(files=('.',))
+    numbered = tuple(StageConfig(name=str(number), data=data) for number in range(stages))
     # Settings without a default are in every record.
     config = TrainConfig(out='.', start=StartConfig(checkpoint='.'), stages=numbered)
     return {setting.key: setting.value for setting in settings(config)}

@@ -6,7 +6,6 @@ trainer class.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +22,7 @@ from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.curves import draw_curves, learning_rates
 from instructsam_training.engine.distributed import (
@@ -96,6 +95,8 @@ def train_stage(
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
     table = open_table(stage.data)
+    if stage.data.held_out:
+        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
@@ -104,7 +105,7 @@ def train_stage(
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     continue_adapter(network, config, stage)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)

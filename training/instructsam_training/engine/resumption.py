@@ -12,6 +12,7 @@ from rich.console import Console
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.options import check_names
+from instructsam_training.config.consistency import find_unused
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.config.settings import default_settings, settings
 from instructsam_training.engine.fingerprint import compare_files
@@ -55,6 +56,10 @@ def open_record(config: TrainConfig, device: str, processes: int, override: Sequ
     """
     check_override(config, override)
     out = Path(config.out)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f'out: expected a folder, {out} is a file')
+    for line in find_unused(config):
+        console.print(f'warning: {line}', markup=False, soft_wrap=True)
     starts = read_starts(out)
     start = describe_start(config, device, processes, starts[-1] if starts else None)
     if starts:
