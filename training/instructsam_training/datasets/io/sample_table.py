@@ -22,7 +22,7 @@ from instructsam_training.data.sample import Sample
 from instructsam_training.datasets.io.held_out_rows import drop_held_out
 from instructsam_training.datasets.io.leakage import HeldOutImages
 from instructsam_training.datasets.io.mixture import MixtureEntry
-from instructsam_training.datasets.io.published import parse_record
+from instructsam_training.datasets.io.published import count_annotations, parse_record
 from instructsam_training.datasets.io.records import RawRecord, iter_records
 
 ROW = Features(
@@ -78,13 +78,26 @@ class SampleTable:
             IndexError: the position is out of range.
             SampleError: its record cannot be read; the error names the file and the index in it.
         """
+        return parse_record(self._record(position), self._images)
+
+    def count_annotations(self, position: int) -> int:
+        """Return the number of annotations and questions of a sample; 0 if its record cannot be read.
+
+        Masks are not parsed: ordering the samples of an epoch by length needs this number of each of them.
+
+        Raises:
+            IndexError: the position is out of range.
+        """
+        return count_annotations(self._record(position))
+
+    def _record(self, position: int) -> RawRecord:
         if not 0 <= position < len(self):
             raise IndexError(f'expected a position from 0 to {len(self) - 1}, got {position}')
         part = bisect_right(self._ends, position)
         rows, repeat = self._rows[part]
         first = self._ends[part] - len(rows) * repeat
         row = rows[(position - first) % len(rows)]
-        return parse_record(RawRecord(**{**row, 'file': Path(row['file'])}), self._images)
+        return RawRecord(**{**row, 'file': Path(row['file'])})
 
 
 def training_rows(file: Path, cache: Path | None = None, held_out: HeldOutImages | None = None) -> tuple[Dataset, int]:

@@ -16,13 +16,20 @@ def open_table(data: DataConfig) -> SampleTable:
     Raises:
         ConfigError: a file is missing or holds no records, or the held-out images cannot be read.
     """
+    held_out = read_held_out(Path(data.held_out)) if data.held_out else None
+    return SampleTable(find_entries(data), Path(data.images or data.folder), held_out=held_out)
+
+
+def find_entries(data: DataConfig) -> tuple[MixtureEntry, ...]:
+    """Find the files of a stage.
+
+    Raises:
+        ConfigError: a file is missing.
+    """
     folder = Path(data.folder)
     if data.mixture:
-        entries = read_mixture(Path(data.mixture), folder)
-    else:
-        entries = tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
-    held_out = read_held_out(Path(data.held_out)) if data.held_out else None
-    return SampleTable(entries, Path(data.images or folder), held_out=held_out)
+        return read_mixture(Path(data.mixture), folder)
+    return tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
 
 
 def describe_held_out(table: SampleTable) -> str:
