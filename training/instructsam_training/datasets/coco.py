@@ -207,6 +207,14 @@ def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Callable[[
     return locate
 
 
+STAGE_LIST_NAMES = {
+    'coco_instances': 'coco',
+    'lvis_v1_train': 'lvis',
+    'paco_ego4d_v1_train': 'paco_ego4d',
+    'obj365_cat_646k': 'objects365',
+}
+"""Names in the public stage lists that differ from ours; `instructsam-convert` knows both."""
+
 SOURCES = {
     name: Source(
         partial(read_categories, name=name),
@@ -215,3 +223,4 @@ SOURCES = {
     )
     for name, kind in CATEGORY_SETS.items()
 }
+SOURCES |= {name: SOURCES[ours] for name, ours in STAGE_LIST_NAMES.items()}
