@@ -58,7 +58,7 @@ def test_number_of_parts_of_the_authors_is_known(save: Callable[..., Path], tmp_
     for number in range(4):
         save(f'mapillary_part{number}.json', '[]')
     found = find_parts('mapillary', tmp_path)
-    with pytest.raises(ConfigError, match='expected 5 parts .* found 4 .*missing are the parts 4;'):
+    with pytest.raises(ConfigError, match=r'expected 5 parts .* found 4 .*missing are the parts 4;'):
         check_parts('mapillary', tmp_path, found)
     assert len(check_parts('mapillary', tmp_path, found, 4)) == 4
 

@@ -25,7 +25,7 @@ NUMBER = re.compile(
 )
 
 PUBLISHED_PARTS = {'mapillary': 5, 'obj365_cat_646k': 20, 'obj365_phrase_final_mask_548k': 11}
-"""Numbers of parts of the public release (data/stage1.txt of DCDmllm/InstructSAM, 72f0d90); their names do not have it."""
+"""Numbers of parts of the public release (data/stage1.txt of DCDmllm/InstructSAM, 72f0d90), not in their names."""
 
 
 @dataclass(frozen=True)
