@@ -207,6 +207,7 @@ def _counted(
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         if held_out and held_out.dropped:
             reason += f'; {held_out.dropped.total()} images are held out'
+        reason += ''.join(f'; {number} {note}' for note, number in report.notes.items())
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''
