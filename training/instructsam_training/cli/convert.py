@@ -14,7 +14,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.io.coco_samples import CocoOptions
-from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
+from instructsam_training.datasets.io.leakage import FILES, HeldOutImages, read_held_out
 from instructsam_training.datasets.io.published_writer import write_published
 from instructsam_training.datasets.registry import SOURCES
 
@@ -70,6 +70,8 @@ def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport
         warnings.append(f'{len(report)} records or parts of records were skipped, see {skipped}')
     if counts.missing:
         warnings.append(f'warning: {counts.missing} of {counts.images} image files do not exist here; see --images')
+    if held_out and held_out.missing:
+        warnings.append(f'not held out, because --held-out has no files of them: {", ".join(held_out.missing)}')
     # COCO's training images include the images that both data sets evaluate on.
     if counts.coco and held_out is None:
         warnings.append(
@@ -118,8 +120,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--held-out',
         type=Path,
         metavar='DIR',
-        help='drop the images of the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO; DIR has '
-        'the folders of these data sets',
+        help='drop the images of validation and test splits; DIR has any of: '
+        + '; '.join(f'{name} ({files})' for name, files in FILES.items()),
     )
     parser.add_argument(
         '--boxes', action='store_true', help='with --annotations: an instance without a mask is a filled box'
@@ -159,7 +161,9 @@ def convert(
     samples, folder = _read(arguments, report)
     if held_out is not None:
         samples = held_out.filter(samples)
-    samples = _with_progress(_counted(samples, counts, report, arguments.strict), counts, console, arguments.name)
+    samples = _with_progress(
+        _counted(samples, counts, report, held_out, arguments.strict), counts, console, arguments.name
+    )
     return write_published(samples, arguments.out, arguments.relative_to or folder, arguments.shards)
 
 
@@ -175,7 +179,9 @@ def _read(arguments: argparse.Namespace, report: SkipReport) -> tuple[Iterator[S
     return source.read(data, arguments.split, report, images), images or data
 
 
-def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, strict: bool) -> Iterator[Sample]:
+def _counted(
+    samples: Iterable[Sample], counts: Counts, report: SkipReport, held_out: HeldOutImages | None, strict: bool
+) -> Iterator[Sample]:
     """Count the samples as they pass.
 
     Raises:
@@ -188,6 +194,8 @@ def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, stri
     # Raised within `write_published`, which then keeps the existing files.
     if not counts.images:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
+        if held_out and held_out.dropped:
+            reason += f'; {held_out.dropped.total()} images are held out'
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''

@@ -30,12 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.parameters:
             print_parameters(config, arguments.architecture)
             return 0
+        if arguments.check:
+            # Imported here for the same reason as below.
+            from instructsam_training.check.run import check_run
+
+            check_run(config)
+            return 0
         # Imported here because torch takes seconds to import, which --help does not need.
         from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
-            checkpoint = train(config)
+            checkpoint = train(config, arguments.override)
         except InterruptedRunError as interruption:
             # Not an error: the same command resumes the run.
             print(interruption, file=sys.stderr)
@@ -56,6 +62,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'
+    )
+    parser.add_argument(
+        '--override',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='resume a run although these settings differ from those it was started with, such as stages.0.steps; also '
+        'data, start (initial weights), versions (of packages) and code',
+    )
+    parser.add_argument(
+        '--check', action='store_true', help='check the training data of each stage, without training, and exit'
     )
     parser.add_argument(
         '--parameters', action='store_true', help='print the trainable parameters of each module and exit'

@@ -69,5 +69,5 @@ def _draw(axis: Axes, name: str, lines: Lines) -> None:
     axis.set_title(name)
     axis.grid(alpha=0.3)
     # A loss that is 0, such as `box` without box annotations, has no logarithm.
-    if name in LOSSES and all(line[name] > 0 for line in lines):
+    if name in LOSSES and all(line[name] is None or line[name] > 0 for line in lines):
         axis.set_yscale('log')

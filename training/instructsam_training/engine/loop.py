@@ -6,8 +6,8 @@ trainer class.
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,14 +22,21 @@ from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.curves import draw_curves, learning_rates
-from instructsam_training.engine.distributed import distribute, start_processes
+from instructsam_training.engine.distributed import (
+    describe_device,
+    distribute,
+    run_in_first_process,
+    start_processes,
+)
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger
+from instructsam_training.engine.nonfinite import check_progress
+from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
@@ -44,8 +51,12 @@ from instructsam_training.families.instructsam.trainable import (
 )
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
     """Run all stages that are not finished yet.
+
+    Args:
+        config: of the run.
+        override: keys that may differ from those that the run was started with; see `open_record`.
 
     Returns:
         The checkpoint of the last stage, in the published layout.
@@ -56,6 +67,8 @@ def train(config: TrainConfig) -> Path:
         InterruptedRunError: SIGTERM arrived; the next call resumes from there.
     """
     accelerator = start_processes(config)
+    device, processes = describe_device(accelerator), accelerator.num_processes
+    run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
     check_validations(config)
     merged = Path()
     for index, stage in enumerate(config.stages):
@@ -63,6 +76,7 @@ def train(config: TrainConfig) -> Path:
         previous, merged = merged, result_folder(folder, stage)
         # The result is written last and atomically: the stage is done.
         if merged.exists():
+            accelerator.print(f'{stage.name}: finished before')
             continue
         folder.mkdir(parents=True, exist_ok=True)
         network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
@@ -81,6 +95,8 @@ def train_stage(
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
     table = open_table(stage.data)
+    if stage.data.held_out:
+        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
@@ -89,7 +105,7 @@ def train_stage(
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     continue_adapter(network, config, stage)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
@@ -149,10 +165,10 @@ def prepare_network(
 
 def resume(run: Run) -> None:
     """Load the last checkpoint of the stage, if there is one."""
-    state = read_last_state(run.folder / 'states')
+    state = read_last_state(run.folder / 'states', run.accelerator.print)
     if state is not None:
         restore_state(state, run.model, run.optimizer)
-        run.done, run.ema = state.step, dict(state.ema)
+        run.done, run.ema, run.skipped.total = state.step, dict(state.ema), state.skipped
 
 
 def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int, validation: Validation) -> None:
@@ -174,7 +190,8 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
                 break
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
-            # `take_step` waits for the device, so this is the time of the whole step without reading the data.
+            # `take_step` waits for the device before it updates the weights, so this is the time from one update to the
+            # next without reading the data.
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
             line |= learning_rates(run.optimizer.param_groups)
@@ -194,15 +211,25 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
 
 
 def save(run: Run) -> None:
-    """Gather the state of the stage from all processes and write a checkpoint."""
-    state = gather_state(run.done, run.model, run.optimizer, run.ema)
+    """Gather the state of the stage from all processes and write a checkpoint.
+
+    Raises:
+        FloatingPointError, OSError: see `write_state`.
+    """
+    state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
     if run.accelerator.is_main_process:
         write_state(run.folder / 'states', state, run.stage.keep)
     run.accelerator.wait_for_everyone()
 
 
 def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
-    """Write the weights of the stage, the last or the best ones, and plot its curves."""
+    """Write the weights of the stage, the last or the best ones, and plot its curves.
+
+    Raises:
+        FloatingPointError: all steps were skipped, so that there is nothing to write.
+        CheckpointError: a weight is not finite.
+    """
+    check_progress(run.stage.name, run.steps, run.skipped)
     tensors = None if validation.ends_with_best else gather_tensors(run)
     if tensors is not None:
         write_weights(run.folder, tensors=tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ class MetricsLogger:
         if not self._enabled:
             return
         with self.file.open('a') as file:
-            file.write(json.dumps(line) + '\n')
+            # A step that was skipped has a loss that is not finite, for which JSON has no number.
+            file.write(json.dumps({name: finite(value) for name, value in line.items()}) + '\n')
         if errors:
             with self._errors_file.open('a') as file:
                 file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
@@ -71,6 +73,11 @@ class MetricsLogger:
     def show(self, note: str) -> None:
         """Show what is done at the moment."""
         self._progress.update(self._task, note=note)
+
+
+def finite(value: Any) -> Any:
+    """Return a value, or None for a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

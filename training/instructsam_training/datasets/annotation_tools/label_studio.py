@@ -59,9 +59,7 @@ def read_label_studio(file: Path, images: Path | None, report: SkipReport) -> Co
     return content
 
 
-def _add(
-    content: CocoContent, image: Path, results: list[Task], place: tuple[Path, int], report: SkipReport
-) -> None:
+def _add(content: CocoContent, image: Path, results: list[Task], place: tuple[Path, int], report: SkipReport) -> None:
     file, index = place
     regions = list(_regions(results, file, index, report))
     stated = {(region.get('original_height'), region.get('original_width')) for region in regions}
