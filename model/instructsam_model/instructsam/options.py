@@ -69,8 +69,8 @@ class InstructSAMOptions(Options):
     )
     adapter: str = option(
         '',
-        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
-        'the one it was trained on. Empty: none.',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint '
+        'than the one it was trained on. Empty: none.',
     )
     ablation: str = option(
         NO_ABLATION,

@@ -205,7 +205,7 @@ def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_p
         ([], 'expected --data and --split'),
         (['--data', '.'], 'expected --data and --split'),
         (['--annotations', 'a.json', '--split', 'train'], 'expected --annotations without --data and --split'),
-        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes and --negatives belong to --annotations'),
+        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes, --negatives, --texts'),
     ],
 )
 def test_arguments_that_do_not_belong_together(

@@ -67,9 +67,9 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
         InterruptedRunError: SIGTERM arrived; the next call resumes from there.
     """
     accelerator = start_processes(config)
+    check_validations(config)
     device, processes = describe_device(accelerator), accelerator.num_processes
     run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
-    check_validations(config)
     merged = Path()
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
