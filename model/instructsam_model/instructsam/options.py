@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from instructsam_model.instructsam.variant import ABLATIONS, NO_ABLATION
 from instructsam_model.options import Options, option
 from instructsam_model.runtime.choices import ENGINES, QUANTIZATIONS, UNQUANTIZED
 
@@ -68,8 +69,14 @@ class InstructSAMOptions(Options):
     )
     adapter: str = option(
         '',
-        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
-        'the one it was trained on. Empty: none.',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint '
+        'than the one it was trained on. Empty: none.',
+    )
+    ablation: str = option(
+        NO_ABLATION,
+        'Switch off a part of a trained network, for experiments (Table 7 of the paper): no_phrase conditions SAM3 on '
+        "token 0 instead of the phrase, no_queries gives SAM3 its own queries instead of the language model's.",
+        choices=tuple(ABLATIONS),
     )
     sam3_config: str = option(
         '', "Folder or hub id of SAM3's configuration. Empty: the one that the checkpoint refers to."

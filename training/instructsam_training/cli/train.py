@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
-            checkpoint = train(config)
+            checkpoint = train(config, arguments.override)
         except InterruptedRunError as interruption:
             # Not an error: the same command resumes the run.
             print(interruption, file=sys.stderr)
@@ -62,6 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'
+    )
+    parser.add_argument(
+        '--override',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='resume a run although these settings differ from those it was started with, such as stages.0.steps; also '
+        'data, start (initial weights), versions (of packages) and code',
     )
     parser.add_argument(
         '--check', action='store_true', help='check the training data of each stage, without training, and exit'

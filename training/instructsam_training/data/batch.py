@@ -262,7 +262,11 @@ def collate(
         inputs,
         labels,
         answers=labels[:, 1:][is_supervised],
-        targets=stack_targets([target for example in examples for target in example.targets], examples[0].grid),
+        targets=stack_targets(
+            [target for example in examples for target in example.targets],
+            examples[0].grid,
+            [number for number, example in enumerate(examples) for _ in example.targets],
+        ),
         sources=tuple(example.source for example in examples),
         errors=tuple(errors),
         counts=counts,

@@ -13,11 +13,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 
-from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor
-from instructsam_training.check.run import check_stages
-from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.config.options import StageConfig
 from instructsam_training.data.batch import Batch
 
 MIN_SAMPLES = 100
@@ -118,27 +114,3 @@ def resume_health(accelerator: Accelerator, lines: Sequence[Mapping[str, Any]]) 
     if accelerator.num_processes > 1:
         [health.has_learned, health.idle_steps] = broadcast_object_list([health.has_learned, health.idle_steps])
     return health
-
-
-def check_data(
-    accelerator: Accelerator,
-    config: TrainConfig,
-    stages: Sequence[StageConfig],
-    network: InstructSAM,
-    preprocessor: Preprocessor,
-) -> None:
-    """Check the data of stages before the first step, in the first process.
-
-    Raises:
-        ConfigError: it is refused; in all processes.
-    """
-    failure = ''
-    if accelerator.is_main_process:
-        try:
-            check_stages(config, stages, network, preprocessor)
-        except (ConfigError, CheckpointError, OSError) as error:
-            failure = str(error)
-    if accelerator.num_processes > 1:
-        [failure] = broadcast_object_list([failure])
-    if failure:
-        raise ConfigError(failure)

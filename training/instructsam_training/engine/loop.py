@@ -7,6 +7,7 @@ trainer class.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,19 +20,26 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
+from instructsam_training.check.run import check_stages
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.curves import draw_curves, learning_rates
-from instructsam_training.engine.data_health import check_data, gather_errors, resume_health
-from instructsam_training.engine.distributed import distribute, start_processes
+from instructsam_training.engine.data_health import gather_errors, resume_health
+from instructsam_training.engine.distributed import (
+    describe_device,
+    distribute,
+    run_in_first_process,
+    start_processes,
+)
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger, read_lines
 from instructsam_training.engine.nonfinite import check_progress
+from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
@@ -46,8 +54,12 @@ from instructsam_training.families.instructsam.trainable import (
 )
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
     """Run all stages that are not finished yet.
+
+    Args:
+        config: of the run.
+        override: keys that may differ from those that the run was started with; see `open_record`.
 
     Returns:
         The checkpoint of the last stage, in the published layout.
@@ -59,18 +71,22 @@ def train(config: TrainConfig) -> Path:
     """
     accelerator = start_processes(config)
     check_validations(config)
+    device, processes = describe_device(accelerator), accelerator.num_processes
+    run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
     merged, is_checked = Path(), False
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, result_folder(folder, stage)
         # The result is written last and atomically: the stage is done.
         if merged.exists():
+            accelerator.print(f'{stage.name}: finished before')
             continue
         folder.mkdir(parents=True, exist_ok=True)
         network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
         # Before the first step of the run; not again when a later stage begins.
         if not is_checked:
-            check_data(accelerator, config, config.stages[index:], network, preprocessor)
+            check = partial(check_stages, config, config.stages[index:], network, preprocessor)
+            run_in_first_process(accelerator, check)
             is_checked = True
         train_stage(accelerator, config, stage, network, preprocessor, folder)
     return merged
@@ -87,6 +103,8 @@ def train_stage(
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
     table = open_table(stage.data)
+    if stage.data.held_out:
+        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)

@@ -37,6 +37,27 @@ def check_targets(queries: Sequence[Query], source: Path) -> None:
         )
 
 
+def check_unread(queries: Sequence[Query], unread: Sequence[object], source: Path, max_skipped: float) -> None:
+    """Check the share of the data set that could not be read.
+
+    Args:
+        queries: that could be read.
+        unread: the errors of the others.
+        source: the data set, for the message.
+        max_skipped: the largest share.
+
+    Raises:
+        ConfigError: the share is larger.
+    """
+    total = len(queries) + len(unread)
+    if len(unread) > max_skipped * total:
+        first = '; '.join(map(str, unread[:MAX_NAMED]))
+        raise ConfigError(
+            f'{source}: {len(unread)} of {total} queries and records cannot be read, more than the '
+            f'share {max_skipped:g} of --max-skipped; {first}'
+        )
+
+
 def check_images(queries: Sequence[Query], max_skipped: float) -> None:
     """Check that the images exist and have the sizes in the data file, by their headers.
 

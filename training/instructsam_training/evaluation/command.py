@@ -20,7 +20,7 @@ from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets
+from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets, check_unread
 from instructsam_training.evaluation.external_predictions import (
     check_predictions_file,
     read_external_predictions,
@@ -89,6 +89,7 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     split = arguments.split or benchmark.splits[0]
     all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
     check_targets(all_queries, arguments.data)
+    check_unread(all_queries, skipped.errors, arguments.data, arguments.max_skipped)
     queries = all_queries[: arguments.limit]
     if arguments.write_queries is not None:
         write_queries(queries, arguments.write_queries)

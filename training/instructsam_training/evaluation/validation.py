@@ -20,7 +20,7 @@ from instructsam_training.config.validation_options import ValidationConfig
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets
+from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets, check_unread
 from instructsam_training.evaluation.inference import predict, read_frame
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.query import Query, group_by_image, with_prompt
@@ -96,9 +96,7 @@ def load_validation_set(options: ValidationConfig) -> ValidationSet:
     images = Path(options.images) if options.images else None
     queries = benchmark.load_queries(data, split, report, images, options.absent)
     check_targets(queries, data)
-    unread, total = len(report), len(queries) + len(report)
-    if unread > options.max_skipped * total:
-        raise ConfigError(f'{data}: {unread} of {total} records cannot be read, the first: {report.errors[0]}')
+    check_unread(queries, report.errors, data, options.max_skipped)
     queries = queries[: options.limit or None]
     check_targets(queries, data)
     check_images(queries, options.max_skipped)

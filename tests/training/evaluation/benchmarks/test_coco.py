@@ -64,7 +64,7 @@ def test_absent_categories_are_the_same_each_time(coco: Path) -> None:
     assert absent[1].text in ('cup', 'wine glass')
     assert load(coco, absent=1) == queries
     assert summary(load(coco, absent=9))[4:6] == [('b.png', 'cup', 0), ('b.png', 'wine glass', 0)]
-    with pytest.raises(ConfigError, match='absent: expected 0 for inst2seg, .* got 1'):
+    with pytest.raises(ConfigError, match=r'absent: expected 0 for inst2seg, .* got 1'):
         BENCHMARKS['inst2seg'].load_queries(coco, 'test', SkipReport(), absent=1)
 
 
@@ -122,7 +122,7 @@ def test_results_of_a_detector_by_image_and_category(
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ([{'image': 'a', 'cat': ['x'], 'masks': [[]]}], 'expected a COCO file or a training file .*, got an evaluation'),
+        ([{'image': 'a', 'cat': ['x'], 'masks': [[]]}], 'expected a COCO file or a training .*, got an evaluation'),
         ({'benchmark': 'x', 'settings': {}, 'overall': {}}, 'got the report of an evaluation'),
     ],
 )

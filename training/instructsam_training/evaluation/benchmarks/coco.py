@@ -15,7 +15,8 @@ from random import Random
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Annotation, Sample, SkipReport
 from instructsam_training.data.templates import TEXT_QUESTIONS
-from instructsam_training.datasets.coco import plain_name, read_coco
+from instructsam_training.datasets.coco import read_coco
+from instructsam_training.datasets.io.category_names import plain_name
 from instructsam_training.datasets.io.coco_file import parse_id
 from instructsam_training.datasets.io.coco_samples import CocoOptions
 from instructsam_training.datasets.io.file_kind import COCO, PUBLISHED, check_kind, identify

@@ -44,6 +44,8 @@ def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Pr
         network, preprocessor = build_random(resolve_checkpoint(start.checkpoint).path, seed)
     else:
         network, preprocessor = load_checkpoint(start.checkpoint, start.adapter)
+    if start.reset_queries:
+        reset_queries(network, seed)
     if start.num_queries not in (None, network.config.num_queries):
         network = resize_queries(network, start.num_queries, seed)
     if start.variant is not None:
@@ -68,6 +70,16 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
     network = InstructSAM(config)
     init_reference_boxes(network)
     return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+
+
+@torch.no_grad()
+def reset_queries(network: InstructSAM, seed: int) -> None:
+    """Reset the query bank to 0 and the projection of the queries to random weights, as before the first stage."""
+    torch.manual_seed(seed)
+    nn.init.zeros_(network.model.mask_queries)
+    for layer in network.model.mask_hidden_fcs.modules():
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
 
 
 @torch.no_grad()
