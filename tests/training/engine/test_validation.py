@@ -99,6 +99,7 @@ def test_resumed_run_keeps_best_weights_and_patience(run: Path, tmp_path: Path) 
         ({'data': str(GOLDEN / 'train.json')}, 'got a training file in the published format'),
         ({'images': '/nowhere'}, 'images cannot be used'),
         ({'split': 'val'}, 'split: expected one of test'),
+        ({'data': ''}, 'stages.0.validation.data: expected the data of the validation'),
         ({'every': 0}, 'stages.0.validation.every: expected 1 to'),
         ({'patience': -1}, 'stages.0.validation.patience: expected 0 to'),
     ],
