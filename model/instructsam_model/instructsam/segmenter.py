@@ -258,15 +258,7 @@ class InstructSAMSegmenter:
 
     def _ground(self, vision: VisionFeatures, answer: GeneratedAnswer) -> Prediction:
         """Decode the instance slots of all phrases of an answer in one pass of SAM3's detector."""
-        # Phrases as rows of padded token ids, [P, MAX_PHRASE_TOKENS]: SAM3's text condition.
-        delimiter = int(self.inference_mode.phrase_delimiters)
-        count = len(answer.phrase_spans)
-        phrase_ids = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.long)
-        phrase_mask = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.bool)
-        for row, (start, end) in enumerate(answer.phrase_spans):
-            ids = answer.token_ids[max(start - delimiter, 0) : end + delimiter][:MAX_PHRASE_TOKENS]
-            phrase_ids[row, : len(ids)] = torch.tensor(ids)
-            phrase_mask[row, : len(ids)] = True
+        phrase_ids, phrase_mask = answer.phrase_rows(MAX_PHRASE_TOKENS, int(self.inference_mode.phrase_delimiters))
         with stage('sam3 decode'):
             if answer.query_states is None:
                 prediction = self.network.empty_prediction()

@@ -1,6 +1,6 @@
 """Validation during a stage: it changes no step, and keeps the best weights.
 
-Covers engine.best, engine.gather, evaluation.validation and config.validation_options.
+Covers engine.best, engine.gather, evaluation.validation, evaluation.report.sheet and config.validation_options.
 """
 
 from __future__ import annotations

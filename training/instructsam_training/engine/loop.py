@@ -26,6 +26,7 @@ from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
 from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.best import copy_best
+from instructsam_training.engine.card import add_validation
 from instructsam_training.engine.curves import draw_curves, learning_rates
 from instructsam_training.engine.data_health import gather_errors, resume_health
 from instructsam_training.engine.distributed import (
@@ -251,6 +252,7 @@ def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> Non
     if run.accelerator.is_main_process:
         if validation.ends_with_best:
             copy_best(run.folder, result_folder(run.folder, run.stage))
+            add_validation(run.folder, run.stage, result_folder(run.folder, run.stage))
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
     run.accelerator.wait_for_everyone()
 
