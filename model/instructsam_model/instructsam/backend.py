@@ -65,6 +65,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
         max_new_tokens=options.max_new_tokens,
         speculative_decoding=options.speculative_decoding,
         max_cached_frames=options.max_cached_frames,
+        max_mask_iou=options.max_mask_iou,
         threads=threads,
     )
     if options.max_rounds == 1:

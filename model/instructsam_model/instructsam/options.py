@@ -37,6 +37,11 @@ class InstructSAMOptions(Options):
         'faster, approximate. 0: never.',
         range_=(0, 1000),
     )
+    max_mask_iou: float = option(
+        1.0,
+        'Drop an instance whose mask has a higher IoU with a better one of the same phrase. 1: drop none.',
+        range_=(0.0, 1.0),
+    )
     max_rounds: int = option(
         1,
         'If an image has instances in at least half of the K queries of a phrase and max_instances is not reached, '
@@ -64,8 +69,8 @@ class InstructSAMOptions(Options):
     )
     adapter: str = option(
         '',
-        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
-        'the one it was trained on. Empty: none.',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint '
+        'than the one it was trained on. Empty: none.',
     )
     ablation: str = option(
         NO_ABLATION,

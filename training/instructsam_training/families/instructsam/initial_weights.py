@@ -116,6 +116,23 @@ def init_reference_boxes(network: InstructSAM) -> None:
     nn.init.normal_(decoder.query_embed.weight)
 
 
+def load_architecture(start: StartConfig) -> tuple[InstructSAM, Preprocessor]:
+    """Build the network of the first stage without weights, on the meta device, with its preprocessor.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if not start.checkpoint:  # Qwen3-VL and SAM3 are combined while their weights are read
+        network, preprocessor = load_initial_weights(start, seed=0)
+        return network.to('meta'), preprocessor
+    folder = resolve_checkpoint(start.checkpoint).path
+    network = build_meta_network(replace(start, checkpoint=str(folder)))
+    preprocessor = read_preprocessor(folder, resolve_sam3(folder), network.config.qwen.image_token_id)
+    if start.num_queries:
+        network.config = replace(network.config, num_queries=start.num_queries)
+    return network, preprocessor
+
+
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:
     """Build the network without weights, on the meta device; `architecture` is a folder with another config.json."""
     folder = architecture or resolve_checkpoint(start.checkpoint).path
