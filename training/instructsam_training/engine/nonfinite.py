@@ -117,8 +117,8 @@ def check_progress(stage: str, steps: int, skipped: SkippedSteps) -> None:
     if skipped.in_a_row and skipped.good_batch is None:
         raise FloatingPointError(
             f'{stage}: the loss or its gradient is not finite in any step since the run was resumed, so it is not '
-            'known whether the weights work, and nothing is written; remove the last folder of states to resume from the '
-            'one before'
+            'known whether the weights work, and nothing is written; remove the last folder of states to resume from '
+            'the one before'
         )
 
 
