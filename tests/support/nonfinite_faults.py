@@ -82,6 +82,7 @@ def run_with_fault(folder: Path, place: str, step: int, generator: random.Random
     file = write_run(folder)
     detail: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, 'draw_curves', lambda *_: None)  # takes as long as the steps
         inject(patch, place, step, generator, detail)
         first = train(file)
     damaged = damage(folder, generator, detail) if place == 'checkpoint file' else None
@@ -233,6 +234,7 @@ def main() -> None:
     for outcome in run_all(arguments.runs, arguments.seed):
         cells = (outcome.place, outcome.step, outcome.detail, outcome.first[:70], outcome.second[:70], outcome.skipped)
         table.add_row(*map(str, cells), str(len(outcome.dead)), outcome.ending)
+        print(*cells, len(outcome.dead), outcome.ending, sep=' | ', flush=True)
         endings[f'{outcome.place}: {outcome.ending}'] += 1
     console.print(table)
     console.print(dict(sorted(endings.items())))

@@ -34,7 +34,7 @@ def mark_nonfinite(scores: Tensor, *outputs: Tensor) -> Tensor:
         output.float() if output.ndim == scores.ndim else output.flatten(scores.ndim).sum(-1, dtype=torch.float32)
         for output in outputs
     ]
-    return scores + 0 * sum(sums[1:], sums[0])
+    return scores.add(sum(sums[1:], sums[0]), alpha=0)
 
 
 def name_nonfinite(outputs: Mapping[str, Tensor]) -> list[str]:
