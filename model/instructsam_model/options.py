@@ -19,7 +19,14 @@ Range = tuple[float, float]
 """Smallest and largest value allowed."""
 
 
-def option(default: Any, description: str, *, range_: Range | None = None, choices: tuple[str, ...] = ()) -> Any:
+def option(
+    default: Any,
+    description: str,
+    *,
+    range_: Range | None = None,
+    choices: tuple[str, ...] = (),
+    affects_results: bool = True,
+) -> Any:
     """Declare a field of an `Options` class.
 
     Args:
@@ -27,13 +34,20 @@ def option(default: Any, description: str, *, range_: Range | None = None, choic
         description: one or two sentences for users.
         range_: smallest and largest value allowed.
         choices: the values allowed; empty for any. A field of type `Literal` needs none.
+        affects_results: whether other values give other results; otherwise it is about files, speed or memory only.
     """
-    return field(default=default, metadata={'description': description, 'range': range_, 'choices': choices})
+    metadata = {
+        'description': description,
+        'range': range_,
+        'choices': choices,
+        'affects_results': affects_results,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def group(kind: type[Options], description: str) -> Any:
     """Declare a field of an `Options` class that is itself of an `Options` class, by default with its defaults."""
-    return field(default_factory=kind, metadata={'description': description, 'range': None, 'choices': ()})
+    return field(default_factory=kind, metadata={'description': description})
 
 
 @dataclass(frozen=True)

@@ -138,15 +138,18 @@ def in_gradient(run: Run, generator: random.Random, detail: list[str]) -> Iterat
 
 @contextlib.contextmanager
 def in_activation(run: Run, generator: random.Random, detail: list[str]) -> Iterator[None]:
-    """Make one number of the output of one module NaN or infinite."""
+    """Make one number of the output of one module NaN or infinite, once."""
     modules = [each for each in run.model.named_modules() if isinstance(each[1], nn.Linear | nn.LayerNorm | nn.Conv2d)]
     name, module = generator.choice(modules)
     detail.append(name)
-    handle = module.register_forward_hook(lambda _module, _inputs, output: poisoned(output, generator))
-    try:
-        yield
-    finally:
+
+    def poison(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
         handle.remove()
+        return poisoned(output, generator)
+
+    handle = module.register_forward_hook(poison)
+    yield
+    handle.remove()
 
 
 @contextlib.contextmanager

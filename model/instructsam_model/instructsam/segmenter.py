@@ -39,6 +39,7 @@ from instructsam_model.runtime.finite import name_nonfinite, nonfinite_error
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
+from instructsam_model.sam3.duplicates import KEEP_ALL
 from instructsam_model.sam3.features import VisionFeatures
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
@@ -78,6 +79,7 @@ class InstructSAMSegmenter:
         max_cached_frames: while the scene does not change (`is_scene_unchanged`), reuse text and queries of an earlier
             frame for up to this many frames, which then run SAM3 only; 0: never. Frames of different cameras have
             different `frame_id`s.
+        max_mask_iou: largest IoU of the masks of two instances of a phrase, see `mark_duplicates`.
         threads: CPU threads; None for torch's present setting.
 
     Attributes:
@@ -99,6 +101,7 @@ class InstructSAMSegmenter:
         max_new_tokens: int = 256,
         speculative_decoding: bool = False,
         max_cached_frames: int = 0,
+        max_mask_iou: float = KEEP_ALL,
         threads: Threads | None = None,
     ) -> None:
         self.network = network
@@ -106,6 +109,7 @@ class InstructSAMSegmenter:
         self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
+        self.max_mask_iou = max_mask_iou
         self.inference_mode = get_inference_mode(inference_mode)
         self.answer_cache = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
         self._encoded: _EncodedFrame | None = None
@@ -140,7 +144,9 @@ class InstructSAMSegmenter:
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
-                instances, is_truncated = select_instances(prediction, frame.size_wh, selection or self.selection)
+                instances, is_truncated = select_instances(
+                    prediction, frame.size_wh, selection or self.selection, self.max_mask_iou
+                )
             timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,
@@ -267,15 +273,7 @@ class InstructSAMSegmenter:
 
     def _ground(self, vision: VisionFeatures, answer: GeneratedAnswer) -> Prediction:
         """Decode the instance slots of all phrases of an answer in one pass of SAM3's detector."""
-        # Phrases as rows of padded token ids, [P, MAX_PHRASE_TOKENS]: SAM3's text condition.
-        delimiter = int(self.inference_mode.phrase_delimiters)
-        count = len(answer.phrase_spans)
-        phrase_ids = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.long)
-        phrase_mask = torch.zeros(count, MAX_PHRASE_TOKENS, dtype=torch.bool)
-        for row, (start, end) in enumerate(answer.phrase_spans):
-            ids = answer.token_ids[max(start - delimiter, 0) : end + delimiter][:MAX_PHRASE_TOKENS]
-            phrase_ids[row, : len(ids)] = torch.tensor(ids)
-            phrase_mask[row, : len(ids)] = True
+        phrase_ids, phrase_mask = answer.phrase_rows(MAX_PHRASE_TOKENS, int(self.inference_mode.phrase_delimiters))
         with stage('sam3 decode'):
             if answer.query_states is None:
                 prediction = self.network.empty_prediction()

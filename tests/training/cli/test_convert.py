@@ -101,7 +101,8 @@ def test_held_out_images_are_dropped(run: Callable[..., tuple[int, str, str]], t
     (tmp_path / 'refer' / 'refcoco' / 'refs(unc).json').write_text(json.dumps(refs))
     status, out, err = run('--held-out', tmp_path / 'refer')
     assert (status, numbers(out)['images'], numbers(out)['images held out']) == (0, 2, 1)
-    assert '--held-out' not in err
+    assert 'use --held-out to drop' not in err
+    assert 'because --held-out has no files of them: RefCOCO+, RefCOCOg' in err
     samples = read_published(tmp_path / 'out' / 'coco.json', SkipReport())
     assert [sample.id for sample in samples] == ['0', '2']
 
@@ -191,6 +192,15 @@ def test_file_of_a_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not out.exists()
 
 
+def test_only_images_without_annotations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, images = user_file(tmp_path)
+    arguments = ['coco', '--annotations', str(file), '--images', str(images), '--out', str(tmp_path / 'mine.json')]
+    assert main(arguments) == 2
+    assert 'found none; 1 images without annotations, left out' in capsys.readouterr().err
+    assert main([*arguments, '--negatives', '2']) == 0
+    assert numbers(capsys.readouterr().out)['of these without a target'] == 2
+
+
 def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE])
     status, _, err = run('--strict')
@@ -204,7 +214,7 @@ def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_p
         ([], 'expected --data and --split'),
         (['--data', '.'], 'expected --data and --split'),
         (['--annotations', 'a.json', '--split', 'train'], 'expected --annotations without --data and --split'),
-        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes and --negatives belong to --annotations'),
+        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes, --negatives, --texts'),
     ],
 )
 def test_arguments_that_do_not_belong_together(

@@ -32,6 +32,12 @@ def test_command_line_overrides_the_file(run_file: Path) -> None:
     assert (stage.steps, stage.lora.rank, config.seed, stage.rates.llm) == (11, 0, 7, 1e-5)
 
 
+def test_setting_of_one_stage_does_not_change_another_that_shares_it_in_the_file() -> None:
+    """The second stage of full.yaml merges the first one, so that YAML gives both the same dictionary."""
+    config = read_config(CONFIGS / 'full.yaml', ['stages.0.lora.rank=8'])
+    assert [stage.lora.rank for stage in config.stages] == [8, 64]
+
+
 def test_losses_are_a_preset_with_optional_changes(run_file: Path) -> None:
     config = read_config(run_file, ['stages.0.losses=released'])
     assert config.stages[0].losses.bce == 4.0

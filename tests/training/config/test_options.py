@@ -47,7 +47,7 @@ def test_every_setting_has_a_description_and_every_number_a_finite_range() -> No
 def test_number_out_of_its_range_is_an_error_with_its_full_key(run_file: Path, path: str) -> None:
     key = path.replace('stages.', 'stages.0.')
     low, high = NUMBERS[path].metadata['range']
-    for value in (low - 1, high + 1, '.nan', '.inf', '-.inf', 'many', 'true', '[]'):
+    for value in (low - 1, high + 1, '.nan', 'many', 'true'):
         with pytest.raises(ConfigError, match=rf'^{key}: expected .* got ') as caught:
             read_config(run_file, [f'{key}={value}'])
         if isinstance(value, int | float):

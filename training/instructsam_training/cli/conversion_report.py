@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from instructsam_training.data.sample import Sample, SampleError, SkipReport
-from instructsam_training.datasets.io.leakage import HeldOutImages, coco_id
+from instructsam_training.datasets.io.image_key import coco_id
+from instructsam_training.datasets.io.leakage import HeldOutImages
 
 VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|/\S+|\[[^\]]*\]|\d+(?:\.\d+)?")
 """What differs between reasons of one cause: quoted names, paths, lists and numbers."""
@@ -45,7 +47,7 @@ class Counts:
         """Count one sample."""
         self.images += 1
         self.missing += not sample.image.is_file()
-        self.coco += coco_id(sample.image) is not None
+        self.coco += coco_id(str(sample.image)) is not None
         for annotation in sample.annotations:
             self.annotations += 1
             # Additional phrases belong to the same annotation and add only their masks.
@@ -65,9 +67,11 @@ def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) 
         'instances': counts.instances,
         'of these boxes': counts.boxes,
         'missing images': counts.missing,
-        'images held out': held_out.dropped if held_out else 0,
+        'images held out': held_out.dropped.total() if held_out else 0,
         'skipped': len(report),
     }
+    if held_out:
+        rows |= {f'held out of {name}': number for name, number in held_out.dropped.items()}
     for name, number in rows.items():
         table.add_row(name, f'{number:,}')
     return table
@@ -79,16 +83,13 @@ def losses(report: SkipReport) -> Table | None:
     if not causes and not report.notes:
         return None
     table = Table('what', 'number', 'first', title='dropped, left out, or kept in another form')
-    for cause, number in causes.most_common(MAX_CAUSES):
-        table.add_row(f'dropped: {cause}', f'{number:,}', first[cause])
+    rows = [(f'dropped: {cause}', number, first[cause]) for cause, number in causes.most_common(MAX_CAUSES)]
     if len(causes) > MAX_CAUSES:
-        table.add_row(
-            'dropped: other causes',
-            f'{sum(causes.values()) - sum(dict(causes.most_common(MAX_CAUSES)).values()):,}',
-            '',
-        )
-    for note, number in report.notes.items():
-        table.add_row(note, f'{number:,}', report.examples.get(note, ''))
+        rows.append(('dropped: other causes', causes.total() - sum(number for _, number, _ in rows), ''))
+    rows += [(note, number, report.examples.get(note, '')) for note, number in report.notes.items()]
+    for what, number, where in rows:
+        # Names of data are no markup: brackets are shown as they are.
+        table.add_row(Text(what), f'{number:,}', Text(where))
     return table
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_training.api import train
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import TrainConfig
 
@@ -30,12 +32,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.parameters:
             print_parameters(config, arguments.architecture)
             return 0
+        if arguments.check:
+            # Imported here for the same reason as below.
+            from instructsam_training.check.run import check_run
+
+            check_run(config)
+            return 0
         # Imported here because torch takes seconds to import, which --help does not need.
-        from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
-            checkpoint = train(config)
+            checkpoint = train(config, override=arguments.override).checkpoint
         except InterruptedRunError as interruption:
             # Not an error: the same command resumes the run.
             print(interruption, file=sys.stderr)
@@ -52,10 +59,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
+    parser = ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'
+    )
+    parser.add_argument(
+        '--override',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY',
+        help='resume a run although these settings differ from those it was started with, such as stages.0.steps; also '
+        'data, start (initial weights), versions (of packages) and code',
+    )
+    parser.add_argument(
+        '--check', action='store_true', help='check the training data of each stage, without training, and exit'
     )
     parser.add_argument(
         '--parameters', action='store_true', help='print the trainable parameters of each module and exit'

@@ -16,6 +16,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.options import check_names
 from instructsam_training.config.loss_options import PRESETS, LossOptions
 from instructsam_training.config.options import TrainConfig
+from instructsam_training.config.yaml_file import parse_yaml, read_yaml
 
 T = TypeVar('T')
 RENAMED = {
@@ -41,56 +42,51 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         ConfigError: the file cannot be read, a key is unknown, or a value has the wrong type.
     """
     content = read_yaml(file)
+    given: set[str] = set()
     for override in overrides:
-        # The value is YAML, so that numbers, null, lists and dictionaries have their types.
         key, separator, value = override.partition('=')
         if not separator:
             raise ConfigError(f'{override}: expected key=value')
-        try:
-            set_key(content, key.split('.'), yaml.safe_load(value))
-        except (KeyError, IndexError, ValueError, TypeError):
-            raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
+        if key in given:
+            raise ConfigError(f'{key}: given twice on the command line')
+        given.add(key)
+        set_key(content, key, value)
     # Types are checked once, after all overrides.
     return build(TrainConfig, content, '')
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a configuration as a dictionary; with `extends: FILE`, its values are merged into those of that file.
+def set_key(content: dict[str, Any], key: str, value: str) -> None:
+    """Set a nested key of dictionaries and lists; missing dictionaries are created.
+
+    Args:
+        content: is changed.
+        key: with dots, `stages.0.steps`.
+        value: as YAML, so that numbers, null, lists and dictionaries have their types.
 
     Raises:
-        ConfigError: the file cannot be read or does not hold keys and values.
+        ConfigError: there is no such place, or the value is not YAML.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{file}: expected a YAML file of a run, got: {error}') from error
-    if not isinstance(content, dict):
-        raise ConfigError(f'{file}: expected keys and values, got {type(content).__name__}')
-    # The base file is found relative to this one, and may have a base file itself.
-    base = content.pop('extends', '')
-    return merge(read_yaml(file.parent / str(base)), content) if base else content
+        loaded, place = parse_yaml(value), content
+        *parents, last = key.split('.')
+        for part in parents:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else place[_index(part)]
+        place[last if isinstance(place, dict) else _index(last)] = loaded
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{key}: expected a value in YAML, got {value!r} ({" ".join(str(error).split())})') from None
+    except (IndexError, ValueError, TypeError):
+        raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
 
 
-def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; a list in `changes` replaces the whole list in `base`."""
-    merged = dict(base)
-    for key, value in changes.items():
-        both_nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = merge(base[key], value) if both_nested else value
-    return merged
+def _index(text: str) -> int:
+    """Return the number of an element, which does not count from the end.
 
-
-def set_key(content: Any, path: Sequence[str], value: Any) -> None:
-    """Set a nested key of dictionaries and lists; missing dictionaries are created."""
-    # The last part, which no part follows, gets the value; all others lead one level down.
-    for part, following in zip(path, [*path[1:], ''], strict=True):
-        key: Any = int(part) if isinstance(content, list) else part
-        if not following:
-            content[key] = value
-        elif isinstance(content, dict):
-            content = content.setdefault(key, {})
-        else:
-            content = content[key]
+    Raises:
+        ValueError: it is no such number.
+    """
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
 
 
 def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:

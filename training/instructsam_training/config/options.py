@@ -12,8 +12,10 @@ from typing import Any, Literal
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
+from instructsam_training.config.consistency import check_run
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
+from instructsam_training.config.validation_options import ValidationConfig
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 """What a stage trains; see `StageConfig.objective`."""
@@ -27,28 +29,47 @@ Output = Literal['checkpoint', 'adapter', 'both']
 class StartConfig(Options):
     """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3."""
 
-    checkpoint: str = option('', 'Folder or hub id of a checkpoint; embedded: the small one of the package.')
-    adapter: str = option('', 'Folder or hub id of an adapter of `checkpoint`, to go on training it.')
+    # Results depend on the content of these files, of which a run keeps the hashes, and not on where they are.
+    checkpoint: str = option(
+        '', 'Folder or hub id of a checkpoint; embedded: the small one of the package.', affects_results=False
+    )
+    adapter: str = option(
+        '', 'Folder or hub id of an adapter of `checkpoint`, to go on training it.', affects_results=False
+    )
     random: bool = option(False, 'Use only the architecture of the checkpoint, with random weights; for tests.')
-    qwen: str = option('', 'Folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.')
-    sam3: str = option('', "Folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.")
+    qwen: str = option(
+        '',
+        'Folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.',
+        affects_results=False,
+    )
+    sam3: str = option('', "Folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.", affects_results=False)
     num_queries: int | None = option(
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )
     variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
+    reset_queries: bool = option(
+        False,
+        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of the '
+        'queries random, as before stage 1. For ablations of a trained checkpoint.',
+    )
 
 
 @dataclass(frozen=True)
 class LoraConfig(Options):
     """Low-rank adapters on linear layers."""
 
-    rank: int = option(64, 'Rank; 0: no adapters, the attention weights themselves are trained.', range_=(0, 4096))
+    rank: int = option(
+        64,
+        'Rank; 0: no adapters, the attention weights themselves are trained. 64 is that of Table 11 of the paper and '
+        'of the public code; section 5.1 says 256.',
+        range_=(0, 4096),
+    )
     alpha: int = option(16, 'The adapters are multiplied by alpha / rank.', range_=(1, 65_536))
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
     layers: Literal['attention', 'all'] = option(
         'attention',
-        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the groups "
-        'with a rate, except the head.',
+        "`attention`: those of the language model's attention, as in the paper. `all`: every linear layer of the "
+        'groups with a rate, except the head.',
     )
     only: bool = option(
         False, 'Train nothing but adapters, so that what a run writes is small; the other weights of all groups freeze.'
@@ -57,7 +78,7 @@ class LoraConfig(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.only and not self.rank:
-            raise ConfigError('lora.only: expected a rank of at least 1, got 0, with which nothing would be trained')
+            raise ConfigError('only: expected a rank of at least 1, got 0, with which nothing would be trained')
 
 
 def rate(default: float, description: str) -> Any:
@@ -105,7 +126,11 @@ class StageConfig(Options):
         'as in the paper.',
         range_=(0.0, 1000.0),
     )
-    losses: LossOptions = group(LossOptions, 'Weights of the loss terms, or the name of a preset: paper or released.')
+    losses: LossOptions = group(
+        LossOptions,
+        'Weights of the loss terms, or the name of a preset: paper, as in its equations, or released, as the public '
+        'code computes them; docs/paper.md has the differences.',
+    )
     warmup: float = option(
         0.03,
         'Fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.',
@@ -123,26 +148,33 @@ class StageConfig(Options):
         'Decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.',
         range_=(0.0, 0.999999),
     )
-    gradient_checkpointing: bool = option(True, 'Recompute activations in the backward pass, to save memory.')
-    save_every: int = option(500, 'Steps between checkpoints.', range_=(1, 1_000_000_000))
-    keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000))
+    gradient_checkpointing: bool = option(
+        True, 'Recompute activations in the backward pass, to save memory.', affects_results=False
+    )
+    save_every: int = option(500, 'Steps between checkpoints.', range_=(1, 1_000_000_000), affects_results=False)
+    keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000), affects_results=False)
     output: Output = option(
         'checkpoint',
-        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed in '
-        'the checkpoint that it started from; or `both`.',
+        'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed '
+        'in the checkpoint that it started from; or `both`.',
+    )
+    validation: ValidationConfig | None = option(
+        None, 'Validation during the stage, of which the best weights are kept; null: no validation.'
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output != 'checkpoint' and not self.lora.rank:
             raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
+        if self.validation is not None and self.objective != 'full':
+            raise ConfigError(f'validation: expected the objective full, got {self.objective}, which writes no answers')
 
 
 @dataclass(frozen=True)
 class TrainConfig(Options):
     """A training run: stages one after the other, each from the merged weights of the previous one."""
 
-    out: str = option(REQUIRED, 'Folder of all files that the run writes.')
+    out: str = option(REQUIRED, 'Folder of all files that the run writes.', affects_results=False)
     start: StartConfig = option(REQUIRED, 'Initial weights of the first stage.')
     stages: tuple[StageConfig, ...] = option(REQUIRED, 'At least one.')
     seed: int = option(42, 'All random numbers depend on the seed and the step only.', range_=(0, 2**32 - 1))
@@ -153,27 +185,34 @@ class TrainConfig(Options):
         False,
         'Hold frozen weights in float32 even if `precision` is bfloat16. The results are the same; the 2B network '
         'takes 4.2 GiB more, and every pass casts the weights again.',
+        affects_results=False,
     )
-    device: Literal['auto', 'cpu', 'cuda'] = option('auto', 'Device of the run; auto: a GPU if available.')
+    device: Literal['auto', 'cpu', 'cuda'] = option(
+        'auto', 'Device of the run; auto: a GPU if available.', affects_results=False
+    )
     shard: bool = option(
         False,
         'Shard parameters, gradients and optimizer states over the processes (FSDP2) instead of replicating (DDP).',
+        affects_results=False,
     )
     trackers: tuple[Tracker, ...] = option(
-        ('tensorboard',), 'Trackers of experiments, updated every `log_every` steps.'
+        ('tensorboard',), 'Trackers of experiments, updated every `log_every` steps.', affects_results=False
     )
-    log_every: int = option(10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000))
+    log_every: int = option(
+        10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000), affects_results=False
+    )
+
+    timeout_min: float = option(
+        30.0,
+        'Minutes that a process waits for another one before the run fails, such as for the first to write a checkpoint.',
+        range_=(0.1, 1440.0),
+        affects_results=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Each stage has a folder of its name.
-        names = [stage.name for stage in self.stages]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f'stages: expected at least one, of different names, got {names}')
+        check_run(self)
         start = self.start
-        # Exactly one of the two sources of initial weights.
-        if bool(start.checkpoint) == bool(start.qwen and start.sam3):
-            raise ConfigError('start: expected either checkpoint, or qwen and sam3')
         if start.adapter and (not start.checkpoint or start.random):
             raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
         self._check_outputs()
@@ -183,9 +222,10 @@ class TrainConfig(Options):
         if any(stage.output == 'adapter' for stage in self.stages[:-1]):
             raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
         start, first = self.start, self.stages[0]
-        changed = start.random or start.num_queries is not None or start.variant is not None
+        resized = start.num_queries is not None or start.variant is not None
+        changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
                 f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries and variant'
+                'num_queries, variant and reset_queries'
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
-from instructsam_training.data.sample import Sample, SkipReport
+from instructsam_training.data.sample import Sample, SkipReport, clean_phrase
 from instructsam_training.datasets.io.category_names import part_name, plain_name, super_part_name
 from instructsam_training.datasets.io.coco_file import CocoFile, Entry, Id, read_coco_file
 from instructsam_training.datasets.io.coco_samples import CocoOptions, CocoSamples
@@ -33,30 +33,24 @@ class CategorySet:
             parts of it, and `{synset}` its first nine characters (the folder of an ImageNet image).
         spoken_name: function that returns the spoken name of a category.
         boxes: instances without a mask are filled boxes.
-        has_coco_images: it contains images of the RefCOCO evaluation splits.
     """
 
     splits: tuple[str, ...]
     layouts: tuple[tuple[str, str], ...]
     spoken_name: Callable[[Mapping[str, Any]], str] = plain_name
     boxes: bool = False
-    has_coco_images: bool = False
 
 
 CATEGORY_SETS: Mapping[str, CategorySet] = {
-    'coco': CategorySet(
-        ('train', 'val'), (('annotations/instances_{split}2017.json', '{split}2017/{file}'),), has_coco_images=True
-    ),
+    'coco': CategorySet(('train', 'val'), (('annotations/instances_{split}2017.json', '{split}2017/{file}'),)),
     'lvis': CategorySet(
         ('train', 'val'),
         (('lvis_v1_{split}.json', '{tail}'), ('annotations/lvis_v1_{split}.json', '{tail}')),
-        has_coco_images=True,
     ),
     'paco_lvis': CategorySet(
         ('train', 'val', 'test'),
         (('annotations/paco_lvis_v1_{split}.json', '{tail}'), ('paco_lvis_v1_{split}.json', '{tail}')),
         part_name,
-        has_coco_images=True,
     ),
     'paco_ego4d': CategorySet(
         ('train', 'val', 'test'),
@@ -147,6 +141,10 @@ def read_coco(
     coco = read_coco_file(annotations, report)
     _check_masks(coco, options)
     phrases = _phrases(coco, spoken_name, report)
+    for number, phrase in phrases.items():
+        name = str(coco.categories[number]['name'])
+        if clean_phrase(name) != phrase:
+            report.note('categories with another spoken name', f'{name!r}: {phrase!r}')
     return iter(CocoSamples(coco, phrases, _user_images(coco, images or annotations.parent, report), options, report))
 
 
@@ -209,12 +207,20 @@ def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Callable[[
     return locate
 
 
+STAGE_LIST_NAMES = {
+    'coco_instances': 'coco',
+    'lvis_v1_train': 'lvis',
+    'paco_ego4d_v1_train': 'paco_ego4d',
+    'obj365_cat_646k': 'objects365',
+}
+"""Names in the public stage lists that differ from ours; `instructsam-convert` knows both."""
+
 SOURCES = {
     name: Source(
         partial(read_categories, name=name),
         kind.splits,
-        kind.has_coco_images,
         partial(read_coco, spoken_name=kind.spoken_name),
     )
     for name, kind in CATEGORY_SETS.items()
 }
+SOURCES |= {name: SOURCES[ours] for name, ours in STAGE_LIST_NAMES.items()}

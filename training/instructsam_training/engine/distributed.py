@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
-from instructsam_model.errors import ConfigError
+from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.parameters import SHARDED_LAYERS
+from instructsam_training.config.consistency import check_processes
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.engine.muon import MuonAdamW
 from instructsam_training.families.instructsam.trainable import group_parameters
@@ -21,24 +26,80 @@ def start_processes(config: TrainConfig) -> Accelerator:
     """Start Accelerate in this process of the run.
 
     Raises:
-        ConfigError: sharding is combined with an option that does not support it.
+        ConfigError: the device or a tracker is not there, or the micro-batches cannot be shared equally.
     """
-    if config.shard and any(stage.ema for stage in config.stages):
-        raise ConfigError('ema: expected 0 with shard: true, because averaged weights are not sharded')
-    if config.shard and any(stage.muon for stage in config.stages):
-        raise ConfigError('muon: expected 0 with shard: true, because a step needs whole matrices')
+    check_device(config)
+    check_trackers(config.trackers)
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy='transformer_based_wrap',
         transformer_cls_names_to_wrap=list(SHARDED_LAYERS),
     )
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision='bf16' if config.precision == 'bfloat16' else 'no',
         cpu=config.device == 'cpu',
         log_with=list(config.trackers) or None,
         project_dir=config.out,
         fsdp_plugin=plugin if config.shard and config.device != 'cpu' else None,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=config.timeout_min))],
     )
+    check_processes(config, accelerator.num_processes)
+    return accelerator
+
+
+def check_device(config: TrainConfig) -> None:
+    """Check that the device exists and computes in the precision of the run.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.device == 'cpu':
+        return
+    found = torch.cuda.is_available()
+    if config.device == 'cuda' and not found:
+        raise ConfigError('device: expected a GPU for cuda, torch finds none; use device=cpu or device=auto')
+    if found and config.precision == 'bfloat16' and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError(
+            f'precision: expected float32 on {torch.cuda.get_device_name()}, which does not compute in bfloat16'
+        )
+
+
+def check_trackers(trackers: Sequence[str]) -> None:
+    """Check that trackers are installed; Accelerate leaves out those that are not.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    installed = get_available_trackers()
+    for name in trackers:
+        if name not in installed:
+            raise ConfigError(
+                f'trackers: {name} is not installed; install its package, or choose from '
+                f'{", ".join(map(str, installed)) or "none"} (trackers=[] for none)'
+            )
+
+
+def describe_device(accelerator: Accelerator) -> str:
+    """Return the kind of the device of a run, with the name of the GPU."""
+    kind = accelerator.device.type
+    return f'{kind} ({torch.cuda.get_device_name(accelerator.device)})' if kind == 'cuda' else kind
+
+
+def run_in_first_process(accelerator: Accelerator, function: Callable[[], None]) -> None:
+    """Call a function in the first process; all processes wait for it and raise its error.
+
+    Raises:
+        CheckpointError, ConfigError, OSError: those of the function.
+    """
+    errors: list[Exception | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            function()
+        except (CheckpointError, ConfigError, OSError) as error:
+            errors = [error]
+    [raised] = broadcast_object_list(errors)
+    if raised is not None:
+        raise raised
 
 
 def distribute(
@@ -54,6 +115,10 @@ def distribute(
 def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
     """Make AdamW, or Muon with AdamW, with one group for each learning rate, for steps on `device`."""
     groups = group_parameters(network, stage.rates, stage.muon)
+    if not groups:
+        raise ConfigError(
+            f'{stage.name}: no parameter is trained; expected rates above 0 of parts that {stage.objective} uses'
+        )
     # Fewer kernels per step on a GPU; on a CPU the results would differ in the last bit.
     fused = device.type == 'cuda'
     if stage.muon:

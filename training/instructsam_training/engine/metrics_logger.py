@@ -1,16 +1,20 @@
-"""Metrics of a stage: one line of JSON per step, a progress bar, and an image of the loss curves."""
+"""Metrics of a stage: one line of JSON per step and a progress bar."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LOSSES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
+from instructsam_model.files import write_atomically
+
+VALIDATION_PREFIX = 'validation/'
+"""Of the metrics of a validation, in the line of its step."""
 
 
 class MetricsLogger:
@@ -30,8 +34,8 @@ class MetricsLogger:
         self._enabled = enabled
         if enabled:
             # A killed run has lines after its last checkpoint; these steps are taken and written again.
-            kept = [line for line in read_lines(self.file) if line['step'] <= done]
-            self.file.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+            write_lines(self.file, [line for line in read_lines(self.file) if line['step'] <= done])
+            keep_errors(self._errors_file, done)
         columns = (
             TextColumn(name),
             BarColumn(),
@@ -58,9 +62,19 @@ class MetricsLogger:
             file.write(json.dumps({name: finite(value) for name, value in line.items()}) + '\n')
         if errors:
             with self._errors_file.open('a') as file:
-                file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
+                file.writelines(f'step {line["step"]}: {" ".join(error.split())}\n' for error in errors)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add metrics to the line of a step."""
+        if self._enabled:
+            lines = read_lines(self.file)
+            write_lines(self.file, [{**line, **values} if line['step'] == step else line for line in lines])
+
+    def show(self, note: str) -> None:
+        """Show what is done at the moment."""
+        self._progress.update(self._task, note=note)
 
 
 def finite(value: Any) -> Any:
@@ -82,28 +96,15 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_curves(metrics_file: Path, image: Path) -> None:
-    """Plot the losses, the learning rate and the throughput over the steps."""
-    # Imported here, because only the end of a stage needs it; Agg draws without a display.
-    import matplotlib as mpl
+def keep_errors(file: Path, done: int) -> None:
+    """Remove the lines of steps after `done` from a `skipped.txt`; these steps are taken again."""
+    if file.exists():
+        steps = [(line, re.match(r'step (\d+): ', line)) for line in file.read_text().splitlines(keepends=True)]
+        with write_atomically(file) as draft:
+            draft.write_text(''.join(line for line, step in steps if step and int(step[1]) <= done))
 
-    mpl.use('Agg')
-    from matplotlib import pyplot
 
-    lines = read_lines(metrics_file)
-    if not lines:
-        return
-    figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), constrained_layout=True, sharex=True)
-    steps = [line['step'] for line in lines]
-    for axis, name in zip(axes.flat, (*LOSSES, 'rate', 'images_per_s'), strict=True):
-        # None is a step that was skipped: a gap.
-        values = [math.nan if line[name] is None else line[name] for line in lines]
-        axis.plot(steps, values, linewidth=1)
-        axis.set_title(name)
-        axis.grid(alpha=0.3)
-        # A loss that is 0, such as `box` without box annotations, has no logarithm.
-        if name in LOSSES and not any(value <= 0 for value in values):
-            axis.set_yscale('log')
-    figure.supxlabel('step')
-    figure.savefig(image, dpi=100)
-    pyplot.close(figure)
+def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
+    """Write all lines of a `metrics.jsonl` atomically."""
+    with write_atomically(file) as draft:
+        draft.write_text(''.join(json.dumps(line) + '\n' for line in lines))

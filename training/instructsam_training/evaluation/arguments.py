@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
+from instructsam_model.backends import backend_names, get_backend
+from instructsam_model.command_line import ArgumentParser, RaisingParser
+from instructsam_model.options import check_names
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.checks import MAX_SKIPPED
@@ -14,15 +21,45 @@ from instructsam_training.evaluation.checks import MAX_SKIPPED
 PROMPTS = ('published', 'plain', 'unchanged')
 
 
-def build_parser(command: str, description: str) -> argparse.ArgumentParser:
+def make_arguments(benchmark: str, data: str | Path, settings: Mapping[str, Any]) -> argparse.Namespace:
+    """Return the arguments of an evaluation from Python values; they are checked as those of the command line.
+
+    Args:
+        benchmark: name of the benchmark.
+        data: folder of the data set, or its file.
+        settings: other arguments, such as `min_score=0.5`, and options of back ends, such as `instructsam.engine`;
+            None for the default.
+
+    Raises:
+        ConfigError: an argument is unknown or out of range.
+    """
+    parser = build_parser('evaluate', 'Evaluate.', RaisingParser)
+    check_names([benchmark], [*BENCHMARKS], 'benchmark')
+    known = vars(parser.parse_args([benchmark, '--data=.'])).keys() - {'benchmark', 'data', 'command'}
+    options = {f'{name}.{each.name}' for name in backend_names() for each in fields(get_backend(name).options)}
+    check_names(settings, known - {'write_queries'} | options, 'argument of evaluate')
+    words = []
+    for name, value in settings.items():
+        flag = f'--{name if "." in name else name.replace("_", "-")}'
+        if isinstance(value, bool) and '.' not in name:
+            words += [flag] * value
+        elif value is not None:
+            words.append(f'{flag}={value}')
+    return parser.parse_args([benchmark, f'--data={data}', *words])
+
+
+def build_parser(
+    command: str, description: str, kind: type[ArgumentParser] = ArgumentParser
+) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
         command: name of the command in messages.
         description: first sentence of the help.
+        kind: class of the parser.
     """
     splits = '; '.join(f'{name} ({", ".join(benchmark.splits)})' for name, benchmark in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
+    parser = kind(
         prog=command,
         description=f'{description} Predictions are written to the output folder one by one; the same command resumes '
         'an interrupted run.',
@@ -39,7 +76,14 @@ def build_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set, or its file')
+    group.add_argument(
+        '--data',
+        '--annotations',
+        type=Path,
+        required=True,
+        metavar='PATH',
+        help='folder of the data set, or its file; for coco, a COCO file or a training file in the published format',
+    )
     group.add_argument('--split', help='split of the data set (default: the first one below)')
     group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
     group.add_argument('--limit', type=parse_count, metavar='N', help='use only the first N queries')
@@ -48,8 +92,16 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
         type=parse_share,
         default=MAX_SKIPPED,
         metavar='SHARE',
-        help='largest share of queries, 0 to 1, that may be skipped, because an image is missing or a prediction fails; '
-        'more is an error (default: %(default)s)',
+        help='largest share of queries, 0 to 1, that may be skipped, as because of a missing image; more is an error '
+        '(default: %(default)s)',
+    )
+    group.add_argument(
+        '--absent',
+        type=partial(parse_count, smallest=0),
+        default=0,
+        metavar='N',
+        help='for coco: ask about N categories that an image does not have, as queries without a target; right only if '
+        'all categories were annotated in all images (default: %(default)s)',
     )
     group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 
@@ -97,8 +149,8 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def parse_count(text: str) -> int:
-    """Return a whole number of at least 1.
+def parse_count(text: str, smallest: int = 1) -> int:
+    """Return a whole number of at least `smallest`.
 
     Raises:
         ArgumentTypeError: it is something else; argparse prints the message.
@@ -106,9 +158,9 @@ def parse_count(text: str) -> int:
     try:
         count = int(text)
     except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, got {text!r}')
+        count = smallest - 1
+    if count < smallest:
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least {smallest}, got {text!r}')
     return count
 
 

@@ -8,14 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from instructsam_model.errors import ConfigError
+from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.image_io import read_header
 from instructsam_model.masks import MAX_SIDE
-
-EXIF_ORIENTATION = 0x0112
-TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
-"""EXIF orientations that swap height and width."""
 
 
 def find(root: Path, *candidates: str) -> Path:
@@ -44,8 +39,10 @@ def load_json(file: Path) -> Any:
         return json.loads(content.decode(encoding), object_pairs_hook=_without_repeated_keys)
     except OSError as error:
         raise ConfigError(f'{file}: expected a JSON file, cannot read it: {error}') from None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f'{file}: expected JSON, found something else or only a part of it: {error}') from None
+    except ValueError as error:
+        raise ConfigError(f'{file}: {error}') from None
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -54,7 +51,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) != len(pairs):
         keys = [key for key, _ in pairs]
         repeated = sorted({key for key in keys if keys.count(key) > 1})
-        raise ValueError(f'an object has the key {", ".join(repeated)} more than once; merge its values')
+        raise ValueError(
+            f'expected each key once in an object, found {", ".join(repeated)} more than once; merge the values'
+        )
     return content
 
 
@@ -106,16 +105,12 @@ def read_size_hw(file: Path) -> tuple[int, int]:
     Raises:
         ValueError: the file is missing or not an image.
     """
+    if not file.is_file():
+        raise ValueError(f'expected an image, found no file {file}')
     try:
-        with Image.open(file) as image:
-            width, height = image.size
-            is_transposed = image.getexif().get(EXIF_ORIENTATION) in TRANSPOSED_ORIENTATIONS
-    except FileNotFoundError:
-        raise ValueError(f'expected an image, found no file {file}') from None
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'expected an image, cannot read {file}: {error}') from None
-    return (width, height) if is_transposed else (height, width)
+        return read_header(file).displayed_hw
+    except FrameError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_size_hw(record: Mapping[str, Any]) -> tuple[int, int]:

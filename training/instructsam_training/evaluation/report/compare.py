@@ -1,11 +1,10 @@
-"""Compares evaluations in one table: accuracy, latency and memory, as in Tables 6 and 10 of the paper.
+"""Compares evaluations in one table: accuracy, latency and memory.
 
-python -m instructsam_training.evaluation.report.compare 5=runs/k5/evaluation 10=runs/k10/evaluation --markdown
+python -m instructsam_training.evaluation.report.compare 10=runs/k10/evaluation 50=runs/k50/evaluation --markdown
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_training.datasets.io.files import load_json
 from instructsam_training.evaluation.published import PUBLISHED_LATENCIES
@@ -48,7 +48,7 @@ class EvaluationResult:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 if the table is printed and 2 on an error."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.evaluation.report.compare', description=(__doc__ or '').partition('\n')[0]
     )
     parser.add_argument('results', nargs='+', metavar='NAME=FOLDER', help='a label, and the folder of an evaluation')

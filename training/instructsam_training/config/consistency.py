@@ -1,0 +1,186 @@
+"""Settings that contradict each other, so that a run would do nothing or not what it says, and settings without effect.
+
+The first are errors. The second are named: configurations share parts between stages, in which a setting matters to one
+stage and not to another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from instructsam_model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from instructsam_model.options import Options
+    from instructsam_training.config.data_options import DataConfig
+    from instructsam_training.config.options import StageConfig, StartConfig, TrainConfig
+
+STAGE_NAME = re.compile(r'\w[\w.-]{0,99}')
+"""A folder that is not hidden, on every file system."""
+LANGUAGE_RATES = ('llm', 'llm_body', 'projector', 'vision')
+# The token embedding, which belongs to `llm`, gives the phrases.
+SAM3_RATES = ('llm', 'decoder', 'sam3_vision')
+MASK_LOSSES = ('bce', 'dice', 'box', 'score', 'box_l1', 'giou', 'semantic', 'location')
+RATES_OF = {
+    'full': tuple(dict.fromkeys((*LANGUAGE_RATES, *SAM3_RATES))),
+    'language_model': LANGUAGE_RATES,
+    'detector': SAM3_RATES,
+    'shared_queries': SAM3_RATES,
+    'dense': SAM3_RATES,
+}
+"""Learning rates that each objective uses."""
+LOSSES_OF = {
+    'full': ('text', *MASK_LOSSES),
+    'language_model': ('text',),
+    'detector': MASK_LOSSES,
+    'shared_queries': MASK_LOSSES,
+    'dense': ('location',),
+}
+"""Loss terms that each objective computes."""
+MIN_PIXELS = 1024
+"""One token of Qwen3-VL."""
+
+
+def check_run(config: TrainConfig) -> None:
+    """Check a configuration whose values are in their ranges.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+    if not config.out.strip():
+        raise ConfigError("out: expected a folder, got ''")
+    _check_distinct('trackers', config.trackers)
+    _check_start(config.start)
+    names = [stage.name for stage in config.stages]
+    # Each stage has a folder of its name; on some file systems, upper and lower case are the same.
+    if not names or len({name.lower() for name in names}) != len(names):
+        raise ConfigError(f'stages: expected at least one, of different names, got {names}')
+    for number, stage in enumerate(config.stages):
+        _check_stage(stage, f'stages.{number}.')
+        for option in ('ema', 'muon') if config.shard else ():
+            if getattr(stage, option):
+                raise ConfigError(f'stages.{number}.{option}: expected 0 with shard: true, which does not support it')
+
+
+def check_processes(config: TrainConfig, processes: int) -> None:
+    """Check that every process gets as many micro-batches as the others.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    for number, stage in enumerate(config.stages):
+        if stage.global_batch % (stage.micro_batch * processes):
+            raise ConfigError(
+                f'stages.{number}.global_batch: expected a multiple of micro_batch {stage.micro_batch} times '
+                f'{processes} processes, got {stage.global_batch}'
+            )
+
+
+def find_unused(config: TrainConfig) -> list[str]:
+    """Return a line for each reason why settings have no effect: `frozen_float32: no effect, because ...`.
+
+    Settings with their default value are not named.
+    """
+    unused = [*_unused_of_run(config)]
+    stages: dict[tuple[str, str], list[str]] = {}
+    for stage in config.stages:
+        for key, reason in _unused_of_stage(stage):
+            stages.setdefault((key, reason), []).append(stage.name)
+    unused += [(f'{", ".join(names)}: {key}', reason) for (key, reason), names in stages.items()]
+    return [f'{key}: no effect, because {reason}' for key, reason in unused]
+
+
+def _check_start(start: StartConfig) -> None:
+    """Exactly one source of initial weights."""
+    if bool(start.checkpoint) == bool(start.qwen or start.sam3) or bool(start.qwen) != bool(start.sam3):
+        raise ConfigError('start: expected either checkpoint, or qwen and sam3')
+    if start.random and not start.checkpoint:
+        raise ConfigError('start.random: expected a checkpoint, whose architecture gets random weights')
+
+
+def _check_stage(stage: StageConfig, where: str) -> None:
+    if not STAGE_NAME.fullmatch(stage.name):
+        raise ConfigError(
+            f"{where}name: expected a folder name of letters, digits, '_', '-' and '.', got {stage.name!r}"
+        )
+    if not stage.epochs and not stage.steps:
+        raise ConfigError(f'{where}epochs: expected more than 0, or steps of at least 1; got 0 and 0')
+    if stage.global_batch % stage.micro_batch:
+        raise ConfigError(
+            f'{where}global_batch: expected a multiple of micro_batch {stage.micro_batch}, got {stage.global_batch}'
+        )
+    for option, used in (('rates', RATES_OF), ('losses', LOSSES_OF)):
+        names = used[stage.objective]
+        if not any(getattr(getattr(stage, option), name) for name in names):
+            raise ConfigError(
+                f'{where}{option}: expected one above 0 of {", ".join(names)}, which objective {stage.objective} uses; '
+                'got only zeros: nothing would be trained'
+            )
+    if stage.init_queries_from_sam3 and stage.objective != 'full':
+        raise ConfigError(
+            f'{where}init_queries_from_sam3: expected false with objective {stage.objective}, which does not use the '
+            'projection of the queries'
+        )
+    _check_data(stage.data, stage.objective, f'{where}data.')
+
+
+def _check_data(data: DataConfig, objective: str, where: str) -> None:
+    if bool(data.mixture) == bool(data.files):
+        given = 'both' if data.files else 'neither'
+        raise ConfigError(f'{where}files: expected either mixture or files, got {given}')
+    if 0 < data.max_pixels < MIN_PIXELS:
+        raise ConfigError(f'{where}max_pixels: expected 0, or at least {MIN_PIXELS}, got {data.max_pixels}')
+    conversation = data.conversation
+    _check_distinct(f'{where}files', data.files, '; a mixture file has repeat counts')
+    _check_distinct(f'{where}conversation.kinds', conversation.kinds)
+    if objective not in ('full', 'language_model') and set(conversation.kinds) == {'caption'}:
+        raise ConfigError(f'{where}conversation.kinds: captions have no masks, which objective {objective} learns')
+    foreign = [each for each in conversation.first_phrases if conversation.phrases and each not in conversation.phrases]
+    if foreign:
+        raise ConfigError(
+            f'{where}conversation.first_phrases: {foreign[0]!r} is not one of phrases, which alone are asked about'
+        )
+
+
+def _check_distinct(key: str, values: Sequence[str], hint: str = '') -> None:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ConfigError(f'{key}: {value!r} is given twice{hint}')
+
+
+def _unused_of_run(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    if config.frozen_float32 and config.precision == 'float32':
+        yield 'frozen_float32', 'precision is float32'
+    if not config.trackers and _is_changed(config, 'log_every'):
+        yield 'log_every', 'there are no trackers'
+
+
+def _unused_of_stage(stage: StageConfig) -> Iterator[tuple[str, str]]:
+    objective = f'objective is {stage.objective}'
+    for option, used in (('rates', RATES_OF), ('losses', LOSSES_OF)):
+        group, names = getattr(stage, option), used[stage.objective]
+        others = {name for names in used.values() for name in names} - {*names}
+        yield from _changed(group, sorted(others), f'{option}.', objective)
+    if stage.steps and _is_changed(stage, 'epochs'):
+        yield 'epochs', 'steps is given'
+    if stage.lora.rank and not any(getattr(stage.rates, name) for name in LANGUAGE_RATES):
+        yield from _changed(stage.lora, ('rank', 'alpha', 'dropout'), 'lora.', 'no weights of the language model train')
+    elif not stage.lora.rank:
+        yield from _changed(stage.lora, ('alpha', 'dropout'), 'lora.', 'lora.rank is 0')
+    if not {*stage.data.conversation.kinds} & {'phrase', 'sentence'}:
+        names = ('first_phrases', 'multi_phrase_probability', 'merge_pairs')
+        yield from _changed(stage.data.conversation, names, 'conversation.', 'kinds has neither phrase nor sentence')
+
+
+def _changed(options: Options, names: Iterable[str], where: str, reason: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of those options that differ from their defaults and are not 0, in one line."""
+    changed = [f'{where}{name}' for name in names if _is_changed(options, name) and getattr(options, name)]
+    if changed:
+        yield ', '.join(changed), reason
+
+
+def _is_changed(options: Any, name: str) -> bool:
+    """Return whether an option differs from its default."""
+    return bool(getattr(options, name) != type(options).__dataclass_fields__[name].default)
