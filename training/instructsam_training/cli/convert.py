@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.io.coco_samples import CocoOptions
@@ -100,7 +101,11 @@ def build_parser() -> argparse.ArgumentParser:
         '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
     )
     parser.add_argument(
-        '--shards', type=int, default=1, metavar='N', help='number of files to distribute the records over (default: 1)'
+        '--shards',
+        type=integer(1, 99_999),
+        default=1,
+        metavar='N',
+        help='number of files to distribute the records over (default: 1)',
     )
     parser.add_argument(
         '--images',
@@ -126,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--negatives',
-        type=int,
+        type=integer(0, 1000),
         default=0,
         metavar='N',
         help='with --annotations: an image without annotations becomes N questions without a target, about categories '

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
+from instructsam_model.number_arguments import MAX_SEED, integer
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.checks import MAX_SKIPPED
@@ -74,7 +75,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--shuffle-instructions',
-        type=int,
+        type=integer(0, MAX_SEED),
         metavar='SEED',
         help='give each query the instruction of another one, as a control',
     )
