@@ -63,10 +63,10 @@ tabletop-train: .venv/installed ## train the embedded checkpoint from random wei
 tabletop-eval: .venv/installed ## evaluate the embedded checkpoint on unseen scenes and wordings, and with shuffled instructions
 	recipes/tabletop-eval.sh
 
-tabletop-ablations: .venv/installed ## run the ablations of the paper on the small network, after tabletop-train; 30 minutes
+tabletop-ablations: .venv/installed ## the tables of the paper in small, with the embedded checkpoint; an hour
 	recipes/tabletop-ablations.sh
 
-tabletop-report: .venv/installed ## write docs/tabletop.md from the results of the two before; MACHINE=... describes the computer
+tabletop-report: .venv/installed ## write docs/tabletop.md from the results of tabletop-eval; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' recipes/tabletop-report.sh
 
 report-image: ## render REPORT=.../report.html (default: that of tabletop-eval) to report.png; needs Chromium or Chrome

@@ -20,10 +20,19 @@ class WarmUpError(RuntimeError):
     """The warm-up of a loaded model failed."""
 
 
+ADAPTER_SEPARATOR = ' + '
+"""Between the names of a checkpoint and of its adapter."""
+
+
 def checkpoint_name(parameters: NodeParameters) -> str:
-    """Return the name of the checkpoint for results and diagnostics: `embedded` also if its folder is given."""
+    """Return the name of the checkpoint for results and diagnostics, with that of its adapter, if there is one.
+
+    It is `embedded` also if the folder of the embedded checkpoint is given.
+    """
     is_embedded = Path(parameters.checkpoint).resolve() == embedded.FOLDER.resolve()
-    return embedded.EMBEDDED if is_embedded else parameters.checkpoint
+    name = embedded.EMBEDDED if is_embedded else parameters.checkpoint
+    adapters: list[str] = [getattr(options, 'adapter', '') for options in parameters.backend_options.values()]
+    return ADAPTER_SEPARATOR.join([name, *filter(None, adapters)])
 
 
 def backend_name(load: Load, parameters: NodeParameters) -> str:
@@ -44,6 +53,14 @@ def load_checkpoint(parameters: NodeParameters) -> Segmenter:
         CheckpointError, ConfigError: as `load_segmenter`.
     """
     backend = find_checkpoint_backend(parameters.checkpoint, parameters.backend)
+    for name, options in parameters.backend_options.items():
+        adapter: str = getattr(options, 'adapter', '')
+        # Other options of other back ends have no effect, but a model without its adapter is another model.
+        if adapter and name != backend.name:
+            raise ConfigError(
+                f'{name}.adapter: expected a checkpoint that {name} loads, got {parameters.checkpoint!r}, which '
+                f'{backend.name} loads; clear the adapter or change the checkpoint'
+            )
     return load_segmenter(
         parameters.checkpoint,
         backend.name,

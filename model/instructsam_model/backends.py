@@ -123,8 +123,8 @@ def find_backend(source: CheckpointSource, name: str = AUTO) -> Backend:
         return get_backend(name)
     if not source.config and (source.path / ADAPTER_CONFIG_FILE).is_file():
         raise CheckpointError(
-            f'{source.path}: expected a checkpoint, found an adapter; give the checkpoint that it was trained on, and this '
-            'folder as adapter (flag --instructsam.adapter, parameter instructsam.adapter)'
+            f'{source.path}: expected a checkpoint, found an adapter; give the checkpoint that it was trained on, and '
+            'this folder as adapter (flag --instructsam.adapter, parameter instructsam.adapter)'
         )
     # A wrong or incomplete folder is the most frequent mistake, so it has its own message.
     if source.path.is_dir() and not source.config and not list(source.path.glob('*.pt')):

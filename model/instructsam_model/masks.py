@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, TypedDict
 
 import numpy as np
@@ -23,6 +22,10 @@ Mask = NDArray[np.bool_]
 MAX_SIDE = 65535
 MAX_COORDINATE = 100_000
 """Largest image side and largest absolute polygon coordinate, pixels; pycocotools crashes beyond them."""
+
+
+MAX_RUN_CHARACTERS = 7
+"""Characters of one run in compressed counts, less one: 40 bits, more than the pixels of the largest image need."""
 
 
 class Rle(TypedDict):
@@ -102,6 +105,46 @@ def decode_rle(rle: Rle) -> Mask:
     return np.ascontiguousarray(coco_mask.decode(rle), dtype=np.bool_)
 
 
+def run_lengths(counts: str, size_hw: tuple[int, int]) -> NDArray[np.int64]:
+    """Decode the runs of compressed counts: pixels, of background first (COCO API, maskApi.c, `rleFrString`).
+
+    Raises:
+        ValueError: the counts are damaged, or do not add up to the size; pycocotools would access memory out of bounds.
+    """
+    values = _signed_numbers(counts)
+    # From the fourth run on, the difference to the run two before is stored: sums along odd runs and along even runs
+    # without the first one.
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    if (runs < 0).any():
+        raise ValueError(f'RLE counts: expected run lengths of at least 0, got {_brief(runs.tolist())}')
+    height, width = size_hw
+    if (total := int(runs.sum())) != height * width:
+        raise ValueError(f'RLE counts: expected runs of {height} x {width} = {height * width} pixels, got {total}')
+    return runs
+
+
+def _signed_numbers(counts: str) -> NDArray[np.int64]:
+    """Decode the numbers in compressed counts: 5 bits per character, lowest first."""
+    bits = np.frombuffer(counts.encode('ascii', errors='replace'), np.uint8).astype(np.int64) - 48
+    if (wrong := (bits < 0) | (bits >= 64)).any():
+        raise ValueError(f'RLE counts: expected the characters 0 to o, got {counts[int(wrong.argmax())]!r}')
+    if not bits.size:
+        return bits
+    # Bit 5: another character of this number follows. Bit 4 of the last one: the number is negative.
+    is_last = bits & 32 == 0
+    last = np.flatnonzero(is_last)
+    first = np.concatenate([[0], last + 1])
+    if first[-1] < len(bits):
+        raise ValueError('RLE counts: expected a whole last run, got text that is cut off')
+    place = np.arange(len(bits)) - np.repeat(first[:-1], np.diff(first))
+    if place.max() > MAX_RUN_CHARACTERS:
+        raise ValueError(f'RLE counts: expected runs of at most {MAX_SIDE} x {MAX_SIDE} pixels, got a longer one')
+    values = np.add.reduceat((bits & 31) << (5 * place), first[:-1])
+    return values - np.where(bits[last] & 16, np.int64(1) << (5 * (place[last] + 1)), 0)
+
+
 def decode_mask(annotation: Any, size_hw: tuple[int, int] | None = None) -> Mask:
     """Decode an annotation in any form that `to_rle` reads.
 
@@ -146,7 +189,7 @@ def _rle_from_dict(rle: dict[str, Any], size_hw: tuple[int, int] | None) -> Rle:
         counts = counts.decode('ascii', errors='replace')
     if not isinstance(counts, str):
         raise ValueError(f'RLE counts: expected text, bytes or a list of run lengths, got {_brief(counts)}')
-    _check_counts(counts, height, width)
+    run_lengths(counts, (height, width))
     return Rle(size=[height, width], counts=counts)
 
 
@@ -188,43 +231,12 @@ def _checked_polygon(polygon: Any) -> list[float]:
     return list(points.tolist())
 
 
-@lru_cache(maxsize=1024)  # several annotations of an image often have the same masks
-def _check_counts(counts: str, height: int, width: int) -> None:
-    _check_runs(_run_lengths(counts), height, width)
-
-
 def _check_runs(runs: Sequence[Any], height: int, width: int) -> None:
     # pycocotools writes out of bounds if the runs do not sum up to the size of the image.
     if any(not isinstance(run, int) or run < 0 for run in runs):
         raise ValueError(f'RLE counts: expected run lengths of at least 0, got {_brief(list(runs))}')
     if sum(runs) != height * width:
         raise ValueError(f'RLE counts: expected runs of {height} x {width} = {height * width} pixels, got {sum(runs)}')
-
-
-def _run_lengths(counts: str) -> list[int]:
-    """Decode the runs of compressed counts (COCO API, maskApi.c, `rleFrString`): 5 bits per character, lowest first.
-
-    pycocotools reads past the end of damaged counts, so counts are validated here first.
-    """
-    runs: list[int] = []
-    value, shift = 0, 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f'RLE counts: expected the characters 0 to o, got {character!r}')
-        # Bit 5: another character of this run follows. Bit 4 of the last one: the value is negative.
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        # From the fourth run on, the difference to the run two before is stored.
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value, shift = 0, 0
-    if shift:
-        raise ValueError('RLE counts: expected a whole last run, got text that is cut off')
-    return runs
 
 
 def _parse_json(text: str) -> Any:

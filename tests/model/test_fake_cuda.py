@@ -206,6 +206,16 @@ def test_every_inference_mode_runs(opened: Opened, protocol: str) -> None:
         assert set(count_waits(recording)) <= {READ, CHOSEN}, said(recording.host_waits)
 
 
+def test_duplicates_are_dropped_without_a_wait(opened: Opened) -> None:
+    loaded = opened.segmenter
+    segmenter = InstructSAMSegmenter(loaded.network, loaded.preprocessor, engine=loaded.engine, max_mask_iou=0.5)
+    other = Opened(opened.cuda, opened.engines, segmenter)
+    other.segment(new_frame(seed=5), 'red')
+    recording = other.segment(new_frame(seed=6), 'red')
+    assert set(count_waits(recording)) <= {READ, CHOSEN}, said(recording.host_waits)
+    assert count_waits(recording)[CHOSEN] == 1
+
+
 def test_naive_pipeline_runs(opened: Opened) -> None:
     with opened.cuda.recording() as recording:
         masks, scores = NaivePipeline(opened.segmenter).segment(new_frame(), Instruction('Segment the red box.'))

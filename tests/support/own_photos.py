@@ -1,7 +1,7 @@
 """Images as a user takes them, with the names that they have for their things: printed surfaces, sensor noise, JPEG.
 
-The objects are those of the simulated tabletop, with patterns that the embedded checkpoint was not trained on, and names
-that it does not know.
+The objects are those of the simulated tabletop, with patterns that the embedded checkpoint was not trained on, and
+names that it does not know.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.sampling import sample_scene
+
+if TYPE_CHECKING:
+    from instructsam_training.tabletop.render.render import Renderer
 
 NAMES = {'can': 'tin', 'bottle': 'flask', 'mug': 'beaker', 'box': 'crate', 'plate': 'saucer', 'ball': 'orb'}
 """The user's categories; objects of other kinds are not annotated."""

@@ -23,7 +23,8 @@ ROOMS = {
         'cli',
     ],
     'instructsam_training': [
-        'config', 'data', 'datasets', 'losses', 'families', 'evaluation', 'engine', 'parity', 'tabletop', 'cli',
+        'config', 'data', 'datasets', 'losses', 'families', 'check', 'evaluation', 'engine', 'parity',
+        'tabletop', 'cli', 'tables',
     ],
     'instructsam_ros': ['base', 'messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
 }  # fmt: skip

@@ -27,8 +27,8 @@ def run_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope='session')
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of five steps that is not interrupted; other runs are compared with it."""
+    """A run of five steps that is not interrupted; other runs are compared with it. It writes an adapter, too."""
     folder = tmp_path_factory.mktemp('uninterrupted')
     torch.set_num_threads(1)
-    train(read_config(write_run(folder), ['stages.0.steps=5']))
+    train(read_config(write_run(folder), ['stages.0.steps=5', 'stages.0.output=both']))
     return folder / 'run'

@@ -1,4 +1,4 @@
-"""`Adapter`: what fine-tuning changed in a checkpoint, in PEFT's layout; it is added to the weights while they are read.
+"""`Adapter`: what fine-tuning changed in a checkpoint, in PEFT's layout; it is added to weights while they are read.
 
     adapter_config.json            PEFT's LoraConfig: rank, alpha, adapted modules, name of the base checkpoint
     adapter_model.safetensors      `base_model.model.<module>.lora_A.weight` and `.lora_B.weight`, and under
@@ -135,12 +135,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_json(file)
     if config.get('peft_type') != 'LORA':
         raise CheckpointError(f"{file}: peft_type: expected 'LORA', got {config.get('peft_type')!r}")
-    rank, alpha = config.get('r'), config.get('lora_alpha')
+    rank, alpha = config.get('r'), config.get('lora_alpha', math.nan)
     if type(rank) is not int or rank < 1 or type(alpha) not in (int, float) or not math.isfinite(alpha):
-        raise CheckpointError(f'{file}: expected a rank r of at least 1 and a number lora_alpha, got {rank!r}, {alpha!r}')
+        raise CheckpointError(
+            f'{file}: expected a rank r of at least 1 and a number lora_alpha, got {rank!r}, {alpha!r}'
+        )
     for key, allowed in UNSUPPORTED.items():
         if config.get(key) not in allowed:
-            raise CheckpointError(f'{file}: {key}: expected {allowed[-1]!r}, got {config[key]!r}, which is not supported')
+            raise CheckpointError(
+                f'{file}: {key}: expected {allowed[-1]!r}, got {config[key]!r}, which is not supported'
+            )
     return config
 
 
@@ -168,8 +172,8 @@ def _read_fingerprint(folder: Path, metadata: Mapping[str, str]) -> BaseFingerpr
     file = folder / ADAPTER_WEIGHTS_FILE
     if FINGERPRINT_KEY not in metadata:
         raise CheckpointError(
-            f'{file}: the adapter does not say which checkpoint it was trained on (no {FINGERPRINT_KEY} in the metadata '
-            'of the file), so it cannot be checked; use one that instructsam-train wrote'
+            f'{file}: the adapter does not say which checkpoint it was trained on (no {FINGERPRINT_KEY} in the '
+            'metadata of the file), so it cannot be checked; use one that instructsam-train wrote'
         )
     try:
         return BaseFingerprint.from_json(metadata[FINGERPRINT_KEY])

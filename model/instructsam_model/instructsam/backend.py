@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from instructsam_model.backends import Backend, LoadSettings, load_segmenter
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_model.instructsam.variant import ABLATIONS, NO_ABLATION
 from instructsam_model.rounds import RepeatingSegmenter
 from instructsam_model.weights import embedded
 from instructsam_model.weights.hub import CheckpointSource
@@ -48,6 +50,10 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
     device = parse_device(settings.device)
     threads = _choose_threads(settings.threads, device, options)
     network, preprocessor = _read(source, device, settings.dtype, options)
+    if options.ablation != NO_ABLATION:
+        logger.warning('ablation %s: results are not those of the checkpoint', options.ablation)
+        variant = replace(network.config.variant, **ABLATIONS[options.ablation])
+        network.config = replace(network.config, variant=variant)
     each = f' in each of {options.max_rounds} rounds' if options.max_rounds > 1 else ''
     logger.info('finds at most %d instances per phrase%s', network.config.num_queries, each)
     segmenter = InstructSAMSegmenter(
@@ -59,6 +65,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMO
         max_new_tokens=options.max_new_tokens,
         speculative_decoding=options.speculative_decoding,
         max_cached_frames=options.max_cached_frames,
+        max_mask_iou=options.max_mask_iou,
         threads=threads,
     )
     if options.max_rounds == 1:

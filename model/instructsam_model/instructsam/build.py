@@ -25,7 +25,7 @@ from instructsam_model.instructsam.network import InstructSAM, projection
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.sam3.meta_weights import read_meta_sam3
 from instructsam_model.weights.hub import read_json, resolve_path
-from instructsam_model.weights.tensor_files import check_tensors, find_tensors, read_tensors
+from instructsam_model.weights.tensor_files import check_tensor, check_tensors, find_tensors, read_tensors
 
 TOKENS = {
     'ref_start': '<|object_ref_start|>',
@@ -164,11 +164,10 @@ def _read_folder(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _read_meta(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    return {
-        name: tensor.to(dtype, copy=True)
-        for name, tensor in read_meta_sam3(file).items()
-        if not name.startswith(UNUSED_SAM3)
-    }
+    tensors = {name: tensor for name, tensor in read_meta_sam3(file).items() if not name.startswith(UNUSED_SAM3)}
+    for name, tensor in tensors.items():
+        check_tensor(file, name, tensor, dtype)
+    return {name: tensor.to(dtype, copy=True) for name, tensor in tensors.items()}
 
 
 def select_queries(tensors: Mapping[str, Tensor], num_queries: int, seed: int) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from accelerate import init_empty_weights
 from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.files import write_atomically
+from instructsam_model.files import explain, is_present, write_atomically
 from instructsam_model.instructsam.adapter import Adapter
 from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
@@ -29,7 +29,7 @@ from instructsam_model.instructsam.quantization import quantized_layers
 from instructsam_model.runtime.choices import UNQUANTIZED
 from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer
 from instructsam_model.sam3.boxes import keep_float32
-from instructsam_model.weights.hub import read_json, resolve_path
+from instructsam_model.weights.hub import check_files, read_json, resolve_path
 from instructsam_model.weights.tensor_files import Shape, check_tensors, find_tensors, iterate_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -54,13 +54,35 @@ def resolve_sam3(folder: Path, override: str | Path | None = None) -> Path | Non
         return resolve_path(override, patterns=patterns)
     source = str(read_json(folder / 'config.json').get('mask_decoder_model') or SAM3_FOLDER)
     for candidate in (folder / source, folder / SAM3_FOLDER):
-        if (candidate / 'config.json').exists():
+        if _is_sam3_folder(candidate, own=candidate.is_relative_to(folder)):
             return candidate
     try:
         return resolve_path(source, patterns=patterns)
     except CheckpointError as error:
         logger.warning("SAM3's configuration was not found; using the defaults of the published SAM3 (%s)", error)
         return None
+
+
+def _is_sam3_folder(folder: Path, *, own: bool) -> bool:
+    """Return whether a folder has SAM3's configuration.
+
+    Args:
+        folder: that may have it.
+        own: it is a part of the checkpoint. Another may be a path on the machine of its authors, which means nothing
+            here, even if it exists and is private.
+
+    Raises:
+        CheckpointError: there is a folder of the checkpoint that cannot be read.
+    """
+    try:
+        if not is_present(folder / 'config.json'):
+            return False
+    except OSError as error:
+        if not own:
+            return False
+        raise CheckpointError(f'{folder}: this folder cannot be read: {explain(error, folder)}') from error
+    check_files(folder)
+    return True
 
 
 def read_model_config(folder: Path, sam3_folder: Path | None) -> ModelConfig:
@@ -163,13 +185,14 @@ def write_checkpoint(
     """Write a checkpoint in the published layout, atomically.
 
     Raises:
-        CheckpointError: `folder` exists and is not empty, or the network is quantized.
+        CheckpointError: `folder` exists and is not empty, the network is quantized, or a weight is not finite.
+        OSError: the folder cannot be written.
     """
     if is_quantized(network):
         raise CheckpointError(
             f'{folder}: expected a network with its own weights, got a quantized one; load it without'
         )
-    if folder.exists() and any(folder.iterdir()):
+    if is_present(folder) and any(folder.iterdir()):
         raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
     config = network.config
     with write_atomically(folder) as draft:

@@ -22,6 +22,7 @@ from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, Detecto
 from instructsam_model.instructsam.layout import Layout, QuerySharing, lay_out
 from instructsam_model.instructsam.prediction import Prediction, make_prediction
 from instructsam_model.instructsam.qwen3vl import LanguageModel, PatchEmbedding
+from instructsam_model.instructsam.variant import DUMMY_TOKEN
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_model.sam3.features import Detections, VisionFeatures
@@ -206,10 +207,10 @@ class InstructSAM(nn.Module):
         """SAM3's text condition [P, L, C] and its mask bool [P, L], of phrases int64 [P, L].
 
         The condition is the projected token embeddings of a phrase, not its hidden states; padding is 0 after the
-        projection. With `condition=False` it is one dummy token, the same for every phrase.
+        projection. With `condition=False` it is `DUMMY_TOKEN`, once, for every phrase.
         """
         if not condition:
-            phrase_ids = torch.full_like(phrase_ids, self.config.tokens.query)
+            phrase_ids = torch.full_like(phrase_ids, DUMMY_TOKEN)
             phrase_mask = (torch.arange(phrase_mask.shape[1], device=phrase_mask.device) == 0).expand_as(phrase_mask)
         phrases = self.model.text_hidden_fcs[0](self.model.language_model.embed_tokens(phrase_ids))
         return phrases * phrase_mask.unsqueeze(-1), phrase_mask

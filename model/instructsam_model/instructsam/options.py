@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from instructsam_model.instructsam.variant import ABLATIONS, NO_ABLATION
 from instructsam_model.options import Options, option
 from instructsam_model.runtime.choices import ENGINES, QUANTIZATIONS, UNQUANTIZED
 
@@ -36,6 +37,11 @@ class InstructSAMOptions(Options):
         'faster, approximate. 0: never.',
         range_=(0, 1000),
     )
+    max_mask_iou: float = option(
+        1.0,
+        'Drop an instance whose mask has a higher IoU with a better one of the same phrase. 1: drop none.',
+        range_=(0.0, 1.0),
+    )
     max_rounds: int = option(
         1,
         'If an image has instances in at least half of the K queries of a phrase and max_instances is not reached, '
@@ -63,8 +69,14 @@ class InstructSAMOptions(Options):
     )
     adapter: str = option(
         '',
-        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint than '
-        'the one it was trained on. Empty: none.',
+        'Folder or hub id of an adapter that fine-tuning wrote (docs/finetune.md); it is refused on another checkpoint '
+        'than the one it was trained on. Empty: none.',
+    )
+    ablation: str = option(
+        NO_ABLATION,
+        'Switch off a part of a trained network, for experiments (Table 7 of the paper): no_phrase conditions SAM3 on '
+        "token 0 instead of the phrase, no_queries gives SAM3 its own queries instead of the language model's.",
+        choices=tuple(ABLATIONS),
     )
     sam3_config: str = option(
         '', "Folder or hub id of SAM3's configuration. Empty: the one that the checkpoint refers to."

@@ -27,40 +27,47 @@ from instructsam_model.datatypes import Instance, Selection
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.masks import Mask, tight_box
 from instructsam_model.runtime.packing import pack_bits
+from instructsam_model.sam3.duplicates import KEEP_ALL, mark_duplicates
 
 RESIZE_BATCH = 8
 """Masks resized at once; at 1080p each takes 8 MB in float32."""
 
 
 def select_instances(
-    prediction: Prediction, size_wh: tuple[int, int], selection: Selection
+    prediction: Prediction, size_wh: tuple[int, int], selection: Selection, max_mask_iou: float = KEEP_ALL
 ) -> tuple[tuple[Instance, ...], bool]:
     """Return the instances that `selection` keeps, best score first, with masks of the image's size.
 
-    Slots with an empty mask are dropped, whatever their score. The second value is `Segmentation.truncated`.
+    Slots with an empty mask are dropped, whatever their score, and so are duplicates, see `mark_duplicates`. The second
+    value is `Segmentation.truncated`.
 
     Args:
         prediction: P phrases with K slots each.
         size_wh: width and height of the image, pixels.
         selection: thresholds.
+        max_mask_iou: largest IoU of two instances of a phrase.
     """
     num_queries = prediction.mask_logits.shape[1]
     read_masks = read_selected if prediction.mask_logits.device.type == 'cpu' else read_packed
     instances = []
-    slots, masks = read_masks(prediction, size_wh, selection)
-    for (slot, score), mask in zip(slots, masks, strict=False):  # at most max_instances masks
+    slots, masks = read_masks(prediction, size_wh, selection, max_mask_iou)
+    kept = [(slot, score) for slot, score in slots if score > 0]
+    for (slot, score), mask in zip(kept, masks, strict=False):  # at most max_instances masks
         box_xyxy = tight_box(mask)
         if box_xyxy is not None:
             instances.append(Instance(mask, box_xyxy, score, prediction.phrases[slot // num_queries]))
     phrases = Counter(slot // num_queries for slot, _ in slots)
-    return tuple(instances), len(slots) > selection.max_instances or num_queries in phrases.values()
+    return tuple(instances), len(kept) > selection.max_instances or num_queries in phrases.values()
 
 
 def read_selected(
-    prediction: Prediction, size_wh: tuple[int, int], selection: Selection
+    prediction: Prediction, size_wh: tuple[int, int], selection: Selection, max_mask_iou: float = KEEP_ALL
 ) -> tuple[list[tuple[int, float]], Iterator[Mask]]:
-    """Return index and score of all slots above the threshold, and the masks of the best of them; for the CPU."""
-    scores, order = _rank(prediction)
+    """Return index and score of all slots above the threshold, and the masks of the best of them; for the CPU.
+
+    Duplicates are last and have the negative of their score.
+    """
+    scores, order = _rank(prediction, max_mask_iou, selection.mask_threshold)
     count = int((scores > selection.min_score).sum())
     mask_logits = prediction.mask_logits.flatten(0, 1)  # [P K, h, w]
     best = order[: min(count, selection.max_instances)]
@@ -68,14 +75,14 @@ def read_selected(
     masks = (
         mask for slots in chunks for mask in _resize(mask_logits[slots], size_wh, selection.mask_threshold).numpy()
     )
-    return list(zip(order[:count].tolist(), scores[:count].tolist(), strict=True)), masks
+    return _above(order.tolist(), scores.tolist(), selection.min_score), masks
 
 
 def read_packed(
-    prediction: Prediction, size_wh: tuple[int, int], selection: Selection
+    prediction: Prediction, size_wh: tuple[int, int], selection: Selection, max_mask_iou: float = KEEP_ALL
 ) -> tuple[list[tuple[int, float]], Iterator[Mask]]:
     """Return the same as `read_selected` with one copy from the device: of the best masks, selected or not."""
-    scores, order = _rank(prediction)
+    scores, order = _rank(prediction, max_mask_iou, selection.mask_threshold)
     total, count = len(scores), min(len(scores), selection.max_instances)
     if not count:
         return [], iter(())
@@ -94,13 +101,18 @@ def read_packed(
     packed = content[8 * total :].reshape(count, -1)  # [count, ceil(H W / 8)]
     width, height = size_wh
     unpacked = (np.unpackbits(bits, count=width * height).reshape(height, width).view(np.bool_) for bits in packed)
-    slots = zip(slots_np.tolist(), scores_np.tolist(), strict=True)
-    return [(slot, score) for slot, score in slots if score > selection.min_score], unpacked
+    return _above(slots_np.tolist(), scores_np.tolist(), selection.min_score), unpacked
 
 
-def _rank(prediction: Prediction) -> tuple[Tensor, Tensor]:
+def _above(slots: list[int], scores: list[float], min_score: float) -> list[tuple[int, float]]:
+    """Return the slots above the threshold with their scores; the scores of duplicates are negative."""
+    return [(slot, score) for slot, score in zip(slots, scores, strict=True) if abs(score) > min_score]
+
+
+def _rank(prediction: Prediction, max_mask_iou: float, mask_threshold: float) -> tuple[Tensor, Tensor]:
     """Return the scores of all slots in descending order, float32 [N], and the indices of the slots, int64 [N]."""
-    ranked = prediction.scores.float().flatten().sort(descending=True, stable=True)
+    scores = mark_duplicates(prediction.scores.float(), prediction.mask_logits, max_mask_iou, mask_threshold)
+    ranked = scores.flatten().sort(descending=True, stable=True)
     return ranked.values, ranked.indices
 
 

@@ -126,6 +126,7 @@ def random_segmenter(
         selection=Selection(min_score=0.0),
         speculative_decoding=options.speculative_decoding,
         max_cached_frames=options.max_cached_frames,
+        max_mask_iou=options.max_mask_iou,
     )
 
 

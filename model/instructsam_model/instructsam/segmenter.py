@@ -37,6 +37,7 @@ from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
+from instructsam_model.sam3.duplicates import KEEP_ALL
 from instructsam_model.sam3.features import VisionFeatures
 
 WARM_UP_INSTRUCTION = Instruction("Please segment 'nothing'.")
@@ -76,6 +77,7 @@ class InstructSAMSegmenter:
         max_cached_frames: while the scene does not change (`is_scene_unchanged`), reuse text and queries of an earlier
             frame for up to this many frames, which then run SAM3 only; 0: never. Frames of different cameras have
             different `frame_id`s.
+        max_mask_iou: largest IoU of the masks of two instances of a phrase, see `mark_duplicates`.
         threads: CPU threads; None for torch's present setting.
 
     Attributes:
@@ -97,6 +99,7 @@ class InstructSAMSegmenter:
         max_new_tokens: int = 256,
         speculative_decoding: bool = False,
         max_cached_frames: int = 0,
+        max_mask_iou: float = KEEP_ALL,
         threads: Threads | None = None,
     ) -> None:
         self.network = network
@@ -104,6 +107,7 @@ class InstructSAMSegmenter:
         self.engine = engine or choose_engine(network)
         self.selection = selection or Selection()
         self.max_new_tokens = max_new_tokens
+        self.max_mask_iou = max_mask_iou
         self.inference_mode = get_inference_mode(inference_mode)
         self.answer_cache = AnswerCache(speculative_decoding=speculative_decoding, max_cached_frames=max_cached_frames)
         self._encoded: _EncodedFrame | None = None
@@ -137,7 +141,9 @@ class InstructSAMSegmenter:
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
-                instances, is_truncated = select_instances(prediction, frame.size_wh, selection or self.selection)
+                instances, is_truncated = select_instances(
+                    prediction, frame.size_wh, selection or self.selection, self.max_mask_iou
+                )
             timings['postprocess'] = time.perf_counter() - start
         return Segmentation(
             instances=instances,

@@ -48,6 +48,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
         detector,
         selection=settings.selection,
         phrase_separator=options.phrase_separator,
+        max_mask_iou=options.max_mask_iou,
         threads=threads if settings.threads or device.type == 'cpu' else None,
     )
 

@@ -15,7 +15,7 @@ from instructsam_model.sam3.boxes import FLOAT32_MODULES
 from instructsam_model.sam3.detector import Sam3Detector
 from instructsam_model.sam3.files import Sam3Files, read_detector_config
 from instructsam_model.sam3.meta_weights import read_meta_sam3
-from instructsam_model.weights.tensor_files import check_tensors, find_tensors, iterate_tensors
+from instructsam_model.weights.tensor_files import check_tensor, check_tensors, find_tensors, iterate_tensors
 
 PREFIX = 'detector_model.'
 """Prefix of the detector's tensors in a file of the video model."""
@@ -47,11 +47,11 @@ def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype 
         given = read_meta_sam3(files.meta_weights)
         shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
         check_tensors(files.meta_weights, shapes, expected)
-        tensors = _place(given.items(), device, dtype)
+        tensors = _place(files.meta_weights, given.items(), device, dtype)
     else:
         found = {_own_name(name): place for name, place in find_tensors(files.folder).items() if _is_used(name)}
         check_tensors(files.folder, {name: shape for name, (_, shape) in found.items()}, expected)
-        tensors = _place(_read(files.folder), device, dtype)
+        tensors = _place(files.folder, _read(files.folder), device, dtype)
     detector.model.load_state_dict(tensors, assign=True)
     return detector.to(device).eval().requires_grad_(False)
 
@@ -101,12 +101,20 @@ def _read(folder: Path) -> Iterator[tuple[str, Tensor]]:
         yield _own_name(name), tensor
 
 
-def _place(tensors: Iterable[tuple[str, Tensor]], device: torch.device, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Copy tensors to the device, each in its own precision."""
-    return {
-        name: tensor.to(device=device, dtype=torch.float32 if name.startswith(BOX_PREFIXES) else dtype, copy=True)
-        for name, tensor in tensors
-    }
+def _place(
+    source: Path, tensors: Iterable[tuple[str, Tensor]], device: torch.device, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Copy the tensors of a file or folder to the device, each in its own precision.
+
+    Raises:
+        CheckpointError: values are not finite.
+    """
+    placed = {}
+    for name, tensor in tensors:
+        own_dtype = torch.float32 if name.startswith(BOX_PREFIXES) else dtype
+        check_tensor(source, name, tensor, own_dtype)
+        placed[name] = tensor.to(device=device, dtype=own_dtype, copy=True)
+    return placed
 
 
 def _is_used(name: str) -> bool:

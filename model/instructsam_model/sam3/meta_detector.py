@@ -29,6 +29,7 @@ from instructsam_model.sam3.files import META_FILE, Sam3Files
 from instructsam_model.sam3.meta_weights import read_meta_tensors
 from instructsam_model.sam3.phrase_detector import PhraseDetections, combine_scores
 from instructsam_model.sam3.phrase_tokens import PHRASE_TOKENS, tokenize_phrases
+from instructsam_model.weights.tensor_files import check_tensor
 
 EXTRA = "pip install 'instructsam_ros[sam3]' in an environment of its own"
 PADDING_ID = 0
@@ -202,7 +203,7 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], file: Any) 
     """Load tensors by Meta's names into Meta's model; tables that the model computes itself may be missing.
 
     Raises:
-        CheckpointError: a parameter is missing or has another shape.
+        CheckpointError: a parameter is missing, has another shape, or values that are not finite.
     """
     own = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     wrong = [name for name, shape in own.items() if name not in tensors or tuple(tensors[name].shape) != shape]
@@ -212,5 +213,7 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], file: Any) 
             f"{file}: expected the parameters of Meta's SAM3, {len(wrong)} are missing or of another shape: "
             f'{", ".join(wrong[:3])}{more}; implementation meta reads the published size only'
         )
+    for name in own:
+        check_tensor(file, name, tensors[name], None)
     # Not strict, because buffers are missing: Meta's model computes its tables itself.
     model.load_state_dict({name: tensors[name] for name in own}, strict=False)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.files import explain
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -163,6 +164,8 @@ def read_meta_tensors(file: Path) -> dict[str, Tensor]:
         content = torch.load(file, map_location='cpu', mmap=True, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f'{file}: no such file') from None
+    except PermissionError as error:
+        raise CheckpointError(f'{file}: the weights cannot be read: {explain(error, file)}') from error
     except (OSError, EOFError, LookupError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).strip().partition('\n')[0]
         raise CheckpointError(

@@ -25,6 +25,11 @@ class Sam3Options(Options):
         'Separator between the phrases of an instruction: "red mug, plate" has two phrases, processed in turn. '
         'Empty: the whole instruction is one phrase.',
     )
+    max_mask_iou: float = option(
+        1.0,
+        'Drop an instance whose mask has a higher IoU with a better one of the same phrase. 1: drop none.',
+        range_=(0.0, 1.0),
+    )
     geometry_cls_token: str = option(
         'auto',
         "Append the class token of the geometry encoder to every phrase, as Meta's code does. auto: on for Meta's "

@@ -14,6 +14,7 @@ from torch import Tensor
 from instructsam_model.datatypes import Instance, Selection
 from instructsam_model.masks import Mask, tight_box
 from instructsam_model.runtime.packing import pack_bits, unpack_bits
+from instructsam_model.sam3.duplicates import KEEP_ALL, mark_duplicates
 from instructsam_model.sam3.phrase_detector import PhraseDetections
 
 MASKS_AT_ONCE = 8
@@ -28,11 +29,12 @@ def select_instances(
     size_wh: tuple[int, int],
     selection: Selection,
     to_masks: ToMasks,
+    max_mask_iou: float = KEEP_ALL,
 ) -> tuple[tuple[Instance, ...], bool]:
     """Return the detections that `selection` keeps, best score first, as masks of the image's size.
 
-    A detection without a single pixel is left out. An object that two phrases name is returned for each of them. The
-    second value is `Segmentation.truncated`.
+    A detection without a single pixel is left out, and so are duplicates, see `mark_duplicates`. An object that two
+    phrases name is returned for each of them. The second value is `Segmentation.truncated`.
 
     Args:
         phrases: P, the labels.
@@ -40,16 +42,27 @@ def select_instances(
         size_wh: width and height of the image, pixels.
         selection: thresholds.
         to_masks: see `PhraseDetector.to_masks`.
+        max_mask_iou: largest IoU of two instances of a phrase.
     """
     if not found:
         return (), False
-    ranked = torch.cat([each.scores for each in found]).sort(descending=True, stable=True)  # [N]
+    marked = [
+        mark_duplicates(each.scores[None], each.mask_logits[None], max_mask_iou, selection.mask_threshold)[0]
+        for each in found
+    ]
+    ranked = torch.cat(marked).sort(descending=True, stable=True)  # [N]
     # The host waits twice: here for the scores, so that only the masks of the chosen are resized, then for those masks.
     scores, order = torch.stack([ranked.values, ranked.indices.float()]).tolist()
     count = sum(score > selection.min_score for score in scores)
     num_queries = len(found[0].scores)
     places = [divmod(int(index), num_queries) for index in order[:count]]  # (phrase, query)
-    is_truncated = count > selection.max_instances or num_queries in Counter(phrase for phrase, _ in places).values()
+    # A query is used up by a duplicate too, whose score is negative.
+    used = [
+        int(index) // num_queries
+        for index, score in zip(order, scores, strict=True)
+        if abs(score) > selection.min_score
+    ]
+    is_truncated = count > selection.max_instances or num_queries in Counter(used).values()
     places, scores = places[: selection.max_instances], scores[: min(count, selection.max_instances)]
     logits = [found[phrase].mask_logits[query] for phrase, query in places]
     masks = _read_masks(logits, size_wh, selection.mask_threshold, to_masks)

@@ -14,6 +14,7 @@ from instructsam_model.errors import RequestError, raise_if_canceled
 from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
+from instructsam_model.sam3.duplicates import KEEP_ALL
 from instructsam_model.sam3.phrase_detector import PhraseDetections, PhraseDetector
 from instructsam_model.sam3.postprocess import select_instances
 
@@ -26,6 +27,7 @@ class Sam3Segmenter:
     Args:
         detector: one of the implementations of SAM3.
         selection: default thresholds.
+        max_mask_iou: largest IoU of the masks of two instances of a phrase, see `mark_duplicates`.
         phrase_separator: text between two phrases of an instruction; empty: the instruction is one phrase.
         threads: CPU threads of a request; None for torch's current number.
     """
@@ -36,11 +38,13 @@ class Sam3Segmenter:
         *,
         selection: Selection | None = None,
         phrase_separator: str = ',',
+        max_mask_iou: float = KEEP_ALL,
         threads: Threads | None = None,
     ) -> None:
         self.detector = detector
         self.selection = selection or Selection()
         self._separator = phrase_separator
+        self._max_mask_iou = max_mask_iou
         self._encoded: tuple[Frame, Any] | None = None
         self._session = DeviceSession(detector.device, detector.weight_bytes(), threads)
 
@@ -77,7 +81,12 @@ class Sam3Segmenter:
             raise_if_canceled(is_canceled)
             with stage('postprocess'):
                 instances, is_truncated = select_instances(
-                    phrases, found, frame.size_wh, selection or self.selection, self.detector.to_masks
+                    phrases,
+                    found,
+                    frame.size_wh,
+                    selection or self.selection,
+                    self.detector.to_masks,
+                    self._max_mask_iou,
                 )
             end = time.perf_counter()
         return Segmentation(

@@ -10,12 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.files import check_readable, explain, is_present
 
-HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
+HUB_ID = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*', re.ASCII)
+HUB_PREFIX = 'hf://'
+"""Before an id, says that it is one."""
+FILE_SUFFIXES = ('.pt', '.pth', '.safetensors', '.json', '.yaml', '.yml')
+LOCAL_FOLDERS = frozenset(
+    {
+        *('build', 'checkpoint', 'checkpoints', 'ckpt', 'data', 'exp', 'experiments', 'log', 'logs', 'merged', 'model'),
+        *('models', 'out', 'output', 'outputs', 'result', 'results', 'run', 'runs', 'save', 'saved', 'tmp', 'train'),
+        *('training', 'weights', 'work', 'work_dirs'),
+    }
+)
+"""Names of folders in which people keep their own weights: `runs/mine` is no checkpoint of an owner "runs"."""
 CONFIG_FILE = 'config.json'
 ADAPTER_CONFIG_FILE = 'adapter_config.json'
 PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors')
 """Files of a checkpoint that are downloaded."""
+NEEDED = ('*.json', '*.jinja', '*.safetensors', '*.pt', 'merges.txt')
+"""Files of a folder that are read; notes in other text files may be private."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +66,82 @@ def resolve_path(source: str | Path, *, revision: str | None = None, patterns: t
         CheckpointError: there is no such path, and it is no hub id or cannot be downloaded.
     """
     path = Path(source).expanduser()
-    if path.exists():
+    if not str(source).startswith(HUB_PREFIX) and _is_usable(path):
         return path
-    if not HUB_ID.fullmatch(str(source)):
-        raise CheckpointError(f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name)')
+    if not is_hub_id(source):
+        raise CheckpointError(
+            f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name); expected a folder here '
+            f'(the working folder is {Path.cwd()}), or an id, which {HUB_PREFIX}owner/name always is'
+        )
+    return _download(str(source).removeprefix(HUB_PREFIX), revision, patterns)
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Return whether a text that is no existing path is the id of a checkpoint on the hub.
+
+    `owner/name` is. A path is what starts with `.`, `/` or `~`, has more than one slash or the suffix of a file, and
+    what lies in a folder that exists, or in one of the usual names, such as `runs/mine`.
+    """
+    text = str(source)
+    if text.startswith(HUB_PREFIX):
+        return HUB_ID.fullmatch(text.removeprefix(HUB_PREFIX)) is not None
+    if not HUB_ID.fullmatch(text) or text.endswith(FILE_SUFFIXES):
+        return False
+    owner, _, name = text.partition('/')
+    return owner.lower() not in LOCAL_FOLDERS and name.lower() not in LOCAL_FOLDERS and not Path(owner).is_dir()
+
+
+def _is_usable(path: Path) -> bool:
+    """Return whether a path exists, after checking that it can be read.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    try:
+        if not is_present(path):
+            return False
+    except OSError as error:
+        raise CheckpointError(f'{path}: the checkpoint cannot be read: {explain(error, path)}') from error
+    check_files(path)
+    return True
+
+
+def check_files(path: Path) -> None:
+    """Check that a file, or all files of a folder that a checkpoint has, can be read.
+
+    Otherwise every library that reads one of them would report something else.
+
+    Raises:
+        CheckpointError: one cannot.
+    """
+    place = path
+    try:
+        check_readable(path)
+        for place in [each for pattern in NEEDED for each in sorted(path.glob(pattern))]:
+            check_readable(place)
+    except OSError as error:
+        raise CheckpointError(f'{place}: the checkpoint cannot be read: {explain(error, place)}') from error
+
+
+def _download(source: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """Download the files of a checkpoint that match `patterns`, unless they are in the cache.
+
+    Raises:
+        CheckpointError: that failed.
+    """
     # Imported late: it takes half a second, and most programs load from a folder.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(patterns)))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         # Messages of the hub go on for several paragraphs.
         reason = str(error).strip().splitlines()[0]
+        owner, _, name = source.partition('/')
         raise CheckpointError(
-            f'{source}: no such folder here, and downloading it from the hub failed: {type(error).__name__}: {reason}'
+            f'{source}: no such folder here, and downloading it from the hub failed, as {name} of the owner {owner}: '
+            f'{type(error).__name__}: {reason} (folders are looked up in {Path.cwd()})'
         ) from error
 
 
@@ -80,7 +155,9 @@ def read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding='utf-8'))
     except FileNotFoundError:
         raise CheckpointError(f'{file}: no such file; every checkpoint has one') from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f'{file}: this file cannot be read: {explain(error, file)}') from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f'{file}: expected JSON, got {error}') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{file}: expected a JSON object, got {type(content).__name__}')

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from instructsam_model import Instance, Selection
+from instructsam_model.instructsam import postprocess
 from instructsam_model.instructsam.postprocess import RESIZE_BATCH, read_packed, read_selected, select_instances
 from instructsam_model.instructsam.prediction import Prediction
 
@@ -102,6 +103,43 @@ def test_result_that_may_not_be_complete_is_truncated(
     instances, truncated = select_instances(prediction(scores), (24, 8), Selection(max_instances=max_instances))
     assert truncated is is_truncated
     assert len(instances) == min(sum(score > 0.5 for phrase in scores for score in phrase), max_instances)
+
+
+def overlapping() -> Prediction:
+    """Rows of 10, 9, 5 and 8 pixels on each other, of one phrase, and the first one of another."""
+    logits = torch.full((2, 4, 1, 10), -FAR)
+    for slot, columns in enumerate((slice(0, 10), slice(0, 9), slice(0, 5), slice(1, 9))):
+        logits[0, slot, 0, columns] = FAR
+    logits[1] = logits[0]
+    return prediction([[0.9, 0.8, 0.7, 0.95], [0.6, 0.1, 0.1, 0.1]], logits)
+
+
+@pytest.mark.parametrize(
+    ('max_mask_iou', 'expected'),
+    [
+        (1.0, [0.95, 0.9, 0.8, 0.7, 0.6]),
+        # 8 of 10 and 8 of 9 pixels: the first two of the list are duplicates of the last, the five are not.
+        (0.75, [0.95, 0.7, 0.6]),
+        # The nine pixels are a duplicate of eight, the ten are not: 8 of 10 is not above.
+        (0.8, [0.95, 0.9, 0.7, 0.6]),
+        (0.0, [0.95, 0.6]),
+    ],
+)
+@pytest.mark.parametrize('read', [read_selected, read_packed])
+def test_duplicates_of_a_phrase_are_dropped(
+    monkeypatch: pytest.MonkeyPatch, read: object, max_mask_iou: float, expected: list[float]
+) -> None:
+    monkeypatch.setattr(postprocess, 'read_selected', read)
+    instances, truncated = select_instances(overlapping(), (10, 1), Selection(), max_mask_iou)
+    assert [instance.score for instance in instances] == pytest.approx(expected)
+    assert truncated  # all queries of the first phrase are used, if only by duplicates
+    areas = {0.95: 8, 0.9: 10, 0.8: 9, 0.7: 5, 0.6: 10}
+    assert [int(instance.mask.sum()) for instance in instances] == [areas[score] for score in expected]
+
+
+def test_places_of_duplicates_go_to_other_instances() -> None:
+    instances, _ = select_instances(overlapping(), (10, 1), Selection(max_instances=2), 0.75)
+    assert [instance.score for instance in instances] == pytest.approx([0.95, 0.7])
 
 
 @pytest.mark.parametrize('selection', [Selection(max_instances=1), Selection(min_score=0.0), Selection(min_score=0.95)])

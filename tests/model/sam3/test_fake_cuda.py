@@ -52,6 +52,11 @@ def test_host_waits_for_scores_and_masks_only(cuda: FakeCuda, segmenter: Sam3Seg
     assert count_waits(recording) == {RESULTS: 2}, '\n'.join(map(str, recording.host_waits))
 
 
+def test_duplicates_are_dropped_without_a_wait(cuda: FakeCuda, segmenter: Sam3Segmenter) -> None:
+    other = Sam3Segmenter(segmenter.detector, max_mask_iou=0.5)
+    assert count_waits(record(cuda, other, new_frame(), 'red mug, plate')) == {RESULTS: 2}
+
+
 def test_without_instances_the_host_waits_for_the_scores_only(cuda: FakeCuda, segmenter: Sam3Segmenter) -> None:
     with cuda.recording() as recording:
         segmenter.segment(new_frame(), Instruction('red mug'), Selection(min_score=1.0))

@@ -101,7 +101,8 @@ def test_held_out_images_are_dropped(run: Callable[..., tuple[int, str, str]], t
     (tmp_path / 'refer' / 'refcoco' / 'refs(unc).json').write_text(json.dumps(refs))
     status, out, err = run('--held-out', tmp_path / 'refer')
     assert (status, numbers(out)['images'], numbers(out)['images held out']) == (0, 2, 1)
-    assert '--held-out' not in err
+    assert 'use --held-out to drop' not in err
+    assert 'because --held-out has no files of them: RefCOCO+, RefCOCOg' in err
     samples = read_published(tmp_path / 'out' / 'coco.json', SkipReport())
     assert [sample.id for sample in samples] == ['0', '2']
 
@@ -204,7 +205,7 @@ def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_p
         ([], 'expected --data and --split'),
         (['--data', '.'], 'expected --data and --split'),
         (['--annotations', 'a.json', '--split', 'train'], 'expected --annotations without --data and --split'),
-        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes and --negatives belong to --annotations'),
+        (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes, --negatives, --texts'),
     ],
 )
 def test_arguments_that_do_not_belong_together(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -61,6 +62,16 @@ def test_only_selected_phrases_are_asked_about() -> None:
     chosen = ConversationOptions(merge_pairs=False, phrases=('mug', 'elephant'))
     for turns in conversations(sample(MUG, BOWL, KNIFE, GHOST), chosen, 5):
         assert sorted(turn.spans[0].phrase for turn in turns) == ['elephant', 'mug']
+
+
+def test_annotations_with_more_instances_than_the_public_code_allows_are_dropped_on_request() -> None:
+    pair, three = sample(MUG, BOWL), Annotation('phrase', 'three', 'three', (box(0), box(6), box(12)))
+    for options, phrases in ((SINGLE, {'mug', 'bowl'}), (replace(SINGLE, drop_above=1), {'bowl'})):
+        assert {span.phrase for turn in conversations(pair, options, 1)[0] for span in turn.spans} == phrases
+    # Exactly as many are allowed, and of an instruction each name counts.
+    assert conversations(sample(three), replace(SINGLE, drop_above=3), 1)[0][0].spans[0].masks == three.masks
+    several = replace(SET, additional_phrases=(three,))
+    assert conversations(sample(several), replace(SINGLE, drop_above=2), 1) == [()]
 
 
 def test_first_phrases_come_first_in_every_conversation() -> None:

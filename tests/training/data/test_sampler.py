@@ -25,6 +25,15 @@ def test_every_sample_is_used_once_per_epoch_from_any_start(start: int) -> None:
     assert plan.order(start, 5) == whole[start : start + 5]
 
 
+@pytest.mark.parametrize(
+    ('samples', 'global_batch', 'epochs', 'steps'),
+    [(7, 4, 1, 2), (7, 4, 3, 6), (8, 4, 3, 6), (100, 10, 1.1, 11), (5, 128, 1, 1), (100, 8, 0.5, 7), (100, 8, 0.01, 1)],
+)
+def test_steps_of_epochs_have_every_sample_so_often(samples: int, global_batch: int, epochs: float, steps: int) -> None:
+    """The last step is completed with the first samples of the next epoch; no step is smaller than the others."""
+    assert BatchPlan(samples, global_batch, 1, seed=0).steps(epochs) == steps
+
+
 def test_order_depends_on_the_seed_and_the_epoch() -> None:
     plan = BatchPlan(samples=50, global_batch=4, micro_batch=2, seed=1)
     first, second = ([index for _, index in plan.order(start, 50)] for start in (0, 50))
@@ -46,10 +55,10 @@ def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatch
     return make(segmenter, tmp_path, GOLDEN)
 
 
-def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path, *, grouped: bool = False) -> MicroBatchDataset:
+def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path) -> MicroBatchDataset:
     table = open_table(DataConfig(files=('train',), folder=str(GOLDEN), images=str(images)))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, DataConfig(max_pixels=65536))
-    return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0, grouped), segmenter.network.config)
+    return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0), segmenter.network.config)
 
 
 def test_processes_divide_the_batches_of_one_process(micro_batches: MicroBatchDataset) -> None:
@@ -79,12 +88,11 @@ def test_unreadable_samples_are_named_and_not_replaced(segmenter: InstructSAMSeg
     assert batch.sources == ('blank',)
 
 
-def test_grouping_puts_similar_lengths_together(segmenter: InstructSAMSegmenter, tmp_path: Path) -> None:
-    grouped = make(segmenter, tmp_path, GOLDEN, grouped=True)
-    members = [member for step in range(8) for number in range(2) for member in grouped.members(step, number)]
-    assert sorted(members) == sorted(BatchPlan(6, 4, 2, 0).order(0, 32))
-    lengths = [
-        abs(grouped.count_annotations(a) - grouped.count_annotations(b))
-        for (_, a), (_, b) in zip(members[::2], members[1::2], strict=True)
+def test_annotations_are_counted_without_reading_masks(tmp_path: Path) -> None:
+    table = open_table(DataConfig(files=('train',), folder=str(GOLDEN)))
+    assert [table.count_annotations(index) for index in range(6)] == [
+        len(table[index].annotations) for index in range(6)
     ]
-    assert sum(lengths) <= 4  # at most one pair an edge between lengths
+    (tmp_path / 'train.jsonl').write_text('{"image": 5}\n{"annotation": 7}\n{"annotation": "[{}, {}]", "mask": "{["}\n')
+    damaged = open_table(DataConfig(files=('train',), folder=str(tmp_path)))
+    assert [damaged.count_annotations(index) for index in range(3)] == [0, 0, 2]

@@ -141,3 +141,19 @@ def test_layout_and_category_names_of_each_data_set(
     columns = np.flatnonzero(decode_rle(annotation.masks[0]).any(axis=0)).tolist()
     assert columns == ([4, 5] if is_weak else [2] if segmentation is RLE else [0, 1])
     assert not report.errors
+
+
+def test_objects365_with_masks_for_some_boxes(save: Callable[..., Path], report: SkipReport, tmp_path: Path) -> None:
+    fields = {'image_id': 1, 'bbox': [4, 0, 2, 4]}
+    annotations = [
+        {'id': 1, 'category_id': 1, 'segmentation': RLE, **fields},
+        {'id': 2, 'category_id': 2, 'segmentation': [], **fields},
+    ]
+    images = [{'id': 1, 'height': 4, 'width': 6, 'file_name': 'images/v2/patch0/objects365_v2_1.jpg'}]
+    categories = [{'id': 1, 'name': 'Cup'}, {'id': 2, 'name': 'Pan'}]
+    content = {'images': images, 'annotations': annotations, 'categories': categories}
+    save('annotations/zhiyuan_objv2_train.json', content)
+    (sample,) = read_categories(tmp_path, 'train', report, name='objects365')
+    cup, pan = sample.annotations
+    assert (cup.phrase, cup.masks, cup.box_only) == ('cup', (RLE,), False)
+    assert (pan.phrase, pan.box_only) == ('pan', True)

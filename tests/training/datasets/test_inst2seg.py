@@ -186,3 +186,12 @@ def test_unusable_files(save: Callable[..., Path], report: SkipReport, tmp_path:
         save(name, text)
         with pytest.raises(ConfigError, match=message):
             reader(tmp_path, split, report)
+
+
+def test_record_without_questions_is_named(save: Callable[..., Path], report: SkipReport, tmp_path: Path) -> None:
+    record = {'image': 'a.jpg', 'height': 4, 'width': 6, 'annotation': []}
+    save('inst2seg.json', [record, {**record, 'annotation': [{'text': 'Which cups?'}]}])
+    assert [sample.id for sample in read_inst2seg(tmp_path, 'test', report)] == ['1']
+    assert [(error.index, error.reason) for error in report.errors] == [
+        (0, 'expected at least one question, found none')
+    ]

@@ -14,6 +14,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.reasonseg import IGNORE, TARGET, draw_polygons, read_reasonseg
+from instructsam_training.datasets.registry import SOURCES
 
 SQUARE = [[2, 2], [7, 2], [7, 7], [2, 7]]
 
@@ -198,3 +199,38 @@ def test_unusable_releases(read: Callable[..., list[Sample]], tmp_path: Path) ->
         read()
     with pytest.raises(ConfigError, match='split: expected one of'):
         read('testA')
+
+
+def test_answers_from_a_file_of_categories(
+    write_image: Callable[..., None], save: Callable[..., Path], tmp_path: Path, report: SkipReport
+) -> None:
+    for stem in 'a_1', 'b_2', 'c_3':
+        write_image(stem, content(shape('target')))
+    reason_seg_cat = SOURCES['reason_seg_cat'].read
+    with pytest.raises(ConfigError, match=r'expected it to hold categories\.json'):
+        list(reason_seg_cat(tmp_path / 'ReasonSeg', 'train', report))
+    save('ReasonSeg/categories.json', {'a_1': 'teapot', 'c_3': ''})
+    (sample,) = reason_seg_cat(tmp_path / 'ReasonSeg', 'train', report)
+    assert [(each.text, each.phrase) for each in sample.annotations] == [
+        ('What holds tea?', 'teapot'),
+        ('Which is blue?', 'teapot'),
+    ]
+    assert [(error.file.name, error.reason.partition(',')[0]) for error in report.errors] == [
+        ('b_2.json', 'expected text in b_2'),
+        ('c_3.json', 'expected text in c_3'),
+    ]
+    save('ReasonSeg/categories.json', ['teapot'])
+    with pytest.raises(ConfigError, match='expected names by image'):
+        list(reason_seg_cat(tmp_path / 'ReasonSeg', 'train', report))
+
+
+def test_image_without_its_file_is_named(
+    write_image: Callable[..., None],
+    paint: Callable[..., Path],
+    read: Callable[..., list[Sample]],
+    reasons: Callable[[], list[tuple[str, str, str]]],
+) -> None:
+    write_image('a_1', content(shape('target')))
+    paint('ReasonSeg/train/b_2.jpg', (10, 12))
+    assert [sample.id for sample in read()] == ['a_1']
+    assert reasons() == [('b_2.jpg', '0', 'expected b_2.json beside the image, found none')]

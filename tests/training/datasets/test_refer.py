@@ -16,7 +16,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
-from instructsam_training.datasets.refer import in_split, read_grefcoco, read_refer
+from instructsam_training.datasets.refer import in_split, read_grefcoco, read_grefcoco_single, read_refer
 
 IMAGE_FOLDER = 'images/mscoco/images/train2014'
 IMAGES = [
@@ -285,3 +285,40 @@ def test_grefcoco_has_none_one_or_several_targets(
     assert [error.index for error in report.errors] == [4]
     (test,) = read_grefcoco(root, 'testA', report)
     assert [a.phrase for a in test.annotations] == ['right man']
+
+
+def test_expressions_of_one_target(release: Callable[..., Path], report: SkipReport) -> None:
+    refs = [ref(0, [1], 'left'), ref(1, [1, 2], 'both'), ref(2, [-1], 'nobody'), ref(3, [-1], 'no', image_id=25)]
+    root = release(refs, folder='grefcoco', stem='grefs(unc)', suffix='.json')
+    (sample,) = read_grefcoco_single(root, 'train', report)
+    assert [annotation.text for annotation in sample.annotations] == ['left']
+    assert report.notes == {'expressions with no target or several, left out': 3}
+
+
+def test_ids_that_are_texts_or_not_unique(
+    release: Callable[..., Path],
+    save: Callable[..., Path],
+    report: SkipReport,
+    reasons: Callable[[], list[tuple[str, str, str]]],
+) -> None:
+    root = release(
+        [ref(0, '1', 'left'), ref(1, 2, 'right'), {**ref(2, 1, 'left again'), 'image_id': '9'}], suffix='.json'
+    )
+    other = instance(2, [LEFT])
+    save('refcoco/instances.json', {**INSTANCES, 'annotations': [*INSTANCES['annotations'], other, other]})
+    (sample,) = read_refcoco(root, 'train', report)
+    assert [annotation.text for annotation in sample.annotations] == ['left', 'left again']
+    ((_, index, reason),) = reasons()
+    assert (index, reason) == (
+        '1',
+        'ref 1: annotation 2: expected it once in instances.json, found several that differ',
+    )
+
+
+def test_unknown_split_is_named(
+    release: Callable[..., Path], report: SkipReport, reasons: Callable[[], list[tuple[str, str, str]]]
+) -> None:
+    root = release([ref(0, 1, 'left'), ref(1, 2, 'right', split='training'), ref(2, 2, 'right', split='testAB')])
+    assert len(list(read_refcoco(root, 'train', report))) == 1
+    ((_, index, reason),) = reasons()
+    assert (index, reason.partition(', got')[2]) == ('1', " 'training'")

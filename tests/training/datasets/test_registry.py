@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.masks import encode_rle
 from instructsam_training.data.sample import Annotation, Sample, SampleError, SkipReport, clean_phrase, named
 from instructsam_training.datasets.registry import SOURCES, find_sources
+from tests.support import ROOT
 
 READER = """
 from instructsam_training.data.sample import Sample, named
@@ -51,8 +54,8 @@ def test_a_name_is_declared_only_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_readers_of_all_modules_are_found() -> None:
     assert {'published', 'refcoco+', 'grefcoco', 'reasonseg', 'roborefit', 'coco', 'objects365'} <= SOURCES.keys()
     assert SOURCES['refclef'].splits == ('train', 'val', 'testA', 'testB', 'testC')
-    assert SOURCES['lvis'].has_coco_images
-    assert not SOURCES['objects365'].has_coco_images
+    assert SOURCES['coco'].read_file is not None
+    assert SOURCES['roborefit'].read_file is None
 
 
 @pytest.mark.parametrize('name', SOURCES)
@@ -96,3 +99,27 @@ def test_sample_validates_masks_and_texts() -> None:
         Sample(Path('a.jpg'), (6, 4), (named('mug'),), ignore=rle)
     with pytest.raises(ValueError, match='expected a text and a phrase'):
         Annotation('sentence', 'Where?', ' ')
+
+
+def test_training_file_of_inst2seg(save: Callable[..., Path], tmp_path: Path, report: SkipReport) -> None:
+    entry = {'type': 'sentence', 'text': 'What cuts?', 'category': 'knife', 'ann_type': 'mask', 'ann': None}
+    record = {'image': 'a.jpg', 'height': 4, 'width': 6, 'type': 'seg', 'annotation': [entry]}
+    for number in range(2):
+        save(f'inst2seg_part{number}.json', [record])
+    assert len(list(SOURCES['inst2seg'].read(tmp_path, 'train', report))) == 2
+    with pytest.raises(ConfigError, match=r'expected train, got .test.; inst2seg_eval reads the benchmark'):
+        list(SOURCES['inst2seg'].read(tmp_path, 'test', report))
+
+
+@pytest.mark.parametrize('stage', [1, 2])
+def test_page_has_a_row_for_each_name_of_the_stage_lists(stage: int) -> None:
+    lines = (ROOT / f'training/configs/stage{stage}.txt').read_text().splitlines()
+    names = [line.split()[0] for line in lines if line and line[0] != '#']
+    table = (ROOT / 'docs/datasets.md').read_text().partition('## Stage lists')[2].partition('\n## ')[0]
+    rows = [[cell.strip() for cell in line.strip('|').split(' | ')] for line in table.splitlines() if line[:3] == '| `']
+    converters = {name: re.findall('`(.*?)`', row[3]) for row in rows for name in re.findall('`(.*?)`', row[0])}
+    assert [name for name in names if name not in converters] == []
+    known = {*SOURCES, '--held-out', '--shards'}
+    assert [name for name in names if not {*converters[name]} <= known] == []
+    # What has no converter is read from the authors' files only, and the page says so.
+    assert {name for name in names if not converters[name]} <= {'obj365_phrase_final_mask_548k'}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves, read_lines
+from instructsam_training.engine.metrics_logger import MetricsLogger, read_lines
 
 TERMS = ('text', 'bce', 'dice', 'box', 'score')
 
@@ -44,11 +44,10 @@ def test_other_processes_write_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-def test_curves_are_drawn(tmp_path: Path) -> None:
-    draw_curves(tmp_path / 'metrics.jsonl', tmp_path / 'none.png')
-    assert not (tmp_path / 'none.png').exists()
+def test_metrics_are_added_to_the_line_of_a_step(tmp_path: Path) -> None:
     with MetricsLogger(tmp_path, 'one', steps=2, done=0, enabled=True) as logger:
         for step in (1, 2):
             logger.write(metrics(step), [])
-    draw_curves(logger.file, tmp_path / 'curves.png')
-    assert (tmp_path / 'curves.png').stat().st_size > 10_000
+        logger.add(1, {'validation/mAP': 0.5})
+    assert [line.get('validation/mAP') for line in read_lines(logger.file)] == [0.5, None]
+    assert read_lines(logger.file)[1] == metrics(2)

@@ -85,7 +85,9 @@ def test_data_set_without_any_target(fail: Callable[..., str], save: Save, pixel
     training = {'text': 'x', 'ann': [json.dumps(pixels(0, 3))], 'type': 'phrase', 'ann_type': 'mask'}
     mixed = {**inst2seg(), 'annotation': [training]}
     file = save('mixed.json', [*[inst2seg(pixels(0, 3))] * 20, mixed])
-    assert 'found none, but ann' in fail('inst2seg', '--data', file, '--predictions', save('p.json', [{'idx': 0}]))
+    message = fail('inst2seg', '--data', file)
+    assert '1 of 21 queries and records cannot be read' in message
+    assert 'found none, but ann' in message
 
 
 def test_no_image_exists_and_images_of_another_size(

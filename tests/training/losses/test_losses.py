@@ -23,6 +23,7 @@ from instructsam_training.losses.terms import tight_boxes
 from tests.support.squares import logits_of, square
 
 ALL_PIXELS = replace(PRESETS['paper'], points=None)
+MATCHED = replace(PRESETS['released'], maskless='supervised')
 NO_WORDS = torch.zeros(0, dtype=torch.long)
 NOTHING = PhraseTarget(torch.zeros(0, 12, 12))
 
@@ -100,9 +101,33 @@ def test_phrase_without_instances_trains_scores_only() -> None:
     terms = losses_of(prediction, ALL_PIXELS, NOTHING)
     assert {name for name, value in terms.sums.items() if value} == {'score'}
     assert float(terms.sums['score']) == pytest.approx(float(F.softplus(scores).mean()))
-    matched = losses_of(prediction, replace(PRESETS['released'], points=None), NOTHING)
-    assert matched.sums['bce'] > 0
-    assert matched.sums['dice'] > 0
+
+
+def test_public_code_matches_an_empty_mask_in_mixed_samples_and_trains_text_alone_in_maskless_ones() -> None:
+    released = replace(PRESETS['released'], points=None)
+    scores = torch.tensor([[2.0, -3.0], [0.5, -0.5], [1.0, 1.0]])
+    mask_logits = logits_of(square(0, 0), square(4, 4)).expand(3, -1, -1, -1)
+    prediction, mask = predict(mask_logits, scores), PhraseTarget(square(0, 0)[None])
+    box = PhraseTarget(square(4, 4)[None], box_only=True)
+    # One sample with a mask, a phrase without instances and a box: everything is trained.
+    mixed = losses_of(prediction, released, NOTHING, mask, box)
+    assert mixed.counts['bce'] == 2
+    assert mixed.counts['score'] == 3
+    # The query that is matched to the empty mask has the target 0.1.
+    expected = F.binary_cross_entropy_with_logits(scores, torch.tensor([[0.1, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    assert float(mixed.sums['score']) == pytest.approx(3 * float(expected), rel=1e-4)
+    # The same phrases, each in a sample of its own: only that with a mask trains queries.
+    targets = stack_targets([NOTHING, mask, box], (12, 12), [0, 1, 2])
+    apart = compute_losses(prediction, NO_WORDS, targets, released)
+    alone = compute_losses(predict(mask_logits[1:2], scores[1:2]), NO_WORDS, stack_targets([mask], (12, 12)), released)
+    assert {name: apart.counts[name] for name in ('bce', 'dice', 'box', 'score')} == {
+        'bce': 1, 'dice': 1, 'box': 0, 'score': 1,
+    }  # fmt: skip
+    assert {name: float(value) for name, value in apart.sums.items()} == {
+        name: float(value) for name, value in alone.sums.items()
+    }
+    # In the paper's preset all three train their queries.
+    assert compute_losses(prediction, NO_WORDS, targets, ALL_PIXELS).counts['score'] == 3
 
 
 @pytest.mark.parametrize(('kind', 'expected_score'), [('binary', 1.0), ('dice', 2 * 8 / (16 + 8))])
@@ -116,7 +141,16 @@ def test_target_score_is_one_or_the_dice_of_the_mask(kind: str, expected_score: 
     assert float(terms.sums['score']) == pytest.approx(float(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize('options', [PRESETS['paper'], PRESETS['released'], LossOptions(box_l1=1, giou=1, semantic=1)])
+def test_score_of_a_poor_mask_is_at_least_a_tenth_in_the_public_code_and_one_in_the_paper() -> None:
+    score, target = torch.tensor([[0.3]]), PhraseTarget(square(8, 8)[None])
+    prediction = predict(logits_of(square(0, 0))[None], score)
+    for preset, expected in (('paper', 1.0), ('released', 0.1)):
+        terms = losses_of(prediction, replace(PRESETS[preset], points=None), target)
+        wanted = F.binary_cross_entropy_with_logits(score, torch.tensor([[expected]]))
+        assert float(terms.sums['score']) == pytest.approx(float(wanted), rel=1e-4), preset
+
+
+@pytest.mark.parametrize('options', [PRESETS['paper'], MATCHED, LossOptions(box_l1=1, giou=1, semantic=1)])
 def test_loss_of_phrases_together_is_the_sum_of_their_losses(options: LossOptions) -> None:
     """Several instances, one, none, and a filled box; queries of other phrases have no influence."""
     generator = torch.Generator().manual_seed(0)
@@ -169,6 +203,7 @@ def test_counts_are_known_before_the_forward_pass() -> None:
     }
     assert count_terms(3, targets, 2, PRESETS['paper']) == counts
     assert count_terms(3, targets, 2, PRESETS['released'])['bce'] == 3
+    assert count_terms(3, targets, 2, PRESETS['released'])['score'] == 3
 
 
 def test_total_divides_each_term_by_its_count() -> None:
@@ -178,12 +213,23 @@ def test_total_divides_each_term_by_its_count() -> None:
     assert float(total_loss(terms, counts, LossOptions())) == pytest.approx(2 + 2.0 * 2 + 0.5 * 1 + 0.25)
 
 
-def test_released_preset_has_the_weights_of_the_public_code() -> None:
-    assert (PRESETS['released'].bce, PRESETS['released'].dice) == (4.0, 0.25)
-    assert (PRESETS['paper'].bce, PRESETS['paper'].dice) == (2.0, 0.5)
+def test_presets_are_what_their_names_say() -> None:
+    assert PRESETS['paper'] == LossOptions(
+        text=1, bce=2, dice=0.5, box=1, score=1, score_target='binary', no_target='supervised', points=12_544
+    )
+    assert PRESETS['released'] == LossOptions(
+        text=1,
+        bce=2 * 2,
+        dice=0.5 * 0.5,
+        score=1,
+        score_target='dice',
+        no_target='matched',
+        maskless='text',
+        points=12_544,
+    )
 
 
-@pytest.mark.parametrize('wrong', [{'score_target': 'iou'}, {'no_target': 'ignored'}])
+@pytest.mark.parametrize('wrong', [{'score_target': 'iou'}, {'no_target': 'ignored'}, {'maskless': 'ignored'}])
 def test_unknown_choices_list_the_known_ones(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match='expected'):
         LossOptions(**wrong)  # type: ignore[arg-type]

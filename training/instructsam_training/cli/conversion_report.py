@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.table import Table
 
 from instructsam_training.data.sample import Sample, SampleError, SkipReport
-from instructsam_training.datasets.io.leakage import HeldOutImages, coco_id
+from instructsam_training.datasets.io.image_key import coco_id
+from instructsam_training.datasets.io.leakage import HeldOutImages
 
 VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|/\S+|\[[^\]]*\]|\d+(?:\.\d+)?")
 """What differs between reasons of one cause: quoted names, paths, lists and numbers."""
@@ -45,7 +46,7 @@ class Counts:
         """Count one sample."""
         self.images += 1
         self.missing += not sample.image.is_file()
-        self.coco += coco_id(sample.image) is not None
+        self.coco += coco_id(str(sample.image)) is not None
         for annotation in sample.annotations:
             self.annotations += 1
             # Additional phrases belong to the same annotation and add only their masks.
@@ -65,9 +66,11 @@ def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) 
         'instances': counts.instances,
         'of these boxes': counts.boxes,
         'missing images': counts.missing,
-        'images held out': held_out.dropped if held_out else 0,
+        'images held out': held_out.dropped.total() if held_out else 0,
         'skipped': len(report),
     }
+    if held_out:
+        rows |= {f'held out of {name}': number for name, number in held_out.dropped.items()}
     for name, number in rows.items():
         table.add_row(name, f'{number:,}')
     return table

@@ -13,9 +13,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import integer
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
+from instructsam_training.cli.own_data import add_own_arguments, is_own, open_own_data
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.io.coco_samples import CocoOptions
-from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
+from instructsam_training.datasets.annotation_tools.tools import TOOLS
+from instructsam_training.datasets.io.leakage import FILES, HeldOutImages, read_held_out
 from instructsam_training.datasets.io.published_writer import write_published
 from instructsam_training.datasets.registry import SOURCES
 
@@ -53,11 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_input(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Exit with the usage if the arguments that say what to read do not belong together."""
+    if arguments.name in TOOLS:
+        if (arguments.data is None) == (arguments.annotations is None):
+            parser.error(f'expected --data: {TOOLS[arguments.name].description}')
+        return
     if arguments.annotations is None:
         if arguments.data is None or arguments.split is None:
             parser.error('expected --data and --split for a released data set, or --annotations for a file of your own')
-        if arguments.boxes or arguments.negatives:
-            parser.error('--boxes and --negatives belong to --annotations')
+        if arguments.boxes or arguments.negatives or arguments.texts or arguments.absent or arguments.val_share:
+            parser.error('--boxes, --negatives, --texts, --absent and --val-share belong to --annotations')
     elif arguments.data is not None or arguments.split is not None:
         parser.error('expected --annotations without --data and --split')
     elif SOURCES[arguments.name].read_file is None:
@@ -71,6 +76,8 @@ def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport
         warnings.append(f'{len(report)} records or parts of records were skipped, see {skipped}')
     if counts.missing:
         warnings.append(f'warning: {counts.missing} of {counts.images} image files do not exist here; see --images')
+    if held_out and held_out.missing:
+        warnings.append(f'not held out, because --held-out has no files of them: {", ".join(held_out.missing)}')
     # COCO's training images include the images that both data sets evaluate on.
     if counts.coco and held_out is None:
         warnings.append(
@@ -87,11 +94,15 @@ def build_parser() -> argparse.ArgumentParser:
         description='Convert a released data set to the published training format.',
         epilog='data sets and their splits: '
         + '; '.join(f'{name} ({", ".join(source.splits)})' for name, source in SOURCES.items())
+        + '. Exports of annotation tools, and what --data is: '
+        + '; '.join(f'{name} ({tool.description})' for name, tool in TOOLS.items())
         + '. Exit status: 0 if the files were written; records that cannot be read are skipped, counted by cause, and '
         'listed in OUT.skipped.txt. 1 if --strict is given and a record was skipped. 2 on an error, or if no record '
         'could be converted.',
     )
-    parser.add_argument('name', metavar='NAME', choices=sorted(SOURCES), help='name of the data set, see below')
+    parser.add_argument(
+        'name', metavar='NAME', choices=sorted({**SOURCES, **TOOLS}), help='name of the data set, see below'
+    )
     parser.add_argument('--data', type=Path, metavar='DIR', help='folder of the release')
     parser.add_argument('--split', help='split of the data set, see below')
     parser.add_argument(
@@ -123,8 +134,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--held-out',
         type=Path,
         metavar='DIR',
-        help='drop the images of the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO; DIR has '
-        'the folders of these data sets',
+        help='drop the images of validation and test splits; DIR has any of: '
+        + '; '.join(f'{name} ({files})' for name, files in FILES.items()),
     )
     parser.add_argument(
         '--boxes', action='store_true', help='with --annotations: an instance without a mask is a filled box'
@@ -134,9 +145,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=integer(0, 1000),
         default=0,
         metavar='N',
-        help='with --annotations: an image without annotations becomes N questions without a target, about categories '
-        'of the file (default: 0, the image is left out); right only if every category was annotated in every image',
+        help='with --annotations or a tool: an image without annotations becomes N questions without a target, about '
+        'categories of the file (default: 0, the image is left out); right only if every category was annotated in '
+        'every image',
     )
+    add_own_arguments(parser.add_argument_group('own data, with --annotations or a tool'))
     parser.add_argument(
         '--strict', action='store_true', help='write nothing and exit with status 1 if anything was skipped or missing'
     )
@@ -161,26 +174,29 @@ def convert(
         OSError: a file cannot be written.
     """
     # Generators, so that only one converted sample is in memory at a time.
-    samples, folder = _read(arguments, report)
+    own = open_own_data(arguments, report) if is_own(arguments) else None
+    samples, folder = (own.samples, own.folder) if own else _read(arguments, report)
     if held_out is not None:
         samples = held_out.filter(samples)
-    samples = _with_progress(_counted(samples, counts, report, arguments.strict), counts, console, arguments.name)
-    return write_published(samples, arguments.out, arguments.relative_to or folder, arguments.shards)
+    samples = _with_progress(
+        _counted(samples, counts, report, held_out, arguments.strict), counts, console, arguments.name
+    )
+    relative_to = arguments.relative_to or folder
+    files = write_published(own.training(samples) if own else samples, arguments.out, relative_to, arguments.shards)
+    return files + (own.write_others(arguments.out, relative_to) if own else [])
 
 
 def _read(arguments: argparse.Namespace, report: SkipReport) -> tuple[Iterator[Sample], Path]:
     """The samples, and the folder of their images."""
     source = SOURCES[arguments.name]
     images = arguments.images.absolute() if arguments.images else None
-    if arguments.annotations is not None and source.read_file is not None:
-        annotations = arguments.annotations.absolute()
-        options = CocoOptions(arguments.boxes, arguments.negatives)
-        return source.read_file(annotations, report, images, options), images or annotations.parent
     data = arguments.data.absolute()
     return source.read(data, arguments.split, report, images), images or data
 
 
-def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, strict: bool) -> Iterator[Sample]:
+def _counted(
+    samples: Iterable[Sample], counts: Counts, report: SkipReport, held_out: HeldOutImages | None, strict: bool
+) -> Iterator[Sample]:
     """Count the samples as they pass.
 
     Raises:
@@ -193,6 +209,8 @@ def _counted(samples: Iterable[Sample], counts: Counts, report: SkipReport, stri
     # Raised within `write_published`, which then keeps the existing files.
     if not counts.images:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
+        if held_out and held_out.dropped:
+            reason += f'; {held_out.dropped.total()} images are held out'
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''

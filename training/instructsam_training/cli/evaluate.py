@@ -3,6 +3,7 @@
 instructsam-eval roborefit --data DIR --split testA --checkpoint CircleRadon/InstructSAM-2B
 torchrun --nproc_per_node 8 -m instructsam_training.cli.evaluate inst2seg --data DIR --checkpoint WEIGHTS
 instructsam-eval gseval --data DIR --predictions FILE
+instructsam-eval coco --annotations FILE --images DIR
 """
 
 from __future__ import annotations

@@ -30,6 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.parameters:
             print_parameters(config, arguments.architecture)
             return 0
+        if arguments.check:
+            # Imported here for the same reason as below.
+            from instructsam_training.check.run import check_run
+
+            check_run(config)
+            return 0
         # Imported here because torch takes seconds to import, which --help does not need.
         from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
@@ -65,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='KEY',
         help='resume a run although these settings differ from those it was started with, such as stages.0.steps; also '
         'data, start (initial weights), versions (of packages) and code',
+    )
+    parser.add_argument(
+        '--check', action='store_true', help='check the training data of each stage, without training, and exit'
     )
     parser.add_argument(
         '--parameters', action='store_true', help='print the trainable parameters of each module and exit'

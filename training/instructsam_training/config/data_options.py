@@ -19,6 +19,12 @@ class ConversationOptions(Options):
 
     max_phrases: int = option(10, 'Maximum number of phrases in a conversation.', range_=(1, 1000))
     max_instances: int = option(100, 'Maximum number of instances of these phrases.', range_=(1, 100_000))
+    drop_above: int = option(
+        0,
+        'Leave out annotations with more instances than this; the public code does so above 10, its number of queries. '
+        '0: none is left out, and K of the instances are matched.',
+        range_=(0, 100_000),
+    )
     multi_phrase_probability: float = option(
         0.5, 'Probability of asking for all names in one question, for samples that allow it.', range_=(0.0, 1.0)
     )
@@ -40,11 +46,16 @@ class ConversationOptions(Options):
 class DataConfig(Options):
     """Training data of a stage."""
 
-    mixture: str = option('', 'Mixture file, `name [repeat]` on each line.', affects_results=False)
+    mixture: str = option('', 'Mixture file, `name [repeat] [parts=N]` on each line.', affects_results=False)
     files: tuple[str, ...] = option((), 'Names of data sets, used if there is no mixture file.')
     folder: str = option('.', 'Folder of the data sets, in the published format.', affects_results=False)
     images: str = option(
         '', 'Folder that the file names of images are relative to; `folder` when empty.', affects_results=False
+    )
+    held_out: str = option(
+        '',
+        'Folder of evaluation sets, as released, whose images are left out of the training (docs/datasets.md); empty: '
+        'none are left out.',
     )
     workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256), affects_results=False)
     max_pixels: int = option(
@@ -59,3 +70,22 @@ class DataConfig(Options):
     )
     group_by_length: bool = option(False, 'Put conversations of similar length into one micro-batch.')
     conversation: ConversationOptions = group(ConversationOptions, 'Options of building conversations from samples.')
+    max_unreadable: float = option(
+        0.01,
+        'Largest share of samples or annotations that cannot be read; a larger one stops the run.',
+        range_=(0.0, 1.0),
+    )
+    allow_resized: bool = option(
+        False, 'Accept image files of another size than their record says, if the aspect ratio is the same.'
+    )
+    mask_orientation: Literal['auto', 'displayed', 'stored'] = option(
+        'auto',
+        'Pixels that masks are annotated on, of images with an EXIF orientation: as the image is displayed, as it is '
+        'stored, or whichever of the two has the size of the record (`auto`), which must not be both.',
+    )
+    check_samples: int = option(
+        512, 'Samples that are read before the first step to check the data; 0: all of them.', range_=(0, 1_000_000_000)
+    )
+    check_seconds: float = option(
+        60.0, 'The check before a run ends after this time, with the samples that it has read.', range_=(1.0, 604_800.0)
+    )

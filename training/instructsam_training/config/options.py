@@ -15,6 +15,7 @@ from instructsam_model.options import REQUIRED, Options, group, option
 from instructsam_training.config.consistency import check_run
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
+from instructsam_training.config.validation_options import ValidationConfig
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
 """What a stage trains; see `StageConfig.objective`."""
@@ -46,13 +47,23 @@ class StartConfig(Options):
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )
     variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
+    reset_queries: bool = option(
+        False,
+        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of the '
+        'queries random, as before stage 1. For ablations of a trained checkpoint.',
+    )
 
 
 @dataclass(frozen=True)
 class LoraConfig(Options):
     """Low-rank adapters on linear layers."""
 
-    rank: int = option(64, 'Rank; 0: no adapters, the attention weights themselves are trained.', range_=(0, 4096))
+    rank: int = option(
+        64,
+        'Rank; 0: no adapters, the attention weights themselves are trained. 64 is that of Table 11 of the paper and '
+        'of the public code; section 5.1 says 256.',
+        range_=(0, 4096),
+    )
     alpha: int = option(16, 'The adapters are multiplied by alpha / rank.', range_=(1, 65_536))
     dropout: float = option(0.05, 'Dropout of the input of the adapters.', range_=(0.0, 0.9))
     layers: Literal['attention', 'all'] = option(
@@ -115,7 +126,11 @@ class StageConfig(Options):
         'as in the paper.',
         range_=(0.0, 1000.0),
     )
-    losses: LossOptions = group(LossOptions, 'Weights of the loss terms, or the name of a preset: paper or released.')
+    losses: LossOptions = group(
+        LossOptions,
+        'Weights of the loss terms, or the name of a preset: paper, as in its equations, or released, as the public '
+        'code computes them; docs/paper.md has the differences.',
+    )
     warmup: float = option(
         0.03,
         'Fraction of the steps in which the learning rates rise linearly; then they fall along a cosine.',
@@ -123,6 +138,11 @@ class StageConfig(Options):
     )
     weight_decay: float = option(0.0, 'Weight decay of the optimizer.', range_=(0.0, 1.0))
     clip: float = option(1.0, 'Maximum norm of the gradient; 0: no clipping.', range_=(0.0, 1_000_000.0))
+    max_skipped_steps: int = option(
+        5,
+        'Steps in a row that may be skipped because their loss or gradient is not finite; one more stops the run.',
+        range_=(0, 1000),
+    )
     ema: float = option(
         0.0,
         'Decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.',
@@ -138,11 +158,16 @@ class StageConfig(Options):
         'What the stage ends with: the whole `checkpoint` in `merged`; an `adapter` in `adapter`, with what it changed '
         'in the checkpoint that it started from; or `both`.',
     )
+    validation: ValidationConfig | None = option(
+        None, 'Validation during the stage, of which the best weights are kept; null: no validation.'
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output != 'checkpoint' and not self.lora.rank:
             raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
+        if self.validation is not None and self.objective != 'full':
+            raise ConfigError(f'validation: expected the objective full, got {self.objective}, which writes no answers')
 
 
 @dataclass(frozen=True)
@@ -197,9 +222,10 @@ class TrainConfig(Options):
         if any(stage.output == 'adapter' for stage in self.stages[:-1]):
             raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
         start, first = self.start, self.stages[0]
-        changed = start.random or start.num_queries is not None or start.variant is not None
+        resized = start.num_queries is not None or start.variant is not None
+        changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
-                'random, num_queries and variant'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+                'num_queries, variant and reset_queries'
             )

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_model import Frame
-from instructsam_model.image_io import read_image
+from instructsam_model.errors import FrameError
+from instructsam_model.image_io import read_upright
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.image_sizes import limit_pixels
 from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
@@ -24,11 +25,12 @@ from instructsam_model.instructsam.layout import QuerySharing, lay_out, share_qu
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
-from instructsam_model.masks import decode_rle
 from instructsam_training.config.data_options import ConversationOptions, DataConfig
 from instructsam_training.config.options import Objective
+from instructsam_training.data.alignment import STRICT, Alignment, align_masks
 from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
+from instructsam_training.data.mask_grid import MaskTargets, resize_masks
 from instructsam_training.data.sample import Sample
 from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
 
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 CPU = torch.device('cpu')
 Record = TypeVar('Record', bound='DataclassInstance')
-RESIZE = {'coverage': 'area', 'nearest': 'nearest'}
-"""Mode of torch's `interpolate` for each `mask_targets`."""
 HOST_TENSORS = ('grid_thw', 'cu_seqlens', 'labels')
 """Tensors that the host reads; on a GPU it would wait for them."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
@@ -143,6 +143,7 @@ class ExampleBuilder:
         mask_grid: h and w of the network's masks.
         options: how samples become conversations.
         mask_targets: as in `DataConfig`.
+        alignment: allowed differences between images and their records.
     """
 
     def __init__(
@@ -151,57 +152,65 @@ class ExampleBuilder:
         config: ModelConfig,
         mask_grid: tuple[int, int],
         options: ConversationOptions,
-        mask_targets: str = 'coverage',
+        mask_targets: MaskTargets = 'coverage',
+        alignment: Alignment = STRICT,
     ) -> None:
         self._preprocessor = preprocessor
         self._config = config
         self._mask_grid = mask_grid
         self._options = options
-        self._resize = RESIZE[mask_targets]
+        self._mask_targets = mask_targets
+        self._alignment = alignment
 
     @classmethod
     def for_training(cls, preprocessor: Preprocessor, network: InstructSAM, data: DataConfig) -> ExampleBuilder:
         """Return the builder for a network, with images limited to `data.max_pixels`."""
         preprocessor = limit_pixels(preprocessor, data.max_pixels)
-        return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets)
+        alignment = Alignment(data.mask_orientation, data.allow_resized)
+        return cls(preprocessor, network.config, network.mask_grid, data.conversation, data.mask_targets, alignment)
 
     def build(self, sample: Sample, seed: str) -> Example:
         """Read the image, build a conversation and encode both.
 
         Raises:
-            FrameError: the image cannot be read.
+            FrameError: the image cannot be read, or does not fit the masks.
         """
+        pixels, header = read_upright(sample.image)
+        sample = align_masks(sample, header, self._alignment)
         turns = build_conversation(sample, Random(seed), self._options)
-        return self.encode(Frame(read_image(sample.image)), turns, sample.source)
+        return self.encode(Frame(pixels), turns, sample.source)
 
     def blank(self) -> Example:
         """Return an example with a gray image and no instances."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
-        """Encode an image and a conversation about it."""
+        """Encode an image and a conversation about it.
+
+        Raises:
+            FrameError: the conversation, which includes the tokens of the image, has too many tokens for the network.
+        """
         # 8-bit pixels: four times less to upload than float32; the network normalizes them.
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
         prefix = self._preprocessor.image_prefix(pixels.grid_thw)
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
         )
+        limit = self._config.qwen.text_config.max_position_embeddings
+        if (length := len(encoding.input_ids)) > limit:
+            raise FrameError(
+                f'{source}: expected a conversation of at most {limit} tokens, the positions of the language model, '
+                f'got {length}; lower max_pixels or conversation.max_phrases'
+            )
         spans = [span for turn in turns for span in turn.spans]
-        # Many phrases mean the same object; its mask is decoded once.
+        # Many phrases mean the same object; its mask is resized once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
-        masks = self._resize_masks([decode_rle(rle) for rle in rles.values()])
+        masks = resize_masks([*rles.values()], self._mask_grid, self._mask_targets)
         row = {counts: number for number, counts in enumerate(rles)}
         targets = tuple(
             PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.box_only) for span in spans
         )
         return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
-
-    def _resize_masks(self, masks: Sequence[np.ndarray]) -> Tensor:
-        """Resize masks [H, W] to the mask grid: float16 [instances, h, w], 0 to 1."""
-        if not masks:
-            return torch.zeros(0, *self._mask_grid, dtype=torch.float16)
-        stacked = torch.from_numpy(np.stack(masks)).float().unsqueeze(1)  # [instances, 1, H, W]
-        return F.interpolate(stacked, size=self._mask_grid, mode=self._resize).squeeze(1).half()
 
 
 def collate(
@@ -251,7 +260,11 @@ def collate(
         inputs,
         labels,
         answers=labels[:, 1:][is_supervised],
-        targets=stack_targets([target for example in examples for target in example.targets], examples[0].grid),
+        targets=stack_targets(
+            [target for example in examples for target in example.targets],
+            examples[0].grid,
+            [number for number, example in enumerate(examples) for _ in example.targets],
+        ),
         sources=tuple(example.source for example in examples),
         errors=tuple(errors),
         counts=counts,

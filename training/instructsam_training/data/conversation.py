@@ -68,6 +68,8 @@ def build_conversation(sample: Sample, rng: Random, options: ConversationOptions
 
 
 def _is_selected(annotation: Annotation, options: ConversationOptions) -> bool:
+    if options.drop_above and any(len(part.masks) > options.drop_above for part in annotation.parts):
+        return False
     return annotation.kind in options.kinds and (not options.phrases or annotation.phrase in options.phrases)
 
 

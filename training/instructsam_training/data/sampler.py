@@ -3,25 +3,29 @@
 Therefore, a run resumes at any step without saved random states, and any number of processes sees the same batches. A
 step has `global_batch` samples in micro-batches of a fixed composition; process r of n gets the micro-batches r, r + n,
 r + 2 n, ...
+
+An epoch has each sample exactly once. Steps follow one another without a gap: if the global batch does not divide the
+number of samples, the step at the end of an epoch is completed with the first samples of the next epoch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
+from instructsam_training.data.grouping import GroupedOrder, Member, shuffle
 from instructsam_training.data.sample import Sample, SampleError
 
-GROUPED_STEPS = 8
-"""Number of steps whose samples are sorted by length together, with `group_by_length`."""
+ROUNDING = 1e-9
+"""Tolerance of a number of steps: 1.1 epochs of 100 samples are not 110.00000000000001 samples."""
 
 
 class Samples(Protocol):
@@ -35,6 +39,10 @@ class Samples(Protocol):
         """
         ...
 
+    def count_annotations(self, index: int) -> int:
+        """Return the number of annotations of a sample without reading their masks; 0 if it cannot be read."""
+        ...
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -45,7 +53,7 @@ class BatchPlan:
         global_batch: samples per step.
         micro_batch: samples per forward pass.
         seed: of the order.
-        group_by_length: put conversations with a similar number of phrases into one micro-batch.
+        group_by_length: put conversations with a similar number of phrases into one micro-batch (`grouping.py`).
 
     Raises:
         ConfigError: the micro-batch does not divide the global one, or there are no samples.
@@ -65,23 +73,22 @@ class BatchPlan:
                 f'global_batch: expected a multiple of micro_batch {self.micro_batch}, got {self.global_batch}'
             )
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps until every sample was used at least once."""
-        return -(-self.samples // self.global_batch)
+    def steps(self, epochs: float) -> int:
+        """Return the number of steps in which every sample is used at least `epochs` times, at least one."""
+        return max(math.ceil(epochs * self.samples / self.global_batch - ROUNDING), 1)
 
     @property
     def micro_batches_per_step(self) -> int:
         """Number of micro-batches per step, over all processes."""
         return self.global_batch // self.micro_batch
 
-    def order(self, start: int, count: int) -> list[tuple[int, int]]:
+    def order(self, start: int, count: int) -> list[Member]:
         """Return epoch and sample of `count` positions from `start` on, in the endless sequence of shuffled epochs."""
-        drawn: list[tuple[int, int]] = []
+        drawn: list[Member] = []
         while len(drawn) < count:
             epoch, offset = divmod(start + len(drawn), self.samples)
             # Up to the end of this epoch; the next round continues with the next one.
-            shuffled = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
+            shuffled = shuffle(self.samples, self.seed, epoch)
             drawn += [(epoch, int(index)) for index in shuffled[offset : offset + count - len(drawn)]]
         return drawn
 
@@ -101,7 +108,8 @@ class MicroBatchDataset(Dataset[Batch]):
         self._builder = builder
         self._plan = plan
         self._config = config
-        self._grouped: tuple[int, list[tuple[int, int]]] = (-1, [])
+        self._order = GroupedOrder(plan, table.count_annotations)
+        self._step, self._members = -1, list[Member]()
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """Micro-batch `key[1]` of step `key[0]`; unreadable samples are dropped and named in its `errors`."""
@@ -119,33 +127,14 @@ class MicroBatchDataset(Dataset[Batch]):
             return collate([self._builder.blank()], self._config, errors, counts=False)
         return collate(examples, self._config, errors)
 
-    def members(self, step: int, number: int) -> list[tuple[int, int]]:
+    def members(self, step: int, number: int) -> list[Member]:
         """Return epoch and sample of each member of micro-batch `number` of a step."""
         plan = self._plan
         if not plan.group_by_length:
             return plan.order(step * plan.global_batch + number * plan.micro_batch, plan.micro_batch)
-        # Sort the samples of GROUPED_STEPS steps together; the last group is kept for the steps that follow.
-        group, within = divmod(step, GROUPED_STEPS)
-        if self._grouped[0] != group:
-            count = GROUPED_STEPS * plan.global_batch
-            self._grouped = (group, self._sort_by_length(plan.order(group * count, count), group))
-        start = (within * plan.micro_batches_per_step + number) * plan.micro_batch
-        return self._grouped[1][start : start + plan.micro_batch]
-
-    def _sort_by_length(self, members: list[tuple[int, int]], group: int) -> list[tuple[int, int]]:
-        """Sort the members by number of annotations, cut them into micro-batches, and shuffle these."""
-        members = sorted(members, key=lambda member: self.count_annotations(member[1]))
-        size = self._plan.micro_batch
-        # In random order, because conversations would become longer from step to step otherwise.
-        order = np.random.default_rng((self._plan.seed, group, size)).permutation(len(members) // size)
-        return [member for chunk in order for member in members[chunk * size : (chunk + 1) * size]]
-
-    def count_annotations(self, index: int) -> int:
-        """Return the number of annotations of a sample; 0 if it cannot be read."""
-        try:
-            return len(self._table[index].annotations)
-        except SampleError:
-            return 0
+        if self._step != step:
+            self._step, self._members = step, self._order.members(step)
+        return self._members[number * plan.micro_batch : (number + 1) * plan.micro_batch]
 
 
 def load_batches(

@@ -33,11 +33,13 @@ class Targets:
         masks: [N + 1, h, w], 0 to 1: those of the first phrase, of the second, ..., and an empty one for padding.
         counts: P numbers of instances, N in total.
         box_only: P times whether the masks are filled boxes.
+        samples: P numbers of the samples that the phrases are of; empty: all are of the same one.
     """
 
     masks: Tensor
     counts: tuple[int, ...]
     box_only: tuple[bool, ...]
+    samples: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -54,8 +56,9 @@ class Targets:
         ]
 
 
-def stack_targets(phrases: Sequence[PhraseTarget], grid: tuple[int, int]) -> Targets:
-    """Concatenate the instances of phrases; grid is h and w of their masks."""
+def stack_targets(phrases: Sequence[PhraseTarget], grid: tuple[int, int], samples: Sequence[int] = ()) -> Targets:
+    """Concatenate the instances of phrases; grid is h and w of their masks, samples the sample of each phrase."""
     empty = torch.zeros(1, *grid, dtype=phrases[0].masks.dtype if phrases else torch.float16)
     masks = torch.cat([*(phrase.masks for phrase in phrases), empty])
-    return Targets(masks, tuple(len(phrase.masks) for phrase in phrases), tuple(phrase.box_only for phrase in phrases))
+    counts = tuple(len(phrase.masks) for phrase in phrases)
+    return Targets(masks, counts, tuple(phrase.box_only for phrase in phrases), tuple(samples))

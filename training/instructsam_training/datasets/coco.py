@@ -33,30 +33,24 @@ class CategorySet:
             parts of it, and `{synset}` its first nine characters (the folder of an ImageNet image).
         spoken_name: function that returns the spoken name of a category.
         boxes: instances without a mask are filled boxes.
-        has_coco_images: it contains images of the RefCOCO evaluation splits.
     """
 
     splits: tuple[str, ...]
     layouts: tuple[tuple[str, str], ...]
     spoken_name: Callable[[Mapping[str, Any]], str] = plain_name
     boxes: bool = False
-    has_coco_images: bool = False
 
 
 CATEGORY_SETS: Mapping[str, CategorySet] = {
-    'coco': CategorySet(
-        ('train', 'val'), (('annotations/instances_{split}2017.json', '{split}2017/{file}'),), has_coco_images=True
-    ),
+    'coco': CategorySet(('train', 'val'), (('annotations/instances_{split}2017.json', '{split}2017/{file}'),)),
     'lvis': CategorySet(
         ('train', 'val'),
         (('lvis_v1_{split}.json', '{tail}'), ('annotations/lvis_v1_{split}.json', '{tail}')),
-        has_coco_images=True,
     ),
     'paco_lvis': CategorySet(
         ('train', 'val', 'test'),
         (('annotations/paco_lvis_v1_{split}.json', '{tail}'), ('paco_lvis_v1_{split}.json', '{tail}')),
         part_name,
-        has_coco_images=True,
     ),
     'paco_ego4d': CategorySet(
         ('train', 'val', 'test'),
@@ -213,7 +207,6 @@ SOURCES = {
     name: Source(
         partial(read_categories, name=name),
         kind.splits,
-        kind.has_coco_images,
         partial(read_coco, spoken_name=kind.spoken_name),
     )
     for name, kind in CATEGORY_SETS.items()

@@ -94,6 +94,8 @@ def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, p
         except ValueError as error:
             report.skip(file, index, str(error))
             continue
+        if not record.questions:
+            report.skip(file, index, 'expected at least one question, found none')
         annotations = []
         for number, (kind, text, targets) in enumerate(record.questions):
             try:

@@ -2,14 +2,17 @@
 
     <root>/{train,val,test}/{4835_ed4b.jpg, 4835_ed4b.json}
     <root>/explanatory/train.json       more queries about training images, `{"image", "query", "outputs"}`
+    <root>/categories.json              of your own: short names of the targets, `{"4835_ed4b": "camera lens"}`
 
-The release has masks but no short phrase that names the target.
+The release has masks but no short phrase that names the target. `reason_seg_cat` takes the phrases from
+categories.json; where those of the authors of InstructSAM come from is unknown.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, encode_rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
-from instructsam_training.datasets.io.files import find, load_list, read_size_hw, text_of
+from instructsam_training.datasets.io.files import find, load_json, load_list, read_size_hw, text_of
 from instructsam_training.datasets.source import Source
 
 SPLITS = ('train', 'val', 'test')
@@ -35,6 +38,7 @@ def read_reasonseg(
     *,
     phrase: str = 'target',
     first_text_only: bool | None = None,
+    with_categories: bool = False,
 ) -> Iterator[Sample]:
     """Yield the samples of a split: one per image, one annotation per text.
 
@@ -47,6 +51,7 @@ def read_reasonseg(
         report: collects the images that cannot be read.
         images: folder of the images; beside their JSON files if not given.
         phrase: answer to the instructions, because the release has none.
+        with_categories: take the answers from categories.json; images without one are skipped and named.
         first_text_only: use only the first text of an image; if not given, as LISA does: for val and test only.
 
     Raises:
@@ -58,14 +63,26 @@ def read_reasonseg(
     files = sorted(folder.glob('*.json'))
     if not files:
         raise ConfigError(f'{folder}: expected a JSON file beside each image, found none')
+    # An image without its JSON file would be missed silently.
+    for stem in sorted({image.stem for image in folder.glob('*.jpg')} - {file.stem for file in files}):
+        report.skip(folder / f'{stem}.jpg', 0, f'expected {stem}.json beside the image, found none')
     # LISA trains on all texts of an image and evaluates on the first.
     only_first = split != 'train' if first_text_only is None else first_text_only
     more = _explanatory(folder.parent / 'explanatory' / 'train.json', files, report) if split == 'train' else {}
-    return _samples(files, images or folder, report, phrase, only_first, more)
+    if with_categories:
+        phrases: Mapping[str, str] | str = _categories(find(root, 'categories.json'))
+    else:
+        phrases = phrase
+    return _samples(files, images or folder, report, phrases, only_first, more)
 
 
 def _samples(
-    files: list[Path], images: Path, report: SkipReport, phrase: str, only_first: bool, more: Mapping[str, list[str]]
+    files: list[Path],
+    images: Path,
+    report: SkipReport,
+    phrases: Mapping[str, str] | str,
+    only_first: bool,
+    more: Mapping[str, list[str]],
 ) -> Iterator[Sample]:
     for file in files:
         image = images / f'{file.stem}.jpg'
@@ -74,6 +91,7 @@ def _samples(
             size_hw = read_size_hw(image)
             values = draw_polygons(record.get('shapes'), size_hw)
             texts = [*_texts(record, only_first), *more.get(file.stem, ())]
+            phrase = phrases if isinstance(phrases, str) else text_of(phrases, file.stem)
             # One mask per image: all target polygons together.
             masks = (encode_rle(values == TARGET),) if (values == TARGET).any() else ()
             ignore = encode_rle(values == IGNORE) if (values == IGNORE).any() else None
@@ -84,6 +102,16 @@ def _samples(
             report.skip(file, 0, str(error))
             continue
         yield Sample(image, size_hw, annotations, source=str(file), id=file.stem, ignore=ignore)
+
+
+def _categories(file: Path) -> Mapping[str, str]:
+    """Names of the targets by the image's stem."""
+    content = load_json(file)
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f'{file}: expected names by image, {{"4835_ed4b": "camera lens"}}, got {type(content).__name__}'
+        )
+    return content
 
 
 def draw_polygons(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -176,4 +204,7 @@ def _explanatory(file: Path, files: list[Path], report: SkipReport) -> dict[str,
     return questions
 
 
-SOURCES = {'reasonseg': Source(read_reasonseg, SPLITS)}
+SOURCES = {
+    'reasonseg': Source(read_reasonseg, SPLITS),
+    'reason_seg_cat': Source(partial(read_reasonseg, with_categories=True), SPLITS),
+}

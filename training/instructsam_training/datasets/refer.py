@@ -12,7 +12,7 @@ expressions of gRefCOCO may have no target, one, or several.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
+from instructsam_training.datasets.io.coco_file import Id, parse_id
 from instructsam_training.datasets.io.files import coco_tables, find, load_json, non_empty_list, parse_size_hw, text_of
 from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
 from instructsam_training.datasets.io.segmentation import instance_rle
@@ -45,8 +46,8 @@ class References:
 
     file: Path
     refs: list[Any]
-    images: Mapping[int, Mapping[str, Any]]
-    instances: Mapping[int, Mapping[str, Any]]
+    images: Mapping[Id, Mapping[str, Any] | None]
+    instances: Mapping[Id, Mapping[str, Any] | None]
 
 
 def read_refer(
@@ -82,6 +83,20 @@ def read_grefcoco(root: Path, split: str, report: SkipReport, images: Path | Non
     return read_refer(root, split, report, images, name='grefcoco', split_by='unc', stem='grefs')
 
 
+def read_grefcoco_single(root: Path, split: str, report: SkipReport, images: Path | None = None) -> Iterator[Sample]:
+    """Yield the samples of a split of gRefCOCO with its expressions of exactly one target.
+
+    That `grefcoco_single` of the public stage lists is this subset is inferred from its name. Arguments and errors as
+    for `read_refer`.
+    """
+    for sample in read_grefcoco(root, split, report, images):
+        single = tuple(annotation for annotation in sample.annotations if len(annotation.masks) == 1)
+        if more := len(sample.annotations) - len(single):
+            report.note('expressions with no target or several, left out', sample.source, more)
+        if single:
+            yield replace(sample, annotations=single)
+
+
 def load_references(folder: Path, stem: str) -> References:
     """Load the files of a data set.
 
@@ -104,12 +119,30 @@ def load_refs(folder: Path, stem: str) -> tuple[Path, list[Any]]:
         ConfigError: the file is missing or damaged.
     """
     file = find(folder, f'{stem}.json', f'{stem}.p')
-    return file, non_empty_list(file, load_json(file) if file.suffix == '.json' else load_plain_pickle(file))
+    refs = non_empty_list(file, load_json(file) if file.suffix == '.json' else load_plain_pickle(file))
+    return file, [_with_plain_ids(ref) if isinstance(ref, dict) else ref for ref in refs]
+
+
+def _with_plain_ids(ref: Mapping[str, Any]) -> dict[str, Any]:
+    """The group with ids in the form of `parse_id`; what is no id stays, to be reported."""
+    ids = ref.get('ann_id')
+    return {
+        **ref,
+        'image_id': _plain_id(ref.get('image_id')),
+        'ann_id': [_plain_id(number) for number in ids] if isinstance(ids, list) else _plain_id(ids),
+    }
+
+
+def _plain_id(value: Any) -> Any:
+    try:
+        return parse_id(value)
+    except ValueError:
+        return value
 
 
 def is_ref(ref: Any) -> bool:
     """Whether a value is a group of expressions with an image and a split."""
-    return isinstance(ref, dict) and isinstance(ref.get('image_id'), int) and isinstance(ref.get('split'), str)
+    return isinstance(ref, dict) and isinstance(ref.get('image_id'), int | str) and isinstance(ref.get('split'), str)
 
 
 def read_samples(references: References, split: str, report: SkipReport, images: Path) -> Iterator[Sample]:
@@ -121,12 +154,14 @@ def read_samples(references: References, split: str, report: SkipReport, images:
     if split not in SPLITS:
         raise ConfigError(f'split: expected one of {", ".join(SPLITS)}, got {split!r}')
     # Groups of one image are spread over the file; the image is one sample.
-    by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
+    by_image: dict[Id, list[tuple[int, Mapping[str, Any]]]] = {}
     for index, ref in enumerate(references.refs):
         if not is_ref(ref):
             report.skip(references.file, index, 'expected a group of expressions with image_id and split')
         elif in_split(ref['split'], split):
             by_image.setdefault(ref['image_id'], []).append((index, ref))
+        elif not any(in_split(ref['split'], known) for known in SPLITS):
+            report.skip(references.file, index, f'split: expected one of {", ".join(SPLITS)}, got {ref["split"]!r}')
     if not by_image:
         raise ConfigError(f'{references.file}: expected expressions of the split {split}, found none')
     return _samples(references, by_image, report, images)
@@ -143,7 +178,7 @@ def in_split(name: str, split: str) -> bool:
 
 def _samples(
     references: References,
-    by_image: Mapping[int, list[tuple[int, Mapping[str, Any]]]],
+    by_image: Mapping[Id, list[tuple[int, Mapping[str, Any]]]],
     report: SkipReport,
     images: Path,
 ) -> Iterator[Sample]:
@@ -188,14 +223,14 @@ def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, i
     # RefCOCO has one id, gRefCOCO a list.
     ids = ref.get('ann_id')
     ids = ids if isinstance(ids, list) else [ids]
-    if not ids or not all(isinstance(number, int) for number in ids) or (NO_TARGET in ids and len(ids) > 1):
+    if not ids or not all(isinstance(number, int | str) for number in ids) or (NO_TARGET in ids and len(ids) > 1):
         raise ValueError(f'ann_id: expected annotations, or {NO_TARGET} alone, got {ids}')
     return () if ids == [NO_TARGET] else tuple(_mask(number, ref['image_id'], references, size_hw) for number in ids)
 
 
-def _mask(number: int, image_id: int, references: References, size_hw: tuple[int, int]) -> Rle:
+def _mask(number: Id, image_id: Id, references: References, size_hw: tuple[int, int]) -> Rle:
     instance = _entry(references.instances, number, 'annotation')
-    if instance.get('image_id') != image_id:
+    if _plain_id(instance.get('image_id')) != image_id:
         raise ValueError(f'annotation {number}: expected one of image {image_id}, got {instance.get("image_id")}')
     # A crowd is no single target.
     if instance.get('iscrowd'):
@@ -206,15 +241,27 @@ def _mask(number: int, image_id: int, references: References, size_hw: tuple[int
         raise ValueError(f'annotation {number}: {error}') from None
 
 
-def _by_id(entries: list[Any]) -> dict[int, Mapping[str, Any]]:
-    """Index a COCO list by id. Entries without an id are ignored; a reference to one is reported as missing."""
-    return {entry['id']: entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get('id'), int)}
+def _by_id(entries: list[Any]) -> dict[Id, Mapping[str, Any] | None]:
+    """Index a COCO list by id; None for an id of several different entries.
+
+    Entries without an id are ignored; a reference to one is reported as missing.
+    """
+    by_id: dict[Id, Mapping[str, Any] | None] = {}
+    for entry in entries:
+        number = _plain_id(entry.get('id')) if isinstance(entry, dict) else None
+        if isinstance(number, int | str) and by_id.setdefault(number, entry) != entry:
+            by_id[number] = None
+    return by_id
 
 
-def _entry(entries: Mapping[int, Mapping[str, Any]], number: int, what: str) -> Mapping[str, Any]:
+def _entry(entries: Mapping[Id, Mapping[str, Any] | None], number: Id, what: str) -> Mapping[str, Any]:
     if number not in entries:
         raise ValueError(f'{what} {number}: expected it in instances.json, found none')
-    return entries[number]
+    entry = entries[number]
+    # A guess would pair an expression with somebody else's mask.
+    if entry is None:
+        raise ValueError(f'{what} {number}: expected it once in instances.json, found several that differ')
+    return entry
 
 
 def _source(name: str, split_by: str, *tests: str) -> Source:
@@ -229,4 +276,5 @@ SOURCES = {
     'refclef': _source('refclef', 'unc', 'testA', 'testB', 'testC'),
     'refclef_berkeley': _source('refclef', 'berkeley', 'test'),
     'grefcoco': Source(read_grefcoco, ('train', 'val', 'testA', 'testB')),
+    'grefcoco_single': Source(read_grefcoco_single, ('train', 'val', 'testA', 'testB')),
 }

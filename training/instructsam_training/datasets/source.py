@@ -56,11 +56,9 @@ class Source:
     Attributes:
         read: its reader.
         splits: names of its splits, for --help.
-        has_coco_images: it may contain images of the RefCOCO evaluation splits.
         read_file: its reader of a single annotation file (`--annotations`); None if it has none.
     """
 
     read: Reader
     splits: tuple[str, ...]
-    has_coco_images: bool = False
     read_file: FileReader | None = None

@@ -6,17 +6,15 @@ trainer class.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
@@ -24,7 +22,9 @@ from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
+from instructsam_training.engine.best import copy_best
+from instructsam_training.engine.curves import draw_curves, learning_rates
 from instructsam_training.engine.distributed import (
     describe_device,
     distribute,
@@ -33,12 +33,15 @@ from instructsam_training.engine.distributed import (
 )
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
-from instructsam_training.engine.metrics_logger import MetricsLogger, draw_curves
+from instructsam_training.engine.gather import gather_tensors
+from instructsam_training.engine.metrics_logger import MetricsLogger
+from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
-from instructsam_training.engine.state import FULL_STATE, gather_state, read_last_state, restore_state, write_state
+from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
+from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
 from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
 from instructsam_training.families.instructsam.trainable import (
@@ -64,6 +67,7 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
         InterruptedRunError: SIGTERM arrived; the next call resumes from there.
     """
     accelerator = start_processes(config)
+    check_validations(config)
     device, processes = describe_device(accelerator), accelerator.num_processes
     run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
     merged = Path()
@@ -91,6 +95,8 @@ def train_stage(
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
     table = open_table(stage.data)
+    if stage.data.held_out:
+        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
     plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     batches = MicroBatchDataset(table, builder, plan, network.config)
@@ -99,7 +105,7 @@ def train_stage(
     torch.manual_seed(config.seed)
     choose_trainable(network, stage.rates, stage.lora, stage.objective)
     continue_adapter(network, config, stage)
-    steps = stage.steps or math.ceil(stage.epochs * plan.steps_per_epoch)
+    steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
     if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
@@ -110,9 +116,11 @@ def train_stage(
     # 4. Steps, from the first one that is not in a checkpoint.
     run = start_run(accelerator, config, stage, network, folder, steps)
     resume(run)
+    write_weights = partial(write_outputs, config=config, stage=stage, network=network, preprocessor=preprocessor)
+    validation = Validation(run, config, network.config, preprocessor, write_weights)
     accelerator.init_trackers(stage.name)
-    run_steps(run, batches, plan, config.log_every)
-    finish(run, config, network, preprocessor)
+    run_steps(run, batches, plan, config.log_every, validation)
+    finish(run, validation, write_weights)
 
 
 def start_run(
@@ -120,7 +128,8 @@ def start_run(
 ) -> Run:
     """Distribute the network and its optimizer over the processes, after `choose_trainable`."""
     # Before the distribution, which may shard the parameters.
-    rounded = prepare_network(network, config, stage, accelerator.device, keep=accelerator.is_main_process)
+    keep = accelerator.is_main_process or stage.validation is not None
+    rounded = prepare_network(network, config, stage, accelerator.device, keep=keep)
     model, optimizer = distribute(accelerator, network.train(), stage, shard=config.shard)
     return Run(
         accelerator=accelerator,
@@ -156,14 +165,14 @@ def prepare_network(
 
 def resume(run: Run) -> None:
     """Load the last checkpoint of the stage, if there is one."""
-    state = read_last_state(run.folder / 'states')
+    state = read_last_state(run.folder / 'states', run.accelerator.print)
     if state is not None:
         restore_state(state, run.model, run.optimizer)
-        run.done, run.ema = state.step, dict(state.ema)
+        run.done, run.ema, run.skipped.total = state.step, dict(state.ema), state.skipped
 
 
-def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int) -> None:
-    """Take the remaining steps of the stage.
+def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: int, validation: Validation) -> None:
+    """Take the remaining steps of the stage, or fewer if the validation ends it early.
 
     Raises:
         FloatingPointError: the run has diverged.
@@ -174,43 +183,59 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
     data = load_batches(batches, plan, range(run.done, run.steps), rank, processes, stage.data.workers)
     logger = MetricsLogger(run.folder, stage.name, run.steps, run.done, enabled=accelerator.is_main_process)
     with run.preemption.installed(), logger:
+        # Due already if SIGTERM ended the run during a validation.
+        stopping = validation.is_due and not validation.validate(logger)
         for micro_batches in data:
+            if stopping or validation.is_exhausted:
+                break
             started = time.perf_counter()
             line, stopping = take_step(run, micro_batches)
-            # `take_step` waits for the device, so this is the time of the whole step without reading the data.
+            # `take_step` waits for the device before it updates the weights, so this is the time from one update to the
+            # next without reading the data.
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
+            line |= learning_rates(run.optimizer.param_groups)
             logger.write(line, [error for batch in micro_batches for error in batch.errors])
             # The file has every step, the trackers one of `log_every`.
             if run.done % log_every == 0:
                 accelerator.log(line, step=run.done)
+            if validation.is_due and not stopping:
+                stopping = not validation.validate(logger)
             # All processes agree on `stopping`, and so on whether to save.
             if run.done % stage.save_every == 0 or stopping or run.done == run.steps:
                 save(run)
-            if stopping and run.done < run.steps:
-                raise InterruptedRunError(
-                    f'{stage.name}: stopped after step {run.done} of {run.steps}; run the same command again to resume'
-                )
+    if stopping and (run.done < run.steps or validation.is_due):
+        raise InterruptedRunError(
+            f'{stage.name}: stopped after step {run.done} of {run.steps}; run the same command again to resume'
+        )
 
 
 def save(run: Run) -> None:
-    """Gather the state of the stage from all processes and write a checkpoint."""
-    state = gather_state(run.done, run.model, run.optimizer, run.ema)
+    """Gather the state of the stage from all processes and write a checkpoint.
+
+    Raises:
+        FloatingPointError, OSError: see `write_state`.
+    """
+    state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
     if run.accelerator.is_main_process:
         write_state(run.folder / 'states', state, run.stage.keep)
     run.accelerator.wait_for_everyone()
 
 
-def finish(run: Run, config: TrainConfig, network: InstructSAM, preprocessor: Preprocessor) -> None:
-    """Write the weights of the stage, merged or as an adapter, and plot its curves."""
-    # Averaged weights, if there are any, replace the trained ones.
-    tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=FULL_STATE), **run.ema}
+def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
+    """Write the weights of the stage, the last or the best ones, and plot its curves.
+
+    Raises:
+        FloatingPointError: all steps were skipped, so that there is nothing to write.
+        CheckpointError: a weight is not finite.
+    """
+    check_progress(run.stage.name, run.steps, run.skipped)
+    tensors = None if validation.ends_with_best else gather_tensors(run)
+    if tensors is not None:
+        write_weights(run.folder, tensors=tensors)
     if run.accelerator.is_main_process:
-        # Gathered tensors may be views of larger ones, which safetensors does not write.
-        on_cpu = {name: tensor.detach().cpu().to(torch.float32, copy=True) for name, tensor in tensors.items()}
-        # Frozen weights that were rounded to bfloat16 get their exact values back.
-        on_cpu |= run.rounded
-        write_outputs(run.folder, config, run.stage, network, on_cpu, preprocessor)
+        if validation.ends_with_best:
+            copy_best(run.folder, result_folder(run.folder, run.stage))
         draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
     run.accelerator.wait_for_everyone()
 

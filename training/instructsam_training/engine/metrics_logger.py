@@ -1,15 +1,19 @@
-"""Metrics of a stage: one line of JSON per step, a progress bar, and an image of the loss curves."""
+"""Metrics of a stage: one line of JSON per step and a progress bar."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LOSSES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
+from instructsam_model.files import write_atomically
+
+VALIDATION_PREFIX = 'validation/'
+"""Of the metrics of a validation, in the line of its step."""
 
 
 class MetricsLogger:
@@ -29,8 +33,7 @@ class MetricsLogger:
         self._enabled = enabled
         if enabled:
             # A killed run has lines after its last checkpoint; these steps are taken and written again.
-            kept = [line for line in read_lines(self.file) if line['step'] <= done]
-            self.file.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+            write_lines(self.file, [line for line in read_lines(self.file) if line['step'] <= done])
         columns = (
             TextColumn(name),
             BarColumn(),
@@ -53,12 +56,28 @@ class MetricsLogger:
         if not self._enabled:
             return
         with self.file.open('a') as file:
-            file.write(json.dumps(line) + '\n')
+            # A step that was skipped has a loss that is not finite, for which JSON has no number.
+            file.write(json.dumps({name: finite(value) for name, value in line.items()}) + '\n')
         if errors:
             with self._errors_file.open('a') as file:
                 file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add metrics to the line of a step."""
+        if self._enabled:
+            lines = read_lines(self.file)
+            write_lines(self.file, [{**line, **values} if line['step'] == step else line for line in lines])
+
+    def show(self, note: str) -> None:
+        """Show what is done at the moment."""
+        self._progress.update(self._task, note=note)
+
+
+def finite(value: Any) -> Any:
+    """Return a value, or None for a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -75,26 +94,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw_curves(metrics_file: Path, image: Path) -> None:
-    """Plot the losses, the learning rate and the throughput over the steps."""
-    # Imported here, because only the end of a stage needs it; Agg draws without a display.
-    import matplotlib as mpl
-
-    mpl.use('Agg')
-    from matplotlib import pyplot
-
-    lines = read_lines(metrics_file)
-    if not lines:
-        return
-    figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), constrained_layout=True, sharex=True)
-    steps = [line['step'] for line in lines]
-    for axis, name in zip(axes.flat, (*LOSSES, 'rate', 'images_per_s'), strict=True):
-        axis.plot(steps, [line[name] for line in lines], linewidth=1)
-        axis.set_title(name)
-        axis.grid(alpha=0.3)
-        # A loss that is 0, such as `box` without box annotations, has no logarithm.
-        if name in LOSSES and all(line[name] > 0 for line in lines):
-            axis.set_yscale('log')
-    figure.supxlabel('step')
-    figure.savefig(image, dpi=100)
-    pyplot.close(figure)
+def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
+    """Write all lines of a `metrics.jsonl` atomically."""
+    with write_atomically(file) as draft:
+        draft.write_text(''.join(json.dumps(line) + '\n' for line in lines))

@@ -41,9 +41,9 @@ class SingleProcess:
         """Run the backward pass."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def clip_grad_norm_(self, parameters: Iterable[nn.Parameter], norm: float) -> None:
-        """Clip the norm of the gradients."""
-        nn.utils.clip_grad_norm_(parameters, norm)
+    def clip_grad_norm_(self, parameters: Iterable[nn.Parameter], norm: float) -> Tensor:
+        """Clip the norm of the gradients; returns the norm before."""
+        return nn.utils.clip_grad_norm_(parameters, norm)
 
 
 class Autocast(nn.Module):

@@ -1,6 +1,8 @@
-"""One optimizer step: gradients of its micro-batches, update of the weights, and losses.
+"""One optimizer step: gradients of its micro-batches, losses, and update of the weights.
 
-The host waits for the device once per micro-batch, for the costs of matching, and once per step, for the losses.
+The host waits for the device once per micro-batch, for the costs of matching, and once per step, for the losses and the
+norm of the gradient. It reads them before the update, which is skipped if they are not finite; the device updates the
+weights while the host prepares the next step.
 """
 
 from __future__ import annotations
@@ -15,10 +17,20 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.options import StageConfig
 from instructsam_training.data.batch import Batch
+from instructsam_training.engine.nonfinite import (
+    SkippedSteps,
+    explain_stop,
+    gradient_norm,
+    is_good,
+    nonfinite_parameters,
+    suspects,
+    whole,
+)
 from instructsam_training.engine.signals import PreemptionHandler
-from instructsam_training.losses.losses import TERMS, compute_losses, count_terms, total_loss
+from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
 
 
 @dataclass
@@ -39,6 +51,7 @@ class Run:
         rounded: exact values of frozen parameters that were rounded, by name, in the process that writes checkpoints.
         ema: averaged parameters by name; empty without `ema`.
         preemption: records SIGTERM.
+        skipped: steps that were skipped, because their gradient was not finite.
     """
 
     accelerator: Accelerator
@@ -54,13 +67,35 @@ class Run:
     rounded: dict[str, Tensor] = field(default_factory=dict)
     ema: dict[str, Tensor] = field(default_factory=dict)
     preemption: PreemptionHandler = field(default_factory=PreemptionHandler)
+    skipped: SkippedSteps = field(default_factory=SkippedSteps)
+
+
+@dataclass(frozen=True)
+class StepResults:
+    """What the host reads in a step, before the weights are updated.
+
+    Attributes:
+        losses: of each micro-batch of this process.
+        norms: of the gradient after each of them; the last is that over all processes.
+        sums: of each loss term over all processes.
+        is_good: losses and gradient are finite in all processes.
+    """
+
+    losses: Sequence[float]
+    norms: Sequence[float]
+    sums: Sequence[float]
+    is_good: bool
 
 
 def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
-    """Take one optimizer step.
+    """Take one optimizer step; it updates nothing if the loss or the gradient is not finite.
 
     Returns:
         Metrics of the step over all processes, and whether one of the processes received SIGTERM.
+
+    Raises:
+        FloatingPointError: more than `max_skipped_steps` in a row are not finite, or the weights are not; in all
+            processes.
     """
     accelerator, step = run.accelerator, run.done + 1
     # 1. Learning rates of this step.
@@ -72,6 +107,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
     counts, stopping = count_step(run, micro_batches)
     # 3. Gradients; they are exchanged between processes only in the last micro-batch.
     run.optimizer.zero_grad(set_to_none=True)
+    parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
     values: list[Tensor] = []
     for number, batch in enumerate(micro_batches):
         # Dropout and sampled points depend on the micro-batch, not on the process that happens to have it.
@@ -79,15 +115,52 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
         last = number == len(micro_batches) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(run.model):
             values.append(backward(run, batch.to(accelerator.device), counts))
-    # 4. Update of the weights.
-    if run.stage.clip:
-        accelerator.clip_grad_norm_(run.model.parameters(), run.stage.clip)
-    run.optimizer.step()
+        norm = clip_gradient(run) if last else gradient_norm(parameters)
+        values[-1] = torch.cat([values[-1], norm.to(values[-1]).reshape(1)])
+    # 4. Losses and norm; the host waits for the device here.
+    results = read_results(run, torch.stack(values))
+    # 5. Update of the weights.
     run.done = step
-    update_average(run)
-    # 5. Losses; the host waits for the device here.
-    sums = read_losses(run, micro_batches, torch.stack(values))
-    return {'step': step, **report_losses(run, sums, counts), 'rate': run.rates[0] * factor}, stopping
+    skipped = update(run, results, micro_batches)
+    metrics = {
+        **report_losses(run, results.sums, counts),
+        'rate': run.rates[0] * factor,
+        'grad_norm': results.norms[-1],
+    }
+    return {'step': step, **metrics, 'skipped_steps': run.skipped.total, **skipped}, stopping
+
+
+def update(run: Run, results: StepResults, micro_batches: Sequence[Batch]) -> dict[str, list[str]]:
+    """Update the weights if the step is good; otherwise count it.
+
+    Returns:
+        The names of the samples that the step was skipped for, as a metric; empty if it was not skipped.
+
+    Raises:
+        FloatingPointError: as `take_step`.
+    """
+    if results.is_good:
+        run.optimizer.step()
+        update_average(run)
+        run.skipped.in_a_row = 0
+        return {}
+    run.skipped.total += 1
+    run.skipped.in_a_row += 1
+    names = suspects(run.accelerator, micro_batches, results.losses, results.norms)
+    damaged = nonfinite_parameters(run.model)
+    # Of sharded parameters, each process has a part only.
+    [any_damaged] = sum_over_processes(run.accelerator, torch.tensor([float(len(damaged))]))
+    if any_damaged or run.skipped.in_a_row > run.stage.max_skipped_steps:
+        damaged = damaged or ['a part in another process'] * bool(any_damaged)
+        raise FloatingPointError(f'{run.stage.name}: {explain_stop(run.done, names, run.skipped, damaged)}')
+    return {'skipped_samples': names}
+
+
+def clip_gradient(run: Run) -> Tensor:
+    """Clip the norm of the gradient over all processes, unless `clip` is 0; returns the norm before."""
+    norm: Tensor | None = run.accelerator.clip_grad_norm_(run.model.parameters(), run.stage.clip or math.inf)
+    # DeepSpeed computes it later, and skips steps by itself.
+    return torch.zeros(()) if norm is None else whole(norm)
 
 
 def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> dict[str, float]:
@@ -122,42 +195,43 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
 def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
     """Run both passes of one micro-batch; returns the sums of its terms and its loss, on the device.
 
-    Raises:
-        FloatingPointError: the network has diverged, so that its queries cannot be matched.
+    If the outputs are not finite, so that queries cannot be matched, all of them are NaN, and so are all gradients: the
+    backward pass runs in any case, because other processes wait for its gradients.
     """
+    prediction = run.model(batch.inputs)
     try:
         terms = compute_losses(
-            run.model(batch.inputs), batch.answers, batch.targets, run.stage.losses, query_owner=batch.query_owner
+            prediction, batch.answers, batch.targets, run.stage.losses, query_owner=batch.query_owner
         )
-    except FloatingPointError as error:
-        raise FloatingPointError(f'{", ".join(batch.sources)}: {error}') from error
+    except FloatingPointError:
+        terms = diverged(prediction)
     loss = total_loss(terms, counts, run.stage.losses) * batch.counts
     # DDP averages gradients over the processes, but the terms are divided by the counts of all processes already.
     run.accelerator.backward(loss * run.accelerator.num_processes)
     return torch.stack([*(terms.sums[name].detach() * batch.counts for name in TERMS), loss.detach()])
 
 
-def read_losses(run: Run, micro_batches: Sequence[Batch], values: Tensor) -> list[float]:
-    """Sum the terms of a step over all processes; the host waits for the device here, once per step.
+def diverged(prediction: Prediction) -> LossTerms:
+    """Return terms that are NaN and depend on every output, so that every parameter gets a gradient."""
+    outputs = [value for value in vars(prediction).values() if isinstance(value, Tensor) and value.requires_grad]
+    total = torch.stack([output.sum(dtype=torch.float32) for output in outputs]).sum() * math.nan
+    return LossTerms(dict.fromkeys(TERMS, total), dict.fromkeys(TERMS, 0))
+
+
+def read_results(run: Run, values: Tensor) -> StepResults:
+    """Read the results of a step; the host waits for the device here, once per step.
 
     Args:
         run: the run.
-        micro_batches: of this process.
-        values: results of `backward` for the micro-batches, stacked.
-
-    Raises:
-        FloatingPointError: the loss of one of them is not finite.
+        values: for each micro-batch of this process, the results of `backward` and the norm after it, stacked.
     """
-    rows = values.tolist()  # one row per micro-batch: the sums of its terms, then its loss
-    for batch, (*sums, loss) in zip(micro_batches, rows, strict=True):
-        if not math.isfinite(loss):
-            named = dict(zip(TERMS, sums, strict=True))
-            raise FloatingPointError(
-                f'{", ".join(batch.sources)}: the loss is not finite: {named}; '
-                'the last checkpoint was written before this step'
-            )
-    totals = [sum(column) for column in zip(*rows, strict=True)][:-1]
-    return sum_over_processes(run.accelerator, torch.tensor(totals, dtype=torch.float64))
+    rows = values.tolist()
+    sums = [sum(column) for column in zip(*(row[:-2] for row in rows), strict=True)]
+    losses, norms = [row[-2] for row in rows], [row[-1] for row in rows]
+    # The sums and whether this process has a bad one in one vector, so that the processes communicate once.
+    bad = float(not is_good(losses, norms[-1]))
+    *totals, any_bad = sum_over_processes(run.accelerator, torch.tensor([*sums, bad], dtype=torch.float64))
+    return StepResults(losses, norms, totals, is_good=not any_bad)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
@@ -40,7 +41,14 @@ def build_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument('--data', type=Path, required=True, metavar='DIR', help='folder of the data set, or its file')
+    group.add_argument(
+        '--data',
+        '--annotations',
+        type=Path,
+        required=True,
+        metavar='PATH',
+        help='folder of the data set, or its file; for coco, a COCO file or a training file in the published format',
+    )
     group.add_argument('--split', help='split of the data set (default: the first one below)')
     group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
     group.add_argument('--limit', type=parse_count, metavar='N', help='use only the first N queries')
@@ -49,8 +57,16 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
         type=parse_share,
         default=MAX_SKIPPED,
         metavar='SHARE',
-        help='largest share of queries, 0 to 1, that may be skipped, because an image is missing or a prediction fails; '
-        'more is an error (default: %(default)s)',
+        help='largest share of queries, 0 to 1, that may be skipped, as because of a missing image; more is an error '
+        '(default: %(default)s)',
+    )
+    group.add_argument(
+        '--absent',
+        type=partial(parse_count, smallest=0),
+        default=0,
+        metavar='N',
+        help='for coco: ask about N categories that an image does not have, as queries without a target; right only if '
+        'all categories were annotated in all images (default: %(default)s)',
     )
     group.add_argument('--out', type=Path, metavar='DIR', help='output folder (default: evaluation/BENCHMARK-SPLIT)')
 
@@ -98,8 +114,8 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def parse_count(text: str) -> int:
-    """Return a whole number of at least 1.
+def parse_count(text: str, smallest: int = 1) -> int:
+    """Return a whole number of at least `smallest`.
 
     Raises:
         ArgumentTypeError: it is something else; argparse prints the message.
@@ -107,9 +123,9 @@ def parse_count(text: str) -> int:
     try:
         count = int(text)
     except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number of at least 1, got {text!r}')
+        count = smallest - 1
+    if count < smallest:
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least {smallest}, got {text!r}')
     return count
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.file_kind import FileKind, check_kind, describe_folder, identify
+from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.query import Prompt, Query
 from instructsam_training.evaluation.scoring import IouRule
@@ -45,6 +47,16 @@ class ReadQueries(Protocol):
         ...
 
 
+class ReadAbsent(Protocol):
+    """Reads the queries as `ReadQueries`, with some about categories that an image does not have."""
+
+    def __call__(
+        self, root: Path, split: str, report: SkipReport, images: Path | None, *, absent: int
+    ) -> Iterator[Query]:
+        """Yield the queries of the split, `absent` of each image without a target."""
+        ...
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark.
@@ -64,9 +76,10 @@ class Benchmark:
         released_drops_empty: the released evaluation code skips queries with an empty prediction, which raises its
             numbers.
         published: numbers of published methods, by split.
-        files: names that the file of the queries may have in the folder of the data set; `{split}` is the split. A release
-            without such a file has another reader.
+        files: names that the file of the queries may have in the folder of the data set; `{split}` is the split. A
+            release without such a file has another reader.
         kinds: kinds of this file.
+        read_absent: reads the queries with some about absent categories; None if the data does not say what is absent.
     """
 
     name: str
@@ -84,13 +97,27 @@ class Benchmark:
     published: Mapping[str, tuple[PublishedResult, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     kinds: tuple[FileKind, ...] = ()
+    read_absent: ReadAbsent | None = None
 
     def iou_rule(self, scoring: Scoring) -> IouRule:
         """Return the IoU rule of a scoring."""
         return self.released_rule if scoring == 'released' and self.released_rule else self.rule
 
-    def load_queries(self, root: Path, split: str, report: SkipReport, images: Path | None = None) -> list[Query]:
+    def prompt_of(self, name: str) -> Prompt:
+        """Return the wording `published`, `plain` or `unchanged` of the instructions."""
+        return {'published': self.prompt, 'plain': as_in_training, 'unchanged': unchanged}[name]
+
+    def load_queries(
+        self, root: Path, split: str, report: SkipReport, images: Path | None = None, absent: int = 0
+    ) -> list[Query]:
         """Load the queries of a split; of queries with one id, the first counts.
+
+        Args:
+            root: see `ReadQueries`, like the next three.
+            split: of the data set.
+            report: gets the records that cannot be read.
+            images: folder of the images.
+            absent: number of queries about absent categories for each image.
 
         Raises:
             ConfigError: the split is unknown, the data set cannot be used or is of another kind, or none of its
@@ -98,18 +125,28 @@ class Benchmark:
         """
         if split not in self.splits:
             raise ConfigError(f'split: expected one of {", ".join(self.splits)} of {self.name}, got {split!r}')
+        read = self._reader(absent)
         self._check_file(root, split)
-        queries = self._read_unique(root, split, report, images)
+        queries = self._read_unique(read, root, split, report, images)
         if not queries:
             reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
             raise ConfigError(f'{root}: expected queries of {self.name} {split}, found none{reason}')
         return queries
 
+    def _reader(self, absent: int) -> ReadQueries:
+        if not absent:
+            return self.read
+        if self.read_absent is None:
+            raise ConfigError(
+                f'absent: expected 0 for {self.name}, whose data does not say what is absent, got {absent}'
+            )
+        return partial(self.read_absent, absent=absent)
+
     def _check_file(self, root: Path, split: str) -> None:
         """Check the kind and the name of the file of the queries, if there is one."""
         candidates = [root] if root.is_file() else [root / name.format(split=split) for name in self.files]
         file = next((file for file in candidates if file.is_file()), None)
-        if file is None:
+        if file is None or self.read_absent is not None:  # a reader of any file checks it itself
             return
         if not self.kinds:
             kind = identify(file)
@@ -121,10 +158,12 @@ class Benchmark:
         if others:
             raise ConfigError(f'{file}: expected the split {split}, its name says {others[0]}; use --split {others[0]}')
 
-    def _read_unique(self, root: Path, split: str, report: SkipReport, images: Path | None) -> list[Query]:
+    def _read_unique(
+        self, read: ReadQueries, root: Path, split: str, report: SkipReport, images: Path | None
+    ) -> list[Query]:
         unique: dict[str, Query] = {}
         try:
-            for query in self.read(root, split, report, images):
+            for query in read(root, split, report, images):
                 unique.setdefault(query.id, query)
         except ConfigError as error:
             # The folder may be that of another data set, of a training, or of an evaluation.

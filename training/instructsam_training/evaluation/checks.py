@@ -1,4 +1,4 @@
-"""Checks of an evaluation before and after the predictions: a result must not come from a small or wrong part of the data.
+"""Checks before and after the predictions: a result must not come from a small or wrong part of the data.
 
 A share of skipped queries up to a limit is reported with the metrics; a larger one is an error.
 """
@@ -37,6 +37,27 @@ def check_targets(queries: Sequence[Query], source: Path) -> None:
         )
 
 
+def check_unread(queries: Sequence[Query], unread: Sequence[object], source: Path, max_skipped: float) -> None:
+    """Check the share of the data set that could not be read.
+
+    Args:
+        queries: that could be read.
+        unread: the errors of the others.
+        source: the data set, for the message.
+        max_skipped: the largest share.
+
+    Raises:
+        ConfigError: the share is larger.
+    """
+    total = len(queries) + len(unread)
+    if len(unread) > max_skipped * total:
+        first = '; '.join(map(str, unread[:MAX_NAMED]))
+        raise ConfigError(
+            f'{source}: {len(unread)} of {total} queries and records cannot be read, more than the '
+            f'share {max_skipped:g} of --max-skipped; {first}'
+        )
+
+
 def check_images(queries: Sequence[Query], max_skipped: float) -> None:
     """Check that the images exist and have the sizes in the data file, by their headers.
 
@@ -69,7 +90,8 @@ def find_image_fault(image: Path, size_hw: tuple[int, int]) -> str:
     with Image.open(image) as opened:
         stored_hw = opened.size[::-1]
     turned = ' once turned by its EXIF orientation' if stored_hw != found_hw else ''
-    return f'{image}: expected {size_hw[1]}x{size_hw[0]} pixels as in the data file, got {found_hw[1]}x{found_hw[0]}{turned}'
+    expected, found = (f'{width}x{height}' for height, width in (size_hw, found_hw))
+    return f'{image}: expected {expected} pixels as in the data file, got {found}{turned}'
 
 
 def check_skipped(

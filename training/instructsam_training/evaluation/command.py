@@ -20,14 +20,13 @@ from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets
+from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets, check_unread
 from instructsam_training.evaluation.external_predictions import (
     check_predictions_file,
     read_external_predictions,
     write_queries,
 )
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
-from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.page import write_page
@@ -88,8 +87,9 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
-    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images)
+    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
     check_targets(all_queries, arguments.data)
+    check_unread(all_queries, skipped.errors, arguments.data, arguments.max_skipped)
     queries = all_queries[: arguments.limit]
     if arguments.write_queries is not None:
         write_queries(queries, arguments.write_queries)
@@ -109,7 +109,7 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
         return EXIT_SUCCESS
     unread = [str(error) for error in skipped.errors]
     check_skipped(queries, predictions, unread, arguments.max_skipped)
-    report, scored = make_report(benchmark, settings, queries, predictions, unread)
+    report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
     _write_numbers(report, speed, folder, console)
     write_page(folder / 'report.html', report, scored, predictions, speed)
@@ -159,13 +159,13 @@ def _make_settings(
         backend=backend,
         options=given_options(arguments) if backend else {},
         shuffle_seed=arguments.shuffle_instructions,
+        absent=arguments.absent,
     )
 
 
 def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: EvaluationSettings) -> list[Query]:
     """Return the queries with the texts that the model gets."""
-    prompts = {'published': benchmark.prompt, 'plain': as_in_training, 'unchanged': unchanged}
-    prompted = with_prompt(queries, prompts[settings.prompt])
+    prompted = with_prompt(queries, benchmark.prompt_of(settings.prompt))
     return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
 
 
@@ -197,6 +197,8 @@ def _write_numbers(report: Mapping[str, Any], speed: Mapping[str, Any], folder: 
     write_json(folder / 'report.json', report)
     # Tables go to stdout, progress and summary to stderr.
     Console().print(*report_tables(report))
+    for what, number in report['notes'].items():
+        console.print(f'{what}: {number}', markup=False)
     if speed:
         write_json(folder / 'speed.json', speed)
         console.print(speed_line(speed))

@@ -22,6 +22,7 @@ from typing import Any
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.coco_file import parse_id
 from instructsam_training.datasets.io.file_kind import PREDICTIONS, check_kind
 from instructsam_training.datasets.io.files import load_json
 from instructsam_training.datasets.io.records import iter_records
@@ -32,6 +33,48 @@ RawMasks = list[tuple[Any, Any]]
 """Masks in any form, each with its score."""
 
 UNSCORED_KEYS = ('mask_rle', 'pred_mask_rle')
+
+
+class _QueryIndex:
+    """Finds the query of a record."""
+
+    def __init__(self, queries: Sequence[Query], report: SkipReport) -> None:
+        self._queries, self._report = queries, report
+        self._by_id = {query.id: query for query in queries}
+        self._by_coco_key = {key: query for query in queries for key in query.coco_keys}
+        self._coco_images = {image for image, _ in self._by_coco_key}
+
+    def find(self, record: Mapping[str, Any]) -> Query | None:
+        """Return the query of a record; None for one about a category that its image is not asked about.
+
+        Raises:
+            ValueError: there is no such query, or the record was made for another instruction.
+        """
+        # COCO results call it image_id, the public scripts and GSEval idx, our own files id.
+        name = next((record[key] for key in ('image_id', 'idx', 'id') if record.get(key) is not None), None)
+        if str(name) in self._by_id:
+            query = self._by_id[str(name)]
+        elif self._coco_images and 'image_id' in record:
+            return self._find_by_category(name, record)
+        elif isinstance(name, int) and 0 <= name < len(self._queries):
+            query = self._queries[name]
+        else:
+            expected = f'expected the id of a query, or its number below {len(self._queries)}'
+            raise ValueError(f'{expected}, got {name!r}')
+        # The public scripts write the instruction too; another one means another order or version of the data set.
+        instruction = record.get('instruction')
+        if isinstance(instruction, str) and query.text.lower() not in instruction.lower():
+            raise ValueError(f'expected a prediction for {query.text!r}, got one for {instruction!r}')
+        return query
+
+    def _find_by_category(self, name: Any, record: Mapping[str, Any]) -> Query | None:
+        """Return the query of a COCO result, whose image and category have their ids in the annotation file."""
+        image, category = str(parse_id(name)), str(parse_id(record.get('category_id')))
+        if image not in self._coco_images:
+            raise ValueError(f'expected the id of an image of the annotation file, got {name!r}')
+        if (image, category) not in self._by_coco_key:
+            self._report.note('predictions for categories that their image is not asked about, left out', image)
+        return self._by_coco_key.get((image, category))
 
 
 def read_external_predictions(file: Path, queries: Sequence[Query], report: SkipReport) -> dict[str, PredictedMasks]:
@@ -45,16 +88,18 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
     Raises:
         ConfigError: the file cannot be read, or none of its records, or none of its masks, can be used.
     """
-    by_id = {query.id: query for query in queries}
+    index = _QueryIndex(queries, report)
     found: dict[str, list[tuple[Rle, float]]] = {}
     mask_count = 0
     # Records of one query are collected first: COCO results have one record a mask.
-    for index, record in _records(file, report):
+    for number, record in _records(file, report):
         try:
-            query = _find_query(record, queries, by_id)
+            query = index.find(record)
+            if query is None:
+                continue
             raw_masks, is_complete = _read_masks(record)
         except ValueError as error:
-            report.skip(file, index, str(error))
+            report.skip(file, number, str(error))
             continue
         if is_complete and query.id in found:
             continue  # distributed samplers repeat queries; the first prediction counts
@@ -64,7 +109,7 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
             try:
                 masks.append(_check_mask(mask, score, query))
             except ValueError as error:
-                report.skip(file, index, f'query {query.id}: {error}')
+                report.skip(file, number, f'query {query.id}: {error}')
     # Masks of which none has the right size are those of another data set, not empty predictions.
     if not found or (mask_count and not any(found.values())):
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
@@ -113,23 +158,6 @@ def _records(file: Path, report: SkipReport) -> Iterator[tuple[int, Mapping[str,
             report.skip(file, raw.index, raw.fault or f'expected an object, got {type(record).__name__}')
         elif not (raw.index == 0 and not {'idx', 'image_id', 'id'} & record.keys()):  # summary of the public scripts
             yield raw.index, record
-
-
-def _find_query(record: Mapping[str, Any], queries: Sequence[Query], by_id: Mapping[str, Query]) -> Query:
-    """Return the query of a record."""
-    # COCO results call it image_id, the public scripts and GSEval idx, our own files id.
-    name = next((record[key] for key in ('image_id', 'idx', 'id') if record.get(key) is not None), None)
-    if str(name) in by_id:
-        query = by_id[str(name)]
-    elif isinstance(name, int) and 0 <= name < len(queries):
-        query = queries[name]
-    else:
-        raise ValueError(f'expected the id of a query, or its number below {len(queries)}, got {name!r}')
-    # The public scripts write the instruction too; another one means another order or version of the data set.
-    instruction = record.get('instruction')
-    if isinstance(instruction, str) and query.text.lower() not in instruction.lower():
-        raise ValueError(f'expected a prediction for {query.text!r}, got one for {instruction!r}')
-    return query
 
 
 def _read_masks(record: Mapping[str, Any]) -> tuple[RawMasks, bool]:

@@ -42,14 +42,22 @@ def run_inference(
     """
     for queries, frame in _prefetch_images(groups):
         for query in queries:
-            prediction = _predict(segmenter, query, frame, peak_memory_gib)
+            prediction = predict(segmenter, query, frame, peak_memory_gib)
             log.append(prediction)
             yield query, prediction
 
 
-def _predict(
+def predict(
     segmenter: Segmenter, query: Query, frame: Frame | FrameError, peak_memory_gib: Callable[[], float]
 ) -> PredictedMasks:
+    """Run the segmenter on one query; an error becomes one of the prediction.
+
+    Args:
+        segmenter: the model.
+        query: with the text that the model gets.
+        frame: its image, from `read_frame`.
+        peak_memory_gib: returns the peak memory of the process.
+    """
     try:
         # An image that could not be read is an error of each of its queries.
         if isinstance(frame, FrameError):
@@ -74,7 +82,7 @@ def _prefetch_images(
     with ThreadPoolExecutor(max_workers=1) as reader:
         try:
             for queries in groups:
-                pending.append((queries, reader.submit(_read_frame, queries[0].image)))
+                pending.append((queries, reader.submit(read_frame, queries[0].image)))
                 if len(pending) > PREFETCHED_IMAGES:
                     first, frame = pending.popleft()
                     yield first, frame.result()
@@ -86,7 +94,8 @@ def _prefetch_images(
             reader.shutdown(cancel_futures=True)
 
 
-def _read_frame(file: Path) -> Frame | FrameError:
+def read_frame(file: Path) -> Frame | FrameError:
+    """Read an image, or return why it cannot be read."""
     try:
         return Frame(read_image(file))
     except FrameError as error:

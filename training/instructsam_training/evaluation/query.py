@@ -27,6 +27,7 @@ class Query:
         ignore: pixels that are excluded from the IoU.
         box_xyxy: ground-truth box, pixels, in data sets that publish one beside the mask.
         group: stratum of the query, in benchmarks that report by group; empty otherwise.
+        coco_keys: ids of its image and of its category in COCO results; several if categories share a name.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Query:
     ignore: Rle | None = None
     box_xyxy: tuple[float, float, float, float] | None = None
     group: str = ''
+    coco_keys: tuple[tuple[str, str], ...] = ()
 
 
 Prompt = Callable[[Kind, str], str]

@@ -1,5 +1,8 @@
 """The training losses (paper section 3.4): text, masks, boxes, and scores.
 
+Equation 7 is the score loss. The sum is that of the paper: cross entropy of the text, weighted BCE and Dice of matched
+queries, and the score loss. Boxes, semantic maps and locations have no weight in either preset.
+
 Every term is a sum together with the count that it is divided by. The counts are added up over all processes and
 micro-batches of a step, so every token, instance and phrase has the same weight however the samples are distributed.
 
@@ -18,7 +21,13 @@ from torch import Tensor
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.data.targets import Targets
-from instructsam_training.losses.query_losses import query_losses, query_owners, target_counts, unions
+from instructsam_training.losses.query_losses import (
+    query_losses,
+    query_owners,
+    target_counts,
+    trained_phrases,
+    unions,
+)
 from instructsam_training.losses.terms import location_loss
 
 TERMS = ('text', 'bce', 'dice', 'box', 'score', 'box_l1', 'giou', 'semantic', 'location')
@@ -53,14 +62,14 @@ def count_terms(
         options: of the losses.
         query_owner: as for `compute_losses`.
     """
-    owners, counts = query_owners(targets, query_owner), target_counts(targets, options)
+    owners, counts = query_owners(targets, options, query_owner), target_counts(targets, options)
     pairs = [(min(counts[phrase], num_queries), targets.box_only[phrase]) for phrase in owners]
     return {
         'text': answers,
         'bce': sum(count for count, box_only in pairs if not box_only),
         'dice': sum(count for count, box_only in pairs if not box_only),
         'box': sum(count for count, box_only in pairs if box_only),
-        'score': len(targets),
+        'score': len(trained_phrases(targets, options)),
         'box_l1': sum(count for count, _ in pairs),
         'giou': sum(count for count, _ in pairs),
         'semantic': len(owners),

@@ -56,9 +56,20 @@ class Matched:
     masks: Tensor
 
 
-def query_owners(targets: Targets, query_owner: Sequence[int] | None) -> list[int]:
-    """The phrases whose instances are matched: all, or only the owners of shared queries."""
-    return [*range(len(targets))] if query_owner is None else sorted({*query_owner})
+def trained_phrases(targets: Targets, options: LossOptions) -> list[int]:
+    """The phrases whose queries are trained: all, or with `maskless='text'` those of samples with at least one mask."""
+    phrases = range(len(targets))
+    if options.maskless == 'supervised':
+        return [*phrases]
+    samples = targets.samples or (0,) * len(targets)
+    has_mask = {samples[phrase] for phrase in phrases if targets.counts[phrase] and not targets.box_only[phrase]}
+    return [phrase for phrase in phrases if samples[phrase] in has_mask]
+
+
+def query_owners(targets: Targets, options: LossOptions, query_owner: Sequence[int] | None) -> list[int]:
+    """The phrases whose instances are matched: all trained ones, or only the owners of shared queries."""
+    trained = trained_phrases(targets, options)
+    return trained if query_owner is None else sorted({*query_owner} & {*trained})
 
 
 def target_counts(targets: Targets, options: LossOptions) -> list[int]:
@@ -75,7 +86,7 @@ def query_losses(
 ) -> dict[str, Tensor]:
     """Sums of the mask, box, semantic and score terms; the arguments are those of `compute_losses`."""
     # 1. Assign queries to instances.
-    owners = query_owners(targets, query_owner)
+    owners = query_owners(targets, options, query_owner)
     matched = match_queries(prediction, targets, options, owners)
     logits, masks, exact = matched.logits, matched.masks, matched.exact
     losses: dict[str, Tensor] = {}
@@ -96,7 +107,8 @@ def query_losses(
         losses['semantic'] = semantic_loss(semantic_logits, unions(targets, owners))
     # 5. Scores of all queries: a positive target for matched ones, 0 for the rest.
     scores = all_target_scores(matched, match_scores(matched, options), prediction, targets, query_owner)
-    losses['score'] = score_loss(prediction.score_logits, scores)
+    trained = trained_phrases(targets, options)
+    losses['score'] = score_loss(_select(prediction.score_logits, trained), _select(scores, trained))
     return losses
 
 

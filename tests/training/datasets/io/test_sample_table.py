@@ -1,4 +1,7 @@
-"""Published files as a table of samples."""
+"""Published files as a table of samples.
+
+Covers instructsam_training.datasets.io.held_out_rows
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,12 @@ import pytest
 from datasets import disable_progress_bars, enable_progress_bars
 
 from instructsam_model.errors import ConfigError
+from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.sample import SampleError
+from instructsam_training.datasets.io.leakage import read_held_out
 from instructsam_training.datasets.io.mixture import MixtureEntry
 from instructsam_training.datasets.io.sample_table import SampleTable
+from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +131,41 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_empty_table(tmp_path: Path) -> None:
     assert len(SampleTable([], tmp_path)) == 0
+
+
+def test_held_out_images_are_left_out(save: Callable[..., Path], tmp_path: Path) -> None:
+    # The rule holds for downloaded files: all forms of a record, and records that cannot be read stay.
+    records = [record('a'), record('000000000009'), 'text', record('COCO_train2014_000000000025'), record('b')]
+    file = save('data/first.json', records)
+    other = save('data/other.jsonl', json.dumps(record('x')) + '\n')
+    save('eval/refcoco/refs(unc).json', [{'image_id': 9, 'split': 'testA'}, {'image_id': 25, 'split': 'train'}])
+    entries = [MixtureEntry('first', (file,), 2), MixtureEntry('other', (other,))]
+    table = SampleTable(entries, tmp_path, tmp_path / 'cache', read_held_out(tmp_path / 'eval'))
+    kept = ['a', 'first.json[2]', 'cOCO_train2014_000000000025', 'b']
+    assert phrases(table) == [*kept, *kept, 'x']
+    assert table.held_out == {'first.json': 1}
+    assert describe_held_out(table) == '1 records with images of evaluation sets are left out: first.json 1'
+    # Other held-out images: the stored rows of the first call do not apply.
+    save('eval/refcoco/refs(unc).json', [{'image_id': 25, 'split': 'val'}])
+    again = SampleTable(entries, tmp_path, tmp_path / 'cache', read_held_out(tmp_path / 'eval'))
+    assert phrases(again) == ['a', '000000000009', 'first.json[2]', 'b'] * 2 + ['x']
+    assert 'no image' in describe_held_out(SampleTable(entries, tmp_path, tmp_path / 'cache'))
+
+
+def test_file_of_evaluation_images_only(save: Callable[..., Path], tmp_path: Path) -> None:
+    file = save('data/refcoco.json', [record('000000000009')])
+    save('eval/refcoco/refs(unc).json', [{'image_id': 9, 'split': 'testA'}])
+    with pytest.raises(
+        ConfigError, match=r'refcoco\.json: expected images to train on, all 1 are images of evaluation'
+    ):
+        SampleTable([MixtureEntry('a', (file,))], tmp_path, tmp_path / 'cache', read_held_out(tmp_path / 'eval'))
+
+
+def test_training_data_with_held_out_images(save: Callable[..., Path], tmp_path: Path) -> None:
+    save('data/refcoco.json', [record('000000000009'), record('000000000010')])
+    save('eval/refcoco/refs(unc).json', [{'image_id': 9, 'split': 'testA'}])
+    data = DataConfig(files=('refcoco',), folder=str(tmp_path / 'data'))
+    assert len(open_table(data)) == 2
+    assert len(open_table(replace(data, held_out=str(tmp_path / 'eval')))) == 1
+    with pytest.raises(ConfigError, match='expected the folder of the evaluation sets'):
+        open_table(replace(data, held_out=str(tmp_path / 'none')))

@@ -112,13 +112,22 @@ def test_merged_adapters_compute_the_same_as_the_adapted_network() -> None:
     assert float((without - adapted).abs().max()) > 0.01
 
 
-@pytest.mark.parametrize('objective', get_args(Objective))
-def test_all_trained_parameters_of_an_objective_get_a_gradient(objective: Objective) -> None:
+ONLY = LoraConfig(rank=2, dropout=0.0, layers='all', only=True)
+
+
+@pytest.mark.parametrize(
+    ('objective', 'lora'), [*((each, LoraConfig(rank=0)) for each in get_args(Objective)), ('full', ONLY)]
+)
+def test_all_trained_parameters_of_an_objective_get_a_gradient(objective: Objective, lora: LoraConfig) -> None:
     """A trained parameter without a gradient would stop runs with several processes (DDP)."""
     network, preprocessor = load_checkpoint(GOLDEN / 'checkpoint')
     alone = objective in ('detector', 'shared_queries', 'dense')
     rates = RatesConfig(llm=0 if alone else 1e-3, projector=0 if alone else 1e-3, decoder=1e-3, sam3_vision=1e-3)
-    choose_trainable(network, rates, LoraConfig(rank=0), objective)
+    choose_trainable(network, rates, lora, objective)
+    for name, parameter in network.named_parameters():
+        # At 0, as adapters start, lora_A gets a gradient of 0, which is none of these.
+        if '.lora_B.' in name:
+            torch.nn.init.normal_(parameter, std=0.1)
     builder = ExampleBuilder(preprocessor, network.config, network.mask_grid, ConversationOptions())
     turns = (Turn('Where is the ball?', (Span('ball'), Span('cup'))),)
     batch = collate([builder.encode(BLANK, turns, 'blank')], network.config).for_objective(objective)
@@ -136,3 +145,15 @@ def test_all_trained_parameters_of_an_objective_get_a_gradient(objective: Object
     reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert trained == reached
     assert any('vision_encoder.backbone' in name for name in trained) == (objective != 'language_model')
+    if lora.only:
+        assert not [name for name in trained if '.lora_' not in name]
+        parts = (
+            'language_model',
+            'detr_decoder',
+            'mask_decoder',
+            'mask_hidden_fcs',
+            'text_hidden_fcs',
+            'visual.merger',
+        )
+        assert not [part for part in parts if not any(part in name for name in trained)]
+        assert not [name for name in trained if 'lm_head' in name or 'embed_tokens' in name]

@@ -1,6 +1,6 @@
-"""docs/tabletop.md: numbers, images and ablations.
+"""docs/tabletop.md: numbers and images.
 
-Covers tabletop.report.__main__, tabletop.report.document, tabletop.report.ablations and tabletop.report.sheets.
+Covers tabletop.report.__main__, tabletop.report.document and tabletop.report.sheets.
 """
 
 from __future__ import annotations
@@ -84,10 +84,8 @@ def cells(text: str, first: str) -> list[list[str]]:
 
 def test_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out']
-    ablations = {'no_stage1': 'bad', 'no_hybrid_attention': 'same', 'queries_5': 'bad'}
-    more = [f'--ablation={name}={folders[folder]}' for name, folder in ablations.items()]
     shuffled = ['--shuffled', str(folders['bad']), '--machine', 'one core']
-    assert main([*arguments, str(tmp_path / 'one'), *more, *shuffled]) == 0
+    assert main([*arguments, str(tmp_path / 'one'), *shuffled]) == 0
     text = (tmp_path / 'one' / 'tabletop.md').read_text()
     giou, accuracy = cells(text, 'gIoU')[0], cells(text, 'accuracy')[0]
     assert (giou[0], giou[2], accuracy[0]) == ('75.0', '0.0', '75.0')
@@ -95,40 +93,22 @@ def test_document(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
     assert cells(text, 'gIoU of queries without a target') == [['at least 85.0', '75.0', 'no']]
     assert cells(text, 'mAP with shuffled instructions') == [['below 15.0', '0.0', 'yes']]
     assert 'median 100 ms, 95 % within 100 ms; peak memory 0.00 GiB. Measured on one core.' in text
-    assert cells(text, '9')[0][0] == 'without stage 1'
-    assert cells(text, '9')[0][-2:] == ['8.1', 'confirmed']
-    assert cells(text, '5')[0][-3:] == ['0.0 to 0.0', '', 'not confirmed']
-    assert cells(text, '6')[0][-1] == ''
-    assert text.index('| 5 |') < text.index('| 6 |') < text.index('| 9 |')
     images = {file.name: file.read_bytes() for file in (tmp_path / 'one' / 'tabletop').iterdir()}
     assert sorted(images) == ['counting.jpg', 'none.jpg', 'relation.jpg']
     assert all(f'](tabletop/{name})' in text for name in images)
 
-    # Without shuffled instructions and ablations, their columns and sections are absent. A seed repeats the images.
+    # Without shuffled instructions, their columns are absent. A seed repeats the images.
     assert main([*arguments, str(tmp_path / 'two')]) == 0
     text = (tmp_path / 'two' / 'tabletop.md').read_text()
-    assert 'Ablations' not in text
     assert cells(text, 'counting') == [['12', '75.0', '75.0', '75.0']]
     assert {file.name: file.read_bytes() for file in (tmp_path / 'two' / 'tabletop').iterdir()} == images
     assert main([*arguments, str(tmp_path / 'three'), '--seed', '1']) == 0
     assert (tmp_path / 'three' / 'tabletop' / 'none.jpg').read_bytes() != images['none.jpg']
 
 
-def test_ablations_with_their_own_full_model(data: Path, folders: dict[str, Path], tmp_path: Path) -> None:
-    more = [f'--ablation={name}={folders[folder]}' for name, folder in (('full', 'bad'), ('no_stage1', 'good'))]
-    arguments = ['--data', str(data), '--evaluation', str(folders['good']), '--out', str(tmp_path), *more]
-    assert main(arguments) == 0
-    text = (tmp_path / 'tabletop.md').read_text()
-    assert cells(text, 'gIoU')[0][0] == '75.0'
-    assert cells(text, '')[-1][:2] == ['full model', '0.0']
-    assert cells(text, '9')[0][-1] == 'not confirmed'
-
-
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (['--ablation', 'no_wheels={good}'], 'ablation: expected some of no_query_bank'),
-        (['--ablation', 'no_phrase'], 'expected NAME=FOLDER'),
         (['--evaluation', '{data}'], 'report.json: expected a JSON file'),
     ],
 )

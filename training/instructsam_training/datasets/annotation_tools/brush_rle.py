@@ -80,7 +80,7 @@ def _decode(reader: _BitReader, expected: int) -> np.ndarray:
     count, value_bits = reader.read(COUNT_BITS), reader.read(VALUE_BITS) + 1
     if count != expected or value_bits != BYTE:
         raise ValueError(
-            f'rle: expected {expected} values of {BYTE} bits, 4 for each pixel of the image, got {count} of {value_bits}'
+            f'rle: expected {expected} values of {BYTE} bits, 4 for each pixel, got {count} of {value_bits}'
         )
     lengths = [reader.read(LENGTH_BITS) + 1 for _ in range(LENGTHS)]
     pixels = np.empty(count, np.uint8)

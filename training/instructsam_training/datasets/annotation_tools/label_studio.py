@@ -1,7 +1,7 @@
 """Label Studio's own JSON, as it exports it (JSON and JSON-MIN): tasks with regions in percent of the image.
 
-Regions are polygons, brush masks, rectangles and ellipses; a label is in the region itself, or in a second result of the
-same id (the tags `Polygon` and `Labels`). Its COCO export is a COCO file and read as one.
+Regions are polygons, brush masks, rectangles and ellipses; a label is in the region itself, or in a second result of
+the same id (the tags `Polygon` and `Labels`). Its COCO export is a COCO file and read as one.
 """
 
 from __future__ import annotations
@@ -59,18 +59,15 @@ def read_label_studio(file: Path, images: Path | None, report: SkipReport) -> Co
     return content
 
 
-def _add(
-    content: CocoContent, image: Path, results: list[Task], place: tuple[Path, int], report: SkipReport
-) -> None:
+def _add(content: CocoContent, image: Path, results: list[Task], place: tuple[Path, int], report: SkipReport) -> None:
     file, index = place
     regions = list(_regions(results, file, index, report))
     stated = {(region.get('original_height'), region.get('original_width')) for region in regions}
     if len(stated) > 1:
         raise ValueError(f'expected one size of the image, got {sorted(map(str, stated))}')
-    for height, width in stated:
-        parse_size_hw({'height': height, 'width': width})
     # A size that differs from that of the file is found when the COCO content is read.
-    size_hw = next(iter(stated), None) or read_size_hw(image)
+    sizes = [parse_size_hw({'height': height, 'width': width}) for height, width in stated]
+    size_hw = sizes[0] if sizes else read_size_hw(image)
     image_id = content.add_image(image, size_hw)
     for region in regions:
         for label in region['labels']:

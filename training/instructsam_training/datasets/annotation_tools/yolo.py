@@ -165,7 +165,7 @@ def _images_at(place: Path) -> Iterator[Path]:
 
 
 def _resolve(file: Path, base: str, place: str) -> Path:
-    """Find a folder of images; exports name folders relative to where they expect to be unpacked (`../train/images`)."""
+    """Find a folder of images; exports name it relative to where they expect to be unpacked (`../train/images`)."""
     trimmed = place.replace('\\', '/')
     while trimmed.startswith(('../', './')):
         trimmed = trimmed.partition('/')[2]

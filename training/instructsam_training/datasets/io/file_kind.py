@@ -49,8 +49,8 @@ GSEVAL = FileKind('gseval', 'the file of GSEval', EVALUATE.format('gseval'))
 COCO = FileKind(
     'coco',
     'a COCO file',
-    'evaluate on it with `instructsam-eval coco --annotations {file} --images DIR`, or convert it for the training with '
-    '`instructsam-convert`',
+    'evaluate on it with `instructsam-eval coco --annotations {file} --images DIR`, or convert it for the training '
+    'with `instructsam-convert`',
 )
 PUBLISHED = FileKind(
     'published',

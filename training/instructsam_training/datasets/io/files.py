@@ -8,14 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from instructsam_model.errors import ConfigError
+from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.image_io import read_header
 from instructsam_model.masks import MAX_SIDE
-
-EXIF_ORIENTATION = 0x0112
-TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
-"""EXIF orientations that swap height and width."""
 
 
 def find(root: Path, *candidates: str) -> Path:
@@ -106,16 +101,12 @@ def read_size_hw(file: Path) -> tuple[int, int]:
     Raises:
         ValueError: the file is missing or not an image.
     """
+    if not file.is_file():
+        raise ValueError(f'expected an image, found no file {file}')
     try:
-        with Image.open(file) as image:
-            width, height = image.size
-            is_transposed = image.getexif().get(EXIF_ORIENTATION) in TRANSPOSED_ORIENTATIONS
-    except FileNotFoundError:
-        raise ValueError(f'expected an image, found no file {file}') from None
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'expected an image, cannot read {file}: {error}') from None
-    return (width, height) if is_transposed else (height, width)
+        return read_header(file).displayed_hw
+    except FrameError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_size_hw(record: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,28 +1,29 @@
-"""Held-out images: no training on images of the evaluation splits of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO.
+"""Held-out images: no training on images of validation and test splits, from whatever file the training data comes.
 
-COCO's training images, and so those of LVIS and PACO, contain all of them (UNINEXT, issue 38).
+COCO's training images, and so those of LVIS and PACO, contain all evaluation images of RefCOCO, RefCOCO+, RefCOCOg and
+gRefCOCO (UNINEXT, issue 38); the training split of one of these has evaluation images of the others. Images of other
+evaluation sets are known by their names, see `image_key`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample
+from instructsam_training.datasets.io.files import load_list
+from instructsam_training.datasets.io.image_key import image_key
+from instructsam_training.datasets.io.records import iter_json
 from instructsam_training.datasets.refer import is_ref, load_refs
 
-REFERENCE_FILES = (
-    ('refcoco', 'refs(unc)'),
-    ('refcoco+', 'refs(unc)'),
-    ('refcocog', 'refs(umd)'),
-    ('refcocog', 'refs(google)'),
-    ('grefcoco', 'grefs(unc)'),
-)
-COCO_NAME = re.compile(r'(?:^|_)(\d{12})$')
-"""COCO's image names without suffix: 000000000009, or COCO_train2014_000000000009."""
+INST2SEG = 'inst2seg.json'
+"""Name of the training file and of the benchmark of Inst2Seg."""
 
 
 @dataclass
@@ -30,46 +31,146 @@ class HeldOutImages:
     """The held-out images, and a filter that drops their samples.
 
     Attributes:
-        ids: COCO ids of the held-out images.
-        dropped: number of samples dropped so far.
+        sets: the evaluation set of each held-out image, by its key.
+        missing: evaluation sets of which no file was found; their images are not held out.
+        dropped: number of samples dropped so far, by evaluation set.
     """
 
-    ids: frozenset[int]
-    dropped: int = 0
+    sets: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def set_of(self, image: str | Path) -> str | None:
+        """Return the evaluation set that an image belongs to; None for an image to train on."""
+        return self.sets.get(image_key(str(image)))
 
     def filter(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """Yield the samples whose images are not held out; images without a COCO name are kept."""
+        """Yield the samples whose images are not held out."""
         for sample in samples:
-            if coco_id(sample.image) in self.ids:
-                self.dropped += 1
-            else:
+            name = self.set_of(sample.image)
+            if name is None:
                 yield sample
+            else:
+                self.dropped[name] += 1
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is equal for equal images."""
+        return hashlib.sha256('\n'.join(sorted(self.sets)).encode()).hexdigest()[:16]
 
 
 def read_held_out(root: Path) -> HeldOutImages:
-    """Read the images of the validation and test splits of all data sets found in a folder.
+    """Read the images of the validation and test splits of all evaluation sets found in a folder.
+
+    Args:
+        root: holds, as released, any of the files of `EVALUATION_SETS`.
 
     Raises:
-        ConfigError: there is no such data set in the folder, or a file is damaged.
+        ConfigError: there is no such file in the folder, or one is damaged or is training data.
     """
-    ids: set[int] = set()
+    if not root.is_dir():
+        raise ConfigError(f'{root}: expected the folder of the evaluation sets to read the held-out images, found none')
+    sets: dict[str, str] = {}
+    missing: list[str] = []
+    for name, find_keys in EVALUATION_SETS.items():
+        keys = find_keys(root)
+        if keys is None:
+            missing.append(name)
+        for key in keys or ():
+            sets.setdefault(key, name)
+    if len(missing) == len(EVALUATION_SETS):
+        names = '; '.join(f'{name}: {files}' for name, files in FILES.items())
+        raise ConfigError(f'{root}: expected one of these to read the held-out images, found none: {names}')
+    return HeldOutImages(sets, tuple(missing))
+
+
+def _of_references(root: Path, *, folder: str, stems: tuple[str, ...], prefix: str) -> set[str] | None:
+    """Keys of a data set of referring expressions, in the layout of https://github.com/lichengunc/refer."""
+    keys: set[str] = set()
+    found = [stem for stem in stems if any((root / folder / f'{stem}{end}').is_file() for end in ('.json', '.p'))]
+    for stem in found:
+        file, refs = load_refs(root / folder, stem)
+        # A damaged group cannot be skipped: its image might be the one that leaks.
+        if not all(map(is_ref, refs)):
+            raise ConfigError(f'{file}: expected groups of expressions with image_id and split, some are not')
+        # Validation and test splits of any author; an image of several splits is held out too.
+        keys |= {f'{prefix}/{ref["image_id"]}' for ref in refs if ref['split'] != 'train'}
+    return keys if found else None
+
+
+def _of_reasonseg(root: Path) -> set[str] | None:
+    """Keys of ReasonSeg; LISA's models v1 were trained on its validation split (LISA, README)."""
+    folders = [root / name / split for name in ('ReasonSeg', 'reason_seg/ReasonSeg') for split in ('val', 'test')]
+    stems = {file.stem for folder in folders for file in folder.glob('*.json')}
+    evaluation = _of_records(root, files=('reason_seg_val.json', 'reason_seg_test.json'))
+    return {image_key(f'{stem}.jpg') for stem in stems} | (evaluation or set()) if stems or evaluation else None
+
+
+def _of_roborefit(root: Path) -> set[str] | None:
+    keys: set[str] = set()
     found = False
-    for name, stem in REFERENCE_FILES:
-        if any((root / name / f'{stem}{suffix}').is_file() for suffix in ('.json', '.p')):
-            found = True
-            file, refs = load_refs(root / name, stem)
-            # A damaged group cannot be skipped: its image might be the one that leaks.
-            if not all(map(is_ref, refs)):
-                raise ConfigError(f'{file}: expected groups of expressions with image_id and split, some are not')
-            # Validation and test splits of any author; an image of several splits is held out too.
-            ids |= {ref['image_id'] for ref in refs if ref['split'] != 'train'}
-    if not found:
-        names = ', '.join(f'{name}/{stem}' for name, stem in REFERENCE_FILES)
-        raise ConfigError(f'{root}: expected one of {names} (.json or .p) to read the held-out images, found none')
-    return HeldOutImages(frozenset(ids))
+    for split in ('testA', 'testB'):
+        for name in (f'roborefit_{split}.json', f'refindoor_{split}_with_scene.json'):
+            if (root / 'final_dataset' / split / name).is_file():
+                found = True
+                records = load_list(root / 'final_dataset' / split / name)
+                keys |= {image_key(str(record['rgb_path'])) for record in records if 'rgb_path' in record}
+    evaluation = _of_records(root, files=('roborefit_testA_qa.json', 'roborefit_testB_qa.json'))
+    return keys | (evaluation or set()) if found or evaluation else None
 
 
-def coco_id(image: Path) -> int | None:
-    """Return the COCO id in an image's file name; None if it is not a COCO name."""
-    match = COCO_NAME.search(image.stem)
-    return int(match[1]) if match else None
+def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> set[str] | None:
+    """Keys of the evaluation files of the public implementation, and of GSEval."""
+    keys: set[str] = set()
+    found = [root / name for name in files if (root / name).is_file()]
+    for file in found:
+        for index, record in enumerate(iter_json(file)):
+            if not isinstance(record, dict) or not isinstance(record.get(key), str):
+                raise ConfigError(f'{file}[{index}]: expected an evaluation record with {key}, it has none')
+            if file.name == INST2SEG and _is_training_record(record):
+                raise ConfigError(
+                    f'{file}[{index}]: expected an evaluation file, found a training record; rename the file'
+                )
+            keys.add(image_key(record[key]))
+    return keys if found else None
+
+
+def _is_training_record(record: Mapping[str, Any]) -> bool:
+    # Only training files state the type of their annotations.
+    entries = record.get('annotation')
+    return 'conversations' in record or (isinstance(entries, list) and any('ann_type' in entry for entry in entries))
+
+
+def _refs(folder: str, *stems: str, prefix: str = 'coco') -> Callable[[Path], set[str] | None]:
+    return partial(_of_references, folder=folder, stems=stems, prefix=prefix)
+
+
+def _files(*files: str, key: str = 'image') -> Callable[[Path], set[str] | None]:
+    return partial(_of_records, files=files, key=key)
+
+
+EVALUATION_SETS: Mapping[str, Callable[[Path], set[str] | None]] = {
+    'RefCOCO': _refs('refcoco', 'refs(unc)'),
+    'RefCOCO+': _refs('refcoco+', 'refs(unc)'),
+    'RefCOCOg': _refs('refcocog', 'refs(umd)', 'refs(google)'),
+    'gRefCOCO': _refs('grefcoco', 'grefs(unc)'),
+    'gRefCOCO (public evaluation files)': _files(*(f'grefcoco_{split}.json' for split in ('val', 'testA', 'testB'))),
+    'RefCOCOg (public evaluation files)': _files('refcocog_val.json', 'refcocog_test.json'),
+    'RefCLEF': _refs('refclef', 'refs(unc)', 'refs(berkeley)', prefix='saiapr'),
+    'ReasonSeg': _of_reasonseg,
+    'RoboRefIt': _of_roborefit,
+    'GSEval': _files('GroundingSuite-Eval.jsonl', key='image_path'),
+    'Inst2Seg': _files(INST2SEG),
+}
+"""Evaluation set: function that returns the keys of its images; None if it is not in the folder."""
+
+FILES: Mapping[str, str] = {
+    'RefCOCO, RefCOCO+, RefCOCOg, RefCLEF': 'NAME/refs(AUTHOR).p or .json',
+    'gRefCOCO': 'grefcoco/grefs(unc).json, grefcoco_{val,testA,testB}.json',
+    'RefCOCOg': 'refcocog_{val,test}.json',
+    'ReasonSeg': 'ReasonSeg/{val,test}/*.json, reason_seg_{val,test}.json',
+    'RoboRefIt': 'final_dataset/{testA,testB}/roborefit_*.json, roborefit_{testA,testB}_qa.json',
+    'GSEval': 'GroundingSuite-Eval.jsonl',
+    'Inst2Seg': 'inst2seg.json',
+}
+"""Files of the evaluation sets, for errors."""

@@ -73,6 +73,16 @@ def parse_record(raw: RawRecord, images: Path) -> Sample:
         raise SampleError(raw.file, raw.index, str(error)) from None
 
 
+def count_annotations(raw: RawRecord) -> int:
+    """Return the number of annotations and questions of a record, without parsing them; 0 if it cannot be read."""
+    try:
+        record = json.loads(raw.text)
+        annotations, turns = _decoded(record.get('annotation')), _decoded(record.get('conversations'))
+        return len(annotations or ()) + len(turns or ()) // 2
+    except (ValueError, TypeError, AttributeError):
+        return 0
+
+
 def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> Sample:
     if record.get('image') is None and record.get('video') is not None:
         raise ValueError('expected an image, got a video')

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from instructsam_model.errors import ConfigError
 
@@ -53,6 +53,21 @@ def iter_records(file: Path, chunk: int = CHUNK_CHARS) -> Iterator[RawRecord]:
         raise ConfigError(f'{file}: {error}') from None
     if is_empty:
         raise ConfigError(f'{file}: expected records, found an empty list')
+
+
+def iter_json(file: Path) -> Iterator[Any]:
+    """Yield the parsed records of a file.
+
+    Raises:
+        ConfigError: as `iter_records`, or a record is damaged.
+    """
+    for record in iter_records(file):
+        try:
+            if record.fault:
+                raise ValueError(record.fault)
+            yield json.loads(record.text)
+        except ValueError as error:
+            raise ConfigError(f'{file}[{record.index}]: {error}') from None
 
 
 def _records(file: Path, stream: TextIO, chunk: int) -> Iterator[RawRecord]:

@@ -26,7 +26,7 @@ PUBLISHED = {
 
 
 def read_queries(root: Path, split: str, report: SkipReport, images: Path | None) -> Iterator[Query]:
-    """Read the release, or the file of the public evaluation if it is given or in the folder; the group is the scene."""
+    """Read the release, or the file of the public evaluation, given or in the folder; the group is the scene."""
     # Only the file of the public evaluation has this name.
     is_public_file = root.is_file() or (root / FILE.format(split=split)).is_file()
     read = read_roborefit_eval if is_public_file else read_roborefit

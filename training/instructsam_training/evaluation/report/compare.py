@@ -1,6 +1,6 @@
-"""Compares evaluations in one table: accuracy, latency and memory, as in Tables 6 and 10 of the paper.
+"""Compares evaluations in one table: accuracy, latency and memory.
 
-python -m instructsam_training.evaluation.report.compare 5=runs/k5/evaluation 10=runs/k10/evaluation --markdown
+python -m instructsam_training.evaluation.report.compare 10=runs/k10/evaluation 50=runs/k50/evaluation --markdown
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class EvaluationSettings:
         backend: back end that made the predictions; empty if they were read from a file.
         options: of the back end, as given on the command line.
         shuffle_seed: seed of the shuffled instructions; None if they are not shuffled.
+        absent: number of queries of each image about categories that it does not have.
     """
 
     split: str
@@ -51,6 +52,7 @@ class EvaluationSettings:
     backend: str = ''
     options: Mapping[str, Any] = field(default_factory=dict)
     shuffle_seed: int | None = None
+    absent: int = 0
 
 
 def make_report(
@@ -59,6 +61,7 @@ def make_report(
     queries: Sequence[Query],
     predictions: Mapping[str, PredictedMasks],
     skipped: Sequence[str],
+    notes: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, Any], ScoredPredictions]:
     """Compute every number of a benchmark.
 
@@ -68,30 +71,50 @@ def make_report(
         queries: in the order of the data set, each id once.
         predictions: by query.
         skipped: records and predictions that could not be read.
+        notes: what of the data set was left out by rule, and how often.
 
     Returns:
         The report, ready for JSON, and the scored predictions that it is made from.
     """
-    pairs = _pairs_to_score(benchmark, settings, queries, predictions)
-    scored = score(pairs, settings.min_score, benchmark.iou_rule(settings.scoring))
+    overall, scored = measure(benchmark, settings, queries, predictions)
     report = {
         'benchmark': benchmark.name,
         'settings': asdict(settings),
         'queries': len(queries),
         'queries_without_target': sum(not query.targets for query in queries),
         'images': len({query.image for query in queries}),
-        'scored': len(pairs),
+        'scored': len(scored.queries),
         'empty_predictions': int((scored.prediction_count == 0).sum()),
-        'overall': _overall(benchmark, scored, pairs),
+        'overall': overall,
         'intervals': _intervals(benchmark, scored),
         'strata': {
             dimension: {name: _row(benchmark, scored, weights) for name, weights in strata.items()}
             for dimension, strata in _strata(benchmark, scored).items()
         },
         'published': [asdict(result) for result in benchmark.published.get(settings.split, ())],
+        'notes': dict(notes or {}),
         'skipped': [*skipped, *_errors(queries, predictions)],
     }
     return report, scored
+
+
+def measure(
+    benchmark: Benchmark,
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
+) -> tuple[Row, ScoredPredictions]:
+    """Compute the metrics of all queries; arguments as for `make_report`.
+
+    Returns:
+        The number of queries and every metric, None where it is undefined; and the scored predictions.
+    """
+    pairs = _pairs_to_score(benchmark, settings, queries, predictions)
+    scored = score(pairs, settings.min_score, benchmark.iou_rule(settings.scoring))
+    row = _row(benchmark, scored, scored.ones)
+    # COCO's AP ignores the score threshold, so it needs the predictions themselves.
+    by_group = benchmark.group_by == 'category'
+    return row | coco_average_precision(pairs, by_group=by_group) if benchmark.has_instances else row, scored
 
 
 def _pairs_to_score(
@@ -118,12 +141,6 @@ def _errors(queries: Sequence[Query], predictions: Mapping[str, PredictedMasks])
         *(f'{query.id}: {predictions[query.id].error}' for query in failed),
         *(f'{query.id}: no prediction' for query in missing),
     ]
-
-
-def _overall(benchmark: Benchmark, scored: ScoredPredictions, pairs: Pairs) -> Row:
-    row = _row(benchmark, scored, scored.ones)
-    # COCO's AP ignores the score threshold, so it needs the predictions themselves.
-    return row | coco_average_precision(pairs) if benchmark.has_instances else row
 
 
 def _intervals(benchmark: Benchmark, scored: ScoredPredictions) -> dict[str, list[float]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import peft
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from instructsam_model.backends import resolve_checkpoint
@@ -26,7 +25,7 @@ from instructsam_model.instructsam.adapter import (
 )
 from instructsam_model.instructsam.base_fingerprint import fingerprint_of
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.weights.tensor_files import find_tensors, iterate_tensors
+from instructsam_model.weights.tensor_files import find_tensors, iterate_tensors, write_tensor_file
 from instructsam_training.config.options import LoraConfig
 from instructsam_training.families.instructsam.trainable import LORA_A_SUFFIX, LORA_B_SUFFIX
 
@@ -51,7 +50,9 @@ def write_adapter(folder: Path, tensors: Mapping[str, Tensor], lora: LoraConfig,
     checkpoint = resolve_checkpoint(base).path
     saved = _factors(tensors) | changed_weights(tensors, checkpoint)
     if not any(tensor.any() for name, tensor in saved.items() if not name.endswith(A_SUFFIX)):
-        raise CheckpointError(f'{folder}: the run changed no weight of {base}; an adapter without effect is not written')
+        raise CheckpointError(
+            f'{folder}: the run changed no weight of {base}; an adapter without effect is not written'
+        )
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -67,7 +68,7 @@ def write_adapter(folder: Path, tensors: Mapping[str, Tensor], lora: LoraConfig,
         config.save_pretrained(str(draft))
         # Own memory: gathered tensors may be views of larger ones.
         named = {PREFIX + name: tensor.to(torch.float32, copy=True).contiguous() for name, tensor in saved.items()}
-        save_file(named, draft / ADAPTER_WEIGHTS_FILE, metadata=metadata)
+        write_tensor_file(draft / ADAPTER_WEIGHTS_FILE, named, metadata)
     return (folder / ADAPTER_WEIGHTS_FILE).stat().st_size
 
 

@@ -44,6 +44,8 @@ def load_initial_weights(start: StartConfig, seed: int) -> tuple[InstructSAM, Pr
         network, preprocessor = build_random(resolve_checkpoint(start.checkpoint).path, seed)
     else:
         network, preprocessor = load_checkpoint(start.checkpoint, start.adapter)
+    if start.reset_queries:
+        reset_queries(network, seed)
     if start.num_queries not in (None, network.config.num_queries):
         network = resize_queries(network, start.num_queries, seed)
     if start.variant is not None:
@@ -68,6 +70,16 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
     network = InstructSAM(config)
     init_reference_boxes(network)
     return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+
+
+@torch.no_grad()
+def reset_queries(network: InstructSAM, seed: int) -> None:
+    """Reset the query bank to 0 and the projection of the queries to random weights, as before the first stage."""
+    torch.manual_seed(seed)
+    nn.init.zeros_(network.model.mask_queries)
+    for layer in network.model.mask_hidden_fcs.modules():
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
 
 
 @torch.no_grad()
@@ -102,6 +114,23 @@ def init_reference_boxes(network: InstructSAM) -> None:
     # The decoder applies a sigmoid to its reference points.
     decoder.reference_points.weight.copy_(torch.tensor(boxes).logit())
     nn.init.normal_(decoder.query_embed.weight)
+
+
+def load_architecture(start: StartConfig) -> tuple[InstructSAM, Preprocessor]:
+    """Build the network of the first stage without weights, on the meta device, with its preprocessor.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if not start.checkpoint:  # Qwen3-VL and SAM3 are combined while their weights are read
+        network, preprocessor = load_initial_weights(start, seed=0)
+        return network.to('meta'), preprocessor
+    folder = resolve_checkpoint(start.checkpoint).path
+    network = build_meta_network(replace(start, checkpoint=str(folder)))
+    preprocessor = read_preprocessor(folder, resolve_sam3(folder), network.config.qwen.image_token_id)
+    if start.num_queries:
+        network.config = replace(network.config, num_queries=start.num_queries)
+    return network, preprocessor
 
 
 def build_meta_network(start: StartConfig, architecture: Path | None = None) -> InstructSAM:

@@ -86,7 +86,8 @@ def adapted_layers(network: InstructSAM, rates: RatesConfig, lora: LoraConfig, o
     return [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and is_linear_layer(name)
+        if isinstance(module, nn.Linear)
+        and is_linear_layer(name)
         # Adapters of unused or frozen layers would only take memory.
         and is_used(f'{name}.weight', network.config, PASSES[objective])
         and getattr(rates, parameter_group(f'{name}.weight')) > 0

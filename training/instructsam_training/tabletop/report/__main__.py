@@ -1,7 +1,6 @@
 """Writes docs/tabletop.md and its images from evaluations.
 
-python -m instructsam_training.tabletop.report --shuffled evaluation/tabletop-shuffled \
-    --ablation no_phrase=evaluation/no_phrase --out docs
+python -m instructsam_training.tabletop.report --shuffled evaluation/tabletop-shuffled --out docs
 """
 
 from __future__ import annotations
@@ -18,10 +17,9 @@ from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.metrics import giou
 from instructsam_training.evaluation.prediction import load_predictions
 from instructsam_training.evaluation.query import Query
-from instructsam_training.evaluation.report.compare import EvaluationResult, load_result, parse_result
+from instructsam_training.evaluation.report.compare import EvaluationResult, load_result
 from instructsam_training.evaluation.report.gallery import make_examples
-from instructsam_training.evaluation.scoring import score
-from instructsam_training.tabletop.report.ablations import ABLATIONS, ScoredEvaluation, ablation_grid
+from instructsam_training.evaluation.scoring import ScoredPredictions, score
 from instructsam_training.tabletop.report.document import make_document
 from instructsam_training.tabletop.report.sheets import write_sheets
 
@@ -58,14 +56,6 @@ def build_parser() -> argparse.ArgumentParser:
         help='folder of the evaluation (default: %(default)s)',
     )
     parser.add_argument('--shuffled', type=Path, metavar='DIR', help='an evaluation with --shuffle-instructions')
-    parser.add_argument(
-        '--ablation',
-        action='append',
-        default=[],
-        metavar='NAME=DIR',
-        help=f'evaluation of an ablation: {", ".join(ABLATIONS)}; or, as "full", of the full model that the ablations '
-        'are compared with (default: that of --evaluation)',
-    )
     parser.add_argument('--machine', default='', metavar='TEXT', help='machine on which the latency was measured')
     parser.add_argument(
         '--seed',
@@ -91,21 +81,16 @@ def write_document(arguments: argparse.Namespace) -> Path:
         FrameError: an image cannot be read.
         OSError: a file cannot be written.
     """
-    # Each evaluation is checked against the queries before anything is written.
+    # The evaluation is checked against the queries before anything is written.
     queries = TABLETOP.load_queries(arguments.data, TABLETOP.splits[0], SkipReport())
-    evaluation = score_again(load_result(arguments.evaluation), queries)
-    given = [score_again(parse_result(text), queries) for text in arguments.ablation]
-    # The ablations may be trained with a smaller budget than the embedded checkpoint; "full" is then their baseline.
-    full = next((each for each in given if each.result.name == 'full'), evaluation)
-    ablations = [each for each in given if each is not full]
-    examples = make_examples(evaluation.scored, load_predictions(arguments.evaluation), _min_score(evaluation.result))
+    result = load_result(arguments.evaluation)
+    examples = make_examples(score_again(result, queries), load_predictions(arguments.evaluation), _min_score(result))
     # Images first: the document has links to them.
     sheets = write_sheets(examples, arguments.out / 'tabletop', arguments.seed)
     text = make_document(
-        evaluation.result,
+        result,
         load_result(arguments.shuffled) if arguments.shuffled else None,
         {kind: sheet.relative_to(arguments.out) for kind, sheet in sheets.items()},
-        ablation_grid(full, ablations) if ablations else None,
         arguments.machine,
     )
     file: Path = arguments.out / 'tabletop.md'
@@ -113,7 +98,7 @@ def write_document(arguments: argparse.Namespace) -> Path:
     return file
 
 
-def score_again(result: EvaluationResult, queries: Sequence[Query]) -> ScoredEvaluation:
+def score_again(result: EvaluationResult, queries: Sequence[Query]) -> ScoredPredictions:
     """Score the predictions of an evaluation, and check that its report has the same gIoU.
 
     Raises:
@@ -132,7 +117,7 @@ def score_again(result: EvaluationResult, queries: Sequence[Query]) -> ScoredEva
         raise ConfigError(
             f'{result.folder}: expected a gIoU of {reported} as in its report, got {found} on this data set'
         )
-    return ScoredEvaluation(result, scored)
+    return scored
 
 
 def _min_score(result: EvaluationResult) -> float:

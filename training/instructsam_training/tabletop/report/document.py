@@ -23,17 +23,12 @@ the instruction."""
 IMAGES_NOTE = """\
 For each kind of query, random examples of correct predictions (IoU above 0.5) and, below them, of wrong predictions.
 The ground truth is green, the prediction orange."""
-ABLATIONS_NOTE = """\
-All models were trained with the same recipe and budget and evaluated on the same queries. "confirmed" means that the
-full model has a higher mAP, as in the paper, and that the interval of the difference is above 0. The paper's numbers
-are for the full-size model on Inst2Seg. Cells are empty if we know neither the number in the paper nor its sign."""
 
 
 def make_document(
     result: EvaluationResult,
     shuffled: EvaluationResult | None,
     sheets: Mapping[str, Path],
-    ablations: Grid | None,
     machine: str,
 ) -> str:
     """Return the document as Markdown.
@@ -42,17 +37,15 @@ def make_document(
         result: the evaluation.
         shuffled: the evaluation with shuffled instructions; None to leave it out.
         sheets: images by kind of query, relative to the document.
-        ablations: table of the ablations; None to leave it out.
         machine: on which the latency was measured; may be empty.
     """
-    return '\n\n'.join(_blocks(result, shuffled, sheets, ablations, machine)) + '\n'
+    return '\n\n'.join(_blocks(result, shuffled, sheets, machine)) + '\n'
 
 
 def _blocks(
     result: EvaluationResult,
     shuffled: EvaluationResult | None,
     sheets: Mapping[str, Path],
-    ablations: Grid | None,
     machine: str,
 ) -> Iterator[str]:
     yield '# The simulated tabletop'
@@ -72,10 +65,6 @@ def _blocks(
         yield '## Latency'
         yield f'{speed_line(result.speed)}.' + (f' Measured on {machine}.' if machine else '')
         yield as_markdown(_stages_grid(result))
-    if ablations is not None:
-        yield '## Ablations'
-        yield as_markdown(ablations)
-        yield ABLATIONS_NOTE
     yield '## Examples'
     yield IMAGES_NOTE
     for kind, file in sheets.items():

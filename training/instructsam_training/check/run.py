@@ -1,0 +1,131 @@
+"""Checks the training data of the stages of a run, and writes what it found into their folders."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch.utils.data import DataLoader, Dataset
+
+from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.instructsam.network import InstructSAM
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_training.check.facts import SampleFacts, inspect
+from instructsam_training.check.sheet import draw_sheet
+from instructsam_training.check.summary import DataCheck
+from instructsam_training.check.table import make_table
+from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.data.batch import Example, ExampleBuilder
+from instructsam_training.data.sample import SampleError
+from instructsam_training.data.sampler import Samples
+from instructsam_training.datasets.io.training_data import open_table
+from instructsam_training.families.instructsam.initial_weights import load_architecture
+
+FILE = 'data_check.json'
+SHEET = 'data_check.png'
+DRAWN = 16
+TEXT_OBJECTIVES = ('full', 'language_model')
+
+
+def check_run(config: TrainConfig) -> None:
+    """Check the data of all stages, without the weights of the network.
+
+    Raises:
+        CheckpointError: the tokenizer or the configuration of the network cannot be read.
+        ConfigError: a run would be refused.
+    """
+    network, preprocessor = load_architecture(config.start)
+    check_stages(config, config.stages, network, preprocessor)
+
+
+def check_stages(
+    config: TrainConfig, stages: Sequence[StageConfig], network: InstructSAM, preprocessor: Preprocessor
+) -> None:
+    """Check the data of some stages; print a table, and write `data_check.json` and `data_check.png` for each.
+
+    Raises:
+        ConfigError: a run would be refused; the message says why, for each stage.
+    """
+    reasons = []
+    for stage in stages:
+        check = check_stage(stage, network, preprocessor, Path(config.out) / stage.name, config.seed)
+        Console().print(make_table(check))
+        reasons += [f'{stage.name}: {reason}' for reason in check.refusals]
+    if reasons:
+        raise ConfigError(f'the training data is refused: {"; ".join(reasons)}')
+
+
+def check_stage(
+    stage: StageConfig, network: InstructSAM, preprocessor: Preprocessor, folder: Path, seed: int
+) -> DataCheck:
+    """Check the data of a stage, within its limits of samples and time.
+
+    Raises:
+        ConfigError: the data cannot be opened.
+    """
+    samples = open_table(stage.data)
+    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
+    check = DataCheck(
+        stage.name,
+        num_queries=network.config.num_queries,
+        max_tokens=network.config.qwen.text_config.max_position_embeddings,
+        max_unreadable=stage.data.max_unreadable,
+        samples=len(samples),
+    )
+    chosen = choose_samples(len(samples), stage.data.check_samples, seed)
+    started = time.monotonic()
+    for facts in _read_all(stage, samples, builder, chosen, seed):
+        trains_text = stage.objective in TEXT_OBJECTIVES
+        check.add(facts, trains_text=trains_text, trains_masks=stage.objective != 'language_model')
+        check.seconds = time.monotonic() - started
+        if check.seconds > stage.data.check_seconds:
+            break
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(json.dumps(check.to_json(), indent=2) + '\n')
+    draw_sheet(folder / SHEET, _first_examples(samples, builder, chosen, seed), preprocessor, network.config)
+    return check
+
+
+def choose_samples(samples: int, limit: int, seed: int) -> list[int]:
+    """Return the numbers of the samples to read, in random order: at most `limit`, all if that is 0."""
+    order = np.random.default_rng(seed).permutation(samples)
+    return [int(index) for index in (order[:limit] if limit else order)]
+
+
+class _Facts(Dataset[SampleFacts]):
+    """Facts about samples by their number, for the data loader."""
+
+    def __init__(self, samples: Samples, builder: ExampleBuilder, seed: int) -> None:
+        self._samples, self._builder, self._seed = samples, builder, seed
+
+    def __getitem__(self, index: int) -> SampleFacts:
+        # The conversation of the first epoch.
+        return inspect(self._samples, self._builder, index, f'{self._seed}/0/{index}')
+
+
+def _read_all(
+    stage: StageConfig, samples: Samples, builder: ExampleBuilder, chosen: list[int], seed: int
+) -> Iterator[SampleFacts]:
+    """Yield facts about the chosen samples, with a progress bar, from as many processes as the training has workers."""
+    facts = DataLoader(_Facts(samples, builder, seed), sampler=chosen, batch_size=None, num_workers=stage.data.workers)
+    columns = (TextColumn(f'{stage.name}: checking the data'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        yield from progress.track(facts, total=len(chosen))
+
+
+def _first_examples(samples: Samples, builder: ExampleBuilder, chosen: list[int], seed: int) -> list[Example]:
+    """Return the first examples for the sheet, without samples that cannot be read."""
+    examples: list[Example] = []
+    for index in chosen[: 2 * DRAWN]:
+        try:
+            examples.append(builder.build(samples[index], f'{seed}/0/{index}'))
+        except (SampleError, FrameError):
+            continue
+        if len(examples) == DRAWN:
+            break
+    return examples

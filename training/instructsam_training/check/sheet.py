@@ -1,0 +1,113 @@
+"""An image of some samples as the network sees them: pixels after preprocessing, masks on the mask grid, and text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from instructsam_model.draw import PALETTE_RGB
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_training.data.batch import Example
+from instructsam_training.data.encode import IGNORED
+
+COLUMNS = 4
+IMAGE_PX = 420
+TEXT_PX = 13
+LINE_PX = 17
+MAX_LINES = 16
+MARGIN_PX = 10
+MASK_OPACITY = 0.5
+TRAINED_RGB = (0, 110, 60)
+TEXT_RGB = (90, 90, 90)
+Piece = tuple[str, bool]
+"""Text of a conversation, and whether its tokens are trained."""
+
+
+def draw_sheet(file: Path, examples: Sequence[Example], preprocessor: Preprocessor, config: ModelConfig) -> None:
+    """Draw examples beside each other into a PNG; text that the language model is trained on is green and bold."""
+    columns = min(COLUMNS, max(len(examples), 1))
+    rows = -(-len(examples) // columns)
+    width, height = IMAGE_PX + MARGIN_PX, IMAGE_PX + MAX_LINES * LINE_PX + 2 * MARGIN_PX
+    sheet = Image.new('RGB', (columns * width + MARGIN_PX, max(rows, 1) * height + MARGIN_PX), 'white')
+    for number, example in enumerate(examples):
+        left, top = MARGIN_PX + number % columns * width, MARGIN_PX + number // columns * height
+        sheet.paste(draw_input(example), (left, top))
+        pieces = [(f'{example.source}\n', False), *split_conversation(example, preprocessor, config)]
+        _draw_text(ImageDraw.Draw(sheet), (left, top + IMAGE_PX + 4), pieces)
+    sheet.save(file)
+
+
+def draw_input(example: Example) -> Image.Image:
+    """Draw the masks of an example, each cell of the mask grid, over the pixels that SAM3 gets."""
+    scale = example.pixels.scale
+    pixels = example.pixels.sam3[0].float()
+    if scale is None:  # normalized already: stretch the values to 0 to 255
+        pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp(min=1e-6) * 255
+    seen = pixels.permute(1, 2, 0).clamp(0, 255).byte().numpy()
+    canvas = np.asarray(Image.fromarray(seen).resize((IMAGE_PX, IMAGE_PX)), np.float32)
+    masks = [mask for target in example.targets for mask in target.masks]
+    for number, mask in enumerate(masks):
+        canvas = _blend(canvas, mask.float().numpy(), PALETTE_RGB[number % len(PALETTE_RGB)])
+    return Image.fromarray(canvas.astype(np.uint8))
+
+
+def split_conversation(example: Example, preprocessor: Preprocessor, config: ModelConfig) -> list[Piece]:
+    """Return the text of a conversation in pieces that are trained or not; images and queries are abbreviated."""
+    pieces: list[tuple[list[int], bool]] = []
+    for token, label in zip(example.encoding.input_ids, example.encoding.labels, strict=True):
+        trained = label != IGNORED
+        if not pieces or pieces[-1][1] != trained:
+            pieces.append(([], trained))
+        pieces[-1][0].append(token)
+    return [(_abbreviate(ids, preprocessor, config), trained) for ids, trained in pieces]
+
+
+def _abbreviate(ids: Sequence[int], preprocessor: Preprocessor, config: ModelConfig) -> str:
+    text = preprocessor.decode(ids)
+    for token in (config.qwen.image_token_id, config.tokens.query):
+        name = preprocessor.decode([token])
+        count = sum(each == token for each in ids)
+        if count > 1:
+            first, last = text.index(name), text.rindex(name)
+            # Spans of queries are equally long; one number for each is enough.
+            run = text[first : last + len(name)]
+            longest = config.num_queries if token == config.tokens.query else count
+            text = text.replace(name * longest, f'{name}x{longest} ') if name * longest in run else text
+    return text
+
+
+def _blend(canvas: NDArray[np.float32], mask: NDArray[np.float32], color: tuple[int, int, int]) -> NDArray[np.float32]:
+    cells = Image.fromarray((mask * 255).astype(np.uint8)).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.NEAREST)
+    opacity = np.asarray(cells, np.float32)[..., None] / 255 * MASK_OPACITY
+    return canvas * (1 - opacity) + np.array(color, np.float32) * opacity
+
+
+def _draw_text(draw: ImageDraw.ImageDraw, origin: tuple[int, int], pieces: Sequence[Piece]) -> None:
+    """Draw pieces one after the other, wrapped at words, up to `MAX_LINES` lines."""
+    font = _font()
+    x, y, line = 0.0, origin[1], 0
+    for text, trained in pieces:
+        for part in text.replace('\n', ' \n ').split(' '):
+            for word in textwrap.wrap(part, 48) or [part]:
+                length = font.getlength(f'{word} ')
+                if part == '\n' or x + length > IMAGE_PX:
+                    x, y, line = 0.0, y + LINE_PX, line + 1
+                if line >= MAX_LINES:
+                    return
+                if part != '\n':
+                    place, weight = (origin[0] + x, y), int(trained)
+                    draw.text(place, word, TRAINED_RGB if trained else TEXT_RGB, font, stroke_width=weight / 3)
+                    x += length
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    try:
+        return ImageFont.truetype('DejaVuSans.ttf', TEXT_PX)
+    except OSError:
+        return ImageFont.load_default(TEXT_PX)

@@ -1,0 +1,39 @@
+"""Options of the validation during a stage. Imports no torch, like everything in this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from instructsam_model.options import REQUIRED, Options, option
+
+MANY = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ValidationConfig(Options):
+    """Validation of the weights during a stage, as by `instructsam-eval`."""
+
+    benchmark: str = option(REQUIRED, 'Name of the benchmark, which gives the queries and the metrics.')
+    data: str = option(REQUIRED, 'Folder or file of its data set; of the benchmark `coco`, the annotation file.')
+    images: str = option('', 'Folder of the images; empty if it is part of `data`.')
+    split: str = option('', "Split of the data set; empty: the benchmark's first.")
+    limit: int = option(0, 'Number of queries that are used, the first ones; 0: all.', range_=(0, MANY))
+    absent: int = option(
+        0, 'For coco: number of queries of each image about categories that it does not have.', range_=(0, 1000)
+    )
+    every: int = option(500, 'Steps between validations; the last step is validated too.', range_=(1, MANY))
+    prompt: Literal['published', 'plain', 'unchanged'] = option(
+        'published', 'Wording of the instructions, see `instructsam-eval --prompt`.'
+    )
+    metric: str = option('', "Metric by which the best weights are chosen; empty: the benchmark's first.")
+    patience: int = option(
+        0, 'End the stage after this many validations without an improvement; 0: never.', range_=(0, MANY)
+    )
+    use_best: bool = option(True, 'End the stage with the best weights instead of the last ones.')
+    sheet_images: int = option(
+        12, 'Number of queries on the sheet of images of each validation; 0: no sheet.', range_=(0, 300)
+    )
+    max_skipped: float = option(
+        0.01, 'Largest share of queries that may be skipped; more is an error.', range_=(0.0, 1.0)
+    )

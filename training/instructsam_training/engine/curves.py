@@ -1,0 +1,73 @@
+"""`curves.png`: losses, gradient norm, learning rates, throughput and validation metrics of a stage over its steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructsam_model.files import write_atomically
+from instructsam_training.engine.metrics_logger import VALIDATION_PREFIX, read_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOSSES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
+COLUMNS = 4
+RATE_PREFIX = 'rate/'
+MAX_VALIDATION_METRICS = 4
+
+Lines = Sequence[Mapping[str, Any]]
+
+
+def learning_rates(groups: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the learning rate of each group of an optimizer as metrics of a step."""
+    return {f'{RATE_PREFIX}{group.get("name", number)}': float(group['lr']) for number, group in enumerate(groups)}
+
+
+def draw_curves(metrics_file: Path, image: Path) -> None:
+    """Plot the metrics of all steps so far; nothing if there are none."""
+    lines = read_lines(metrics_file)
+    if not lines:
+        return
+    # Imported here, because it takes a second; Agg draws without a display.
+    import matplotlib as mpl
+
+    mpl.use('Agg')
+    from matplotlib import pyplot
+
+    panels = [*LOSSES, *(['grad_norm'] if 'grad_norm' in lines[-1] else []), 'rate', 'images_per_s', *_validated(lines)]
+    rows = math.ceil(len(panels) / COLUMNS)
+    figure, axes = pyplot.subplots(rows, COLUMNS, figsize=(14, 3 * rows), layout='constrained', squeeze=False)
+    for axis, name in zip(axes.flat, panels, strict=False):
+        _draw(axis, name, lines)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    figure.supxlabel('step')
+    with write_atomically(image) as draft:
+        figure.savefig(draft, dpi=100, format='png')
+    pyplot.close(figure)
+
+
+def _validated(lines: Lines) -> list[str]:
+    """Names of the metrics of the validations, the benchmark's most important ones."""
+    names = dict.fromkeys(name for line in lines for name in line if name.startswith(VALIDATION_PREFIX))
+    return [*names][:MAX_VALIDATION_METRICS]
+
+
+def _draw(axis: Axes, name: str, lines: Lines) -> None:
+    """Draw one metric; of the learning rates, those of all groups."""
+    rates = [key for key in lines[-1] if key.startswith(RATE_PREFIX)]
+    curves = rates if name == 'rate' and rates else [name]
+    for curve in curves:
+        points = [(line['step'], line[curve]) for line in lines if line.get(curve) is not None]
+        marker = 'o' if name.startswith(VALIDATION_PREFIX) else ''
+        axis.plot(*zip(*points, strict=True), linewidth=1, marker=marker, markersize=3, label=curve)
+    if len(curves) > 1:
+        axis.legend(fontsize='small')
+    axis.set_title(name)
+    axis.grid(alpha=0.3)
+    # A loss that is 0, such as `box` without box annotations, has no logarithm.
+    if name in LOSSES and all(line[name] is None or line[name] > 0 for line in lines):
+        axis.set_yscale('log')

@@ -1,0 +1,130 @@
+"""Steps whose loss or gradient is not finite: they are skipped, and a few in a row stop the run.
+
+One such gradient would make every weight NaN. All processes decide alike, from the norm of the gradient over all of
+them, which the host reads together with the losses before the weights are updated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from instructsam_training.data.batch import Batch
+
+NAMED = 8
+"""Samples and parameters that a message names."""
+
+
+@dataclass
+class SkippedSteps:
+    """Steps of a stage that were skipped.
+
+    Attributes:
+        total: of the stage.
+        in_a_row: up to now.
+    """
+
+    total: int = 0
+    in_a_row: int = 0
+
+
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Return the norm of the gradients so far, on their device; not finite if one of them is not."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return whole(nn.utils.get_total_norm(gradients))
+
+
+def whole(norm: Tensor) -> Tensor:
+    """Return a norm over all processes; that of sharded gradients is a sharded tensor."""
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+
+def is_good(losses: Sequence[float], norm: float) -> bool:
+    """Return whether the losses of the micro-batches and the norm of their gradient are finite."""
+    return all(map(math.isfinite, (*losses, norm)))
+
+
+def suspects(
+    accelerator: Accelerator, batches: Sequence[Batch], losses: Sequence[float], norms: Sequence[float]
+) -> list[str]:
+    """Return the names of the samples, of all processes, that a step was skipped for.
+
+    They are those whose own loss is not finite. If there are none, they are those with whose micro-batch the gradient
+    ceased to be finite.
+
+    Args:
+        accelerator: of the run; every process calls this.
+        batches: micro-batches of this process.
+        losses: of each.
+        norms: of the gradient after each.
+    """
+    by_loss = [
+        name for batch, loss in zip(batches, losses, strict=True) if not math.isfinite(loss) for name in batch.sources
+    ]
+    first = next((index for index, norm in enumerate(norms) if not math.isfinite(norm)), None)
+    by_gradient = [] if first is None else [(first, name) for name in batches[first].sources]
+    if accelerator.num_processes > 1:
+        by_loss, by_gradient = gather_object(by_loss), gather_object(by_gradient)
+    # The gradient of the last micro-batch is that of all processes, so an earlier one says more.
+    earliest = min((index for index, _ in by_gradient), default=None)
+    return by_loss or [name for index, name in by_gradient if index == earliest]
+
+
+def nonfinite_parameters(model: nn.Module) -> list[str]:
+    """Return the names of the trained parameters, or of the parts in this process, that are not finite."""
+    names = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            values = parameter.detach()
+            values = values.to_local() if isinstance(values, DTensor) else values
+            if not torch.isfinite(values).all():
+                names.append(name.removeprefix('module.'))
+    return names
+
+
+def check_progress(stage: str, steps: int, skipped: SkippedSteps) -> None:
+    """Check that a stage which took all its steps has learned something.
+
+    Raises:
+        FloatingPointError: all steps were skipped.
+    """
+    if steps and skipped.total == steps:
+        raise FloatingPointError(
+            f'{stage}: the loss or its gradient is not finite in any of the {steps} steps, so nothing was learned and '
+            'nothing is written; metrics.jsonl names the samples'
+        )
+
+
+def explain_stop(step: int, names: Sequence[str], skipped: SkippedSteps, damaged: Sequence[str]) -> str:
+    """Say why a run stops, and what to do.
+
+    Args:
+        step: the last one.
+        names: of the samples that it was skipped for.
+        skipped: steps of the stage.
+        damaged: trained parameters that are not finite.
+    """
+    again = 'run the same command again to resume from the last checkpoint, which is good'
+    if damaged:
+        return (
+            f'step {step}: {len(damaged)} trained parameters are not finite (NaN or infinity): {listed(damaged)}; the '
+            f'last update made them so; samples of this step: {listed(names)}; {again}; if it happens again, lower the '
+            'learning rates (rates)'
+        )
+    return (
+        f'step {step}: the loss or its gradient is not finite (NaN or infinity) in {skipped.in_a_row} steps in a row, '
+        f'all of which were skipped; samples of the last one: {listed(names)}; look at their images and masks, lower the '
+        f'learning rates (rates), or raise max_skipped_steps; {again}'
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names."""
+    return ', '.join(names[:NAMED]) + (f' and {len(names) - NAMED} more' if len(names) > NAMED else '')

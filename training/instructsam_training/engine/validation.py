@@ -1,0 +1,187 @@
+"""Validation during a stage: the current weights are evaluated as by `instructsam-eval`, and the best ones are kept.
+
+The trained network is not touched. A copy of its weights for inference, with merged adapters, lives on the device only
+during the validation. All random numbers of a step follow from the seed and the step, so that a run with validation
+takes the same steps as one without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+
+from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.instructsam.engine.choose import choose_engine
+from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_training.config.options import TrainConfig
+from instructsam_training.engine.best import BestResult, read_best, write_best
+from instructsam_training.engine.curves import draw_curves
+from instructsam_training.engine.gather import copy_network, gather_tensors
+from instructsam_training.engine.metrics_logger import VALIDATION_PREFIX, MetricsLogger, read_lines
+from instructsam_training.engine.step import Run, sum_over_processes
+from instructsam_training.evaluation.prediction import PredictedMasks
+from instructsam_training.evaluation.validation import ValidationSet, load_validation_set, predict_image
+
+
+class WriteWeights(Protocol):
+    """Writes weights of a stage to a folder; see `stage_output.write_outputs`."""
+
+    def __call__(self, folder: Path, /, *, tensors: Mapping[str, Tensor]) -> None:
+        """Write all tensors of the network, with adapters, as the stage does at its end."""
+        ...
+
+
+class Validation:
+    """Validates the weights of one stage.
+
+    Args:
+        run: the stage in progress, resumed.
+        config: of the whole run.
+        network_config: of the network.
+        preprocessor: of the network.
+        write_weights: writes the best weights.
+
+    Attributes:
+        best: result of the best weights so far, also of a run that was interrupted.
+        waited: number of validations since then.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: TrainConfig,
+        network_config: ModelConfig,
+        preprocessor: Preprocessor,
+        write_weights: WriteWeights,
+    ) -> None:
+        options = run.stage.validation
+        self._data: ValidationSet | None = None if options is None else load_validation_set(options)
+        self._run, self._network_config, self._preprocessor = run, network_config, preprocessor
+        self._write_weights = write_weights
+        self._sharded = config.shard and run.accelerator.num_processes > 1
+        on_gpu = run.accelerator.device.type == 'cuda'
+        self._dtype = torch.bfloat16 if on_gpu and config.precision == 'bfloat16' else torch.float32
+        # Read by one process, because its logger may be writing the file.
+        self.best, self.waited, self._validated = self._read_progress()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the stage ends, because the metric has not improved for `patience` validations."""
+        patience = self._data.options.patience if self._data else 0
+        return bool(patience) and self.waited >= patience
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the weights after the last step are still to be validated."""
+        done = self._run.done
+        if self._data is None or not done or done == self._validated:
+            return False
+        return done % self._data.options.every == 0 or done == self._run.steps
+
+    @property
+    def ends_with_best(self) -> bool:
+        """Whether the result of the stage is the best weights."""
+        return self._data is not None and self._data.options.use_best and self.best is not None
+
+    def validate(self, logger: MetricsLogger) -> bool:
+        """Validate the current weights and keep them if they are the best; every process calls it.
+
+        Returns:
+            False if SIGTERM arrived in the meantime; the validation is then repeated when the run is resumed.
+
+        Raises:
+            ConfigError: too many queries failed.
+        """
+        assert self._data is not None
+        run, step = self._run, self._run.done
+        predictions = self._predict(self._data, logger)
+        if predictions is None:
+            return False
+        metrics, scored = self._data.measure(predictions)
+        result = BestResult(step, self._data.metric, metrics)
+        is_best = self.best is None or result.value > self.best.value
+        self._validated = step
+        if is_best:
+            self.best, self.waited = result, 0
+            tensors = gather_tensors(run)
+            if tensors is not None:
+                write_best(run.folder, result, lambda folder: self._write_weights(folder, tensors=tensors))
+        else:
+            self.waited += 1
+        if run.accelerator.is_main_process:
+            self._data.write_sheet(run.folder / f'validation-{step:08d}.png', scored, predictions)
+        named = {f'{VALIDATION_PREFIX}{name}': value for name, value in metrics.items()}
+        logger.add(step, named)
+        if run.accelerator.is_main_process:
+            draw_curves(logger.file, run.folder / 'curves.png')
+        run.accelerator.log(named, step=step)
+        run.accelerator.print(f'{run.stage.name}: step {step}: {result.metric} {100 * result.value:.1f}{self._note()}')
+        run.accelerator.wait_for_everyone()
+        return True
+
+    def _note(self) -> str:
+        assert self.best is not None
+        return (
+            f', the best is {100 * self.best.value:.1f} of step {self.best.step}'
+            if self.waited
+            else ', the best so far'
+        )
+
+    def _read_progress(self) -> tuple[BestResult | None, int, int]:
+        """Return the best result, the number of validations since then, and the last step with a validation."""
+        progress: list[tuple[BestResult | None, int, int]] = [(None, 0, 0)]
+        if self._data is not None and self._run.accelerator.is_main_process:
+            best = read_best(self._run.folder)
+            lines = read_lines(self._run.folder / 'metrics.jsonl')
+            # Later steps are taken again.
+            steps = [
+                line['step']
+                for line in lines
+                if f'{VALIDATION_PREFIX}{self._data.metric}' in line and line['step'] <= self._run.done
+            ]
+            waited = 0 if best is None else sum(step > best.step for step in steps)
+            progress = [(best, waited, max(steps, default=0))]
+        if self._run.accelerator.num_processes > 1:
+            broadcast_object_list(progress)
+        return progress[0]
+
+    def _predict(self, data: ValidationSet, logger: MetricsLogger) -> list[PredictedMasks] | None:
+        """Predict all queries; every process gets all predictions, or None if one of them received SIGTERM."""
+        run, accelerator = self._run, self._run.accelerator
+        network = copy_network(run, self._network_config, self._dtype, is_sharded=self._sharded)
+        segmenter = None
+        if network is not None:
+            segmenter = InstructSAMSegmenter(network, self._preprocessor, engine=choose_engine(network, 'eager'))
+        # With sharded weights the first process predicts all images.
+        workers = 1 if self._sharded else accelerator.num_processes
+        predictions: list[PredictedMasks] = []
+        try:
+            for start in range(0, len(data.images), workers):
+                index = start + accelerator.process_index
+                if segmenter is not None and accelerator.process_index < workers and index < len(data.images):
+                    predictions += predict_image(segmenter, data.images[index])
+                logger.show(f'validation: {start + workers} of {len(data.images)} images')
+                # After each image, so that no process waits for longer than the time-out of the process group.
+                if sum_over_processes(accelerator, torch.tensor([float(run.preemption.triggered)]))[0]:
+                    return None
+        finally:
+            if segmenter is not None:
+                segmenter.close()
+        return gather_object(predictions) if accelerator.num_processes > 1 else predictions
+
+
+def check_validations(config: TrainConfig) -> None:
+    """Check the validation data of all stages, before the first one starts.
+
+    Raises:
+        ConfigError: an option is unknown, or the data cannot be used.
+    """
+    for stage in config.stages:
+        if stage.validation is not None:
+            load_validation_set(stage.validation)
