@@ -6,7 +6,6 @@ Covers instructsam/tied_head.py.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,6 @@ from safetensors.torch import load_file, save_file
 from instructsam_model import CheckpointError, load_segmenter
 
 EMBEDDING = 'model.language_model.embed_tokens.weight'
-
-
-@pytest.fixture
-def copy(checkpoint: Path, tmp_path: Path) -> Path:
-    """A copy of the golden checkpoint."""
-    return Path(shutil.copytree(checkpoint, tmp_path / 'copy'))
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -57,45 +50,47 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize('name', CONTRADICTIONS)
-def test_contradiction_is_refused_with_both_values(name: str, copy: Path) -> None:
+def test_contradiction_is_refused_with_both_values(name: str, checkpoint_copy: Path) -> None:
     file, change, message = CONTRADICTIONS[name]
-    edit(copy / file, change)
-    with pytest.raises(CheckpointError, match=f'{copy}: the files of this checkpoint contradict each other: {message}'):
-        load_segmenter(copy, device='cpu')
+    edit(checkpoint_copy / file, change)
+    with pytest.raises(
+        CheckpointError, match=f'{checkpoint_copy}: the files of this checkpoint contradict each other: {message}'
+    ):
+        load_segmenter(checkpoint_copy, device='cpu')
 
 
-def test_patches_of_another_processor_are_refused(copy: Path) -> None:
+def test_patches_of_another_processor_are_refused(checkpoint_copy: Path) -> None:
     """That of Qwen2.5-VL has patches of 14 pixels."""
-    [file] = [each for each in copy.glob('*processor_config.json') if 'patch_size' in each.read_text()]
+    [file] = [each for each in checkpoint_copy.glob('*processor_config.json') if 'patch_size' in each.read_text()]
     file.write_text(file.read_text().replace('"patch_size": 16', '"patch_size": 14'))
     with pytest.raises(
         CheckpointError, match=r'patch_size of config\.json is 16, but patch_size of the image processor is 14'
     ):
-        load_segmenter(copy, device='cpu')
+        load_segmenter(checkpoint_copy, device='cpu')
 
 
-def test_head_beside_the_embedding_that_it_shares_must_be_the_same(copy: Path) -> None:
-    edit(copy / 'config.json', lambda content: content.update(tie_word_embeddings=True))
-    file = copy / 'model.safetensors'
+def test_head_beside_the_embedding_that_it_shares_must_be_the_same(checkpoint_copy: Path) -> None:
+    edit(checkpoint_copy / 'config.json', lambda content: content.update(tie_word_embeddings=True))
+    file = checkpoint_copy / 'model.safetensors'
     tensors = load_file(file)
     tensors['lm_head.weight'] = tensors[EMBEDDING].clone()
     save_file(tensors, file)
-    network = load_segmenter(copy, device='cpu').network
+    network = load_segmenter(checkpoint_copy, device='cpu').network
     assert torch.equal(network.lm_head.weight, network.model.language_model.embed_tokens.weight)
     tensors['lm_head.weight'][3, 1] += 1
     save_file(tensors, file)
     with pytest.raises(CheckpointError, match=r'is true, but lm_head\.weight is stored and is not the token embedding'):
-        load_segmenter(copy, device='cpu')
+        load_segmenter(checkpoint_copy, device='cpu')
 
 
 @pytest.mark.parametrize('value', ['nan', 'inf'])
-def test_weights_that_are_not_finite_are_refused_by_name(value: str, copy: Path) -> None:
-    tensors = load_file(copy / 'model.safetensors')
+def test_weights_that_are_not_finite_are_refused_by_name(value: str, checkpoint_copy: Path) -> None:
+    tensors = load_file(checkpoint_copy / 'model.safetensors')
     tensors[EMBEDDING][3, 1] = float(value)
-    save_file(tensors, copy / 'model.safetensors')
+    save_file(tensors, checkpoint_copy / 'model.safetensors')
     with pytest.raises(CheckpointError, match=rf'model\.safetensors: {EMBEDDING} has values that are not finite'):
-        load_segmenter(copy, device='cpu')
+        load_segmenter(checkpoint_copy, device='cpu')
     tensors[EMBEDDING][3, 1] = 1e30
-    save_file(tensors, copy / 'model.safetensors')
+    save_file(tensors, checkpoint_copy / 'model.safetensors')
     with pytest.raises(CheckpointError, match=f'values of {EMBEDDING} are too large for torch.float16'):
-        load_segmenter(copy, device='cpu', dtype='float16')
+        load_segmenter(checkpoint_copy, device='cpu', dtype='float16')
