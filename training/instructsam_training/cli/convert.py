@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import integer
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
@@ -89,7 +90,7 @@ def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-convert',
         description='Convert a released data set to the published training format.',
         epilog='data sets and their splits: '
@@ -211,6 +212,7 @@ def _counted(
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         if held_out and held_out.dropped:
             reason += f'; {held_out.dropped.total()} images are held out'
+        reason += ''.join(f'; {number} {note}' for note, number in report.notes.items())
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''

@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.number_arguments import image_size, integer, number
 from instructsam_training.config.config_file import read_config
@@ -62,9 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog='python -m instructsam_training.cli.throughput', description=__doc__.split('\n')[0]
-    )
+    parser = ArgumentParser(prog='python -m instructsam_training.cli.throughput', description=__doc__.split('\n')[0])
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.lora.rank=8'

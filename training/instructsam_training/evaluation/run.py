@@ -47,8 +47,8 @@ class EvaluationRun:
         benchmark: gives the score threshold and the IoU rule of the progress bar.
         settings: of the evaluation.
         queries: all queries, with the texts that the model gets.
-        source: the checkpoint.
-        backend: that reads it.
+        source: the checkpoint; None for a segmenter that is loaded already.
+        backend: that reads it; None for a segmenter that is loaded already.
         folder: output folder.
         command: name of the command.
         dtype: of the weights, as in `load_segmenter`.
@@ -57,8 +57,8 @@ class EvaluationRun:
     benchmark: Benchmark
     settings: EvaluationSettings
     queries: Sequence[Query]
-    source: CheckpointSource
-    backend: Backend
+    source: CheckpointSource | None
+    backend: Backend | None
     folder: Path
     command: str
     dtype: str
@@ -66,6 +66,8 @@ class EvaluationRun:
     @property
     def options(self) -> dict[str, Any]:
         """Options of the back end, by `<backend>.<option>`: its defaults for evaluations, updated by the settings."""
+        if self.backend is None:
+            return dict(self.settings.options)
         defaults = {f'{self.backend.name}.{name}': value for name, value in self.backend.evaluation_options.items()}
         return defaults | dict(self.settings.options)
 
@@ -100,6 +102,11 @@ def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
             predictions.unlink()
     elif file.exists() and any(run.folder.glob(FILE_PATTERN)):
         earlier = json.loads(file.read_text())
+        if run.source is None:
+            raise ConfigError(
+                f'{run.folder}: has predictions, and nothing says whether they are those of this segmenter; choose '
+                'another out, or delete them with fresh'
+            )
         different = [key for key in {**earlier, **description} if earlier.get(key) != description.get(key)]
         if different:
             raise ConfigError(
@@ -182,10 +189,15 @@ class _ProgressBar:
         self._progress.update(self._task, advance=1, note=f'{mean_iou}{prediction.seconds:.2f} s')
 
 
+def _weight_files(source: CheckpointSource | None) -> list[Path]:
+    if source is None:
+        return []
+    return sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+
+
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
-    path = run.source.path
-    weights = sorted(path.glob('*.safetensors')) if path.is_dir() else [path]
+    weights = _weight_files(run.source)
     # The ids, images and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:

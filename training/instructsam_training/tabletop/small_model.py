@@ -5,12 +5,12 @@ python -m instructsam_training.tabletop.small_model FILE... --out FOLDER
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.number_arguments import MAX_SEED, integer
 from instructsam_training.data.sample import SkipReport
@@ -30,7 +30,7 @@ def read_texts(files: Sequence[Path]) -> Iterator[str]:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Write the checkpoint and print its folder and number of parameters as JSON."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.tabletop.small_model',
         description='Write a small network with random weights, to be trained on the tabletop.',
     )

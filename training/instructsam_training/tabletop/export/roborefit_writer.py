@@ -16,7 +16,6 @@ Paths in the JSON files have backslashes. Only instructions with exactly one tar
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import integer
 from instructsam_training.datasets.io.published_writer import record_file
@@ -56,7 +56,7 @@ class Expression:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all files are written, 2 on invalid arguments or write errors."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.tabletop.export.roborefit_writer',
         description='Write images of simulated tabletops in the layout of the RoboRefIt release.',
     )

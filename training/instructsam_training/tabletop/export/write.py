@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import image_size, integer
 from instructsam_training.datasets.io.published_writer import record_file
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     plan = asdict(DatasetPlan(scenes=1))
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-tabletop',
         description='Write images of simulated tabletops with instructions and ground truth. An interrupted run can be '
         'repeated and continues with the first missing file. The last line is a JSON object with the speed.',

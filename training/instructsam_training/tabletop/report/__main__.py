@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_model.number_arguments import MAX_SEED, integer
 from instructsam_training.data.sample import SkipReport
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.tabletop.report',
         description='Write the results of evaluations on the simulated tabletop as a document with images.',
     )
