@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from instructsam_model.bench.arguments import parse_size
+from instructsam_model.command_line import ArgumentParser
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.tools.runner import add_arguments, open_session, run_session
 
@@ -115,7 +116,7 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(args: list[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_ros.tools.bench', description=__doc__.split('\n\n')[0])
+    parser = ArgumentParser(prog='python -m instructsam_ros.tools.bench', description=__doc__.split('\n\n')[0])
     parser.add_argument(
         '--size', default='1280x720', metavar='WxH', help='size of the images in pixels (default: %(default)s)'
     )

@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_ros.inference.error_codes import ErrorCode
 from instructsam_ros.messages.image import make_image
 from instructsam_ros.node.request_limits import REQUEST_DEPTH
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_ros.tools.burst', description=__doc__)
+    parser = ArgumentParser(prog='python -m instructsam_ros.tools.burst', description=__doc__)
     parser.add_argument('--service', default='segmenter/segment', help='name of the service (default: %(default)s)')
     parser.add_argument('--processes', type=int, default=4, help='processes of clients (default: %(default)s)')
     parser.add_argument('--clients', type=int, default=5, help='clients, each a node, per process')

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from instructsam_model import ConfigError
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.draw import overlay
 from instructsam_ros.messages.oriented_box import OrientedBox
 from instructsam_ros.messages.segmentation import read_segmentation
@@ -157,7 +158,7 @@ def summarize(results: Sequence[QueryScore], ready_s: float, total_s: float) -> 
 
 def parse_arguments(args: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_ros.tools.demo', description=__doc__.split('\n\n')[0])
+    parser = ArgumentParser(prog='python -m instructsam_ros.tools.demo', description=__doc__.split('\n\n')[0])
     parser.add_argument(
         '--instructions', type=_positive, default=5, metavar='N', help='number of instructions (default: %(default)s)'
     )

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from instructsam_model import ConfigError, Segmentation
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.draw import overlay
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import Mask, decode_mask, mask_iou, merge_masks
@@ -127,9 +128,7 @@ def summarize(results: Sequence[Result], ready_s: float, total_s: float) -> dict
 
 def parse_arguments(args: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog='python -m instructsam_ros.tools.replay', description=__doc__.split('\n\n')[0]
-    )
+    parser = ArgumentParser(prog='python -m instructsam_ros.tools.replay', description=__doc__.split('\n\n')[0])
     parser.add_argument(
         '--annotations',
         type=Path,

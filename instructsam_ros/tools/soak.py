@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from instructsam_model.backend_arguments import backend_arguments
+from instructsam_model.command_line import ArgumentParser
 from instructsam_ros.sim.lap_player import PREFIX, TYPES
 from instructsam_ros.tools.client import ClientError, SegmenterClient
 from instructsam_ros.tools.node_process import NodeProcess
@@ -107,7 +108,7 @@ def soak(arguments: argparse.Namespace) -> dict[str, float | int | None]:
 
 def main(args: list[str] | None = None) -> None:
     """Run the soak test."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_ros.tools.soak', description=__doc__.split('\n\n')[0])
+    parser = ArgumentParser(prog='python -m instructsam_ros.tools.soak', description=__doc__.split('\n\n')[0])
     parser.add_argument('--minutes', type=float, default=10.0, help='duration (default: %(default)g)')
     parser.add_argument('--rate', type=float, default=30.0, help='images per second (default: %(default)g)')
     parser.add_argument('--lap', type=float, default=25.0, help='seconds of the recording (default: %(default)g)')

@@ -19,6 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import PointCloud2
 
 from instructsam_model import FrameError
+from instructsam_model.command_line import ArgumentParser
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.entrypoint import spin_node
 from instructsam_ros.node.subscriptions import ImageSubscription
@@ -89,7 +90,7 @@ class Viewer(Node):
 
 def build_parser() -> argparse.ArgumentParser:
     """The command-line parser."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-view', description='Display the camera and the results of the segmenter node in Rerun.'
     )
     parser.add_argument('--node', default='/segmenter', help='full name of the segmenter node (default: %(default)s)')

@@ -1,34 +1,70 @@
-"""Image files: finding them in a folder, and reading them upright as RGB."""
+"""Image files: finding them in a folder, and reading them upright as RGB, transparent pixels on white.
+
+Whatever is done to an image that its owner might not expect, such as dropping all but its first frame, is logged with
+the name of the file, each kind once per process. Pillow's own warnings are logged in the same way.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from instructsam_model.datatypes import is_unicode
 from instructsam_model.errors import FrameError
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+logger = logging.getLogger(__name__)
+
+HEIF_SUFFIXES = ('.heic', '.heif', '.hif')
+"""Photos of phones, which Pillow reads with the package pillow-heif only."""
+SUFFIXES = (
+    '.apng', '.avif', '.avifs', '.bmp', '.dib', '.gif', *HEIF_SUFFIXES, '.j2k', '.jfif', '.jp2', '.jpe', '.jpeg',
+    '.jpf', '.jpg', '.jpx', '.mpo', '.pbm', '.pgm', '.png', '.pnm', '.ppm', '.qoi', '.tga', '.tif', '.tiff', '.webp',
+)  # fmt: skip
 """Extensions of image files; those in capitals are accepted too."""
 TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
 STRIP_ROWS = 512
 
+PILLOW = str(Path(Image.__file__).parent)
+_SAID: set[str] = set()
+_WARNINGS_LOCK = threading.Lock()
+# A process that is forked while another thread reads an image would wait for the lock forever.
+os.register_at_fork(
+    before=_WARNINGS_LOCK.acquire,
+    after_in_parent=_WARNINGS_LOCK.release,
+    after_in_child=_WARNINGS_LOCK.release,
+)
+
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the image files directly in a folder, sorted by name.
+    """Return the image files directly in a folder, sorted by name; other files are counted in a warning.
 
     Raises:
-        FrameError: there are none.
+        FrameError: there are none, or a name is not UTF-8.
     """
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith('.'))
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         raise FrameError(f'{folder}: expected images ({", ".join(SUFFIXES)}), found none')
+    if bad := [path for path in images if not is_unicode(path.name)]:
+        raise FrameError(f'{folder}: expected names in UTF-8, got {os.fsencode(bad[0].name)!r}; rename it')
+    others = Counter(path.suffix or path.name for path in files if path.suffix.lower() not in SUFFIXES)
+    if others:
+        kinds = ', '.join(sorted(others))
+        logger.warning('%s: ignored %d files that are no images by their names: %s', folder, others.total(), kinds)
     return images
 
 
@@ -52,7 +88,7 @@ class ImageHeader:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image and apply its EXIF orientation.
+    """Read an image, apply its EXIF orientation, and show its transparent pixels on white.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -70,14 +106,8 @@ def read_upright(path: Path) -> tuple[NDArray[np.uint8], ImageHeader]:
         FrameError: see `read_image`.
     """
     with _open(path) as image:
-        # Modes I and F: 16 or 32 bits, which `convert` would clip to 255 instead of scaling.
-        if image.mode.startswith(('I', 'F')):
-            raise FrameError(
-                f'{path}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first'
-            )
         header = _header_of(image)  # before the orientation is applied, which removes it
-        ImageOps.exif_transpose(image, in_place=True)
-        return _rgb_array(image), header
+        return _make_upright(image, path), header
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -93,16 +123,90 @@ def read_header(path: Path) -> ImageHeader:
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
     """Open an image; errors in the context, such as those of damaged pixels, are FrameErrors too."""
+    _register_heif(path)
     try:
-        with Image.open(path) as image:
+        with _log_warnings(path), Image.open(path) as image:
             yield image
     except FileNotFoundError:
         raise FrameError(f'{path}: expected an image, found no such file') from None
     except FrameError:
         raise
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FrameError(f'{path}: expected an image, cannot read it: {error}') from error
+    except Image.DecompressionBombError as error:
+        # In Pillow's words a "decompression bomb DOS attack"; here it is nearly always a scan or a map.
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise FrameError(f'{path}: expected at most {limit:,} pixels, got more; scale the image down') from error
+    except UnidentifiedImageError as error:
+        hint = '; install pillow-heif to read such files' if path.suffix.lower() in HEIF_SUFFIXES else ''
+        raise FrameError(f'{path}: expected an image, cannot read it: no format that Pillow knows{hint}') from error
+    # Of damaged files Pillow's decoders raise OSError, SyntaxError, ValueError, IndexError, RuntimeError and others.
+    except Exception as error:
+        raise FrameError(f'{path}: expected an image, cannot read it: {error or type(error).__name__}') from error
+
+
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert an image that is open already as `read_image` does; the image itself stays as it is.
+
+    Raises:
+        FrameError: it has more than 8 bits per channel.
+    """
+    return _make_upright(image.copy(), 'image')
+
+
+def _make_upright(image: Image.Image, name: object) -> NDArray[np.uint8]:
+    """Turn an image upright, in place, and return its pixels as RGB; `name` is for messages."""
+    # Modes I and F: 16 or 32 bits, which `convert` would clip to 255 instead of scaling.
+    if image.mode.startswith(('I', 'F')):
+        raise FrameError(f'{name}: expected 8 bits per channel, got an image of mode {image.mode}; convert it first')
+    # MPO: a JPEG of a phone or a stereo camera; what follows the first image is a second view or a depth map.
+    if getattr(image, 'is_animated', False) and image.format != 'MPO':
+        _say_once(name, 'has several frames or pages; only the first is used')
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ('RGBA', 'RGBa', 'LA', 'La', 'PA') or 'transparency' in image.info:
+        image = _on_white(image.convert('RGBA'), name)
+    return _rgb_array(image)
+
+
+def _on_white(image: Image.Image, name: object) -> Image.Image:
+    """Return an RGBA image on a white background, as most viewers and Qwen's own processor show it."""
+    if image.getchannel('A').getextrema() == (255, 255):
+        return image
+    _say_once(name, 'has transparent pixels, which are shown on white')
+    return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
+
+
+@contextmanager
+def _log_warnings(path: Path) -> Iterator[None]:
+    """Log Pillow's warnings with the name of the file that they are about."""
+    # Python's filters of warnings belong to the process, so one thread at a time changes them.
+    try:
+        with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings('always', module=r'PIL\.')
+            yield
+    finally:
+        for warning in caught:
+            if warning.filename.startswith(PILLOW):
+                _say_once(path, _reword(warning.message))
+            else:  # of another thread
+                warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _reword(warning: Warning | str) -> str:
+    if isinstance(warning, Image.DecompressionBombWarning):
+        return f'has more than {Image.MAX_IMAGE_PIXELS:,} pixels; reading it takes much time and memory'
+    return ' '.join(str(warning).split())
+
+
+def _say_once(name: object, what: str) -> None:
+    """Log what is special about a file, unless it was said about another file: a data set may have many of them."""
+    if what not in _SAID:
+        _SAID.add(what)
+        logger.warning('%s: %s (said once, also if it applies to other images)', name, what)
+
+
+def _register_heif(path: Path) -> None:
+    """Let Pillow read HEIF files if the package for it is installed."""
+    if path.suffix.lower() in HEIF_SUFFIXES and find_spec('pillow_heif') is not None:
+        import_module('pillow_heif').register_heif_opener()
 
 
 def _header_of(image: Image.Image) -> ImageHeader:

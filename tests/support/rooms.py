@@ -24,7 +24,7 @@ ROOMS = {
     ],
     'instructsam_training': [
         'config', 'data', 'datasets', 'losses', 'families', 'check', 'evaluation', 'engine', 'parity',
-        'tabletop', 'cli', 'tables',
+        'tabletop', 'api', 'cli', 'tables',
     ],
     'instructsam_ros': ['base', 'messages', 'depth3d', 'inference', 'node', 'sim', 'viewer', 'tools'],
 }  # fmt: skip

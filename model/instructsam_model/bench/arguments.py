@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from instructsam_model.backend_arguments import add_backend_arguments
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.weights import embedded
 
@@ -15,7 +16,7 @@ FAKE = 'fake-cuda'
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-bench',
         description='Measure the latency of a segmenter in several scenarios, and of each stage. '
         f'With --device {FAKE} a GPU is modeled instead.',

@@ -8,7 +8,6 @@ after the option that was set, the first without any. `make gpus` makes them all
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from transformers import Sam3Config
 
 from instructsam_model.bench.markdown import table
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.files import write_atomically
 from instructsam_model.instructsam.config import read_sam3_config
 from instructsam_model.instructsam.image_sizes import sam3_size_step
@@ -192,7 +192,7 @@ def _losses(losses: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_model.bench.gpu_page', description=__doc__)
+    parser = ArgumentParser(prog='python -m instructsam_model.bench.gpu_page', description=__doc__)
     parser.add_argument('results', nargs='+', type=Path, help='result files')
     parser.add_argument(
         '--losses',

@@ -7,7 +7,6 @@ Results are the last lines of `instructsam-bench` and of `python -m instructsam_
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from instructsam_model.bench.markdown import table
 from instructsam_model.bench.modeled_report import modeled_sections
 from instructsam_model.bench.plots import draw_growth, draw_stages
 from instructsam_model.bench.scenarios import describe_scenario
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.files import write_atomically
 
 TITLE = """# Performance
@@ -147,7 +147,7 @@ def _bound(scenarios: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(prog='python -m instructsam_model.bench.report', description=__doc__)
+    parser = ArgumentParser(prog='python -m instructsam_model.bench.report', description=__doc__)
     parser.add_argument('results', nargs='+', type=Path, help='result files')
     parser.add_argument('--out', type=Path, required=True, help='the page, a Markdown file')
     arguments = parser.parse_args(argv)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
 from instructsam_model.backends import load_segmenter
 from instructsam_model.cli.segment_output import SegmentOutput, describe_image, write_json
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.draw import color_rgb, overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
@@ -176,9 +177,7 @@ def load_gradio() -> ModuleType:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
-    parser = argparse.ArgumentParser(
-        prog='instructsam-demo', description='Serve a web page to try images and instructions.'
-    )
+    parser = ArgumentParser(prog='instructsam-demo', description='Serve a web page to try images and instructions.')
     parser.add_argument('--host', default='127.0.0.1', help='address; 0.0.0.0 for all networks (default: %(default)s)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
     parser.add_argument('--examples', type=Path, metavar='FOLDER', help='folder of example images')

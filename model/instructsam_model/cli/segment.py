@@ -23,11 +23,15 @@ from instructsam_model.cli.segment_output import (
     print_unreadable,
     write_json,
 )
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
-from instructsam_model.image_io import SUFFIXES, find_images, read_image
+from instructsam_model.image_io import find_images, read_image
 from instructsam_model.runtime.threads import prepare_threads
+
+OVERLAY_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+"""Formats of overlays: those that hold all colors and that every Pillow writes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-segment',
         description='Segment what instructions ask for in an image, or in every image of a folder.',
         epilog='example: instructsam-segment kitchen.jpg "the two largest mugs" --checkpoint WEIGHTS --out overlay.png',
@@ -194,8 +198,8 @@ def _overlay_paths(
             raise ConfigError(f'--out: expected a folder for the overlays of a folder, got the file {out}')
         bases = _names_in_folder(images, out)
     else:
-        if out.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f'--out: expected a name that ends in {", ".join(SUFFIXES)}, got {out}')
+        if out.suffix.lower() not in OVERLAY_SUFFIXES:
+            raise ConfigError(f'--out: expected a name that ends in {", ".join(OVERLAY_SUFFIXES)}, got {out}')
         bases = [out]
     # With several instructions, each overlay gets the number of its instruction.
     numbers = [f'-{number}' for number in range(1, instruction_count + 1)] if instruction_count > 1 else ['']

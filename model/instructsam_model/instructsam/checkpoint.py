@@ -3,6 +3,7 @@
 config.json                          Qwen3-VL's configuration with the method's keys
 model.safetensors                    or shards with model.safetensors.index.json
 tokenizer.json, chat_template.jinja, processor_config.json, ...
+README.md                            the model card
 sam3/config.json, sam3/preprocessor_config.json      the folder that `mask_decoder_model` names
 """
 
@@ -16,13 +17,16 @@ from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
+from huggingface_hub import ModelCard
 from transformers import Sam3Config
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.files import explain, is_present, write_atomically
 from instructsam_model.instructsam.adapter import Adapter
+from instructsam_model.instructsam.auto_classes import SIGNPOST, SIGNPOST_FILE, InstructSAMConfig
 from instructsam_model.instructsam.config import GENERATION_FILE, SAM3_FOLDER, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.image_sizes import with_sam3_size
+from instructsam_model.instructsam.model_card import CARD_FILE, CardFacts, make_card
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.quantization import quantized_layers
@@ -180,9 +184,21 @@ def place_tensors(
 
 
 def write_checkpoint(
-    folder: Path, network: InstructSAM, preprocessor: Preprocessor, *, max_shard_bytes: int = MAX_SHARD_BYTES
+    folder: Path,
+    network: InstructSAM,
+    preprocessor: Preprocessor,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    card: ModelCard | None = None,
 ) -> None:
     """Write a checkpoint in the published layout, atomically.
+
+    Args:
+        folder: new or empty.
+        network: with its own weights.
+        preprocessor: of the network.
+        max_shard_bytes: maximum size of a file of weights.
+        card: what is known about the weights; None: nothing.
 
     Raises:
         CheckpointError: `folder` exists and is not empty, the network is quantized, or a weight is not finite.
@@ -196,7 +212,9 @@ def write_checkpoint(
         raise CheckpointError(f'{folder}: expected a new or empty folder; a checkpoint is never written over another')
     config = network.config
     with write_atomically(folder) as draft:
-        config.qwen.__class__.from_dict(config.to_published()).save_pretrained(draft)
+        InstructSAMConfig.from_dict(config.to_published()).save_pretrained(draft)
+        (draft / SIGNPOST_FILE).write_text(SIGNPOST)
+        (card or make_card(CardFacts(), config)).save(draft / CARD_FILE)
         (draft / GENERATION_FILE).write_text(json.dumps({'eos_token_id': list(config.stop_tokens)}))
         config.sam3.save_pretrained(draft / SAM3_FOLDER)
         preprocessor.save(draft, draft / SAM3_FOLDER)

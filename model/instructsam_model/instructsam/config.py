@@ -14,6 +14,7 @@ from typing import Any
 from transformers import Qwen3VLConfig, Sam3Config
 
 from instructsam_model.errors import CheckpointError
+from instructsam_model.instructsam.auto_classes import AUTO_MAP, MODEL_TYPE
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.sam3.files import read_detector_config
 from instructsam_model.weights.hub import read_json
@@ -107,7 +108,7 @@ class ModelConfig:
                 f'{file}: not the configuration of an InstructSAM checkpoint, it lacks {", ".join(missing)}'
             )
         return cls(
-            qwen=Qwen3VLConfig.from_dict(dict(published)),
+            qwen=Qwen3VLConfig.from_dict({**published, 'model_type': Qwen3VLConfig.model_type}),
             sam3=with_queries(sam3, published['max_seg_nums']),
             num_queries=published['max_seg_nums'],
             out_dim=published['out_dim'],
@@ -124,6 +125,8 @@ class ModelConfig:
             **self.qwen.to_dict(),
             **self.training,
             'architectures': ['InstructSAMForConditionalGeneration'],
+            'model_type': MODEL_TYPE,
+            'auto_map': AUTO_MAP,
             'max_seg_nums': self.num_queries,
             'out_dim': self.out_dim,
             'seg_encoder': 'sam3',

@@ -43,6 +43,21 @@ class GeneratedAnswer:
     phrase_spans: tuple[tuple[int, int], ...]
     query_states: Tensor | None
 
+    def phrase_rows(self, length: int, delimiters: int = 0) -> tuple[Tensor, Tensor]:
+        """Return the phrases as rows of padded token ids, SAM3's text condition: int64 and bool [P, length].
+
+        Args:
+            length: maximum number of tokens; longer phrases are cut off.
+            delimiters: number of tokens before and after each phrase that belong to its row.
+        """
+        ids = torch.zeros(len(self.phrase_spans), length, dtype=torch.long)
+        mask = torch.zeros_like(ids, dtype=torch.bool)
+        for row, (start, end) in enumerate(self.phrase_spans):
+            phrase = self.token_ids[max(start - delimiters, 0) : end + delimiters][:length]
+            ids[row, : len(phrase)] = torch.tensor(phrase)
+            mask[row, : len(phrase)] = True
+        return ids, mask
+
 
 def make_image_prompt(
     prompt_ids: Sequence[int], grid_thw: Tensor, config: ModelConfig, mode: InferenceMode

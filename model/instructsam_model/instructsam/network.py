@@ -21,6 +21,7 @@ from instructsam_model.instructsam.detector import QueryDetector, no_detections
 from instructsam_model.instructsam.inputs import AnyInputs, DenseInputs, DetectorInputs, ModelInputs, Pixels, TextInputs
 from instructsam_model.instructsam.layout import Layout, QuerySharing, lay_out
 from instructsam_model.instructsam.prediction import Prediction, make_prediction
+from instructsam_model.instructsam.pretrained import Pretrained
 from instructsam_model.instructsam.qwen3vl import LanguageModel, PatchEmbedding
 from instructsam_model.instructsam.variant import DUMMY_TOKEN
 from instructsam_model.instructsam.vision_inputs import compute_vision_inputs
@@ -43,7 +44,7 @@ class InstructSAMModel(Qwen3VLModel):  # type: ignore[misc]  # transformers is u
         self.text_hidden_fcs = nn.ModuleList([projection(hidden, config.out_dim)])
 
 
-class InstructSAM(nn.Module):
+class InstructSAM(Pretrained, nn.Module):
     """The whole network; `state_dict` has the published names."""
 
     def __init__(self, config: ModelConfig) -> None:

@@ -5,6 +5,7 @@ Both image processors are `transformers`' own and run on the network's device, f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,13 @@ from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.plain_text import encode_text
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens, PromptLookup
 from instructsam_model.runtime.streams import upload
+from instructsam_model.weights.hub import read_json
 
 MAX_PHRASE_TOKENS = 32
 """Tokens of a phrase that condition SAM3; longer phrases are cut off."""
+PROCESSOR_FILES = ('tokenizer_config.json', 'preprocessor_config.json')
+FORGOTTEN_KEYS = ('processor_class', 'is_local', 'local_files_only')
+"""Keys of these files that say how the files were read."""
 _PLACEHOLDER = '\N{OBJECT REPLACEMENT CHARACTER}'
 
 
@@ -128,6 +133,11 @@ class Preprocessor:
         self.tokenizer.save_pretrained(folder)
         self.qwen_images.save_pretrained(folder)
         self.sam3_images.save_pretrained(sam3_folder)
+        # Of published checkpoints: `AutoProcessor` would take the files for those of plain Qwen3-VL.
+        for file in (folder / name for name in PROCESSOR_FILES):
+            if file.exists():
+                content = {key: value for key, value in read_json(file).items() if key not in FORGOTTEN_KEYS}
+                file.write_text(json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + '\n')
 
 
 def channel_scale(processor: BaseImageProcessor) -> torch.Tensor:

@@ -26,7 +26,7 @@ LOCAL_FOLDERS = frozenset(
 """Names of folders in which people keep their own weights: `runs/mine` is no checkpoint of an owner "runs"."""
 CONFIG_FILE = 'config.json'
 ADAPTER_CONFIG_FILE = 'adapter_config.json'
-PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors')
+PATTERNS = ('*.json', '*.jinja', '*.txt', '*.safetensors', 'README.md')
 """Files of a checkpoint that are downloaded."""
 NEEDED = ('*.json', '*.jinja', '*.safetensors', '*.pt', 'merges.txt')
 """Files of a folder that are read; notes in other text files may be private."""
@@ -59,8 +59,16 @@ def resolve_source(
     return CheckpointSource(path, read_json(config) if config.is_file() else {})
 
 
-def resolve_path(source: str | Path, *, revision: str | None = None, patterns: tuple[str, ...] = PATTERNS) -> Path:
+def resolve_path(
+    source: str | Path, *, revision: str | None = None, patterns: tuple[str, ...] = PATTERNS, **download: Any
+) -> Path:
     """Return the local path of a checkpoint; files that match `patterns` are downloaded if `source` is a hub id.
+
+    Args:
+        source: path or hub id.
+        revision: branch, tag or commit on the hub.
+        patterns: of file names.
+        download: further arguments of `huggingface_hub.snapshot_download`, such as `token`.
 
     Raises:
         CheckpointError: there is no such path, and it is no hub id or cannot be downloaded.
@@ -73,7 +81,7 @@ def resolve_path(source: str | Path, *, revision: str | None = None, patterns: t
             f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name); expected a folder here '
             f'(the working folder is {Path.cwd()}), or an id, which {HUB_PREFIX}owner/name always is'
         )
-    return _download(str(source).removeprefix(HUB_PREFIX), revision, patterns)
+    return _download(str(source).removeprefix(HUB_PREFIX), revision, patterns, download)
 
 
 def is_hub_id(source: str | Path) -> bool:
@@ -123,7 +131,7 @@ def check_files(path: Path) -> None:
         raise CheckpointError(f'{place}: the checkpoint cannot be read: {explain(error, place)}') from error
 
 
-def _download(source: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+def _download(source: str, revision: str | None, patterns: tuple[str, ...], download: Mapping[str, Any]) -> Path:
     """Download the files of a checkpoint that match `patterns`, unless they are in the cache.
 
     Raises:
@@ -134,7 +142,7 @@ def _download(source: str, revision: str | None, patterns: tuple[str, ...]) -> P
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns), **download))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         # Messages of the hub go on for several paragraphs.
         reason = str(error).strip().splitlines()[0]

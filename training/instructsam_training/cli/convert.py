@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
 from instructsam_training.cli.own_data import add_own_arguments, is_own, open_own_data
 from instructsam_training.data.sample import Sample, SkipReport
@@ -88,7 +90,7 @@ def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='instructsam-convert',
         description='Convert a released data set to the published training format.',
         epilog='data sets and their splits: '
@@ -111,7 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
         '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
     )
     parser.add_argument(
-        '--shards', type=int, default=1, metavar='N', help='number of files to distribute the records over (default: 1)'
+        '--shards',
+        type=integer(1, 99_999),
+        default=1,
+        metavar='N',
+        help='number of files to distribute the records over (default: 1)',
     )
     parser.add_argument(
         '--images',
@@ -137,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--negatives',
-        type=int,
+        type=integer(0, 1000),
         default=0,
         metavar='N',
         help='with --annotations or a tool: an image without annotations becomes N questions without a target, about '
@@ -206,6 +212,7 @@ def _counted(
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         if held_out and held_out.dropped:
             reason += f'; {held_out.dropped.total()} images are held out'
+        reason += ''.join(f'; {number} {note}' for note, number in report.notes.items())
         raise ConfigError(f'expected at least one sample, found none{reason}')
     if strict and (report.errors or counts.missing):
         reason = f'; the first: {report.errors[0]}' if report.errors else ''

@@ -9,12 +9,10 @@ instructsam-eval coco --annotations FILE --images DIR
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
-from instructsam_model.datatypes import Segmenter
 from instructsam_model.runtime.threads import prepare_threads
+from instructsam_training.api import open_segmenter
 from instructsam_training.evaluation.arguments import build_parser
 from instructsam_training.evaluation.command import run_command
 
@@ -24,20 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_threads()
     parser = build_parser('instructsam-eval', 'Evaluate a checkpoint, or predictions from a file, on a benchmark.')
     return run_command(parser.parse_args(argv), open_segmenter)
-
-
-@contextmanager
-def open_segmenter(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
-    """Load the segmenter into this process; see `evaluation.command.OpenSegmenter`."""
-    # Imported here because it imports torch, which --help and errors in the arguments do not need.
-    from instructsam_model import load_segmenter
-    from instructsam_model.runtime.memory import peak_memory_gib
-
-    segmenter = load_segmenter(checkpoint, **options)
-    try:
-        yield segmenter, peak_memory_gib
-    finally:
-        segmenter.close()
 
 
 if __name__ == '__main__':

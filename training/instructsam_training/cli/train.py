@@ -13,7 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_training.api import train
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import TrainConfig
 
@@ -37,11 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_run(config)
             return 0
         # Imported here because torch takes seconds to import, which --help does not need.
-        from instructsam_training.engine.loop import train
         from instructsam_training.engine.signals import InterruptedRunError
 
         try:
-            checkpoint = train(config, arguments.override)
+            checkpoint = train(config, override=arguments.override).checkpoint
         except InterruptedRunError as interruption:
             # Not an error: the same command resumes the run.
             print(interruption, file=sys.stderr)
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
+    parser = ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from instructsam_model.instructsam.adapter import read_adapter
 from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
+from instructsam_model.instructsam.model_card import make_card
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.engine.card import card_facts
 from instructsam_training.families.instructsam.adapter_files import load_factors, write_adapter
 from instructsam_training.families.instructsam.trainable import merge_adapters
 
@@ -66,4 +68,5 @@ def write_outputs(
     if stage.output != 'adapter':
         merged = build_empty(network.config)
         merged.load_state_dict(merge_adapters(tensors, stage.lora), assign=True)
-        write_checkpoint(folder / MERGED, merged, preprocessor)
+        card = make_card(card_facts(config, stage), network.config)
+        write_checkpoint(folder / MERGED, merged, preprocessor, card=card)

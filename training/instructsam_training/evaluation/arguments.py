@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
+from instructsam_model.backends import backend_names, get_backend
+from instructsam_model.command_line import ArgumentParser, RaisingParser
+from instructsam_model.number_arguments import MAX_SEED, integer, number
+from instructsam_model.options import check_names
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.checks import MAX_SKIPPED
@@ -15,15 +22,45 @@ from instructsam_training.evaluation.checks import MAX_SKIPPED
 PROMPTS = ('published', 'plain', 'unchanged')
 
 
-def build_parser(command: str, description: str) -> argparse.ArgumentParser:
+def make_arguments(benchmark: str, data: str | Path, settings: Mapping[str, Any]) -> argparse.Namespace:
+    """Return the arguments of an evaluation from Python values; they are checked as those of the command line.
+
+    Args:
+        benchmark: name of the benchmark.
+        data: folder of the data set, or its file.
+        settings: other arguments, such as `min_score=0.5`, and options of back ends, such as `instructsam.engine`;
+            None for the default.
+
+    Raises:
+        ConfigError: an argument is unknown or out of range.
+    """
+    parser = build_parser('evaluate', 'Evaluate.', RaisingParser)
+    check_names([benchmark], [*BENCHMARKS], 'benchmark')
+    known = vars(parser.parse_args([benchmark, '--data=.'])).keys() - {'benchmark', 'data', 'command'}
+    options = {f'{name}.{each.name}' for name in backend_names() for each in fields(get_backend(name).options)}
+    check_names(settings, known - {'write_queries'} | options, 'argument of evaluate')
+    words = []
+    for name, value in settings.items():
+        flag = f'--{name if "." in name else name.replace("_", "-")}'
+        if isinstance(value, bool) and '.' not in name:
+            words += [flag] * value
+        elif value is not None:
+            words.append(f'{flag}={value}')
+    return parser.parse_args([benchmark, f'--data={data}', *words])
+
+
+def build_parser(
+    command: str, description: str, kind: type[ArgumentParser] = ArgumentParser
+) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
         command: name of the command in messages.
         description: first sentence of the help.
+        kind: class of the parser.
     """
     splits = '; '.join(f'{name} ({", ".join(benchmark.splits)})' for name, benchmark in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
+    parser = kind(
         prog=command,
         description=f'{description} Predictions are written to the output folder one by one; the same command resumes '
         'an interrupted run.',
@@ -90,9 +127,17 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--shuffle-instructions',
-        type=int,
+        type=integer(0, MAX_SEED),
         metavar='SEED',
         help='give each query the instruction of another one, as a control',
+    )
+    group.add_argument(
+        '--timeout',
+        type=number(0.1, 1440.0),
+        default=30.0,
+        metavar='MINUTES',
+        help='with several processes: time that one of them may take for an image, or to load the model, before the '
+        'others stop waiting for it (default: %(default)g)',
     )
     group.add_argument('--fresh', action='store_true', help='delete the predictions in the output folder first')
 

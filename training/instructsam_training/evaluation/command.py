@@ -14,7 +14,7 @@ from rich.console import Console
 from instructsam_model.backend_arguments import given_options
 from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
-from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.errors import CheckpointError, ConfigError, InferenceError
 from instructsam_model.options import make_options
 from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
@@ -33,6 +33,7 @@ from instructsam_training.evaluation.report.page import write_page
 from instructsam_training.evaluation.report.report import EvaluationSettings, make_report
 from instructsam_training.evaluation.report.speed import speed_line, summarize_speed
 from instructsam_training.evaluation.report.table import report_tables
+from instructsam_training.evaluation.result import EvaluationResult
 from instructsam_training.evaluation.run import EvaluationRun, predict_all, prepare_folder, start_processes
 
 EXIT_SUCCESS, EXIT_SKIPPED, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -60,24 +61,42 @@ def run_command(arguments: argparse.Namespace, open_segmenter: OpenSegmenter) ->
     """
     console = Console(stderr=True)
     try:
-        return evaluate_benchmark(arguments, open_segmenter, console)
-    except (CheckpointError, ConfigError, OSError) as error:
+        if arguments.write_queries is not None:
+            return _exit_status(write_benchmark(arguments), console)
+        result = evaluate_benchmark(arguments, open_segmenter, console)
+        return EXIT_SUCCESS if result is None else _exit_status(result.skipped, console)
+    except (CheckpointError, ConfigError, InferenceError, OSError) as error:
         print(f'{arguments.command}: error: {" ".join(str(error).split())}', file=sys.stderr)
         return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
 
-def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console) -> int:
+def write_benchmark(arguments: argparse.Namespace) -> list[str]:
+    """Write the queries of a benchmark to a file; returns what was skipped.
+
+    Raises:
+        ConfigError: the data set cannot be used.
+        OSError: the file cannot be written.
+    """
+    skipped = SkipReport()
+    write_queries(_load_queries(arguments, skipped)[: arguments.limit], arguments.write_queries)
+    return [str(error) for error in skipped.errors]
+
+
+def evaluate_benchmark(
+    arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console, *, is_loaded: bool = False
+) -> EvaluationResult | None:
     """Predict the queries that have no prediction yet, score all of them, and write the report.
 
     Args:
         arguments: of `build_parser`.
         open_segmenter: see `run_command`.
         console: for progress and summary.
+        is_loaded: `open_segmenter` returns a segmenter that is loaded already, whatever the checkpoint is.
 
     Returns:
-        The exit status.
+        The report; None in processes other than the first.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -87,13 +106,8 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     """
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
-    all_queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
-    check_targets(all_queries, arguments.data)
-    check_unread(all_queries, skipped.errors, arguments.data, arguments.max_skipped)
+    all_queries = _load_queries(arguments, skipped)
     queries = all_queries[: arguments.limit]
-    if arguments.write_queries is not None:
-        write_queries(queries, arguments.write_queries)
-        return _exit_status([str(error) for error in skipped.errors], console)
     # Predictions come from a file or from a checkpoint; everything after them is the same.
     predictions: Mapping[str, PredictedMasks] | None
     if arguments.predictions is not None:
@@ -102,11 +116,11 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
         predictions = read_external_predictions(arguments.predictions, all_queries, skipped)
     else:
         check_images(queries, arguments.max_skipped)
-        run = _make_run(arguments, benchmark, queries)
+        run = _make_run(arguments, benchmark, queries, is_loaded=is_loaded)
         settings, queries = run.settings, list(run.queries)
         predictions = _predict(run, arguments, open_segmenter, console)
     if predictions is None:  # not the main process
-        return EXIT_SUCCESS
+        return None
     unread = [str(error) for error in skipped.errors]
     check_skipped(queries, predictions, unread, arguments.max_skipped)
     report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
@@ -114,7 +128,21 @@ def evaluate_benchmark(arguments: argparse.Namespace, open_segmenter: OpenSegmen
     _write_numbers(report, speed, folder, console)
     write_page(folder / 'report.html', report, scored, predictions, speed)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
-    return _exit_status(report['skipped'], console)
+    return EvaluationResult(folder, report, speed)
+
+
+def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:
+    """Load all queries of the split.
+
+    Raises:
+        ConfigError: the data set cannot be used.
+    """
+    benchmark = BENCHMARKS[arguments.benchmark]
+    split = arguments.split or benchmark.splits[0]
+    queries = benchmark.load_queries(arguments.data, split, skipped, arguments.images, arguments.absent)
+    check_targets(queries, arguments.data)
+    check_unread(queries, skipped.errors, arguments.data, arguments.max_skipped)
+    return queries
 
 
 def output_folder(arguments: argparse.Namespace) -> Path:
@@ -123,18 +151,21 @@ def output_folder(arguments: argparse.Namespace) -> Path:
     return arguments.out or Path('evaluation', f'{arguments.benchmark}-{split}')
 
 
-def _make_run(arguments: argparse.Namespace, benchmark: Benchmark, queries: Sequence[Query]) -> EvaluationRun:
-    """Return the evaluation of a checkpoint.
+def _make_run(
+    arguments: argparse.Namespace, benchmark: Benchmark, queries: Sequence[Query], *, is_loaded: bool
+) -> EvaluationRun:
+    """Return the evaluation of a checkpoint, or of a segmenter that is loaded already.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         ConfigError: an option is unknown or out of range.
     """
-    source = resolve_checkpoint(arguments.checkpoint)
-    backend = find_backend(source, arguments.backend)
-    settings = _make_settings(arguments, benchmark, arguments.checkpoint, backend.name)
-    # Checked here and not only by the back end, so that --fresh does not delete predictions before an error.
-    make_options(backend.options, own_options(backend, settings.options), f'back end {backend.name}')
+    source = None if is_loaded else resolve_checkpoint(arguments.checkpoint)
+    backend = None if source is None else find_backend(source, arguments.backend)
+    settings = _make_settings(arguments, benchmark, arguments.checkpoint, backend.name if backend else '')
+    if backend is not None:
+        # Checked here and not only by the back end, so that --fresh does not delete predictions before an error.
+        make_options(backend.options, own_options(backend, settings.options), f'back end {backend.name}')
     return EvaluationRun(
         benchmark=benchmark,
         settings=settings,
@@ -173,21 +204,23 @@ def _predict(
     run: EvaluationRun, arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console
 ) -> Mapping[str, PredictedMasks] | None:
     """Return the predictions of all processes; None in processes other than the first."""
-    processes = start_processes(arguments.device)
+    processes = start_processes(arguments.device, arguments.timeout)
     if processes.is_main_process:
         prepare_folder(run, fresh=arguments.fresh)
     processes.wait_for_everyone()
     # The local path, so that only one process downloads; the embedded checkpoint is loaded by its name.
-    checkpoint = EMBEDDED if arguments.checkpoint == EMBEDDED else str(run.source.path)
+    checkpoint = arguments.checkpoint
+    if checkpoint != EMBEDDED and run.source is not None:
+        checkpoint = str(run.source.path)
     settings = {
         'device': str(processes.device) if arguments.device == 'auto' else arguments.device,
-        'backend': run.backend.name,
+        'backend': run.backend.name if run.backend else arguments.backend,
         'dtype': run.dtype,
         'threads': arguments.threads,
     }
     # Options of the command line override those that the back end prefers for evaluations.
     with open_segmenter(checkpoint, **settings, **run.options) as (segmenter, peak_memory_gib):
-        predict_all(run, segmenter, peak_memory_gib, processes, console)
+        predict_all(run, segmenter, peak_memory_gib, processes, console, arguments.timeout)
     return load_predictions(run.folder) if processes.is_main_process else None
 
 

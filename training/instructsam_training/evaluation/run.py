@@ -30,12 +30,11 @@ from instructsam_training.evaluation.query import Query, group_by_image
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.report import EvaluationSettings
 from instructsam_training.evaluation.scoring import score_query
+from instructsam_training.evaluation.shared_progress import SharedProgress
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-BARRIER_TIMEOUT = timedelta(days=7)
-"""How long a process that has finished waits for the others."""
 SCORING_SETTINGS = ('min_score', 'scoring')
 """Settings that predictions do not depend on, so that a run can be resumed or scored again with others."""
 
@@ -48,8 +47,8 @@ class EvaluationRun:
         benchmark: gives the score threshold and the IoU rule of the progress bar.
         settings: of the evaluation.
         queries: all queries, with the texts that the model gets.
-        source: the checkpoint.
-        backend: that reads it.
+        source: the checkpoint; None for a segmenter that is loaded already.
+        backend: that reads it; None for a segmenter that is loaded already.
         folder: output folder.
         command: name of the command.
         dtype: of the weights, as in `load_segmenter`.
@@ -58,8 +57,8 @@ class EvaluationRun:
     benchmark: Benchmark
     settings: EvaluationSettings
     queries: Sequence[Query]
-    source: CheckpointSource
-    backend: Backend
+    source: CheckpointSource | None
+    backend: Backend | None
     folder: Path
     command: str
     dtype: str
@@ -67,15 +66,22 @@ class EvaluationRun:
     @property
     def options(self) -> dict[str, Any]:
         """Options of the back end, by `<backend>.<option>`: its defaults for evaluations, updated by the settings."""
+        if self.backend is None:
+            return dict(self.settings.options)
         defaults = {f'{self.backend.name}.{name}': value for name, value in self.backend.evaluation_options.items()}
         return defaults | dict(self.settings.options)
 
 
-def start_processes(device: str) -> PartialState:
-    """Join the process group if `torchrun` started several processes; each predicts its share of the images."""
+def start_processes(device: str, timeout_min: float) -> PartialState:
+    """Join the process group if `torchrun` started several processes; each predicts its share of the images.
+
+    Args:
+        device: of the model.
+        timeout_min: minutes that a process waits for another.
+    """
     from accelerate import PartialState  # imports torch
 
-    return PartialState(cpu=device == 'cpu', timeout=BARRIER_TIMEOUT)
+    return PartialState(cpu=device == 'cpu', timeout=timedelta(minutes=timeout_min))
 
 
 def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
@@ -96,6 +102,11 @@ def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
             predictions.unlink()
     elif file.exists() and any(run.folder.glob(FILE_PATTERN)):
         earlier = json.loads(file.read_text())
+        if run.source is None:
+            raise ConfigError(
+                f'{run.folder}: has predictions, and nothing says whether they are those of this segmenter; choose '
+                'another out, or delete them with fresh'
+            )
         different = [key for key in {**earlier, **description} if earlier.get(key) != description.get(key)]
         if different:
             raise ConfigError(
@@ -112,6 +123,7 @@ def predict_all(
     peak_memory_gib: Callable[[], float],
     processes: PartialState,
     console: Console,
+    timeout_min: float,
 ) -> None:
     """Predict this process's share of the queries that have no prediction yet.
 
@@ -121,8 +133,13 @@ def predict_all(
         peak_memory_gib: returns the peak memory of the segmenter's process.
         processes: this process and the others.
         console: for the progress bar.
+        timeout_min: minutes that a process may take for one image.
+
+    Raises:
+        TimeoutError: another process has stopped.
     """
     done = {prediction.id for prediction in load_predictions(run.folder).values() if not prediction.error}
+    progress = SharedProgress(run.folder, processes.process_index, processes.num_processes, 60 * timeout_min)
     # All processes must load the same predictions before any of them adds more.
     processes.wait_for_everyone()
     groups = group_by_image(query for query in run.queries if query.id not in done)
@@ -133,7 +150,8 @@ def predict_all(
     with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
         for query, prediction in run_inference(segmenter, share, log, peak_memory_gib):
             bar.advance(query, prediction)
-    processes.wait_for_everyone()
+            progress.advance()
+    progress.finish()
 
 
 class _ProgressBar:
@@ -171,10 +189,15 @@ class _ProgressBar:
         self._progress.update(self._task, advance=1, note=f'{mean_iou}{prediction.seconds:.2f} s')
 
 
+def _weight_files(source: CheckpointSource | None) -> list[Path]:
+    if source is None:
+        return []
+    return sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+
+
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
-    path = run.source.path
-    weights = sorted(path.glob('*.safetensors')) if path.is_dir() else [path]
+    weights = _weight_files(run.source)
     # The ids, images and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError
 from instructsam_model.runtime.choices import ENGINES
 from instructsam_training.parity.forward import compare_forward
@@ -49,7 +49,7 @@ def all_comparisons(engine: str) -> tuple[Comparison, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 if nothing differs, 1 if something does, 2 if the folder cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.parity', description='Compare with the public implementation.'
     )
     parser.add_argument('folder', type=Path, help='a folder with the layout of tests/golden')

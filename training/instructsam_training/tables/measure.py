@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from instructsam_training.cli.evaluate import open_segmenter
+from instructsam_training.api import open_segmenter
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.files import load_json
 from instructsam_training.evaluation.arguments import build_parser

@@ -8,12 +8,12 @@ differ, 2 on an error.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_training.evaluation.prediction import FILE_PATTERN, PredictedMasks, load_predictions
 
@@ -26,7 +26,7 @@ MAX_LISTED = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.evaluation.report.compare_predictions',
         description=(__doc__ or '').partition('\n')[0],
     )

@@ -16,7 +16,6 @@ Paths in the JSON files have backslashes. Only instructions with exactly one tar
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.datasets.roborefit import FOLDER, SPLITS
-from instructsam_training.tabletop.export.dataset import MILLIMETERS, DatasetPlan
+from instructsam_training.tabletop.export.dataset import MAX_SCENES, MILLIMETERS, DatasetPlan
 from instructsam_training.tabletop.language.instructions import GroundedInstruction, sample_instructions
 from instructsam_training.tabletop.scene.ground_truth import SceneObject, SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -55,16 +56,18 @@ class Expression:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all files are written, 2 on invalid arguments or write errors."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.tabletop.export.roborefit_writer',
         description='Write images of simulated tabletops in the layout of the RoboRefIt release.',
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='folder in which final_dataset is made')
-    parser.add_argument('--scenes', type=int, required=True, metavar='N', help='number of scenes')
+    parser.add_argument('--scenes', type=integer(1, MAX_SCENES), required=True, metavar='N', help='number of scenes')
     parser.add_argument(
         '--split', choices=SPLITS, default='testA', help='the splits have no scene in common (%(default)s)'
     )
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='random seed of the scenes (%(default)s)')
+    parser.add_argument(
+        '--seed', type=integer(0), default=0, metavar='N', help='random seed of the scenes (%(default)s)'
+    )
     arguments = parser.parse_args(argv)
     try:
         count = write_release(
