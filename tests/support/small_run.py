@@ -16,9 +16,11 @@ from tests.support import ROOT
 GOLDEN = ROOT / 'tests' / 'golden'
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
 COMMAND = [sys.executable, '-m', 'instructsam_training.cli.train']
+# `accelerate launch --num_processes 2` starts only one process on a CPU.
+LAUNCH = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
 STAGE = {
     'name': 'one',
-    'data': {'files': ['train'], 'folder': str(GOLDEN), 'max_pixels': 65536, 'workers': 0},
+    'data': {'files': ['train'], 'folder': str(GOLDEN), 'max_pixels': 65536, 'workers': 0, 'check_samples': 1},
     'steps': 6,
     'global_batch': 4,
     'micro_batch': 2,

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.instructsam.base_fingerprint import BaseFingerprint, fingerprint_of
+from instructsam_model.weights.finite import check_finite
 from instructsam_model.weights.hub import ADAPTER_CONFIG_FILE, read_json, resolve_path
 from instructsam_model.weights.tensor_files import Shape
 
@@ -162,9 +163,7 @@ def _read_tensors(file: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise CheckpointError(f'{file}: expected a complete safetensors file ({error}); copy it again') from error
     if not tensors:
         raise CheckpointError(f'{file}: expected tensors, found none')
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f'{file}: {name}: expected finite numbers, found NaN or infinity; train it again')
+    check_finite(file, tensors, 'train it again')
     return tensors, metadata
 
 

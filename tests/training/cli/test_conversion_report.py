@@ -34,3 +34,5 @@ def test_table_of_losses() -> None:
     assert next(line for line in out.splitlines() if 'other causes' in line).split('│')[2].strip() == '5'
     assert 'crowds, left out' in out
     assert 'images.3' in out
+    assert 'a.json[24]' not in out
+    assert 'a.json[0]' in out

@@ -192,6 +192,15 @@ def test_file_of_a_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not out.exists()
 
 
+def test_only_images_without_annotations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, images = user_file(tmp_path)
+    arguments = ['coco', '--annotations', str(file), '--images', str(images), '--out', str(tmp_path / 'mine.json')]
+    assert main(arguments) == 2
+    assert 'found none; 1 images without annotations, left out' in capsys.readouterr().err
+    assert main([*arguments, '--negatives', '2']) == 0
+    assert numbers(capsys.readouterr().out)['of these without a target'] == 2
+
+
 def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     coco(tmp_path / 'coco', [SQUARE], [SQUARE])
     status, _, err = run('--strict')

@@ -57,7 +57,7 @@ def test_names_in_an_answer_are_the_phrases_of_one_question(read: Callable[..., 
 
 def test_instances_become_names(read: Callable[..., list[Sample]]) -> None:
     answer = 'instance id is 4, label name is cup; instance id is 2, label name is dining table'
-    (sample,) = read('lisa_plus_instance', 'data.json', record(answer))
+    (sample,) = read('lisa_plus_instance', 'data.json', record(answer, info=json.dumps(INFO)))
     assert columns(sample) == [{'cup': [[0, 1]]}, {'dining table': [[4, 5]]}]
     assert sample.annotations[0].kind == 'phrase'
 

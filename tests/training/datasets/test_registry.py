@@ -121,5 +121,7 @@ def test_page_has_a_row_for_each_name_of_the_stage_lists(stage: int) -> None:
     assert [name for name in names if name not in converters] == []
     known = {*SOURCES, '--held-out', '--shards'}
     assert [name for name in names if not {*converters[name]} <= known] == []
+    # The name in the list is also one that instructsam-convert knows.
+    assert {name for name in names if name not in SOURCES} <= {'obj365_phrase_final_mask_548k'}
     # What has no converter is read from the authors' files only, and the page says so.
     assert {name for name in names if not converters[name]} <= {'obj365_phrase_final_mask_548k'}

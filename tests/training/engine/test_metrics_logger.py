@@ -38,6 +38,15 @@ def test_unreadable_samples_are_named_with_their_step(tmp_path: Path) -> None:
     assert (tmp_path / 'skipped.txt').read_text() == 'step 1: train.json[3]: no such file\n'
 
 
+def test_skipped_samples_of_steps_that_are_taken_again_are_named_once(tmp_path: Path) -> None:
+    for done in (0, 2):
+        with MetricsLogger(tmp_path, 'one', steps=4, done=done, enabled=True) as logger:
+            for step in range(done + 1, 5):
+                logger.write(metrics(step), [f'train.json[{step}]: two\nlines'])
+    lines = (tmp_path / 'skipped.txt').read_text().splitlines()
+    assert lines == [f'step {step}: train.json[{step}]: two lines' for step in range(1, 5)]
+
+
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
     with MetricsLogger(tmp_path, 'one', steps=1, done=0, enabled=False) as logger:
         logger.write(metrics(1), ['error'])

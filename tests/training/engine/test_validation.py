@@ -1,6 +1,6 @@
 """Validation during a stage: it changes no step, and keeps the best weights.
 
-Covers engine.best, engine.gather, evaluation.validation and config.validation_options.
+Covers engine.best, engine.gather, evaluation.validation, evaluation.report.sheet and config.validation_options.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def test_resumed_run_keeps_best_weights_and_patience(run: Path, tmp_path: Path) 
         ({'data': str(GOLDEN / 'train.json')}, 'got a training file in the published format'),
         ({'images': '/nowhere'}, 'images cannot be used'),
         ({'split': 'val'}, 'split: expected one of test'),
+        ({'data': ''}, 'stages.0.validation.data: expected the data of the validation'),
         ({'every': 0}, 'stages.0.validation.every: expected 1 to'),
         ({'patience': -1}, 'stages.0.validation.patience: expected 0 to'),
     ],

@@ -84,8 +84,9 @@ def _abbreviate(ids: Sequence[int], preprocessor: Preprocessor, config: ModelCon
 
 def _blend(canvas: NDArray[np.float32], mask: NDArray[np.float32], color: tuple[int, int, int]) -> NDArray[np.float32]:
     cells = Image.fromarray((mask * 255).astype(np.uint8)).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.NEAREST)
-    opacity = np.asarray(cells, np.float32)[..., None] / 255 * MASK_OPACITY
-    return canvas * (1 - opacity) + np.array(color, np.float32) * opacity
+    opacity = np.asarray(cells, np.float32)[..., None] * np.float32(MASK_OPACITY / 255)
+    blended: NDArray[np.float32] = canvas * (1 - opacity) + np.array(color, np.float32) * opacity
+    return blended
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, origin: tuple[int, int], pieces: Sequence[Piece]) -> None:

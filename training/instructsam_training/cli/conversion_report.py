@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from instructsam_training.data.sample import Sample, SampleError, SkipReport
 from instructsam_training.datasets.io.image_key import coco_id
@@ -82,16 +83,13 @@ def losses(report: SkipReport) -> Table | None:
     if not causes and not report.notes:
         return None
     table = Table('what', 'number', 'first', title='dropped, left out, or kept in another form')
-    for cause, number in causes.most_common(MAX_CAUSES):
-        table.add_row(f'dropped: {cause}', f'{number:,}', first[cause])
+    rows = [(f'dropped: {cause}', number, first[cause]) for cause, number in causes.most_common(MAX_CAUSES)]
     if len(causes) > MAX_CAUSES:
-        table.add_row(
-            'dropped: other causes',
-            f'{sum(causes.values()) - sum(dict(causes.most_common(MAX_CAUSES)).values()):,}',
-            '',
-        )
-    for note, number in report.notes.items():
-        table.add_row(note, f'{number:,}', report.examples.get(note, ''))
+        rows.append(('dropped: other causes', causes.total() - sum(number for _, number, _ in rows), ''))
+    rows += [(note, number, report.examples.get(note, '')) for note, number in report.notes.items()]
+    for what, number, where in rows:
+        # Names of data are no markup: brackets are shown as they are.
+        table.add_row(Text(what), f'{number:,}', Text(where))
     return table
 
 

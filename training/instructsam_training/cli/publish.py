@@ -91,7 +91,7 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(args)
     try:
         size = publish(arguments.checkpoint, arguments.out, arguments.dtype, arguments.adapter, arguments.report)
-    except (CheckpointError, ConfigError) as error:
+    except (CheckpointError, ConfigError, OSError) as error:
         sys.exit(f'publish: error: {error}')
     print(json.dumps({'out': str(arguments.out), 'megabytes': round(size / 1e6, 1)}))
 

@@ -77,6 +77,7 @@ class Batch:
         targets: of the P phrases.
         sources: file and index of each sample, for reports.
         errors: samples and annotations that could not be read, for reports.
+        unreadable: number of samples that could not be read.
         counts: False for the placeholder of a batch without a readable sample: it has no influence on the losses and
             only keeps the processes synchronized.
         query_owner: for each phrase the first one about its image, if phrases share queries; else None.
@@ -89,6 +90,7 @@ class Batch:
     targets: Targets
     sources: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    unreadable: int = 0
     counts: bool = True
     query_owner: tuple[int, ...] | None = None
     sharing: QuerySharing | None = None
@@ -199,7 +201,7 @@ class ExampleBuilder:
         limit = self._config.qwen.text_config.max_position_embeddings
         if (length := len(encoding.input_ids)) > limit:
             raise FrameError(
-                f'{source}: expected a conversation of at most {limit} tokens, the positions of the language model, '
+                f'expected a conversation of at most {limit} tokens, the positions of the language model, '
                 f'got {length}; lower max_pixels or conversation.max_phrases'
             )
         spans = [span for turn in turns for span in turn.spans]

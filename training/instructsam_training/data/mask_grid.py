@@ -52,8 +52,10 @@ def cover_cells(runs: Integers, size_hw: tuple[int, int], grid_hw: tuple[int, in
     sums = np.zeros((columns.count + 1, rows.count + 1), np.int64)
     sums[1:, 1:] = counts.cumsum(0).cumsum(1)
     by_column = sums[columns.last] - sums[columns.first]
-    cells = (by_column[:, rows.last] - by_column[:, rows.first]).T.astype(np.float32)
-    return cells / rows.sizes[:, None] / columns.sizes  # in the order of torch
+    cells: NDArray[np.float32] = (by_column[:, rows.last] - by_column[:, rows.first]).T.astype(np.float32)
+    cells /= rows.sizes[:, None]  # in the order of torch
+    cells /= columns.sizes
+    return cells
 
 
 def pick_corners(runs: Integers, size_hw: tuple[int, int], grid_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -126,7 +128,8 @@ def _pixels_before(rows: _Cells, columns: _Cells, interval: Integers, end: Integ
     partial = np.bincount(flat, weights=end - rows.edges[of_end], minlength=shape[0] * shape[1]).reshape(shape)
     ending = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
     below = ending[:, ::-1].cumsum(1)[:, ::-1] - ending  # columns that end in a later interval
-    return partial[:, :-1].astype(np.int64) + below[:, :-1] * np.diff(rows.edges)
+    before: Integers = partial[:, :-1].astype(np.int64) + below[:, :-1] * np.diff(rows.edges)
+    return before
 
 
 def _corners(side: int, cells: int) -> Integers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -115,17 +115,20 @@ class MicroBatchDataset(Dataset[Batch]):
         """Micro-batch `key[1]` of step `key[0]`; unreadable samples are dropped and named in its `errors`."""
         examples: list[Example] = []
         errors: list[str] = []
-        for epoch, index in self.members(*key):
+        members = self.members(*key)
+        for epoch, index in members:
             try:
                 sample = self._table[index]
                 errors += [str(error) for error in sample.errors]
                 examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
-            except (SampleError, FrameError) as error:
+            except SampleError as error:
                 errors.append(str(error))
+            except FrameError as error:
+                errors.append(f'{sample.source}: {error}')
         # All processes take part in every step, so a micro-batch is never left out.
-        if not examples:
-            return collate([self._builder.blank()], self._config, errors, counts=False)
-        return collate(examples, self._config, errors)
+        counts = bool(examples)
+        batch = collate(examples or [self._builder.blank()], self._config, errors, counts=counts)
+        return replace(batch, unreadable=len(members) - len(examples))
 
     def members(self, step: int, number: int) -> list[Member]:
         """Return epoch and sample of each member of micro-batch `number` of a step."""

@@ -141,6 +141,11 @@ def read_coco(
     coco = read_coco_file(annotations, report)
     _check_masks(coco, options)
     phrases = _phrases(coco, spoken_name, report)
+    for number, phrase in phrases.items():
+        name = str(coco.categories[number]['name'])
+        # Apart from case and underscores: `N/A` becomes 'n or a'.
+        if ' '.join(name.replace('_', ' ').split()).lower() != phrase:
+            report.note('categories with another spoken name', f'{name!r}: {phrase!r}')
     return iter(CocoSamples(coco, phrases, _user_images(coco, images or annotations.parent, report), options, report))
 
 
@@ -203,6 +208,14 @@ def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Callable[[
     return locate
 
 
+STAGE_LIST_NAMES = {
+    'coco_instances': 'coco',
+    'lvis_v1_train': 'lvis',
+    'paco_ego4d_v1_train': 'paco_ego4d',
+    'obj365_cat_646k': 'objects365',
+}
+"""Names in the public stage lists that differ from ours; `instructsam-convert` knows both."""
+
 SOURCES = {
     name: Source(
         partial(read_categories, name=name),
@@ -211,3 +224,4 @@ SOURCES = {
     )
     for name, kind in CATEGORY_SETS.items()
 }
+SOURCES |= {name: SOURCES[ours] for name, ours in STAGE_LIST_NAMES.items()}

@@ -16,6 +16,7 @@ The answer of an instance record is `instance id is 12, label name is cup; insta
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -96,6 +97,7 @@ def _names(pattern: re.Pattern[str], answer: str) -> dict[str, list[str]]:
 
 def _mask(record: Mapping[str, Any], number: str, size_hw: tuple[int, int]) -> Rle:
     info = record.get('info')
+    info = json.loads(info) if isinstance(info, str) else info
     shape = info.get(number) if isinstance(info, dict) else None
     if shape is None:
         raise ValueError(f'info: expected the instance {number} of the answer, found none')

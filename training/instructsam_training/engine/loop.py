@@ -16,9 +16,11 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
+from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
+from instructsam_training.check.run import check_stages
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
@@ -26,6 +28,7 @@ from instructsam_training.datasets.io.training_data import describe_held_out, op
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.card import add_validation
 from instructsam_training.engine.curves import draw_curves, learning_rates
+from instructsam_training.engine.data_health import gather_errors, resume_health
 from instructsam_training.engine.distributed import (
     describe_device,
     distribute,
@@ -35,12 +38,12 @@ from instructsam_training.engine.distributed import (
 from instructsam_training.engine.frozen import cast_frozen
 from instructsam_training.engine.fused_norm import fuse_norms
 from instructsam_training.engine.gather import gather_tensors
-from instructsam_training.engine.metrics_logger import MetricsLogger
+from instructsam_training.engine.metrics_logger import MetricsLogger, read_lines
 from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
-from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
+from instructsam_training.engine.state import STATES, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
@@ -71,7 +74,7 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
     check_validations(config)
     device, processes = describe_device(accelerator), accelerator.num_processes
     run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
-    merged = Path()
+    merged, is_checked = Path(), False
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, result_folder(folder, stage)
@@ -81,6 +84,11 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
+        # Before the first step of the run; not again when a later stage begins.
+        if not is_checked:
+            check = partial(check_stages, config, config.stages[index:], network, preprocessor)
+            run_in_first_process(accelerator, check)
+            is_checked = True
         train_stage(accelerator, config, stage, network, preprocessor, folder)
     return merged
 
@@ -108,7 +116,7 @@ def train_stage(
     continue_adapter(network, config, stage)
     steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
-    if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
+    if stage.init_queries_from_sam3 and read_last_state(folder / STATES) is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
         accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
     if accelerator.is_main_process:
@@ -166,7 +174,7 @@ def prepare_network(
 
 def resume(run: Run) -> None:
     """Load the last checkpoint of the stage, if there is one."""
-    state = read_last_state(run.folder / 'states', run.accelerator.print)
+    state = read_last_state(run.folder / STATES, run.accelerator.print)
     if state is not None:
         restore_state(state, run.model, run.optimizer)
         run.done, run.ema, run.skipped.total = state.step, dict(state.ema), state.skipped
@@ -183,6 +191,7 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
     rank, processes = accelerator.process_index, accelerator.num_processes
     data = load_batches(batches, plan, range(run.done, run.steps), rank, processes, stage.data.workers)
     logger = MetricsLogger(run.folder, stage.name, run.steps, run.done, enabled=accelerator.is_main_process)
+    run.health = resume_health(accelerator, read_lines(logger.file) if accelerator.is_main_process else ())
     with run.preemption.installed(), logger:
         # Due already if SIGTERM ended the run during a validation.
         stopping = validation.is_due and not validation.validate(logger)
@@ -196,10 +205,13 @@ def run_steps(run: Run, batches: MicroBatchDataset, plan: BatchPlan, log_every: 
             seconds = time.perf_counter() - started
             line |= {'images_per_s': stage.global_batch / seconds, 'memory_gib': peak_memory_gib()}
             line |= learning_rates(run.optimizer.param_groups)
-            logger.write(line, [error for batch in micro_batches for error in batch.errors])
+            logger.write(line, gather_errors(accelerator, run.health, micro_batches))
             # The file has every step, the trackers one of `log_every`.
             if run.done % log_every == 0:
                 accelerator.log(line, step=run.done)
+            if fault := run.health.find_fault(stage):
+                save(run)
+                raise ConfigError(fault)
             if validation.is_due and not stopping:
                 stopping = not validation.validate(logger)
             # All processes agree on `stopping`, and so on whether to save.
@@ -219,7 +231,7 @@ def save(run: Run) -> None:
     """
     state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
     if run.accelerator.is_main_process:
-        write_state(run.folder / 'states', state, run.stage.keep)
+        write_state(run.folder / STATES, state, run.stage.keep)
     run.accelerator.wait_for_everyone()
 
 
@@ -228,9 +240,12 @@ def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> Non
 
     Raises:
         FloatingPointError: all steps were skipped, so that there is nothing to write.
+        ConfigError: no step had anything to train.
         CheckpointError: a weight is not finite.
     """
     check_progress(run.stage.name, run.steps, run.skipped)
+    if fault := run.health.find_fault(run.stage, is_last=True):
+        raise ConfigError(fault)
     tensors = None if validation.ends_with_best else gather_tensors(run)
     if tensors is not None:
         write_weights(run.folder, tensors=tensors)

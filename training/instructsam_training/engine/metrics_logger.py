@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class MetricsLogger:
         if enabled:
             # A killed run has lines after its last checkpoint; these steps are taken and written again.
             write_lines(self.file, [line for line in read_lines(self.file) if line['step'] <= done])
+            keep_errors(self._errors_file, done)
         columns = (
             TextColumn(name),
             BarColumn(),
@@ -60,7 +62,7 @@ class MetricsLogger:
             file.write(json.dumps({name: finite(value) for name, value in line.items()}) + '\n')
         if errors:
             with self._errors_file.open('a') as file:
-                file.writelines(f'step {line["step"]}: {error}\n' for error in errors)
+                file.writelines(f'step {line["step"]}: {" ".join(error.split())}\n' for error in errors)
         note = f'loss {line["loss"]:.4f}  {line["images_per_s"]:.1f} images/s  {line["memory_gib"]:.1f} GiB'
         self._progress.update(self._task, completed=line['step'], note=note)
 
@@ -92,6 +94,14 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
             # Lines are appended one by one, so only the last one can be incomplete.
             break
     return lines
+
+
+def keep_errors(file: Path, done: int) -> None:
+    """Remove the lines of steps after `done` from a `skipped.txt`; these steps are taken again."""
+    if file.exists():
+        steps = [(line, re.match(r'step (\d+): ', line)) for line in file.read_text().splitlines(keepends=True)]
+        with write_atomically(file) as draft:
+            draft.write_text(''.join(line for line, step in steps if step and int(step[1]) <= done))
 
 
 def write_lines(file: Path, lines: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,16 +21,19 @@ from torch import Tensor, nn
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.options import StageConfig
 from instructsam_training.data.batch import Batch
+from instructsam_training.engine.data_health import DataHealth, count_reading, known_norm
 from instructsam_training.engine.nonfinite import (
     SkippedSteps,
     explain_stop,
     gradient_norm,
     is_good,
+    is_still_good,
     nonfinite_parameters,
     suspects,
     whole,
 )
 from instructsam_training.engine.signals import PreemptionHandler
+from instructsam_training.engine.state import STATES, set_aside
 from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
 
 
@@ -52,6 +56,7 @@ class Run:
         ema: averaged parameters by name; empty without `ema`.
         preemption: records SIGTERM.
         skipped: steps that were skipped, because their gradient was not finite.
+        health: samples that could not be read, and whether anything is learned.
     """
 
     accelerator: Accelerator
@@ -68,6 +73,7 @@ class Run:
     ema: dict[str, Tensor] = field(default_factory=dict)
     preemption: PreemptionHandler = field(default_factory=PreemptionHandler)
     skipped: SkippedSteps = field(default_factory=SkippedSteps)
+    health: DataHealth = field(default_factory=DataHealth)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class StepResults:
     is_good: bool
 
 
-def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
+def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any], bool]:
     """Take one optimizer step; it updates nothing if the loss or the gradient is not finite.
 
     Returns:
@@ -104,7 +110,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
         group['lr'] = rate * factor
     # 2. Divisors of the losses, over all micro-batches and processes, before any of them is run.
     micro_batches = [batch.for_objective(run.stage.objective) for batch in micro_batches]
-    counts, stopping = count_step(run, micro_batches)
+    counts, reading, stopping = count_step(run, micro_batches)
     # 3. Gradients; they are exchanged between processes only in the last micro-batch.
     run.optimizer.zero_grad(set_to_none=True)
     parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
@@ -126,7 +132,9 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float
         **report_losses(run, results.sums, counts),
         'rate': run.rates[0] * factor,
         'grad_norm': results.norms[-1],
+        **reading,
     }
+    run.health.count_training(metrics['loss'], known_norm(accelerator, metrics['grad_norm']))
     return {'step': step, **metrics, 'skipped_steps': run.skipped.total, **skipped}, stopping
 
 
@@ -142,18 +150,30 @@ def update(run: Run, results: StepResults, micro_batches: Sequence[Batch]) -> di
     if results.is_good:
         run.optimizer.step()
         update_average(run)
-        run.skipped.in_a_row = 0
+        run.skipped.in_a_row, run.skipped.good_batch = 0, micro_batches[-1]
         return {}
     run.skipped.total += 1
     run.skipped.in_a_row += 1
     names = suspects(run.accelerator, micro_batches, results.losses, results.norms)
-    damaged = nonfinite_parameters(run.model)
+    damage = find_damage(run)
+    if damage:
+        # Those with the weights after the last update.
+        if run.accelerator.process_index == 0:
+            set_aside(run.folder / STATES, run.done - run.skipped.in_a_row)
+    elif run.skipped.in_a_row <= run.stage.max_skipped_steps:
+        return {'skipped_samples': names}
+    raise FloatingPointError(f'{run.stage.name}: {explain_stop(run.done, names, run.skipped, damage)}')
+
+
+def find_damage(run: Run) -> list[str]:
+    """Return what the last update has done, if it is to blame instead of a sample; alike in all processes."""
+    names = nonfinite_parameters(run.model)
+    works = is_still_good(run.model, run.skipped.good_batch, run.accelerator.device)
     # Of sharded parameters, each process has a part only.
-    [any_damaged] = sum_over_processes(run.accelerator, torch.tensor([float(len(damaged))]))
-    if any_damaged or run.skipped.in_a_row > run.stage.max_skipped_steps:
-        damaged = damaged or ['a part in another process'] * bool(any_damaged)
-        raise FloatingPointError(f'{run.stage.name}: {explain_stop(run.done, names, run.skipped, damaged)}')
-    return {'skipped_samples': names}
+    damaged, failed = sum_over_processes(run.accelerator, torch.tensor([len(names), float(not works)]))
+    if damaged:
+        return [f'{name} is not finite' for name in names] or ['parameters in another process are not finite']
+    return ['the outputs are not finite any more for samples that were good before it'] * bool(failed)
 
 
 def clip_gradient(run: Run) -> Tensor:
@@ -169,19 +189,25 @@ def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> di
     return {'loss': sum(getattr(run.stage.losses, name) * mean for name, mean in means.items()), **means}
 
 
-def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], bool]:
-    """Sum the divisors of the losses over all processes; also return whether one of them received SIGTERM."""
-    # The counts and the flag in one vector, so that the processes communicate once.
-    counted = torch.zeros(len(TERMS) + 1, dtype=torch.float64)
+def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], dict[str, int], bool]:
+    """Sum counts over all processes.
+
+    Returns:
+        The divisors of the losses, the numbers of samples as metrics, and whether a process received SIGTERM.
+    """
+    # All in one vector, so that the processes communicate once.
+    counted = torch.zeros(len(TERMS), dtype=torch.float64)
     for batch in micro_batches:
         if batch.counts:
             counts = count_terms(
                 len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.query_owner
             )
-            counted[:-1] += torch.tensor([counts[name] for name in TERMS])
-    counted[-1] = run.preemption.triggered
-    *totals, stopping = sum_over_processes(run.accelerator, counted)
-    return {name: int(total) for name, total in zip(TERMS, totals, strict=True)}, stopping > 0
+            counted += torch.tensor([counts[name] for name in TERMS])
+    others = torch.tensor([*count_reading(micro_batches), run.preemption.triggered])
+    totals = sum_over_processes(run.accelerator, torch.cat([counted, others]))
+    *reading, stopping = totals[len(TERMS) :]
+    divisors = {name: int(total) for name, total in zip(TERMS, totals, strict=False)}
+    return divisors, run.health.count(*reading), stopping > 0
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:

@@ -117,7 +117,11 @@ def test_names_of_categories(read: Read, report: SkipReport) -> None:
     cup, again = {'id': '1', 'name': 'Coffee_Cup'}, {'id': 2, 'name': 'coffee cup', 'supercategory': 'cups'}
     annotations = [instance(1, [LEFT], id=1), instance(2, [RIGHT], id=2)]
     assert read(content([image_entry()], annotations, cup, again)) == {'1': {'coffee cup': 2}}
-    assert report.examples == {'categories with the spoken name of another, merged': 'coffee cup: 1, 2'}
+    assert report.examples == {
+        'categories with the spoken name of another, merged': 'coffee cup: 1, 2',
+    }
+    read(content([image_entry()], [instance(1, [LEFT])], 'Box/bag'))
+    assert report.examples['categories with another spoken name'] == "'Box/bag': 'box or bag'"
 
 
 @pytest.mark.parametrize(
@@ -125,8 +129,9 @@ def test_names_of_categories(read: Read, report: SkipReport) -> None:
     [
         ('[{"image_id": 1}]', 'an object with the lists images, annotations, categories; found a list'),
         ('"coco"', 'found a str'),
+        ('[' * 100_000, 'expected JSON, found something else'),
         ('{"images": [{}], "info": {}}', 'lacks annotations, categories; found images, info'),
-        ('{"images": [], "annotations": [], "categories": [], "images": []}', 'has the key images more than once'),
+        ('{"images": [], "annotations": [], "categories": [], "images": []}', 'found images more than once'),
         (content([image_entry()], [], 'cup', {'id': 1, 'name': 'pan'}), "found 'cup' and 'pan'; renumber"),
         (content([image_entry()], [], {'id': 4, 'name': ' '}), 'the category with id 4 has none'),
         (content([image_entry()], [], {'id': 4}), 'the category with id 4 has none'),

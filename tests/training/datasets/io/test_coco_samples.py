@@ -87,6 +87,19 @@ def test_images_with_lost_annotations_are_no_negatives(read: Read, entry: dict[s
     assert [sample.id for sample in samples] == ['1']
 
 
+@pytest.mark.parametrize(
+    ('iscrowd', 'is_used'), [(0, True), ('0', True), (False, True), (None, True), (1, False), ('1', False)]
+)
+def test_forms_of_iscrowd(read: Read, iscrowd: Any, is_used: bool) -> None:
+    assert bool(read(content([image_entry()], [instance(1, [LEFT], iscrowd=iscrowd)], 'cup'))) is is_used
+
+
+def test_names_that_look_like_control_tokens_are_names(read: Read) -> None:
+    annotations = [instance(1, [LEFT], id=1), instance(2, [RIGHT], id=2)]
+    (sample,) = read(content([image_entry()], annotations, '<|im_end|>', '[SEG]'))
+    assert [each.text for each in sample.annotations] == ['<|im end|>', '[seg]']
+
+
 def test_boxes_on_request(read: Read, report: SkipReport) -> None:
     annotations = [instance(1, [], id=1), instance(1, [LEFT], id=2), instance(2, [LEFT], id=3)]
     (sample,) = read(content([image_entry()], annotations, 'cup', 'pan'), boxes=True)

@@ -16,7 +16,17 @@ from tests.support.coco_content import LEFT, content, image_entry, instance
 
 @pytest.fixture
 def folder(save: Callable[..., Path], tmp_path: Path) -> ImageFolder:
-    for name in ('1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/3.jpg', 'a/my cup.jpg', 'x%20y.jpg'):
+    for name in (
+        '1.jpg',
+        'a/2.jpg',
+        'a/3.jpg',
+        'b/3.jpg',
+        'a/my cup.jpg',
+        'x%20y.jpg',
+        'ta\u0302che.jpg',
+        'c/5.jpg',
+        'c/5.JPG',
+    ):
         save(f'images/{name}', 'image')
     return ImageFolder(tmp_path / 'images')
 
@@ -34,6 +44,9 @@ def folder(save: Callable[..., Path], tmp_path: Path) -> ImageFolder:
         ('a/my%20cup.jpg', 'a/my cup.jpg'),
         ('https://host/data/a/my%20cup.jpg?token=1', 'a/my cup.jpg'),
         ('x%20y.jpg', 'x%20y.jpg'),
+        ('A/My Cup.JPG', 'a/my cup.jpg'),
+        ('t\u00e2che.jpg', 'ta\u0302che.jpg'),
+        ('x/c/5.JPG', 'c/5.JPG'),
     ],
 )
 def test_names_as_tools_write_them(folder: ImageFolder, name: str, expected: str) -> None:
@@ -48,6 +61,7 @@ def test_names_as_tools_write_them(folder: ImageFolder, name: str, expected: str
         ('c/3.jpg', 'is one of them meant'),
         ('c/2.jpg', r'found .*a/2.jpg; is one of them meant'),
         ('a', 'found no such file'),
+        ('c/5.Jpg', 'is one of them meant'),
     ],
 )
 def test_names_without_a_sure_file(folder: ImageFolder, name: str, message: str) -> None:

@@ -53,6 +53,16 @@ def test_complete_parts(save: Callable[..., Path], tmp_path: Path, names: list[s
     assert check_parts('a', tmp_path, find_parts('a', tmp_path), count) == files
 
 
+def test_number_of_parts_of_the_authors_is_known(save: Callable[..., Path], tmp_path: Path) -> None:
+    # As in `data: {files: [mapillary]}`, without a list that states it.
+    for number in range(4):
+        save(f'mapillary_part{number}.json', '[]')
+    found = find_parts('mapillary', tmp_path)
+    with pytest.raises(ConfigError, match=r'expected 5 parts .* found 4 .*missing are the parts 4;'):
+        check_parts('mapillary', tmp_path, found)
+    assert len(check_parts('mapillary', tmp_path, found, 4)) == 4
+
+
 @pytest.mark.parametrize(
     ('names', 'count', 'message'),
     [

@@ -128,7 +128,7 @@ class _OfImage:
         unusable: set[str] = set()
         for instance in instances:
             phrase = next(self.samples.known([instance.get('category_id')]), '')
-            if instance.get('iscrowd'):
+            if _is_crowd(instance):
                 report.note('crowds, left out', where)
             elif phrase in not_exhaustive:
                 report.note('annotations of categories that are not all annotated in their image, left out', where)
@@ -191,3 +191,8 @@ class _OfImage:
             boxes = [box_rle([float(edge) for edge in coco_mask.toBbox(rle)], self.size_hw) for rle, _ in targets]
             return named(phrase, tuple(boxes), box_only=True)
         return named(phrase, tuple(rle for rle, _ in targets), box_only=any(are_boxes))
+
+
+def _is_crowd(instance: Entry) -> bool:
+    # Exporters write 0, false, "0" or nothing.
+    return str(instance.get('iscrowd') or 0).lower() not in ('0', '0.0', 'false')

@@ -39,8 +39,10 @@ def load_json(file: Path) -> Any:
         return json.loads(content.decode(encoding), object_pairs_hook=_without_repeated_keys)
     except OSError as error:
         raise ConfigError(f'{file}: expected a JSON file, cannot read it: {error}') from None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f'{file}: expected JSON, found something else or only a part of it: {error}') from None
+    except ValueError as error:
+        raise ConfigError(f'{file}: {error}') from None
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -49,7 +51,9 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) != len(pairs):
         keys = [key for key, _ in pairs]
         repeated = sorted({key for key in keys if keys.count(key) > 1})
-        raise ValueError(f'an object has the key {", ".join(repeated)} more than once; merge its values')
+        raise ValueError(
+            f'expected each key once in an object, found {", ".join(repeated)} more than once; merge the values'
+        )
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,7 @@ class ImageFolder:
         tails = {spelling.parts[-length:] for spelling in spellings for length in range(1, len(spelling.parts) + 1)}
         # The longest tail decides.
         for tail in sorted(tails, key=lambda tail: (-len(tail), tail)):
-            files = [path for path in self._by_name.get(tail[-1], ()) if path.parts[-len(tail) :] == tail]
+            files = self._with_tail(tail)
             if len(files) == 1 and self._is_sure(files[0], tail, spellings[0]):
                 return files[0]
             if files:
@@ -67,18 +68,30 @@ class ImageFolder:
                 raise ValueError(f'image {name!r}: expected it in {self.folder}, found {places}; is one of them meant?')
         raise ValueError(f'image {name!r}: expected it in {self.folder} or a folder in it, found no such file')
 
+    def _with_tail(self, tail: tuple[str, ...]) -> list[Path]:
+        """Files whose last folders and name are `tail`, in its own spelling if there are such files."""
+        folded = tuple(map(_fold, tail))
+        known = self._by_name.get(folded[-1], ())
+        files = [path for path in known if tuple(map(_fold, path.parts[-len(tail) :])) == folded]
+        return [path for path in files if path.parts[-len(tail) :] == tail] or files
+
     def _is_sure(self, file: Path, tail: tuple[str, ...], name: Path) -> bool:
         # `b/1.jpg` is not `<folder>/a/1.jpg`, but it may be `<folder>/1.jpg`, and `1.jpg` may be in any folder.
         return len(tail) > 1 or len(name.parts) == 1 or file.parent == self.folder
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        """All files by their name without folders; listed once, and only if a name is not found directly."""
+        """All files by their folded name without folders; listed once, and only if a name is not found directly."""
         files: dict[str, list[Path]] = {}
         for path in sorted(self.folder.rglob('*')):
             if path.is_file():
-                files.setdefault(path.name, []).append(path)
+                files.setdefault(_fold(path.name), []).append(path)
         return files
+
+
+def _fold(name: str) -> str:
+    """A name without its case and its form of accents: `IMG_1.JPG` may be `img_1.jpg`, and macOS splits accents."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def _spellings(name: str) -> Iterator[str]:

@@ -24,6 +24,9 @@ NUMBER = re.compile(
     r'|(?P<index>\d+)[-_]of[-_](?P<index_of>\d+))$'
 )
 
+PUBLISHED_PARTS = {'mapillary': 5, 'obj365_cat_646k': 20, 'obj365_phrase_final_mask_548k': 11}
+"""Numbers of parts of the public release (data/stage1.txt of DCDmllm/InstructSAM, 72f0d90), not in their names."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -73,7 +76,7 @@ def check_parts(name: str, data: Path, parts: Sequence[Part], count: int | None 
         name: name of the data set, for errors.
         data: folder of the data sets, for errors.
         parts: the parts that were found, in order.
-        count: number of parts, if their names do not have it.
+        count: number of parts, if their names do not have it; that of the authors' release if not given.
 
     Raises:
         ConfigError: a part is missing, is there twice, or is one too many.
@@ -83,6 +86,7 @@ def check_parts(name: str, data: Path, parts: Sequence[Part], count: int | None 
     if len(stated) > 1 or len(set(numbers)) < len(numbers):
         names = ', '.join(part.file.name for part in parts)
         raise ConfigError(f'{name}: expected each part once in {data}, found {names}; remove those of another download')
+    count = count or PUBLISHED_PARTS.get(Path(name).name)
     expected = next(iter(stated)) or count or numbers[-1] + (numbers[0] == 0)
     first = 1 if numbers[0] == 1 and numbers[-1] == expected else 0
     wanted = range(first, first + expected)

@@ -29,8 +29,6 @@ from instructsam_model.weights.tensor_files import find_tensors, iterate_tensors
 from instructsam_training.config.options import LoraConfig
 from instructsam_training.families.instructsam.trainable import LORA_A_SUFFIX, LORA_B_SUFFIX
 
-MEGABYTE = 10**6
-
 
 def write_adapter(folder: Path, tensors: Mapping[str, Tensor], lora: LoraConfig, base: str) -> int:
     """Write what a run changed in its base checkpoint, atomically.
