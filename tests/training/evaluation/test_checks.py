@@ -99,11 +99,11 @@ def test_no_image_exists_and_images_of_another_size(
     )
     paint('a.png', (2, 50))
     assert 'a.png: expected 100x1 pixels as in the data file, got 50x2' in fail('inst2seg', '--data', file)
-    # The stored size is right, but the orientation turns the image.
+    # The orientation turns the image, whose stored size is wrong too; a right one is `upright`'s.
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.zeros((1, 100, 3), dtype=np.uint8)).save(tmp_path / 'a.png', exif=exif)
-    assert 'got 1x100 once turned by its EXIF orientation' in fail('inst2seg', '--data', file)
+    Image.fromarray(np.zeros((1, 90, 3), dtype=np.uint8)).save(tmp_path / 'a.png', exif=exif)
+    assert 'got 1x90 once turned by its EXIF orientation' in fail('inst2seg', '--data', file)
 
 
 @pytest.mark.parametrize(
