@@ -132,7 +132,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         help='give each query the instruction of another one, as a control',
     )
     group.add_argument(
-        '--timeout',
+        '--process-timeout',
         type=number(0.1, 1440.0),
         default=30.0,
         metavar='MINUTES',
