@@ -59,7 +59,6 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
         "'embedded'": repr(str(GOLDEN / 'checkpoint')),
         "'folder'": "'workers': 0, 'max_pixels': 65536, 'folder'",
         "'epochs': 10": f"'steps': 2, 'global_batch': 1, 'validation': {validation}",
-        'train({': 'train(config := {',
     }.items():
         assert text in code
         code = code.replace(text, replacement)
