@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 TOKEN = 'hf_of_the_tests'
+POLL_S = 0.02
 COMMIT = hashlib.sha1(b'commit').hexdigest()
 
 
@@ -41,7 +42,7 @@ def serve_hub() -> Iterator[FakeHub]:
     handler = type('Handler', (HubHandler,), {'hub': hub})
     with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
         hub.address = f'http://127.0.0.1:{server.server_port}'
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
         thread.start()
         try:
             yield hub

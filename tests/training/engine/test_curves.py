@@ -18,9 +18,34 @@ def line(step: int, **more: Any) -> dict[str, Any]:
     return {'step': step, 'rate': 1e-3, 'images_per_s': 2.0, 'memory_gib': 0.5, **terms, **more}
 
 
-def test_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Figure] = []
-    monkeypatch.setattr(pyplot, 'close', drawn.append)
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def remember(figure: Figure, *arguments: Any, **options: Any) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, 'savefig', remember)
+    return figures
+
+
+def test_back_end_of_the_caller_stays(tmp_path: Path) -> None:
+    """In a notebook, figures would no longer be shown after a training run."""
+    before = pyplot.get_backend()
+    pyplot.switch_backend('svg')
+    try:
+        write_lines(tmp_path / 'metrics.jsonl', [line(1), line(2)])
+        draw_curves(tmp_path / 'metrics.jsonl', tmp_path / 'curves.png')
+        assert pyplot.get_backend() == 'svg'
+        assert pyplot.get_fignums() == []
+    finally:
+        pyplot.switch_backend(before)
+
+
+def test_panels(tmp_path: Path, drawn: list[Figure]) -> None:
     file, image = tmp_path / 'metrics.jsonl', tmp_path / 'curves.png'
     draw_curves(file, image)
     assert not image.exists()
@@ -38,10 +63,8 @@ def test_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert image.stat().st_size > 10_000
 
 
-def test_step_that_was_skipped_has_no_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_that_was_skipped_has_no_point(tmp_path: Path, drawn: list[Figure]) -> None:
     """The loss and the norm of its gradient were not finite, which JSON cannot hold."""
-    drawn: list[Figure] = []
-    monkeypatch.setattr(pyplot, 'close', drawn.append)
     nothing: dict[str, Any] = dict.fromkeys(('loss', 'text', 'grad_norm'))
     write_lines(tmp_path / 'metrics.jsonl', [line(1, grad_norm=1.0), line(2, **nothing), line(3, grad_norm=2.0)])
     draw_curves(tmp_path / 'metrics.jsonl', tmp_path / 'curves.png')

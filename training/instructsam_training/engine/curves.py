@@ -31,15 +31,14 @@ def draw_curves(metrics_file: Path, image: Path) -> None:
     lines = read_lines(metrics_file)
     if not lines:
         return
-    # Imported here, because it takes a second; Agg draws without a display.
-    import matplotlib as mpl
-
-    mpl.use('Agg')
-    from matplotlib import pyplot
+    # Imported here, because it takes a second. Without pyplot, whose back end belongs to the caller: a notebook would
+    # show no figures any more.
+    from matplotlib.figure import Figure
 
     panels = [*LOSSES, *(['grad_norm'] if 'grad_norm' in lines[-1] else []), 'rate', 'images_per_s', *_validated(lines)]
     rows = math.ceil(len(panels) / COLUMNS)
-    figure, axes = pyplot.subplots(rows, COLUMNS, figsize=(14, 3 * rows), layout='constrained', squeeze=False)
+    figure = Figure(figsize=(14, 3 * rows), layout='constrained')
+    axes = figure.subplots(rows, COLUMNS, squeeze=False)
     for axis, name in zip(axes.flat, panels, strict=False):
         _draw(axis, name, lines)
     for axis in axes.flat[len(panels) :]:
@@ -47,7 +46,6 @@ def draw_curves(metrics_file: Path, image: Path) -> None:
     figure.supxlabel('step')
     with write_atomically(image) as draft:
         figure.savefig(draft, dpi=100, format='png')
-    pyplot.close(figure)
 
 
 def _validated(lines: Lines) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,10 @@ class PreemptionHandler:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle SIGTERM within the context."""
+        """Handle SIGTERM within the context; in a thread other than the main one, Python allows no handlers."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def catch(*_: object) -> None:
             # A handler runs between any two instructions, so it only sets a flag.
