@@ -204,7 +204,7 @@ def _predict(
     run: EvaluationRun, arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console
 ) -> Mapping[str, PredictedMasks] | None:
     """Return the predictions of all processes; None in processes other than the first."""
-    processes = start_processes(arguments.device)
+    processes = start_processes(arguments.device, arguments.process_timeout)
     if processes.is_main_process:
         prepare_folder(run, fresh=arguments.fresh)
     processes.wait_for_everyone()
@@ -220,7 +220,7 @@ def _predict(
     }
     # Options of the command line override those that the back end prefers for evaluations.
     with open_segmenter(checkpoint, **settings, **run.options) as (segmenter, peak_memory_gib):
-        predict_all(run, segmenter, peak_memory_gib, processes, console)
+        predict_all(run, segmenter, peak_memory_gib, processes, console, arguments.process_timeout)
     return load_predictions(run.folder) if processes.is_main_process else None
 
 
