@@ -169,7 +169,7 @@ def in_optimizer(run: Run, generator: random.Random, detail: list[str]) -> Itera
 
 def poisoned(tensor: torch.Tensor, generator: random.Random) -> torch.Tensor:
     """Return a tensor with one number that is not finite."""
-    changed = tensor.clone()
+    changed = tensor.clone(memory_format=torch.contiguous_format)
     changed.view(-1)[generator.randrange(changed.numel())] = generator.choice([math.nan, math.inf, -math.inf])
     return changed
 
@@ -212,9 +212,9 @@ def check_usable(checkpoint: Path) -> None:
     segmenter.segment(Frame(read_image(GOLDEN / 'images' / '000.png')), Instruction("Please segment 'red ball'."))
 
 
-def run_all(runs: int, seed: int = 0) -> Iterator[Outcome]:
-    """Run the places in turn, with steps and details by the seed."""
-    for number in range(runs):
+def run_all(runs: int, seed: int = 0, first: int = 0) -> Iterator[Outcome]:
+    """Run the places in turn, with steps and details by the seed and the number of the run."""
+    for number in range(first, first + runs):
         generator = random.Random(seed * 1000 + number)
         with tempfile.TemporaryDirectory() as folder:
             place = PLACES[number % len(PLACES)]
@@ -226,6 +226,7 @@ def main() -> None:
     """Print a row for each run, then their sums."""
     parser = argparse.ArgumentParser(description='Inject NaNs into runs of training.')
     parser.add_argument('--runs', type=int, default=50, help='number of runs')
+    parser.add_argument('--first', type=int, default=0, help='number of the first run')
     parser.add_argument('--seed', type=int, default=0, help='of steps and places')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -234,7 +235,7 @@ def main() -> None:
         'place', 'step', 'detail', 'run with the fault', 'same command again', 'skipped', 'dead files', 'ending'
     )
     endings: Counter[str] = Counter()
-    for outcome in run_all(arguments.runs, arguments.seed):
+    for outcome in run_all(arguments.runs, arguments.seed, arguments.first):
         cells = (outcome.place, outcome.step, outcome.detail, outcome.first[:70], outcome.second[:70], outcome.skipped)
         table.add_row(*map(str, cells), str(len(outcome.dead)), outcome.ending)
         print(*cells, len(outcome.dead), outcome.ending, sep=' | ', flush=True)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
 from instructsam_model.datatypes import never
+from instructsam_model.errors import NonFiniteError
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.worker_bench import TIMEOUT_S, OutOfMemoryError
 
 
 class Saboteur(FakeSegmenter):
-    """As FakeSegmenter; 'too much' runs out of memory, 'exit' ends its thread and 'stuck' waits for `released`."""
+    """As FakeSegmenter, with faults.
+
+    'not finite' finds a NaN, 'too much' runs out of memory, 'exit' ends its thread and 'stuck' waits for `released`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,6 +33,11 @@ class Saboteur(FakeSegmenter):
         """Answer, or not."""
         if 'too much' in instruction.text:
             raise OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB')
+        if 'not finite' in instruction.text:
+            raise NonFiniteError(
+                'SAM3 decoder: masks are not finite (NaN or infinity), so there is no result; the weights are damaged '
+                'or do not fit their precision: load another checkpoint, or this one with dtype float32'
+            )
         if 'exit' in instruction.text:
             raise SystemExit('a library had enough')
         if 'stuck' in instruction.text:

@@ -120,7 +120,8 @@ def _rank(prediction: Prediction, max_mask_iou: float, mask_threshold: float) ->
 
     The score of a slot is NaN if one of its outputs is not finite; the first one is, if one is.
     """
-    outputs = prediction.score_logits, prediction.box_xyxy, prediction.mask_logits
+    boxes = prediction.refined_xyxy.movedim(0, -1)  # [P, K, 4, layers]
+    outputs = prediction.score_logits, boxes, prediction.mask_logits
     scores = mark_nonfinite(prediction.scores.float(), *outputs)
     scores = mark_duplicates(scores, prediction.mask_logits, max_mask_iou, mask_threshold)
     ranked = scores.flatten().sort(descending=True, stable=True)
@@ -134,7 +135,7 @@ def _check(prediction: Prediction, is_marked: object) -> None:
         NonFiniteError: `is_marked`.
     """
     if is_marked:
-        outputs = {'scores': prediction.score_logits, 'boxes': prediction.box_xyxy, 'masks': prediction.mask_logits}
+        outputs = {'scores': prediction.score_logits, 'boxes': prediction.refined_xyxy, 'masks': prediction.mask_logits}
         inputs = {'queries of the language model': prediction.query_states, 'phrases': prediction.phrase_embeds}
         raise nonfinite_error('SAM3 decoder', {**inputs, **outputs})
 

@@ -58,6 +58,9 @@ def test_tied_head_is_stored_once_and_read_from_either_form(
     checkpoint_copy: Path, frames: list[Frame], tmp_path: Path
 ) -> None:
     edit_json(checkpoint_copy / 'config.json', tie_word_embeddings=True)
+    tensors = load_file(checkpoint_copy / WEIGHTS)
+    tensors['lm_head.weight'] = tensors['model.language_model.embed_tokens.weight'].clone()
+    save_file(tensors, checkpoint_copy / WEIGHTS)
     both = load_segmenter(checkpoint_copy, device='cpu', dtype='float32')
     assert both.network.lm_head.weight is both.network.model.language_model.embed_tokens.weight
     write_checkpoint(tmp_path / 'once', both.network, both.preprocessor)

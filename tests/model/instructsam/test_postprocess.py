@@ -22,10 +22,10 @@ def prediction(scores: list[list[float]], mask_logits: torch.Tensor | None = Non
         for slot in range(count * queries):
             mask_logits[slot, :2, 2 * slot : 2 * slot + 2] = FAR
         mask_logits = mask_logits.unflatten(0, (count, queries))
-    nothing = torch.zeros(0)
+    nothing, boxes = torch.zeros(0), torch.zeros(1, count, queries, 4)
     logits = torch.tensor(scores, dtype=torch.float64).logit().float()
     phrases = tuple(f'phrase {index}' for index in range(count))
-    return Prediction(mask_logits, logits, *[nothing] * 5, phrases)
+    return Prediction(mask_logits, logits, boxes, *[nothing] * 4, phrases)
 
 
 def select(made: Prediction, size_wh: tuple[int, int], selection: Selection) -> tuple[Instance, ...]:
@@ -55,7 +55,8 @@ def test_slot_with_an_empty_mask_is_dropped() -> None:
 
 def test_prediction_without_phrases_has_no_instances() -> None:
     empty = prediction([[0.9]])
-    none = Prediction(*(tensor[:0] for tensor in (empty.mask_logits, empty.score_logits)), *[torch.zeros(0)] * 5)
+    boxes = empty.refined_xyxy[:, :0]
+    none = Prediction(empty.mask_logits[:0], empty.score_logits[:0], boxes, *[torch.zeros(0)] * 4)
     assert select(none, (8, 8), Selection()) == ()
 
 

@@ -68,7 +68,7 @@ def test_separator_is_an_option(folder: Path, frames: list[Frame]) -> None:
     assert {instance.label for instance in segmentation.instances} == {'red mug, plate'}
 
 
-@pytest.mark.parametrize(('module', 'named'), [('mask_decoder', 'mask_logits'), ('text_encoder', 'scores')])
+@pytest.mark.parametrize(('module', 'named'), [('mask_decoder', 'mask_logits'), ('text_projection', 'scores')])
 def test_values_that_are_not_finite_are_an_error_and_stay_in_no_cache(
     module: str, named: str, folder: Path, frames: list[Frame]
 ) -> None:

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action.client import ActionClient
 
 from instructsam_ros.action import Track
-from instructsam_ros.msg import Segmentation
+from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
 from tests.support.documented_faults import check_documented, logged
 from tests.support.graph import Graph, Manager
@@ -55,6 +55,16 @@ def test_segmenter_is_reloaded(
     graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
     assert len(saboteurs) == 2
     check_documented(logged(graph, log, 'the segmenter is reloaded in 0 s'))
+
+
+def test_model_that_gives_nan_fails_instead_of_finding_nothing(graph: Graph, load: Callable[..., Saboteur]):
+    node = start(graph, load, instruction='not finite')
+    answers, camera = graph.subscribe(), graph.camera()
+    graph.publish_images(camera, until=lambda: answers)
+    assert (answers[0].status, answers[0].error_code) == (Segmentation.FAILED, ErrorCode.MODEL_ERROR)
+    check_documented(answers[0].message)
+    graph.set_instruction(node, 'red')
+    graph.publish_images(camera, until=lambda: answers[-1].status == Segmentation.OK)
 
 
 def test_stuck_model(graph: Graph, load: Callable[..., Saboteur], saboteurs: list[Saboteur], log: Callable[[], str]):
