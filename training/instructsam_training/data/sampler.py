@@ -147,7 +147,7 @@ class MicroBatchDataset(Dataset[Batch]):
 
 
 def return_large_buffers(_: int) -> None:
-    """Have a worker return freed buffers of a MiB or more to the system (glibc); kept ones add to those of next images."""
+    """Have a worker return freed buffers of a MiB or more to the system (glibc), so that they do not add up."""
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 1 << 20)
