@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.report.grid import Grid, percent_range
@@ -13,6 +14,7 @@ from instructsam_training.tables.table import FULL, SPEED, Column, Number, Row, 
 
 THIS, PAPER = 'this evaluation', 'paper'
 GAIN = 'gain of the first row, 95 %'
+EMBEDDED_NOTE = 'the embedded checkpoint knows simulated tabletops only: its numbers are not those of a benchmark'
 UNKNOWN = '?'
 """Cell of a number of the paper that is not known here."""
 TABLES_OF_GREFCOCO = 'Tables 2 to 4'
@@ -25,7 +27,9 @@ Gains = Mapping[str, tuple[float, float]]
 
 def make_grid(table: Table, measured: Measurements, gains: Gains) -> Grid:
     """Return the table for the terminal and for Markdown."""
-    note = '; '.join(filter(None, (table.note, f'{UNKNOWN}: not known here', _counts(measured))))
+    embedded = any(each.checkpoint == EMBEDDED for each in measured.values())
+    notes = table.note, f'{UNKNOWN}: not known here', _counts(measured), EMBEDDED_NOTE if embedded else ''
+    note = '; '.join(filter(None, notes))
     return _methods_grid(table, measured, note) if table.compares_methods else _rows_grid(table, measured, gains, note)
 
 
