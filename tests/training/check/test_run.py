@@ -55,7 +55,7 @@ def test_content_is_counted(faulty: tuple[Path, int, dict[str, Any]]) -> None:
     assert report['kinds'] == {'phrase': 12}
     assert report['forms'] == {'mask': 12}
     assert report['heights'] == {'min': 48, 'median': 48, 'max': 48}
-    assert 20 < report['tokens']['max'] < report['max_tokens']
+    assert 20 < report['tokens']['max'] < report['max_positions']
 
 
 def test_the_sheet_shows_the_readable_samples(faulty: tuple[Path, int, dict[str, Any]]) -> None:

@@ -73,7 +73,7 @@ def check_stage(
     check = DataCheck(
         stage.name,
         num_queries=network.config.num_queries,
-        max_tokens=network.config.qwen.text_config.max_position_embeddings,
+        max_positions=network.config.qwen.text_config.max_position_embeddings,
         max_unreadable=stage.data.max_unreadable,
         samples=len(samples),
     )

@@ -19,7 +19,7 @@ class DataCheck:
     Attributes:
         stage: its name.
         num_queries: K.
-        max_tokens: of a conversation; longer ones are unreadable.
+        max_positions: limit of a conversation, see `ExampleBuilder`; longer ones are unreadable.
         max_unreadable: as in `DataConfig`.
         samples: number of all samples of the data.
         checked: number of samples that were read.
@@ -44,7 +44,7 @@ class DataCheck:
 
     stage: str
     num_queries: int
-    max_tokens: int
+    max_positions: int
     max_unreadable: float
     samples: int = 0
     checked: int = 0

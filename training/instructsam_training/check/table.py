@@ -36,7 +36,7 @@ def _rows(check: DataCheck) -> Iterator[tuple[str, str, str]]:
     yield 'instances', f'{check.instances:,}', f'at most {check.largest_count} of a phrase'
     yield 'more than K', str(check.over_num_queries), f'phrases with more than K = {check.num_queries} instances'
     yield 'image size', '', f'height {_range(check.heights)}, width {_range(check.widths)}'
-    yield 'tokens', '', f'{_range(check.tokens)} per conversation; at most {check.max_tokens:,}'
+    yield 'tokens', '', f'{_range(check.tokens)} per conversation, of at most {check.max_positions:,} positions'
     yield 'tiny masks', str(check.tiny_masks), 'less than half a cell of the mask grid'
     yield 'full masks', str(check.full_masks), 'nearly the whole image; inverted?'
     yield 'duplicates', str(check.repeated_records), f'records; and {check.repeated_annotations} annotations'

@@ -190,7 +190,7 @@ class ExampleBuilder:
         """Encode an image and a conversation about it.
 
         Raises:
-            FrameError: the conversation, which includes the tokens of the image, has too many tokens for the network.
+            FrameError: the conversation, which includes the image, is too long for the network.
         """
         # 8-bit pixels: four times less to upload than float32; the network normalizes them.
         pixels = self._preprocessor.pixels(frame, CPU, normalized=False)
@@ -198,12 +198,7 @@ class ExampleBuilder:
         encoding = encode_conversation(
             turns, prefix, self._preprocessor, self._config, independent=self._options.independent
         )
-        limit = self._config.qwen.text_config.max_position_embeddings
-        if (length := len(encoding.input_ids)) > limit:
-            raise FrameError(
-                f'expected a conversation of at most {limit} tokens, the positions of the language model, '
-                f'got {length}; lower max_pixels or conversation.max_phrases'
-            )
+        self._check_length(encoding, pixels.grid_thw)
         spans = [span for turn in turns for span in turn.spans]
         # Many phrases mean the same object; its mask is resized once.
         rles = {rle['counts']: rle for span in spans for rle in span.masks}
@@ -213,6 +208,18 @@ class ExampleBuilder:
             PhraseTarget(masks[[row[rle['counts']] for rle in span.masks]], span.box_only) for span in spans
         )
         return Example(pixels, encoding, targets, source, self._mask_grid, self._options.independent)
+
+    def _check_length(self, encoding: Encoding, grid_thw: Tensor) -> None:
+        """Check the positions of a conversation; an image has as many as its longer side has tokens (M-RoPE)."""
+        config, merge = self._config.qwen, self._preprocessor.qwen_images.merge_size
+        limit = config.text_config.max_position_embeddings
+        text = len(encoding.input_ids) - encoding.input_ids.count(config.image_token_id)
+        positions = text + int(grid_thw.max()) // merge
+        if positions > limit:
+            raise FrameError(
+                f'expected a conversation of at most {limit} positions, those of the language model, got {positions}; '
+                'lower conversation.max_phrases or max_pixels'
+            )
 
 
 def collate(

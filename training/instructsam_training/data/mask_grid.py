@@ -137,5 +137,6 @@ def _corners(side: int, cells: int) -> Integers:
     numbers = np.arange(cells)
     if side == 2 * cells:
         return numbers * 2
-    scaled = np.floor(numbers.astype(np.float32) * (np.float32(side) / np.float32(cells)))
-    return np.minimum(scaled.astype(np.int64), side - 1)
+    scaled: NDArray[np.float32] = np.floor(numbers.astype(np.float32) * (np.float32(side) / np.float32(cells)))
+    corners: Integers = np.minimum(scaled.astype(np.int64), side - 1)
+    return corners

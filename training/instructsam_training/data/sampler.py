@@ -10,6 +10,7 @@ number of samples, the step at the end of an epoch is completed with the first s
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from instructsam_training.data.batch import Batch, Example, ExampleBuilder, coll
 from instructsam_training.data.grouping import GroupedOrder, Member, shuffle
 from instructsam_training.data.sample import Sample, SampleError
 
+M_MMAP_THRESHOLD = -3
+"""Of malloc.h."""
 ROUNDING = 1e-9
 """Tolerance of a number of steps: 1.1 epochs of 100 samples are not 110.00000000000001 samples."""
 
@@ -108,7 +111,7 @@ class MicroBatchDataset(Dataset[Batch]):
         self._builder = builder
         self._plan = plan
         self._config = config
-        self._order = GroupedOrder(plan, table.count_annotations)
+        self._order = GroupedOrder(plan, self._count_annotations)
         self._step, self._members = -1, list[Member]()
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
@@ -139,6 +142,16 @@ class MicroBatchDataset(Dataset[Batch]):
             self._step, self._members = step, self._order.members(step)
         return self._members[number * plan.micro_batch : (number + 1) * plan.micro_batch]
 
+    def _count_annotations(self, index: int) -> int:
+        return self._table.count_annotations(index)
+
+
+def return_large_buffers(_: int) -> None:
+    """Have a worker return freed buffers of a MiB or more to the system (glibc), so that they do not add up."""
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
+
 
 def load_batches(
     batches: MicroBatchDataset, plan: BatchPlan, steps: Sequence[int], rank: int, processes: int, workers: int
@@ -161,6 +174,7 @@ def load_batches(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
+        worker_init_fn=return_large_buffers,
     )
     loaded = iter(loader)
     for _ in steps:
