@@ -226,6 +226,6 @@ class TrainConfig(Options):
         changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries, variant and reset_queries'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
+                'random, num_queries, variant and reset_queries'
             )
