@@ -11,16 +11,16 @@ from instructsam_training.cli.train import main
 from instructsam_training.engine import state
 
 SECONDS = 40
-write = state.save_file
+write = state.write_tensor_file
 
 
-def write_slowly(tensors: Any, file: Path) -> None:
+def write_slowly(file: Path, tensors: Any) -> None:
     """Wait before the last file of a checkpoint."""
     if file.name == 'ema.safetensors':
         time.sleep(SECONDS)
-    write(tensors, file)
+    write(file, tensors)
 
 
 if __name__ == '__main__':
-    state.save_file = write_slowly
+    state.write_tensor_file = write_slowly
     sys.exit(main())
