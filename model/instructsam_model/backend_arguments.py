@@ -11,7 +11,9 @@ from typing import Any
 
 from instructsam_model.backends import AUTO, backend_names, get_backend
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_model.runtime.choices import DTYPE_NAMES
+from instructsam_model.runtime.threads import MAX_THREADS
 from instructsam_model.weights.embedded import EMBEDDED
 
 
@@ -44,7 +46,13 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
         choices=DTYPE_NAMES,
         help="precision of the weights; auto: the fastest on a CPU, the checkpoint's on a GPU (default: %(default)s)",
     )
-    group.add_argument('--threads', type=int, default=0, metavar='N', help='CPU threads (default: as many as are idle)')
+    group.add_argument(
+        '--threads',
+        type=integer(0, MAX_THREADS),
+        default=0,
+        metavar='N',
+        help='CPU threads (default: as many as are idle)',
+    )
     for backend in backends:
         options = parser.add_argument_group(f'back end {backend.name}', backend.description)
         for each in fields(backend.options):

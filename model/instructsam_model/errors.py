@@ -28,6 +28,10 @@ class InferenceError(RuntimeError):
     """The model failed on a valid request."""
 
 
+class NonFiniteError(InferenceError):
+    """A stage of the model gave values that are not finite (NaN or infinity), so that there is no result."""
+
+
 class CanceledError(InferenceError):
     """The caller canceled the request while the model was working on it."""
 

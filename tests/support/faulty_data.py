@@ -14,18 +14,21 @@ from instructsam_model.masks import encode_rle
 
 SIZE_HW = (48, 64)
 ORIENTATION = 0x0112
-FAULTS = {
+SAMPLE_FAULTS = {
     'image missing': 1,
     'image damaged': 1,
     'pixel format': 1,
     'orientation unknown': 1,
     'image of another size': 2,
+    'record damaged': 1,
+}
+ANNOTATION_FAULTS = {
     'mask of another size': 1,
     'mask empty': 1,
     'mask damaged': 1,
     'box wrong': 1,
     'text missing': 1,
-    'record damaged': 2,
+    'record damaged': 1,
 }
 """Kinds of faults in the data, and how often."""
 
@@ -65,7 +68,7 @@ def write_images(folder: Path) -> None:
 
 
 def write_faulty_data(folder: Path, good: int = 4) -> Path:
-    """Write `data.jsonl` with images: every fault of `FAULTS`, then `good` samples without one."""
+    """Write `data.jsonl` with images: every fault, then `good` samples without one."""
     folder.mkdir(parents=True, exist_ok=True)
     write_images(folder)
     empty = {'size': list(SIZE_HW), 'counts': [SIZE_HW[0] * SIZE_HW[1]]}

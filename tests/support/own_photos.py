@@ -67,6 +67,21 @@ def take_photos(renderer: Renderer, count: int, first_seed: int = FIRST_SEED) ->
         seed += 2
 
 
+def blank_photos(count: int) -> list[Photo]:
+    """Small blank images, without a renderer; every second one has two categories."""
+    found = []
+    for number in range(count):
+        content = io.BytesIO()
+        Image.new('RGB', (32, 24), (number, 0, 0)).save(content, 'jpeg')
+        mask = np.zeros((24, 32), dtype=bool)
+        mask[4:16, 4:20] = True
+        other = np.zeros_like(mask)
+        other[2:20, 22:30] = True
+        things = (('red_mug', mask), ('class_0', other))[: 1 + number % 2]
+        found.append(Photo(f'IMG_{number}', content.getvalue(), (32, 24), things))
+    return found
+
+
 def _print_patterns(image_rgb: Pixels, masks: list[Mask], rng: np.random.Generator) -> Pixels:
     """Print colored stripes, checks or blotches onto half of the things, which keep their shading."""
     printed = image_rgb.astype(np.float32)

@@ -26,6 +26,7 @@ from torch import Tensor
 from instructsam_model.datatypes import Instance, Selection
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.masks import Mask, tight_box
+from instructsam_model.runtime.finite import mark_nonfinite, nonfinite_error
 from instructsam_model.runtime.packing import pack_bits
 from instructsam_model.sam3.duplicates import KEEP_ALL, mark_duplicates
 
@@ -46,6 +47,9 @@ def select_instances(
         size_wh: width and height of the image, pixels.
         selection: thresholds.
         max_mask_iou: largest IoU of two instances of a phrase.
+
+    Raises:
+        NonFiniteError: a score, box or mask is not finite.
     """
     num_queries = prediction.mask_logits.shape[1]
     read_masks = read_selected if prediction.mask_logits.device.type == 'cpu' else read_packed
@@ -68,6 +72,7 @@ def read_selected(
     Duplicates are last and have the negative of their score.
     """
     scores, order = _rank(prediction, max_mask_iou, selection.mask_threshold)
+    _check(prediction, scores.isnan().any().item())
     count = int((scores > selection.min_score).sum())
     mask_logits = prediction.mask_logits.flatten(0, 1)  # [P K, h, w]
     best = order[: min(count, selection.max_instances)]
@@ -98,6 +103,7 @@ def read_packed(
 
     # On the host: take the buffer apart.
     scores_np, slots_np = content[: 4 * total].view(np.float32), content[4 * total : 8 * total].view(np.int32)
+    _check(prediction, np.isnan(scores_np).any())
     packed = content[8 * total :].reshape(count, -1)  # [count, ceil(H W / 8)]
     width, height = size_wh
     unpacked = (np.unpackbits(bits, count=width * height).reshape(height, width).view(np.bool_) for bits in packed)
@@ -110,10 +116,27 @@ def _above(slots: list[int], scores: list[float], min_score: float) -> list[tupl
 
 
 def _rank(prediction: Prediction, max_mask_iou: float, mask_threshold: float) -> tuple[Tensor, Tensor]:
-    """Return the scores of all slots in descending order, float32 [N], and the indices of the slots, int64 [N]."""
-    scores = mark_duplicates(prediction.scores.float(), prediction.mask_logits, max_mask_iou, mask_threshold)
+    """Return the scores of all slots in descending order, float32 [N], and the indices of the slots, int64 [N].
+
+    The score of a slot is NaN if one of its outputs is not finite; the first one is, if one is.
+    """
+    outputs = prediction.score_logits, prediction.box_xyxy, prediction.mask_logits
+    scores = mark_nonfinite(prediction.scores.float(), *outputs)
+    scores = mark_duplicates(scores, prediction.mask_logits, max_mask_iou, mask_threshold)
     ranked = scores.flatten().sort(descending=True, stable=True)
     return ranked.values, ranked.indices
+
+
+def _check(prediction: Prediction, is_marked: object) -> None:
+    """Raise the error of a prediction of which a score is NaN.
+
+    Raises:
+        NonFiniteError: `is_marked`.
+    """
+    if is_marked:
+        outputs = {'scores': prediction.score_logits, 'boxes': prediction.box_xyxy, 'masks': prediction.mask_logits}
+        inputs = {'queries of the language model': prediction.query_states, 'phrases': prediction.phrase_embeds}
+        raise nonfinite_error('SAM3 decoder', {**inputs, **outputs})
 
 
 def _resize(mask_logits: Tensor, size_wh: tuple[int, int], mask_threshold: float) -> Tensor:

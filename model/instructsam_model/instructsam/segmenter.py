@@ -9,7 +9,8 @@ Notation:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
-from instructsam_model.errors import raise_if_canceled
+from instructsam_model.errors import NonFiniteError, raise_if_canceled
 from instructsam_model.instructsam.answer_cache import AnswerCache, CacheKey
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.engine.engine import Engine
@@ -34,6 +35,7 @@ from instructsam_model.instructsam.preprocess import MAX_PHRASE_TOKENS, Preproce
 from instructsam_model.instructsam.prompt_lookup import AnswerTokens
 from instructsam_model.instructsam.scene_change import Thumbnail
 from instructsam_model.runtime.device_session import DeviceSession
+from instructsam_model.runtime.finite import name_nonfinite, nonfinite_error
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
@@ -135,9 +137,10 @@ class InstructSAMSegmenter:
         Raises:
             FrameError: the network cannot process an image of this size.
             CanceledError: `is_canceled` returned True.
+            NonFiniteError: a stage gave NaN or infinity; nothing of the frame is kept.
             InferenceError: the segmenter is closed.
         """
-        with self._session.use():
+        with self._session.use(), self._dropping_bad_frames():
             prediction, timings = self._predict(frame, instruction, is_canceled)
             start = time.perf_counter()
             with stage('postprocess'):
@@ -209,6 +212,18 @@ class InstructSAMSegmenter:
         times.append(time.perf_counter())
         seconds = (after - before for before, after in pairwise(times))
         return prediction, dict(zip(('encode', 'answer', 'ground'), seconds, strict=True))
+
+    @contextmanager
+    def _dropping_bad_frames(self) -> Iterator[None]:
+        """Keep no encoding of a frame that gave NaN, and name SAM3's encoder if it was the first to give one."""
+        try:
+            yield
+        except NonFiniteError as error:
+            encoded, self._encoded = self._encoded, None
+            maps = {} if encoded is None else {f'level {n}': level for n, level in enumerate(encoded.vision.maps)}
+            if name_nonfinite(maps):
+                raise nonfinite_error('SAM3 image encoder', maps) from error
+            raise
 
     def _encode(self, frame: Frame) -> _EncodedFrame:
         """Encode a frame with SAM3, unless it is the last encoded one."""

@@ -86,14 +86,18 @@ class MetaPhraseDetector:
                     find_target=None,
                 )
         # One prompt: [1, K, 1] and [1, 1].
-        scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0])
-        return PhraseDetections(scores, output['pred_boxes_xyxy'][0].float(), output['pred_masks'][0])
+        box_xyxy, mask_logits = output['pred_boxes_xyxy'][0].float(), output['pred_masks'][0]
+        scores = combine_scores(output['pred_logits'][0, :, 0], output['presence_logit_dec'][0], box_xyxy, mask_logits)
+        return PhraseDetections(scores, box_xyxy, mask_logits)
 
     def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
         """Resize mask logits [n, h, w] as Meta's processor: bool [n, H, W]."""
         # Logits are resized, then turned into probabilities; `transformers` does it in the other order.
         logits = mask_logits.float().unsqueeze(0)
         return F.interpolate(logits, size=size_wh[::-1], mode='bilinear', align_corners=False)[0].sigmoid() > threshold
+
+    def forget(self) -> None:
+        """Do nothing: no phrase is kept."""
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""

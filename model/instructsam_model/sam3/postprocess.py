@@ -5,6 +5,7 @@ Notation: P phrases, K queries, N = P * K, n chosen ones, H W the image, h w the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from instructsam_model.datatypes import Instance, Selection
 from instructsam_model.masks import Mask, tight_box
+from instructsam_model.runtime.finite import nonfinite_error
 from instructsam_model.runtime.packing import pack_bits, unpack_bits
 from instructsam_model.sam3.duplicates import KEEP_ALL, mark_duplicates
 from instructsam_model.sam3.phrase_detector import PhraseDetections
@@ -43,6 +45,9 @@ def select_instances(
         selection: thresholds.
         to_masks: see `PhraseDetector.to_masks`.
         max_mask_iou: largest IoU of two instances of a phrase.
+
+    Raises:
+        NonFiniteError: a score, box or mask is not finite.
     """
     if not found:
         return (), False
@@ -53,6 +58,8 @@ def select_instances(
     ranked = torch.cat(marked).sort(descending=True, stable=True)  # [N]
     # The host waits twice: here for the scores, so that only the masks of the chosen are resized, then for those masks.
     scores, order = torch.stack([ranked.values, ranked.indices.float()]).tolist()
+    if any(map(math.isnan, scores)):
+        raise nonfinite_error('SAM3', {name: _stacked(found, name) for name in ('scores', 'box_xyxy', 'mask_logits')})
     count = sum(score > selection.min_score for score in scores)
     num_queries = len(found[0].scores)
     places = [divmod(int(index), num_queries) for index in order[:count]]  # (phrase, query)
@@ -72,6 +79,11 @@ def select_instances(
         if box_xyxy is not None:
             instances.append(Instance(mask, box_xyxy, score, phrases[phrase]))
     return tuple(instances), is_truncated
+
+
+def _stacked(found: Sequence[PhraseDetections], name: str) -> Tensor:
+    """Return the outputs of this name for all phrases."""
+    return torch.stack([getattr(each, name) for each in found])
 
 
 def _read_masks(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
-from instructsam_model.errors import RequestError, raise_if_canceled
+from instructsam_model.errors import NonFiniteError, RequestError, raise_if_canceled
 from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
@@ -65,6 +66,7 @@ class Sam3Segmenter:
         Raises:
             RequestError: the instruction has no phrase.
             CanceledError: `is_canceled` returned True.
+            NonFiniteError: SAM3 gave NaN or infinity; nothing of the frame and the phrases is kept.
             InferenceError: the segmenter is closed.
         """
         phrases = split_phrases(instruction.text, self._separator)
@@ -79,7 +81,7 @@ class Sam3Segmenter:
                 found.append(self.detector.detect(encoded, phrase))
             detected_at = time.perf_counter()
             raise_if_canceled(is_canceled)
-            with stage('postprocess'):
+            with stage('postprocess'), self._dropping_bad_results():
                 instances, is_truncated = select_instances(
                     phrases,
                     found,
@@ -133,6 +135,16 @@ class Sam3Segmenter:
         self._encoded = None
         del self.detector
         self._session.close()
+
+    @contextmanager
+    def _dropping_bad_results(self) -> Iterator[None]:
+        """Keep no encoding of a frame or a phrase that gave NaN."""
+        try:
+            yield
+        except NonFiniteError:
+            self._encoded = None
+            self.detector.forget()
+            raise
 
     def _encode(self, frame: Frame) -> Any:
         """Encode a frame, unless it is the object encoded last."""

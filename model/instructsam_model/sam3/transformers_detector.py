@@ -95,14 +95,19 @@ class TransformersPhraseDetector:
                 prompt = prompt.append(encoded.geometry_token)
             found = self.detector.detect(encoded.features, prompt, has_presence=True)
             assert found.presence_logits is not None
-            scores = combine_scores(found.score_logits[0], found.presence_logits[0])
-        return PhraseDetections(scores, found.refined_xyxy[-1, 0], found.mask_logits[0])
+            box_xyxy, mask_logits = found.refined_xyxy[-1, 0], found.mask_logits[0]
+            scores = combine_scores(found.score_logits[0], found.presence_logits[0], box_xyxy, mask_logits)
+        return PhraseDetections(scores, box_xyxy, mask_logits)
 
     def to_masks(self, mask_logits: Tensor, size_wh: tuple[int, int], threshold: float) -> Tensor:
         """Resize mask logits [n, h, w] as `Sam3Processor.post_process_instance_segmentation`: bool [n, H, W]."""
         # Resize probabilities instead of logits, and in float32: half precision moves the borders of masks.
         probabilities = mask_logits.float().sigmoid().unsqueeze(0)
         return F.interpolate(probabilities, size=size_wh[::-1], mode='bilinear', align_corners=False)[0] > threshold
+
+    def forget(self) -> None:
+        """Drop the encoded phrases."""
+        self._prompts.clear()
 
     def weight_bytes(self) -> int:
         """Return the size of the parameters."""

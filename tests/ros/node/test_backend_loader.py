@@ -11,7 +11,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
 from instructsam_model import CheckpointError, ConfigError
-from instructsam_ros.node.backend_loader import load_checkpoint
+from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_ros.node.backend_loader import checkpoint_name, load_checkpoint
 from instructsam_ros.node.parameters import NodeParameters
 from instructsam_ros.srv import Segment
 from tests.support import fake_backends
@@ -35,6 +36,20 @@ def test_load_checkpoint_says_if_no_back_end_reads_the_checkpoint(tmp_path: Path
     (tmp_path / 'config.json').write_text('{"model_type": "other"}')
     with pytest.raises(CheckpointError, match=r'instructsam.*squares, circles'):
         load_checkpoint(NodeParameters(checkpoint=str(tmp_path)))
+
+
+def test_results_name_the_checkpoint_and_its_adapter():
+    options = {'squares': SquaresOptions(), 'instructsam': InstructSAMOptions(adapter='runs/adapter')}
+    assert checkpoint_name(NodeParameters(backend_options=options)) == 'embedded + runs/adapter'
+    assert checkpoint_name(NodeParameters(backend_options={'instructsam': InstructSAMOptions()})) == 'embedded'
+
+
+def test_an_adapter_is_not_ignored_by_another_back_end(tmp_path: Path):
+    options = {'circles': CirclesOptions(), 'instructsam': InstructSAMOptions(adapter='runs/adapter')}
+    parameters = NodeParameters(checkpoint=str(tmp_path), backend='circles', backend_options=options)
+    with pytest.raises(ConfigError, match=r'instructsam.adapter: expected a checkpoint that instructsam loads, got'):
+        load_checkpoint(parameters)
+    assert not LOADED
 
 
 def test_the_back_end_is_switched_after_cleanup(graph: Graph, tmp_path: Path):

@@ -11,13 +11,17 @@ from PIL import Image
 
 from instructsam_training.check.run import FILE, SHEET, choose_samples
 from instructsam_training.cli.train import main
-from tests.support.faulty_data import FAULTS, annotation, write_faulty_data, write_good_data
+from tests.support.faulty_data import ANNOTATION_FAULTS, SAMPLE_FAULTS, annotation, write_faulty_data, write_good_data
 from tests.support.small_run import write_run
 
 
-def check(folder: Path, *settings: str) -> tuple[int, dict[str, Any]]:
+def check(folder: Path, *settings: str, samples: int = 0) -> tuple[int, dict[str, Any]]:
     """Run `--check` on `folder/data`; return the exit status and the content of the report."""
-    data = [f'stages.0.data.folder={folder / "data"}', 'stages.0.data.files=[data]']
+    data = [
+        f'stages.0.data.folder={folder / "data"}',
+        'stages.0.data.files=[data]',
+        f'stages.0.data.check_samples={samples}',
+    ]
     status = main([str(write_run(folder)), '--check', *data, *settings])
     return status, json.loads((folder / 'run' / 'one' / FILE).read_text())
 
@@ -32,17 +36,15 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, dict[st
 def test_every_fault_is_counted_by_kind_with_the_names_of_files(faulty: tuple[Path, int, dict[str, Any]]) -> None:
     folder, status, report = faulty
     assert status == 2
-    assert report['faults'] == FAULTS
+    assert report['sample_faults'] == SAMPLE_FAULTS
+    assert report['annotation_faults'] == ANNOTATION_FAULTS
     assert (report['samples'], report['checked'], report['unreadable']) == (19, 19, 7)
     assert report['unreadable_annotations'] == 6
     for kind, name in {'image missing': 'none', 'image damaged': 'cut', 'pixel format': 'deep'}.items():
         assert str(folder / 'data' / f'{name}.png') in report['examples'][kind][0]
-    assert (
-        'allow_resized'
-        in report['examples']['image of another size'][0] + report['examples']['image of another size'][1]
-    )
+    assert 'allow_resized' in ' '.join(report['examples']['image of another size'])
     assert 'data.jsonl[12]' in ' '.join(report['examples']['record damaged'])
-    assert '7 of 19 samples cannot be used' in report['refusals'][0]
+    assert '7 of 19 samples cannot be used (image of another size 2, ' in report['refusals'][0]
 
 
 def test_content_is_counted(faulty: tuple[Path, int, dict[str, Any]]) -> None:
@@ -100,12 +102,12 @@ def test_captions_train_no_detector(tmp_path: Path) -> None:
 def test_conversations_over_the_limit_of_the_model_are_unreadable(tmp_path: Path) -> None:
     write_good_data(tmp_path / 'data', 1, lambda number, each: each['annotation'].append(annotation('box ' * 40_000)))
     status, report = check(tmp_path, 'stages.0.data.conversation.merge_pairs=false')
-    assert (status, report['faults']) == (2, {'conversation too long': 1})
+    assert (status, report['sample_faults']) == (2, {'conversation too long': 1})
 
 
 def test_a_part_of_large_data_is_read_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_good_data(tmp_path / 'data', 30)
-    _, report = check(tmp_path, 'stages.0.data.check_samples=5')
+    _, report = check(tmp_path, samples=5)
     assert (report['samples'], report['checked']) == (30, 5)
     assert '5 of them read' in capsys.readouterr().out
     chosen = choose_samples(1000, 50, seed=1)

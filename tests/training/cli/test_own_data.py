@@ -5,35 +5,17 @@ Covers datasets/annotation_tools/tools.py and datasets/annotation_tools/validati
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.cli.convert import main
 from instructsam_training.datasets.annotation_tools.validation_share import choose_validation
 from tests.support.own_exports import export_label_studio, export_labelme, export_roboflow
-from tests.support.own_photos import Photo
-
-
-def photos(count: int) -> list[Photo]:
-    """Small images; every second one has two categories."""
-    found = []
-    for number in range(count):
-        content = io.BytesIO()
-        Image.new('RGB', (32, 24), (number, 0, 0)).save(content, 'jpeg')
-        mask = np.zeros((24, 32), dtype=bool)
-        mask[4:16, 4:20] = True
-        other = np.zeros_like(mask)
-        other[2:20, 22:30] = True
-        things = (('red_mug', mask), ('class_0', other))[: 1 + number % 2]
-        found.append(Photo(f'IMG_{number}', content.getvalue(), (32, 24), things))
-    return found
+from tests.support.own_photos import blank_photos
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -42,7 +24,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_validation_part_with_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    export_labelme(tmp_path / 'images', photos(10))
+    export_labelme(tmp_path / 'images', blank_photos(10))
     (tmp_path / 'texts.yaml').write_text('class_0: {name: gear, instructions: ["Which part turns?"]}')
     out = tmp_path / 'data' / 'own.json'
     arguments = ['labelme', '--data', str(tmp_path / 'images'), '--out', str(out), '--val-share', '0.3']
@@ -69,7 +51,7 @@ def test_a_validation_part_with_texts(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_roboflow_splits_and_absent_categories(tmp_path: Path) -> None:
-    export_roboflow(tmp_path / 'rf', {'train': photos(4), 'valid': photos(2)})
+    export_roboflow(tmp_path / 'rf', {'train': blank_photos(4), 'valid': blank_photos(2)})
     for split, count in (('train', 4), ('valid', 2)):
         out = tmp_path / f'{split}.json'
         arguments = ['roboflow', '--data', str(tmp_path / 'rf'), '--split', split, '--out', str(out), '--absent', '3']
@@ -82,7 +64,7 @@ def test_roboflow_splits_and_absent_categories(tmp_path: Path) -> None:
 
 
 def test_names_that_nobody_says_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    export = export_label_studio(tmp_path / 'ls', photos(2))
+    export = export_label_studio(tmp_path / 'ls', blank_photos(2))
     assert main(['label_studio', '--data', str(export), '--out', str(tmp_path / 'own.json')]) == 0
     assert 'names that nobody says' in ' '.join(capsys.readouterr().err.split())
 
@@ -97,7 +79,7 @@ def test_names_that_nobody_says_are_counted(tmp_path: Path, capsys: pytest.Captu
     ],
 )
 def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
-    export_labelme(tmp_path / 'images', photos(2))
+    export_labelme(tmp_path / 'images', blank_photos(2))
     out = tmp_path / 'own.json'
     assert main(['labelme', '--data', str(tmp_path / 'images'), '--out', str(out), *arguments]) == 2
     assert said in ' '.join(capsys.readouterr().err.split())

@@ -78,7 +78,7 @@ def inspect(samples: Samples, builder: ExampleBuilder, index: int, seed: str) ->
     try:
         example = builder.build(sample, seed)
     except FrameError as error:
-        return SampleFacts(sample.source, str(error), errors)
+        return SampleFacts(sample.source, f'{sample.source}: {error}', errors)
     areas = _mask_areas(sample)
     pixels = sample.size_hw[0] * sample.size_hw[1]
     cell = pixels / (example.grid[0] * example.grid[1])

@@ -27,7 +27,7 @@ class DataCheck:
         unreadable: samples that cannot be used.
         annotations: annotations, those that cannot be read included.
         unreadable_annotations: annotations that cannot be read, of samples that can.
-        faults: how often each kind of fault occurs.
+        sample_faults, annotation_faults: how often each kind of fault makes a sample or an annotation unreadable.
         examples: the first messages of each kind.
         kinds: phrases and texts by kind.
         forms: phrases and texts by what is annotated.
@@ -52,7 +52,8 @@ class DataCheck:
     unreadable: int = 0
     annotations: int = 0
     unreadable_annotations: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    sample_faults: Counter[str] = field(default_factory=Counter)
+    annotation_faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     forms: Counter[str] = field(default_factory=Counter)
@@ -73,12 +74,13 @@ class DataCheck:
     def add(self, facts: SampleFacts, *, trains_text: bool, trains_masks: bool) -> None:
         """Count one sample; what is trained depends on the objective of the stage."""
         self.checked += 1
-        for message in (*facts.annotation_errors, *([facts.error] if facts.error else [])):
-            self._add_fault(message)
+        for message in facts.annotation_errors:
+            self._add_fault(message, self.annotation_faults)
         self.annotations += len(facts.annotation_errors) + len(facts.asked)
         self.unreadable_annotations += len(facts.annotation_errors)
         if facts.error or facts.size_hw is None:
             self.unreadable += 1
+            self._add_fault(facts.error, self.sample_faults)
             return
         self.tokens.append(facts.tokens)
         self.heights.append(facts.size_hw[0])
@@ -92,9 +94,9 @@ class DataCheck:
         self.repeated_records += self._sources.setdefault(facts.digest, facts.source) != facts.source
         self._add_asked(facts)
 
-    def _add_fault(self, message: str) -> None:
+    def _add_fault(self, message: str, faults: Counter[str]) -> None:
         kind = kind_of(message)
-        self.faults[kind] += 1
+        faults[kind] += 1
         examples = self.examples.setdefault(kind, [])
         if len(examples) < MAX_EXAMPLES:
             examples.append(message)
@@ -112,9 +114,11 @@ class DataCheck:
         """Why a run with this data is refused; empty if it is not."""
         reasons = []
         if self.unreadable > self.max_unreadable * self.checked:
-            reasons.append(self._too_many(self.unreadable, self.checked, 'samples'))
+            reasons.append(self._too_many(self.unreadable, self.checked, 'samples', self.sample_faults))
         elif self.unreadable_annotations > self.max_unreadable * self.annotations:
-            reasons.append(self._too_many(self.unreadable_annotations, self.annotations, 'annotations'))
+            reasons.append(
+                self._too_many(self.unreadable_annotations, self.annotations, 'annotations', self.annotation_faults)
+            )
         if self.checked > self.unreadable and not self.trained_samples:
             reasons.append(
                 f'none of the {self.checked} samples has anything that this stage trains; check objective and '
@@ -122,9 +126,9 @@ class DataCheck:
             )
         return reasons
 
-    def _too_many(self, number: int, total: int, what: str) -> str:
-        kinds = ', '.join(f'{kind} {count}' for kind, count in self.faults.most_common())
-        first = next(iter(self.examples[self.faults.most_common(1)[0][0]]))
+    def _too_many(self, number: int, total: int, what: str, faults: Counter[str]) -> str:
+        kinds = ', '.join(f'{kind} {count}' for kind, count in faults.most_common())
+        first = self.examples[faults.most_common(1)[0][0]][0]
         return (
             f'{number} of {total} {what} cannot be used ({kinds}), more than the share max_unreadable '
             f'{self.max_unreadable:g}; for example {first}'

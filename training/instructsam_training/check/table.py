@@ -16,9 +16,10 @@ def make_table(check: DataCheck) -> Table:
     table = Table(title=f'{check.stage}: data', title_justify='left', show_header=False)
     for name, value, note in _rows(check):
         table.add_row(name, value, escape(note))
-    if check.faults:
+    faults = check.sample_faults + check.annotation_faults
+    if faults:
         table.add_section()
-    for fault, count in check.faults.most_common():
+    for fault, count in faults.most_common():
         table.add_row(f'[red]{fault}', str(count), escape('\n'.join(check.examples[fault])))
     for reason in check.refusals:
         table.add_section()

@@ -12,6 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
 from instructsam_training.cli.own_data import add_own_arguments, is_own, open_own_data
 from instructsam_training.data.sample import Sample, SkipReport
@@ -112,7 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
         '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
     )
     parser.add_argument(
-        '--shards', type=int, default=1, metavar='N', help='number of files to distribute the records over (default: 1)'
+        '--shards',
+        type=integer(1, 99_999),
+        default=1,
+        metavar='N',
+        help='number of files to distribute the records over (default: 1)',
     )
     parser.add_argument(
         '--images',
@@ -138,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--negatives',
-        type=int,
+        type=integer(0, 1000),
         default=0,
         metavar='N',
         help='with --annotations or a tool: an image without annotations becomes N questions without a target, about '

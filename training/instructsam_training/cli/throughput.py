@@ -22,6 +22,7 @@ from rich.table import Table
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.number_arguments import image_size, integer, number
 from instructsam_training.config.config_file import read_config
 
 
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_intermixed_args(argv)
     try:
         config = read_config(arguments.config, arguments.settings)
+        if arguments.stage >= len(config.stages):
+            raise ConfigError(f'--stage: expected 0 to {len(config.stages) - 1}, got {arguments.stage}')
         # Imported here because torch takes seconds to import, which --help does not need.
         from instructsam_training.engine.throughput import Workload, measure_throughput
 
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         device = arguments.device or config.device
         result = measure_throughput(config, arguments.stage, workload, device, arguments.gpu, arguments.peak_tflops)
-    except (CheckpointError, ConfigError) as error:
+    except (CheckpointError, ConfigError, OSError) as error:
         print(f'throughput: error: {error}', file=sys.stderr)
         return 2
     # A table to read, then one line of JSON to parse.
@@ -65,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.lora.rank=8'
     )
-    parser.add_argument('--stage', type=int, default=0, help='number of the stage, from 0 (default: %(default)s)')
+    parser.add_argument(
+        '--stage', type=integer(0), default=0, help='number of the stage, from 0 (default: %(default)s)'
+    )
     parser.add_argument(
         '--architecture',
         type=Path,
@@ -75,28 +80,26 @@ def build_parser() -> argparse.ArgumentParser:
         '--tokenizer', type=Path, help='folder of a checkpoint with the tokenizer (default: --architecture)'
     )
     parser.add_argument(
-        '--image-size', type=read_size, default='640x480', help='WIDTHxHEIGHT in pixels (default: %(default)s)'
+        '--image-size', type=image_size, default='640x480', help='WIDTHxHEIGHT in pixels (default: %(default)s)'
     )
-    parser.add_argument('--phrases', type=int, default=3, help='questions per image (default: %(default)s)')
-    parser.add_argument('--micro-batch', type=int, help='images per step (default: that of the stage)')
-    parser.add_argument('--steps', type=int, default=10, help='steps to time (default: %(default)s)')
+    parser.add_argument(
+        '--phrases', type=integer(1, 1000), default=3, help='questions per image (default: %(default)s)'
+    )
+    parser.add_argument('--micro-batch', type=integer(1, 10_000), help='images per step (default: that of the stage)')
+    parser.add_argument('--steps', type=integer(1), default=10, help='steps to time (default: %(default)s)')
     parser.add_argument(
         '--peak-tflops',
-        type=float,
+        type=number(0.0, 1_000_000.0),
         default=0.0,
         help='peak rate of the device in the precision of the run, from which share_of_peak is computed',
     )
     parser.add_argument(
-        '--device', help='auto, cpu, cuda, or fake-cuda, which models a GPU on the CPU (default: that of the run)'
+        '--device',
+        choices=('auto', 'cpu', 'cuda', 'fake-cuda'),
+        help='auto, cpu, cuda, or fake-cuda, which models a GPU on the CPU (default: that of the run)',
     )
     parser.add_argument('--gpu', default='h200', help='GPU that fake-cuda models (default: %(default)s)')
     return parser
-
-
-def read_size(text: str) -> tuple[int, int]:
-    """Parse an image size such as `640x480`: width and height."""
-    width, _, height = text.partition('x')
-    return int(width), int(height)
 
 
 if __name__ == '__main__':

@@ -104,7 +104,7 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     check_keys(content, hints, where)
     missing = [each.name for each in dataclasses.fields(kind) if _is_required(each) and each.name not in content]  # type: ignore[arg-type]
     if missing:
-        raise ConfigError(f'{where or "configuration"}: expected also the keys {", ".join(missing)}')
+        raise ConfigError(f'{where.rstrip(".") or "configuration"}: expected also the keys {", ".join(missing)}')
     values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
     return _make(partial(kind, **values), where)
 

@@ -204,7 +204,7 @@ class TrainConfig(Options):
 
     timeout_min: float = option(
         30.0,
-        'Minutes that a process waits for another one before the run fails, such as for the first to write a checkpoint.',
+        'Minutes that a process waits for another before the run fails, such as for the first to write a checkpoint.',
         range_=(0.1, 1440.0),
         affects_results=False,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from instructsam_model.options import REQUIRED, Options, option
+from instructsam_model.errors import ConfigError
+from instructsam_model.options import Options, option
 
 MANY = 1_000_000_000
 
@@ -14,8 +15,8 @@ MANY = 1_000_000_000
 class ValidationConfig(Options):
     """Validation of the weights during a stage, as by `instructsam-eval`."""
 
-    benchmark: str = option(REQUIRED, 'Name of the benchmark, which gives the queries and the metrics.')
-    data: str = option(REQUIRED, 'Folder or file of its data set; of the benchmark `coco`, the annotation file.')
+    benchmark: str = option('', 'Name of the benchmark, which gives the queries and the metrics.')
+    data: str = option('', 'Folder or file of its data set; of the benchmark `coco`, the annotation file.')
     images: str = option('', 'Folder of the images; empty if it is part of `data`.')
     split: str = option('', "Split of the data set; empty: the benchmark's first.")
     limit: int = option(0, 'Number of queries that are used, the first ones; 0: all.', range_=(0, MANY))
@@ -37,3 +38,9 @@ class ValidationConfig(Options):
     max_skipped: float = option(
         0.01, 'Largest share of queries that may be skipped; more is an error.', range_=(0.0, 1.0)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ('benchmark', 'data'):
+            if not getattr(self, name).strip():
+                raise ConfigError(f'{name}: expected the {name} of the validation, got an empty text')

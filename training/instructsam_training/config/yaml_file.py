@@ -11,13 +11,14 @@ import yaml
 from instructsam_model.errors import ConfigError
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Refuses a key that is given twice, of which PyYAML takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         # Called before the keys of `<<: *alias` are added, which may be replaced.
         self._check_keys(node)
-        return super().construct_mapping(node, deep=deep)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -201,7 +201,7 @@ class ExampleBuilder:
         limit = self._config.qwen.text_config.max_position_embeddings
         if (length := len(encoding.input_ids)) > limit:
             raise FrameError(
-                f'{source}: expected a conversation of at most {limit} tokens, the positions of the language model, '
+                f'expected a conversation of at most {limit} tokens, the positions of the language model, '
                 f'got {length}; lower max_pixels or conversation.max_phrases'
             )
         spans = [span for turn in turns for span in turn.spans]

@@ -121,8 +121,10 @@ class MicroBatchDataset(Dataset[Batch]):
                 sample = self._table[index]
                 errors += [str(error) for error in sample.errors]
                 examples.append(self._builder.build(sample, f'{self._plan.seed}/{epoch}/{index}'))
-            except (SampleError, FrameError) as error:
+            except SampleError as error:
                 errors.append(str(error))
+            except FrameError as error:
+                errors.append(f'{sample.source}: {error}')
         # All processes take part in every step, so a micro-batch is never left out.
         counts = bool(examples)
         batch = collate(examples or [self._builder.blank()], self._config, errors, counts=counts)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
-from instructsam_training.data.sample import Sample, SkipReport, clean_phrase
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.io.category_names import part_name, plain_name, super_part_name
 from instructsam_training.datasets.io.coco_file import CocoFile, Entry, Id, read_coco_file
 from instructsam_training.datasets.io.coco_samples import CocoOptions, CocoSamples
@@ -143,7 +143,8 @@ def read_coco(
     phrases = _phrases(coco, spoken_name, report)
     for number, phrase in phrases.items():
         name = str(coco.categories[number]['name'])
-        if clean_phrase(name) != phrase:
+        # Apart from case and underscores: `N/A` becomes 'n or a'.
+        if ' '.join(name.replace('_', ' ').split()).lower() != phrase:
             report.note('categories with another spoken name', f'{name!r}: {phrase!r}')
     return iter(CocoSamples(coco, phrases, _user_images(coco, images or annotations.parent, report), options, report))
 

@@ -59,15 +59,20 @@ def _validated(lines: Lines) -> list[str]:
 def _draw(axis: Axes, name: str, lines: Lines) -> None:
     """Draw one metric; of the learning rates, those of all groups."""
     rates = [key for key in lines[-1] if key.startswith(RATE_PREFIX)]
-    curves = rates if name == 'rate' and rates else [name]
-    for curve in curves:
-        points = [(line['step'], line[curve]) for line in lines if line.get(curve) is not None]
-        marker = 'o' if name.startswith(VALIDATION_PREFIX) else ''
-        axis.plot(*zip(*points, strict=True), linewidth=1, marker=marker, markersize=3, label=curve)
+    curves = {curve: _points(lines, curve) for curve in (rates if name == 'rate' and rates else [name])}
+    marker = 'o' if name.startswith(VALIDATION_PREFIX) else ''
+    for curve, (steps, values) in curves.items():
+        axis.plot(steps, values, linewidth=1, marker=marker, markersize=3, label=curve)
     if len(curves) > 1:
         axis.legend(fontsize='small')
     axis.set_title(name)
     axis.grid(alpha=0.3)
     # A loss that is 0, such as `box` without box annotations, has no logarithm.
-    if name in LOSSES and all(line[name] is None or line[name] > 0 for line in lines):
+    if name in LOSSES and all(value > 0 for value in curves[name][1]):
         axis.set_yscale('log')
+
+
+def _points(lines: Lines, name: str) -> tuple[list[int], list[float]]:
+    """Return the steps and the values of a metric; steps without it, or in which it was not finite, are left out."""
+    found = [(line['step'], line[name]) for line in lines if line.get(name) is not None]
+    return [step for step, _ in found], [value for _, value in found]

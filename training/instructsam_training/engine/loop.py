@@ -43,7 +43,7 @@ from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.signals import InterruptedRunError
 from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
-from instructsam_training.engine.state import gather_state, read_last_state, restore_state, write_state
+from instructsam_training.engine.state import STATES, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
 from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
@@ -116,7 +116,7 @@ def train_stage(
     continue_adapter(network, config, stage)
     steps = stage.steps or plan.steps(stage.epochs)
     # 3. Query projection, unless it is in a checkpoint of this stage already.
-    if stage.init_queries_from_sam3 and read_last_state(folder / 'states') is None:
+    if stage.init_queries_from_sam3 and read_last_state(folder / STATES) is None:
         error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
         accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
     if accelerator.is_main_process:
@@ -174,7 +174,7 @@ def prepare_network(
 
 def resume(run: Run) -> None:
     """Load the last checkpoint of the stage, if there is one."""
-    state = read_last_state(run.folder / 'states', run.accelerator.print)
+    state = read_last_state(run.folder / STATES, run.accelerator.print)
     if state is not None:
         restore_state(state, run.model, run.optimizer)
         run.done, run.ema, run.skipped.total = state.step, dict(state.ema), state.skipped
@@ -231,7 +231,7 @@ def save(run: Run) -> None:
     """
     state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
     if run.accelerator.is_main_process:
-        write_state(run.folder / 'states', state, run.stage.keep)
+        write_state(run.folder / STATES, state, run.stage.keep)
     run.accelerator.wait_for_everyone()
 
 

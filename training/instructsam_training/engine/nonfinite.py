@@ -2,6 +2,9 @@
 
 One such gradient would make every weight NaN. All processes decide alike, from the norm of the gradient over all of
 them, which the host reads together with the losses before the weights are updated.
+
+After a skipped step it is checked who is to blame. If a batch that was good before the last update is not any more, it
+is that update: the run stops, and checkpoints with these weights are set aside. Otherwise it is the samples.
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ class SkippedSteps:
     Attributes:
         total: of the stage.
         in_a_row: up to now.
+        good_batch: a micro-batch of the last good step since the run was started; None before it.
     """
 
     total: int = 0
     in_a_row: int = 0
+    good_batch: Batch | None = None
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -89,39 +94,54 @@ def nonfinite_parameters(model: nn.Module) -> list[str]:
     return names
 
 
+@torch.no_grad()
+def is_still_good(model: nn.Module, batch: Batch | None, device: torch.device) -> bool:
+    """Return whether the network computes finite outputs for a batch, which was good before; True for None."""
+    if batch is None:
+        return True
+    outputs = [value for value in vars(model(batch.to(device).inputs)).values() if isinstance(value, Tensor)]
+    return all(bool(torch.isfinite(output).all()) for output in outputs if output.is_floating_point())
+
+
 def check_progress(stage: str, steps: int, skipped: SkippedSteps) -> None:
-    """Check that a stage which took all its steps has learned something.
+    """Check that a stage which took all its steps has learned something, and that its weights work.
 
     Raises:
-        FloatingPointError: all steps were skipped.
+        FloatingPointError: all steps were skipped, or all since the run was resumed.
     """
     if steps and skipped.total == steps:
         raise FloatingPointError(
             f'{stage}: the loss or its gradient is not finite in any of the {steps} steps, so nothing was learned and '
             'nothing is written; metrics.jsonl names the samples'
         )
+    if skipped.in_a_row and skipped.good_batch is None:
+        raise FloatingPointError(
+            f'{stage}: the loss or its gradient is not finite in any step since the run was resumed, so it is not '
+            'known whether the weights work, and nothing is written; remove the last folder of states to resume from '
+            'the one before'
+        )
 
 
-def explain_stop(step: int, names: Sequence[str], skipped: SkippedSteps, damaged: Sequence[str]) -> str:
+def explain_stop(step: int, names: Sequence[str], skipped: SkippedSteps, damage: Sequence[str]) -> str:
     """Say why a run stops, and what to do.
 
     Args:
         step: the last one.
         names: of the samples that it was skipped for.
         skipped: steps of the stage.
-        damaged: trained parameters that are not finite.
+        damage: what the last update did, if it is to blame.
     """
-    again = 'run the same command again to resume from the last checkpoint, which is good'
-    if damaged:
+    again = 'run the same command again to resume from the last good checkpoint'
+    if damage:
         return (
-            f'step {step}: {len(damaged)} trained parameters are not finite (NaN or infinity): {listed(damaged)}; the '
-            f'last update made them so; samples of this step: {listed(names)}; {again}; if it happens again, lower the '
+            f'step {step}: the last update, of step {step - skipped.in_a_row}, has ruined the weights: '
+            f'{listed(damage)}; samples of this step: {listed(names)}; {again}; if it happens again, lower the '
             'learning rates (rates)'
         )
     return (
         f'step {step}: the loss or its gradient is not finite (NaN or infinity) in {skipped.in_a_row} steps in a row, '
-        f'all of which were skipped; samples of the last one: {listed(names)}; look at their images and masks, lower the '
-        f'learning rates (rates), or raise max_skipped_steps; {again}'
+        f'all of which were skipped; samples of the last one: {listed(names)}; look at their images and masks, lower '
+        f'the learning rates (rates), or raise max_skipped_steps; {again}'
     )
 
 

@@ -23,7 +23,7 @@ from instructsam_training.config.settings import plain, settings
 from instructsam_training.engine.environment import current_environment
 from instructsam_training.engine.fingerprint import Fingerprint, fingerprint_data, fingerprint_start
 from instructsam_training.engine.stage_output import result_folder
-from instructsam_training.engine.state import find_states
+from instructsam_training.engine.state import STATES, find_states
 
 RECORD, CONFIG = 'run.json', 'config.yaml'
 FORMAT = 1
@@ -101,7 +101,7 @@ def progress(config: TrainConfig) -> dict[str, int | str]:
     done: dict[str, int | str] = {}
     for stage in config.stages:
         folder = Path(config.out) / stage.name
-        states = find_states(folder / 'states')
+        states = find_states(folder / STATES)
         if result_folder(folder, stage).exists():
             done[stage.name] = 'finished'
         elif states:

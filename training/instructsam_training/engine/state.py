@@ -38,6 +38,8 @@ from instructsam_model.weights.tensor_files import write_tensor_file
 # Sharded tensors are gathered on the CPU of the first process.
 FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 TRAINABLE_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+STATES = 'states'
+"""Folder of the checkpoints in that of a stage."""
 PREFIX = 'step-'
 SET_ASIDE = 'damaged-'
 """Prefix of damaged checkpoints, once the run has passed them."""
@@ -143,13 +145,24 @@ def write_state(folder: Path, state: RunState, keep: int) -> Path:
         for name in PARTS:
             write_tensor_file(draft / f'{name}.safetensors', getattr(state, name))
         (draft / 'state.json').write_text(json.dumps({'step': state.step, 'skipped_steps': state.skipped}))
-    for path in folder.glob(f'{PREFIX}*'):
-        if path.name > final.name:
-            path.rename(folder / f'{SET_ASIDE}{path.name}')
+    set_aside(folder, state.step + 1)
     # Only now that the new one is complete.
     for old in find_states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Rename the checkpoints of a step and later ones, so that no run resumes from them."""
+    for path in folder.glob(f'{PREFIX}*'):
+        if path.name >= f'{PREFIX}{step:08d}':
+            path.rename(unused_name(folder / f'{SET_ASIDE}{path.name}'))
+
+
+def unused_name(path: Path) -> Path:
+    """Return a path, with a number if it exists."""
+    numbered = (path.with_name(f'{path.name}-{number}') for number in range(2, 10_000))
+    return next(each for each in (path, *numbered) if not each.exists())
 
 
 def check_state(final: Path, state: RunState) -> None:

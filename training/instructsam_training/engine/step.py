@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,11 +27,13 @@ from instructsam_training.engine.nonfinite import (
     explain_stop,
     gradient_norm,
     is_good,
+    is_still_good,
     nonfinite_parameters,
     suspects,
     whole,
 )
 from instructsam_training.engine.signals import PreemptionHandler
+from instructsam_training.engine.state import STATES, set_aside
 from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
 
 
@@ -90,7 +93,7 @@ class StepResults:
     is_good: bool
 
 
-def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, float], bool]:
+def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any], bool]:
     """Take one optimizer step; it updates nothing if the loss or the gradient is not finite.
 
     Returns:
@@ -147,18 +150,30 @@ def update(run: Run, results: StepResults, micro_batches: Sequence[Batch]) -> di
     if results.is_good:
         run.optimizer.step()
         update_average(run)
-        run.skipped.in_a_row = 0
+        run.skipped.in_a_row, run.skipped.good_batch = 0, micro_batches[-1]
         return {}
     run.skipped.total += 1
     run.skipped.in_a_row += 1
     names = suspects(run.accelerator, micro_batches, results.losses, results.norms)
-    damaged = nonfinite_parameters(run.model)
+    damage = find_damage(run)
+    if damage:
+        # Those with the weights after the last update.
+        if run.accelerator.process_index == 0:
+            set_aside(run.folder / STATES, run.done - run.skipped.in_a_row)
+    elif run.skipped.in_a_row <= run.stage.max_skipped_steps:
+        return {'skipped_samples': names}
+    raise FloatingPointError(f'{run.stage.name}: {explain_stop(run.done, names, run.skipped, damage)}')
+
+
+def find_damage(run: Run) -> list[str]:
+    """Return what the last update has done, if it is to blame instead of a sample; alike in all processes."""
+    names = nonfinite_parameters(run.model)
+    works = is_still_good(run.model, run.skipped.good_batch, run.accelerator.device)
     # Of sharded parameters, each process has a part only.
-    [any_damaged] = sum_over_processes(run.accelerator, torch.tensor([float(len(damaged))]))
-    if any_damaged or run.skipped.in_a_row > run.stage.max_skipped_steps:
-        damaged = damaged or ['a part in another process'] * bool(any_damaged)
-        raise FloatingPointError(f'{run.stage.name}: {explain_stop(run.done, names, run.skipped, damaged)}')
-    return {'skipped_samples': names}
+    damaged, failed = sum_over_processes(run.accelerator, torch.tensor([len(names), float(not works)]))
+    if damaged:
+        return [f'{name} is not finite' for name in names] or ['parameters in another process are not finite']
+    return ['the outputs are not finite any more for samples that were good before it'] * bool(failed)
 
 
 def clip_gradient(run: Run) -> Tensor:

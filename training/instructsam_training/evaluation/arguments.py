@@ -13,6 +13,7 @@ from typing import Any
 from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
 from instructsam_model.backends import backend_names, get_backend
 from instructsam_model.command_line import ArgumentParser, RaisingParser
+from instructsam_model.number_arguments import MAX_SEED, integer, number
 from instructsam_model.options import check_names
 from instructsam_training.evaluation.benchmark import SCORINGS
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
@@ -126,9 +127,17 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--shuffle-instructions',
-        type=int,
+        type=integer(0, MAX_SEED),
         metavar='SEED',
         help='give each query the instruction of another one, as a control',
+    )
+    group.add_argument(
+        '--process-timeout',
+        type=number(0.1, 1440.0),
+        default=30.0,
+        metavar='MINUTES',
+        help='with several processes: time that one of them may take for an image, or to load the model, before the '
+        'others stop waiting for it (default: %(default)g)',
     )
     group.add_argument('--fresh', action='store_true', help='delete the predictions in the output folder first')
 

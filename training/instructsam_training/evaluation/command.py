@@ -14,7 +14,7 @@ from rich.console import Console
 from instructsam_model.backend_arguments import given_options
 from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
-from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.errors import CheckpointError, ConfigError, InferenceError
 from instructsam_model.options import make_options
 from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
@@ -65,7 +65,7 @@ def run_command(arguments: argparse.Namespace, open_segmenter: OpenSegmenter) ->
             return _exit_status(write_benchmark(arguments), console)
         result = evaluate_benchmark(arguments, open_segmenter, console)
         return EXIT_SUCCESS if result is None else _exit_status(result.skipped, console)
-    except (CheckpointError, ConfigError, OSError) as error:
+    except (CheckpointError, ConfigError, InferenceError, OSError) as error:
         print(f'{arguments.command}: error: {" ".join(str(error).split())}', file=sys.stderr)
         return EXIT_FAILURE
     except KeyboardInterrupt:
@@ -204,7 +204,7 @@ def _predict(
     run: EvaluationRun, arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console
 ) -> Mapping[str, PredictedMasks] | None:
     """Return the predictions of all processes; None in processes other than the first."""
-    processes = start_processes(arguments.device)
+    processes = start_processes(arguments.device, arguments.process_timeout)
     if processes.is_main_process:
         prepare_folder(run, fresh=arguments.fresh)
     processes.wait_for_everyone()
@@ -220,7 +220,7 @@ def _predict(
     }
     # Options of the command line override those that the back end prefers for evaluations.
     with open_segmenter(checkpoint, **settings, **run.options) as (segmenter, peak_memory_gib):
-        predict_all(run, segmenter, peak_memory_gib, processes, console)
+        predict_all(run, segmenter, peak_memory_gib, processes, console, arguments.process_timeout)
     return load_predictions(run.folder) if processes.is_main_process else None
 
 

@@ -30,12 +30,11 @@ from instructsam_training.evaluation.query import Query, group_by_image
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.report import EvaluationSettings
 from instructsam_training.evaluation.scoring import score_query
+from instructsam_training.evaluation.shared_progress import SharedProgress
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-BARRIER_TIMEOUT = timedelta(days=7)
-"""How long a process that has finished waits for the others."""
 SCORING_SETTINGS = ('min_score', 'scoring')
 """Settings that predictions do not depend on, so that a run can be resumed or scored again with others."""
 
@@ -73,11 +72,16 @@ class EvaluationRun:
         return defaults | dict(self.settings.options)
 
 
-def start_processes(device: str) -> PartialState:
-    """Join the process group if `torchrun` started several processes; each predicts its share of the images."""
+def start_processes(device: str, timeout_min: float) -> PartialState:
+    """Join the process group if `torchrun` started several processes; each predicts its share of the images.
+
+    Args:
+        device: of the model.
+        timeout_min: minutes that a process waits for another.
+    """
     from accelerate import PartialState  # imports torch
 
-    return PartialState(cpu=device == 'cpu', timeout=BARRIER_TIMEOUT)
+    return PartialState(cpu=device == 'cpu', timeout=timedelta(minutes=timeout_min))
 
 
 def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
@@ -119,6 +123,7 @@ def predict_all(
     peak_memory_gib: Callable[[], float],
     processes: PartialState,
     console: Console,
+    timeout_min: float,
 ) -> None:
     """Predict this process's share of the queries that have no prediction yet.
 
@@ -128,8 +133,13 @@ def predict_all(
         peak_memory_gib: returns the peak memory of the segmenter's process.
         processes: this process and the others.
         console: for the progress bar.
+        timeout_min: minutes that a process may take for one image.
+
+    Raises:
+        TimeoutError: another process has stopped.
     """
     done = {prediction.id for prediction in load_predictions(run.folder).values() if not prediction.error}
+    progress = SharedProgress(run.folder, processes.process_index, processes.num_processes, 60 * timeout_min)
     # All processes must load the same predictions before any of them adds more.
     processes.wait_for_everyone()
     groups = group_by_image(query for query in run.queries if query.id not in done)
@@ -140,7 +150,8 @@ def predict_all(
     with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
         for query, prediction in run_inference(segmenter, share, log, peak_memory_gib):
             bar.advance(query, prediction)
-    processes.wait_for_everyone()
+            progress.advance()
+    progress.finish()
 
 
 class _ProgressBar:
@@ -187,10 +198,10 @@ def _weight_files(source: CheckpointSource | None) -> list[Path]:
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
     weights = _weight_files(run.source)
-    # The ids, images and texts of all queries, as one hash: another --limit, seed or prompt changes it.
+    # The ids, images, sizes and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:
-        queries.update(json.dumps([query.id, str(query.image), query.text]).encode())
+        queries.update(json.dumps([query.id, str(query.image), query.size_hw, query.text]).encode())
     settings = {key: value for key, value in asdict(run.settings).items() if key not in SCORING_SETTINGS}
     settings.pop('options')  # `run.options` has them too, with the defaults of evaluations
     return {

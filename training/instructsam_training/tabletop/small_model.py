@@ -12,6 +12,7 @@ from pathlib import Path
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.number_arguments import MAX_SEED, integer
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.data.templates import MULTI_PHRASE_QUESTIONS, PHRASE_QUESTIONS
 from instructsam_training.datasets.io.published import read_published
@@ -35,8 +36,12 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('files', nargs='+', type=Path, help='training files; the tokenizer is trained on their texts')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='new or empty folder of the checkpoint')
-    parser.add_argument('--queries', type=int, default=10, metavar='N', help='mask queries per phrase, K (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='random seed of the weights (%(default)s)')
+    parser.add_argument(
+        '--queries', type=integer(1, 1000), default=10, metavar='N', help='mask queries per phrase, K (%(default)s)'
+    )
+    parser.add_argument(
+        '--seed', type=integer(0, MAX_SEED), default=0, metavar='N', help='random seed of the weights (%(default)s)'
+    )
     arguments = parser.parse_args(args)
     # Imported here, so that --help does not load torch.
     from instructsam_training.tabletop.small_network import write_small_model

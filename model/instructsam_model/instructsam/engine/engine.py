@@ -53,6 +53,9 @@ class Engine(Protocol):
 
         Returns:
             The most probable next token after each of `rows`; and the hidden states [T, D] after the final norm.
+
+        Raises:
+            NonFiniteError: logits or hidden states are not finite; `set_image` starts again.
         """
         ...
 

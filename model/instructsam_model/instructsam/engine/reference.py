@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from instructsam_model.instructsam.engine.tokens import PADDING, ImagePrompt, Tokens
+from instructsam_model.instructsam.engine.tokens import PADDING, ImagePrompt, Tokens, raise_if_invalid
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.vision_inputs import VisionInputs, compute_vision_inputs
+from instructsam_model.runtime.finite import INVALID, most_probable
 from instructsam_model.sam3.features import VisionFeatures
 
 CACHED_IMAGE_SIZES = 8
@@ -84,7 +85,9 @@ class ReferenceEngine:
         self._cache = cache
 
         # 4. Predict the next token after the requested rows.
-        next_ids: list[int] = self.network.lm_head(states[list(rows)]).argmax(-1).tolist()
+        predicted = most_probable(self.network.lm_head(states[list(rows)]))
+        next_ids: list[int] = predicted.where(states.isfinite().all(), INVALID).tolist()
+        raise_if_invalid(next_ids)
         return next_ids, states
 
     def ground(

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from instructsam_model.errors import NonFiniteError
 from instructsam_model.instructsam.engine.qwen_encoder import PatchGrid, QwenEncoder
 from instructsam_model.instructsam.engine.text_model import ImageTokens, KeyValueCache, TextModel
-from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens, bucket
+from instructsam_model.instructsam.engine.tokens import ImagePrompt, Tokens, bucket, raise_if_invalid
 from instructsam_model.instructsam.inputs import Pixels
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.prediction import Prediction
@@ -129,6 +130,11 @@ class StaticEngine:
 
         # 3. The only point where the host waits for the device.
         predicted = next_ids.tolist()
+        try:
+            raise_if_invalid(predicted[: len(tokens)])
+        except NonFiniteError:
+            cache.clear()
+            raise
         self._is_prefilled = True
         return [predicted[row] for row in rows], states[: len(tokens)]
 

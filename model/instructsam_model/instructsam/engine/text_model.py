@@ -23,6 +23,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLay
 from instructsam_model.instructsam.engine.tokens import PADDING
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.runtime.compilation import Compile
+from instructsam_model.runtime.finite import most_probable
 from instructsam_model.runtime.fused import PackedLinear, PackedNorm, Rotation, rms_norm, split_heads
 
 
@@ -44,6 +45,11 @@ class KeyValueCache:
         # Zeros instead of uninitialized memory: masked slots must not be NaN, since 0 * NaN is NaN.
         keys, values = (torch.zeros(shape, device=network.device, dtype=network.dtype).unbind(0) for _ in range(2))
         return cls(keys, values)
+
+    def clear(self) -> None:
+        """Set all slots to zero: a NaN in one would be in every later result, since 0 * NaN is NaN."""
+        for tensor in (*self.keys, *self.values):
+            tensor.zero_()
 
     @property
     def capacity(self) -> int:
@@ -150,7 +156,7 @@ class TextModel:
         if image is not None:
             states = states[len(image.embeds) :]  # [R, D]
         states = rms_norm(self._norm, states)
-        return self._network.lm_head(states).argmax(-1), states
+        return most_probable(self._network.lm_head(states)), states
 
     def _embed(self, packed: Tensor) -> Tensor:
         """Return token embeddings, or rows of the query bank for queries, [R, D]."""

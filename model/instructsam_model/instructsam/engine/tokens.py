@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from instructsam_model.errors import NonFiniteError
+from instructsam_model.runtime.finite import ADVICE, INVALID
+
 PADDING = -1
 """Value in `Tokens.bank_rows` of tokens that are not queries."""
 ROWS = ('ids', 'bank_rows', 'positions', 'slots', 'ends')
@@ -85,6 +88,18 @@ class ImagePrompt:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def raise_if_invalid(next_ids: Sequence[int]) -> None:
+    """Check the predictions of a pass.
+
+    Raises:
+        NonFiniteError: one is `INVALID`.
+    """
+    if INVALID in next_ids:
+        raise NonFiniteError(
+            f'language model: logits or hidden states are not finite (NaN or infinity), so there is no result; {ADVICE}'
+        )
 
 
 def bucket(length: int, sizes: Sequence[int]) -> int:

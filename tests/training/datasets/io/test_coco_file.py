@@ -119,8 +119,9 @@ def test_names_of_categories(read: Read, report: SkipReport) -> None:
     assert read(content([image_entry()], annotations, cup, again)) == {'1': {'coffee cup': 2}}
     assert report.examples == {
         'categories with the spoken name of another, merged': 'coffee cup: 1, 2',
-        'categories with another spoken name': "'Coffee_Cup': 'coffee cup'",
     }
+    read(content([image_entry()], [instance(1, [LEFT])], 'Box/bag'))
+    assert report.examples['categories with another spoken name'] == "'Box/bag': 'box or bag'"
 
 
 @pytest.mark.parametrize(

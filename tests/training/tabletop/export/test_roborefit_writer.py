@@ -102,4 +102,5 @@ def test_existing_split_is_not_overwritten(release: Path, tmp_path: Path, capsys
     assert capsys.readouterr().out.startswith(f'{tmp_path}/final_dataset/testA: ')
     assert command.main([str(tmp_path), '--scenes', '1']) == 2
     assert 'expected no such folder' in capsys.readouterr().err
-    assert command.main([str(tmp_path), '--scenes', '0', '--split', 'train']) == 2
+    with pytest.raises(SystemExit, match='2'):
+        command.main([str(tmp_path), '--scenes', '0', '--split', 'train'])

@@ -15,8 +15,8 @@ from random import Random
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Annotation, Sample, SkipReport
 from instructsam_training.data.templates import TEXT_QUESTIONS
+from instructsam_training.datasets.annotation_tools.category_texts import own_name
 from instructsam_training.datasets.coco import read_coco
-from instructsam_training.datasets.io.category_names import plain_name
 from instructsam_training.datasets.io.coco_file import parse_id
 from instructsam_training.datasets.io.coco_samples import CocoOptions
 from instructsam_training.datasets.io.file_kind import COCO, PUBLISHED, check_kind, identify
@@ -50,7 +50,7 @@ def read_queries(
     is_coco = identify(file) == COCO
     if is_coco:
         # Images without annotations are asked about absent categories by the reader itself.
-        samples = read_coco(file, report, images, CocoOptions(negatives=absent))
+        samples = read_coco(file, report, images, CocoOptions(negatives=absent), spoken_name=own_name)
     else:
         samples = read_published(file, report, images)
     ids = category_ids(file) if is_coco else {}
@@ -102,7 +102,7 @@ def category_ids(file: Path) -> Mapping[str, tuple[str, ...]]:
     """Return the ids of the categories of a COCO file by their spoken name."""
     ids: dict[str, tuple[str, ...]] = {}
     for category in load_json(file)['categories']:
-        name = plain_name(category)
+        name = own_name(category)
         ids[name] = (*ids.get(name, ()), str(parse_id(category['id'])))
     return ids
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_training.datasets.io.file_kind import REPORT, check_kind
 from instructsam_training.datasets.io.files import load_json
 from instructsam_training.evaluation.published import PUBLISHED_LATENCIES
 from instructsam_training.evaluation.report.grid import Grid, as_markdown, as_rich, percent
@@ -82,14 +83,15 @@ def load_result(folder: Path, name: str = '') -> EvaluationResult:
     """Load an evaluation; its default name is that of the folder.
 
     Raises:
-        ConfigError: the report is missing or damaged.
+        ConfigError: the report is missing or damaged, or it is another file.
     """
     # Predictions that were read from a file have no latency, and no speed.json.
-    speed = folder / 'speed.json'
+    speed, report = folder / 'speed.json', folder / 'report.json'
+    check_kind(report, (REPORT,))
     return EvaluationResult(
         name or folder.name,
         folder,
-        load_json(folder / 'report.json'),
+        load_json(report),
         load_json(speed) if speed.exists() else {},
     )
 

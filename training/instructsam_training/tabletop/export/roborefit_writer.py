@@ -30,9 +30,10 @@ from PIL import Image
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.datasets.roborefit import FOLDER, SPLITS
-from instructsam_training.tabletop.export.dataset import MILLIMETERS, DatasetPlan
+from instructsam_training.tabletop.export.dataset import MAX_SCENES, MILLIMETERS, DatasetPlan
 from instructsam_training.tabletop.language.instructions import GroundedInstruction, sample_instructions
 from instructsam_training.tabletop.scene.ground_truth import SceneObject, SceneView
 from instructsam_training.tabletop.scene.sampling import sample_scene
@@ -60,11 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description='Write images of simulated tabletops in the layout of the RoboRefIt release.',
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='folder in which final_dataset is made')
-    parser.add_argument('--scenes', type=int, required=True, metavar='N', help='number of scenes')
+    parser.add_argument('--scenes', type=integer(1, MAX_SCENES), required=True, metavar='N', help='number of scenes')
     parser.add_argument(
         '--split', choices=SPLITS, default='testA', help='the splits have no scene in common (%(default)s)'
     )
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='random seed of the scenes (%(default)s)')
+    parser.add_argument(
+        '--seed', type=integer(0), default=0, metavar='N', help='random seed of the scenes (%(default)s)'
+    )
     arguments = parser.parse_args(argv)
     try:
         count = write_release(

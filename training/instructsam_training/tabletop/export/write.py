@@ -22,8 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import image_size, integer
 from instructsam_training.datasets.io.published_writer import record_file
 from instructsam_training.tabletop.export.dataset import (
+    MAX_SCENES,
     DatasetPlan,
     reserve_folder,
     write_evaluation_file,
@@ -64,9 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
         'repeated and continues with the first missing file. The last line is a JSON object with the speed.',
     )
     parser.add_argument('out', type=Path, metavar='OUT', help='folder of the data set')
-    parser.add_argument('--scenes', type=int, required=True, metavar='N', help='number of scenes')
+    parser.add_argument('--scenes', type=integer(1, MAX_SCENES), required=True, metavar='N', help='number of scenes')
     parser.add_argument(
-        '--seed', type=int, default=plan['seed'], metavar='N', help='random seed of the scenes (%(default)s)'
+        '--seed', type=integer(0), default=plan['seed'], metavar='N', help='random seed of the scenes (%(default)s)'
     )
     parser.add_argument(
         '--split',
@@ -76,15 +78,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--workers',
-        type=int,
+        type=integer(1, 1024),
         default=1,
         metavar='N',
         help='number of processes; does not change the data (%(default)s)',
     )
-    parser.add_argument('--shard', type=int, default=plan['shard'], metavar='N', help='scenes per file (%(default)s)')
+    parser.add_argument(
+        '--shard', type=integer(1, MAX_SCENES), default=plan['shard'], metavar='N', help='scenes per file (%(default)s)'
+    )
     parser.add_argument(
         '--size',
-        type=_size,
+        type=image_size,
         default=plan['size_wh'],
         dest='size_wh',
         metavar='WxH',
@@ -94,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, what in counted:
         parser.add_argument(
             f'--{name}',
-            type=int,
+            type=integer(int(name == 'questions'), 1000),
             default=plan[name],
             metavar='N',
             help=f'largest number of {what} per scene (%(default)s)',
@@ -186,11 +190,6 @@ def _progress(plan: DatasetPlan, scenes: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f'{plan.split} scenes', total=scenes)
         yield lambda: progress.advance(task)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition('x')
-    return int(width), int(height)
 
 
 if __name__ == '__main__':

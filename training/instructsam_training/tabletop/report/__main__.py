@@ -12,6 +12,7 @@ from pathlib import Path
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.number_arguments import MAX_SEED, integer
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.metrics import giou
@@ -58,7 +59,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--shuffled', type=Path, metavar='DIR', help='an evaluation with --shuffle-instructions')
     parser.add_argument('--machine', default='', metavar='TEXT', help='machine on which the latency was measured')
     parser.add_argument(
-        '--seed', type=int, default=0, help='seed of the random choice of images (default: %(default)s)'
+        '--seed',
+        type=integer(0, MAX_SEED),
+        default=0,
+        help='seed of the random choice of images (default: %(default)s)',
     )
     parser.add_argument(
         '--out',
