@@ -1,6 +1,6 @@
 """python -m instructsam_training.tables on the golden checkpoint.
 
-Covers tables/measure.py, tables/layout.py and tables/checkpoints.py.
+Covers tables/__main__.py, tables/measure.py, tables/layout.py and tables/checkpoints.py.
 """
 
 from __future__ import annotations
