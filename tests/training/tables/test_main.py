@@ -1,6 +1,6 @@
 """python -m instructsam_training.tables on the golden checkpoint.
 
-Covers tables/measure.py, tables/layout.py and tables/checkpoints.py.
+Covers tables/__main__.py, tables/measure.py, tables/layout.py and tables/checkpoints.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from instructsam_training.evaluation.report.grid import Grid
 from instructsam_training.tables.__main__ import build_parser, main, parse_data
 from instructsam_training.tables.checkpoints import find_checkpoint, parse_checkpoints
 from instructsam_training.tables.layout import THIS, make_grid
-from instructsam_training.tables.measure import Measured, read_column
+from instructsam_training.tables.measure import Measured, option_flags, read_column
 from instructsam_training.tables.paper import TABLES
 from instructsam_training.tables.table import FULL, LATENCY, MEMORY, Column, Number, Row
 from tests.support import ROOT
@@ -40,6 +40,7 @@ def cells(grid: Grid, title: str) -> dict[str, str]:
     return dict(zip(grid.headings, row, strict=True))
 
 
+@pytest.mark.slow
 def test_one_checkpoint_is_evaluated_whole_and_with_parts_removed(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +63,11 @@ def test_one_checkpoint_is_evaluated_whole_and_with_parts_removed(
     assert low <= rows['full']['this evaluation']['mAP'] - rows['no_phrase']['this evaluation']['mAP'] <= high
     markdown = (tmp_path / 'table.md').read_text()
     assert '| token 0 instead of the phrase |' in markdown
-    # Latency and memory are means over the queries, and a row without a checkpoint keeps the numbers of the paper.
+
+
+def test_latency_and_memory_are_means_and_a_row_without_checkpoint_keeps_the_numbers_of_the_paper(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ['--data', f'inst2seg={data / "inst2seg"}', '--checkpoint', CHECKPOINT, '--out', str(tmp_path)]
     assert main(['10', *arguments, *FLAGS]) == 1
     assert 'not evaluated: agent; give its checkpoint with --row agent=' in capsys.readouterr().err
@@ -72,6 +77,15 @@ def test_one_checkpoint_is_evaluated_whole_and_with_parts_removed(
     assert row['this evaluation'][LATENCY] == pytest.approx(sum(each['seconds'] for each in predictions) / 2)
     assert row['this evaluation'][MEMORY] == pytest.approx(sum(each['memory_gib'] for each in predictions) / 2)
     assert (agent['this evaluation'], agent['paper'][LATENCY]) == (None, 29.6)
+
+
+def test_rows_of_the_inference_are_options_of_its_back_end() -> None:
+    """Table 7; a slow test runs it."""
+    assert [option_flags(row) for row in TABLES[7].rows] == [
+        [],
+        ['--instructsam.ablation', 'no_phrase'],
+        ['--instructsam.ablation', 'no_queries'],
+    ]
 
 
 def test_numbers_stand_beside_those_of_the_paper() -> None:

@@ -61,13 +61,12 @@ def measure(
     Raises:
         CheckpointError, ConfigError, OSError: as `evaluate_benchmark`.
     """
-    options = [text for name, value in row.options.items() for text in (f'--instructsam.{name}', str(value))]
     folders: dict[Evaluation, Path] = {}
     for benchmark, split in table.evaluations:
         if benchmark in data:
             out = folder / f'{benchmark}-{split}'
             paths = f'--data={data[benchmark]}', f'--checkpoint={checkpoint}', f'--out={out}'
-            evaluate([benchmark, f'--split={split}', *paths, *options, *flags])
+            evaluate([benchmark, f'--split={split}', *paths, *option_flags(row), *flags])
             folders[benchmark, split] = out
     reports = {key: load_json(out / 'report.json') for key, out in folders.items()}
     numbers = {column.heading: read_column(column, reports) for column in table.columns}
@@ -75,6 +74,11 @@ def measure(
         numbers |= read_speed(next(iter(folders.values())))
     queries = {' '.join(key): report['scored'] for key, report in reports.items()}
     return Measured(checkpoint, folders, numbers, queries)
+
+
+def option_flags(row: Row) -> list[str]:
+    """Return the options of a row as flags of `instructsam-eval`."""
+    return [text for name, value in row.options.items() for text in (f'--instructsam.{name}', str(value))]
 
 
 def evaluate(arguments: Sequence[str]) -> None:

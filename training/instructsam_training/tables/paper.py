@@ -148,7 +148,7 @@ TABLES: Mapping[int, Table] = {
             'latency and memory, means over the queries',
             (INST2SEG_MAP, INST2SEG_GIOU),
             (
-                Row(FULL, 'InstructSAM-2B', {MAP: FULL_MAP, GIOU: 60.4, LATENCY: 1.1}),
+                Row(FULL, 'InstructSAM', {MAP: FULL_MAP, GIOU: 60.4, LATENCY: 1.1}),
                 Row('agent', 'SAM3-Agent (Qwen3-VL-2B)', {MAP: 29.7, GIOU: 58.8, LATENCY: 29.6}),
             ),
             has_speed=True,
