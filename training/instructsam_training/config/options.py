@@ -49,8 +49,8 @@ class StartConfig(Options):
     variant: Variant | None = option(None, 'Ablation of the method; null: that of the checkpoint.')
     reset_queries: bool = option(
         False,
-        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of the '
-        'queries random, as before stage 1. For ablations of a trained checkpoint.',
+        'Forget what connects the language model to the queries of SAM3: the query bank is 0, and the projection of '
+        'the queries random, as before stage 1. For ablations of a trained checkpoint.',
     )
 
 
@@ -226,6 +226,6 @@ class TrainConfig(Options):
         changed = start.random or start.reset_queries or resized
         if first.output != 'checkpoint' and (not start.checkpoint or changed):
             raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without random, '
-                'num_queries, variant and reset_queries'
+                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
+                'random, num_queries, variant and reset_queries'
             )
