@@ -77,7 +77,19 @@ setup(
     ],
     extras_require={
         'demo': ['gradio>=6.31'],
-        'dev': ['codespell', 'mypy', 'pre-commit', 'pytest', 'pytest-xdist>=3.6', 'ruff', 'selenium'],
+        'dev': [
+            'codespell',
+            'ipykernel>=6',
+            'mypy',
+            'nbclient>=0.10',
+            'pre-commit',
+            'pytest',
+            'pytest-xdist>=3.6',
+            'ruff',
+            'selenium',
+        ],
+        # What examples/finetune.ipynb needs besides `train`.
+        'notebook': ['ipykernel>=6'],
         # One-byte weights. Tested: 0.18 with torch 2.12. Its compiled kernels (x86-64 only) are not used.
         'quantized': ['torchao>=0.18'],
         'ros': [

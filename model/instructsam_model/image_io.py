@@ -87,7 +87,7 @@ class ImageHeader:
         return (width, height) if self.orientation in TRANSPOSED_ORIENTATIONS else (height, width)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image, apply its EXIF orientation, and show its transparent pixels on white.
 
     Returns:
@@ -96,7 +96,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         FrameError: the file does not exist, is damaged, or has more than 8 bits per channel.
     """
-    return read_upright(path)[0]
+    return read_upright(Path(path))[0]
 
 
 def read_upright(path: Path) -> tuple[NDArray[np.uint8], ImageHeader]:

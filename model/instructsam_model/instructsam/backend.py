@@ -81,6 +81,7 @@ def _read(
 
     from instructsam_model.instructsam.adapter import read_adapter
     from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
+    from instructsam_model.instructsam.consistency import check_consistency
     from instructsam_model.instructsam.image_sizes import with_image_sizes
     from instructsam_model.instructsam.preprocess import read_preprocessor
     from instructsam_model.runtime.precision import resolve_dtype
@@ -99,7 +100,9 @@ def _read(
         adapter=read_adapter(options.adapter) if options.adapter else None,
     )
     preprocessor = read_preprocessor(source.path, sam3_folder, network.config.qwen.image_token_id)
-    return network, with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size)
+    preprocessor = with_image_sizes(preprocessor, max_pixels=options.max_pixels, sam3_size=options.sam3_size)
+    check_consistency(source.path, network.config, preprocessor)
+    return network, preprocessor
 
 
 def _choose_threads(count: int, device: torch.device, options: InstructSAMOptions) -> Threads | None:

@@ -23,6 +23,7 @@ from instructsam_model.instructsam.checkpoint import build_empty, parameter_shap
 from instructsam_model.instructsam.config import TOKEN_KEYS, ModelConfig, read_sam3_config
 from instructsam_model.instructsam.network import InstructSAM, projection
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.tied_head import without_tied_head
 from instructsam_model.sam3.meta_weights import read_meta_sam3
 from instructsam_model.weights.hub import read_json, resolve_path
 from instructsam_model.weights.tensor_files import check_tensor, check_tensors, find_tensors, read_tensors
@@ -70,10 +71,8 @@ def build_segmentation_network(
     config = make_config(qwen_folder, sam3_config, tokenizer, num_queries)
     network = build_empty(config)
 
-    tensors = _read_qwen(qwen_folder, dtype)
+    tensors = _read_qwen(qwen_folder, dtype, ties_head=config.qwen.tie_word_embeddings)
     dtype = dtype or tensors['model.language_model.embed_tokens.weight'].dtype
-    if config.qwen.tie_word_embeddings:
-        tensors.pop('lm_head.weight', None)
     tensors |= _read_sam3(sam3_source, num_queries, dtype, seed)
     tensors |= _new_tensors(config, dtype, seed)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -139,8 +138,11 @@ def make_config(
     return ModelConfig.from_published(published, sam3, file)
 
 
-def _read_qwen(folder: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    return read_tensors(find_tensors(folder), device=torch.device('cpu'), dtype=dtype)
+def _read_qwen(folder: Path, dtype: torch.dtype | None, *, ties_head: bool) -> dict[str, Tensor]:
+    found = find_tensors(folder)
+    return read_tensors(
+        without_tied_head(folder, found) if ties_head else found, device=torch.device('cpu'), dtype=dtype
+    )
 
 
 def _read_sam3(source: Path, num_queries: int, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:

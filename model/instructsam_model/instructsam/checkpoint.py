@@ -30,6 +30,7 @@ from instructsam_model.instructsam.model_card import CARD_FILE, CardFacts, make_
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.instructsam.quantization import quantized_layers
+from instructsam_model.instructsam.tied_head import without_tied_head
 from instructsam_model.runtime.choices import UNQUANTIZED
 from instructsam_model.runtime.quantization import check_quantization, is_quantized, quantize_layer
 from instructsam_model.sam3.boxes import keep_float32
@@ -154,7 +155,7 @@ def read_network(
     found = find_tensors(folder)
     expected = parameter_shapes(network)
     if network.config.qwen.tie_word_embeddings:
-        found.pop('lm_head.weight', None)  # some tools store the shared tensor under both names
+        found = without_tied_head(folder, found)
     check_tensors(folder, {name: shape for name, (_, shape) in found.items()}, expected)
     if adapter is not None:
         adapter.check(folder, expected)

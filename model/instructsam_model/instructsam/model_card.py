@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from instructsam_model.instructsam.config import ModelConfig
+from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_model.weights.hub import HUB_PREFIX, is_hub_id
 
 CARD_FILE = 'README.md'
@@ -86,8 +87,8 @@ class CardFacts:
     """What a model card says about the origin of a checkpoint.
 
     Attributes:
-        bases: checkpoints that the weights derive from: hub ids, or folders, which are not published; none if the
-            weights were random.
+        bases: checkpoints that the weights derive from: hub ids, `embedded`, or folders, whose names are not
+            published; none if the weights were random.
         data: names of the data sets.
         settings: rows of the table of training settings.
         title: heading.
@@ -108,10 +109,11 @@ def make_card(facts: CardFacts, config: ModelConfig, checkpoint: str = '.') -> M
         checkpoint: its name in the example.
     """
     hub_ids = [base for base in facts.bases if is_hub_id(base) and not Path(base).exists()]
+    is_original = set(facts.bases) <= {EMBEDDED}
     terms: dict[str, Any] = (
-        {'license': 'other', 'license_name': 'sam-license', 'license_link': SAM_LICENSE}
-        if facts.bases
-        else {'license': 'apache-2.0'}
+        {'license': 'apache-2.0'}
+        if is_original
+        else {'license': 'other', 'license_name': 'sam-license', 'license_link': SAM_LICENSE}
     )
     data = ModelCardData(
         language='en',
@@ -129,7 +131,7 @@ def make_card(facts: CardFacts, config: ModelConfig, checkpoint: str = '.') -> M
         usage=USAGE.format(checkpoint_line=CHECKPOINT_LINE.format(checkpoint)),
         training=_training(facts),
         results=NO_RESULTS,
-        license=DERIVED.format(bases=bases) if facts.bases else ORIGINAL,
+        license=ORIGINAL if is_original else DERIVED.format(bases=bases),
         num_queries=config.num_queries,
         grid=_mask_grid(config),
     )

@@ -65,6 +65,7 @@ class Pretrained(ModelHubMixin):
             ConfigError: an argument is unknown or out of range.
         """
         from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
+        from instructsam_model.instructsam.consistency import check_consistency
         from instructsam_model.instructsam.model_card import CardFacts, make_card, read_card
         from instructsam_model.instructsam.preprocess import read_preprocessor
 
@@ -74,6 +75,7 @@ class Pretrained(ModelHubMixin):
         sam3_folder = resolve_sam3(folder)
         network = read_network(folder, sam3_folder, device=device, dtype=dtype)
         network.preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+        check_consistency(folder, network.config, network.preprocessor)
         facts = CardFacts(bases=() if folder == embedded.FOLDER else (str(pretrained_model_name_or_path),))
         network.card = read_card(folder) or make_card(facts, network.config)
         return network

@@ -48,8 +48,11 @@ def test_body_says_what_the_weights_are(card: ModelCard, segmenter: InstructSAMS
     assert f'{height}x{width} cells' in card.text
 
 
-def test_weights_that_were_random_have_the_license_of_the_package(segmenter: InstructSAMSegmenter) -> None:
-    card = make_card(CardFacts(bases=()), segmenter.network.config)
+@pytest.mark.parametrize('bases', [(), ('embedded',)])
+def test_weights_that_were_random_have_the_license_of_the_package(
+    segmenter: InstructSAMSegmenter, bases: tuple[str, ...]
+) -> None:
+    card = make_card(CardFacts(bases=bases), segmenter.network.config)
     assert card.data.license == 'apache-2.0'
     assert card.data.base_model is None
 

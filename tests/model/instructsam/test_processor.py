@@ -6,6 +6,8 @@ Covers instructsam.answer.
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from instructsam_model import (
     Segmentation,
 )
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
-from tests.support import GOLDEN
+from tests.support import GOLDEN, ROOT
 
 TEXTS = ["Please segment 'red box'.", "Please segment 'blue ball'."]
 
@@ -119,3 +121,14 @@ def test_saved_processor_needs_no_network(processor: InstructSAMProcessor, image
     (tmp_path / 'tokenizer.json').write_text(json.dumps({**content, 'added_tokens': []}))
     with pytest.raises(CheckpointError, match=r'expected the processor of an InstructSAM checkpoint'):
         InstructSAMProcessor.from_pretrained(tmp_path)
+
+
+def test_example_of_the_readme_runs(
+    checkpoint: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [code] = re.findall(r'```python\n(.*?)```', (ROOT / 'model' / 'README.md').read_text(), re.DOTALL)
+    shutil.copy(image, tmp_path / 'image.png')
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code.replace('CircleRadon/InstructSAM-2B', str(checkpoint)), names)
+    assert names['segmentation'].text

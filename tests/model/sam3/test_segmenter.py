@@ -5,11 +5,14 @@ Covers sam3/phrase_detector.py, the interface of both implementations.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from instructsam_model import Frame, Instruction, RequestError, Selection
+from instructsam_model.errors import NonFiniteError
 from instructsam_model.sam3.segmenter import Sam3Segmenter, split_phrases
 from tests.support.tiny_sam3 import load_tiny_sam3, write_tiny_sam3
 
@@ -63,3 +66,19 @@ def test_separator_is_an_option(folder: Path, frames: list[Frame]) -> None:
     segmenter = load_tiny_sam3(folder, phrase_separator='')
     segmentation = segmenter.segment(frames[0], Instruction('red mug, plate'), ALL)
     assert {instance.label for instance in segmentation.instances} == {'red mug, plate'}
+
+
+@pytest.mark.parametrize(('module', 'named'), [('mask_decoder', 'mask_logits'), ('text_encoder', 'scores')])
+def test_values_that_are_not_finite_are_an_error_and_stay_in_no_cache(
+    module: str, named: str, folder: Path, frames: list[Frame]
+) -> None:
+    segmenter = load_tiny_sam3(folder)
+    parameter = [*segmenter.detector.detector.model.get_submodule(module).parameters()][-1]
+    before = parameter.clone()
+    with torch.no_grad():
+        parameter.view(-1)[0] = math.nan
+    with pytest.raises(NonFiniteError, match=f'SAM3: .*{named}.* not finite'):
+        segmenter.segment(frames[0], Instruction('red mug'), ALL)
+    with torch.no_grad():
+        parameter.copy_(before)
+    assert segmenter.segment(frames[0], Instruction('red mug'), ALL).instances

@@ -148,7 +148,6 @@ def test_existing_output_is_kept_if_no_record_is_readable(
     [
         ((), 'out.json', 'found no such file'),
         ((), 'out.csv', 'expected a name that ends in .json or .jsonl'),
-        (('--shards', 0), 'out.json', 'at least 1'),
         (('--held-out', '/nowhere'), 'out.json', 'to read the held-out images'),
     ],
 )
@@ -213,6 +212,7 @@ def test_strict_needs_the_images(run: Callable[..., tuple[int, str, str]], tmp_p
     [
         ([], 'expected --data and --split'),
         (['--data', '.'], 'expected --data and --split'),
+        (['--data', '.', '--split', 'train', '--shards', '0'], 'argument --shards: expected 1 to 99999, got 0'),
         (['--annotations', 'a.json', '--split', 'train'], 'expected --annotations without --data and --split'),
         (['--data', '.', '--split', 'train', '--negatives', '1'], '--boxes, --negatives, --texts'),
     ],

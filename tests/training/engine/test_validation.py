@@ -87,7 +87,8 @@ def test_resumed_run_keeps_best_weights_and_patience(run: Path, tmp_path: Path) 
     best = max(metrics, key=lambda step: metrics[step])
     patience = sum(step > best for step in metrics)
     assert patience
-    train(read_config(write_run(tmp_path), ['stages.0.steps=9', setting(patience=patience)]))
+    config = read_config(write_run(tmp_path), ['stages.0.steps=9', setting(patience=patience)])
+    train(config, ('stages.0.steps', 'stages.0.validation.patience'))
     assert validated(tmp_path / 'run') == metrics
     assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(tmp_path / 'run').items())
 

@@ -63,7 +63,7 @@ def publish(source: str, folder: Path, dtype: str, adapter: str = '', reports: S
         keep_float32(network.model.grounding_model.model.detr_decoder)
     # The card of the checkpoint does not describe an adapter.
     card = None if adapter else read_card(checkpoint)
-    card = card or make_card(CardFacts(bases=(source, adapter) if adapter else (source,)), network.config)
+    card = card or make_card(CardFacts(bases=(source,)), network.config)
     preprocessor = read_preprocessor(checkpoint, sam3_folder, network.config.qwen.image_token_id)
     write_checkpoint(folder, network, preprocessor, card=add_results(card, results) if results else card)
     return sum(file.stat().st_size for file in folder.rglob('*') if file.is_file())

@@ -70,12 +70,12 @@ def check_trackers(trackers: Sequence[str]) -> None:
     Raises:
         ConfigError: one is not.
     """
-    installed = get_available_trackers()
+    installed = [str(each) for each in get_available_trackers()]
     for name in trackers:
         if name not in installed:
             raise ConfigError(
                 f'trackers: {name} is not installed; install its package, or choose from '
-                f'{", ".join(map(str, installed)) or "none"} (trackers=[] for none)'
+                f'{", ".join(installed) or "none"} (trackers=[] for none)'
             )
 
 

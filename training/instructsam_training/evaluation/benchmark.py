@@ -16,6 +16,7 @@ from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.query import Prompt, Query
 from instructsam_training.evaluation.scoring import IouRule
+from instructsam_training.evaluation.upright import upright_queries
 
 Scoring = Literal['authors', 'released']
 """`authors`: the metrics as the benchmark's authors define them; `released`: as the released evaluation code computes
@@ -127,7 +128,7 @@ class Benchmark:
             raise ConfigError(f'split: expected one of {", ".join(self.splits)} of {self.name}, got {split!r}')
         read = self._reader(absent)
         self._check_file(root, split)
-        queries = self._read_unique(read, root, split, report, images)
+        queries = upright_queries(self._read_unique(read, root, split, report, images), report)
         if not queries:
             reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
             raise ConfigError(f'{root}: expected queries of {self.name} {split}, found none{reason}')

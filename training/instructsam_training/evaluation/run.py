@@ -198,10 +198,10 @@ def _weight_files(source: CheckpointSource | None) -> list[Path]:
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
     weights = _weight_files(run.source)
-    # The ids, images and texts of all queries, as one hash: another --limit, seed or prompt changes it.
+    # The ids, images, sizes and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:
-        queries.update(json.dumps([query.id, str(query.image), query.text]).encode())
+        queries.update(json.dumps([query.id, str(query.image), query.size_hw, query.text]).encode())
     settings = {key: value for key, value in asdict(run.settings).items() if key not in SCORING_SETTINGS}
     settings.pop('options')  # `run.options` has them too, with the defaults of evaluations
     return {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_training.evaluation.arguments import build_parser as build_evaluation_parser
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     tables = '; '.join(f'{number}: {table.title}' for number, table in TABLES.items())
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=COMMAND,
         description='Evaluate the models of a table of the paper, and print them beside the rows of the paper.',
         epilog=f'Tables: {tables}. All other flags are those of instructsam-eval, such as --limit, --prompt, --device. '

@@ -18,6 +18,7 @@ from instructsam_model.instructsam.checkpoint import (
     resolve_sam3,
 )
 from instructsam_model.instructsam.config import with_queries
+from instructsam_model.instructsam.consistency import check_consistency
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.parameters import QUERY_TABLES
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
@@ -59,7 +60,9 @@ def load_checkpoint(checkpoint: str | Path, adapter: str = '') -> tuple[Instruct
     sam3_folder = resolve_sam3(folder)
     whole = replace(read_adapter(adapter), factors={}) if adapter else None
     network = read_network(folder, sam3_folder, device=CPU, dtype=torch.float32, adapter=whole)
-    return network, read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    preprocessor = read_preprocessor(folder, sam3_folder, network.config.qwen.image_token_id)
+    check_consistency(folder, network.config, preprocessor)
+    return network, preprocessor
 
 
 def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor]:
@@ -69,7 +72,9 @@ def build_random(checkpoint: Path, seed: int) -> tuple[InstructSAM, Preprocessor
     torch.manual_seed(seed)
     network = InstructSAM(config)
     init_reference_boxes(network)
-    return network, read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+    preprocessor = read_preprocessor(checkpoint, sam3_folder, config.qwen.image_token_id)
+    check_consistency(checkpoint, config, preprocessor)
+    return network, preprocessor
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ also where the benchmark has names, because the embedded checkpoint knows these:
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, to_rle
 from instructsam_training.datasets.io.files import find, load_list
@@ -35,7 +35,7 @@ FUNCTION, CATEGORY = 'function', 'category'
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 if all files are written and 2 on an error."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='python -m instructsam_training.tabletop.export.benchmark_layouts',
         description="Write simulated tabletops in the layouts of the paper's benchmarks.",
     )
