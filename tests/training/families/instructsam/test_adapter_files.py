@@ -23,6 +23,7 @@ from instructsam_model.instructsam.adapter import read_adapter
 from instructsam_model.instructsam.base_fingerprint import fingerprint_of
 from instructsam_model.instructsam.checkpoint import read_network, resolve_sam3
 from instructsam_model.instructsam.network import InstructSAM
+from instructsam_training.cli.publish import publish
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.engine.loop import train
@@ -274,3 +275,11 @@ def test_an_adapter_without_effect_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match='the run changed no weight'):
         write_adapter(tmp_path / 'adapter', network.state_dict(), LoraConfig(rank=2), str(BASE))
     assert not (tmp_path / 'adapter').exists()
+
+
+def test_an_adapter_is_merged_into_a_checkpoint(stage: Path, tmp_path: Path) -> None:
+    publish(str(BASE), tmp_path / 'whole', 'float32', str(stage / 'adapter'))
+    written, expected = (load_file(folder / 'model.safetensors') for folder in (tmp_path / 'whole', stage / 'merged'))
+    assert written.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(written[name], tensor), name
