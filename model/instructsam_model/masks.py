@@ -114,7 +114,7 @@ def run_lengths(counts: str, size_hw: tuple[int, int]) -> NDArray[np.int64]:
     values = _signed_numbers(counts)
     # From the fourth run on, the difference to the run two before is stored: sums along odd runs and along even runs
     # without the first one.
-    runs = values.copy()
+    runs: NDArray[np.int64] = values.copy()
     runs[1::2] = np.cumsum(values[1::2])
     runs[2::2] = np.cumsum(values[2::2])
     if (runs < 0).any():

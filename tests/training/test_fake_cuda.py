@@ -40,7 +40,9 @@ from instructsam_training.losses import terms
 from tests.support.small_run import GOLDEN
 
 ALL_TERMS = LossOptions(box_l1=1.0, giou=1.0, semantic=1.0, location=1.0)
-STAGE = StageConfig('one', lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False)
+STAGE = StageConfig(
+    'one', data=DataConfig(files=('train',)), lora=LoraConfig(rank=2), losses=ALL_TERMS, gradient_checkpointing=False
+)
 STAGES = {
     'full': replace(STAGE, gradient_checkpointing=True),
     'language_model': replace(STAGE, objective='language_model'),
@@ -88,7 +90,7 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
     )
     example = replace(builder.encode(Frame(read_image(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets)
     whole: Batch = collate([example] * images, network.config)
-    config = TrainConfig('', StartConfig(checkpoint='golden'), (stage,))
+    config = TrainConfig('run', StartConfig(checkpoint='golden'), (stage,))
     with FakeCuda() as cuda:
         step = make_step(network, config, stage, whole, CUDA)
         with cuda.recording() as recording:

@@ -25,7 +25,7 @@ ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"
 MODULE = 'instructsam_training.cli.evaluate'
 TWO = ['torch.distributed.run', '--standalone', '--nproc_per_node', '2']  # `accelerate launch` starts one on a CPU
 COUNT = 6
-NO_MASK = {'size': [240, 320], 'counts': [240 * 320]}
+COLUMN_MASK = {'size': [240, 320], 'counts': [0, 240, 240 * 319]}
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:
@@ -260,7 +260,7 @@ def test_any_backend_is_evaluated_and_named(
     assert report_of(out)['overall']['N-acc'] == 1.0
     assert 'back end empty' in (out / 'report.html').read_text()
     # `--prompt unchanged`: the names in the file of ReasonSeg get no prompt.
-    record = {'image': 'images/000.png', 'question': 'Cup', 'is_sentence': False, 'mask': NO_MASK}
+    record = {'image': 'images/000.png', 'question': 'Cup', 'is_sentence': False, 'mask': COLUMN_MASK}
     (tmp_path / 'reason_seg_val.json').write_text(json.dumps([record]))
     reasonseg = ['reasonseg', '--data', str(tmp_path), '--images', str(GOLDEN), '--out', str(tmp_path / 'reasonseg')]
     assert main([*reasonseg, *model, '--prompt', 'unchanged']) == 0

@@ -72,7 +72,7 @@ def test_names_that_nobody_says_are_counted(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        (['--val-share', '1.5'], '--val-share: expected a number above 0 and below 1, got 1.5'),
+        (['--val-share', '1'], '--val-share: expected a number above 0 and below 1, got 1'),
         (['--split', 'train'], "--split: exports of labelme have none, got 'train'; --val-share makes one"),
         (['--texts', 'texts.yaml'], 'texts.yaml: expected YAML, cannot read it'),
         (['--images', 'nowhere'], 'nowhere'),

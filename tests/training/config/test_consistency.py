@@ -1,4 +1,7 @@
-"""Settings that would do nothing, or not what they say, are errors; settings without effect are named."""
+"""Settings that would do nothing, or not what they say, are errors; settings without effect are named.
+
+Covers config.yaml_file.
+"""
 
 from __future__ import annotations
 

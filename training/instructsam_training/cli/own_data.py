@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.number_arguments import MAX_SEED, integer, number
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.annotation_tools.category_texts import (
     Questions,
@@ -152,7 +153,7 @@ def add_own_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--absent',
-        type=int,
+        type=integer(0),
         default=0,
         metavar='N',
         help='ask about N categories that are not in the image, too; right only if every category was annotated in '
@@ -160,9 +161,15 @@ def add_own_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--val-share',
-        type=float,
+        type=number(0.0, 1.0),
         metavar='SHARE',
         help='write this share of the annotated images to OUT_val instead, such as 0.2; copies of an image stay '
         'together',
     )
-    group.add_argument('--seed', type=int, default=0, metavar='N', help='seed of --val-share and --absent (default: 0)')
+    group.add_argument(
+        '--seed',
+        type=integer(0, MAX_SEED),
+        default=0,
+        metavar='N',
+        help='seed of --val-share and --absent (default: 0)',
+    )

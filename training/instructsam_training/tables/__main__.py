@@ -15,6 +15,7 @@ from rich.console import Console
 
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError
+from instructsam_model.number_arguments import integer
 from instructsam_model.runtime.threads import prepare_threads
 from instructsam_training.evaluation.arguments import build_parser as build_evaluation_parser
 from instructsam_training.evaluation.report.files import write_json, write_text
@@ -54,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         'Predictions are kept: the same command goes on where it stopped. Exit status: 0 if all rows were evaluated; 1 '
         'if some were not; 2 on an error.',
     )
-    parser.add_argument('table', type=int, choices=TABLES, metavar='NUMBER', help='see below')
+    parser.add_argument('table', type=integer(1), choices=TABLES, metavar='NUMBER', help='see below')
     parser.add_argument(
         '--data',
         action='append',
