@@ -77,9 +77,13 @@ def resolve_path(
     if not str(source).startswith(HUB_PREFIX) and _is_usable(path):
         return path
     if not is_hub_id(source):
+        relative = (
+            ''
+            if path.is_absolute()
+            else (f'; the working folder is {Path.cwd()}, and {HUB_PREFIX}owner/name is always an id')
+        )
         raise CheckpointError(
-            f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name); expected a folder here '
-            f'(the working folder is {Path.cwd()}), or an id, which {HUB_PREFIX}owner/name always is'
+            f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name){relative}'
         )
     return _download(str(source).removeprefix(HUB_PREFIX), revision, patterns, download)
 

@@ -36,7 +36,8 @@ def test_laps(graph: Graph):
     stamps_ns = [read_stamp_ns(image.header.stamp) for image in images]
     steps_ns = np.diff(stamps_ns)
     # The last image of the recording is that before the message that made it long enough.
-    assert set(steps_ns) <= {SECOND_NS // 10, -9 * SECOND_NS // 10, -SECOND_NS}
+    assert np.median(steps_ns[steps_ns > 0]) == SECOND_NS // 10
+    assert np.median(steps_ns[steps_ns < 0]) in (-9 * SECOND_NS // 10, -SECOND_NS)  # a busy machine may drop an image
     assert np.count_nonzero(steps_ns < 0) >= 2
     assert images[-1] in sent
     assert min(np.diff([read_stamp_ns(message.clock) for message in clocks])) <= -9 * SECOND_NS // 10
