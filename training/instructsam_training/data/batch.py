@@ -283,7 +283,12 @@ def collate(
 
 def stack_pixels(pixels: Sequence[Pixels], config: ModelConfig) -> Pixels:
     """Concatenate images, with the inputs that Qwen's vision encoder derives from their sizes."""
-    stacked = {name: torch.cat([getattr(each, name) for each in pixels]) for name in ('qwen', 'grid_thw', 'sam3')}
+    # A single image is not copied: its patches take 50 MB.
+    names = ('qwen', 'grid_thw', 'sam3')
+    stacked = {
+        name: getattr(pixels[0], name) if len(pixels) == 1 else torch.cat([getattr(each, name) for each in pixels])
+        for name in names
+    }
     vision_inputs = compute_vision_inputs(stacked['grid_thw'], config.qwen.vision_config)
     return Pixels(**stacked, vision_inputs=vision_inputs, scale=pixels[0].scale)
 
