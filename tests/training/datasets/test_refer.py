@@ -1,8 +1,7 @@
-"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/files.py, io/plain_pickle.py."""
+"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/files.py."""
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +14,6 @@ import pytest
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import decode_rle, encode_rle
 from instructsam_training.data.sample import SkipReport
-from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
 from instructsam_training.datasets.refer import in_split, read_grefcoco, read_grefcoco_single, read_refer
 
 IMAGE_FOLDER = 'images/mscoco/images/train2014'
@@ -129,39 +127,6 @@ def test_python_2_text_is_latin_1(release: Callable[..., Path], report: SkipRepo
     (root / 'refcoco' / 'refs(unc).p').write_bytes(old)
     (sample,) = read_refcoco(root, 'train', report)
     assert sample.annotations[0].text == 'café'
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ('echo this must not run',)
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (pickle.dumps([Evil()]), 'posix.system|nt.system'),
-        (pickle.dumps([np.int64(3)]), 'convert it to JSON'),
-        (pickle.dumps([1, 2, 3])[:-3], 'expected a whole pickle'),
-        (b'', 'expected a whole pickle'),
-        (b'not a pickle', 'expected a whole pickle'),
-    ],
-)
-def test_pickles_cannot_run_code(
-    release: Callable[..., Path], report: SkipReport, capfd: pytest.CaptureFixture[str], content: bytes, message: str
-) -> None:
-    file = release([]) / 'refcoco' / 'refs(unc).p'
-    file.write_bytes(content)
-    with pytest.raises(ConfigError, match=message) as error:
-        read_refcoco(file.parents[1], 'train', report)
-    assert str(file) in str(error.value)
-    assert 'must not run' not in capfd.readouterr().out
-
-
-def test_plain_pickles_are_read(tmp_path: Path) -> None:
-    content = [{'a': (1, 2.5, None, True)}, 'text', b'bytes', 10**30, {1, 2}]
-    file = tmp_path / 'plain.p'
-    file.write_bytes(pickle.dumps(content, protocol=4))
-    assert load_plain_pickle(file) == content
 
 
 @pytest.mark.parametrize(
