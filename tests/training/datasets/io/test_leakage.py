@@ -43,6 +43,13 @@ def test_damaged_references_are_an_error(save: Callable[..., Path], tmp_path: Pa
         read_held_out(tmp_path)
 
 
+@pytest.mark.parametrize('bad', [{'text': 'a'}, {'rgb_path': 3}, 'a', 7])
+def test_damaged_expressions_of_roborefit_are_an_error(save: Callable[..., Path], tmp_path: Path, bad: object) -> None:
+    save('final_dataset/testB/roborefit_testB.json', [{'rgb_path': 'testB\\image\\1.png'}, bad])
+    with pytest.raises(ConfigError, match=r'testB.json\[1\]: expected an evaluation record with rgb_path'):
+        read_held_out(tmp_path)
+
+
 def test_folder_without_references_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'expected one of these .* found none: RefCOCO'):
         read_held_out(tmp_path)

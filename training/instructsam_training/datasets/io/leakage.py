@@ -17,7 +17,6 @@ from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample
-from instructsam_training.datasets.io.files import load_list
 from instructsam_training.datasets.io.image_key import image_key
 from instructsam_training.datasets.io.records import iter_json
 from instructsam_training.datasets.refer import is_ref, load_refs
@@ -107,16 +106,12 @@ def _of_reasonseg(root: Path) -> set[str] | None:
 
 
 def _of_roborefit(root: Path) -> set[str] | None:
-    keys: set[str] = set()
-    found = False
-    for split in ('testA', 'testB'):
-        for name in (f'roborefit_{split}.json', f'refindoor_{split}_with_scene.json'):
-            if (root / 'final_dataset' / split / name).is_file():
-                found = True
-                records = load_list(root / 'final_dataset' / split / name)
-                keys |= {image_key(str(record['rgb_path'])) for record in records if 'rgb_path' in record}
+    """Keys of RoboRefIt: of its release, and of the evaluation files of the public implementation."""
+    names = ('roborefit_{}.json', 'refindoor_{}_with_scene.json')
+    files = tuple(f'final_dataset/{split}/{name.format(split)}' for split in ('testA', 'testB') for name in names)
+    release = _of_records(root, files=files, key='rgb_path')
     evaluation = _of_records(root, files=('roborefit_testA_qa.json', 'roborefit_testB_qa.json'))
-    return keys | (evaluation or set()) if found or evaluation else None
+    return (release or set()) | (evaluation or set()) if release or evaluation else None
 
 
 def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> set[str] | None:
