@@ -61,10 +61,12 @@ def test_instances_of_each_version(
 def test_panoptic_segments(
     save: Callable[..., Path], paint: Callable[..., Path], read: Callable[..., list[Sample]], report: SkipReport
 ) -> None:
-    paint('validation/images/a.jpg', (2, 3))
+    for name in 'abc':
+        paint(f'validation/images/{name}.jpg', (2, 3))
     colors = np.zeros((2, 3, 3), dtype=np.uint8)
     colors[..., 0], colors[..., 1] = [[1, 1, 2], [3, 0, 3]], [[0, 0, 0], [1, 0, 1]]
-    paint('validation/v2.0/panoptic/a.png', colors)
+    for name in 'abc':
+        paint(f'validation/v2.0/panoptic/{name}.png', colors)
     segments = [
         {'id': 1, 'category_id': 1, 'iscrowd': 0},
         {'id': 2, 'category_id': 1, 'iscrowd': 1},
@@ -75,7 +77,8 @@ def test_panoptic_segments(
         {'id': 2, 'name': 'construction--flat--bike-lane', 'isthing': 0},
     ]
     lost = {'file_name': 'lost.png', 'segments_info': []}
-    annotations = [{'file_name': 'a.png', 'segments_info': segments}, lost]
+    unknown = {'file_name': 'b.png', 'segments_info': [*segments[:2], {**segments[2], 'category_id': 9}]}
+    annotations = [{'file_name': 'a.png', 'segments_info': segments}, lost, unknown, {'file_name': 'c.png'}]
     save(
         'validation/v2.0/panoptic/panoptic_2020.json',
         {'images': [], 'annotations': annotations, 'categories': categories},
@@ -83,7 +86,9 @@ def test_panoptic_segments(
     (sample,) = read('val')
     assert masks(sample) == {'car': [[0, 1]], 'bike lane': [[3, 5]]}
     assert report.notes == {'crowds, left out': 1}
-    assert [str(error.index) for error in report.errors] == ['annotations.1']
+    assert [str(error.index) for error in report.errors] == ['annotations.1', 'annotations.2', 'annotations.3']
+    assert "expected ids of categories of the file, got ['9']" in report.errors[1].reason
+    assert report.errors[2].reason == "lacks 'segments_info'"
 
 
 def test_images_that_cannot_be_used_are_named(

@@ -136,7 +136,9 @@ def _panoptic_samples(folder: Path, images: Path, report: SkipReport) -> Iterato
             image, size_hw, masks = _open(mask_file, images)
             named_masks = _segments(entry, labels, masks, report)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            report.skip(file, f'annotations.{index}', str(error))
+            # The text of a KeyError is the key alone.
+            reason = f'lacks {error}' if isinstance(error, KeyError) else str(error)
+            report.skip(file, f'annotations.{index}', reason)
             continue
         yield from _sample(mask_file, image, size_hw, named_masks, report)
 
@@ -146,6 +148,8 @@ def _segments(
 ) -> list[tuple[Label | None, list[Rle]]]:
     by_category: dict[Any, list[Rle]] = {}
     segments = {segment['id']: segment for segment in entry['segments_info']}
+    if without := {segment['category_id'] for segment in segments.values()} - set(labels):
+        raise ValueError(f'segments_info: expected ids of categories of the file, got {sorted(map(str, without))[:5]}')
     # 0 is unlabeled.
     if unknown := set(masks) - {0} - set(segments):
         raise ValueError(f'segments_info: expected all segments of the image, lacks {sorted(unknown)[:5]}')
