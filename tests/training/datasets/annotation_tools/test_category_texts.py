@@ -97,5 +97,8 @@ def test_questions_about_a_sample() -> None:
     assert (absent.text in ('nut', 'washer'), absent.masks) == (True, ())
     # The same in every conversion; more than there are is all of them.
     assert [*Questions(texts, known, absent=1, seed=3).apply([sample])] == [asked]
+    shared = {'nut': CategoryTexts('gear'), **texts}
+    [contradicting] = Questions(shared, known, absent=9).apply([sample])
+    assert [each.text for each in contradicting.annotations if not each.masks] == ['washer']
     [all_asked] = Questions(texts, known, absent=9).apply([sample])
     assert {each.text for each in all_asked.annotations[4:]} == {'nut', 'washer'}

@@ -123,8 +123,10 @@ class Questions:
         """Yield the samples with all questions about them."""
         for sample in samples:
             asked = [question for annotation in sample.annotations for question in self._questions(annotation)]
+            # Several categories may be asked for by one name: that name is not absent if one of them is there.
             present = {annotation.text for annotation in sample.annotations}
-            others = sorted(set(self.known) - present)
+            taken = {question.text for question in asked}
+            others = [name for name in sorted(set(self.known) - present) if self.name_of(name) not in taken]
             chosen = Random(f'{self.seed} {sample.id}').sample(others, min(self.absent, len(others)))
             yield replace(sample, annotations=(*asked, *(named(self.name_of(name)) for name in chosen)))
 
