@@ -13,7 +13,7 @@ import pytest
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.cli.convert import main
-from instructsam_training.datasets.annotation_tools.validation_share import choose_validation
+from instructsam_training.datasets.annotation_tools.validation_share import choose_validation, image_ids, write_part
 from tests.support.own_exports import export_label_studio, export_labelme, export_roboflow
 from tests.support.own_photos import blank_photos
 
@@ -107,6 +107,16 @@ def test_copies_of_an_image_stay_together() -> None:
         stems = {names[int(number)].partition('.')[0] for number in chosen}
         assert len(stems) == 3
         assert len(chosen) == sum(name.partition('.')[0] in stems for name in names)
+
+
+def test_ids_of_the_parts_are_in_one_form(tmp_path: Path) -> None:
+    content = coco(['a.jpg', 'b.jpg', 'c.jpg'])
+    content |= {'categories': [{'id': 1, 'name': 'mug'}], 'images': [*content['images'], 'damaged']}
+    content['images'][1]['id'], content['annotations'][2]['image_id'] = 1.0, '2'
+    assert choose_validation(content, 0.99, 0) < image_ids(content) == {'0', '1', '2'}
+    part = json.loads(write_part(tmp_path / 'part.json', content, frozenset('12'), str).read_text())
+    assert [entry['file_name'] for entry in part['images']] == ['b.jpg', 'c.jpg']
+    assert len(part['annotations']) == 2
 
 
 def test_images_without_annotations_are_not_for_validation() -> None:

@@ -18,7 +18,7 @@ from instructsam_training.datasets.annotation_tools.category_texts import (
     read_texts,
 )
 from instructsam_training.datasets.annotation_tools.tools import TOOLS, Export, read_export
-from instructsam_training.datasets.annotation_tools.validation_share import choose_validation, write_part
+from instructsam_training.datasets.annotation_tools.validation_share import choose_validation, image_ids, write_part
 from instructsam_training.datasets.coco import CATEGORY_SETS, read_coco
 from instructsam_training.datasets.io.coco_samples import CocoOptions
 from instructsam_training.datasets.io.files import coco_tables, load_json
@@ -72,8 +72,8 @@ class OwnData:
 
     def write_others(self, out: Path, images: Path) -> list[Path]:
         """Write the validation part, and both parts as COCO files with the names asked for; return the files."""
-        ids = frozenset(str(entry.get('id')) for entry in self.content['images'] if isinstance(entry, dict))
-        files = [write_part(coco_name(out), self.content, ids - self.validation, self._name_of)]
+        training = image_ids(self.content) - self.validation
+        files = [write_part(coco_name(out), self.content, training, self._name_of)]
         if self.validation:
             file = out.with_name(f'{out.stem}{VALIDATION}{out.suffix}')
             files += write_published(self.held_back, file, images)

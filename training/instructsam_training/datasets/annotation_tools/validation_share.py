@@ -11,6 +11,7 @@ from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.files import write_atomically
+from instructsam_training.datasets.io.coco_file import parse_id
 
 AUGMENTED = re.compile(r'\.rf\.[0-9A-Za-z]+(?=\.\w+$)')
 """What Roboflow adds to the names of the augmented copies of one image."""
@@ -31,16 +32,21 @@ def choose_validation(content: Mapping[str, Any], share: float, seed: int) -> fr
     """
     if not 0 < share < 1:
         raise ConfigError(f'--val-share: expected a number above 0 and below 1, got {share:g}')
-    annotated = {str(entry['image_id']) for entry in content['annotations'] if 'image_id' in entry}
+    annotated = {_id_text(entry.get('image_id')) for entry in content['annotations']} - {''}
     copies: dict[str, list[str]] = {}
     for entry in content['images']:
-        if isinstance(entry, dict) and str(entry.get('id')) in annotated:
-            copies.setdefault(AUGMENTED.sub('', str(entry.get('file_name'))), []).append(str(entry['id']))
+        if isinstance(entry, dict) and (image_id := _id_text(entry.get('id'))) in annotated:
+            copies.setdefault(AUGMENTED.sub('', str(entry.get('file_name'))), []).append(image_id)
     if len(copies) < 2:
         raise ConfigError(f'--val-share: expected at least two annotated images, found {len(copies)}')
     names = sorted(copies)
     count = min(max(1, round(share * len(names))), len(names) - 1)
     return frozenset(number for name in Random(seed).sample(names, count) for number in copies[name])
+
+
+def image_ids(content: Mapping[str, Any]) -> frozenset[str]:
+    """Return the ids of all images of a COCO file, as text."""
+    return frozenset(_id_text(entry.get('id')) for entry in content['images'] if isinstance(entry, dict)) - {''}
 
 
 def write_part(
@@ -56,10 +62,20 @@ def write_part(
     """
     part = {
         **content,
-        'images': [entry for entry in content['images'] if str(entry.get('id')) in ids],
-        'annotations': [entry for entry in content['annotations'] if str(entry.get('image_id')) in ids],
+        'images': [
+            entry for entry in content['images'] if isinstance(entry, dict) and _id_text(entry.get('id')) in ids
+        ],
+        'annotations': [entry for entry in content['annotations'] if _id_text(entry.get('image_id')) in ids],
         'categories': [{**category, 'name': name_of(category)} for category in content['categories']],
     }
     with write_atomically(file) as draft:
         draft.write_text(json.dumps(part), encoding='utf-8')
     return file
+
+
+def _id_text(value: Any) -> str:
+    """The id of an image as in `Sample.id`: '12' for 12, "12" and 12.0; empty if it is no id."""
+    try:
+        return str(parse_id(value))
+    except ValueError:
+        return ''
