@@ -82,6 +82,15 @@ def test_shapes_of_labelme_that_are_dropped_are_named(tmp_path: Path, shape: Any
     assert said in str(report.errors[0])
 
 
+def test_rectangles_that_other_shapes_of_their_group_replace_are_counted(tmp_path: Path) -> None:
+    polygon = labelme_shape('polygon', [[10, 10], [20, 10], [20, 20], [10, 20]], group_id=1)
+    write_labelme(tmp_path, [labelme_shape('rectangle', [[5, 5], [30, 30]], group_id=1), polygon])
+    found, report = convert('labelme', tmp_path, tmp_path / 'out')
+    [(masks, box_only)] = found['IMG_1.jpg'].values()
+    assert (int(coco_mask.area(masks[0])), box_only) == (100, False)
+    assert report.notes == {'rectangles grouped with polygons or masks, left out': 1}
+
+
 def test_labelme_names_files_that_it_cannot_use(tmp_path: Path) -> None:
     write_labelme(tmp_path, [labelme_shape('circle', [[30, 20], [30, 10]])])
     (tmp_path / 'a.json').write_text('{"version": "5"}')

@@ -67,6 +67,9 @@ def _add(content: CocoContent, record: Mapping[str, Any], file: Path, image: Pat
     size_hw = read_size_hw(image) if None in stated.values() else parse_size_hw(stated)
     image_id = content.add_image(image, size_hw)
     for instance in _instances(record['shapes'], file, size_hw, report):
+        if instance.boxes and (instance.polygons or instance.masks):
+            where = f'{file}: {instance.label!r}'
+            report.note('rectangles grouped with polygons or masks, left out', where, len(instance.boxes))
         try:
             instance.add_to(content, image_id)
         except ValueError as error:
