@@ -57,11 +57,13 @@ def test_yolo_names_images_without_labels_and_repeated_lines(tmp_path: Path) -> 
         ('train: images\nnames: []', 'names: expected a list of the names of the classes'),
         ('train: images\nnames: [a, b]\nnc: 3', 'expected 3 names as nc says, got 2'),
         ('train: nowhere\nnames: {0: a}', 'nowhere: expected a folder of images, found none of'),
+        ('train: images.zip\nnames: [a]', 'images.zip: expected a folder of images or a text file'),
         ('- a', 'expected the keys train, val and names'),
         ('names: [', 'expected YAML'),
     ],
 )
 def test_wrong_data_yaml(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / 'data.yaml').write_text(text)
+    (tmp_path / 'images.zip').write_bytes(b'PK\x03\x04\xff')
     with pytest.raises(ConfigError, match=said):
         convert('yolo', tmp_path, tmp_path, 'train')

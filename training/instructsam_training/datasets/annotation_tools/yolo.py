@@ -158,8 +158,11 @@ def _images_at(place: Path) -> Iterator[Path]:
     if place.is_dir():
         yield from (path for path in sorted(place.rglob('*')) if path.suffix.lower() in SUFFIXES)
         return
-    # A text file that lists images.
-    for line in place.read_text(encoding='utf-8-sig').splitlines():
+    try:
+        lines = place.read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{place}: expected a folder of images or a text file that lists them: {error}') from None
+    for line in lines:
         if line.strip():
             yield place.parent / line.strip()
 
