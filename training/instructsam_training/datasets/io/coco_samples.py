@@ -187,7 +187,8 @@ class _OfImage:
         are_boxes = [is_box for _, is_box in targets]
         if any(are_boxes) and not all(are_boxes):
             # One annotation is either masks or boxes.
-            self.samples.report.note('masks turned into boxes, as others of their category in their image are boxes')
+            what = 'masks turned into boxes, as others of their category in their image are boxes'
+            self.samples.report.note(what, f'images.{self.index}: {phrase!r}', are_boxes.count(False))
             boxes = [box_rle([float(edge) for edge in coco_mask.toBbox(rle)], self.size_hw) for rle, _ in targets]
             return named(phrase, tuple(boxes), box_only=True)
         return named(phrase, tuple(rle for rle, _ in targets), box_only=any(are_boxes))

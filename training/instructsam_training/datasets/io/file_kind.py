@@ -70,8 +70,10 @@ REFER = FileKind('refer', 'a file of the RefCOCO or gRefCOCO release', 'give --d
 ROBOREFIT_RELEASE = FileKind('roborefit release', 'a file of the RoboRefIt release', 'give --data its folder')
 REASONSEG_RELEASE = FileKind('reasonseg release', 'a file of the ReasonSeg release', 'give --data its folder')
 CHAT = FileKind('chat', 'a file of conversations without masks', 'a data file has a mask for each target')
-LABELME = FileKind('labelme', 'a LabelMe file', 'convert it with `instructsam-convert`')
-LABEL_STUDIO = FileKind('label studio', "Label Studio's own export", 'export it as COCO')
+LABELME = FileKind('labelme', 'a LabelMe file', 'convert its folder with `instructsam-convert labelme`')
+LABEL_STUDIO = FileKind(
+    'label studio', "Label Studio's own export", 'convert it with `instructsam-convert label_studio`'
+)
 CHECKPOINT = FileKind('checkpoint', 'the configuration of a checkpoint', 'give --checkpoint its folder')
 IMAGE_LIST = FileKind('image list', 'a COCO file without annotations', 'an evaluation needs the masks')
 GIT_LFS = FileKind('git lfs', 'a pointer of Git LFS in place of the file', 'download the file with `git lfs pull`')
