@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from instructsam_training.datasets.annotation_tools.category_texts import (
 from instructsam_training.datasets.annotation_tools.tools import TOOLS, Export, read_export
 from instructsam_training.datasets.annotation_tools.validation_share import choose_validation, image_ids, write_part
 from instructsam_training.datasets.coco import CATEGORY_SETS, read_coco
+from instructsam_training.datasets.io.category_names import SpokenName
 from instructsam_training.datasets.io.coco_samples import CocoOptions
 from instructsam_training.datasets.io.files import coco_tables, load_json
 from instructsam_training.datasets.io.published_writer import write_published
 
 TABLES = ('images', 'annotations', 'categories')
 VALIDATION = '_val'
-SpokenName = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass

@@ -6,17 +6,16 @@ and in the names of categories; a row of `CATEGORY_SETS` describes each. `read_c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample, SkipReport
-from instructsam_training.datasets.io.category_names import part_name, plain_name, super_part_name
+from instructsam_training.datasets.io.category_names import SpokenName, part_name, plain_name, super_part_name
 from instructsam_training.datasets.io.coco_file import CocoFile, Entry, Id, read_coco_file
-from instructsam_training.datasets.io.coco_samples import CocoOptions, CocoSamples
+from instructsam_training.datasets.io.coco_samples import CocoOptions, CocoSamples, Locate
 from instructsam_training.datasets.io.files import parse_size_hw, read_size_hw, text_of
 from instructsam_training.datasets.io.image_files import ImageFolder
 from instructsam_training.datasets.source import Source
@@ -37,7 +36,7 @@ class CategorySet:
 
     splits: tuple[str, ...]
     layouts: tuple[tuple[str, str], ...]
-    spoken_name: Callable[[Mapping[str, Any]], str] = plain_name
+    spoken_name: SpokenName = plain_name
     boxes: bool = False
 
 
@@ -120,7 +119,7 @@ def read_coco(
     images: Path | None = None,
     options: CocoOptions | None = None,
     *,
-    spoken_name: Callable[[Mapping[str, Any]], str] = plain_name,
+    spoken_name: SpokenName = plain_name,
 ) -> Iterator[Sample]:
     """Yield the samples of any COCO file: one per image, one annotation per category in it, without crowds.
 
@@ -160,7 +159,7 @@ def _check_masks(coco: CocoFile, options: CocoOptions) -> None:
     )
 
 
-def _phrases(coco: CocoFile, spoken_name: Callable[[Mapping[str, Any]], str], report: SkipReport) -> dict[Id, str]:
+def _phrases(coco: CocoFile, spoken_name: SpokenName, report: SkipReport) -> dict[Id, str]:
     """Spoken names by category id."""
     phrases: dict[Id, str] = {}
     first: dict[str, Id] = {}
@@ -175,7 +174,7 @@ def _phrases(coco: CocoFile, spoken_name: Callable[[Mapping[str, Any]], str], re
     return phrases
 
 
-def _release_images(images: Path, split: str, layout: str) -> Callable[[Entry], tuple[Path, tuple[int, int]]]:
+def _release_images(images: Path, split: str, layout: str) -> Locate:
     def locate(entry: Entry) -> tuple[Path, tuple[int, int]]:
         # LVIS has no file_name; the tail of coco_url is <split>2017/<name>.
         name = text_of(entry, 'file_name', 'coco_url')
@@ -186,7 +185,7 @@ def _release_images(images: Path, split: str, layout: str) -> Callable[[Entry], 
     return locate
 
 
-def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Callable[[Entry], tuple[Path, tuple[int, int]]]:
+def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Locate:
     names = [entry['file_name'] for _, entry in coco.images.values() if isinstance(entry.get('file_name'), str)]
     files = ImageFolder(folder).find_all(names)
 

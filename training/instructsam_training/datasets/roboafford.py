@@ -27,7 +27,7 @@ from instructsam_training.datasets.coco import CATEGORY_SETS, read_categories
 from instructsam_training.datasets.io.files import find
 from instructsam_training.datasets.io.image_key import image_key
 from instructsam_training.datasets.io.records import iter_json
-from instructsam_training.datasets.io.spans import MARKERS
+from instructsam_training.datasets.io.spans import read_turns
 from instructsam_training.datasets.source import Source
 
 QUESTIONS = 'object_affordance_prediction_absxy_561K.json'
@@ -70,9 +70,11 @@ def _samples(
 ) -> Iterator[Sample]:
     for sample in labeled:
         annotations: list[Annotation] = []
+        # What is left at the end are questions about images that PACO-LVIS does not have.
         records = by_image.pop(image_key(str(sample.image)), [])
         for index, record in records:
-            for number, (question, answer) in enumerate(_turns(file, index, record, report)):
+            for number, (question, answer) in enumerate(_questions(file, index, record, report)):
+                # Turns alternate: question 0 is turn 0, question 1 is turn 2.
                 try:
                     annotations.append(_annotation(question, answer, sample))
                 except ValueError as error:
@@ -85,15 +87,16 @@ def _samples(
             report.skip(file, index, f'expected the image {name} in the annotations of PACO-LVIS, found none')
 
 
-def _turns(file: Path, index: int, record: Mapping[str, Any], report: SkipReport) -> list[tuple[str, str]]:
-    turns = record.get('conversations')
-    values = (
-        [turn.get('value') if isinstance(turn, dict) else None for turn in turns] if isinstance(turns, list) else []
-    )
-    if not values or len(values) % 2 or not all(isinstance(value, str) for value in values):
-        report.skip(file, index, f'conversations: expected questions and answers in turn, got {len(values)} turns')
+def _questions(file: Path, index: int, record: Mapping[str, Any], report: SkipReport) -> list[tuple[str, str]]:
+    """Pairs of question and answer of a record."""
+    try:
+        questions = read_turns(record.get('conversations'))
+        if not questions:
+            raise ValueError('expected a question and its answer, found none')
+    except ValueError as error:
+        report.skip(file, index, f'conversations: {error}')
         return []
-    return [(str(question), str(answer)) for question, answer in zip(values[::2], values[1::2], strict=True)]
+    return questions
 
 
 def _annotation(question: str, answer: str, sample: Sample) -> Annotation:
@@ -101,7 +104,7 @@ def _annotation(question: str, answer: str, sample: Sample) -> Annotation:
     if not len(points_xy):
         raise ValueError(f'expected an answer with points (x, y), got {answer[:60]!r}')
     phrase, masks = _target(points_xy, sample.annotations)
-    text = FORMAT_REQUEST.sub('', MARKERS.sub('', question)).strip()
+    text = FORMAT_REQUEST.sub('', question).strip()
     return Annotation('sentence', text, phrase, masks)
 
 
@@ -109,9 +112,12 @@ def _target(points_xy: np.ndarray[Any, Any], labeled: Sequence[Annotation]) -> t
     """Name and masks of the instances that contain the points: those of the category whose masks are smallest there."""
     best: tuple[float, str, tuple[Rle, ...]] | None = None
     for annotation in labeled:
-        hit = [rle for rle in annotation.masks if _inside(points_xy, rle).any()]
-        if not hit or np.any([_inside(points_xy, rle) for rle in hit], axis=0).mean() < MIN_SHARE_INSIDE:
+        inside = [_inside(points_xy, rle) for rle in annotation.masks]
+        hit = [rle for rle, points in zip(annotation.masks, inside, strict=True) if points.any()]
+        # A point in any of the instances counts: (instances, points) to (points,).
+        if not hit or np.any(inside, axis=0).mean() < MIN_SHARE_INSIDE:
             continue
+        # A part lies in its object, so the object contains the points too: the smaller one is meant.
         area = float(sum(coco_mask.area(rle) for rle in hit))
         if best is None or area < best[0]:
             best = area, annotation.phrase, tuple(hit)
@@ -124,6 +130,7 @@ def _inside(points_xy: np.ndarray[Any, Any], rle: Rle) -> np.ndarray[Any, Any]:
     """Whether each point lies in a mask, bool (N,)."""
     mask = coco_mask.decode(rle)
     height, width = mask.shape
+    # A point lies in the pixel of its whole part; points outside of the image are in no mask.
     columns, rows = np.floor(points_xy).astype(np.int64).T
     within = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)
     return np.asarray(within & (mask[rows.clip(0, height - 1), columns.clip(0, width - 1)] > 0))

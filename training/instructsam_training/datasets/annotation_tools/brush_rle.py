@@ -30,11 +30,14 @@ def decode_brush(values: Any, size_hw: tuple[int, int]) -> Rle:
         ValueError: it is no such encoding, it breaks off, or it is that of an image of another size.
     """
     height, width = size_hw
+    # (H * W * 4,); Label Studio draws a region into the alpha channel.
     pixels = _decode(_bits(values), height * width * CHANNELS)
     return encode_rle(pixels.reshape(height, width, CHANNELS)[..., 3] > 0)
 
 
 class _BitReader:
+    """Reads numbers from bits, uint8 (N,) of 0 and 1, one after the other."""
+
     def __init__(self, bits: np.ndarray) -> None:
         self.bits, self.position = bits, 0
 
@@ -44,12 +47,9 @@ class _BitReader:
         Raises:
             ValueError: fewer bits are left.
         """
-        chunk = self.bits[self.position : self.position + count]
-        if len(chunk) < count:
-            raise ValueError('rle: expected a complete brush mask, it breaks off')
-        self.position += count
         number = 0
-        for bit in chunk.tolist():
+        # The most significant bit comes first.
+        for bit in self._take(count).tolist():
             number = number << 1 | bit
         return number
 
@@ -59,11 +59,14 @@ class _BitReader:
         Raises:
             ValueError: fewer bits are left.
         """
-        chunk = self.bits[self.position : self.position + count * BYTE]
-        if len(chunk) < count * BYTE:
+        return np.packbits(self._take(count * BYTE))
+
+    def _take(self, count: int) -> np.ndarray:
+        chunk = self.bits[self.position : self.position + count]
+        if len(chunk) < count:
             raise ValueError('rle: expected a complete brush mask, it breaks off')
-        self.position += count * BYTE
-        return np.packbits(chunk)
+        self.position += count
+        return chunk
 
 
 def _bits(values: Any) -> _BitReader:
@@ -73,6 +76,7 @@ def _bits(values: Any) -> _BitReader:
         content = np.empty(0, np.int64)
     if content.ndim != 1 or not len(content) or content.min() < 0 or content.max() > 255:
         raise ValueError('rle: expected a list of bytes 0..255')
+    # (bytes,) to (8 * bytes,), most significant bit first.
     return _BitReader(np.unpackbits(content.astype(np.uint8)))
 
 
@@ -82,7 +86,9 @@ def _decode(reader: _BitReader, expected: int) -> np.ndarray:
         raise ValueError(
             f'rle: expected {expected} values of {BYTE} bits, 4 for each pixel, got {count} of {value_bits}'
         )
+    # Short and long blocks store their length in different numbers of bits.
     lengths = [reader.read(LENGTH_BITS) + 1 for _ in range(LENGTHS)]
+    # All channels of all pixels, row by row: R, G, B, A, R, ...
     pixels = np.empty(count, np.uint8)
     done = 0
     while done < count:

@@ -19,6 +19,7 @@ from instructsam_training.datasets.annotation_tools.brush_rle import decode_brus
 from instructsam_training.datasets.annotation_tools.coco_content import CocoContent
 from instructsam_training.datasets.annotation_tools.shapes import ellipse, parse_points, rectangle
 from instructsam_training.datasets.io.files import load_list, parse_size_hw, read_size_hw
+from instructsam_training.datasets.io.image_files import list_images
 
 UPLOAD_PREFIX = re.compile(r'^[0-9a-f]{8}-')
 """What Label Studio puts before the name of an uploaded file."""
@@ -145,15 +146,13 @@ def _regions(results: Iterable[Any], file: Path, index: int, report: SkipReport)
     """Yield the regions with their `labels`; results of one id are one region."""
     merged: dict[Any, dict[str, Any]] = {}
     for number, result in enumerate(results):
-        if not isinstance(result, dict) or not isinstance(result.get('value'), dict):
-            if isinstance(result, dict) and result.get('type') in NO_REGIONS:
-                report.note(f'results that are no regions ({result["type"]}), left out', f'{file.name}[{index}]')
-            else:
-                report.skip(file, index, f'result {number}: expected a region with a value')
-            continue
-        if result.get('type') in NO_REGIONS:
+        if isinstance(result, dict) and result.get('type') in NO_REGIONS:
             report.note(f'results that are no regions ({result["type"]}), left out', f'{file.name}[{index}]')
             continue
+        if not isinstance(result, dict) or not isinstance(result.get('value'), dict):
+            report.skip(file, index, f'result {number}: expected a region with a value')
+            continue
+        # The first result of an id has the shape, a second one its label, or the same result has both.
         key = result.get('id') or number
         region = merged.setdefault(key, {**result, 'value': {}, 'labels': []})
         region['value'].update(result['value'])
@@ -202,7 +201,6 @@ def _image_names(task: Task) -> Iterator[str]:
 
 def _files_by_name(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in SUFFIXES:
-            files.setdefault(path.name, []).append(path)
+    for path in list_images(folder):
+        files.setdefault(path.name, []).append(path)
     return files

@@ -17,12 +17,12 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.files import write_atomically
-from instructsam_model.image_io import SUFFIXES
 from instructsam_model.masks import Rle, encode_rle, to_rle
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.annotation_tools.coco_content import CocoContent
 from instructsam_training.datasets.annotation_tools.shapes import Point, box_of, ellipse, parse_points
 from instructsam_training.datasets.io.files import load_json, parse_size_hw, read_size_hw
+from instructsam_training.datasets.io.image_files import list_images
 from instructsam_training.datasets.io.segmentation import merge
 
 OPEN_SHAPES = ('line', 'linestrip', 'point', 'points')
@@ -56,7 +56,7 @@ def read_labelme(folder: Path, images: Path | None, drafts: Path, report: SkipRe
     if not content.images:
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
         raise ConfigError(f'{folder}: expected JSON files of LabelMe, found none that can be used{reason}')
-    for path in _images_in(images or folder):
+    for path in list_images(images or folder):
         if path.resolve() not in used:
             report.note('images without a JSON file, left out', str(path))
     return content
@@ -166,8 +166,3 @@ def _find_image(record: Mapping[str, Any], file: Path, images: Path | None, draf
     with write_atomically(path) as draft:
         draft.write_bytes(data)
     return path
-
-
-def _images_in(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in sorted(folder.rglob('*')) if path.suffix.lower() in SUFFIXES)

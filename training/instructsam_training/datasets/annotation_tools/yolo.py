@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.image_io import SUFFIXES
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.annotation_tools.coco_content import CocoContent
 from instructsam_training.datasets.io.files import read_size_hw
+from instructsam_training.datasets.io.image_files import list_images
 
 SPLIT_KEYS: Mapping[str, tuple[str, ...]] = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 BOX_NUMBERS = 4
@@ -156,7 +156,7 @@ def _images(file: Path, settings: Mapping[str, Any], split: str) -> Iterator[Pat
 
 def _images_at(place: Path) -> Iterator[Path]:
     if place.is_dir():
-        yield from (path for path in sorted(place.rglob('*')) if path.suffix.lower() in SUFFIXES)
+        yield from list_images(place)
         return
     try:
         lines = place.read_text(encoding='utf-8-sig').splitlines()

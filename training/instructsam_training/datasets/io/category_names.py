@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from instructsam_training.data.sample import clean_phrase
 from instructsam_training.datasets.io.files import text_of
 
+SpokenName = Callable[[Mapping[str, Any]], str]
+"""Returns the spoken name of a category, an entry of `categories` in a COCO file."""
 WORD_SENSE = re.compile(r'_\([^)]*\)')
+"""The part of a name of LVIS that tells homonyms apart."""
 
 
 def plain_name(category: Mapping[str, Any]) -> str:

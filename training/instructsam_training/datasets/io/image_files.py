@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from instructsam_model.errors import ConfigError
+from instructsam_model.image_io import SUFFIXES
 
 
 class ImageFolder:
@@ -87,6 +88,11 @@ class ImageFolder:
             if path.is_file():
                 files.setdefault(_fold(path.name), []).append(path)
         return files
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the files with the suffix of an image in a folder and its sub-folders, sorted; none if it is no folder."""
+    return [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in SUFFIXES]
 
 
 def _fold(name: str) -> str:

@@ -15,9 +15,8 @@ from instructsam_model.errors import ConfigError
 from instructsam_model.files import write_atomically
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import ANSWERED_KINDS, Annotation, Sample, clean_phrase
+from instructsam_training.datasets.io.parts import SUFFIXES
 from instructsam_training.datasets.io.spans import write_spans
-
-SUFFIXES = ('.json', '.jsonl')
 
 
 def write_published(samples: Iterable[Sample], file: Path, images: Path | None = None, shards: int = 1) -> list[Path]:

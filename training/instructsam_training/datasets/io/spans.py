@@ -35,7 +35,7 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     Raises:
         ValueError: the numbers of spans and masks differ, a span has no phrase, or a mask is damaged.
     """
-    turns = _turns(conversations)
+    turns = read_turns(conversations)
     answers = [list(SPAN.finditer(answer)) for _, answer in turns]
     count = sum(map(len, answers))
     if not isinstance(masks, list) or not masks or len(masks) != count:
@@ -49,8 +49,12 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     return tuple(annotations)
 
 
-def _turns(conversations: Any) -> list[tuple[str, str]]:
-    """Pairs of question and answer."""
+def read_turns(conversations: Any) -> list[tuple[str, str]]:
+    """Return the pairs of question and answer of a conversation, questions without markers of images.
+
+    Raises:
+        ValueError: it is no list, or a question has no answer.
+    """
     if not isinstance(conversations, list):
         raise ValueError(f'expected a list of turns, got {type(conversations).__name__}')
     # Turns alternate, so the speaker (`from`) is not needed.
