@@ -99,6 +99,7 @@ def read_categories(
     Raises:
         ConfigError: the annotation file is missing or damaged.
     """
+    # The row has what differs between the data sets; all else is common to COCO files.
     kind = CATEGORY_SETS[name]
     # Copies of a release differ in layout: the first annotation file found decides where the images are.
     candidates = [(root / file.format(split=split), image) for file, image in kind.layouts]
@@ -110,6 +111,7 @@ def read_categories(
     options = CocoOptions(boxes=kind.boxes)
     _check_masks(coco, options)
     phrases = _phrases(coco, kind.spoken_name, report)
+    # Samples are made one at a time, while they are consumed.
     return iter(CocoSamples(coco, phrases, _release_images(images or root, split, image_layout), options, report))
 
 
@@ -140,8 +142,9 @@ def read_coco(
     coco = read_coco_file(annotations, report)
     _check_masks(coco, options)
     phrases = _phrases(coco, spoken_name, report)
-    for number, phrase in phrases.items():
-        name = str(coco.categories[number]['name'])
+    for category_id, phrase in phrases.items():
+        # The user sees which questions differ from the names in the file.
+        name = str(coco.categories[category_id]['name'])
         # Apart from case and underscores: `N/A` becomes 'n or a'.
         if ' '.join(name.replace('_', ' ').split()).lower() != phrase:
             report.note('categories with another spoken name', f'{name!r}: {phrase!r}')
@@ -149,9 +152,11 @@ def read_coco(
 
 
 def _check_masks(coco: CocoFile, options: CocoOptions) -> None:
+    """Check that a file has any mask: without this, each of its annotations would be skipped one by one."""
     instances = [instance for found in coco.instances.values() for instance in found]
     if not instances or options.boxes or any(instance.get('segmentation') for instance in instances):
         return
+    # Many exports have boxes only; the number shows whether --boxes would help.
     boxes = sum(bool(instance.get('bbox')) for instance in instances)
     raise ConfigError(
         f'{coco.file}: expected annotations with a segmentation, found {len(instances)} without, {boxes} with a bbox; '
@@ -163,22 +168,30 @@ def _phrases(coco: CocoFile, spoken_name: SpokenName, report: SkipReport) -> dic
     """Spoken names by category id."""
     phrases: dict[Id, str] = {}
     first: dict[str, Id] = {}
-    for number, category in coco.categories.items():
+    for category_id, category in coco.categories.items():
         try:
-            phrase = phrases[number] = spoken_name(category)
+            phrase = phrases[category_id] = spoken_name(category)
         except ValueError as error:
             expected = 'expected categories with id and name'
-            raise ConfigError(f'{coco.file}: {expected}; the category with id {number} has none: {error}') from None
-        if first.setdefault(phrase, number) != number:
-            report.note('categories with the spoken name of another, merged', f'{phrase}: {first[phrase]}, {number}')
+            raise ConfigError(
+                f'{coco.file}: {expected}; the category with id {category_id} has none: {error}'
+            ) from None
+        # Two categories of one phrase would be two questions with the same text and different answers.
+        if first.setdefault(phrase, category_id) != category_id:
+            report.note(
+                'categories with the spoken name of another, merged', f'{phrase}: {first[phrase]}, {category_id}'
+            )
     return phrases
 
 
 def _release_images(images: Path, split: str, layout: str) -> Locate:
+    """Finds images by the layout of a release; sizes are those of the entries, so no image is opened."""
+
     def locate(entry: Entry) -> tuple[Path, tuple[int, int]]:
         # LVIS has no file_name; the tail of coco_url is <split>2017/<name>.
         name = text_of(entry, 'file_name', 'coco_url')
         tail = '/'.join(Path(name).parts[-2:])
+        # The synset of an ImageNet image, such as n02099601, begins its name.
         path = images / layout.format(split=split, file=name, tail=tail, synset=name[:9])
         return path, parse_size_hw(entry)
 
@@ -186,13 +199,17 @@ def _release_images(images: Path, split: str, layout: str) -> Locate:
 
 
 def _user_images(coco: CocoFile, folder: Path, report: SkipReport) -> Locate:
+    """Finds images by their names anywhere in a folder, and compares their sizes with those of the entries."""
     names = [entry['file_name'] for _, entry in coco.images.values() if isinstance(entry.get('file_name'), str)]
+    # All names at once: two of them must not lead to one file.
     files = ImageFolder(folder).find_all(names)
 
     def locate(entry: Entry) -> tuple[Path, tuple[int, int]]:
         file = files[text_of(entry, 'file_name')]
+        # The error of the search is raised only where its image is used.
         if isinstance(file, ValueError):
             raise file
+        # Polygons are in pixels of the displayed image, which EXIF may have rotated.
         size_hw = read_size_hw(file)
         if entry.get('height') is None and entry.get('width') is None:
             report.note('images without height and width, taken from the file', file.name)

@@ -90,6 +90,7 @@ def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, p
             if not isinstance(content, dict):
                 raise ValueError(f'expected an object, got {type(content).__name__}')
             record = parse(content, images)
+            # Pixels to ignore concern all questions: if this mask is damaged, none can be evaluated.
             ignore = None if record.ignore is None else to_rle(record.ignore, record.size_hw)
         except ValueError as error:
             report.skip(file, index, str(error))
@@ -99,6 +100,7 @@ def _samples(file: Path, records: list[Any], report: SkipReport, images: Path, p
         annotations = []
         for number, (kind, text, targets) in enumerate(record.questions):
             try:
+                # A damaged question is skipped alone.
                 annotations.append(_annotation(kind, text, _instances(targets, record.size_hw)))
             except ValueError as error:
                 report.skip(file, f'{index}.{number}', str(error))
@@ -130,6 +132,7 @@ def _check_no_other_masks(entry: Mapping[str, Any]) -> None:
 
 
 def _parse_grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
+    # Two parallel lists: the masks of name i are masks[i].
     names, masks = record.get('cat'), record.get('masks')
     if not isinstance(names, list) or not isinstance(masks, list) or len(names) != len(masks):
         raise ValueError('expected cat and masks of one length')
@@ -145,6 +148,7 @@ def _parse_grefcoco(record: Mapping[str, Any], images: Path) -> _Record:
 def _parse_reasonseg(record: Mapping[str, Any], images: Path) -> _Record:
     if not isinstance(record.get('is_sentence'), bool):
         raise ValueError(f'is_sentence: expected true or false, got {record.get("is_sentence")!r}')
+    # Names and instructions are prompted differently in the evaluation.
     kind: Kind = 'sentence' if record['is_sentence'] else 'phrase'
     return _single_question(record, images, kind, text_of(record, 'question'), 'mask')
 
@@ -163,6 +167,7 @@ def _single_question(record: Mapping[str, Any], images: Path, kind: Kind, text: 
         rle = to_rle(mask)
         height, width = rle['size']
         return _Record(image, (height, width), [(kind, text, [] if is_empty(rle) else rle)], record.get('ignore_mask'))
+    # Polygons do not state the size of the image, so it is read from the file.
     return _Record(image, read_size_hw(image), [(kind, text, mask)], record.get('ignore_mask'))
 
 

@@ -72,9 +72,11 @@ def _samples(file: Path, images: Path, pattern: re.Pattern[str], parse: Parser, 
         try:
             if not isinstance(record, dict):
                 raise ValueError(f'expected an object, got {type(record).__name__}')
+            # The field has one of several names.
             image = _find_image(images, text_of(record, *IMAGE_FIELDS))
             size_hw = read_size_hw(image)
             names = _names(pattern, text_of(record, 'English Answer'))
+            # Instances of one name are one phrase with several masks.
             masks = {name: tuple(_mask(record, number, size_hw) for number in ids) for name, ids in names.items()}
             annotations = parse(record, masks)
         except ValueError as error:
@@ -97,10 +99,12 @@ def _names(pattern: re.Pattern[str], answer: str) -> dict[str, list[str]]:
 
 def _mask(record: Mapping[str, Any], number: str, size_hw: tuple[int, int]) -> Rle:
     info = record.get('info')
+    # The object may be JSON text: Arrow needs one type per column.
     info = json.loads(info) if isinstance(info, str) else info
     shape = info.get(number) if isinstance(info, dict) else None
     if shape is None:
         raise ValueError(f'info: expected the instance {number} of the answer, found none')
+    # An object is an RLE, or holds polygons under one of two names.
     if isinstance(shape, dict) and 'counts' not in shape:
         shape = shape.get('polygon') or shape.get('polygon_raw')
     try:
@@ -113,6 +117,7 @@ def _flat_polygons(shape: Any) -> list[list[float]]:
     """Polygons as [x, y, x, y, ...], from lists of points or one of them."""
     if not isinstance(shape, list) or not shape or not isinstance(shape[0], list) or not shape[0]:
         raise ValueError(f'expected polygons of points, got {str(shape)[:60]}')
+    # Three levels of lists: polygons, points, coordinates; two levels are one polygon.
     polygons = shape if isinstance(shape[0][0], list) else [shape]
     return [[coordinate for point in polygon for coordinate in point] for polygon in polygons]
 
@@ -126,6 +131,7 @@ def _find_image(images: Path, name: str) -> Path:
 
 def _parse_reasoning(record: Mapping[str, Any], masks: Masks) -> tuple[Annotation, ...]:
     """One instruction; the names in the answer are its phrases."""
+    # In the order of the answer, as the model is trained to name them.
     first, *more = (named(name, rles) for name, rles in masks.items())
     question = text_of(record, 'English Question')
     return (Annotation('sentence', question, first.phrase, first.masks, additional_phrases=tuple(more)),)

@@ -61,16 +61,18 @@ def read_mapillary(root: Path, split: str, report: SkipReport, images: Path | No
     if split not in FOLDERS:
         raise ConfigError(f'split: expected one of {", ".join(FOLDERS)}, got {split!r}')
     folder = find(root, FOLDERS[split], split)
+    # Label images of instances in any version are preferred to panoptic ones.
     places = [(version, kind) for kind in ('instances', 'panoptic') for version in VERSIONS]
     place = next((place for place in places if (folder / place[0] / place[1]).is_dir()), None)
     if place is None:
         raise ConfigError(f'{folder}: expected one of {", ".join("/".join(p).strip("/") for p in places)}, found none')
+    # kind is instances or panoptic; version is a folder, empty in the earliest release.
     version, kind = place
-    masks, photos = folder / version / kind, images or folder / 'images'
+    masks, image_folder = folder / version / kind, images or folder / 'images'
     if kind == 'panoptic':
-        return _panoptic_samples(masks, photos, report)
+        return _panoptic_samples(masks, image_folder, report)
     labels = read_labels(find(root, *([f'config_{version}.json'] if version else []), 'config.json'))
-    return _instance_samples(masks, photos, labels, report)
+    return _instance_samples(masks, image_folder, labels, report)
 
 
 def read_labels(file: Path) -> list[Label | None]:
@@ -91,6 +93,7 @@ def read_labels(file: Path) -> list[Label | None]:
 
 def _label(entry: Mapping[str, Any]) -> Label | None:
     name = text_of(entry, 'name')
+    # Without a readable name: the last part of `object--vehicle--car`.
     readable = entry.get('readable') or name.rpartition('--')[2].replace('-', ' ')
     return None if name.startswith(VOID) else Label(spoken(str(readable)), bool(entry.get('instances')))
 
@@ -108,6 +111,7 @@ def _instance_samples(folder: Path, images: Path, labels: list[Label | None], re
         try:
             image, size_hw, masks = _open(file, images)
             by_label: dict[int, list[Rle]] = {}
+            # The high byte of a code is the label, the low byte tells its instances apart.
             for code, rle in masks.items():
                 by_label.setdefault(code // 256, []).append(rle)
             if unknown := [number for number in by_label if number >= len(labels)]:
@@ -127,6 +131,7 @@ def _panoptic_samples(folder: Path, images: Path, report: SkipReport) -> Iterato
     file = find(folder, *PANOPTIC_FILES)
     annotations, categories = coco_tables(file, load_json(file), ('annotations', 'categories'))
     try:
+        # `isthing` of the panoptic file means the same as `instances` of the configuration.
         labels = {entry['id']: _label({'instances': entry.get('isthing'), **entry}) for entry in categories}
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{file}: expected categories with id and name: {error!r}') from None
@@ -156,6 +161,7 @@ def _segments(
     for number, segment in segments.items():
         if segment.get('iscrowd'):
             report.note('crowds, left out', str(entry['file_name']))
+        # A segment without pixels has no mask.
         elif number in masks:
             by_category.setdefault(segment['category_id'], []).append(masks[number])
     return [(labels[category], rles) for category, rles in by_category.items()]
@@ -164,6 +170,7 @@ def _segments(
 def _open(file: Path, images: Path) -> tuple[Path, tuple[int, int], dict[int, Rle]]:
     image = images / f'{file.stem}.jpg'
     size_hw, codes = read_size_hw(image), read_codes(file)
+    # Both are compared after EXIF rotation of the image; label images have no EXIF.
     if codes.shape != size_hw:
         raise ValueError(f'{file}: expected the size {size_hw} of the image, got {codes.shape}')
     return image, size_hw, encode_codes(codes)
@@ -177,6 +184,7 @@ def _sample(
     report: SkipReport,
 ) -> Iterator[Sample]:
     annotations = [
+        # Pixels of a label without instances, such as sky, are one mask.
         named(label.phrase, tuple(rles) if label.has_instances else (merge(rles),))
         for label, rles in named_masks
         if label is not None

@@ -51,8 +51,8 @@ def read_reasonseg(
         report: collects the images that cannot be read.
         images: folder of the images; beside their JSON files if not given.
         phrase: answer to the instructions, because the release has none.
-        with_categories: take the answers from categories.json; images without one are skipped and named.
         first_text_only: use only the first text of an image; if not given, as LISA does: for val and test only.
+        with_categories: take the answers from categories.json; images without one are skipped and named.
 
     Raises:
         ConfigError: the folder is missing or empty, or the split is unknown.
@@ -91,12 +91,15 @@ def _samples(
             size_hw = read_size_hw(image)
             values = draw_polygons(record.get('shapes'), size_hw)
             texts = [*_texts(record, only_first), *more.get(file.stem, ())]
+            # One phrase for all images, or that of the image in categories.json.
             phrase = phrases if isinstance(phrases, str) else text_of(phrases, file.stem)
             # One mask per image: all target polygons together.
             masks = (encode_rle(values == TARGET),) if (values == TARGET).any() else ()
             ignore = encode_rle(values == IGNORE) if (values == IGNORE).any() else None
             annotations = tuple(
-                _annotation(text, record['is_sentence'], phrase, masks) for text in dict.fromkeys(texts)
+                # A query of `explanatory` may repeat a text of the file.
+                _annotation(text, record['is_sentence'], phrase, masks)
+                for text in dict.fromkeys(texts)
             )
         except ValueError as error:
             report.skip(file, 0, str(error))
@@ -133,11 +136,13 @@ def draw_polygons(shapes: Any, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     for shape in shapes:
         label = text_of(shape, 'label').lower()
         if label != 'flag':
+            # (N, 2), x and y.
             points = _points(shape.get('points'))
             # Area in drawn pixels, as in LISA.
             area = int(_fill(np.zeros(size_hw, dtype=np.uint8), points, 1).sum())
             polygons.append((area, points, IGNORE if 'ignore' in label else TARGET))
     values = np.zeros(size_hw, dtype=np.uint8)
+    # Later polygons overwrite earlier ones.
     for _, points, value in sorted(polygons, key=lambda polygon: -polygon[0]):
         _fill(values, points, value)
     return values
@@ -157,6 +162,7 @@ def _points(points: Any) -> NDArray[np.int32]:
         pixels = np.empty(0)
     if pixels.ndim != 2 or pixels.shape[1] != 2 or not np.isfinite(pixels).all():
         raise ValueError(f'points: expected a list of [x, y], got {str(points)[:60]}')
+    # cv2 draws in fixed-point numbers with 16 fraction bits; larger coordinates may overflow.
     return np.clip(pixels, -(2**15), 2**15).astype(np.int32)
 
 
@@ -175,6 +181,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 def _texts(record: Mapping[str, Any], only_first: bool) -> list[str]:
     texts = record.get('text')
+    # One text may stand in place of a list.
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f'text: expected a list of texts, got {texts!r}')

@@ -160,6 +160,7 @@ def read_samples(references: References, split: str, report: SkipReport, images:
             report.skip(references.file, index, 'expected a group of expressions with image_id and split')
         elif in_split(ref['split'], split):
             by_image.setdefault(ref['image_id'], []).append((index, ref))
+        # Groups of other known splits are left out; an unknown split is an error of the file.
         elif not any(in_split(ref['split'], known) for known in SPLITS):
             report.skip(references.file, index, f'split: expected one of {", ".join(SPLITS)}, got {ref["split"]!r}')
     if not by_image:
@@ -169,9 +170,11 @@ def read_samples(references: References, split: str, report: SkipReport, images:
 
 def in_split(name: str, split: str) -> bool:
     """Whether a group of the split `name` belongs to `split`; RefCLEF's testAB is in testA, testB and test."""
+    # All test splits together.
     if split == 'test':
         return 'test' in name
     if split.startswith('test'):
+        # The last letter decides: testA contains testA and testAB.
         return name.startswith('test') and split[-1] in name
     return name == split
 
@@ -184,12 +187,14 @@ def _samples(
 ) -> Iterator[Sample]:
     for image_id, refs in by_image.items():
         try:
+            # Without its image, none of the groups can be used; each is reported.
             image = _entry(references.images, image_id, 'image')
             size_hw, name = parse_size_hw(image), text_of(image, 'file_name')
         except ValueError as error:
             for index, _ in refs:
                 report.skip(references.file, index, str(error))
             continue
+        # Groups of an image in the order of the file.
         annotations = [
             annotation for index, ref in refs for annotation in _annotations(index, ref, references, size_hw, report)
         ]
@@ -230,6 +235,7 @@ def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, i
 
 def _mask(number: Id, image_id: Id, references: References, size_hw: tuple[int, int]) -> Rle:
     instance = _entry(references.instances, number, 'annotation')
+    # Ids that were renumbered in one file only would give masks of other images.
     if _plain_id(instance.get('image_id')) != image_id:
         raise ValueError(f'annotation {number}: expected one of image {image_id}, got {instance.get("image_id")}')
     # A crowd is no single target.
@@ -249,6 +255,7 @@ def _by_id(entries: list[Any]) -> dict[Id, Mapping[str, Any] | None]:
     by_id: dict[Id, Mapping[str, Any] | None] = {}
     for entry in entries:
         number = _plain_id(entry.get('id')) if isinstance(entry, dict) else None
+        # Exact copies of an entry are one entry.
         if isinstance(number, int | str) and by_id.setdefault(number, entry) != entry:
             by_id[number] = None
     return by_id
@@ -258,7 +265,7 @@ def _entry(entries: Mapping[Id, Mapping[str, Any] | None], number: Id, what: str
     if number not in entries:
         raise ValueError(f'{what} {number}: expected it in instances.json, found none')
     entry = entries[number]
-    # A guess would pair an expression with somebody else's mask.
+    # Taking any of them could pair an expression with the mask of another instance.
     if entry is None:
         raise ValueError(f'{what} {number}: expected it once in instances.json, found several that differ')
     return entry

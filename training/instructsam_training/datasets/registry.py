@@ -27,7 +27,7 @@ def find_sources(folders: Iterable[str], package: str) -> dict[str, Source]:
     sources: dict[str, Source] = {}
     for module in iter_modules(folders):
         name = f'{package}.{module.name}'
-        # `io` holds no readers, and this module is not complete yet.
+        # Packages (`io`, `annotation_tools`) declare no rows, and importing this module here would be a cycle.
         if module.ispkg or name == __name__:
             continue
         rows: Mapping[str, Source] = getattr(import_module(name), 'SOURCES', {})

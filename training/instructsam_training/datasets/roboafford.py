@@ -103,7 +103,9 @@ def _annotation(question: str, answer: str, sample: Sample) -> Annotation:
     points_xy = np.array([[float(x), float(y)] for x, y in POINT.findall(answer)])
     if not len(points_xy):
         raise ValueError(f'expected an answer with points (x, y), got {answer[:60]!r}')
+    # The question names no category; its points do.
     phrase, masks = _target(points_xy, sample.annotations)
+    # The answer here is a phrase with masks, not a list of points.
     text = FORMAT_REQUEST.sub('', question).strip()
     return Annotation('sentence', text, phrase, masks)
 

@@ -45,6 +45,7 @@ def read_roborefit(root: Path, split: str, report: SkipReport, images: Path | No
         raise ConfigError(f'split: expected one of {", ".join(SPLITS)}, got {split!r}')
     folder = find(root, f'{FOLDER}/{split}', split)
     file = find(folder, f'roborefit_{split}.json', f'refindoor_{split}_with_scene.json')
+    # Expressions of one image are spread over the file; the image is one sample.
     by_image: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for index, record in enumerate(load_list(file)):
         if isinstance(record, dict) and isinstance(record.get('rgb_path'), str):
@@ -57,6 +58,7 @@ def read_roborefit(root: Path, split: str, report: SkipReport, images: Path | No
 def normalize_question(text: str) -> str:
     """Return an expression as in the public evaluation: first letter capital, question mark or period at the end."""
     text = text.strip()
+    # capitalize() would make the other letters lower case.
     text = text[:1].upper() + text[1:]
     if YES_NO_QUESTION.match(text):
         return text if text.endswith('?') else text.rstrip('. ') + '?'
@@ -79,6 +81,7 @@ def _samples(
                 report.skip(file, index, str(error))
         if size_hw is None or not annotations:
             continue
+        # Expressions of one image share its depth and scene.
         index, first = records[0]
         depth = first.get('depth_path')
         yield Sample(
@@ -99,6 +102,7 @@ def _annotation(record: Mapping[str, Any], size_hw: tuple[int, int], root: Path,
     phrase = clean_phrase(text_of(record, 'class', 'text'))
     box_xyxy = clip_box(record.get('bbox'), size_hw)
     name = _posix(text_of(record, 'mask_path'))
+    # Each PNG is decoded once.
     if name not in masks:
         masks[name] = _read_mask(root / name, size_hw)
     return Annotation('sentence', text, phrase, (masks[name],), box_xyxy=box_xyxy)
@@ -113,6 +117,7 @@ def _read_mask(file: Path, size_hw: tuple[int, int]) -> Rle:
         raise ValueError(f'mask_path: expected an image, cannot read {file}: {error}') from None
     if values.shape[:2] != size_hw:
         raise ValueError(f'{file}: expected the size {size_hw} of the image, got {values.shape[:2]}')
+    # (H, W, 3) to (H, W).
     rle = encode_rle((values > 0).max(axis=2))
     if is_empty(rle):
         raise ValueError(f'{file}: expected at least one pixel of the target, found none')

@@ -54,6 +54,7 @@ def own_name(category: Mapping[str, Any]) -> str:
     """
     name = category.get('name')
     if isinstance(name, str):
+        # Users write identifiers where the model needs words.
         name = HYPHEN.sub(' ', CAMEL_CASE.sub(' ', name))
     return plain_name({**category, 'name': name})
 
@@ -98,6 +99,7 @@ def check_texts(texts: Mapping[str, CategoryTexts], known: Iterable[str], report
     if unknown:
         raise ConfigError(f'--texts: {unknown[0]!r}: expected one of the categories {", ".join(names)}')
     for name in names:
+        # The model cannot learn what `class_0` looks like from its name.
         if PLACEHOLDER.fullmatch(texts[name].name if name in texts else name):
             report.note('categories with names that nobody says; give them others with --texts', name)
 
@@ -127,6 +129,7 @@ class Questions:
             present = {annotation.text for annotation in sample.annotations}
             taken = {question.text for question in asked}
             others = [name for name in sorted(set(self.known) - present) if self.name_of(name) not in taken]
+            # Seeded by the sample: its questions do not depend on the samples before it.
             chosen = Random(f'{self.seed} {sample.id}').sample(others, min(self.absent, len(others)))
             yield replace(sample, annotations=(*asked, *(named(self.name_of(name)) for name in chosen)))
 
@@ -135,6 +138,7 @@ class Questions:
         return self.texts[spoken].name if spoken in self.texts else spoken
 
     def _questions(self, annotation: Annotation) -> Iterator[Annotation]:
+        # Without texts, a category is asked for by its own name.
         texts = self.texts.get(annotation.text, CategoryTexts(annotation.text))
         for name in (texts.name, *texts.names):
             yield named(name, annotation.masks, box_only=annotation.box_only)
@@ -148,6 +152,7 @@ def _parse(category: str, entry: Any) -> CategoryTexts:
     if not isinstance(entry, dict) or not entry or set(entry) - set(KEYS):
         raise ValueError(f'expected a name, or {", ".join(KEYS)}, got {entry!r}')
     name = entry.get('name', category)
+    # `names:` with nothing behind it is None in YAML.
     lists = [entry.get(key) or [] for key in KEYS[1:]]
     for key, texts in zip(KEYS, ([name], *lists), strict=True):
         if not isinstance(texts, list) or not all(isinstance(text, str) and clean_phrase(text) for text in texts):

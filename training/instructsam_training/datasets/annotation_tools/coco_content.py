@@ -56,6 +56,7 @@ class CocoContent:
         Raises:
             ValueError: the category is blank, or a polygon has fewer than three points or points that are no numbers.
         """
+        # COCO: [x, y, x, y, ...] in pixels.
         flat = [[number for point in polygon for number in point] for polygon in polygons]
         for polygon in flat:
             if len(polygon) < 6 or not all(map(math.isfinite, polygon)):
@@ -71,6 +72,7 @@ class CocoContent:
         area = int(coco_mask.area(rle))
         if not area:
             raise ValueError('expected a mask of at least one pixel, got none')
+        # left, top, width, height.
         box = [float(edge) for edge in coco_mask.toBbox(rle)]
         self._add(image_id, category, {'segmentation': dict(rle), 'area': area, 'bbox': box})
 
@@ -85,6 +87,7 @@ class CocoContent:
         self._add(image_id, category, {'bbox': list(box_xywh)})
 
     def _add(self, image_id: int, category: str, shape: dict[str, Any]) -> None:
+        # Ids count from 1: some readers take 0 for missing.
         entry = {'id': len(self.annotations) + 1, 'image_id': image_id, 'category_id': self.add_category(category)}
         self.annotations.append({**entry, 'iscrowd': 0, **shape})
 

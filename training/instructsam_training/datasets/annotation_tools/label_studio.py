@@ -68,6 +68,7 @@ def _add(content: CocoContent, image: Path, results: list[Task], place: tuple[Pa
         raise ValueError(f'expected one size of the image, got {sorted(map(str, stated))}')
     # A size that differs from that of the file is found when the COCO content is read.
     sizes = [parse_size_hw({'height': height, 'width': width}) for height, width in stated]
+    # Tasks without regions state no size.
     size_hw = sizes[0] if sizes else read_size_hw(image)
     image_id = content.add_image(image, size_hw)
     for region in regions:
@@ -85,6 +86,7 @@ def _add_region(
     if region.get('image_rotation'):
         raise ValueError(f'image_rotation: expected 0, got {region["image_rotation"]}; rotate the image file instead')
     if 'points' in value:
+        # Coordinates are percent of width and height.
         points = [(x / 100 * width, y / 100 * height) for x, y in parse_points(value['points'])]
         content.add_polygons(image_id, label, [points])
     elif 'rle' in value:
@@ -94,6 +96,7 @@ def _add_region(
         content.add_polygons(image_id, label, [ellipse(center, radii, float(value.get('rotation') or 0))])
     elif 'width' in value:
         corner, size_wh = _scaled(value, ('x', 'y'), size_hw), _scaled(value, ('width', 'height'), size_hw)
+        # A rotated rectangle is a polygon; an upright one is a box, which is not a mask.
         if value.get('rotation'):
             content.add_polygons(image_id, label, [rectangle(corner, size_wh, float(value['rotation']))])
         else:
@@ -113,7 +116,7 @@ def _reason(error: Exception) -> str:
 def _results(task: Task, where: str, report: SkipReport) -> list[Any] | None:
     """The results of a task; None if nobody has annotated it.
 
-    Of several annotations the first that was not canceled counts: they are opinions about the same image.
+    Of several annotations the first that was not canceled counts: each of them is about the whole image.
     """
     if 'annotations' not in task and 'completions' not in task:
         minimal = list(_minimal_results(task))
@@ -139,6 +142,7 @@ def _minimal_results(task: Task) -> Iterator[dict[str, Any]]:
     for value in task.values():
         for region in value if isinstance(value, list) else ():
             if isinstance(region, dict) and 'original_width' in region:
+                # The shape is in the region itself; `_add_region` expects it in `value`.
                 yield {**region, 'value': region}
 
 
@@ -175,6 +179,7 @@ def _find_image(task: Task, folder: Path, names: Mapping[str, list[Path]]) -> Pa
     for name in tried:
         if (folder / name).is_file():
             return folder / name
+        # Only the file name: folders of the server do not exist here.
         stem = Path(name).name
         for candidate in dict.fromkeys((stem, UPLOAD_PREFIX.sub('', stem))):
             files = names.get(candidate, [])
@@ -187,6 +192,7 @@ def _find_image(task: Task, folder: Path, names: Mapping[str, list[Path]]) -> Pa
 
 def _image_names(task: Task) -> Iterator[str]:
     """Yield the names that the image of a task may have, the best first."""
+    # JSON has the fields of the task in `data`, JSON-MIN in the task itself.
     data = task['data'] if isinstance(task.get('data'), dict) else task
     for value in (*data.values(), task.get('file_upload')):
         if not isinstance(value, str):

@@ -29,13 +29,13 @@ OPEN_SHAPES = ('line', 'linestrip', 'point', 'points')
 """Shapes without an area."""
 
 
-def read_labelme(folder: Path, images: Path | None, drafts: Path, report: SkipReport) -> CocoContent:
+def read_labelme(folder: Path, images: Path | None, embedded_folder: Path, report: SkipReport) -> CocoContent:
     """Read all files of a folder and its sub-folders.
 
     Args:
         folder: of the JSON files; or a single one.
         images: folder of the images; those of the paths in the files if not given.
-        drafts: folder that images which exist only inside the JSON files are written to.
+        embedded_folder: folder that images which exist only inside the JSON files are written to.
         report: collects what is dropped.
 
     Raises:
@@ -48,7 +48,7 @@ def read_labelme(folder: Path, images: Path | None, drafts: Path, report: SkipRe
             record = load_json(file)
             if not isinstance(record, dict) or not isinstance(record.get('shapes'), list):
                 raise ValueError("expected a file of LabelMe with the list 'shapes'")
-            image = _find_image(record, file, images, drafts)
+            image = _find_image(record, file, images, embedded_folder)
             _add(content, record, file, image, report)
             used.add(image.resolve())
         except (ConfigError, ValueError) as error:
@@ -64,6 +64,7 @@ def read_labelme(folder: Path, images: Path | None, drafts: Path, report: SkipRe
 
 def _add(content: CocoContent, record: Mapping[str, Any], file: Path, image: Path, report: SkipReport) -> None:
     stated = {'height': record.get('imageHeight'), 'width': record.get('imageWidth')}
+    # Stated sizes are compared with the file when the COCO content is read.
     size_hw = read_size_hw(image) if None in stated.values() else parse_size_hw(stated)
     image_id = content.add_image(image, size_hw)
     for instance in _instances(record['shapes'], file, size_hw, report):
@@ -78,7 +79,12 @@ def _add(content: CocoContent, record: Mapping[str, Any], file: Path, image: Pat
 
 @dataclass
 class _Instance:
-    """One thing: a shape, or several shapes of one group."""
+    """One instance: a shape, or several shapes of one group.
+
+    Attributes:
+        label: name of its category, as in the file.
+        polygons, masks, boxes: its shapes; a box is two or four corners, x and y in pixels.
+    """
 
     label: Any
     polygons: list[list[Point]]
@@ -89,6 +95,7 @@ class _Instance:
         if self.masks:
             size_hw = tuple(self.masks[0]['size'])
             flat = [[number for point in polygon for number in point] for polygon in self.polygons]
+            # Masks and polygons of a group become one mask, their union.
             polygons = [to_rle([polygon], (size_hw[0], size_hw[1])) for polygon in flat]
             content.add_mask(image_id, self.label, merge([*self.masks, *polygons]))
         elif self.polygons:
@@ -98,12 +105,13 @@ class _Instance:
 
 
 def _instances(shapes: list[Any], file: Path, size_hw: tuple[int, int], report: SkipReport) -> Iterator[_Instance]:
-    """Yield the things; shapes of one label and group are one thing, as LabelMe's own exporters do it."""
+    """Yield the instances; shapes of one label and group are one instance, as LabelMe's own exporters do it."""
     groups: dict[tuple[Any, ...], _Instance] = {}
     for index, shape in enumerate(shapes):
         try:
             if not isinstance(shape, dict):
                 raise ValueError('expected a shape, an object')
+            # Shapes without a group are instances of their own: the index keeps their keys apart.
             group = shape.get('group_id')
             key = (shape.get('label'), index if group is None else None, group)
             found = groups.get(key) or _Instance(shape.get('label'), [], [], [])
@@ -120,6 +128,7 @@ def _add_shape(instance: _Instance, shape: Mapping[str, Any], size_hw: tuple[int
     if kind == 'rectangle' and len(points) in (2, 4):
         instance.boxes.append(points)
     elif kind == 'circle' and len(points) == 2:
+        # A circle is its center and a point on it.
         radius = dist(*points)
         instance.polygons.append(ellipse(points[0], (radius, radius)))
     elif kind == 'mask' and points:
@@ -139,6 +148,7 @@ def _mask(encoded: Any, corner: Point, size_hw: tuple[int, int]) -> Rle:
             part = np.asarray(image.convert('L')) > 0
     except (TypeError, binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise ValueError(f'mask: expected a PNG in base64, got {str(encoded)[:20]!r}: {error}') from None
+    # The first point is the upper left corner of the box.
     left, top = round(corner[0]), round(corner[1])
     if left < 0 or top < 0 or left + part.shape[1] > size_hw[1] or top + part.shape[0] > size_hw[0]:
         raise ValueError(f'mask: expected a part of the image, got {part.shape[::-1]} at {left}, {top}')
@@ -147,10 +157,11 @@ def _mask(encoded: Any, corner: Point, size_hw: tuple[int, int]) -> Rle:
     return encode_rle(mask)
 
 
-def _find_image(record: Mapping[str, Any], file: Path, images: Path | None, drafts: Path) -> Path:
+def _find_image(record: Mapping[str, Any], file: Path, images: Path | None, embedded_folder: Path) -> Path:
     """Return the image file: that of `imagePath`, else the image inside the JSON file, written to a folder."""
     name = str(record.get('imagePath') or '').replace('\\', '/')
     folders = [file.parent] if images is None else [images, file.parent]
+    # With the folders of the path, then without: files may have been moved.
     for candidate in [folder / part for folder in folders for part in (name, Path(name).name)]:
         if name and candidate.is_file():
             return candidate
@@ -162,7 +173,8 @@ def _find_image(record: Mapping[str, Any], file: Path, images: Path | None, draf
             suffix = f'.{str(image.format).lower()}'
     except (binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise ValueError(f'imageData: expected an image in base64, cannot read it: {error}') from None
-    path = drafts / f'{file.stem}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}'
+    # The hash keeps images of equal names in different folders apart.
+    path = embedded_folder / f'{file.stem}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}'
     with write_atomically(path) as draft:
         draft.write_bytes(data)
     return path

@@ -26,6 +26,7 @@ def parse_points(points: Any) -> list[Point]:
 def ellipse(center: Point, radii: Point, rotation_deg: float = 0.0) -> list[Point]:
     """Return an ellipse around a center; it is rotated clockwise, as y points down."""
     turn = radians(rotation_deg)
+    # Counted from the center, before the rotation.
     around = [(radii[0] * cos(2 * pi * i / CORNERS), radii[1] * sin(2 * pi * i / CORNERS)) for i in range(CORNERS)]
     return [_rotated(center, offset, turn) for offset in around]
 
@@ -44,5 +45,6 @@ def box_of(points: list[Point]) -> tuple[float, float, float, float]:
 
 
 def _rotated(origin: Point, offset: Point, turn: float) -> Point:
+    # Rotation by a matrix; with y down, a positive angle turns clockwise.
     x, y = offset
     return origin[0] + x * cos(turn) - y * sin(turn), origin[1] + x * sin(turn) + y * cos(turn)

@@ -62,6 +62,7 @@ def read_export(name: str, export: Export, report: SkipReport) -> Path:
     tool = TOOLS[name]
     if not export.source.exists():
         raise ConfigError(f'{export.source}: expected {tool.description}, found nothing there')
+    # Tools name the validation split differently.
     split = ALIASES.get(export.split, export.split)
     if tool.has_splits and split not in SPLITS:
         raise ConfigError(f'--split: expected one of {", ".join(SPLITS)} of the export, got {export.split!r}')
@@ -79,6 +80,7 @@ def _label_studio(export: Export, report: SkipReport) -> Path:
             found = ', '.join(path.name for path in files) or 'none'
             raise ConfigError(f'{file}: expected one JSON file of Label Studio, found {found}; give the file itself')
         file = files[0]
+    # A list holds tasks, an object is COCO.
     if isinstance(load_json(file), dict):
         return file
     return _write(read_label_studio(file, export.images, report), export.coco)

@@ -33,6 +33,7 @@ def choose_validation(content: Mapping[str, Any], share: float, seed: int) -> fr
     if not 0 < share < 1:
         raise ConfigError(f'--val-share: expected a number above 0 and below 1, got {share:g}')
     annotated = {_id_text(entry.get('image_id')) for entry in content['annotations']} - {''}
+    # Ids of the copies by the name of their common image.
     copies: dict[str, list[str]] = {}
     for entry in content['images']:
         if isinstance(entry, dict) and (image_id := _id_text(entry.get('id'))) in annotated:
@@ -40,6 +41,7 @@ def choose_validation(content: Mapping[str, Any], share: float, seed: int) -> fr
     if len(copies) < 2:
         raise ConfigError(f'--val-share: expected at least two annotated images, found {len(copies)}')
     names = sorted(copies)
+    # Both parts get at least one image.
     count = min(max(1, round(share * len(names))), len(names) - 1)
     return frozenset(number for name in Random(seed).sample(names, count) for number in copies[name])
 

@@ -43,6 +43,7 @@ def read_yolo(source: Path, split: str, report: SkipReport) -> CocoContent:
     settings = _load_yaml(file)
     names = _names(file, settings)
     content = CocoContent()
+    # All classes in the order of the file, also those without instances.
     for name in names.values():
         content.add_category(name)
     for image in _images(file, settings, split):
@@ -68,6 +69,7 @@ def _add_image(content: CocoContent, image: Path, names: Mapping[int, str], repo
         words = line.split()
         if not words:
             continue
+        # Repeated lines would be several instances with one mask.
         if line.strip() in seen:
             report.note('lines that repeat another of their file, left out', f'{labels}:{number}')
             continue
@@ -82,6 +84,7 @@ def _add_line(
     content: CocoContent, image_id: int, words: list[str], names: Mapping[int, str], size_hw: tuple[int, int]
 ) -> None:
     try:
+        # Some tools write the class as 0.0.
         number, shares = float(words[0]), [float(word) for word in words[1:]]
     except ValueError:
         raise ValueError(f'expected numbers, got {" ".join(words)[:60]!r}') from None
@@ -92,6 +95,7 @@ def _add_line(
         raise ValueError(f'expected shares of the image, 0 to 1, got {outside[0]:g}; are they pixels?')
     name, (height, width) = names[int(number)], size_hw
     if len(shares) == BOX_NUMBERS:
+        # Center and size in shares, to left, top, width and height in pixels.
         x, y, w, h = shares
         content.add_box(image_id, name, ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height))
     elif len(shares) >= 6 and len(shares) % 2 == 0:
@@ -107,6 +111,7 @@ def _find_yaml(source: Path) -> Path:
     if source.is_file():
         return source
     files = sorted([*source.glob('*.yaml'), *source.glob('*.yml')])
+    # Other YAML files, such as settings of a training, may lie beside it.
     preferred = [file for file in files if file.stem in ('data', 'dataset')] or files
     if len(preferred) != 1:
         found = ', '.join(file.name for file in preferred) or 'none'
@@ -147,6 +152,7 @@ def _images(file: Path, settings: Mapping[str, Any], split: str) -> Iterator[Pat
     if entry is None:
         known = ', '.join(name for name, keys in SPLIT_KEYS.items() if any(settings.get(key) for key in keys))
         raise ConfigError(f'{file}: expected the split {split}, it has {known or "none"}')
+    # A dictionary in place of a set keeps the order.
     found: dict[Path, None] = {}
     for place in entry if isinstance(entry, list) else [entry]:
         for image in _images_at(_resolve(file, str(settings.get('path') or ''), str(place))):
@@ -170,6 +176,7 @@ def _images_at(place: Path) -> Iterator[Path]:
 def _resolve(file: Path, base: str, place: str) -> Path:
     """Find a folder of images; exports name it relative to where they expect to be unpacked (`../train/images`)."""
     trimmed = place.replace('\\', '/')
+    # Roboflow writes `../train/images` for a folder beside data.yaml.
     while trimmed.startswith(('../', './')):
         trimmed = trimmed.partition('/')[2]
     candidates = [Path(base, place), file.parent / base / place, file.parent / place, file.parent / trimmed]
@@ -185,5 +192,6 @@ def _label_file(image: Path) -> Path:
     parts = list(image.parts)
     places = [index for index, part in enumerate(parts[:-1]) if part == 'images']
     if places:
+        # As in ultralytics: images/train/1.jpg has labels/train/1.txt.
         parts[places[-1]] = 'labels'
     return Path(*parts).with_suffix('.txt')

@@ -33,6 +33,7 @@ def part_name(category: Mapping[str, Any]) -> str:
     Raises:
         ValueError: the category has no name.
     """
+    # PACO and Pascal-Part join object and part by a colon.
     whole, colon, part = plain_name(category).partition(':')
     return f'the {part.strip()} of the {whole.strip()}' if colon else whole
 
@@ -44,6 +45,7 @@ def super_part_name(category: Mapping[str, Any]) -> str:
         ValueError: the category has no name.
     """
     name = plain_name(category)
+    # PartImageNet: the name of a part begins with that of its object.
     whole = str(category.get('supercategory') or name.partition(' ')[0]).lower()
     part = name.removeprefix(whole).strip()
     return f'the {part} of the {whole}' if part and part != name else name

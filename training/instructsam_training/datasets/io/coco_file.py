@@ -44,6 +44,7 @@ def read_coco_file(file: Path, report: SkipReport) -> CocoFile:
         ConfigError: the file is no COCO file, it has no images, or its categories are ambiguous.
     """
     images, instances, categories = coco_tables(file, load_json(file), ('images', 'annotations', 'categories'))
+    # Categories first: if they are ambiguous, nothing of the file can be used.
     by_category = _categories(file, categories)
     by_image, ambiguous = _images(file, images, report)
     grouped = _by_image(file, _without_copies(file, instances, report), by_image, ambiguous, report)
@@ -56,6 +57,7 @@ def parse_id(value: Any) -> Id:
     Raises:
         ValueError: it is neither a whole number nor a text.
     """
+    # pandas turns a column of ids with a missing value into floats.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -73,13 +75,16 @@ def _categories(file: Path, entries: Sequence[Any]) -> dict[Id, Entry]:
         try:
             if not isinstance(entry, dict):
                 raise ValueError(f'expected an object, got {entry!r}')
-            number = parse_id(entry.get('id'))
+            category_id = parse_id(entry.get('id'))
         except ValueError as error:
             raise ConfigError(f'{file}: expected categories with id and name; categories.{index}: {error}') from None
-        first = categories.setdefault(number, entry)
+        # A category listed twice with one name is harmless.
+        first = categories.setdefault(category_id, entry)
         if first.get('name') != entry.get('name'):
             names = f'{first.get("name")!r} and {entry.get("name")!r}'
-            raise ConfigError(f'{file}: expected one category of id {number}, found {names}; renumber the categories')
+            raise ConfigError(
+                f'{file}: expected one category of id {category_id}, found {names}; renumber the categories'
+            )
     return categories
 
 
@@ -91,24 +96,25 @@ def _images(
     ambiguous: dict[Id, list[int]] = {}
     for index, entry in enumerate(entries):
         try:
-            number = parse_id(entry.get('id') if isinstance(entry, dict) else None)
+            image_id = parse_id(entry.get('id') if isinstance(entry, dict) else None)
         except ValueError as error:
             report.skip(file, f'images.{index}', f'expected an image with an id: {error}')
             continue
-        first, other = images.setdefault(number, (index, entry))
+        # Index and entry of the first image of this id; its own if there was none.
+        first, other = images.setdefault(image_id, (index, entry))
         if first == index:
             continue
         if _identity(other) == _identity(entry):
             report.note('images listed twice, kept once', f'images.{index}')
         else:
-            ambiguous.setdefault(number, [first]).append(index)
-    for number, indices in ambiguous.items():
+            ambiguous.setdefault(image_id, [first]).append(index)
+    for image_id, indices in ambiguous.items():
         names = ', '.join(repr(_name(entries[index])) for index in indices)
         # Which of them an annotation belongs to is unknown; a guess would train on wrong places.
         for index in indices:
-            reason = f'expected one image of the id {number}, found {len(indices)}: {names}; renumber the images'
+            reason = f'expected one image of the id {image_id}, found {len(indices)}: {names}; renumber the images'
             report.skip(file, f'images.{index}', reason)
-        del images[number]
+        del images[image_id]
     return images, ambiguous
 
 
@@ -125,15 +131,16 @@ def _without_copies(file: Path, entries: Sequence[Any], report: SkipReport) -> l
     seen: dict[Id, Any] = {}
     kept: list[tuple[int, Any]] = []
     for index, entry in enumerate(entries):
-        number = entry.get('id') if isinstance(entry, dict) else None
-        # Annotations need no id here; only a repeated one is worth a word.
-        if isinstance(number, int | str):
-            first = seen.setdefault(number, entry)
+        annotation_id = entry.get('id') if isinstance(entry, dict) else None
+        # Annotations need no id here; only a repeated one is reported.
+        if isinstance(annotation_id, int | str):
+            first = seen.setdefault(annotation_id, entry)
+            # The entry under this id is another one: a copy, or another instance.
             if first is not entry:
                 if first == entry:
                     report.note('annotations listed twice, kept once', f'annotations.{index}')
                     continue
-                report.note('annotations with the id of another, both kept', f'annotations.{index}: id {number}')
+                report.note('annotations with the id of another, both kept', f'annotations.{index}: id {annotation_id}')
         kept.append((index, entry))
     return kept
 
@@ -146,30 +153,31 @@ def _by_image(
     report: SkipReport,
 ) -> dict[Id, list[Entry]]:
     grouped: dict[Id, list[Entry]] = {}
-    # Without their image: one line for each image, with the number of its annotations.
+    # Annotations without their image, counted: one line of the report for each image.
     lost: dict[Id, int] = {}
     for index, entry in entries:
         try:
-            number = parse_id(entry.get('image_id') if isinstance(entry, dict) else None)
+            image_id = parse_id(entry.get('image_id') if isinstance(entry, dict) else None)
         except ValueError as error:
             report.skip(file, f'annotations.{index}', f'expected an annotation with image_id: {error}')
             continue
-        if number in images:
-            grouped.setdefault(number, []).append(entry)
+        if image_id in images:
+            grouped.setdefault(image_id, []).append(entry)
         else:
-            lost[number] = lost.get(number, 0) + 1
-    for number, count in lost.items():
-        why = 'of an id that several images have' if number in ambiguous else 'of an image that is not in images'
-        report.skip(file, f'image {number}', f'{count} annotations {why}')
+            lost[image_id] = lost.get(image_id, 0) + 1
+    for image_id, count in lost.items():
+        why = 'of an id that several images have' if image_id in ambiguous else 'of an image that is not in images'
+        report.skip(file, f'image {image_id}', f'{count} annotations {why}')
     return grouped
 
 
 def _single(images: Mapping[Id, tuple[int, Entry]], report: SkipReport) -> frozenset[Id]:
+    # One file under two ids: its annotations are divided, so neither part is complete.
     by_name: dict[str, list[Id]] = {}
-    for number, (_, entry) in images.items():
-        by_name.setdefault(str(_name(entry)), []).append(number)
-    for name, numbers in by_name.items():
-        if len(numbers) > 1:
-            where = f'{name}: {", ".join(map(str, numbers))}'
-            report.note('images under several ids, each kept with its own annotations', where, len(numbers))
-    return frozenset(numbers[0] for numbers in by_name.values() if len(numbers) == 1)
+    for image_id, (_, entry) in images.items():
+        by_name.setdefault(str(_name(entry)), []).append(image_id)
+    for name, image_ids in by_name.items():
+        if len(image_ids) > 1:
+            where = f'{name}: {", ".join(map(str, image_ids))}'
+            report.note('images under several ids, each kept with its own annotations', where, len(image_ids))
+    return frozenset(image_ids[0] for image_ids in by_name.values() if len(image_ids) == 1)

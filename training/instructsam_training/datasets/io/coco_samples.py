@@ -66,7 +66,9 @@ class CocoSamples:
                 more = f' (with {len(instances)} annotations)' if instances else ''
                 self.report.skip(self.coco.file, f'images.{index}', f'{error}{more}')
                 continue
-            annotations = _OfImage(self, index, entry, size_hw).annotations(instances)
+            # All annotations of the image, grouped by category.
+            annotations = _ImageAnnotations(self, index, entry, size_hw).annotations(instances)
+            # Only an image without entries is negative; one whose entries were all dropped is not.
             if not instances and not annotations:
                 annotations = self._negatives(image_id, index)
             if annotations:
@@ -77,18 +79,20 @@ class CocoSamples:
 
     def known(self, ids: Any) -> Iterator[str]:
         """Spoken names of the known categories in a list of ids; nothing if it is no list."""
-        for number in ids if isinstance(ids, list) else ():
+        for category_id in ids if isinstance(ids, list) else ():
             try:
-                phrase = self.phrases.get(parse_id(number))
+                phrase = self.phrases.get(parse_id(category_id))
             except ValueError:
                 continue
             if phrase:
                 yield phrase
 
     def _negatives(self, image_id: Id, index: int) -> tuple[Annotation, ...]:
+        # By default unlabeled images are not taken for images without objects.
         if not self.options.negatives:
             self.report.note('images without annotations, left out', f'images.{index}')
             return ()
+        # The file is listed under another id, whose annotations belong to the same image.
         if image_id not in self.coco.single:
             self.report.note('images without annotations here, with annotations under another id', f'images.{index}')
             return ()
@@ -100,6 +104,7 @@ class CocoSamples:
     @cached_property
     def _askable(self) -> list[str]:
         """Spoken names without those of unused groups, such as Roboflow's category 0, which names the project."""
+        # A category with instances is askable, even if its name is also that of a group.
         used = {phrase for found in self.coco.instances.values() for phrase in self._phrases_of(found)}
         groups = {str(category.get('supercategory')) for category in self.coco.categories.values()}
         phrases = {
@@ -112,8 +117,15 @@ class CocoSamples:
 
 
 @dataclass(frozen=True)
-class _OfImage:
-    """The annotations of one image."""
+class _ImageAnnotations:
+    """Makes the annotations of one image.
+
+    Attributes:
+        samples: those of the file, with its categories, options and report.
+        index: of the image in `images`, for reports.
+        entry: the image in `images`.
+        size_hw: height and width of the image, pixels.
+    """
 
     samples: CocoSamples
     index: int
@@ -123,8 +135,11 @@ class _OfImage:
     def annotations(self, instances: list[Entry]) -> tuple[Annotation, ...]:
         report, file = self.samples.report, self.samples.coco.file
         where = f'images.{self.index}'
+        # Instances by phrase, in the order of the file.
         found: dict[str, list[Entry]] = {}
+        # LVIS: some instances of these categories are not annotated, so their masks are incomplete.
         not_exhaustive = set(self.samples.known(self.entry.get('not_exhaustive_category_ids')))
+        # Phrases of which an instance cannot be read, filled by `_targets`.
         unusable: set[str] = set()
         for instance in instances:
             phrase = next(self.samples.known([instance.get('category_id')]), '')
@@ -141,6 +156,7 @@ class _OfImage:
         # Categories known to be absent become annotations without target.
         absent = set(found) | not_exhaustive
         negative = [phrase for phrase in self.samples.known(self.entry.get('neg_category_ids')) if phrase not in absent]
+        # Annotations with targets come first, negatives after them.
         masks = [self._annotation(phrase, target) for phrase, target in targets.items() if phrase not in unusable]
         return (*masks, *(named(phrase) for phrase in dict.fromkeys(negative)))
 
@@ -157,6 +173,7 @@ class _OfImage:
                 reason = f'annotation {instance.get("id")} of {phrase!r}: {error}'
                 report.skip(self.samples.coco.file, where, reason)
                 continue
+            # A copy under another id, which passes `_without_copies`.
             if target in targets:
                 report.note('instances with the mask of another, kept once', f'{where}: {instance.get("id")}')
             else:
@@ -169,7 +186,9 @@ class _OfImage:
     def _target(self, instance: Entry) -> tuple[Rle, bool]:
         segmentation = instance.get('segmentation')
         if segmentation:
+            # Uncompressed and compressed RLEs and polygons.
             rle = instance_rle(segmentation, self.size_hw)
+            # `instance_rle` ignores such polygons; the report counts them.
             if isinstance(segmentation, list) and any(
                 isinstance(part, list) and len(part) < 6 for part in segmentation
             ):
@@ -178,6 +197,7 @@ class _OfImage:
             return rle, False
         if self.samples.options.boxes:
             return box_rle(instance.get('bbox'), self.size_hw), True
+        # Say what the annotation has in place of a mask.
         others = [key for key in ('bbox', 'keypoints') if instance.get(key)]
         found = f'found only {" and ".join(others)}' if others else 'found none'
         hint = '; --boxes trains on filled boxes' if 'bbox' in others else ''

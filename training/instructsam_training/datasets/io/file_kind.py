@@ -143,6 +143,7 @@ def identify(file: Path) -> FileKind | None:
             head = stream.read(HEAD_BYTES)
     except OSError:
         return None
+    # Magic numbers are at the start, after an optional byte order mark and whitespace.
     beginning = head[:64].removeprefix(b'\xef\xbb\xbf').lstrip()
     for prefix, kind in BEGINNINGS:
         if beginning.lower().startswith(prefix.lower()):
@@ -151,6 +152,7 @@ def identify(file: Path) -> FileKind | None:
         return None
     # A list or JSON lines have records; a file with one object is examined as a whole.
     is_object = beginning.startswith(b'{')
+    # Lines are not read then: the one line may be gigabytes.
     is_one_long_line = is_object and len(head) == HEAD_BYTES and b'\n' not in head
     return (None if is_one_long_line else _by_records(file)) or (_by_document(file, head) if is_object else None)
 
@@ -170,6 +172,7 @@ def check_kind(file: Path, expected: Sequence[FileKind]) -> None:
 def describe_folder(folder: Path) -> str:
     """Return what the recognized files of a folder are, for an error about a missing one; empty if there is none."""
     files = sorted(file for file in folder.iterdir() if file.suffix in ('.json', '.jsonl')) if folder.is_dir() else []
+    # Generators: files are opened only until enough of them are recognized.
     kinds = ((file, identify(file)) for file in files)
     known = islice(((file, kind) for file, kind in kinds if kind is not None), MAX_LISTED_FILES)
     lines = [f'{file.name} is {kind.description}: {kind.advice.format(file=file)}' for file, kind in known]
@@ -185,6 +188,7 @@ def kind_of_record(record: Record) -> FileKind | None:
 
 def _kind_of_annotations(record: Record) -> FileKind | None:
     """Kind of a record of the training format, of Inst2Seg or of the tabletop, which all have `annotation`."""
+    # Arrow stores nested fields as JSON text.
     entries = [entry for entry in map(_decoded, _as_list(_decoded(record['annotation']))) if isinstance(entry, dict)]
     if any('ann' in entry or 'ann_type' in entry for entry in entries):
         return PUBLISHED
@@ -205,6 +209,7 @@ def _first_records(file: Path) -> Iterator[Record]:
             if isinstance(record, dict):
                 yield record
     except ConfigError:
+        # A file that breaks off still has the kind of its first records.
         return
 
 

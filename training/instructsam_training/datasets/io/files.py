@@ -46,7 +46,7 @@ def load_json(file: Path) -> Any:
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python keeps the last of two equal keys and drops the first without a word.
+    # Python keeps the last of two equal keys and drops the first silently.
     content = dict(pairs)
     if len(content) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -88,12 +88,14 @@ def coco_tables(file: Path, content: Any, names: Sequence[str]) -> list[list[Any
     if not isinstance(content, Mapping):
         found = f'a {type(content).__name__}'
         raise ConfigError(f'{file}: expected a COCO file, an object with the lists {", ".join(names)}; found {found}')
+    # Name all that is missing at once, and what the file has instead.
     missing = [name for name in names if not isinstance(content.get(name), list)]
     if missing:
         raise ConfigError(
             f'{file}: expected a COCO file with the lists {", ".join(names)}; lacks {", ".join(missing)}; '
             f'found {", ".join(map(str, content)) or "an empty object"}'
         )
+    # The other lists may be empty: negatives have no annotations.
     if not content[names[0]]:
         raise ConfigError(f'{file}: expected {names[0]}, found an empty list')
     return [content[name] for name in names]

@@ -21,7 +21,9 @@ def drop_held_out(rows: Dataset, held_out: HeldOutImages, fingerprint: str) -> D
         held_out: the images.
         fingerprint: of the rows, hexadecimal.
     """
+    # `datasets` finds the cached selection by this fingerprint.
     both = hashlib.sha256(f'{fingerprint}:{held_out.fingerprint}'.encode()).hexdigest()[:32]
+    # Only the column `text` is read; the masks in it are not decoded.
     return rows.filter(lambda text: not _is_held_out(text, held_out), input_columns='text', new_fingerprint=both)
 
 

@@ -30,6 +30,7 @@ class ImageFolder:
     def find_all(self, names: Iterable[str]) -> dict[str, Path | ValueError]:
         """Return the file of each name, or why there is none; two names never share a file."""
         found: dict[str, Path | ValueError] = {}
+        # Names that lead to each file, to find names that share one.
         by_file: dict[Path, list[str]] = {}
         for name in dict.fromkeys(names):
             try:
@@ -58,6 +59,7 @@ class ImageFolder:
         for spelling in spellings:
             if (self.folder / spelling).is_file():
                 return self.folder / spelling
+        # `export/images/1.jpg` may be `images/1.jpg` or `1.jpg` below the folder.
         tails = {spelling.parts[-length:] for spelling in spellings for length in range(1, len(spelling.parts) + 1)}
         # The longest tail decides.
         for tail in sorted(tails, key=lambda tail: (-len(tail), tail)):
@@ -71,6 +73,7 @@ class ImageFolder:
 
     def _with_tail(self, tail: tuple[str, ...]) -> list[Path]:
         """Files whose last folders and name are `tail`, in its own spelling if there are such files."""
+        # Compared without case first; files in the exact spelling are preferred.
         folded = tuple(map(_fold, tail))
         known = self._by_name.get(folded[-1], ())
         files = [path for path in known if tuple(map(_fold, path.parts[-len(tail) :])) == folded]

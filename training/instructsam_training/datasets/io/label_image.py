@@ -27,6 +27,7 @@ def read_codes(file: Path) -> NDArray[np.uint32]:
             values = np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'expected a label image, cannot read {file}: {error}') from None
+    # (H, W, 3 or 4); alpha has no meaning here.
     if values.ndim == 3 and values.shape[2] in (3, 4):
         colors = values[..., :3].astype(np.uint32)
         return np.asarray(colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2])
@@ -43,7 +44,9 @@ def encode_codes(codes: NDArray[np.uint32]) -> dict[int, Rle]:
     flat = codes.T.ravel()
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     ends = np.concatenate((starts[1:], [flat.size]))
+    # Stable: runs of one code stay in the order of the image.
     order = np.argsort(flat[starts], kind='stable')
+    # Codes in ascending order, and where the runs of each begin in `order`.
     found, first = np.unique(flat[starts][order], return_index=True)
     return {
         int(code): _encode_runs(starts[runs], ends[runs], height, width)
@@ -53,7 +56,9 @@ def encode_codes(codes: NDArray[np.uint32]) -> dict[int, Rle]:
 
 def _encode_runs(starts: NDArray[np.int64], ends: NDArray[np.int64], height: int, width: int) -> Rle:
     """Encode the runs of one mask, positions in column order, as background and foreground in turn."""
+    # Background before each run, from the end of the run before it.
     gaps = starts - np.concatenate(([0], ends[:-1]))
+    # (runs, 2) to background, foreground, background, ...
     counts = np.stack([gaps, ends - starts], axis=1).ravel().tolist()
     rest = height * width - int(ends[-1])
     return to_rle({'size': [height, width], 'counts': [*counts, rest] if rest else counts})

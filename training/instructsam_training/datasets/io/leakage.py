@@ -76,7 +76,9 @@ def read_held_out(root: Path) -> HeldOutImages:
         if keys is None:
             missing.append(name)
         for key in keys or ():
+            # An image of several sets counts for the first of them.
             sets.setdefault(key, name)
+    # A wrong folder would hold out nothing.
     if len(missing) == len(EVALUATION_SETS):
         names = '; '.join(f'{name}: {files}' for name, files in FILES.items())
         raise ConfigError(f'{root}: expected one of these to read the held-out images, found none: {names}')
@@ -99,6 +101,7 @@ def _of_references(root: Path, *, folder: str, stems: tuple[str, ...], prefix: s
 
 def _of_reasonseg(root: Path) -> set[str] | None:
     """Keys of ReasonSeg; LISA's models v1 were trained on its validation split (LISA, README)."""
+    # In the release, the name of the JSON file is that of the image.
     folders = [root / name / split for name in ('ReasonSeg', 'reason_seg/ReasonSeg') for split in ('val', 'test')]
     stems = {file.stem for folder in folders for file in folder.glob('*.json')}
     evaluation = _of_records(root, files=('reason_seg_val.json', 'reason_seg_test.json'))
@@ -122,6 +125,7 @@ def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> se
         for index, record in enumerate(iter_json(file)):
             if not isinstance(record, dict) or not isinstance(record.get(key), str):
                 raise ConfigError(f'{file}[{index}]: expected an evaluation record with {key}, it has none')
+            # Training and evaluation files of Inst2Seg have one name; this would hold out the training data.
             if file.name == INST2SEG and _is_training_record(record):
                 raise ConfigError(
                     f'{file}[{index}]: expected an evaluation file, found a training record; rename the file'

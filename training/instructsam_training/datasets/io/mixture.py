@@ -46,6 +46,7 @@ def read_mixture(file: Path, data: Path) -> tuple[MixtureEntry, ...]:
         raise ConfigError(f'{file}: expected a mixture file, cannot read it: {error}') from None
     entries = []
     for number, line in enumerate(lines, start=1):
+        # name, repeat, parts=N.
         words = line.partition('#')[0].split()
         if not words:
             continue
@@ -97,6 +98,7 @@ def find_published_files(name: str, data: Path, parts: int | None = None) -> tup
         raise ConfigError(f'{data}: expected the folder of the training files, found no such folder')
     if name.endswith(SUFFIXES) and (data / name).is_file():
         return (data / name,)
+    # A single file, with or without the suffix in its name.
     whole = [data / f'{name}{suffix}' for suffix in SUFFIXES if (data / f'{name}{suffix}').is_file()]
     found = find_parts(name, data)
     # A converted file beside the downloaded parts, or a .json beside a .jsonl: only the user knows which is meant.

@@ -50,6 +50,7 @@ def part_of(file: Path) -> Part:
     match = NUMBER.search(file.stem)
     if match is None:
         return Part(file, file.stem)
+    # The two forms of the pattern have groups of their own.
     number, count = match['part'] or match['index'], match['part_of'] or match['index_of']
     return Part(file, file.stem[: match.start()], int(number), None if count is None else int(count))
 
@@ -81,13 +82,16 @@ def check_parts(name: str, data: Path, parts: Sequence[Part], count: int | None 
     Raises:
         ConfigError: a part is missing, is there twice, or is one too many.
     """
+    # Numbers of parts in the names, and the number of each part.
     stated = {part.count for part in parts}
     numbers = [part.number or 0 for part in parts]
     if len(stated) > 1 or len(set(numbers)) < len(numbers):
         names = ', '.join(part.file.name for part in parts)
         raise ConfigError(f'{name}: expected each part once in {data}, found {names}; remove those of another download')
     count = count or PUBLISHED_PARTS.get(Path(name).name)
+    # From the names, from the caller or the release, else up to the highest number.
     expected = next(iter(stated)) or count or numbers[-1] + (numbers[0] == 0)
+    # Counted from 1 only if this makes the parts complete.
     first = 1 if numbers[0] == 1 and numbers[-1] == expected else 0
     wanted = range(first, first + expected)
     if missing := [number for number in wanted if number not in numbers]:

@@ -130,6 +130,7 @@ def _annotations(
         try:
             annotations += read_spans(_decoded(record.get('conversations')), masks, size_hw)
         except ValueError as error:
+            # One [SEG] without a mask shifts all others: the conversation is dropped as a whole.
             errors.append(SampleError(file, f'{index}.conversations', str(error)))
     return tuple(annotations), tuple(errors)
 
@@ -144,6 +145,7 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
     text = text_of(entry, 'text')
     # Names are their own answer; instructions have theirs in `category`.
     phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED_KINDS else text)
+    # RoboRefIt also has a box for each expression.
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
     return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)
 
@@ -154,6 +156,7 @@ def _masks(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> tuple[Rle, ...
         raise ValueError(f'ann_type: expected mask or bbox, got {form!r}, which has no mask')
     if not isinstance(targets, list | None):
         raise ValueError(f'ann: expected a list of targets or null, got {type(targets).__name__}')
+    # Boxes become filled masks; `box_only` tells the losses.
     read = box_rle if form == 'bbox' else instance_rle
     return tuple(read(_decoded(target), size_hw) for target in targets or ())
 

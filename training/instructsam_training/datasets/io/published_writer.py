@@ -44,6 +44,7 @@ def write_published(samples: Iterable[Sample], file: Path, images: Path | None =
     files = shard_names(file, shards)
     folder = images or file.parent
     with ExitStack() as stack:
+        # All shards are open at once; none of them appears if an error occurs.
         append = [stack.enter_context(record_file(name)) for name in files]
         for number, sample in enumerate(samples):
             # Round-robin keeps the shards equally long without knowing the number of samples.
@@ -95,6 +96,7 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         # The reader removes one final period: add one if the phrase itself ends in a period.
         is_stable = clean_phrase(annotation.phrase) == annotation.phrase
         entry['category'] = annotation.phrase if is_stable else f'{annotation.phrase}.'
+    # Names have no category: their text is their phrase.
     read_back = clean_phrase(entry['category'] or annotation.text)
     if read_back != annotation.phrase:
         raise ValueError(

@@ -76,6 +76,7 @@ def _records(file: Path, stream: TextIO, chunk: int) -> Iterator[RawRecord]:
     if start == '[':
         return _list_items(file, stream, chunk)
     if start == '{':
+        # Lines need the character that was just read.
         stream.seek(0)
         return _lines(file, stream)
     found = f'something that begins with {start!r}' if start else 'an empty file'
@@ -96,6 +97,7 @@ def _list_items(file: Path, stream: TextIO, chunk: int) -> Iterator[RawRecord]:
         if buffer[position : position + 1] == ']':
             return
         try:
+            # Position after the value that starts here.
             end = decoder.raw_decode(buffer, position)[1]
             fault = ''
         except json.JSONDecodeError as error:

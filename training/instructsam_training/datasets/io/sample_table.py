@@ -93,9 +93,11 @@ class SampleTable:
     def _record(self, position: int) -> RawRecord:
         if not 0 <= position < len(self):
             raise IndexError(f'expected a position from 0 to {len(self) - 1}, got {position}')
+        # The file whose range holds the position; files may have different repeat counts.
         part = bisect_right(self._ends, position)
         rows, repeat = self._rows[part]
         first = self._ends[part] - len(rows) * repeat
+        # Repeats follow each other: row 0 to the last, then row 0 again.
         row = rows[(position - first) % len(rows)]
         return RawRecord(**{**row, 'file': Path(row['file'])})
 
@@ -133,11 +135,12 @@ def map_records(file: Path, cache: Path | None = None) -> Dataset:
 
 
 def _fingerprint(file: Path) -> str:
-    """A text that changes with the file and with the form of its rows."""
+    """Hash that changes with the file and with the form of its rows."""
     try:
         status = file.stat()
     except OSError as error:
         raise ConfigError(f'{file}: expected a file of records, cannot read it: {error}') from None
+    # Size and time of the last change: hashing gigabytes at every start would be slow.
     key = f'{ROW_VERSION}:{file.resolve()}:{status.st_size}:{status.st_mtime_ns}'
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 

@@ -70,6 +70,7 @@ def clip_box(box_xyxy: Any, size_hw: tuple[int, int]) -> tuple[float, float, flo
     """
     x1, y1, x2, y2 = _four_numbers(box_xyxy)
     height, width = size_hw
+    # xyxy; right and bottom may equal width and height, as they are exclusive.
     x1, x2 = (min(max(x, 0.0), float(width)) for x in (x1, x2))
     y1, y2 = (min(max(y, 0.0), float(height)) for y in (y1, y2))
     if x1 >= x2 or y1 >= y2:
@@ -93,6 +94,7 @@ def _drop_degenerate_polygons(segmentation: Any) -> Any:
     # Only lists of polygons are filtered; the caller parses all other forms.
     if not isinstance(segmentation, list) or not all(isinstance(part, list) for part in segmentation):
         return segmentation
+    # x and y of three points.
     polygons = [part for part in segmentation if len(part) >= 6]
     if not polygons:
         raise ValueError(f'polygons: expected one of at least three points, got {len(segmentation)} without')

@@ -37,6 +37,7 @@ def read_spans(conversations: Any, masks: Any, size_hw: tuple[int, int]) -> tupl
     """
     turns = read_turns(conversations)
     answers = [list(SPAN.finditer(answer)) for _, answer in turns]
+    # All conversations of a record share one list of masks.
     count = sum(map(len, answers))
     if not isinstance(masks, list) or not masks or len(masks) != count:
         found = len(masks) if isinstance(masks, list) else 'no'
@@ -88,6 +89,7 @@ def write_spans(annotations: Iterable[Annotation]) -> tuple[list[dict[str, str]]
             raise ValueError(f'{annotation.text!r}: expected different, cleaned phrases, got {phrases}')
         if any(part.box_only for part in annotation.parts):
             raise ValueError(f'{annotation.text!r}: expected masks for several phrases, got filled boxes')
+        # One span per mask; a phrase without target has one span and the mask None.
         spans = [(part.phrase, mask) for part in annotation.parts for mask in part.masks or (None,)]
         answer = ', '.join(WRITTEN_SPAN.format(phrase) for phrase, _ in spans)
         turns += [{'from': 'human', 'value': annotation.text}, {'from': 'gpt', 'value': answer}]
@@ -99,6 +101,7 @@ def _annotation(question: str, spans: Sequence[tuple[str, Rle | None]]) -> list[
     """The annotation of a question; none if its answer has no span."""
     masks: dict[str, tuple[Rle, ...]] = {}
     for phrase, rle in spans:
+        # A phrase without target has no mask, but is asked about.
         masks[phrase] = (*masks.get(phrase, ()), *([] if rle is None else [rle]))
     if not masks:
         return []
