@@ -63,10 +63,10 @@ def test_roboflow_splits_and_absent_categories(tmp_path: Path) -> None:
         assert all(len(record['annotation']) == 2 for record in records)
 
 
-def test_names_that_nobody_says_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_say_nothing_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export = export_label_studio(tmp_path / 'ls', blank_photos(2))
     assert main(['label_studio', '--data', str(export), '--out', str(tmp_path / 'own.json')]) == 0
-    assert 'names that nobody says' in ' '.join(capsys.readouterr().err.split())
+    assert 'whose names say nothing' in ' '.join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

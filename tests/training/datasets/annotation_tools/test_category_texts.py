@@ -77,7 +77,7 @@ def test_texts_of_no_category_are_an_error_and_numbers_as_names_are_counted() ->
     with pytest.raises(ConfigError, match=r"'mag': expected one of the categories class 0, mug"):
         check_texts({'mag': CategoryTexts('cup')}, ['mug', 'class 0'], report)
     check_texts({}, ['mug', 'class 0', '7', 'object3', 'channel 7 logo'], report)
-    assert report.notes['categories with names that nobody says; give them others with --texts'] == 3
+    assert report.notes['categories whose names say nothing; give them others with --texts'] == 3
     check_texts({'class 0': CategoryTexts('gear')}, ['class 0'], named_well := SkipReport())
     assert not named_well.notes
 

@@ -101,7 +101,7 @@ def check_texts(texts: Mapping[str, CategoryTexts], known: Iterable[str], report
     for name in names:
         # The model cannot learn what `class_0` looks like from its name.
         if PLACEHOLDER.fullmatch(texts[name].name if name in texts else name):
-            report.note('categories with names that nobody says; give them others with --texts', name)
+            report.note('categories whose names say nothing; give them others with --texts', name)
 
 
 @dataclass(frozen=True)
