@@ -64,6 +64,7 @@ def check_settings(config: TrainConfig) -> None:
         for option in ('ema', 'muon'):
             if config.shard and getattr(stage, option):
                 raise ConfigError(f'stages.{number}.{option}: expected 0 with shard: true, which does not support it')
+    _check_outputs(config.start, config.stages)
 
 
 def check_processes(config: TrainConfig, processes: int) -> None:
@@ -102,6 +103,22 @@ def _check_start(start: StartConfig) -> None:
         raise ConfigError('start: expected either checkpoint, or qwen and sam3')
     if start.random and not start.checkpoint:
         raise ConfigError('start.random: expected a checkpoint, whose architecture gets random weights')
+    if start.adapter and (not start.checkpoint or start.random):
+        raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
+
+
+def _check_outputs(start: StartConfig, stages: Sequence[StageConfig]) -> None:
+    """Check that each adapter has a base checkpoint, and each stage one to start from."""
+    if any(stage.output == 'adapter' for stage in stages[:-1]):
+        raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
+    # An adapter is loaded on the checkpoint as it is, so nothing may have changed its weights or shapes before.
+    output, resized = stages[0].output, start.num_queries is not None or start.variant is not None
+    changed = start.random or start.reset_queries or resized
+    if output != 'checkpoint' and (not start.checkpoint or changed):
+        raise ConfigError(
+            f'output: {output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+            'num_queries, variant and reset_queries'
+        )
 
 
 def _check_stage(stage: StageConfig, where: str) -> None:

@@ -219,21 +219,3 @@ class TrainConfig(Options):
         super().__post_init__()
         # Each value is in its range by now; then those that depend on each other.
         check_settings(self)
-        start = self.start
-        if start.adapter and (not start.checkpoint or start.random):
-            raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
-        self._check_outputs()
-
-    def _check_outputs(self) -> None:
-        """Check that each adapter has a base checkpoint, and each stage one to start from."""
-        if any(stage.output == 'adapter' for stage in self.stages[:-1]):
-            raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
-        # An adapter is loaded on the checkpoint as it is, so nothing may have changed its weights or shapes before.
-        start, first = self.start, self.stages[0]
-        resized = start.num_queries is not None or start.variant is not None
-        changed = start.random or start.reset_queries or resized
-        if first.output != 'checkpoint' and (not start.checkpoint or changed):
-            raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
-                'random, num_queries, variant and reset_queries'
-            )
