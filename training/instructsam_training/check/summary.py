@@ -132,6 +132,9 @@ class DataCheck:
                 f'none of the {self.checked} samples has anything that this stage trains; check objective and '
                 'conversation.kinds and conversation.phrases'
             )
+        # With max_unreadable: 1, a share is never too large.
+        if self.checked == self.unreadable and not reasons:
+            reasons.append(f'none of the {self.checked} samples can be used, so nothing would be trained')
         return reasons
 
     def _too_many(self, number: int, total: int, what: str, faults: Counter[str]) -> str:
