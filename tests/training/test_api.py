@@ -196,6 +196,7 @@ def test_wrong_configurations_are_errors(config: Any, settings: tuple[str, ...],
             {'instructsam.engin': 'eager'},
             r'instructsam\.engin: no argument of evaluate; did you mean instructsam\.engine',
         ),
+        ('tabletop', {'checkpoint': 'other'}, 'checkpoint: expected it as model, the first argument'),
         ('tabletop', {'split': 'dev'}, 'split: expected one of'),
     ],
 )

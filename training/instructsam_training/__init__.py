@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# For type checkers and editors, which do not run `__getattr__`.
 if TYPE_CHECKING:
     from instructsam_training.api import evaluate, make_config, train
     from instructsam_training.config.data_options import ConversationOptions, DataConfig
@@ -41,6 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+# Python calls this for names that the module does not have yet (PEP 562).
 def __getattr__(name: str) -> Any:
     for module, names in LATE.items():
         if name in names:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOADED = 'a segmenter in memory'
+"""Name of the model in the report, in place of a checkpoint."""
+MODEL_SETTINGS = ('backend', 'device', 'dtype', 'threads', 'predictions')
+"""Settings that choose or load the model."""
 
 
 def train(
@@ -54,6 +57,7 @@ def train(
     from instructsam_training.engine.process_state import forget_processes
     from instructsam_training.engine.run_result import read_train_result
 
+    # Before the run, because of what the program did; after it, so that the next run or evaluation is free to choose.
     forget_processes()
     try:
         run_stages(made, override)
@@ -68,6 +72,7 @@ def make_config(config: TrainConfig | Mapping[str, Any] | str | Path, settings: 
     Raises:
         ConfigError: it is wrong.
     """
+    # A file, whose values can be replaced; objects and dictionaries are changed by the caller.
     if isinstance(config, str | Path):
         return read_config(Path(config), settings)
     if settings:
@@ -98,22 +103,22 @@ def evaluate(model: str | Path | Segmenter, benchmark: str, data: str | Path, **
             the folder has predictions of another evaluation.
         OSError: a file cannot be written.
     """
+    if 'checkpoint' in settings:
+        raise ConfigError('checkpoint: expected it as model, the first argument, not as a setting')
+    # A loaded segmenter has its options already; those of back ends have a dot in their names.
     is_loaded = not isinstance(model, str | Path)
-    loading = sorted(name for name in settings if name in LOADING or '.' in name)
+    loading = sorted(name for name in settings if name in MODEL_SETTINGS or '.' in name)
     if is_loaded and loading:
         raise ConfigError(f'{loading[0]}: expected no settings of loading for a segmenter that is loaded already')
     arguments = make_arguments(benchmark, data, {**settings, 'checkpoint': LOADED if is_loaded else str(model)})
-    open_model = _lend(model) if not isinstance(model, str | Path) else open_segmenter
+    open_model = open_segmenter if isinstance(model, str | Path) else _lend(model)
+    # Progress and tables go to stderr: stdout is the caller's.
     result = evaluate_benchmark(arguments, open_model, Console(stderr=True), is_loaded=is_loaded)
     if result is None:
         raise ConfigError('evaluate: expected one process; use the command instructsam-eval with several')
     if result.skipped:
         logger.warning('%d skipped, the first: %s', len(result.skipped), result.skipped[0])
     return result
-
-
-LOADING = ('backend', 'device', 'dtype', 'threads', 'checkpoint', 'predictions')
-"""Settings that choose the model."""
 
 
 @contextmanager
@@ -133,6 +138,7 @@ def open_segmenter(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segment
 def _lend(segmenter: Segmenter) -> Callable[..., Any]:
     """Return an `OpenSegmenter` that lends a segmenter of the caller, and does not close it."""
 
+    # The arguments are those of an `OpenSegmenter`; nothing is left to load.
     @contextmanager
     def lend(checkpoint: str, /, **options: Any) -> Iterator[tuple[Segmenter, Callable[[], float]]]:
         from instructsam_model.runtime.memory import peak_memory_gib

@@ -72,6 +72,12 @@ def test_good_data_passes_and_the_limit_can_be_set(tmp_path: Path, capsys: pytes
     assert check(tmp_path, 'stages.0.data.max_unreadable=0.2')[0] == 0
 
 
+def test_data_without_a_readable_sample_is_refused_whatever_the_limit(tmp_path: Path) -> None:
+    write_good_data(tmp_path / 'data', 2, lambda number, each: each.update(image='none.png'))
+    status, report = check(tmp_path, 'stages.0.data.max_unreadable=1')
+    assert (status, report['refusals']) == (2, ['none of the 2 samples can be used, so nothing would be trained'])
+
+
 def test_annotations_that_cannot_be_read_are_refused_too(tmp_path: Path) -> None:
     damaged = annotation('damaged', [1, 2, 3])
     write_good_data(tmp_path / 'data', 4, lambda number, each: each['annotation'].append(damaged))

@@ -49,6 +49,7 @@ ZERO_RATES = '{llm: 0, projector: 0, vision: 0, decoder: 0}'
         ('stages.-1.steps=3', r'stages\.-1\.steps: expected the path of a setting'),
         ('trackers=[wandb, wandb]', r"trackers: 'wandb' is given twice"),
         ('trackers=[visdom]', r"trackers\.0: expected one of tensorboard, wandb, .*, got 'visdom'"),
+        ('stages.0.losses={preset: [paper]}', r"stages\.0\.losses: expected one of paper, released, got \['paper'\]"),
         ('start.qwen=a', r'start: expected either checkpoint, or qwen and sam3'),
         ('start={qwen: a, sam3: b, random: true}', r'start\.random: expected a checkpoint'),
         ('stages.0.data.mixture=a.txt', r'stages\.0\.data\.files: expected either mixture or files, got both'),
@@ -147,6 +148,11 @@ def test_every_process_gets_as_many_micro_batches_as_the_others(run_file: Path) 
 def test_setting_without_effect_is_named(run_file: Path, settings: str, line: str) -> None:
     assert find_unused(read_config(run_file)) == []
     assert line in find_unused(read_config(run_file, split(settings)))
+
+
+def test_adapters_of_all_layers_have_an_effect_without_the_language_model(run_file: Path) -> None:
+    settings = 'stages.0.rates={llm: 0, projector: 0, decoder: 1.0e-3} stages.0.lora.layers=all'
+    assert find_unused(read_config(run_file, split(settings))) == []
 
 
 def test_shipped_configurations_of_the_paper_have_no_setting_without_effect() -> None:

@@ -156,6 +156,14 @@ def test_flags_of_the_evaluation_are_checked_before_anything_runs(data: Path) ->
         main(['7', '--data', str(data), '--checkpoint', CHECKPOINT, '--limits', '2'])
 
 
+@pytest.mark.parametrize(
+    'flag', ['--split=val', '--annotations=other.json', '--predictions=p.json', '--instructsam.ablation=no_phrase']
+)
+def test_flags_that_the_table_sets_are_refused(data: Path, capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert main(['7', '--data', str(data), '--checkpoint', CHECKPOINT, flag]) == 2
+    assert f'{flag.partition("=")[0]}: expected no such flag; table 7 sets it' in capsys.readouterr().err
+
+
 def test_data_are_folders_named_like_their_benchmarks(data: Path) -> None:
     assert parse_data([str(data)], TABLES[2]) == {'inst2seg': data / 'inst2seg'}
     elsewhere = parse_data([str(data), f'reasonseg={data}'], TABLES[2])

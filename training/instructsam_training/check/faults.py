@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+# Of the image and the conversation, then of masks and boxes, then of text and the record.
 FAULTS = (
     ('image missing', r'expected an image, found no'),
     ('image damaged', r'expected an image, cannot read'),
@@ -17,6 +18,7 @@ FAULTS = (
     ('mask damaged', r'RLE|polygon|expected an RLE|three points'),
     ('box wrong', r'box: expected'),
     ('text missing', r'expected text in|expected a text and a phrase|Unicode'),
+    # Matches everything: what no other pattern names.
     ('record damaged', r''),
 )
 """Name of each kind, and a pattern of its messages; the first that matches counts."""

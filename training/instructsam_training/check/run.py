@@ -28,8 +28,9 @@ from instructsam_training.families.instructsam.initial_weights import load_archi
 
 FILE = 'data_check.json'
 SHEET = 'data_check.png'
-DRAWN = 16
+SHEET_EXAMPLES = 16
 TEXT_OBJECTIVES = ('full', 'language_model')
+"""Objectives with a text loss; all but `language_model` train masks."""
 
 
 def check_run(config: TrainConfig) -> None:
@@ -39,6 +40,7 @@ def check_run(config: TrainConfig) -> None:
         CheckpointError: the tokenizer or the configuration of the network cannot be read.
         ConfigError: a run would be refused.
     """
+    # The tokenizer, the limits and the mask grid suffice, without gigabytes of weights.
     network, preprocessor = load_architecture(config.start)
     check_stages(config, config.stages, network, preprocessor)
 
@@ -51,6 +53,7 @@ def check_stages(
     Raises:
         ConfigError: a run would be refused; the message says why, for each stage.
     """
+    # All stages are checked before the error, so that one run of the check names every fault.
     reasons = []
     for stage in stages:
         check = check_stage(stage, network, preprocessor, Path(config.out) / stage.name, config.seed)
@@ -68,6 +71,7 @@ def check_stage(
     Raises:
         ConfigError: the data cannot be opened.
     """
+    # 1. The same samples, examples and limits as in the training.
     samples = open_table(stage.data)
     builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
     check = DataCheck(
@@ -78,13 +82,15 @@ def check_stage(
         samples=len(samples),
     )
     chosen = choose_samples(len(samples), stage.data.check_samples, seed)
+    # 2. Count what is read. The order is random, so what the time allows is a random part of the data.
+    trains_text, trains_masks = stage.objective in TEXT_OBJECTIVES, stage.objective != 'language_model'
     started = time.monotonic()
     for facts in _read_all(stage, samples, builder, chosen, seed):
-        trains_text = stage.objective in TEXT_OBJECTIVES
-        check.add(facts, trains_text=trains_text, trains_masks=stage.objective != 'language_model')
+        check.add(facts, trains_text=trains_text, trains_masks=trains_masks)
         check.seconds = time.monotonic() - started
         if check.seconds > stage.data.check_seconds:
             break
+    # 3. Files, also of data that is refused: they show what is wrong with it.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(json.dumps(check.to_json(), indent=2) + '\n')
     draw_sheet(folder / SHEET, _first_examples(samples, builder, chosen, seed), preprocessor, network.config)
@@ -104,7 +110,7 @@ class _Facts(Dataset[SampleFacts]):
         self._samples, self._builder, self._seed = samples, builder, seed
 
     def __getitem__(self, index: int) -> SampleFacts:
-        # The conversation of the first epoch.
+        # The seed of the conversation in the first epoch of the training.
         return inspect(self._samples, self._builder, index, f'{self._seed}/0/{index}')
 
 
@@ -112,6 +118,7 @@ def _read_all(
     stage: StageConfig, samples: Samples, builder: ExampleBuilder, chosen: list[int], seed: int
 ) -> Iterator[SampleFacts]:
     """Yield facts about the chosen samples, with a progress bar, from as many processes as the training has workers."""
+    # Without batches: each item is one SampleFacts, in the order of `chosen`.
     facts = DataLoader(_Facts(samples, builder, seed), sampler=chosen, batch_size=None, num_workers=stage.data.workers)
     columns = (TextColumn(f'{stage.name}: checking the data'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, transient=True) as progress:
@@ -121,11 +128,12 @@ def _read_all(
 def _first_examples(samples: Samples, builder: ExampleBuilder, chosen: list[int], seed: int) -> list[Example]:
     """Return the first examples for the sheet, without samples that cannot be read."""
     examples: list[Example] = []
-    for index in chosen[: 2 * DRAWN]:
+    # Twice as many as are drawn, because some may be unreadable; data in which most are is refused anyway.
+    for index in chosen[: 2 * SHEET_EXAMPLES]:
         try:
             examples.append(builder.build(samples[index], f'{seed}/0/{index}'))
         except (SampleError, FrameError):
-            continue
-        if len(examples) == DRAWN:
+            continue  # counted and named by `inspect`
+        if len(examples) == SHEET_EXAMPLES:
             break
     return examples

@@ -14,11 +14,13 @@ from instructsam_training.check.summary import DataCheck
 def make_table(check: DataCheck) -> Table:
     """Return the table of a stage: counts, then the faults with their first examples."""
     table = Table(title=f'{check.stage}: data', title_justify='left', show_header=False)
+    # Messages may have square brackets, which rich would take for markup.
     for name, value, note in _rows(check):
         table.add_row(name, value, escape(note))
     faults = check.sample_faults + check.annotation_faults
     if faults:
         table.add_section()
+    # The most frequent kinds first.
     for fault, count in faults.most_common():
         table.add_row(f'[red]{fault}', str(count), escape('\n'.join(check.examples[fault])))
     for reason in check.refusals:
@@ -28,6 +30,7 @@ def make_table(check: DataCheck) -> Table:
 
 
 def _rows(check: DataCheck) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and note of each count."""
     yield 'samples', f'{check.samples:,}', f'{check.checked:,} of them read, in {check.seconds:.1f} s'
     yield 'unreadable', str(check.unreadable), f'at most {check.max_unreadable:.3g} of the samples may be'
     yield 'annotations', f'{check.annotations:,}', f'unreadable: {check.unreadable_annotations}'
@@ -44,10 +47,12 @@ def _rows(check: DataCheck) -> Iterator[tuple[str, str, str]]:
 
 
 def _shares(counts: Counter[str]) -> str:
+    """Format counts with their shares: `phrase 12 (75.0%), sentence 4 (25.0%)`."""
     total = sum(counts.values())
     return ', '.join(f'{name} {count:,} ({count / total:.1%})' for name, count in counts.most_common())
 
 
 def _range(values: Sequence[int]) -> str:
+    """Format the range and the median of numbers."""
     ordered = sorted(values)
     return f'{ordered[0]:,} to {ordered[-1]:,} (median {ordered[len(ordered) // 2]:,})' if ordered else 'none'

@@ -31,27 +31,28 @@ RENAMED = {
 """Keys that were renamed before the first release, each with its current name."""
 
 
-def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+def read_config(file: Path, settings: Sequence[str] = ()) -> TrainConfig:
     """Read the configuration of a run.
 
     Args:
         file: YAML file.
-        overrides: `key=value` with dots between nested keys, `stages.0.steps=10`; they replace values of the file.
+        settings: `key=value` with dots between nested keys, `stages.0.steps=10`; they replace values of the file.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value has the wrong type.
     """
     content = read_yaml(file)
     given: set[str] = set()
-    for override in overrides:
-        key, separator, value = override.partition('=')
+    for setting in settings:
+        # Only the first equals sign: a value may have more of them.
+        key, separator, value = setting.partition('=')
         if not separator:
-            raise ConfigError(f'{override}: expected key=value')
+            raise ConfigError(f'{setting}: expected key=value')
         if key in given:
             raise ConfigError(f'{key}: given twice on the command line')
         given.add(key)
         set_key(content, key, value)
-    # Types are checked once, after all overrides.
+    # Types and ranges are checked once, after all settings: values that fit only together may be set one by one.
     return build(TrainConfig, content, '')
 
 
@@ -68,12 +69,14 @@ def set_key(content: dict[str, Any], key: str, value: str) -> None:
     """
     try:
         loaded, place = parse_yaml(value), content
+        # Go down to the dictionary or list that holds the last part of the key.
         *parents, last = key.split('.')
         for part in parents:
             place = place.setdefault(part, {}) if isinstance(place, dict) else place[_index(part)]
         place[last if isinstance(place, dict) else _index(last)] = loaded
     except yaml.YAMLError as error:
         raise ConfigError(f'{key}: expected a value in YAML, got {value!r} ({" ".join(str(error).split())})') from None
+    # No such element, a name where a list has numbers, or a part below a value that has no parts.
     except (IndexError, ValueError, TypeError):
         raise ConfigError(f'{key}: expected the path of a setting, such as stages.0.steps') from None
 
@@ -100,17 +103,19 @@ def build(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
+    # Annotations are strings in these modules; hints are the types themselves.
     hints = get_type_hints(kind)
     check_keys(content, hints, where)
     missing = [each.name for each in dataclasses.fields(kind) if _is_required(each) and each.name not in content]  # type: ignore[arg-type]
     if missing:
         raise ConfigError(f'{where.rstrip(".") or "configuration"}: expected also the keys {", ".join(missing)}')
+    # Nested dataclasses are made first, so that the innermost wrong value is the one that is reported.
     values = {key: convert(hints[key], value, f'{where}{key}') for key, value in content.items()}
     return _make(partial(kind, **values), where)
 
 
 def _is_required(each: dataclasses.Field[Any]) -> bool:
-    """Return whether a field has no default."""
+    """Return whether a field has neither a default nor a function that makes one."""
     return each.default is each.default_factory is dataclasses.MISSING
 
 
@@ -132,6 +137,7 @@ def check_keys(content: Iterable[str], known: Iterable[str], where: str) -> None
     for key in content:
         if key not in known and key in RENAMED:
             raise ConfigError(f'{where}{key}: renamed to {RENAMED[key]}; change the configuration accordingly')
+        # With their path on both sides, so that the message names similar keys as they are written.
         check_names([f'{where}{key}'], [f'{where}{each}' for each in known], 'key of a training configuration')
 
 
@@ -172,11 +178,13 @@ def _check_mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _convert_losses(value: Any, where: str) -> LossOptions:
     """Convert the name of a preset, or a preset with changes: `{preset: released, points: null}`."""
+    # `losses: released` is short for `losses: {preset: released}`.
     changes = {'preset': value} if isinstance(value, str) else dict(_check_mapping(value, where))
     hints = get_type_hints(LossOptions)
     check_keys(changes, ['preset', *hints], f'{where}.')
     preset = changes.pop('preset', 'paper')
-    if preset not in PRESETS:
+    # A list or dictionary cannot be looked up.
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ConfigError(f'{where}: expected one of {", ".join(PRESETS)}, got {preset!r}')
     converted = {key: convert(hints[key], each, f'{where}.{key}') for key, each in changes.items()}
     return _make(partial(dataclasses.replace, PRESETS[preset], **converted), f'{where}.')

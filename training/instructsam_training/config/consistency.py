@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from instructsam_model.errors import ConfigError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STAGE_NAME = re.compile(r'\w[\w.-]{0,99}')
 """A folder that is not hidden, on every file system."""
+# Rates whose parameters lie on the path of the text loss, and on that of the mask losses.
 LANGUAGE_RATES = ('llm', 'llm_body', 'projector', 'vision')
 # The token embedding, which belongs to `llm`, gives the phrases.
 SAM3_RATES = ('llm', 'decoder', 'sam3_vision')
@@ -40,11 +41,11 @@ LOSSES_OF = {
 }
 """Loss terms that each objective computes."""
 MIN_PIXELS = 1024
-"""One token of Qwen3-VL."""
+"""One token of Qwen3-VL: 32 x 32 pixels."""
 
 
-def check_run(config: TrainConfig) -> None:
-    """Check a configuration whose values are in their ranges.
+def check_settings(config: TrainConfig) -> None:
+    """Check that settings, each of which is in its range, do not contradict each other.
 
     Raises:
         ConfigError: settings contradict each other.
@@ -59,9 +60,11 @@ def check_run(config: TrainConfig) -> None:
         raise ConfigError(f'stages: expected at least one, of different names, got {names}')
     for number, stage in enumerate(config.stages):
         _check_stage(stage, f'stages.{number}.')
-        for option in ('ema', 'muon') if config.shard else ():
-            if getattr(stage, option):
+        # Both are implemented for whole tensors; with `shard`, a process has a part of each.
+        for option in ('ema', 'muon'):
+            if config.shard and getattr(stage, option):
                 raise ConfigError(f'stages.{number}.{option}: expected 0 with shard: true, which does not support it')
+    _check_outputs(config.start, config.stages)
 
 
 def check_processes(config: TrainConfig, processes: int) -> None:
@@ -84,6 +87,7 @@ def find_unused(config: TrainConfig) -> list[str]:
     Settings with their default value are not named.
     """
     unused = [*_unused_of_run(config)]
+    # The same line about several stages is written once, with their names.
     stages: dict[tuple[str, str], list[str]] = {}
     for stage in config.stages:
         for key, reason in _unused_of_stage(stage):
@@ -93,24 +97,44 @@ def find_unused(config: TrainConfig) -> list[str]:
 
 
 def _check_start(start: StartConfig) -> None:
-    """Exactly one source of initial weights."""
+    """Check that there is exactly one source of initial weights."""
+    # One of qwen and sam3 alone is no source.
     if bool(start.checkpoint) == bool(start.qwen or start.sam3) or bool(start.qwen) != bool(start.sam3):
         raise ConfigError('start: expected either checkpoint, or qwen and sam3')
     if start.random and not start.checkpoint:
         raise ConfigError('start.random: expected a checkpoint, whose architecture gets random weights')
+    if start.adapter and (not start.checkpoint or start.random):
+        raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
+
+
+def _check_outputs(start: StartConfig, stages: Sequence[StageConfig]) -> None:
+    """Check that each adapter has a base checkpoint, and each stage one to start from."""
+    if any(stage.output == 'adapter' for stage in stages[:-1]):
+        raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
+    # An adapter is loaded on the checkpoint as it is, so nothing may have changed its weights or shapes before.
+    output, resized = stages[0].output, start.num_queries is not None or start.variant is not None
+    changed = start.random or start.reset_queries or resized
+    if output != 'checkpoint' and (not start.checkpoint or changed):
+        raise ConfigError(
+            f'output: {output} expects a start.checkpoint that the adapter can be loaded with, without random, '
+            'num_queries, variant and reset_queries'
+        )
 
 
 def _check_stage(stage: StageConfig, where: str) -> None:
+    """Check a stage; `where` is put before the keys in messages."""
     if not STAGE_NAME.fullmatch(stage.name):
         raise ConfigError(
             f"{where}name: expected a folder name of letters, digits, '_', '-' and '.', got {stage.name!r}"
         )
+    # Length and batches.
     if not stage.epochs and not stage.steps:
         raise ConfigError(f'{where}epochs: expected more than 0, or steps of at least 1; got 0 and 0')
     if stage.global_batch % stage.micro_batch:
         raise ConfigError(
             f'{where}global_batch: expected a multiple of micro_batch {stage.micro_batch}, got {stage.global_batch}'
         )
+    # At least one parameter group and one loss term of those that the objective uses.
     for option, used in (('rates', RATES_OF), ('losses', LOSSES_OF)):
         names = used[stage.objective]
         if not any(getattr(getattr(stage, option), name) for name in names):
@@ -127,6 +151,7 @@ def _check_stage(stage: StageConfig, where: str) -> None:
 
 
 def _check_data(data: DataConfig, objective: str, where: str) -> None:
+    """Check the data of a stage."""
     if bool(data.mixture) == bool(data.files):
         given = 'both' if data.files else 'neither'
         raise ConfigError(f'{where}files: expected either mixture or files, got {given}')
@@ -137,20 +162,25 @@ def _check_data(data: DataConfig, objective: str, where: str) -> None:
     _check_distinct(f'{where}conversation.kinds', conversation.kinds)
     if objective not in ('full', 'language_model') and set(conversation.kinds) == {'caption'}:
         raise ConfigError(f'{where}conversation.kinds: captions have no masks, which objective {objective} learns')
-    foreign = [each for each in conversation.first_phrases if conversation.phrases and each not in conversation.phrases]
-    if foreign:
+    # `phrases` selects; `first_phrases` orders what is selected, so it can name nothing else.
+    excluded = [
+        each for each in conversation.first_phrases if conversation.phrases and each not in conversation.phrases
+    ]
+    if excluded:
         raise ConfigError(
-            f'{where}conversation.first_phrases: {foreign[0]!r} is not one of phrases, which alone are asked about'
+            f'{where}conversation.first_phrases: {excluded[0]!r} is not one of phrases, which alone are asked about'
         )
 
 
 def _check_distinct(key: str, values: Sequence[str], hint: str = '') -> None:
+    """Check that a list has no element twice; `hint` ends the message."""
     for number, value in enumerate(values):
         if value in values[:number]:
             raise ConfigError(f'{key}: {value!r} is given twice{hint}')
 
 
 def _unused_of_run(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Yield keys without effect, and why."""
     if config.frozen_float32 and config.precision == 'float32':
         yield 'frozen_float32', 'precision is float32'
     if not config.trackers and _is_changed(config, 'log_every'):
@@ -158,17 +188,26 @@ def _unused_of_run(config: TrainConfig) -> Iterator[tuple[str, str]]:
 
 
 def _unused_of_stage(stage: StageConfig) -> Iterator[tuple[str, str]]:
+    """Yield keys without effect, and why."""
+    # 1. Rates and losses that only other objectives use.
     objective = f'objective is {stage.objective}'
     for option, used in (('rates', RATES_OF), ('losses', LOSSES_OF)):
         group, names = getattr(stage, option), used[stage.objective]
         others = {name for names in used.values() for name in names} - {*names}
         yield from _changed(group, sorted(others), f'{option}.', objective)
+    # 2. One of two settings for the same thing.
     if stage.steps and _is_changed(stage, 'epochs'):
         yield 'epochs', 'steps is given'
-    if stage.lora.rank and not any(getattr(stage.rates, name) for name in LANGUAGE_RATES):
+    # 3. Adapters of frozen layers, which are those of the language model unless `layers` is `all`; or no adapters.
+    if (
+        stage.lora.rank
+        and stage.lora.layers == 'attention'
+        and not any(getattr(stage.rates, name) for name in LANGUAGE_RATES)
+    ):
         yield from _changed(stage.lora, ('rank', 'alpha', 'dropout'), 'lora.', 'no weights of the language model train')
     elif not stage.lora.rank:
         yield from _changed(stage.lora, ('alpha', 'dropout'), 'lora.', 'lora.rank is 0')
+    # 4. Options about phrases without phrases.
     if not {*stage.data.conversation.kinds} & {'phrase', 'sentence'}:
         names = ('first_phrases', 'multi_phrase_probability', 'merge_pairs')
         yield from _changed(stage.data.conversation, names, 'conversation.', 'kinds has neither phrase nor sentence')
@@ -181,6 +220,6 @@ def _changed(options: Options, names: Iterable[str], where: str, reason: str) ->
         yield ', '.join(changed), reason
 
 
-def _is_changed(options: Any, name: str) -> bool:
+def _is_changed(options: Options, name: str) -> bool:
     """Return whether an option differs from its default."""
     return bool(getattr(options, name) != type(options).__dataclass_fields__[name].default)

@@ -17,6 +17,7 @@ with a text answer and no masks."""
 class ConversationOptions(Options):
     """Options of building conversations from samples."""
 
+    # Size of a conversation.
     max_phrases: int = option(10, 'Maximum number of phrases in a conversation.', range_=(1, 1000))
     max_instances: int = option(100, 'Maximum number of instances of these phrases.', range_=(1, 100_000))
     drop_above: int = option(
@@ -25,6 +26,7 @@ class ConversationOptions(Options):
         '0: none is left out, and K of the instances are matched.',
         range_=(0, 100_000),
     )
+    # Form of the questions.
     multi_phrase_probability: float = option(
         0.5, 'Probability of asking for all names in one question, for samples that allow it.', range_=(0.0, 1.0)
     )
@@ -32,6 +34,7 @@ class ConversationOptions(Options):
     independent: bool = option(
         False, 'The questions about an image do not attend to each other, as if each was the only one.'
     )
+    # Choice of the annotations.
     kinds: tuple[Kind, ...] = option(get_args(Kind), 'Kinds of annotations to ask about.')
     phrases: tuple[str, ...] = option((), 'Ask only about annotations with these phrases; empty: about all.')
     first_phrases: tuple[str, ...] = option((), 'Annotations with these phrases come first in every conversation.')
@@ -46,6 +49,7 @@ class ConversationOptions(Options):
 class DataConfig(Options):
     """Training data of a stage."""
 
+    # Files.
     mixture: str = option('', 'Mixture file, `name [repeat] [parts=N]` on each line.', affects_results=False)
     files: tuple[str, ...] = option((), 'Names of data sets, used if there is no mixture file.')
     folder: str = option('.', 'Folder of the data sets, in the published format.', affects_results=False)
@@ -57,6 +61,7 @@ class DataConfig(Options):
         'Folder of evaluation sets, as released, whose images are left out of the training (docs/datasets.md); empty: '
         'none are left out.',
     )
+    # Reading and encoding.
     workers: int = option(2, 'Data-loader processes of each training process.', range_=(0, 256), affects_results=False)
     max_pixels: int = option(
         8_388_608,
@@ -70,6 +75,7 @@ class DataConfig(Options):
     )
     group_by_length: bool = option(False, 'Put conversations of similar length into one micro-batch.')
     conversation: ConversationOptions = group(ConversationOptions, 'Options of building conversations from samples.')
+    # What is an error, and what is accepted.
     max_unreadable: float = option(
         0.01,
         'Largest share of samples or annotations that cannot be read; a larger one stops the run.',
@@ -83,6 +89,7 @@ class DataConfig(Options):
         'Pixels that masks are annotated on, of images with an EXIF orientation: as the image is displayed, as it is '
         'stored, or whichever of the two has the size of the record (`auto`), which must not be both.',
     )
+    # Check before the first step.
     check_samples: int = option(
         512, 'Samples that are read before the first step to check the data; 0: all of them.', range_=(0, 1_000_000_000)
     )

@@ -20,6 +20,7 @@ def weight(default: float, description: str) -> Any:
 class LossOptions(Options):
     """Weights of the loss terms, and the targets of the queries."""
 
+    # Terms that the presets use; the others have the weight 0 there.
     text: float = weight(1.0, "Weight of the cross entropy of the language model's next tokens.")
     bce: float = weight(
         2.0,
@@ -52,6 +53,7 @@ class LossOptions(Options):
         'cover. For pretraining SAM3: features that match the phrases are learned sooner than queries that detect '
         'instances.',
     )
+    # Targets, and where masks are compared.
     score_target: Literal['binary', 'dice'] = option(
         'binary',
         'Target score of a matched query: 1 (`binary`, Eq. 7 of the paper), or the Dice of its mask, at least 0.1 '

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
-from instructsam_training.config.consistency import check_run
+from instructsam_training.config.consistency import check_settings
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
 from instructsam_training.config.validation_options import ValidationConfig
@@ -113,11 +113,13 @@ class StageConfig(Options):
     init_queries_from_sam3: bool = option(
         False, "Before the first step, fit the projection of the queries to SAM3's own queries."
     )
+    # Data and length.
     data: DataConfig = group(DataConfig, 'Training data.')
     epochs: float = option(1.0, 'Length in passes over the data.', range_=(0.0, 100_000.0))
     steps: int = option(0, 'Length in optimizer steps; 0: `epochs`.', range_=(0, 1_000_000_000))
     global_batch: int = option(128, 'Samples per optimizer step, over all processes.', range_=(1, 1_000_000))
     micro_batch: int = option(1, 'Samples per forward pass.', range_=(1, 10_000))
+    # Trained parameters.
     rates: RatesConfig = group(RatesConfig, 'Learning rates.')
     lora: LoraConfig = group(LoraConfig, 'Low-rank adapters.')
     muon: float = option(
@@ -126,6 +128,7 @@ class StageConfig(Options):
         'as in the paper.',
         range_=(0.0, 1000.0),
     )
+    # Loss and optimizer.
     losses: LossOptions = group(
         LossOptions,
         'Weights of the loss terms, or the name of a preset: paper, as in its equations, or released, as the public '
@@ -148,6 +151,7 @@ class StageConfig(Options):
         'Decay of the exponential moving average of the weights, which the checkpoint then holds; 0: none.',
         range_=(0.0, 0.999999),
     )
+    # Memory and files.
     gradient_checkpointing: bool = option(
         True, 'Recompute activations in the backward pass, to save memory.', affects_results=False
     )
@@ -164,6 +168,7 @@ class StageConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Without a rank there are no adapters that could be written.
         if self.output != 'checkpoint' and not self.lora.rank:
             raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
         if self.validation is not None and self.objective != 'full':
@@ -178,6 +183,7 @@ class TrainConfig(Options):
     start: StartConfig = option(REQUIRED, 'Initial weights of the first stage.')
     stages: tuple[StageConfig, ...] = option(REQUIRED, 'At least one.')
     seed: int = option(42, 'All random numbers depend on the seed and the step only.', range_=(0, 2**32 - 1))
+    # Numbers and devices.
     precision: Literal['float32', 'bfloat16'] = option(
         'bfloat16', 'Precision of the forward pass; trained parameters are float32.'
     )
@@ -195,13 +201,13 @@ class TrainConfig(Options):
         'Shard parameters, gradients and optimizer states over the processes (FSDP2) instead of replicating (DDP).',
         affects_results=False,
     )
+    # Curves, and how long processes wait for each other.
     trackers: tuple[Tracker, ...] = option(
         ('tensorboard',), 'Trackers of experiments, updated every `log_every` steps.', affects_results=False
     )
     log_every: int = option(
         10, 'Steps between updates of the trackers.', range_=(1, 1_000_000_000), affects_results=False
     )
-
     timeout_min: float = option(
         30.0,
         'Minutes that a process waits for another before the run fails, such as for the first to write a checkpoint.',
@@ -211,21 +217,5 @@ class TrainConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_run(self)
-        start = self.start
-        if start.adapter and (not start.checkpoint or start.random):
-            raise ConfigError('start.adapter: expected the checkpoint it was trained on as start.checkpoint')
-        self._check_outputs()
-
-    def _check_outputs(self) -> None:
-        """Check that each adapter has a base checkpoint, and each stage one to start from."""
-        if any(stage.output == 'adapter' for stage in self.stages[:-1]):
-            raise ConfigError('output: expected checkpoint or both for all stages but the last: the next one loads it')
-        start, first = self.start, self.stages[0]
-        resized = start.num_queries is not None or start.variant is not None
-        changed = start.random or start.reset_queries or resized
-        if first.output != 'checkpoint' and (not start.checkpoint or changed):
-            raise ConfigError(
-                f'output: {first.output} expects a start.checkpoint that the adapter can be loaded with, without '
-                'random, num_queries, variant and reset_queries'
-            )
+        # Each value is in its range by now; then those that depend on each other.
+        check_settings(self)

@@ -35,6 +35,7 @@ def settings(config: Options, where: str = '') -> Iterator[Setting]:
     """Yield all settings of a configuration, those of nested objects included; `where` is put before the keys."""
     for each in fields(config):
         value, key = getattr(config, each.name), where + each.name
+        # Nested options by what follows the key: '' for one object, '.0', '.1', ... for a tuple of them.
         nested = {'': value} if isinstance(value, Options) else _numbered(value)
         if nested is None:
             yield Setting(key, plain(value), each)
@@ -45,15 +46,17 @@ def settings(config: Options, where: str = '') -> Iterator[Setting]:
 
 def default_settings(stages: int) -> dict[str, Any]:
     """Return the defaults of all settings by key, for a run with this number of stages."""
+    # Valid values for what has no default.
     data = DataConfig(files=('.',))
     numbered = tuple(StageConfig(name=str(number), data=data) for number in range(stages))
-    # Settings without a default are in every record.
+    # Their own values do not matter: every record of a run has these settings.
     config = TrainConfig(out='.', start=StartConfig(checkpoint='.'), stages=numbered)
     return {setting.key: setting.value for setting in settings(config)}
 
 
 def plain(value: Any) -> Any:
     """Return a value as YAML and JSON have it: dictionaries for dataclasses, lists for tuples."""
+    # A dataclass, not its class; `asdict` keeps tuples, so its values are converted too.
     if is_dataclass(value) and not isinstance(value, type):
         return {name: plain(each) for name, each in asdict(value).items()}
     if isinstance(value, dict):

@@ -27,6 +27,13 @@ from instructsam_training.tables.paper import TABLES
 from instructsam_training.tables.table import Table
 
 COMMAND = 'python -m instructsam_training.tables'
+FLAGS_OF_THE_TABLE = {
+    '--split': ('split', None),
+    '--annotations': ('data', Path()),
+    '--predictions': ('predictions', None),
+    '--write-queries': ('write_queries', None),
+}
+"""Flags of instructsam-eval that a table sets for each evaluation: their argument, and its value if not given."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_threads()
     arguments, flags = build_parser().parse_known_args(argv)
     table = TABLES[arguments.table]
-    # Unknown flags end the command here, with the usage of instructsam-eval.
-    build_evaluation_parser('instructsam-eval', '').parse_args([table.benchmarks[0], '--data=.', *flags])
     try:
+        check_flags(table, flags)
         return run(table, arguments, flags)
     except FloatingPointError as error:
         print(f'{COMMAND}: diverged: {error}', file=sys.stderr)
@@ -83,6 +89,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def check_flags(table: Table, flags: Sequence[str]) -> None:
+    """Check the flags of instructsam-eval before anything runs; unknown ones end the command with its usage.
+
+    Raises:
+        ConfigError: a flag would change what the numbers of the table are.
+    """
+    parser = build_evaluation_parser('instructsam-eval', '')
+    # Benchmark and data are placeholders: each evaluation has its own.
+    given = vars(parser.parse_args([table.benchmarks[0], '--data=.', *flags]))
+    refused = [flag for flag, (name, unset) in FLAGS_OF_THE_TABLE.items() if given[name] != unset]
+    # Options that make the difference between rows, such as the ablation; they are absent unless given.
+    options = [name for row in table.rows for name in row.options]
+    refused += [f'--instructsam.{name}' for name in options if f'instructsam.{name}' in given]
+    if refused:
+        raise ConfigError(f'{refused[0]}: expected no such flag; table {table.number} sets it for each evaluation')
+
+
 def run(table: Table, arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     """Evaluate the rows of a table, print it and write it.
 
@@ -93,9 +116,11 @@ def run(table: Table, arguments: argparse.Namespace, flags: Sequence[str]) -> in
         CheckpointError, ConfigError: data, checkpoint or configuration cannot be used.
         OSError: a file cannot be written.
     """
+    # 1. What there is: data of each benchmark, and checkpoints.
     data = parse_data(arguments.data, table)
     given = parse_checkpoints(arguments.row, arguments.checkpoint, table)
     out = arguments.out or Path('evaluation', f'table-{table.number}')
+    # 2. Train and evaluate the rows one after the other; those without a checkpoint are named at the end.
     measured: dict[str, Measured] = {}
     missing: dict[str, str] = {}
     for row in table.rows:
@@ -104,8 +129,10 @@ def run(table: Table, arguments: argparse.Namespace, flags: Sequence[str]) -> in
             measured[row.name] = measure(table, row, found, data, out / row.name, flags)
         else:
             missing[row.name] = advice
+    # Without the whole method, the other rows have nothing to be compared with.
     if table.rows[0].name not in measured:
         raise ConfigError(f'{table.rows[0].title}: not evaluated; {missing[table.rows[0].name]}')
+    # 3. Write the table, with what could not be evaluated.
     gains = measure_gains(table, measured, data)
     no_data = [name for name in table.benchmarks if name not in data]
     write_json(out / 'table.json', make_report(table, measured, gains, missing, no_data))
@@ -129,6 +156,7 @@ def parse_data(texts: Sequence[str], table: Table) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for text in texts:
+        # A folder may have an equals sign in its name only after BENCHMARK=.
         name, equals, folder = text.partition('=')
         if equals and name not in table.benchmarks:
             raise ConfigError(f'--data: expected one of {", ".join(table.benchmarks)}, got {name!r}')
@@ -138,6 +166,7 @@ def parse_data(texts: Sequence[str], table: Table) -> dict[str, Path]:
         if equals:
             found[name] = root
         else:
+            # Benchmarks without a folder are left out, and named after the table.
             found |= {each: root / each for each in table.benchmarks if (root / each).is_dir()}
     if not found:
         names = ', '.join(table.benchmarks)
@@ -150,6 +179,7 @@ def measure_gains(
 ) -> dict[str, tuple[float, float]]:
     """Return the interval of the gain of the first row over each other one, in the first column."""
     first, number = table.rows[0].name, first_number(table)
+    # A table of methods has one row here, and numbers of the others only.
     if table.compares_methods or number.benchmark not in data:
         return {}
     gains = {
@@ -157,6 +187,7 @@ def measure_gains(
         for name, each in measured.items()
         if name != first
     }
+    # Without an interval: a query failed in one of the two.
     return {name: gain for name, gain in gains.items() if gain is not None}
 
 

@@ -22,6 +22,7 @@ def parse_checkpoints(texts: Sequence[str], checkpoint: str | None, table: Table
         ConfigError: a text has another form, or the table has no such row.
     """
     names = [row.name for row in table.rows]
+    # A row with options changes the inference of the same checkpoint; other rows are models of their own.
     given = (
         {} if checkpoint is None else {row.name: checkpoint for row in table.rows if row.name == FULL or row.options}
     )
@@ -52,10 +53,12 @@ def find_checkpoint(
         CheckpointError, ConfigError: the configuration cannot be read, or the training cannot start.
         FloatingPointError: the training has diverged.
     """
+    # 1. Given on the command line, also instead of a configuration.
     if row.name in given:
         return given[row.name], ''
     if not row.config:
         return '', f'give its checkpoint with --{"checkpoint" if row.name == FULL else f"row {row.name}="}'
+    # 2. Of a configuration: the last stage of its run is the model.
     file = configs / row.config
     if not file.is_file():
         return '', f'{file}: no such configuration'
@@ -64,6 +67,7 @@ def find_checkpoint(
     from instructsam_training.engine.loop import train as train_run
     from instructsam_training.engine.stage_output import result_folder
 
+    # Stages that are finished are not trained again, so this is quick for a model that exists.
     if train:
         return str(train_run(config)), ''
     folder = result_folder(Path(config.out, config.stages[-1].name), config.stages[-1])

@@ -27,6 +27,7 @@ Gains = Mapping[str, tuple[float, float]]
 
 def make_grid(table: Table, measured: Measurements, gains: Gains) -> Grid:
     """Return the table for the terminal and for Markdown."""
+    # Below the table: what a reader must know before comparing its numbers.
     embedded = any(each.checkpoint == EMBEDDED for each in measured.values())
     notes = table.note, f'{UNKNOWN}: not known here', _counts(measured), EMBEDDED_NOTE if embedded else ''
     note = '; '.join(filter(None, notes))
@@ -56,12 +57,15 @@ def make_report(
                 'paper': dict(row.published),
                 'not evaluated': missing.get(row.name),
                 **_measured(measured.get(row.name)),
+                # Shares as percent, like all numbers of the report.
                 'gain of the first row': [100 * end for end in gains[row.name]] if row.name in gains else None,
             }
             for row in table.rows
         ],
         'methods of the paper': {
-            method: {column.heading: number for column in table.columns if (number := published(results, column))}
+            method: {
+                column.heading: number for column in table.columns if (number := published(results, column)) is not None
+            }
             for method, results in published_methods(table).items()
         },
         'benchmarks without data': no_data,
@@ -70,6 +74,7 @@ def make_report(
 
 def published_methods(table: Table) -> dict[str, dict[tuple[str, str], PublishedResult]]:
     """Return the results of the methods in a table of the paper, by method and by benchmark and split."""
+    # It is not known here which of these tables has the results of gRefCOCO.
     sources = f'Table {table.number}', TABLES_OF_GREFCOCO
     methods: dict[str, dict[tuple[str, str], PublishedResult]] = {}
     if table.compares_methods:
@@ -82,7 +87,7 @@ def published_methods(table: Table) -> dict[str, dict[tuple[str, str], Published
 
 def published(results: Mapping[tuple[str, str], PublishedResult], column: Column) -> float | None:
     """Return the number of a method in a column of one part; None if it is not known here."""
-    [part] = column.parts
+    [part] = column.parts  # tables of methods have no means
     result = results.get((part.benchmark, part.split))
     return None if result is None else result.numbers.get(part.stratum, {}).get(part.metric)
 
@@ -99,6 +104,7 @@ def _methods_grid(table: Table, measured: Measurements, note: str) -> Grid:
     for column in table.columns:
         ours = measured[FULL].numbers.get(column.heading)
         theirs = (published(results, column) for results in methods.values())
+        # A cell for each heading: this evaluation, then each method of the paper.
         rows.append(
             (column.heading, _cell(ours, column.heading), *(_paper_cell(each, column.heading) for each in theirs))
         )
@@ -107,6 +113,7 @@ def _methods_grid(table: Table, measured: Measurements, note: str) -> Grid:
 
 def _rows_grid(table: Table, measured: Measurements, gains: Gains, note: str) -> Grid:
     """One row for each model; each number is followed by that of the paper."""
+    # Two columns for each number; the gain, if there are rows to compare.
     headings = [text for heading in table.headings for text in (heading, f'{heading}, {PAPER}')]
     gain = (GAIN,) if len(table.rows) > 1 else ()
     rows = []
@@ -117,11 +124,13 @@ def _rows_grid(table: Table, measured: Measurements, gains: Gains, note: str) ->
 
 
 def _cells(row: Row, measured: Measured | None, heading: str) -> tuple[str, str]:
+    """Return the two cells of a number: this evaluation's, and the paper's."""
     ours = None if measured is None else measured.numbers.get(heading)
     return _cell(ours, heading), _paper_cell(row.published.get(heading), heading)
 
 
 def _cell(value: float | None, heading: str) -> str:
+    # Seconds and GiB with two decimals, percent with one.
     return '' if value is None else f'{value:.{2 if heading in SPEED else 1}f}'
 
 
@@ -131,15 +140,17 @@ def _paper_cell(value: float | None, heading: str) -> str:
 
 def _counts(measured: Measurements) -> str:
     """Say how many queries were scored, because a part of a benchmark does not compare with the paper."""
+    # The rows are evaluated on the same queries, so one count for each evaluation is enough.
     counts = {name: count for each in measured.values() for name, count in each.queries.items()}
     return 'queries: ' + ', '.join(f'{count} of {name}' for name, count in counts.items())
 
 
 def _measured(measured: Measured | None) -> dict[str, Any]:
+    """Return what was measured of a row, ready for JSON."""
     if measured is None:
-        return {'this evaluation': None}
+        return {THIS: None}
     return {
-        'this evaluation': dict(measured.numbers),
+        THIS: dict(measured.numbers),
         'checkpoint': measured.checkpoint,
         'queries': dict(measured.queries),
         'folders': [str(folder) for folder in measured.folders.values()],

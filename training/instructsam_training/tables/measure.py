@@ -61,6 +61,7 @@ def measure(
     Raises:
         CheckpointError, ConfigError, OSError: as `evaluate_benchmark`.
     """
+    # 1. Evaluate; predictions that are in the folder already are used again.
     folders: dict[Evaluation, Path] = {}
     for benchmark, split in table.evaluations:
         if benchmark in data:
@@ -68,9 +69,11 @@ def measure(
             paths = f'--data={data[benchmark]}', f'--checkpoint={checkpoint}', f'--out={out}'
             evaluate([benchmark, f'--split={split}', *paths, *option_flags(row), *flags])
             folders[benchmark, split] = out
+    # 2. Read the numbers from the reports, as a user would.
     reports = {key: load_json(out / 'report.json') for key, out in folders.items()}
     numbers = {column.heading: read_column(column, reports) for column in table.columns}
     if table.has_speed:
+        # Tables with speed are about one benchmark.
         numbers |= read_speed(next(iter(folders.values())))
     queries = {' '.join(key): report['scored'] for key, report in reports.items()}
     return Measured(checkpoint, folders, numbers, queries)
@@ -90,6 +93,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def read_column(column: Column, reports: Mapping[Evaluation, Mapping[str, Any]]) -> float | None:
     """Return the mean of a column's numbers in percent; None if one of them is missing."""
+    # A mean of a part of the numbers would not be that of the paper.
     values = [read_number(part, reports.get((part.benchmark, part.split))) for part in column.parts]
     present = [value for value in values if value is not None]
     return 100 * sum(present) / len(present) if len(present) == len(values) else None
@@ -100,7 +104,7 @@ def read_number(number: Number, report: Mapping[str, Any] | None) -> float | Non
     if report is None:
         return None
     # Names of strata are unique among the dimensions of a benchmark.
-    rows = {ALL: report['overall']}
+    rows = {ALL: report['overall']}  # metrics by stratum
     for strata in report['strata'].values():
         rows |= strata
     value: float | None = rows.get(number.stratum, {}).get(number.metric)
@@ -112,6 +116,7 @@ def read_speed(folder: Path) -> dict[str, float | None]:
 
     The memory of a query is the peak of the process up to it: allocated on a GPU, resident on a CPU.
     """
+    # Queries that failed have no latency.
     measured = [each for each in load_predictions(folder).values() if each.seconds]
     if not measured:
         return {LATENCY: None, MEMORY: None}
@@ -129,18 +134,21 @@ def difference(full: Measured, other: Measured, number: Number, data: Path) -> t
         ConfigError: the data cannot be read.
     """
     key = number.benchmark, number.split
+    # Scored predictions are those of the whole split.
     if number.stratum != ALL or key not in full.folders or key not in other.folders:
         return None
-    scored = [_score_again(number, each.folders[key], data) for each in (full, other)]
-    if not scored[0].queries or [each.id for each in scored[0].queries] != [each.id for each in scored[1].queries]:
+    first, second = (_score_again(number, each.folders[key], data) for each in (full, other))
+    if not first.queries or [each.id for each in first.queries] != [each.id for each in second.queries]:
         return None  # a query failed in one of them
-    return difference_interval(scored[0], scored[1], METRICS[number.metric])
+    return difference_interval(first, second, METRICS[number.metric])
 
 
 def _score_again(number: Number, folder: Path, data: Path) -> ScoredPredictions:
+    """Score the predictions of a folder with the settings of its report, which itself has no numbers by query."""
     benchmark, settings = BENCHMARKS[number.benchmark], load_json(folder / 'report.json')['settings']
     predictions = load_predictions(folder)
     queries = benchmark.load_queries(data, number.split, SkipReport())
+    # `--limit` leaves out queries; those with an error have no masks to score.
     pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
     succeeded = [pair for pair in pairs if not pair[1].error]
     return score(succeeded, float(settings['min_score']), benchmark.iou_rule(settings['scoring']))

@@ -10,22 +10,22 @@ from collections.abc import Mapping
 from instructsam_training.evaluation.published import ALL
 from instructsam_training.tables.table import FULL, LATENCY, Column, Number, Row, Table
 
+# Names of the benchmarks, as on the command line of instructsam-eval.
 INST2SEG, REASONSEG, GREFCOCO, GSEVAL, ROBOREFIT = 'inst2seg', 'reasonseg', 'grefcoco', 'gseval', 'roborefit'
 MAP, GIOU = 'mAP', 'gIoU'
 INST2SEG_MAP = Column(MAP, (Number(INST2SEG, 'test', MAP),))
 INST2SEG_GIOU = Column(GIOU, (Number(INST2SEG, 'test', GIOU),))
-GREFCOCO_MEAN = Column(
-    'gRefCOCO', (Number(GREFCOCO, 'val', MAP), Number(GREFCOCO, 'val', 'cIoU'))
-)  # 62.8 is the mean of 57.3 and 68.3
+# 62.8 in Table 5 is the mean of mAP 57.3 and cIoU 68.3 on val.
+GREFCOCO_MEAN = Column('gRefCOCO', (Number(GREFCOCO, 'val', MAP), Number(GREFCOCO, 'val', 'cIoU')))
+# Numbers of ReasonSeg in Table 8 are means of its two splits.
 REASONSEG_MEANS = tuple(
     Column(f'ReasonSeg {metric}', (Number(REASONSEG, 'val', metric), Number(REASONSEG, 'test', metric)))
     for metric in ('cIoU', GIOU)
 )
 FULL_MAP = 31.5
-THIS = Row(FULL, 'this evaluation')
-
-
-BOTH = (GIOU, 'cIoU')
+"""mAP of InstructSAM-2B on Inst2Seg."""
+WHOLE_METHOD = Row(FULL, 'this evaluation')
+IOUS = (GIOU, 'cIoU')
 STRATA = {'': ALL, 'single': '1', 'multi': '>=2', 'none': '0'}
 """Names of strata in the paper, of those that have other names in the reports: numbers of targets."""
 
@@ -37,6 +37,7 @@ def _columns(
     return tuple(
         Column(
             ' '.join(filter(None, (title, stratum, metric))),
+            # Groups of queries, such as `short`, have the same name in the paper and in the reports.
             (Number(benchmark, split, metric, stratum if keep_names else STRATA[stratum]),),
         )
         for stratum in strata or ('',)
@@ -47,17 +48,18 @@ def _columns(
 TABLES: Mapping[int, Table] = {
     table.number: table
     for table in (
+        # Comparison with other methods.
         Table(
             2,
             'instructions: Inst2Seg and ReasonSeg',
             (
                 *_columns(INST2SEG, 'test', 'Inst2Seg', (MAP, GIOU), '', 'single', 'multi'),
                 *_columns(INST2SEG, 'test', 'Inst2Seg', (GIOU,), 'none'),
-                *_columns(REASONSEG, 'val', 'ReasonSeg val', BOTH),
-                *_columns(REASONSEG, 'test', 'ReasonSeg test', BOTH),
-                *_columns(REASONSEG, 'test', 'ReasonSeg test', BOTH, 'short', 'long', keep_names=True),
+                *_columns(REASONSEG, 'val', 'ReasonSeg val', IOUS),
+                *_columns(REASONSEG, 'test', 'ReasonSeg test', IOUS),
+                *_columns(REASONSEG, 'test', 'ReasonSeg test', IOUS, 'short', 'long', keep_names=True),
             ),
-            (THIS,),
+            (WHOLE_METHOD,),
             compares_methods=True,
             note='the numbers of InstructSAM-2B on short and long queries of ReasonSeg are not known here',
         ),
@@ -71,7 +73,7 @@ TABLES: Mapping[int, Table] = {
                 *_columns(GSEVAL, 'test', 'GSEval', (GIOU,), 'stuff', 'part', 'multi', 'single', keep_names=True),
                 *_columns(GSEVAL, 'test', 'GSEval', (GIOU,)),
             ),
-            (THIS,),
+            (WHOLE_METHOD,),
             compares_methods=True,
             note='it is not known here whether the numbers of gRefCOCO are in Table 3 or in another one',
         ),
@@ -79,11 +81,12 @@ TABLES: Mapping[int, Table] = {
             4,
             'robots: RoboRefIt',
             (*_columns(ROBOREFIT, 'testA', 'testA', ('mIoU',)), *_columns(ROBOREFIT, 'testB', 'testB', ('mIoU',))),
-            (THIS,),
+            (WHOLE_METHOD,),
             compares_methods=True,
             note='the paper does not name the metric; the public evaluation computes the mean IoU of masks, of those '
             'with a score above 0.5. The training split is part of stage 1',
         ),
+        # Ablations and speed: each row is a model, or a change of its inference.
         Table(
             5,
             'query bank and hybrid attention, each trained without',

@@ -87,6 +87,7 @@ class Table:
     @property
     def evaluations(self) -> tuple[tuple[str, str], ...]:
         """Benchmarks and splits of the columns, each once."""
+        # In the order of the columns, so that the first column is evaluated first.
         parts = (part for column in self.columns for part in column.parts)
         return tuple(dict.fromkeys((part.benchmark, part.split) for part in parts))
 
