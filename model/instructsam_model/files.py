@@ -1,6 +1,7 @@
 """Files and folders: atomic writing with the permissions of the umask, and errors that give the true reason.
 
-After a crash there is the old content or the new one, never half of it.
+After a crash there is the old content or the new one, never half of it. A folder that replaces another one is the
+exception: no system call exchanges both, so that for a moment there is neither.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def write_atomically(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(draft)  # of a process that was killed
         yield draft
+        umask = _umask()
         for each in [*draft.rglob('*'), draft]:
-            _share(each)
+            _share(each, umask)
             _flush(each)
         if draft.is_dir():
             _remove(path)  # a folder cannot be renamed onto one that is not empty
@@ -119,13 +121,14 @@ def _blocker(path: Path) -> str:
 
 def _concerns(error: OSError, draft: Path, path: Path) -> bool:
     """Return whether an error is about what is written, not about a file that is read meanwhile."""
+    # Without a name, as of a write to a full disk: then only the number tells it from an error of a caller.
     if not isinstance(error.filename, str | os.PathLike):
         return error.errno is not None
     place = Path(error.filename)
     return place in (path, path.parent) or draft in (place, *place.parents) or place in path.parents
 
 
-def _share(path: Path) -> None:
+def _share(path: Path, umask: int) -> None:
     """Add the permissions that the umask allows: writers of weights make private files.
 
     Permissions are only added, so that those of access control lists and set-group-id folders stay.
@@ -133,7 +136,7 @@ def _share(path: Path) -> None:
     if path.is_symlink():
         return
     mode = stat.S_IMODE(path.stat().st_mode)
-    allowed = (0o777 if path.is_dir() else 0o666) & ~_umask()
+    allowed = (0o777 if path.is_dir() else 0o666) & ~umask
     if mode | allowed != mode:
         path.chmod(mode | allowed)
 

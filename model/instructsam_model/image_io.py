@@ -12,11 +12,12 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +41,6 @@ STRIP_ROWS = 512
 
 PILLOW = str(Path(Image.__file__).parent)
 _SAID: set[str] = set()
-_WARNINGS_LOCK = threading.Lock()
-# A process that is forked while another thread reads an image would wait for the lock forever.
-os.register_at_fork(
-    before=_WARNINGS_LOCK.acquire,
-    after_in_parent=_WARNINGS_LOCK.release,
-    after_in_child=_WARNINGS_LOCK.release,
-)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -125,7 +119,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
     """Open an image; errors in the context, such as those of damaged pixels, are FrameErrors too."""
     _register_heif(path)
     try:
-        with _log_warnings(path), Image.open(path) as image:
+        with _WARNINGS.about(path), Image.open(path) as image:
             yield image
     except FileNotFoundError:
         raise FrameError(f'{path}: expected an image, found no such file') from None
@@ -174,20 +168,67 @@ def _on_white(image: Image.Image, name: object) -> Image.Image:
     return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
 
 
-@contextmanager
-def _log_warnings(path: Path) -> Iterator[None]:
-    """Log Pillow's warnings with the name of the file that they are about."""
-    # Python's filters of warnings belong to the process, so one thread at a time changes them.
-    try:
-        with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
-            warnings.filterwarnings('always', module=r'PIL\.')
+class _WarningLog:
+    """Logs Pillow's warnings with the name of the file that they are about.
+
+    How warnings are shown belongs to the process: it is changed while any thread has a file open, and the lock is held
+    for the change only, so that threads decode images at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files = 0
+        self._stack = ExitStack()
+        # Pillow warns in the thread that reads the file.
+        self._local = threading.local()
+        # A process that is forked while another thread holds the lock would wait for it forever.
+        os.register_at_fork(
+            before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
+        )
+
+    @contextmanager
+    def about(self, path: Path) -> Iterator[None]:
+        """Log the warnings in the context, in this thread, as those of a file."""
+        outer = getattr(self._local, 'path', None)
+        self._local.path = path
+        with self._lock:
+            if not self._files:
+                self._install()
+            self._files += 1
+        try:
             yield
-    finally:
-        for warning in caught:
-            if warning.filename.startswith(PILLOW):
-                _say_once(path, _reword(warning.message))
-            else:  # of another thread
-                warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        finally:
+            self._local.path = outer
+            with self._lock:
+                self._files -= 1
+                if not self._files:
+                    self._stack.close()
+
+    def _install(self) -> None:
+        """Log warnings, until the stack is closed, instead of showing them."""
+        self._stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings('always', module=r'PIL\.')
+        # Warnings of other modules go on to whoever showed them before.
+        show = warnings.showwarning
+
+        def log(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            path = getattr(self._local, 'path', None)
+            if path is not None and filename.startswith(PILLOW):
+                _say_once(path, _reword(message))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = log
+
+
+_WARNINGS = _WarningLog()
 
 
 def _reword(warning: Warning | str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from instructsam_model import image_io
 from instructsam_model.errors import FrameError
-from instructsam_model.image_io import find_images, read_image
+from instructsam_model.image_io import PILLOW, find_images, read_header, read_image
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +149,28 @@ def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     Image.new('RGB', (4, 2)).save(tmp_path / 'caf\udce9.png')
     with pytest.raises(FrameError, match=r"expected names in UTF-8, got b'caf\\xe9\.png'; rename it"):
         find_images(tmp_path)
+
+
+def test_threads_read_at_the_same_time_and_warnings_are_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def wait_and_warn(image: Image.Image) -> Image.Exif:
+        together.wait()  # breaks if the other thread has to wait for this one
+        warnings.warn_explicit(
+            f'odd file {Path(image.filename).name}', UserWarning, f'{PILLOW}/Image.py', 1, 'PIL.Image'
+        )
+        return Image.Exif()
+
+    files = [tmp_path / 'one.png', tmp_path / 'two.png']
+    for file in files:
+        Image.new('RGB', (4, 4)).save(file)
+    shown, filters = warnings.showwarning, [*warnings.filters]
+    monkeypatch.setattr(PngImageFile, 'getexif', wait_and_warn)
+    with ThreadPoolExecutor(2) as threads:
+        assert [*threads.map(lambda file: read_header(file).stored_hw, files)] == [(4, 4), (4, 4)]
+    for file in files:
+        assert f'{file}: odd file {file.name}' in caplog.text
+    assert warnings.showwarning is shown
+    assert [*warnings.filters] == filters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from torch import Tensor
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.instructsam.config import TOKEN_KEYS
+from instructsam_model.instructsam.tied_head import HEAD
 from instructsam_model.weights.hub import read_json
 from instructsam_model.weights.tensor_files import Shape, find_tensors
 
-TIED_HEAD = 'lm_head.weight'
 VALUES_PER_TENSOR = 4
 RELATIVE_TOLERANCE = 2.0**-8
 """Largest relative rounding error of bfloat16, the coarsest precision of a checkpoint."""
@@ -80,7 +81,7 @@ def fingerprint_of(folder: Path) -> BaseFingerprint:
     found = find_tensors(folder)
     config = read_json(folder / 'config.json')
     if _ties_head(config):
-        found.pop(TIED_HEAD, None)  # some tools store the shared tensor under both names
+        found.pop(HEAD, None)  # some tools store the shared tensor under both names
     listing = json.dumps(sorted((name, list(shape)) for name, (_, shape) in found.items()))
     tokens = {key: config.get(key) for key in ('max_seg_nums', *TOKEN_KEYS.values())}
     return BaseFingerprint(hashlib.sha256(listing.encode()).hexdigest(), tokens, dict(_sampled(found)))
@@ -93,6 +94,11 @@ def _ties_head(config: Mapping[str, Any]) -> bool:
 
 
 def _sampled(found: Mapping[str, tuple[Path, Shape]]) -> list[tuple[str, tuple[float, ...]]]:
+    """Return the name and some values of each tensor of at least two dimensions; each file is opened once.
+
+    Raises:
+        CheckpointError: a value is not finite.
+    """
     by_file: dict[Path, list[str]] = {}
     for name, (file, shape) in sorted(found.items()):
         if len(shape) >= 2 and min(shape) > 0:
@@ -101,7 +107,12 @@ def _sampled(found: Mapping[str, tuple[Path, Shape]]) -> list[tuple[str, tuple[f
     for file, names in by_file.items():
         with safe_open(file, framework='pt') as source:
             for name in names:
-                sampled.append((name, _few_values(source.get_slice(name)[:1])))
+                values = _few_values(source.get_slice(name)[:1])
+                if not all(map(math.isfinite, values)):
+                    raise CheckpointError(
+                        f'{file}: {name} has values that are not finite (NaN or infinity); the file is damaged'
+                    )
+                sampled.append((name, values))
     return sampled
 
 
@@ -109,10 +120,7 @@ def _few_values(rows: Tensor) -> tuple[float, ...]:
     """Values spread over the first row of a tensor, rounded to what float32 can tell apart."""
     flat = rows.flatten().float()
     places = torch.linspace(0, len(flat) - 1, min(VALUES_PER_TENSOR, len(flat))).long()
-    values = flat[places].tolist()
-    if not torch.isfinite(flat[places]).all():
-        raise CheckpointError('expected finite weights, found others; the checkpoint is damaged')
-    return tuple(float(f'{value:.8g}') for value in values)
+    return tuple(float(f'{value:.8g}') for value in flat[places].tolist())
 
 
 def _equal(ours: tuple[float, ...], theirs: tuple[float, ...]) -> bool:

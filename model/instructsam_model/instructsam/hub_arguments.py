@@ -17,7 +17,7 @@ from instructsam_model.errors import CheckpointError, ConfigError
 from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.precision import DTYPES
 from instructsam_model.weights.embedded import EMBEDDED
-from instructsam_model.weights.hub import CONFIG_FILE, PATTERNS, resolve_path
+from instructsam_model.weights.hub import CONFIG_FILE, PATTERNS, describe_error, resolve_path
 
 HUB_ARGUMENTS = ('revision', 'cache_dir', 'token', 'local_files_only', 'force_download', 'subfolder')
 MODEL_ARGUMENTS = ('device', 'device_map', 'dtype', 'torch_dtype')
@@ -104,9 +104,7 @@ def push(repo_id: str, token: str | bool | None, upload: Callable[[], str]) -> s
     try:
         return upload()
     except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
-        # Messages of the hub go on for several paragraphs.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f'{repo_id}: the upload to the hub failed: {type(error).__name__}: {reason}') from error
+        raise CheckpointError(f'{repo_id}: the upload to the hub failed: {describe_error(error)}') from error
 
 
 def move_new_files(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ DUMMY_TOKEN = 0
 
 @dataclass(frozen=True)
 class Variant:
-    """The method, or an ablation of it (paper section 5.3).
+    """The method, or an ablation of it (paper Tables 5 and 7).
 
     The first two are ablations of the training (Table 5), the others of the inference of a trained network (Table 7).
 

@@ -77,14 +77,10 @@ def resolve_path(
     if not str(source).startswith(HUB_PREFIX) and _is_usable(path):
         return path
     if not is_hub_id(source):
-        relative = (
-            ''
-            if path.is_absolute()
-            else (f'; the working folder is {Path.cwd()}, and {HUB_PREFIX}owner/name is always an id')
-        )
-        raise CheckpointError(
-            f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name){relative}'
-        )
+        message = f'{source}: no such folder, and not the id of a checkpoint on the hub (owner/name)'
+        if not path.is_absolute():
+            message += f'; the working folder is {Path.cwd()}, and {HUB_PREFIX}owner/name is always an id'
+        raise CheckpointError(message)
     return _download(str(source).removeprefix(HUB_PREFIX), revision, patterns, download)
 
 
@@ -148,13 +144,17 @@ def _download(source: str, revision: str | None, patterns: tuple[str, ...], down
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns), **download))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        # Messages of the hub go on for several paragraphs.
-        reason = str(error).strip().splitlines()[0]
         owner, _, name = source.partition('/')
         raise CheckpointError(
             f'{source}: no such folder here, and downloading it from the hub failed, as {name} of the owner {owner}: '
-            f'{type(error).__name__}: {reason} (folders are looked up in {Path.cwd()})'
+            f'{describe_error(error)} (folders are looked up in {Path.cwd()})'
         ) from error
+
+
+def describe_error(error: Exception) -> str:
+    """Return the kind of an error of the hub and the first line of its message, which may have several paragraphs."""
+    lines = str(error).strip().splitlines()
+    return f'{type(error).__name__}: {lines[0]}' if lines else type(error).__name__
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from instructsam_training.cli.conversion_report import by_cause, losses
+from instructsam_training.cli.conversion_report import by_cause, drops_table
 from instructsam_training.data.sample import SkipReport
 
 
@@ -20,13 +20,13 @@ def test_reasons_that_differ_in_names_and_numbers_are_one_cause() -> None:
     assert list(first.values()) == ['a.json[images.0]', 'a.json[4]']
 
 
-def test_table_of_losses() -> None:
+def test_table_of_what_was_dropped() -> None:
     report = SkipReport()
-    assert losses(report) is None
+    assert drops_table(report) is None
     for number in range(25):
         report.skip(Path('a.json'), number, 'cause ' + 'x' * number)
     report.note('crowds, left out', 'images.3', 2)
-    table = losses(report)
+    table = drops_table(report)
     console = Console(width=200)
     with console.capture() as capture:
         console.print(table)

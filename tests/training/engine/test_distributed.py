@@ -73,3 +73,15 @@ def test_command_says_what_is_wrong_without_a_traceback(
         assert main([str(run_file), setting]) == 2
         assert f'instructsam-train: error: {message}' in capsys.readouterr().err
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_error_of_the_first_process_ends_all_of_them(run_file: Path, tmp_path: Path) -> None:
+    # No checkpoint can be written where a file is in the way.
+    (tmp_path / 'run' / 'one').mkdir(parents=True)
+    (tmp_path / 'run' / 'one' / 'states').touch()
+    command = [*LAUNCH, '-m', 'instructsam_training.cli.train', str(run_file), 'stages.0.steps=2']
+    errors = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False).stderr
+    # From each process, instead of one that waits to be killed by torchrun.
+    assert errors.count('instructsam-train: error: ') == 2
+    assert 'states' in errors

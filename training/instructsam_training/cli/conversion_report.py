@@ -57,7 +57,7 @@ class Counts:
                 self.boxes += len(part.masks) * part.box_only
 
 
-def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) -> Table:
+def summary_table(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) -> Table:
     """Return a table of the numbers of converted records."""
     table = Table(show_header=False)
     rows = {
@@ -77,7 +77,7 @@ def summary(counts: Counts, held_out: HeldOutImages | None, report: SkipReport) 
     return table
 
 
-def losses(report: SkipReport) -> Table | None:
+def drops_table(report: SkipReport) -> Table | None:
     """Return a table of what was dropped, by cause, and of what was left out or changed by rule, if anything."""
     causes, first = by_cause(report.errors)
     if not causes and not report.notes:

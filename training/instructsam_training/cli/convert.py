@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import integer
-from instructsam_training.cli.conversion_report import Counts, losses, summary, write_skipped
+from instructsam_training.cli.conversion_report import Counts, drops_table, summary_table, write_skipped
 from instructsam_training.cli.own_data import add_own_arguments, is_own, open_own_data
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.annotation_tools.tools import TOOLS
@@ -43,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         # Also after an error: the list says why no record could be converted.
         skipped = write_skipped(report, arguments.out)
-        if table := losses(report):
+        if table := drops_table(report):
             console.print(table)
     # Results go to stdout, warnings to stderr.
     print(*files, sep='\n')
-    Console().print(summary(counts, held_out, report))
+    Console().print(summary_table(counts, held_out, report))
     for warning in _warnings(counts, held_out, report, skipped):
         console.print(warning, soft_wrap=True, markup=False)
     return 0

@@ -21,6 +21,9 @@ from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.engine.muon import MuonAdamW
 from instructsam_training.families.instructsam.trainable import group_parameters
 
+SHARED_ERRORS = (CheckpointError, ConfigError, FloatingPointError, OSError)
+"""Errors of the first process that are raised in the other processes as they are."""
+
 
 def start_processes(config: TrainConfig) -> Accelerator:
     """Start Accelerate in this process of the run.
@@ -85,21 +88,27 @@ def describe_device(accelerator: Accelerator) -> str:
     return f'{kind} ({torch.cuda.get_device_name(accelerator.device)})' if kind == 'cuda' else kind
 
 
-def run_in_first_process(accelerator: Accelerator, function: Callable[[], None]) -> None:
+def run_in_first_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
     """Call a function in the first process; all processes wait for it and raise its error.
 
     Raises:
-        CheckpointError, ConfigError, OSError: those of the function.
+        Exception: that of the function; in the other processes a RuntimeError instead of one that is not in
+            `SHARED_ERRORS`.
     """
-    errors: list[Exception | None] = [None]
+    error: Exception | None = None
     if accelerator.is_main_process:
         try:
             function()
-        except (CheckpointError, ConfigError, OSError) as error:
-            errors = [error]
-    [raised] = broadcast_object_list(errors)
-    if raised is not None:
-        raise raised
+        # Whatever it is: the other processes wait for the broadcast.
+        except Exception as raised:
+            error = raised
+    # Errors of libraries may be impossible to pickle.
+    known = error is None or isinstance(error, SHARED_ERRORS)
+    [shared] = broadcast_object_list([error if known else RuntimeError(f'{type(error).__name__}: {error}')])
+    if error is not None:
+        raise error
+    if shared is not None:
+        raise shared
 
 
 def distribute(

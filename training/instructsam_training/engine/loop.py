@@ -7,7 +7,7 @@ trainer class.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -227,12 +227,10 @@ def save(run: Run) -> None:
     """Gather the state of the stage from all processes and write a checkpoint.
 
     Raises:
-        FloatingPointError, OSError: see `write_state`.
+        FloatingPointError, OSError: see `write_state`; in all processes.
     """
     state = gather_state(run.done, run.model, run.optimizer, run.ema, run.skipped.total)
-    if run.accelerator.is_main_process:
-        write_state(run.folder / STATES, state, run.stage.keep)
-    run.accelerator.wait_for_everyone()
+    run_in_first_process(run.accelerator, lambda: write_state(run.folder / STATES, state, run.stage.keep))
 
 
 def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
@@ -241,20 +239,31 @@ def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> Non
     Raises:
         FloatingPointError: all steps were skipped, so that there is nothing to write.
         ConfigError: no step had anything to train.
-        CheckpointError: a weight is not finite.
+        CheckpointError: a weight is not finite, or the adapter's base checkpoint cannot be read.
+        OSError: a file cannot be written.
     """
     check_progress(run.stage.name, run.steps, run.skipped)
     if fault := run.health.find_fault(run.stage, is_last=True):
         raise ConfigError(fault)
     tensors = None if validation.ends_with_best else gather_tensors(run)
+    run_in_first_process(run.accelerator, lambda: write_result(run, tensors, write_weights))
+
+
+def write_result(run: Run, tensors: Mapping[str, Tensor] | None, write_weights: WriteWeights) -> None:
+    """Write the result of the stage and its curves, in the first process.
+
+    Args:
+        run: the stage, with all its steps done.
+        tensors: the last weights; None: the result is the best ones, which are on disk.
+        write_weights: writes the last weights.
+    """
     if tensors is not None:
         write_weights(run.folder, tensors=tensors)
-    if run.accelerator.is_main_process:
-        if validation.ends_with_best:
-            copy_best(run.folder, result_folder(run.folder, run.stage))
-            add_validation(run.folder, run.stage, result_folder(run.folder, run.stage))
-        draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
-    run.accelerator.wait_for_everyone()
+    else:
+        result = result_folder(run.folder, run.stage)
+        copy_best(run.folder, result)
+        add_validation(run.folder, run.stage, result)
+    draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
 
 
 def recompute_activations(network: InstructSAM) -> None:

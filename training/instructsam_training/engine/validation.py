@@ -15,6 +15,7 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
+from instructsam_model.errors import InferenceError
 from instructsam_model.instructsam.config import ModelConfig
 from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.preprocess import Preprocessor
@@ -22,6 +23,7 @@ from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.engine.best import BestResult, read_best, write_best
 from instructsam_training.engine.curves import draw_curves
+from instructsam_training.engine.distributed import run_in_first_process
 from instructsam_training.engine.gather import copy_network, gather_tensors
 from instructsam_training.engine.metrics_logger import VALIDATION_PREFIX, MetricsLogger, read_lines
 from instructsam_training.engine.step import Run, sum_over_processes
@@ -67,7 +69,7 @@ class Validation:
         self._sharded = config.shard and run.accelerator.num_processes > 1
         on_gpu = run.accelerator.device.type == 'cuda'
         self._dtype = torch.bfloat16 if on_gpu and config.precision == 'bfloat16' else torch.float32
-        # Read by one process, because its logger may be writing the file.
+        # From the files of the first process, so that all processes decide alike.
         self.best, self.waited, self._validated = self._read_progress()
 
     @property
@@ -97,32 +99,32 @@ class Validation:
 
         Raises:
             ConfigError: too many queries failed.
+            OSError: a file cannot be written.
         """
         assert self._data is not None
-        run, step = self._run, self._run.done
-        predictions = self._predict(self._data, logger)
+        run, data, step = self._run, self._data, self._run.done
+        predictions = self._predict(data, logger)
         if predictions is None:
             return False
-        metrics, scored = self._data.measure(predictions)
-        result = BestResult(step, self._data.metric, metrics)
+        metrics, scored = data.measure(predictions)
+        result = BestResult(step, data.metric, metrics)
         is_best = self.best is None or result.value > self.best.value
         self._validated = step
-        if is_best:
-            self.best, self.waited = result, 0
-            tensors = gather_tensors(run)
+        self.best, self.waited = (result, 0) if is_best else (self.best, self.waited + 1)
+        # Collective; the first process alone gets the tensors.
+        tensors = gather_tensors(run) if is_best else None
+        named = {f'{VALIDATION_PREFIX}{name}': value for name, value in metrics.items()}
+
+        def write() -> None:
             if tensors is not None:
                 write_best(run.folder, result, lambda folder: self._write_weights(folder, tensors=tensors))
-        else:
-            self.waited += 1
-        if run.accelerator.is_main_process:
-            self._data.write_sheet(run.folder / f'validation-{step:08d}.png', scored, predictions)
-        named = {f'{VALIDATION_PREFIX}{name}': value for name, value in metrics.items()}
-        logger.add(step, named)
-        if run.accelerator.is_main_process:
+            data.write_sheet(run.folder / f'validation-{step:08d}.png', scored, predictions)
+            logger.add(step, named)
             draw_curves(logger.file, run.folder / 'curves.png')
+
+        run_in_first_process(run.accelerator, write)
         run.accelerator.log(named, step=step)
         run.accelerator.print(f'{run.stage.name}: step {step}: {result.metric} {100 * result.value:.1f}{self._note()}')
-        run.accelerator.wait_for_everyone()
         return True
 
     def _note(self) -> str:
@@ -152,7 +154,11 @@ class Validation:
         return progress[0]
 
     def _predict(self, data: ValidationSet, logger: MetricsLogger) -> list[PredictedMasks] | None:
-        """Predict all queries; every process gets all predictions, or None if one of them received SIGTERM."""
+        """Predict all queries; every process gets all predictions, or None if one of them received SIGTERM.
+
+        Raises:
+            InferenceError: another process failed; the one that did raises its own error.
+        """
         run, accelerator = self._run, self._run.accelerator
         network = copy_network(run, self._network_config, self._dtype, is_sharded=self._sharded)
         segmenter = None
@@ -164,16 +170,39 @@ class Validation:
         try:
             for start in range(0, len(data.images), workers):
                 index = start + accelerator.process_index
+                error: Exception | None = None
                 if segmenter is not None and accelerator.process_index < workers and index < len(data.images):
-                    predictions += predict_image(segmenter, data.images[index])
-                logger.show(f'validation: {start + workers} of {len(data.images)} images')
+                    try:
+                        predictions += predict_image(segmenter, data.images[index])
+                    # Such as too little memory on one GPU: the other processes must not wait for its predictions.
+                    except Exception as raised:
+                        error = raised
+                logger.show(f'validation: {min(start + workers, len(data.images))} of {len(data.images)} images')
                 # After each image, so that no process waits for longer than the time-out of the process group.
-                if sum_over_processes(accelerator, torch.tensor([float(run.preemption.triggered)]))[0]:
+                if self._exchange_status(error):
                     return None
         finally:
             if segmenter is not None:
                 segmenter.close()
         return gather_object(predictions) if accelerator.num_processes > 1 else predictions
+
+    def _exchange_status(self, error: Exception | None) -> bool:
+        """Return whether a process received SIGTERM; every process calls it after each image.
+
+        Args:
+            error: that of this process; it is raised.
+
+        Raises:
+            InferenceError: another process has an error.
+        """
+        accelerator = self._run.accelerator
+        status = torch.tensor([float(self._run.preemption.triggered), float(error is not None)])
+        interrupted, failed = sum_over_processes(accelerator, status)
+        if error is not None:
+            raise error
+        if failed:
+            raise InferenceError('validation: another process failed, see its error')
+        return interrupted > 0
 
 
 def check_validations(config: TrainConfig) -> None:

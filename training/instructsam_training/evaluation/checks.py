@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from instructsam_model.errors import ConfigError
-from instructsam_training.datasets.io.files import read_size_hw
+from instructsam_model.errors import ConfigError, FrameError
+from instructsam_model.image_io import read_header
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.query import Query
 
@@ -82,15 +80,13 @@ def check_images(queries: Sequence[Query], max_skipped: float) -> None:
 def find_image_fault(image: Path, size_hw: tuple[int, int]) -> str:
     """Return what is wrong with an image, by its header; empty if it exists and has the size."""
     try:
-        found_hw = read_size_hw(image)
-    except ValueError as error:
+        header = read_header(image)
+    except FrameError as error:
         return str(error)
-    if found_hw == size_hw:
+    if header.displayed_hw == size_hw:
         return ''
-    with Image.open(image) as opened:
-        stored_hw = opened.size[::-1]
-    turned = ' once turned by its EXIF orientation' if stored_hw != found_hw else ''
-    expected, found = (f'{width}x{height}' for height, width in (size_hw, found_hw))
+    turned = ' once turned by its EXIF orientation' if header.stored_hw != header.displayed_hw else ''
+    expected, found = (f'{width}x{height}' for height, width in (size_hw, header.displayed_hw))
     return f'{image}: expected {expected} pixels as in the data file, got {found}{turned}'
 
 

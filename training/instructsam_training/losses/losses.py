@@ -1,7 +1,8 @@
 """The training losses (paper section 3.4): text, masks, boxes, and scores.
 
 Equation 7 is the score loss. The sum is that of the paper: cross entropy of the text, weighted BCE and Dice of matched
-queries, and the score loss. Boxes, semantic maps and locations have no weight in either preset.
+queries, and the score loss. Boxes of the decoder, semantic maps and locations have no weight in either preset; the term
+`box` is for annotations with a box instead of a mask, which the paper does not mention.
 
 Every term is a sum together with the count that it is divided by. The counts are added up over all processes and
 micro-batches of a step, so every token, instance and phrase has the same weight however the samples are distributed.
