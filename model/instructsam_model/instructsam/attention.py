@@ -1,4 +1,4 @@
-"""Hybrid attention: causal for text, bidirectional among the K queries of a phrase (paper section 3.2).
+"""Hybrid attention: causal for text, bidirectional among the K queries of a phrase (paper section 3).
 
 Notation:
     B  conversations

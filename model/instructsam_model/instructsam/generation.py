@@ -2,7 +2,7 @@
 
 The answer is text with phrases in it. Whenever the model closes a phrase with `<|object_ref_end|>`, a block of K + 3
 embeddings is injected, `ref_end mask_start query*K mask_end`; the hidden states of its queries become the phrase's
-instance slots, and `mask_end` predicts the token that follows (paper section 3.2).
+instance slots, and `mask_end` predicts the token that follows (paper section 3).
 
 Notation:
     P  phrases

@@ -97,7 +97,7 @@ class InstructSAM(Pretrained, nn.Module):
         return self.forward_full(inputs)
 
     def forward_full(self, inputs: ModelInputs) -> Prediction:
-        """One teacher-forced pass of the whole network over conversations (paper section 3.2)."""
+        """One teacher-forced pass of the whole network over conversations (paper section 3)."""
         bank, layout = self.model.mask_queries, inputs.layout or self.lay_out(inputs)
         # The language model's states at the queries: [B * T, D] -> [P, K, D]
         states = self.run_language_model(inputs, layout).flatten(0, 1)
@@ -219,7 +219,7 @@ class InstructSAM(Pretrained, nn.Module):
     def ground(
         self, vision: VisionFeatures | None, query_states: Tensor, phrase_ids: Tensor, phrase_mask: Tensor
     ) -> Prediction:
-        """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3.3).
+        """Turn query states into masks, scores and boxes with one pass of SAM3's detector (paper section 3).
 
         Args:
             vision: features of the images of the P phrases; None only without phrases.

@@ -1,4 +1,4 @@
-"""The training losses (paper section 3.4): text, masks, boxes, and scores.
+"""The training losses (paper section 3): text, masks, boxes, and scores.
 
 Equation 7 is the score loss. The sum is that of the paper: cross entropy of the text, weighted BCE and Dice of matched
 queries, and the score loss. Boxes of the decoder, semantic maps and locations have no weight in either preset; the term

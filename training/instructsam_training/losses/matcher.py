@@ -1,4 +1,4 @@
-"""Bipartite matching of queries to instances: the assignment of lowest cost (paper section 3.4, DETR).
+"""Bipartite matching of queries to instances: the assignment of lowest cost (paper section 3, DETR).
 
 The costs of all phrases of a micro-batch are computed at once and downloaded in one transfer, the only one that the
 losses wait for.

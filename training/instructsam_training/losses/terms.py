@@ -1,4 +1,4 @@
-"""The terms of the training losses, each over all phrases or over all matched pairs (paper section 3.4).
+"""The terms of the training losses, each over all phrases or over all matched pairs (paper section 3).
 
 Notation: P phrases, K queries, M matched pairs, N instances, h w the mask grid, h_f w_f SAM3's feature map.
 """

@@ -27,7 +27,7 @@ class Tokens:
         positions: rotary positions; text has the same one in all three dimensions of M-RoPE.
         slots: slots of the key-value cache.
         ends: the token attends to all slots before this one. For text that is the next slot (causal); for a query it
-            is the end of its block: this alone makes the attention hybrid (paper section 3.2).
+            is the end of its block: this alone makes the attention hybrid (paper section 3).
     """
 
     ids: list[int] = field(default_factory=list)
