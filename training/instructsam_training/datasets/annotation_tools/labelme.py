@@ -102,7 +102,8 @@ def _instances(shapes: list[Any], file: Path, size_hw: tuple[int, int], report: 
             if not isinstance(shape, dict):
                 raise ValueError('expected a shape, an object')
             group = shape.get('group_id')
-            key = (shape.get('label'), index if group is None else None, group)
+            # As text, because a damaged file has lists here.
+            key = (str(shape.get('label')), index if group is None else None, str(group))
             found = groups.get(key) or _Instance(shape.get('label'), [], [], [])
             _add_shape(found, shape, size_hw)
             groups[key] = found

@@ -34,7 +34,7 @@ def choose_validation(content: Mapping[str, Any], share: float, seed: int) -> fr
     annotated = {str(entry['image_id']) for entry in content['annotations'] if 'image_id' in entry}
     copies: dict[str, list[str]] = {}
     for entry in content['images']:
-        if isinstance(entry, dict) and str(entry.get('id')) in annotated:
+        if str(entry.get('id')) in annotated:
             copies.setdefault(AUGMENTED.sub('', str(entry.get('file_name'))), []).append(str(entry['id']))
     if len(copies) < 2:
         raise ConfigError(f'--val-share: expected at least two annotated images, found {len(copies)}')
