@@ -68,6 +68,8 @@ def make_config(config: TrainConfig | Mapping[str, Any] | str | Path, settings: 
     Raises:
         ConfigError: it is wrong.
     """
+    if isinstance(settings, str):
+        raise ConfigError(f'settings: expected a list of key=value, got the text {settings!r}')
     if isinstance(config, str | Path):
         return read_config(Path(config), settings)
     if settings:
@@ -99,6 +101,10 @@ def evaluate(model: str | Path | Segmenter, benchmark: str, data: str | Path, **
         OSError: a file cannot be written.
     """
     is_loaded = not isinstance(model, str | Path)
+    if is_loaded and not hasattr(model, 'segment'):
+        raise ConfigError(f'model: expected a checkpoint or a segmenter, got {type(model).__name__}')
+    if not isinstance(benchmark, str):
+        raise ConfigError(f'benchmark: expected its name, got {type(benchmark).__name__}')
     loading = sorted(name for name in settings if name in LOADING or '.' in name)
     if is_loaded and loading:
         raise ConfigError(f'{loading[0]}: expected no settings of loading for a segmenter that is loaded already')
