@@ -138,12 +138,12 @@ def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize('name', [3, True, '', '___', None])
 def test_a_category_without_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: Any) -> None:
-    content = {'images': [{}], 'annotations': [{}], 'categories': [{'id': 1, 'name': name}]}
+    category = {'id': 1, 'name': name}
+    content = {'images': [{}], 'annotations': [{}], 'categories': [category]}
     (tmp_path / 'a.json').write_text(json.dumps(content))
     assert main(['coco', '--annotations', str(tmp_path / 'a.json'), '--out', str(tmp_path / 'own.json')]) == 2
-    assert f'expected categories with id and name, a text with letters or digits, got {content["categories"][0]}' in (
-        capsys.readouterr().err
-    )
+    said = f'expected categories with id and name, a text with letters or digits, got {category}'
+    assert said in capsys.readouterr().err
 
 
 def test_entries_that_are_no_objects_are_skipped(tmp_path: Path) -> None:
