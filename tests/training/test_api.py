@@ -205,6 +205,16 @@ def test_wrong_arguments_are_errors(benchmark: str, settings: dict[str, Any], me
         evaluate(GOLDEN / 'checkpoint', benchmark, GOLDEN, **settings)
 
 
+def test_arguments_of_wrong_types_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"settings: expected a list of key=value, got the text 'steps=1'"):
+        train('run.yaml', 'steps=1')
+    wrong: Any = 3
+    with pytest.raises(ConfigError, match='model: expected a checkpoint or a segmenter, got int'):
+        evaluate(wrong, 'coco', 'x.json')
+    with pytest.raises(ConfigError, match='benchmark: expected its name, got int'):
+        evaluate('embedded', wrong, 'x.json')
+
+
 def test_missing_checkpoint_is_an_error(example: Example, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match='no such folder'):
         evaluate(tmp_path / 'none', 'tabletop', example.folder / 'data' / 'mugs', out=tmp_path / 'out')

@@ -72,6 +72,8 @@ def make_config(config: TrainConfig | Mapping[str, Any] | str | Path, settings: 
     Raises:
         ConfigError: it is wrong.
     """
+    if isinstance(settings, str):
+        raise ConfigError(f'settings: expected a list of key=value, got the text {settings!r}')
     # A file, whose values can be replaced; objects and dictionaries are changed by the caller.
     if isinstance(config, str | Path):
         return read_config(Path(config), settings)
@@ -107,6 +109,10 @@ def evaluate(model: str | Path | Segmenter, benchmark: str, data: str | Path, **
         raise ConfigError('checkpoint: expected it as model, the first argument, not as a setting')
     # A loaded segmenter has its options already; those of back ends have a dot in their names.
     is_loaded = not isinstance(model, str | Path)
+    if is_loaded and not hasattr(model, 'segment'):
+        raise ConfigError(f'model: expected a checkpoint or a segmenter, got {type(model).__name__}')
+    if not isinstance(benchmark, str):
+        raise ConfigError(f'benchmark: expected its name, got {type(benchmark).__name__}')
     loading = sorted(name for name in settings if name in MODEL_SETTINGS or '.' in name)
     if is_loaded and loading:
         raise ConfigError(f'{loading[0]}: expected no settings of loading for a segmenter that is loaded already')

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -135,8 +136,10 @@ def plan(arguments: argparse.Namespace) -> Task:
         # Only to report a damaged image before the model is loaded.
         read_image(arguments.image)
     overlays = _overlay_paths(images, is_folder, arguments.out, len(instructions)) if arguments.out else ()
-    if arguments.json not in (None, STDOUT) and Path(arguments.json).is_dir():
-        raise ConfigError(f'--json: expected a file, got the folder {arguments.json}')
+    if arguments.json not in (None, STDOUT):
+        if Path(arguments.json).is_dir():
+            raise ConfigError(f'--json: expected a file, got the folder {arguments.json}')
+        _check_images_survive(images, '--json', [Path(arguments.json)])
     return Task(images, is_folder, instructions, overlays, selection)
 
 
@@ -167,7 +170,9 @@ def run(task: Task, segmenter: Segmenter) -> SegmentOutput:
             # In a folder, one damaged image must not stop the others.
             if not task.is_folder:
                 raise
-            output.unreadable.append({'image': str(path), 'reason': str(error)})
+            # The model does not know the name of the file.
+            reason = str(error) if str(path) in str(error) else f'{path}: {error}'
+            output.unreadable.append({'image': str(path), 'reason': reason})
             continue
         # No files without --out.
         files = task.overlays[index] if task.overlays else ()
@@ -204,7 +209,7 @@ def _overlay_paths(
     # With several instructions, each overlay gets the number of its instruction.
     numbers = [f'-{number}' for number in range(1, instruction_count + 1)] if instruction_count > 1 else ['']
     overlays = tuple(tuple(base.with_name(f'{base.stem}{number}{base.suffix}') for number in numbers) for base in bases)
-    _check_images_survive(images, overlays)
+    _check_images_survive(images, '--out', chain.from_iterable(overlays))
     return overlays
 
 
@@ -217,12 +222,12 @@ def _names_in_folder(images: Sequence[Path], out: Path) -> list[Path]:
     ]
 
 
-def _check_images_survive(images: Sequence[Path], overlays: Iterable[Iterable[Path]]) -> None:
+def _check_images_survive(images: Sequence[Path], option: str, files: Iterable[Path]) -> None:
     # Resolved, so that relative paths and links to an image are recognized.
     originals = {path.resolve() for path in images}
-    for file in (file for files in overlays for file in files):
+    for file in files:
         if file.resolve() in originals:
-            raise ConfigError(f'--out: expected files other than the images; {file} would be overwritten')
+            raise ConfigError(f'{option}: expected files other than the images; {file} would be overwritten')
 
 
 if __name__ == '__main__':

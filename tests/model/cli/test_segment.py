@@ -190,6 +190,7 @@ def test_folder_is_processed_despite_unreadable_images(tmp_path: Path, capsys: p
     assert '3 of 5 images could not be segmented' in captured.err
     for name in ('b.png', 'c.jpg'):
         assert f'{folder / name}: expected an image, cannot read it' in captured.err
+    assert f'{folder / "e.png"}: ' in captured.err
 
 
 @pytest.mark.usefixtures('segmenter')
@@ -244,6 +245,7 @@ def empty_folder(folder: Path) -> None:
         (no_change, ['scene.png', 'red', '--out', '.'], 'scene.png would be overwritten'),
         (no_change, ['.', 'red', '--out', '../{name}'], 'scene.png would be overwritten'),
         (no_change, ['.', 'red', '--out', 'scene.png'], 'expected a folder for the overlays of a folder'),
+        (no_change, ['scene.png', 'red', '--json', 'scene.png'], '--json: expected files other than the images; scene'),
         (no_change, ['scene.png', 'red', '--json', '.'], '--json: expected a file, got the folder .'),
     ],
 )

@@ -126,3 +126,45 @@ def test_images_without_annotations_are_not_for_validation() -> None:
     content['annotations'] = content['annotations'][:1]
     with pytest.raises(ConfigError, match='expected at least two annotated images, found 1'):
         choose_validation(content, 0.5, 0)
+
+
+def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_labelme(tmp_path, blank_photos(1))
+    (labels,) = tmp_path.glob('*.json')
+    before = labels.read_text()
+    assert main(['labelme', '--data', str(tmp_path), '--out', str(labels)]) == 2
+    assert 'it would replace' in capsys.readouterr().err
+    assert labels.read_text() == before
+    # What the command wrote itself is replaced, but not read and replaced at once.
+    arguments = ['labelme', '--data', str(tmp_path), '--out', str(tmp_path / 'own.json')]
+    assert [main(arguments), main(arguments)] == [0, 0]
+    coco = tmp_path / 'own.coco.json'
+    before = coco.read_text()
+    for out in (coco, tmp_path / 'own.json'):
+        assert main(['coco', '--annotations', str(coco), '--out', str(out)]) == 2
+        assert f'would replace {coco}, which is read' in capsys.readouterr().err
+    assert coco.read_text() == before
+
+
+@pytest.mark.parametrize('name', [3, True, '', '___', None])
+def test_a_category_without_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: Any) -> None:
+    category = {'id': 1, 'name': name}
+    content = {'images': [{}], 'annotations': [{}], 'categories': [category]}
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    assert main(['coco', '--annotations', str(tmp_path / 'a.json'), '--out', str(tmp_path / 'own.json')]) == 2
+    said = f'expected categories with id and name, a text with letters or digits, got {category}'
+    assert said in capsys.readouterr().err
+
+
+def test_entries_that_are_no_objects_are_skipped(tmp_path: Path) -> None:
+    export_roboflow(tmp_path, {'train': blank_photos(3)})
+    file = tmp_path / 'train' / '_annotations.coco.json'
+    content = json.loads(file.read_text())
+    for key in ('images', 'annotations'):
+        content[key].append(None)
+    file.write_text(json.dumps(content))
+    out = tmp_path / 'own.json'
+    assert main(['coco', '--annotations', str(file), '--out', str(out), '--val-share', '0.4']) == 0
+    assert len(read(out)) == 2
+    assert len(json.loads((tmp_path / 'own.coco.json').read_text())['images']) == 2
+    assert (tmp_path / 'own.json.skipped.txt').read_text().count('None') == 2

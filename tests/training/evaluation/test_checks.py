@@ -146,6 +146,21 @@ def test_options_have_ranges(fail: Callable[..., str], tmp_path: Path, option: t
     assert f'argument {option[0]}: expected a' in fail('inst2seg', '--data', tmp_path, *option)
 
 
+def test_options_that_drop_everything_or_do_nothing(
+    save: Save, pixels: MakeMask, fail: Callable[..., str], tmp_path: Path
+) -> None:
+    data = save('data.json', [inst2seg(pixels(0, 3))])
+    predictions = save('p.jsonl', [{'id': '0.0', 'masks': [pixels(0, 3)], 'scores': [0.1]}])
+    command = ['inst2seg', '--data', str(data), '--out', str(tmp_path / 'out')]
+    assert '--min-score: expected 0 to below 1, got 1' in fail(*command, '--min-score', '1')
+    command += ['--predictions', str(predictions)]
+    assert 'the largest of 1 masks is 0.1; all would be dropped' in fail(*command)
+    for option in ('--dtype=float32', '--instructsam.max_mask_iou=0.5'):
+        said = f'expected no options of a model beside it, got {option.partition("=")[0]}'
+        assert said in fail(*command, '--min-score', '0.05', option)
+    assert main([*command, '--min-score', '0.05']) == 0
+
+
 def test_share_of_skipped_queries_is_limited(save: Save, pixels: MakeMask, tmp_path: Path) -> None:
     data = save('data.json', [inst2seg(pixels(0, 3)) for _ in range(4)])
     predictions = save('p.json', [

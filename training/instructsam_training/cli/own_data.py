@@ -22,6 +22,7 @@ from instructsam_training.datasets.annotation_tools.validation_share import choo
 from instructsam_training.datasets.coco import CATEGORY_SETS, read_coco
 from instructsam_training.datasets.io.category_names import SpokenName
 from instructsam_training.datasets.io.coco_samples import CocoOptions
+from instructsam_training.datasets.io.file_kind import PUBLISHED, identify
 from instructsam_training.datasets.io.files import coco_tables, load_json
 from instructsam_training.datasets.io.published_writer import write_published
 
@@ -75,7 +76,7 @@ class OwnData:
         training = image_ids(self.content) - self.validation
         files = [write_part(coco_name(out), self.content, training, self._name_of)]
         if self.validation:
-            file = out.with_name(f'{out.stem}{VALIDATION}{out.suffix}')
+            file = _validation_name(out)
             files += write_published(self.held_back, file, images)
             files.append(write_part(coco_name(file), self.content, self.validation, self._name_of))
         return files
@@ -87,6 +88,10 @@ class OwnData:
 def coco_name(out: Path) -> Path:
     """Return the name of the COCO file beside a file of samples."""
     return out.with_name(f'{out.stem}.coco.json')
+
+
+def _validation_name(out: Path) -> Path:
+    return out.with_name(f'{out.stem}{VALIDATION}{out.suffix}')
 
 
 def is_own(arguments: argparse.Namespace) -> bool:
@@ -101,18 +106,19 @@ def open_own_data(arguments: argparse.Namespace, report: SkipReport) -> OwnData:
         ConfigError: it cannot be used, or an argument does not belong to it.
     """
     images = arguments.images.absolute() if arguments.images else None
+    source = (arguments.data or arguments.annotations).absolute()
+    _check_outputs(arguments.out.absolute(), source)
     if arguments.name in TOOLS:
-        source = (arguments.data or arguments.annotations).absolute()
         export = Export(source, images, arguments.split or '', coco_name(arguments.out.absolute()))
         file = read_export(arguments.name, export, report)
         # Boxes of these tools were drawn as boxes; paths in COCO files of tools are absolute.
         folder = images or (file.parent if file.parent != export.coco.parent else _folder(source))
     else:
-        file = arguments.annotations.absolute()
+        file = source
         folder = images or file.parent
-    content = _content(file)
-    texts = read_texts(arguments.texts) if arguments.texts else {}
     spoken_name = own_name if arguments.name in ('coco', *TOOLS) else CATEGORY_SETS[arguments.name].spoken_name
+    content = _content(file, spoken_name)
+    texts = read_texts(arguments.texts) if arguments.texts else {}
     known = [spoken_name(category) for category in _used(content)]
     check_texts(texts, map(spoken_name, content['categories']), report)
     questions = Questions(texts, known, arguments.absent, arguments.seed)
@@ -124,17 +130,32 @@ def open_own_data(arguments: argparse.Namespace, report: SkipReport) -> OwnData:
     return OwnData(content, samples, folder, questions, spoken_name, validation)
 
 
+def _check_outputs(out: Path, source: Path) -> None:
+    """Refuse to replace the input, or a file that this command did not write."""
+    for file in (out, _validation_name(out)):
+        if source in (file, coco_name(file)):
+            raise ConfigError(f'--out: expected another name, {out} would replace {source}, which is read')
+        kind = identify(file) if file.is_file() else None
+        if kind not in (None, PUBLISHED):
+            raise ConfigError(f'--out: expected another name, it would replace {file}, {kind.description}')
+
+
 def _folder(source: Path) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def _content(file: Path) -> Mapping[str, Any]:
+def _content(file: Path, spoken_name: SpokenName) -> Mapping[str, Any]:
     content = load_json(file)
-    tables = coco_tables(file, content, TABLES)
-    for category in tables[2]:
-        if not isinstance(category, dict) or not str(category.get('name') or '').strip():
-            raise ConfigError(f'{file}: expected categories with id and name, got {category!r}')
-    return {**content, 'annotations': [entry for entry in tables[1] if isinstance(entry, dict)]}
+    images, annotations, categories = coco_tables(file, content, TABLES)
+    for category in categories:
+        try:
+            spoken_name(category if isinstance(category, dict) else {})
+        except ValueError:
+            message = f'{file}: expected categories with id and name, a text with letters or digits, got {category!r}'
+            raise ConfigError(message) from None
+    # `read_coco` reports the others.
+    entries = {'images': images, 'annotations': annotations}
+    return {**content, **{key: [entry for entry in table if isinstance(entry, dict)] for key, table in entries.items()}}
 
 
 def _used(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:

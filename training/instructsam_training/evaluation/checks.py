@@ -35,6 +35,20 @@ def check_targets(queries: Sequence[Query], source: Path) -> None:
         )
 
 
+def check_scores(predictions: Mapping[str, PredictedMasks], min_score: float, source: Path) -> None:
+    """Check that some prediction of a file scores above the limit, because the scores of other models differ.
+
+    Raises:
+        ConfigError: there are masks, and all are dropped.
+    """
+    scores = [score for prediction in predictions.values() for score in prediction.scores]
+    if scores and max(scores) <= min_score:
+        raise ConfigError(
+            f'{source}: expected scores above {min_score:g}, the largest of {len(scores)} masks is {max(scores):g}; '
+            'all would be dropped, choose another --min-score'
+        )
+
+
 def check_unread(queries: Sequence[Query], unread: Sequence[object], source: Path, max_skipped: float) -> None:
     """Check the share of the data set that could not be read.
 

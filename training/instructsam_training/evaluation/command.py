@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from instructsam_model.backend_arguments import given_options
-from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
+from instructsam_model.backends import AUTO, find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError, InferenceError
 from instructsam_model.options import make_options
@@ -20,7 +20,13 @@ from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
-from instructsam_training.evaluation.checks import check_images, check_skipped, check_targets, check_unread
+from instructsam_training.evaluation.checks import (
+    check_images,
+    check_scores,
+    check_skipped,
+    check_targets,
+    check_unread,
+)
 from instructsam_training.evaluation.external_predictions import (
     check_predictions_file,
     read_external_predictions,
@@ -104,6 +110,7 @@ def evaluate_benchmark(
             has predictions of another run.
         OSError: a file cannot be written.
     """
+    _check_arguments(arguments)
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
     all_queries = _load_queries(arguments, skipped)
@@ -114,6 +121,7 @@ def evaluate_benchmark(
         settings = _make_settings(arguments, benchmark, str(arguments.predictions))
         check_predictions_file(arguments.predictions, benchmark.name, split)
         predictions = read_external_predictions(arguments.predictions, all_queries, skipped)
+        check_scores(predictions, settings.min_score, arguments.predictions)
     else:
         check_images(queries, arguments.max_skipped)
         run = _make_run(arguments, benchmark, queries, is_loaded=is_loaded)
@@ -129,6 +137,23 @@ def evaluate_benchmark(
     write_page(folder / 'report.html', report, scored, predictions, speed)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return EvaluationResult(folder, report, speed)
+
+
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse options that would do nothing, or drop everything.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if arguments.predictions is None:
+        # Scores of other models may have any range; those of ours are shares.
+        if arguments.min_score is not None and not 0 <= arguments.min_score < 1:
+            raise ConfigError(f'--min-score: expected 0 to below 1, got {arguments.min_score:g}')
+        return
+    given = [*given_options(arguments)]
+    given += [name for name in ('backend', 'dtype') if getattr(arguments, name) != AUTO]
+    if given:
+        raise ConfigError(f'--predictions: expected no options of a model beside it, got --{", --".join(given)}')
 
 
 def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:

@@ -113,6 +113,7 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
     # Masks of which none has the right size are those of another data set, not empty predictions.
     if not found or (mask_count and not any(found.values())):
         reason = f'; the first that was skipped: {report.errors[0]}' if report.errors else ''
+        reason += ''.join(f'; {number} {note}' for note, number in report.notes.items())
         raise ConfigError(f'{file}: expected predictions, found none that can be used{reason}')
     return {query.id: _make_prediction(query, found.get(query.id, [])) for query in queries}
 

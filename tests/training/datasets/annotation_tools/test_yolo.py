@@ -46,7 +46,9 @@ def test_yolo_names_images_without_labels_and_repeated_lines(tmp_path: Path) -> 
     labels = tmp_path / 'export' / 'train' / 'labels'
     (labels / 'IMG_2.txt').unlink()
     (labels / 'IMG_1.txt').write_text((labels / 'IMG_1.txt').read_text() * 2)
+    (labels / 'IMG_9.txt').write_text('0 0.5 0.5 0.1 0.1')
     _, report = convert('yolo', data, tmp_path, 'train')
+    assert report.notes['files of labels without an image, left out'] == 1
     assert report.notes['images without a file of labels: nothing to find in them'] == 1
     assert report.notes['lines that repeat another of their file, left out'] == 3
 
@@ -55,6 +57,7 @@ def test_yolo_names_images_without_labels_and_repeated_lines(tmp_path: Path) -> 
     ('text', 'said'),
     [
         ('train: images\nnames: []', 'names: expected a list of the names of the classes'),
+        ('train: images\nnames: [yes, no]', 'expected yes, no, on, off and null in quotes'),
         ('train: images\nnames: [a, b]\nnc: 3', 'expected 3 names as nc says, got 2'),
         ('train: nowhere\nnames: {0: a}', 'nowhere: expected a folder of images, found none of'),
         ('train: images.zip\nnames: [a]', 'images.zip: expected a folder of images or a text file'),

@@ -113,7 +113,8 @@ def _instances(shapes: list[Any], file: Path, size_hw: tuple[int, int], report: 
                 raise ValueError('expected a shape, an object')
             # Shapes without a group are instances of their own: the index keeps their keys apart.
             group = shape.get('group_id')
-            key = (shape.get('label'), index if group is None else None, group)
+            # As text, because a damaged file has lists here.
+            key = (str(shape.get('label')), index if group is None else None, str(group))
             found = groups.get(key) or _Instance(shape.get('label'), [], [], [])
             _add_shape(found, shape, size_hw)
             groups[key] = found

@@ -46,11 +46,22 @@ def read_yolo(source: Path, split: str, report: SkipReport) -> CocoContent:
     # All classes in the order of the file, also those without instances.
     for name in names.values():
         content.add_category(name)
-    for image in _images(file, settings, split):
+    images = list(_images(file, settings, split))
+    for image in images:
         _add_image(content, image, names, report)
+    _note_unused(images, report)
     if not content.images:
         raise ConfigError(f'{file}: expected images of the split {split}, found none')
     return content
+
+
+def _note_unused(images: list[Path], report: SkipReport) -> None:
+    """Count the files of labels that belong to no image."""
+    used = {_label_file(image) for image in images}
+    for folder in sorted({file.parent for file in used}):
+        for file in sorted(folder.glob('*.txt')):
+            if file not in used and file.name != 'classes.txt':
+                report.note('files of labels without an image, left out', str(file))
 
 
 def _add_image(content: CocoContent, image: Path, names: Mapping[int, str], report: SkipReport) -> None:
@@ -132,9 +143,11 @@ def _load_yaml(file: Path) -> Mapping[str, Any]:
 def _names(file: Path, settings: Mapping[str, Any]) -> dict[int, str]:
     """Names of the classes by number."""
     names = settings.get('names')
-    pairs = names.items() if isinstance(names, dict) else enumerate(names if isinstance(names, list) else [])
+    pairs = list(names.items() if isinstance(names, dict) else enumerate(names if isinstance(names, list) else []))
+    if any(isinstance(name, bool) or name is None for _, name in pairs):
+        raise ConfigError(f'{file}: names: expected yes, no, on, off and null in quotes, YAML reads them as {names!r}')
     try:
-        # YAML reads `no` and `2024` as other types.
+        # YAML reads `2024` as a number.
         numbered = {int(number): str(name) for number, name in pairs}
     except (TypeError, ValueError):
         numbered = {}
