@@ -119,10 +119,12 @@ class DataCheck:
             reasons.append(
                 self._too_many(self.unreadable_annotations, self.annotations, 'annotations', self.annotation_faults)
             )
-        if self.checked > self.unreadable and not self.trained_samples:
+        if not reasons and self.unreadable == self.checked:
+            reasons.append(f'none of the {self.checked} samples can be used')
+        elif self.checked > self.unreadable and not self.trained_samples:
             reasons.append(
-                f'none of the {self.checked} samples has anything that this stage trains; check objective and '
-                'conversation.kinds and conversation.phrases'
+                f'none of the {self.checked} samples has anything that this stage trains; check objective, and '
+                'phrases, kinds and drop_above of conversation'
             )
         return reasons
 
