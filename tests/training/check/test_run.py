@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from PIL import Image
 
 from instructsam_training.check.run import FILE, SHEET, choose_samples
 from instructsam_training.cli.train import main
-from tests.support.faulty_data import ANNOTATION_FAULTS, SAMPLE_FAULTS, annotation, write_faulty_data, write_good_data
+from tests.support.faulty_data import (
+    ANNOTATION_FAULTS,
+    SAMPLE_FAULTS,
+    annotation,
+    record,
+    write_faulty_data,
+    write_good_data,
+)
 from tests.support.small_run import write_run
 
 
@@ -70,6 +78,22 @@ def test_good_data_passes_and_the_limit_can_be_set(tmp_path: Path, capsys: pytes
     assert check(tmp_path)[0] == 2
     assert '1 of 6 samples cannot be used (image missing 1)' in capsys.readouterr().err
     assert check(tmp_path, 'stages.0.data.max_unreadable=0.2')[0] == 0
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        ({'images': [], 'annotations': [], 'categories': []}, 'got a COCO file; convert it with instructsam-convert'),
+        (record('good.png', annotation=[]), 'none of its annotations can be read: it has none'),
+        ({'image': None}, r'\(record damaged 1\).*expected text in image'),
+    ],
+    ids=['coco', 'no-annotation', 'no-image'],
+)
+def test_file_of_another_kind_is_named(tmp_path: Path, content: dict[str, Any], reason: str) -> None:
+    write_good_data(tmp_path / 'data', 1).write_text(json.dumps(content) + '\n')
+    status, report = check(tmp_path)
+    assert status == 2
+    assert re.search(reason, report['refusals'][0])
 
 
 def test_data_without_a_readable_sample_is_refused_whatever_the_limit(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from instructsam_training.config.settings import default_settings
 from instructsam_training.engine.environment import code_commit, hash_code
 from instructsam_training.engine.fingerprint import fingerprint
 from instructsam_training.engine.resumption import open_record
+from instructsam_training.engine.run_lock import RunLock
 from instructsam_training.engine.run_record import RunStart, read_starts
 from tests.support.small_run import GOLDEN, write_run
 
@@ -59,7 +60,8 @@ def begin(config: TrainConfig, stage: str = 'one', *, finished: bool = False) ->
 def start(config: TrainConfig, *override: str, processes: int = 1, device: str = 'cpu') -> tuple[RunStart, str]:
     """Start the run; its record, and what was printed."""
     printed = StringIO()
-    open_record(config, device, processes, override, Console(file=printed, width=1000))
+    with RunLock(Path(config.out)) as lock:
+        open_record(config, device, processes, override, Console(file=printed, width=1000), lock)
     return read_starts(Path(config.out))[-1], printed.getvalue()
 
 

@@ -28,7 +28,9 @@ from tests.support.unprivileged import public_folder, unprivileged
 
 def make_state(step: int) -> RunState:
     tensor = torch.full((2,), float(step))
-    return RunState(step, {'a.weight': tensor}, {'a.weight|exp_avg': tensor.clone()}, {}, skipped=1)
+    return RunState(
+        step, {'a.weight': tensor, 'bias': torch.ones(1)}, {'a.weight|exp_avg': tensor.clone()}, {}, skipped=1
+    )
 
 
 def test_state_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -52,13 +54,27 @@ def test_folder_without_checkpoints_has_no_state(tmp_path: Path) -> None:
 
 
 DAMAGES = {
-    'nan.trainable': 'trainable.safetensors: 1 of 1 tensors have values that are not finite .*: a.weight',
+    'nan.trainable': 'trainable.safetensors: 2 of 2 tensors have values that are not finite .*: a.weight, bias',
     'inf.moments': 'moments.safetensors: 1 of 1 tensors have values that are not finite .*: a.weight.exp_avg',
     'truncated.moments': 'moments.safetensors: damaged',
     'removed.trainable': 'trainable.safetensors: damaged .FileNotFoundError',
     'truncated.state': 'state.json: damaged',
     'removed.state': 'state.json: damaged',
     'other.state': 'damaged .state.json is of step 9',
+    'text.state': 'state.json: damaged .ValueError',
+    'shape.moments': r'moments.safetensors: damaged .expected the shape \(2,\) for a.weight.exp_avg, got \(3,\)',
+    'foreign.moments': 'moments.safetensors: damaged .expected a trained parameter for b.weight',
+    'partial.moments': 'moments.safetensors: damaged .moments of a.weight are missing',
+    'negative.moments': 'moments.safetensors: damaged .a.weight.exp_avg_sq has negative values',
+    'lost.moments': 'moments.safetensors: damaged .no moments after 4 steps',
+}
+
+MOMENTS = {
+    'shape': {'a.weight|exp_avg': torch.ones(3)},
+    'foreign': {'b.weight|exp_avg': torch.ones(2)},
+    'partial': {'a.weight|exp_avg': torch.ones(2), 'bias|exp_avg': torch.ones(1), 'bias|step': torch.ones(())},
+    'negative': {'a.weight|exp_avg_sq': -torch.ones(2)},
+    'lost': {},
 }
 
 
@@ -71,6 +87,10 @@ def damage(folder: Path, how: str) -> None:
         file.write_bytes(file.read_bytes()[:-5])
     elif kind == 'other':
         file.write_text('{"step": 9}')
+    elif kind == 'text':
+        file.write_text('{"step": "four"}')
+    elif kind in MOMENTS:
+        save_file(MOMENTS[kind], file)
     else:
         save_file({name: torch.tensor([1.0, float(kind)]) for name in load_file(file)}, file)
 

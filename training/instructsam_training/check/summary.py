@@ -129,8 +129,8 @@ class DataCheck:
         # Only of samples that can be read, so that a fault of the files is not blamed on the settings.
         if self.checked > self.unreadable and not self.trained_samples:
             reasons.append(
-                f'none of the {self.checked} samples has anything that this stage trains; check objective and '
-                'conversation.kinds and conversation.phrases'
+                f'none of the {self.checked} samples has anything that this stage trains; check objective, and '
+                'phrases, kinds and drop_above of conversation'
             )
         # With max_unreadable: 1, a share is never too large.
         if self.checked == self.unreadable and not reasons:

@@ -41,8 +41,9 @@ from instructsam_training.engine.gather import gather_tensors
 from instructsam_training.engine.metrics_logger import MetricsLogger, read_lines
 from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
+from instructsam_training.engine.run_lock import RunLock
 from instructsam_training.engine.signals import InterruptedRunError
-from instructsam_training.engine.stage_output import continue_adapter, result_folder, write_outputs
+from instructsam_training.engine.stage_output import check_result, continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import STATES, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
@@ -73,13 +74,21 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
     accelerator = start_processes(config)
     check_validations(config)
     device, processes = describe_device(accelerator), accelerator.num_processes
-    run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, Console(stderr=True)))
+    with RunLock(Path(config.out)) as lock:
+        console = Console(stderr=True)
+        run_in_first_process(accelerator, lambda: open_record(config, device, processes, override, console, lock))
+        return run_stages(accelerator, config)
+
+
+def run_stages(accelerator: Accelerator, config: TrainConfig) -> Path:
+    """Train the stages that are not finished yet; return and raise as `train`."""
     merged, is_checked = Path(), False
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, result_folder(folder, stage)
         # The result is written last and atomically: the stage is done.
         if merged.exists():
+            check_result(merged)
             accelerator.print(f'{stage.name}: finished before')
             continue
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from instructsam_training.config.consistency import find_unused
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.config.settings import default_settings, settings
 from instructsam_training.engine.fingerprint import compare_files
+from instructsam_training.engine.run_lock import RunLock
 from instructsam_training.engine.run_record import RECORD, RunStart, describe_start, read_starts, write_starts
 
 GROUPS = ('data', 'start', 'versions', 'code')
@@ -40,7 +41,9 @@ class Difference:
     allowed: bool = False
 
 
-def open_record(config: TrainConfig, device: str, processes: int, override: Sequence[str], console: Console) -> None:
+def open_record(
+    config: TrainConfig, device: str, processes: int, override: Sequence[str], console: Console, lock: RunLock
+) -> None:
     """Compare this start of a run with the one before, print what differs, and add it to the record.
 
     Args:
@@ -49,9 +52,11 @@ def open_record(config: TrainConfig, device: str, processes: int, override: Sequ
         processes: number of processes.
         override: keys of settings, or `GROUPS`, that may differ.
         console: for what is printed.
+        lock: of the folder, which is acquired unless the run is finished.
 
     Raises:
-        CheckpointError, ConfigError: something differs that changes the results, or a file is missing.
+        CheckpointError, ConfigError: something differs that changes the results, a file is missing, or another run
+            writes into the folder.
         OSError: the record cannot be written.
     """
     check_override(config, override)
@@ -72,6 +77,7 @@ def open_record(config: TrainConfig, device: str, processes: int, override: Sequ
         console.print(f'warning: {out} has no {RECORD}: its run is resumed without a comparison of its settings')
     # A finished run is not started again.
     if not starts or not is_finished(start, config):
+        lock.acquire()
         write_starts(out, [*starts, start], config)
 
 

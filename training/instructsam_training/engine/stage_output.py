@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from instructsam_model.errors import CheckpointError
 from instructsam_model.instructsam.adapter import read_adapter
 from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
 from instructsam_model.instructsam.model_card import make_card
@@ -24,6 +25,19 @@ ADAPTER = 'adapter'
 def result_folder(folder: Path, stage: StageConfig) -> Path:
     """Return the folder that a stage writes last; once it exists, the stage is done."""
     return folder / (ADAPTER if stage.output == 'adapter' else MERGED)
+
+
+def check_result(folder: Path) -> None:
+    """Check that the result of a finished stage has weights.
+
+    Raises:
+        CheckpointError: it has none, such as an empty folder.
+    """
+    if not any(folder.glob('*.safetensors')):
+        raise CheckpointError(
+            f'{folder}: expected the result of a finished stage, found no weights (*.safetensors); remove it, and the '
+            'stage goes on from its last checkpoint'
+        )
 
 
 def base_of(config: TrainConfig, stage: StageConfig) -> str:

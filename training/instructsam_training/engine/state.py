@@ -231,13 +231,14 @@ def read_state(path: Path) -> RunState:
         check_readable(path)
         check_readable(file)
         content = json.loads(file.read_text())
+        step, skipped = int(content['step']), int(content.get('skipped_steps', 0))
         parts = {}
         for name in PARTS:
             file = path / f'{name}.safetensors'
             check_readable(file)
             parts[name] = load_file(file)
             check_finite(file, parts[name], 'the run diverged or the file is damaged')
-        state = RunState(content['step'], **parts, skipped=content.get('skipped_steps', 0))
+        state = RunState(step, **parts, skipped=skipped)
     except PermissionError as error:
         raise CheckpointError(f'{file}: this checkpoint cannot be read: {explain(error, file)}') from error
     except CheckpointError as error:
@@ -246,4 +247,30 @@ def read_state(path: Path) -> RunState:
         raise DamagedStateError(f'{file}: damaged ({type(error).__name__}: {error})') from error
     if path.name != f'{PREFIX}{state.step:08d}':
         raise DamagedStateError(f'{path}: damaged (state.json is of step {state.step})')
+    check_moments(path / 'moments.safetensors', state)
     return state
+
+
+def check_moments(file: Path, state: RunState) -> None:
+    """Check that the optimizer can go on with its moments: those of a parameter have its shape, and none is lost.
+
+    Raises:
+        DamagedStateError: it cannot; it would fail in the next step, or start anew without a word.
+    """
+    kinds: dict[str, set[str]] = {}
+    for key, moment in state.moments.items():
+        name, _, kind = key.rpartition('|')
+        kinds.setdefault(name, set()).add(kind)
+        parameter = state.trainable.get(name)
+        # Step counts are scalars.
+        if parameter is None or moment.shape not in (parameter.shape, ()):
+            expected = 'a trained parameter' if parameter is None else f'the shape {tuple(parameter.shape)}'
+            raise DamagedStateError(f'{file}: damaged (expected {expected} for {key}, got {tuple(moment.shape)})')
+        if kind == 'exp_avg_sq' and moment.lt(0).any():
+            raise DamagedStateError(f'{file}: damaged ({key} has negative values)')
+    for name, own in kinds.items():
+        # Muon and AdamW have different ones; a parameter without a gradient has none.
+        if any(own < other for other in kinds.values()):
+            raise DamagedStateError(f'{file}: damaged (moments of {name} are missing)')
+    if not kinds and state.trainable and state.step > state.skipped:
+        raise DamagedStateError(f'{file}: damaged (no moments after {state.step} steps)')

@@ -27,6 +27,7 @@ from instructsam_training.cli.publish import publish
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.engine.loop import train
+from instructsam_training.engine.stage_output import check_result
 from instructsam_training.families.instructsam.adapter_files import load_factors, write_adapter
 from instructsam_training.families.instructsam.trainable import choose_trainable
 from tests.support.adapters import changed_copy
@@ -283,3 +284,12 @@ def test_an_adapter_is_merged_into_a_checkpoint(stage: Path, tmp_path: Path) -> 
     assert written.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(written[name], tensor), name
+
+
+def test_stage_without_weights_is_not_finished(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r'expected the result of a finished stage, found no weights .*; remove it'
+    ):
+        check_result(tmp_path)
+    (tmp_path / 'model.safetensors').touch()
+    check_result(tmp_path)

@@ -86,13 +86,15 @@ def count_annotations(raw: RawRecord) -> int:
 def _sample(record: Mapping[str, Any], file: Path, index: int, images: Path) -> Sample:
     if record.get('image') is None and record.get('video') is not None:
         raise ValueError('expected an image, got a video')
+    if {'images', 'annotations'} <= record.keys():
+        raise ValueError('expected a record of one image, got a COCO file; convert it with instructsam-convert coco')
     image = images / text_of(record, 'image')
     # Opening the image is the slow fallback for records without size.
     has_size = record.get('height') is not None and record.get('width') is not None
     size_hw = parse_size_hw(record) if has_size else read_size_hw(image)
     annotations, errors = _annotations(record, size_hw, file, index)
     if not annotations:
-        reasons = '; '.join(f'{error.index}: {error.reason}' for error in errors)
+        reasons = '; '.join(f'{error.index}: {error.reason}' for error in errors) or 'it has none'
         raise ValueError(f'none of its annotations can be read: {reasons}')
     ignore = _decoded(record.get('ignore'))
     return Sample(
