@@ -147,7 +147,7 @@ def test_invalid_request_is_refused(
 def test_page_shows_why_a_request_is_refused(
     page: tuple[PageBackend, BusySegmenter], image: str, values: tuple[Any, ...], message: str
 ) -> None:
-    gr = pytest.importorskip('gradio', reason='the extra demo is not installed')
+    gr = pytest.importorskip('gradio', reason="needs pip install 'instructsam_ros[demo]'")
     functions = build_page(page[0], 'title', []).fns.values()
     [segment] = [function.fn for function in functions if function.api_name == 'segment']
     with pytest.raises(gr.Error, match=message):
@@ -172,7 +172,7 @@ def test_missing_gradio_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_checkpoint_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip('gradio', reason='the extra demo is not installed')
+    pytest.importorskip('gradio', reason="needs pip install 'instructsam_ros[demo]'")
     assert main(['--checkpoint', str(tmp_path), '--device', 'cpu']) == 2
     error = capsys.readouterr().err
     assert error.startswith(f'instructsam-demo: error: {tmp_path}')
@@ -191,7 +191,7 @@ def test_help_does_not_import_torch() -> None:
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Serve the page with the golden checkpoint."""
-    pytest.importorskip('gradio', reason='the extra demo is not installed')
+    pytest.importorskip('gradio', reason="needs pip install 'instructsam_ros[demo]'")
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -221,7 +221,7 @@ def is_served(url: str, server: subprocess.Popen[bytes], log: Path) -> bool:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
-    webdriver = pytest.importorskip('selenium.webdriver', reason='selenium is not installed')
+    webdriver = pytest.importorskip('selenium.webdriver', reason='needs pip install selenium')
     chromium = shutil.which('chromium') or shutil.which('google-chrome')
     driver = shutil.which('chromedriver')
     if not chromium or not driver:

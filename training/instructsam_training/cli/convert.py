@@ -104,44 +104,35 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'name', metavar='NAME', choices=sorted({**SOURCES, **TOOLS}), help='name of the data set, see below'
     )
-    parser.add_argument('--data', type=Path, metavar='DIR', help='folder of the release')
-    parser.add_argument('--split', help='split of the data set, see below')
-    parser.add_argument(
+    _add_input_arguments(parser.add_argument_group('input'))
+    add_own_arguments(parser.add_argument_group('own data, with --annotations or a tool'))
+    _add_output_arguments(parser.add_argument_group('output'))
+    return parser
+
+
+def _add_input_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument('--data', type=Path, metavar='DIR', help='folder of the release')
+    group.add_argument('--split', help='split of the data set, see below')
+    group.add_argument(
         '--annotations', type=Path, metavar='FILE', help='a file of your own in the format of NAME, for example coco'
     )
-    parser.add_argument(
-        '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
-    )
-    parser.add_argument(
-        '--shards',
-        type=integer(1, 99_999),
-        default=1,
-        metavar='N',
-        help='number of files to distribute the records over (default: 1)',
-    )
-    parser.add_argument(
+    group.add_argument(
         '--images',
         type=Path,
         metavar='DIR',
         help='folder of the images (default: that of the release, or of --annotations)',
     )
-    parser.add_argument(
-        '--relative-to',
-        type=Path,
-        metavar='DIR',
-        help='write the file names of images relative to DIR (default: --images, or that of the release)',
-    )
-    parser.add_argument(
+    group.add_argument(
         '--held-out',
         type=Path,
         metavar='DIR',
         help='drop the images of validation and test splits; DIR has any of: '
         + '; '.join(f'{name} ({files})' for name, files in FILES.items()),
     )
-    parser.add_argument(
+    group.add_argument(
         '--boxes', action='store_true', help='with --annotations: an instance without a mask is a filled box'
     )
-    parser.add_argument(
+    group.add_argument(
         '--negatives',
         type=integer(0, 1000),
         default=0,
@@ -150,11 +141,28 @@ def build_parser() -> argparse.ArgumentParser:
         'categories of the file (default: 0, the image is left out); right only if every category was annotated in '
         'every image',
     )
-    add_own_arguments(parser.add_argument_group('own data, with --annotations or a tool'))
-    parser.add_argument(
+
+
+def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
+    )
+    group.add_argument(
+        '--shards',
+        type=integer(1, 99_999),
+        default=1,
+        metavar='N',
+        help='number of files to distribute the records over (default: 1)',
+    )
+    group.add_argument(
+        '--relative-to',
+        type=Path,
+        metavar='DIR',
+        help='write the file names of images relative to DIR (default: --images, or that of the release)',
+    )
+    group.add_argument(
         '--strict', action='store_true', help='write nothing and exit with status 1 if anything was skipped or missing'
     )
-    return parser
 
 
 def convert(
