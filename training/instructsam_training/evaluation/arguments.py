@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +85,10 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument('--split', help='split of the data set (default: the first one below)')
     group.add_argument('--images', type=Path, metavar='DIR', help='folder of the images, if it is not part of --data')
-    group.add_argument('--limit', type=parse_count, metavar='N', help='use only the first N queries')
+    group.add_argument('--limit', type=integer(1), metavar='N', help='use only the first N queries')
     group.add_argument(
         '--max-skipped',
-        type=parse_share,
+        type=number(0.0, 1.0),
         default=MAX_SKIPPED,
         metavar='SHARE',
         help='largest share of queries, 0 to 1, that may be skipped, as because of a missing image; more is an error '
@@ -98,7 +96,7 @@ def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--absent',
-        type=partial(parse_count, smallest=0),
+        type=integer(0),
         default=0,
         metavar='N',
         help='for coco: ask about N categories that an image does not have, as queries without a target; right only if '
@@ -152,52 +150,7 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--min-score',
-        type=parse_score,
+        type=number(-1e9, 1e9),  # predictions of other models may have any scores
         metavar='SCORE',
         help="drop predictions with this score or a lower one (default: the benchmark's)",
     )
-
-
-def parse_count(text: str, smallest: int = 1) -> int:
-    """Return a whole number of at least `smallest`.
-
-    Raises:
-        ArgumentTypeError: it is something else; argparse prints the message.
-    """
-    try:
-        count = int(text)
-    except ValueError:
-        count = smallest - 1
-    if count < smallest:
-        raise argparse.ArgumentTypeError(f'expected a whole number of at least {smallest}, got {text!r}')
-    return count
-
-
-def parse_share(text: str) -> float:
-    """Return a number of 0 to 1.
-
-    Raises:
-        ArgumentTypeError: it is something else; argparse prints the message.
-    """
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:  # also false for NaN
-        raise argparse.ArgumentTypeError(f'expected a number of 0 to 1, got {text!r}')
-    return share
-
-
-def parse_score(text: str) -> float:
-    """Return a finite number.
-
-    Raises:
-        ArgumentTypeError: it is something else; argparse prints the message.
-    """
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise argparse.ArgumentTypeError(f'expected a number, got {text!r}')
-    return score
