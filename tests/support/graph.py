@@ -29,7 +29,7 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
-from instructsam_ros.tools.node_process import use_own_domain
+from instructsam_ros.tools.dds_domain import use_own_domain
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0
