@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -176,6 +177,11 @@ class Graph:
         task = self._executor.create_task(action)
         self.wait_for(task.done, 'the executor to run the action')
         return task.result()
+
+    def action_client(self, action: Any, name: str, **profiles: Any) -> ActionClient[Any, Any, Any]:
+        """Create a client in the thread of the executor, which would otherwise see it before it is complete."""
+        client = self.run_in_executor(lambda: ActionClient(self.peer, action, name, **profiles))
+        return cast('ActionClient[Any, Any, Any]', client)
 
     def set_parameter(self, node: Node, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of a node in this context."""
