@@ -13,7 +13,6 @@ from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from instructsam_model.weights.hub import CheckpointSource
 
 if TYPE_CHECKING:
-    from instructsam_model.sam3_agent.connect import open_vlm
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
 
 logger = logging.getLogger(__name__)
@@ -29,6 +28,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
         CheckpointError: a file of a checkpoint is missing or unusable; the message names it.
         ConfigError: an option is missing or out of range, or the server does not answer or lacks what is needed.
     """
+    from instructsam_model.sam3_agent.connect import open_vlm
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
     from instructsam_model.sam3_agent.state import Settings
 
