@@ -12,7 +12,7 @@ import numpy as np
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.sam3_agent.completion import Completion
-from instructsam_model.sam3_agent.reply_forms import Form, form_arguments, json_schema
+from instructsam_model.sam3_agent.reply_forms import Form, form_arguments, json_schema, probe_schema
 from instructsam_model.sam3_agent.server import Patience, Server, ServerError
 from instructsam_model.sam3_agent.wire import DETAIL, encode_png
 
@@ -79,7 +79,7 @@ class Abilities:
 
 
 def probe(server: Server, model: str, wanted: AnyForm, patience: Patience) -> Abilities:
-    """Find out what a server can do, with two to five short requests.
+    """Find out what a server can do, with two to four short requests.
 
     Args:
         server: to ask.
@@ -94,11 +94,12 @@ def probe(server: Server, model: str, wanted: AnyForm, patience: Patience) -> Ab
     """
     with _naming_the_key(server.url):
         abilities = _find_model(server, model, patience)
-        abilities = _ask_for_image(server, abilities, patience)
         if wanted in ('auto', 'schema'):
-            abilities = replace(abilities, schema=_ask_for_schema(server, abilities, patience))
+            abilities = _ask_for_schema(server, abilities, patience)
+        if abilities.schema in ('not asked', 'refused'):
+            abilities = _ask_for_image(server, abilities, patience)
         if wanted == 'tools' or (wanted == 'auto' and abilities.schema != 'followed'):
-            abilities = replace(abilities, calls_tools=_ask_for_tools(server, abilities, patience))
+            abilities = _ask_for_tools(server, abilities, patience)
     abilities.form(wanted)
     return abilities
 
@@ -137,62 +138,60 @@ def _find_model(server: Server, model: str, patience: Patience) -> Abilities:
 
 
 def _ask_for_image(server: Server, abilities: Abilities, patience: Patience) -> Abilities:
-    """Send an image; find out how the server calls the longest reply, and whether it reports tokens."""
+    """Send an image and nothing else that a server may not know."""
     try:
-        completion = _ask(server, abilities, patience)
+        return _ask(server, abilities, patience, {})[0]
     except ServerError as error:
-        if error.status not in REFUSED:
-            raise
-        if 'max_completion_tokens' in str(error):
-            return _ask_for_image(server, replace(abilities, token_field='max_tokens'), patience)
+        _raise_unless_refused(error)
         raise ConfigError(
             f'model: expected one that takes images; {abilities.model} at {server.url} refuses a request with an image '
             f'({error})'
         ) from None
-    return replace(abilities, reports_usage=completion.tokens is not None)
 
 
-def _ask_for_schema(server: Server, abilities: Abilities, patience: Patience) -> SchemaSupport:
-    schema = {
-        'type': 'object',
-        'properties': {'answer': {'type': 'string', 'enum': list(UNLIKELY_ANSWERS)}},
-        'required': ['answer'],
-        'additionalProperties': False,
-    }
+def _ask_for_schema(server: Server, abilities: Abilities, patience: Patience) -> Abilities:
+    """Send an image with a schema; a server that answers takes images too."""
+    arguments = {'response_format': json_schema('probe', probe_schema(UNLIKELY_ANSWERS))}
     try:
-        completion = _ask(server, abilities, patience, {'response_format': json_schema('probe', schema)})
-        # The schema of the calls too: a server may know schemas, but not all their words.
-        _ask(server, abilities, patience, form_arguments('schema', 'main'))
+        abilities, completion = _ask(server, abilities, patience, arguments)
     except ServerError as error:
-        if error.status not in REFUSED:
-            raise
-        return 'refused'
+        _raise_unless_refused(error)
+        return replace(abilities, schema='refused')
     try:
-        answer = json.loads(completion.text or '')
+        value = json.loads(completion.text or '')
     except ValueError:
-        return 'ignored'
-    follows = isinstance(answer, dict) and answer.get('answer') in UNLIKELY_ANSWERS
-    return 'followed' if follows else 'ignored'
+        value = None
+    follows = isinstance(value, dict) and value.get('answer') in UNLIKELY_ANSWERS
+    return replace(abilities, schema='followed' if follows else 'ignored')
 
 
-def _ask_for_tools(server: Server, abilities: Abilities, patience: Patience) -> bool:
+def _ask_for_tools(server: Server, abilities: Abilities, patience: Patience) -> Abilities:
     try:
-        return bool(_ask(server, abilities, patience, form_arguments('tools', 'main')).tool_calls)
+        abilities, completion = _ask(server, abilities, patience, form_arguments('tools', 'main'))
     except ServerError as error:
-        if error.status not in REFUSED:
-            raise
-        return False
+        _raise_unless_refused(error)
+        return replace(abilities, calls_tools=False)
+    return replace(abilities, calls_tools=bool(completion.tool_calls))
+
+
+def _raise_unless_refused(error: ServerError) -> None:
+    """Raise an error again unless it says that the server does not take such requests."""
+    if error.status not in REFUSED:
+        raise error
 
 
 def _ask(
-    server: Server, abilities: Abilities, patience: Patience, arguments: Mapping[str, Any] | None = None
-) -> Completion:
+    server: Server, abilities: Abilities, patience: Patience, arguments: Mapping[str, Any]
+) -> tuple[Abilities, Completion]:
+    """Ask about an image; learn how the server calls the longest reply, and whether it reports tokens."""
     image = {'type': 'image_url', 'image_url': {'url': encode_png(PROBE_IMAGE), 'detail': DETAIL}}
     content = [image, {'type': 'text', 'text': PROBE_TEXT}]
-    body = {
-        'model': abilities.model,
-        'messages': [{'role': 'user', 'content': content}],
-        abilities.token_field: PROBE_TOKENS,
-        **(arguments or {}),
-    }
-    return server.complete(body, patience)
+    body = {'model': abilities.model, 'messages': [{'role': 'user', 'content': content}], **arguments}
+    try:
+        completion = server.complete({**body, abilities.token_field: PROBE_TOKENS}, patience)
+    except ServerError as error:
+        is_unknown = error.status in REFUSED and 'max_completion_tokens' in str(error)
+        if abilities.token_field == 'max_tokens' or not is_unknown:
+            raise
+        return _ask(server, replace(abilities, token_field='max_tokens'), patience, arguments)
+    return replace(abilities, reports_usage=completion.tokens is not None), completion

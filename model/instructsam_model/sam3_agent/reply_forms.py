@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from instructsam_model.sam3_agent.calls import EXAMINE, REPORT, SEGMENT, SELECT, TOOLS
@@ -69,6 +69,11 @@ def form_arguments(form: Form, kind: CallKind) -> dict[str, Any]:
             ]
         return {'tools': tools, 'tool_choice': 'required', 'parallel_tool_calls': False}
     return {}
+
+
+def probe_schema(answers: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of tool calls with an answer before, so that a server has to know all words of the schema."""
+    return _object({'answer': {'type': 'string', 'enum': list(answers)}, **_MAIN['properties']})
 
 
 def json_schema(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:

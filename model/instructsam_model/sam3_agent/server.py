@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from instructsam_model.datatypes import never
 from instructsam_model.errors import ConfigError, InferenceError, raise_if_canceled
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar('Result')
+
 CONNECT_TIMEOUT_S = 5.0
+DETAIL_CHARS = 300
 NO_KEY = 'none'
 """Sent to servers that want no key. The package would otherwise send the key in OPENAI_API_KEY to any server."""
 
@@ -116,7 +119,7 @@ class Server:
         """Close all connections; closing twice is allowed."""
         self._background.close(self._client.close)
 
-    def _repeat(self, send: Callable[[], Awaitable[Any]], read: Callable[[Any], Any], patience: Patience) -> Any:
+    def _repeat(self, send: Callable[[], Awaitable[Any]], read: Callable[[Any], Result], patience: Patience) -> Result:
         """Send a request until it succeeds, is refused, or all attempts are used up."""
         for attempt in range(1, self._attempts + 1):
             result = self._attempt(send, read, patience)
@@ -131,7 +134,9 @@ class Server:
             _sleep(wait_s, patience.is_canceled)
         raise AssertionError('unreachable: the last attempt returns or raises')
 
-    def _attempt(self, send: Callable[[], Awaitable[Any]], read: Callable[[Any], Any], patience: Patience) -> Any:
+    def _attempt(
+        self, send: Callable[[], Awaitable[Any]], read: Callable[[Any], Result], patience: Patience
+    ) -> Result | Failure:
         """Send a request once; return what was read, or why there is nothing."""
         from openai import APIConnectionError, APIStatusError
 
@@ -148,7 +153,7 @@ class Server:
             return Failure(f'the answer is no chat completion: {error}', 200)
         except APIStatusError as error:
             headers = {name.lower(): value for name, value in error.response.headers.items()}
-            return Failure(f'status {error.status_code}, {error.message}', error.status_code, headers)
+            return Failure(f'status {error.status_code}, {_detail(error.body)}', error.status_code, headers)
         except APIConnectionError as error:
             return Failure(f'no connection ({error.__cause__ or error})')
 
@@ -159,9 +164,16 @@ def _open_client(url: str, api_key: str) -> AsyncOpenAI:
     except ImportError as error:
         message = f"vlm: a server needs the package openai ({error}); install it with pip install 'openai>=1.66'"
         raise ConfigError(message) from None
-    # Repeating and giving up are done here. Between two bytes of an answer there may be minutes, while the model thinks.
+    # Repeating and giving up are done here. While the model thinks, there may be minutes between two bytes.
     timeout = Timeout(None, connect=CONNECT_TIMEOUT_S)
     return AsyncOpenAI(base_url=url, api_key=api_key or NO_KEY, max_retries=0, timeout=timeout)
+
+
+def _detail(body: object) -> str:
+    """Return what a server says about an error: the message of its JSON, or the beginning of its page."""
+    text = str(body.get('message') or body) if isinstance(body, dict) else str(body or 'no message')
+    text = ' '.join(text.split())
+    return text if len(text) <= DETAIL_CHARS else f'{text[:DETAIL_CHARS]}...'
 
 
 def _sleep(seconds: float, is_canceled: Callable[[], bool]) -> None:
