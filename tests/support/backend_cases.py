@@ -54,7 +54,7 @@ class AgentCase(BackendCase):
 
     def open(self, checkpoint: Path, **options: Any) -> Segmenter:
         """Start the server, and load it."""
-        return super().open(checkpoint, vlm=choosing_server().url, reply_form='text', **options)
+        return super().open(checkpoint, vlm=choosing_server().url, **options)
 
 
 CASES = {

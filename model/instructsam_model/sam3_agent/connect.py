@@ -31,8 +31,8 @@ def open_vlm(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:
     """
     if not options.vlm.strip():
         raise ConfigError(
-            'vlm: expected the URL of an OpenAI-compatible server, such as http://localhost:8000/v1, or the folder of a '
-            'Qwen-VL checkpoint; got an empty text'
+            'vlm: expected the URL of an OpenAI-compatible server, such as http://localhost:8000/v1, or the folder of '
+            'a Qwen-VL checkpoint; got an empty text'
         )
     if options.vlm.startswith(URL_SCHEMES):
         return _connect(options)
@@ -40,9 +40,7 @@ def open_vlm(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:
 
 
 def _connect(options: Sam3AgentOptions) -> ServerVlm:
-    server = Server(
-        options.vlm, _key(options), attempts=options.attempts, attempt_timeout_s=options.reply_timeout
-    )
+    server = Server(options.vlm, _key(options), attempts=options.attempts, attempt_timeout_s=options.reply_timeout)
     limits = options.limits
     vlm = ServerVlm(
         server,

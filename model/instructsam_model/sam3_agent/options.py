@@ -45,8 +45,8 @@ class Sam3AgentOptions(Options):
     )
     reply_form: str = option(
         'auto',
-        'How the server passes tool calls on: as JSON that follows a schema, as tool calls, or as text. auto: the first of '
-        'these that the server has; text if strict.',
+        'How the server passes tool calls on: as JSON that follows a schema, as tool calls, or as text. auto: the first '
+        'of these that the server has; text if strict.',
         choices=REPLY_FORMS,
     )
     temperature: float = option(
@@ -60,9 +60,7 @@ class Sam3AgentOptions(Options):
         range_=(0.0, 86400.0),
         affects_results=False,
     )
-    reply_timeout: float = option(
-        300.0, 'Time limit of one reply in seconds.', range_=(0.1, 86400.0)
-    )
+    reply_timeout: float = option(300.0, 'Time limit of one reply in seconds.', range_=(0.1, 86400.0))
     attempts: int = option(
         3, 'Number of attempts to get a reply, if the connection or the server fails.', range_=(1, 100)
     )
