@@ -137,7 +137,7 @@ def _overlap(
 def _average_precision(truth: GroundTruth, records: Sequence[PredictionRecord]) -> dict[str, float]:
     """Return COCO's AP over IoU 0.5 to 0.95, and AP at 0.5; a record is one detection, of the union of its masks.
 
-    Two annotations of one image compete for the detections of both; the images are those of the records, also of empty ones.
+    Two annotations of one image compete for the detections of both. The images are those of all records.
     """
     # pycocotools needs numbers, and takes an annotation of the id 0 for none; other ids are kept.
     images = {image_id: number for number, image_id in enumerate(truth.sizes_hw, 1)}
