@@ -15,7 +15,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -28,6 +28,7 @@ from instructsam_training.evaluation.sam3i.ground_truth import GroundTruth
 from instructsam_training.evaluation.sam3i.records import PredictionRecord
 
 Protocol = Literal['1to1', 'multi_inst']
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 IOU_THRESHOLD = 0.5
 """Of P@50; an IoU of exactly this counts."""
 CATEGORY = 1
