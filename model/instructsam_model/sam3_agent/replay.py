@@ -92,9 +92,10 @@ def _print(runs: Sequence[RunReport], tables: Sequence[TableReport], console: Co
     for each in tables:
         table.add_row(f'pure/{each.name}', 'table', str(each.cases), 'no' if each.differences else 'yes')
     console.print(table)
-    for report in (*runs, *tables):
-        for difference in report.differences:
-            console.print(f'{report.name}: {difference}', style='red', markup=False, highlight=False, soft_wrap=True)
+    found = [(run.name, run.differences) for run in runs] + [(each.name, each.differences) for each in tables]
+    for name, differences in found:
+        for difference in differences:
+            console.print(f'{name}: {difference}', style='red', markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == '__main__':
