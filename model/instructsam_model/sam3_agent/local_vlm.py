@@ -69,8 +69,9 @@ def load_local_vlm(
             f'{folder}: expected a vision-language model that transformers loads, cannot load it: {error}'
         ) from error
     if missing := sorted(report['missing_keys']):
+        name = type(model).__name__
         raise CheckpointError(
-            f'{folder}: expected all weights of {type(model).__name__}, got none for {len(missing)}, such as {missing[0]}'
+            f'{folder}: expected all weights of {name}, {len(missing)} are missing: {missing[0]}, ...'
         )
     if not getattr(processor, 'chat_template', None) or not hasattr(processor, 'image_processor'):
         raise CheckpointError(f'{folder}: expected a processor with a chat template and images, got {type(processor)}')
