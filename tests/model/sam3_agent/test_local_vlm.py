@@ -63,8 +63,8 @@ def test_cancel_and_time_limit_end_a_reply_within_a_token(vlm: LocalVlm) -> None
 
 
 def test_messages_longer_than_the_context_are_refused(vlm: LocalVlm) -> None:
-    with pytest.raises(InferenceError, match=r'have \d+ tokens, the model reads at most 4096'):
-        vlm.chat(messages('word ' * 2000), 'main')
+    with pytest.raises(InferenceError, match=r'have \d+ tokens, the model reads at most 8192'):
+        vlm.chat(messages('word ' * 4000), 'main')
 
 
 def test_weights_that_are_not_finite_give_no_reply(folder: Path, tmp_path: Path) -> None:
