@@ -1,0 +1,104 @@
+"""Concept phrases with which SAM3 can be asked for the candidates of a question about a tabletop."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from instructsam_training.tabletop.language.nouns import ADJECTIVES, ANYTHING, GROUPS, USES, Noun
+from instructsam_training.tabletop.language.query_samplers import NUMBERS, ORDINALS
+from instructsam_training.tabletop.language.wordings import PHRASES
+from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS
+
+EVERYTHING = Noun(ANYTHING).words(plural=True)
+"""Phrase for all objects."""
+SEPARATOR = ', '
+"""Between the phrases of an answer that has several."""
+
+
+def search_phrases(answer: str) -> tuple[str, ...]:
+    """Return phrases to look for, the most specific first; the last one is that for all objects.
+
+    SAM3 knows names, not relations: 'leftmost red mug' becomes 'red mugs', then 'red mug', 'mugs' and 'things'. One call
+    must find all targets, because its masks replace those of earlier calls; of several names, only what they share is
+    left.
+
+    Args:
+        answer: phrase of a correct answer, as in the data set.
+
+    Raises:
+        ValueError: it is no phrase of the tabletop.
+    """
+    nouns = [_nouns_of(part) for part in answer.split(SEPARATOR)]
+    if len(nouns) > 1:
+        shared = _shared([noun for some in nouns for noun in some])
+        return _unique([*_numbers_of(shared, is_plural=True), EVERYTHING])
+    # A name that is the whole answer has the right number already; candidates of all others are several.
+    is_name = answer in {noun.words(plural=False) for noun in nouns[0]}
+    found = [phrase for noun in nouns[0] for phrase in _numbers_of(noun, is_plural=not is_name)]
+    general = [phrase for noun in nouns[0] for phrase in _numbers_of(noun.bare, is_plural=True)[:1]]
+    return _unique([*found, *general, EVERYTHING])
+
+
+def _unique(phrases: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(phrases))
+
+
+def _numbers_of(noun: Noun, *, is_plural: bool) -> list[str]:
+    """Return a noun in both numbers, the better one first."""
+    return [noun.words(plural=is_plural), noun.words(plural=not is_plural)]
+
+
+def _nouns_of(phrase: str) -> list[Noun]:
+    """Return the names of the candidates of a phrase: one, or one for each category with a use."""
+    use = next((use for use in USES if use.phrase == phrase), None)
+    if use is not None:
+        # In the order of the catalog, because a set has none.
+        return [Noun(category) for category in CATALOG if category in use.categories]
+    for pattern in _patterns():
+        found = pattern.fullmatch(phrase)
+        # 'things but not books' names all things without a slot for them.
+        noun = found and _parse(found.groupdict().get('noun', ANYTHING))
+        if noun:
+            return [noun]
+    raise ValueError(f'expected a phrase of the tabletop such as "leftmost red mug", got {phrase!r}')
+
+
+def _shared(nouns: list[Noun]) -> Noun:
+    """Return the most specific name that all names have in common."""
+    heads, colors, materials = ({getattr(noun, name) for noun in nouns} for name in ('head', 'color', 'material'))
+    return Noun(
+        heads.pop() if len(heads) == 1 else ANYTHING,
+        colors.pop() if len(colors) == 1 else '',
+        materials.pop() if len(materials) == 1 else '',
+    )
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """Return the phrases of the answers as patterns, those with the most words of their own first."""
+    anything = {name: '.+' for name in ('a', 'x', 'not')}
+    words = {'n': '|'.join(NUMBERS[1:]), 'nth': '|'.join(filter(None, ORDINALS)), 'side': 'left|right'}
+    slots = {**anything, **words}
+    found = []
+    for template in sorted(set(PHRASES.values()), key=lambda each: (-len(re.sub(r'{\w+}', '', each)), each)):
+        if template != '{use}':
+            parts = re.split(r'{(\w+)}', template)
+            # Every other part is the name of a slot.
+            made = [f'(?:{slots[part]})' if part in slots else '(?P<noun>.+)' for part in parts[1::2]]
+            pieces = [piece for pair in zip(map(re.escape, parts[::2]), [*made, ''], strict=True) for piece in pair]
+            found.append(re.compile(''.join(pieces)))
+    return tuple(found)
+
+
+def _parse(words: str) -> Noun | None:
+    """Return the noun that is written like this in singular or plural; None if there is none."""
+    *adjectives, head = words.split()
+    heads = {name: name for name in (*CATALOG, *GROUPS, ANYTHING)}
+    heads |= {Noun(name).words(plural=True): name for name in heads}
+    materials = {ADJECTIVES.get(material, material): material for material in MATERIALS}
+    color = next((word for word in adjectives if word in COLORS), '')
+    material = next((materials[word] for word in adjectives if word in materials), '')
+    if head not in heads or len(adjectives) != bool(color) + bool(material):
+        return None
+    return Noun(heads[head], color, material)
