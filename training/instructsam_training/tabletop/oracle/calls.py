@@ -62,7 +62,10 @@ def verdict(*, accept: bool) -> str:
 def malform(call: Call, rng: Random) -> str:
     """Return a reply that is no valid call: cut, without JSON, with another key, or of another tool."""
     content = json.dumps({'name': call.tool, 'parameters': dict(call.parameters)})
-    renamed = {'name': call.tool, 'parameters': {f'the_{key}': value for key, value in call.parameters.items()} or [1]}
+    # Parameters of tools that take none are not looked at, so their name is missing instead.
+    renamed: dict[str, Any] = {'tool': call.tool}
+    if call.parameters:
+        renamed = {'name': call.tool, 'parameters': {f'the_{key}': value for key, value in call.parameters.items()}}
     return rng.choice(
         (
             f'<think>{call.thought}</think>\n<tool> {content[: max(1, len(content) * 2 // 3)]}',
