@@ -15,9 +15,11 @@ from random import Random
 from instructsam_model.datatypes import never
 from instructsam_model.errors import ConfigError, InferenceError, raise_if_canceled
 from instructsam_model.masks import mask_iou
+from instructsam_model.sam3_agent.actions import Reply
 from instructsam_model.sam3_agent.detections import Detections
+from instructsam_model.sam3_agent.limits import Usage
 from instructsam_model.sam3_agent.messages import CallKind, ImagePart, Message, TextPart
-from instructsam_model.sam3_agent.vlm import Reply, Usage
+from instructsam_model.sam3_agent.vlm import REPLY_TOKENS
 from instructsam_training.tabletop.oracle.calls import Call, examine, malform_verdict, report, segment, select, verdict
 from instructsam_training.tabletop.oracle.mistakes import make_mistake, possible_mistakes
 from instructsam_training.tabletop.oracle.questions import Key, Question, hash_image
@@ -61,8 +63,16 @@ class Oracle:
         self._seed = seed
         self._run: _Run | None = None
 
-    def chat(self, messages: Sequence[Message], kind: CallKind, *, is_canceled: Callable[[], bool] = never) -> Reply:
-        """Return the next reply, see `Vlm.chat`; numbers of tokens are estimates.
+    def chat(
+        self,
+        messages: Sequence[Message],
+        kind: CallKind,
+        *,
+        max_tokens: int = REPLY_TOKENS,
+        timeout_s: float | None = None,
+        is_canceled: Callable[[], bool] = never,
+    ) -> Reply:
+        """Return the next reply, see `Vlm.chat`, at once and however long; numbers of tokens are estimates.
 
         Raises:
             CanceledError: `is_canceled` returned True.
@@ -78,7 +88,8 @@ class Oracle:
         rng = Random(f'{self._seed}/{self._run.question.id}/{self._run.calls}')
         is_wrong = rng.random() < self._error_rate
         text = (self._check if kind == 'check' else self._act)(self._run, messages, rng, is_wrong=is_wrong)
-        return Reply(text, Usage(_count_tokens(messages), math.ceil(len(text) / CHARS_PER_TOKEN)))
+        usage = Usage(_count_tokens(messages), math.ceil(len(text) / CHARS_PER_TOKEN))
+        return Reply(text, usage, 'stop')
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
