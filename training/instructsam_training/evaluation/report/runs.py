@@ -71,7 +71,7 @@ def runs_grids(runs: Mapping[str, Any], metrics: Sequence[str]) -> list[Grid]:
     ended = ', '.join(f'{count} {how}' for how, count in runs['ended'].items())
     note = f'ended: {ended}; {runs["died"]} died'
     if runs['died_right']:
-        note += f', of which {runs["died_right"]} count as right because nothing was to be found'
+        note += f' (counted as right because there was nothing to find: {runs["died_right"]})'
     rows = [
         (name, str(row['queries']), *(percent(row[metric]) for metric in metrics))
         for name, row in runs['metrics'].items()
