@@ -33,9 +33,9 @@ def summarize_runs(
         measure: returns the metrics of the queries with weights (Q,).
 
     Returns:
-        `ended`: number of runs by how they ended; `died`: number of runs without a decision; `died_right`: those of them
-        that count as right, because their query has no target and their result is empty; `metrics`: of all runs, of
-        those that did not die, and of those that did; `counts`: mean, percentiles and sum of each count.
+        `ended`: number of runs by how they ended; `died`: number of runs without a decision; `died_right`: those of
+        them that count as right, because their query has no target and their result is empty; `metrics`: of all runs,
+        of those that did not die, and of those that did; `counts`: mean, percentiles and sum of each count.
     """
     runs = [predictions[query.id] for query in scored.queries]
     if not any(run.ended for run in runs):

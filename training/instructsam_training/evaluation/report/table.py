@@ -24,7 +24,7 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
 
 
 def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
-    """Yield the table of all queries, those of the strata, of the runs, and of the published methods, if there are any."""
+    """Yield the tables of all queries, of the strata, of the runs of an agent, and of the published methods."""
     yield _overall_grid(report)
     metrics = [name for name in report['overall'] if name != 'queries'][:MAX_STRATUM_METRICS]
     for dimension, strata in report['strata'].items():

@@ -1,7 +1,7 @@
 """`Oracle`: a scripted vision-language model that knows the ground truth of a tabletop data set.
 
-It reads the question and the masks of a message as SAM3-Agent made them, instead of the pixels of the drawn numbers; all
-else, from the prompts to SAM3 and the drawing, is what a real model gets. Its mistakes are drawn from the seed, the
+It reads the question and the masks of a message as SAM3-Agent made them, instead of the pixels of the drawn numbers;
+all else, from the prompts to SAM3 and the drawing, is what a real model gets. Its mistakes are drawn from the seed, the
 question and the number of the call alone, so that runs can be stopped, resumed and shared by processes.
 """
 

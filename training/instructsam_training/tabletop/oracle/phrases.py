@@ -19,9 +19,9 @@ SEPARATOR = ', '
 def search_phrases(answer: str) -> tuple[str, ...]:
     """Return phrases to look for, the most specific first; the last one is that for all objects.
 
-    SAM3 knows names, not relations: 'leftmost red mug' becomes 'red mugs', then 'red mug', 'mugs' and 'things'. One call
-    must find all targets, because its masks replace those of earlier calls; of several names, only what they share is
-    left.
+    SAM3 knows names, not relations: 'leftmost red mug' becomes 'red mugs', then 'red mug', 'mugs' and 'things'. One
+    call must find all targets, because its masks replace those of earlier calls; of several names, only what they share
+    is left.
 
     Args:
         answer: phrase of a correct answer, as in the data set.
@@ -29,24 +29,18 @@ def search_phrases(answer: str) -> tuple[str, ...]:
     Raises:
         ValueError: it is no phrase of the tabletop.
     """
-    nouns = [_nouns_of(part) for part in answer.split(SEPARATOR)]
-    if len(nouns) > 1:
-        shared = _shared([noun for some in nouns for noun in some])
-        return _unique([*_numbers_of(shared, is_plural=True), EVERYTHING])
-    # A name that is the whole answer has the right number already; candidates of all others are several.
-    is_name = answer in {noun.words(plural=False) for noun in nouns[0]}
-    found = [phrase for noun in nouns[0] for phrase in _numbers_of(noun, is_plural=not is_name)]
-    general = [phrase for noun in nouns[0] for phrase in _numbers_of(noun.bare, is_plural=True)[:1]]
-    return _unique([*found, *general, EVERYTHING])
-
-
-def _unique(phrases: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(phrases))
-
-
-def _numbers_of(noun: Noun, *, is_plural: bool) -> list[str]:
-    """Return a noun in both numbers, the better one first."""
-    return [noun.words(plural=is_plural), noun.words(plural=not is_plural)]
+    parts = [_nouns_of(part) for part in answer.split(SEPARATOR)]
+    if len(parts) > 1:
+        shared = _shared([noun for nouns in parts for noun in nouns])
+        found = [shared.words(plural=True), shared.words(plural=False)]
+    elif len(parts[0]) > 1:
+        found = [noun.words(plural=True) for noun in parts[0]]
+    else:
+        [noun] = parts[0]
+        # A name that is the whole answer has the right number already; candidates of all others are several.
+        is_name = answer == noun.words(plural=False)
+        found = [noun.words(plural=not is_name), noun.words(plural=is_name), noun.bare.words(plural=True)]
+    return tuple(dict.fromkeys([*found, EVERYTHING]))
 
 
 def _nouns_of(phrase: str) -> list[Noun]:
@@ -77,7 +71,7 @@ def _shared(nouns: list[Noun]) -> Noun:
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
     """Return the phrases of the answers as patterns, those with the most words of their own first."""
-    anything = {name: '.+' for name in ('a', 'x', 'not')}
+    anything = dict.fromkeys(('a', 'x', 'not'), '.+')
     words = {'n': '|'.join(NUMBERS[1:]), 'nth': '|'.join(filter(None, ORDINALS)), 'side': 'left|right'}
     slots = {**anything, **words}
     found = []
