@@ -71,18 +71,15 @@ def _shared(nouns: list[Noun]) -> Noun:
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
     """Return the phrases of the answers as patterns, those with the most words of their own first."""
-    anything = dict.fromkeys(('a', 'x', 'not'), '.+')
-    words = {'n': '|'.join(NUMBERS[1:]), 'nth': '|'.join(filter(None, ORDINALS)), 'side': 'left|right'}
-    slots = {**anything, **words}
-    found = []
-    for template in sorted(set(PHRASES.values()), key=lambda each: (-len(re.sub(r'{\w+}', '', each)), each)):
-        if template != '{use}':
-            parts = re.split(r'{(\w+)}', template)
-            # Every other part is the name of a slot.
-            made = [f'(?:{slots[part]})' if part in slots else '(?P<noun>.+)' for part in parts[1::2]]
-            pieces = [piece for pair in zip(map(re.escape, parts[::2]), [*made, ''], strict=True) for piece in pair]
-            found.append(re.compile(''.join(pieces)))
-    return tuple(found)
+    number, rank = '|'.join(NUMBERS[1:]), '|'.join(filter(None, ORDINALS))
+    slots = {'a': '.+', 'x': '.+', 'not': '.+', 'n': f'(?:{number})', 'nth': f'(?:{rank})', 'side': '(?:left|right)'}
+    templates = {template for construction, template in PHRASES.items() if construction != 'use'}
+    ranked = sorted(templates, key=lambda template: (-len(re.sub(r'{\w+}', '', template)), template))
+    # All other slots are names of the candidates.
+    return tuple(
+        re.compile(re.sub(r'\\{(\w+)\\}', lambda slot: slots.get(slot[1], '(?P<noun>.+)'), re.escape(template)))
+        for template in ranked
+    )
 
 
 def _parse(words: str) -> Noun | None:
