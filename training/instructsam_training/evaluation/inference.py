@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
+from instructsam_model.datatypes import Frame, Segmenter
 from instructsam_model.errors import FrameError, InferenceError, RequestError
 from instructsam_model.image_io import read_image
-from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog, from_segmentation
+from instructsam_training.evaluation.agent_run import segment_query
+from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog
 from instructsam_training.evaluation.query import Query
-
-NO_THRESHOLDS = Selection(min_score=0.0, max_instances=1000)
-"""Every mask is written to disk; the benchmark's score threshold is applied by `scoring.score`."""
 
 PREFETCHED_IMAGES = 4
 
@@ -66,10 +63,7 @@ def predict(
             raise FrameError(
                 f'{query.image}: expected the size {query.size_hw} (H, W) of its masks, got {frame.size_wh[::-1]}'
             )
-        # The latency of the first query of an image includes encoding it.
-        start = time.perf_counter()
-        segmentation = segmenter.segment(frame, Instruction(query.text, query.id), NO_THRESHOLDS)
-        return from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
+        return segment_query(segmenter, frame, query, peak_memory_gib)
     except (FrameError, RequestError, InferenceError) as error:
         return PredictedMasks(query.id, error=' '.join(str(error).split()))
 
