@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
+from instructsam_model.errors import InferenceError
+from instructsam_model.masks import encode_rle
 from instructsam_model.sam3_agent.actions import Action, Event, Finish, SegmentFailed, VlmFailed
 from instructsam_model.sam3_agent.loop import Observer
 from instructsam_model.sam3_agent.run_log import RunLog, describe
@@ -16,6 +18,7 @@ from instructsam_model.sam3_agent.segmenter import AgentError
 from instructsam_model.sam3_agent.state import AgentState
 from instructsam_training.evaluation.prediction import PredictedMasks, from_segmentation
 from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 MAX_INSTANCES = 1000
 NO_THRESHOLDS = Selection(min_score=0.0, max_instances=MAX_INSTANCES)
@@ -23,7 +26,7 @@ NO_THRESHOLDS = Selection(min_score=0.0, max_instances=MAX_INSTANCES)
 
 
 @runtime_checkable
-class AgentRunner(Protocol):
+class AgentRunner(Segmenter, Protocol):
     """A segmenter that runs an agent for each request.
 
     Attributes:
@@ -35,6 +38,16 @@ class AgentRunner(Protocol):
     selection: Selection
     observers: list[Observer]
     finish: Finish | None
+
+
+def all_of(*observers: Observer) -> Observer:
+    """Return an observer that tells several."""
+
+    def observe(state: AgentState, action: Action, event: Event | None) -> None:
+        for each in observers:
+            each(state, action, event)
+
+    return observe
 
 
 class FailureWatch:
@@ -64,23 +77,46 @@ def observed_by(segmenter: AgentRunner, *observers: Observer) -> Iterator[None]:
         segmenter.observers[:] = earlier
 
 
-def with_run(prediction: PredictedMasks, finish: Finish) -> PredictedMasks:
-    """Return a prediction with how the run of the agent ended, and what it took."""
+def from_finish(query_id: str, finish: Finish, log: RunLog, peak_memory_gib: float = 0.0) -> PredictedMasks:
+    """Return the prediction of a run: its masks with SAM3's scores, how it ended, and what it took.
+
+    Args:
+        query_id: of the query.
+        finish: end of the run.
+        log: of the run; has the seconds of its stages.
+        peak_memory_gib: peak memory of the process.
+    """
+    found = zip(finish.detections.masks, finish.detections.scores.tolist(), strict=True)
+    best_first = sorted(((mask, score) for mask, score in found if mask.any()), key=lambda pair: -pair[1])
     spent = finish.spent
-    counts: dict[str, float] = {
-        'rounds': spent.main_calls,
-        'calls': spent.calls,
-        'phrases': spent.sam3_calls,
-        'malformed replies': spent.malformed,
-        'prompt tokens': spent.usage.prompt_tokens,
-        'generated tokens': spent.usage.completion_tokens,
-        'cost': spent.usage.cost,
-    }
-    return replace(prediction, ended=finish.ended, died=finish.died, counts=counts)
+    return PredictedMasks(
+        query_id,
+        masks=tuple(encode_rle(mask) for mask, _ in best_first),
+        scores=tuple(score for _, score in best_first),
+        text=describe(finish),
+        seconds=spent.seconds,
+        stages=dict(log.timings),
+        memory_gib=peak_memory_gib,
+        ended=finish.ended,
+        died=finish.died,
+        counts={
+            'rounds': spent.main_calls,
+            'calls': spent.calls,
+            'phrases': spent.sam3_calls,
+            'malformed replies': spent.malformed,
+            'prompt tokens': spent.usage.prompt_tokens,
+            'generated tokens': spent.usage.completion_tokens,
+            'cost': spent.usage.cost,
+        },
+    )
 
 
 def segment_query(
-    segmenter: Segmenter, frame: Frame, query: Query, peak_memory_gib: Callable[[], float]
+    segmenter: Segmenter,
+    frame: Frame,
+    query: Query,
+    peak_memory_gib: Callable[[], float],
+    transcripts: TranscriptFolder | None = None,
 ) -> PredictedMasks:
     """Run the segmenter on one query; a run of an agent that died without masks is an empty prediction.
 
@@ -89,34 +125,44 @@ def segment_query(
         frame: the image.
         query: with the text that the model gets.
         peak_memory_gib: returns the peak memory of the process.
+        transcripts: get the transcript of the run of an agent, whatever becomes of it; None: it is not kept.
 
     Raises:
         FrameError, RequestError, InferenceError: the request failed; of an agent, its server or SAM3 did, so that the
             next run may have an answer.
     """
-    # The latency of the first query of an image includes encoding it.
-    start = time.perf_counter()
-    instruction = Instruction(query.text, query.id)
     if not isinstance(segmenter, AgentRunner):
-        segmentation = segmenter.segment(frame, instruction, NO_THRESHOLDS)
+        # The latency of the first query of an image includes encoding it.
+        start = time.perf_counter()
+        segmentation = segmenter.segment(frame, Instruction(query.text, query.id), NO_THRESHOLDS)
         return from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
+    if transcripts is None:
+        return _run_agent(segmenter, frame, query, peak_memory_gib)
+    recorder = transcripts.recorder(query)
+    try:
+        with observed_by(segmenter, recorder):
+            return _run_agent(segmenter, frame, query, peak_memory_gib)
+    finally:
+        # A run that was interrupted has no result, and begins anew.
+        if 'result' in recorder.transcript:
+            transcripts.write(query.id, {**recorder.transcript, 'peak_memory_gib': peak_memory_gib()})
+
+
+def _run_agent(
+    segmenter: AgentRunner, frame: Frame, query: Query, peak_memory_gib: Callable[[], float]
+) -> PredictedMasks:
+    """Run an agent on one query, see `segment_query`."""
     log, failures = RunLog(None), FailureWatch()
+    # The threshold is that of SAM3: without one, the model would have to choose from all of SAM3's queries.
+    selection = replace(segmenter.selection, max_instances=MAX_INSTANCES)
     with observed_by(segmenter, log, failures):
         try:
-            # Without a threshold, the model would have to choose from all of SAM3's queries.
-            selection = replace(segmenter.selection, max_instances=MAX_INSTANCES)
-            segmentation = segmenter.segment(frame, instruction, selection)
+            segmenter.segment(frame, Instruction(query.text, query.id), selection)
+            finish = segmenter.finish
         except AgentError as error:
             if failures.error:
                 raise
-            seconds = time.perf_counter() - start
-            prediction = PredictedMasks(
-                query.id,
-                text=describe(error.finish),
-                seconds=seconds,
-                stages=dict(log.timings),
-                memory_gib=peak_memory_gib(),
-            )
-            return with_run(prediction, error.finish)
-    prediction = from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
-    return prediction if segmenter.finish is None else with_run(prediction, segmenter.finish)
+            finish = error.finish
+    if finish is None:
+        raise InferenceError('the agent has not said how its run ended; expected its `finish` to be set')
+    return from_finish(query.id, finish, log, peak_memory_gib())
