@@ -60,7 +60,8 @@ def _carry_out(state: AgentState, call: Call) -> tuple[AgentState, Action]:
         return _select(state, call)
     assert state.reply is not None
     state = replace(state, messages=(*state.messages, state.reply))
-    return finish(state, 'reported', 'no target, says the model', detections=Detections(state.size_hw))
+    nothing = Detections(state.size_hw)
+    return finish(state, 'reported', 'no target, says the model', detections=nothing, image_rgb=state.image_rgb)
 
 
 def _segment(state: AgentState, phrase: str) -> tuple[AgentState, Action]:

@@ -68,7 +68,7 @@ def _rectangle(canvas: ImageArray, panel: Panel) -> ImageArray:
 def _draw_box(canvas: ImageArray, view: ZoomView, panel: Panel) -> None:
     """Draw the box of the mask into the panel of the surroundings."""
     left, top, right, bottom = view.box_xyxy
-    corners_xy = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    corners_xy = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
     drawn = canvas.copy()
     _draw_line(drawn, corners_xy, view.context_box_xyxy, panel, view.color.rgb)
     canvas[:] = cv2.addWeighted(drawn, BOX_OPACITY, canvas, 1 - BOX_OPACITY, 0)
@@ -82,7 +82,7 @@ def _draw_contours(canvas: ImageArray, mask: Mask, view: ZoomView, panel: Panel)
         _draw_line(canvas, contour[:, 0] + 0.5, view.zoom_box_xyxy, panel, view.color.rgb)
 
 
-def _draw_line(canvas: ImageArray, points_xy: NDArray[np.float64], box_xyxy: Box, panel: Panel, color: Rgb) -> None:
+def _draw_line(canvas: ImageArray, points_xy: NDArray[np.floating], box_xyxy: Box, panel: Panel, color: Rgb) -> None:
     """Draw a closed line, given in pixels of the image, into the panel of a crop; it is cut off at the panel."""
     target = _rectangle(canvas, panel)
     left, top, right, bottom = whole(box_xyxy)
