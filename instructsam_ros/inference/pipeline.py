@@ -15,7 +15,7 @@ from functools import partial
 
 from rclpy.node import Node
 
-from instructsam_model import CanceledError, Segmenter
+from instructsam_model import CanceledError, InferenceError, Segmenter
 from instructsam_model.progress import Progress
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED
 from instructsam_ros.depth3d.estimator import DepthEstimator
@@ -271,8 +271,10 @@ class Pipeline:
             logger.warning(f'dropped: {result.message}', throttle_duration_sec=LOG_PERIOD_S)
         else:
             self._statistics.failed += 1
-            trace = ''.join(traceback.format_exception(result.error))
-            logger.error(f'inference failed: {trace}', throttle_duration_sec=LOG_PERIOD_S)
+            # A message of InferenceError says all; other exceptions are bugs or failures of the device.
+            is_expected = isinstance(result.error, InferenceError)
+            said = result.message if is_expected else ''.join(traceback.format_exception(result.error))
+            logger.error(f'inference failed: {said}', throttle_duration_sec=LOG_PERIOD_S)
 
     def _log_exception(self) -> None:
         """Log the exception being handled; the worker's thread must survive it."""

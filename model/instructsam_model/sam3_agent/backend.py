@@ -14,7 +14,6 @@ from instructsam_model.weights.hub import CheckpointSource
 
 if TYPE_CHECKING:
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-    from instructsam_model.sam3_agent.vlm import Vlm
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +28,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
         CheckpointError: a file of a checkpoint is missing or unusable; the message names it.
         ConfigError: an option is missing or out of range, or the server does not answer or lacks what is needed.
     """
+    from instructsam_model.sam3_agent.connect import open_vlm
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
     from instructsam_model.sam3_agent.state import Settings
 
@@ -41,21 +41,6 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
         vlm.close()
         raise
     return AgentSegmenter(vlm, phrases, run, settings.selection)
-
-
-def open_vlm(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:
-    """Connect to the server of the language model, or load a local one.
-
-    Raises:
-        CheckpointError: the local checkpoint is missing or unusable.
-        ConfigError: an option is missing, or the server does not answer or lacks what is needed.
-    """
-    if not options.vlm.strip():
-        raise ConfigError(
-            f'{NAME}.vlm: expected the URL of an OpenAI-compatible server, such as http://localhost:8000/v1, or the '
-            'folder of a Qwen-VL checkpoint; got an empty text'
-        )
-    raise NotImplementedError
 
 
 def _load_phrases(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOptions) -> Segmenter:

@@ -10,6 +10,7 @@ from instructsam_model.sam3.options import Sam3Options
 from instructsam_model.sam3_agent.limits import Limits, Prices
 
 AUTO = 'auto'
+REPLY_FORMS = (AUTO, 'schema', 'tools', 'text')
 SAM3 = ('implementation', 'geometry_cls_token', 'max_mask_iou', 'tokenizer')
 """Options of the back end `sam3` that this one has too."""
 
@@ -41,6 +42,27 @@ class Sam3AgentOptions(Options):
         AUTO,
         'Back end that loads the checkpoint and searches for the phrases. auto: the one that reads the checkpoint, '
         'which is sam3 for SAM3.',
+    )
+    reply_form: str = option(
+        'auto',
+        'How the server passes tool calls on: as JSON that follows a schema, as tool calls, or as text. auto: the first '
+        'of these that the server has; text if strict.',
+        choices=REPLY_FORMS,
+    )
+    temperature: float = option(
+        -1.0, 'Temperature of sampling. Negative: that of the server, as in the public code.', range_=(-1.0, 2.0)
+    )
+    seed: int = option(-1, 'Seed of sampling, which not every server follows. Negative: none.', range_=(-1, 2**31 - 1))
+    startup_timeout: float = option(
+        0.0,
+        'Time to wait for the server while loading, in seconds; a server may need minutes to load its model. 0: do not '
+        'wait.',
+        range_=(0.0, 86400.0),
+        affects_results=False,
+    )
+    reply_timeout: float = option(300.0, 'Time limit of one reply in seconds.', range_=(0.1, 86400.0))
+    attempts: int = option(
+        3, 'Number of attempts to get a reply, if the connection or the server fails.', range_=(1, 100)
     )
     strict: bool = option(
         False,

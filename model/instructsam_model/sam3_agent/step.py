@@ -19,7 +19,7 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.asking import ask_main
+from instructsam_model.sam3_agent.asking import ask_main, out_of_time
 from instructsam_model.sam3_agent.checks import on_mask_drawn, on_verdict
 from instructsam_model.sam3_agent.ending import finish
 from instructsam_model.sam3_agent.messages import ImagePart, Message, TextPart, View
@@ -64,6 +64,8 @@ def step(state: AgentState, event: Event) -> tuple[AgentState, Action]:
     state = _account(state, event)
     if isinstance(event, Canceled):
         return finish(state, 'canceled', 'canceled by the caller')
+    if isinstance(event, VlmFailed) and out_of_time(state):  # the client had only the seconds that were left
+        return finish(state, 'limit', f'limit of {state.settings.limits.seconds:g} s')
     kinds, handle = HANDLERS[type(state.waiting)]
     if not isinstance(event, kinds):
         expected = ' or '.join(kind.__name__ for kind in kinds)
