@@ -194,15 +194,16 @@ class _ProgressBar:
         self._progress.update(self._task, advance=1, note=f'{mean_iou}{prediction.seconds:.2f} s')
 
 
-def _weight_files(source: CheckpointSource | None) -> list[Path]:
+def describe_weights(source: CheckpointSource | None) -> dict[str, list[int]]:
+    """Return size and time of the files of weights of a checkpoint, by name; none of a loaded segmenter."""
     if source is None:
-        return []
-    return sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+        return {}
+    files = sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+    return {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
-    weights = _weight_files(run.source)
     # The ids, images, sizes and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:
@@ -217,5 +218,5 @@ def _describe(run: EvaluationRun) -> dict[str, Any]:
         **run.options,
         'queries': queries.hexdigest(),
         **({'segmenter': dict(run.identity)} if run.identity is not None else {}),
-        'weights': {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in weights},
+        'weights': describe_weights(run.source),
     }
