@@ -4,7 +4,8 @@
     transcripts/2.5/001_masks.jpg    an image that was sent, to be looked at; the transcript has the hash of its pixels
 
 A file is replaced when its query is run again, so that there is one transcript for each prediction, whatever the number
-of processes. `python -m instructsam_model.sam3_agent.replay FOLDER`, with the folder of the evaluation, repeats and compares all.
+of processes. `python -m instructsam_model.sam3_agent.replay FOLDER`, with the folder of the evaluation, repeats the
+runs and compares every message.
 """
 
 from __future__ import annotations

@@ -120,13 +120,8 @@ def run(arguments: argparse.Namespace) -> None:
         rows.append(read_row(row.title, result.report, result.speed))
     seconds = time.perf_counter() - start
     grid = make_grid(rows, len(queries), phrases.backend, seconds)
-    table = {
-        'rows': rows,
-        'phrases': phrases.backend,
-        'sam3': arguments.sam3,
-        'checkpoint': arguments.checkpoint,
-        'seed': arguments.seed,
-    }
+    settings = {name: getattr(arguments, name) for name in ('checkpoint', 'sam3', 'seed')}
+    table = {'rows': rows, 'phrases': phrases.backend, **settings}
     write_json(arguments.out / 'table.json', table)
     write_text(arguments.out / 'table.md', as_markdown(grid) + '\n')
     Console().print(as_rich(grid))

@@ -118,7 +118,9 @@ class Oracle:
 
     def _check(self, run: _Run, messages: Sequence[Message], rng: Random, *, is_wrong: bool) -> str:
         """Return the verdict about the mask of the messages."""
-        views = [part.view for part in messages[-1].parts if isinstance(part, ImagePart) and part.view.kind == 'mask']
+        # Not in the last message, if the verdict is asked for again.
+        parts = [part for message in messages for part in message.parts]
+        views = [part.view for part in parts if isinstance(part, ImagePart) and part.view.kind == 'mask']
         if not views or views[0].detections is None or views[0].index is None:
             raise InferenceError('oracle: expected the image of a mask, got none')
         is_right = views[0].index + 1 in _match(run.question, views[0].detections)[0]

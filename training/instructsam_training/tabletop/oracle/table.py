@@ -54,12 +54,12 @@ def make_grid(rows: Sequence[Mapping[str, Any]], questions: int, phrases: str, s
     found_by = 'by SAM3' if phrases == SAM3 else f"by the back end {phrases} in place of SAM3, asked for 'the PHRASE'"
     latencies = ', '.join(f'{each.method} {each.seconds} s ({each.source})' for each in PUBLISHED_LATENCIES)
     note = (
-        f'{questions} questions about the simulated tabletop; metrics in percent. In place of a vision-language model, an '
-        'oracle that knows the ground truth calls the tools, with mistakes in a share of its replies. It takes no time, '
-        f'and its tokens are estimates. Phrases are found {found_by}; the rows with names or questions have no language '
-        'model. Not died: gIoU of the runs that ended with a decision; died: the others, in brackets those that count '
-        'as right because there was nothing to find. Rounds, calls, tokens and seconds are means per question. '
-        f'The command took {seconds:.0f} s. Published latencies, with a real model: {latencies}'
+        f'{questions} questions about the simulated tabletop; metrics in percent. In place of a vision-language model, '
+        'an oracle that knows the ground truth calls the tools, with mistakes in a share of its replies. It takes no '
+        f'time, and its tokens are estimates. Phrases are found {found_by}; the rows with names or questions have no '
+        'language model. Not died: gIoU of the runs that ended with a decision; died: the others, in brackets those '
+        'that count as right because there was nothing to find. Rounds, calls, tokens and seconds are means per '
+        f'question. The command took {seconds:.0f} s. Published latencies, with a real model: {latencies}'
     )
     return Grid(HEADINGS, tuple(_cells(row) for row in rows), note)
 
