@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from instructsam_model.backend_arguments import add_option_arguments, given_options
+from instructsam_model.backends import get_backend
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError
 from instructsam_model.number_arguments import MAX_SEED, integer, number
@@ -85,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--threads', type=integer(0, MAX_THREADS), default=0, metavar='N', help='CPU threads (default: all idle ones)'
     )
+    add_option_arguments(parser, get_backend('sam3'))
     parser.add_argument(
         '--out',
         type=Path,
@@ -102,17 +105,19 @@ def run(arguments: argparse.Namespace) -> None:
         CheckpointError, ConfigError, FrameError, OSError: see `main`.
     """
     # Imported here, because loading imports torch, which errors in the arguments do not need.
-    from instructsam_training.tabletop.oracle.rows import evaluate_row, load, make_rows
+    from instructsam_training.tabletop.oracle.rows import SAM3, evaluate_row, load, make_rows
 
     start = time.perf_counter()
     benchmark = BENCHMARKS['tabletop']
     queries = benchmark.load_queries(arguments.data, benchmark.splits[0], SkipReport())[: arguments.limit]
     questions = read_questions(arguments.data, queries)
     # One checkpoint for both is loaded once.
-    model = load(arguments.checkpoint, arguments.device, arguments.threads)
-    phrases = model
+    options = given_options(arguments)
+    model = phrases = load(arguments.checkpoint, arguments.device, arguments.threads, options)
     if arguments.sam3 != arguments.checkpoint:
-        phrases = load(arguments.sam3, arguments.device, arguments.threads)
+        phrases = load(arguments.sam3, arguments.device, arguments.threads, options)
+    if options and SAM3 not in (model.backend, phrases.backend):
+        raise ConfigError(f'--{next(iter(options))}: expected a checkpoint of SAM3 for it, got {arguments.sam3}')
     rates = [rate / 100 for rate in dict.fromkeys(arguments.error_rates)]
     rows = []
     for row in make_rows(model, phrases, questions, rates, arguments.seed, strict=arguments.strict):

@@ -59,18 +59,26 @@ class Loaded:
     identity: Mapping[str, Any]
 
 
-def load(checkpoint: str, device: str, threads: int) -> Loaded:
+def load(checkpoint: str, device: str, threads: int, options: Mapping[str, Any]) -> Loaded:
     """Load a checkpoint with the options of its back end for evaluations, as instructsam-eval does.
+
+    Args:
+        checkpoint: folder, file, hub id or `embedded`.
+        device: see `load_segmenter`.
+        threads: see `load_segmenter`.
+        options: of back ends, with their names; those of other back ends are not used.
 
     Raises:
         CheckpointError: it cannot be used.
+        ConfigError: an option is out of range.
     """
     source = resolve_checkpoint(checkpoint)
     backend = find_backend(source)
-    segmenter = load_segmenter(
-        checkpoint, backend.name, device, 'float32', threads=threads, **backend.evaluation_options
-    )
-    return Loaded(segmenter, backend.name, {'backend': backend.name, 'weights': describe_weights(source)})
+    prefix = f'{backend.name}.'
+    own = {name.removeprefix(prefix): value for name, value in options.items() if name.startswith(prefix)}
+    own = {**backend.evaluation_options, **own}
+    segmenter = load_segmenter(checkpoint, backend.name, device, 'float32', threads=threads, **own)
+    return Loaded(segmenter, backend.name, {'backend': backend.name, **own, 'weights': describe_weights(source)})
 
 
 class NamingSegmenter:
