@@ -15,7 +15,7 @@ class TrackClient:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
+        self._client: ActionClient[Any, Any, Any] = graph.action_client(Track, 'segmenter/track')
 
     def follow(
         self, instruction: str, feedback: list[Any] | None = None, *, whole: bool = False, **options: Any
