@@ -111,5 +111,5 @@ clean: ## remove the environments and all build outputs
 # The installation is editable: changes to Python files need no reinstallation, changes to files that CMake builds or copies do.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
 		$(wildcard action/* cmake/*.* config/* launch/* msg/* rviz/* scripts/* srv/*)
-	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,quantized,sim,train,view]'
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[agent,demo,dev,quantized,sim,train,view]'
 	@touch $@

@@ -1,0 +1,109 @@
+"""Loading the back end `sam3_agent`: the server, the key, and what searches for phrases.
+
+Covers instructsam_model.sam3_agent.connect.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instructsam_model import CheckpointError, ConfigError, Segmenter, load_segmenter
+from instructsam_model.backends import LoadSettings
+from instructsam_model.sam3_agent.backend import BACKEND
+from instructsam_model.sam3_agent.connect import open_vlm
+from instructsam_model.sam3_agent.options import Sam3AgentOptions
+from tests.support import GOLDEN
+from tests.support.fake_vlm_answers import Answer
+from tests.support.fake_vlm_server import FakeVlmServer, serve_vlm
+
+CHECKPOINT = GOLDEN / 'checkpoint'
+GONE = 'http://127.0.0.1:9/v1'
+"""Nothing listens on the port of the discard protocol."""
+
+
+def load(checkpoint: str | Path = CHECKPOINT, **options: Any) -> Segmenter:
+    return load_segmenter(checkpoint, 'sam3_agent', 'cpu', 'float32', **options)
+
+
+def test_language_model_must_be_given() -> None:
+    with pytest.raises(ConfigError, match='vlm: expected the URL of an OpenAI-compatible server'):
+        load()
+
+
+def test_server_that_is_gone_is_named_before_weights_are_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f'vlm: the server does not answer: {GONE}: .*set startup_timeout'):
+        load(tmp_path, vlm=GONE, attempts=1)
+
+
+def connect(server: FakeVlmServer, **options: Any) -> None:
+    open_vlm(Sam3AgentOptions(vlm=server.url, attempts=1, reply_form='text', **options), LoadSettings()).close()
+
+
+def test_server_that_starts_later_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('instructsam_model.sam3_agent.connect.RETRY_PERIOD_S', 0.02)
+    server = FakeVlmServer()
+    server.start()
+    server.stop()
+    later = threading.Timer(0.2, server.start)
+    later.start()
+    try:
+        with caplog.at_level(logging.WARNING):
+            connect(server, startup_timeout=20.0)
+    finally:
+        later.join()
+        server.stop()
+    assert caplog.text.count('waiting for the server for at most 20 s') == 1
+
+
+def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve_vlm(api_key='secret') as server:
+        with pytest.raises(ConfigError, match=r'api_key_env: .*AGENT_KEY, which is not set'):
+            connect(server, api_key_env='AGENT_KEY')
+        assert server.requests == []
+        monkeypatch.setenv('AGENT_KEY', 'secret')
+        connect(server, api_key_env='AGENT_KEY')
+
+
+def test_no_key_is_sent_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('OPENAI_API_KEY', 'secret')
+    with serve_vlm() as server:
+        connect(server)
+        assert server.requests
+        assert not any('secret' in str(each.headers) for each in server.requests)
+
+
+def test_limit_of_tokens_needs_a_server_that_counts_them() -> None:
+    with serve_vlm() as server:
+        server.answer = lambda body: Answer('red', has_usage=False)  # type: ignore[method-assign]
+        connect(server)
+        with pytest.raises(ConfigError, match='numbers of tokens'):
+            connect(server, max_tokens=10000)
+
+
+def test_checkpoint_that_is_not_of_sam3_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with serve_vlm() as server, caplog.at_level(logging.WARNING):
+        load(vlm=server.url, reply_form='text').close()
+    assert 'phrases are searched by the back end instructsam: results are not those of SAM3' in caplog.text
+
+
+@pytest.mark.parametrize(('name', 'said'), [('sam3_agent', 'expected another back end'), ('sam4', 'no back end')])
+def test_impossible_back_end_of_phrases(name: str, said: str) -> None:
+    with serve_vlm() as server, pytest.raises(ConfigError, match=said):
+        load(vlm=server.url, reply_form='text', phrase_backend=name)
+
+
+def test_local_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match='nowhere'):
+        load(vlm=str(tmp_path / 'nowhere'))
+
+
+def test_evaluations_have_no_time_limit() -> None:
+    """A result must depend on the image and the query alone, not on the speed of the machine."""
+    assert BACKEND.options(**BACKEND.evaluation_options).limits.seconds is None
