@@ -1,4 +1,7 @@
-"""The command that compares SAM3-Agent with an oracle, a model of one pass, and SAM3. Covers rows and table."""
+"""The command that compares SAM3-Agent with an oracle, a model of one pass, and SAM3.
+
+Covers tabletop.oracle.__main__, tabletop.oracle.rows, tabletop.oracle.table and tabletop.oracle.document.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_table_of_all_rows_and_its_continuation(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / 'out'
     command = ['--data', str(data), '--checkpoint', 'fake', '--sam3', 'fake', '--out', str(out)]
-    assert main([*command, '--error-rates', '0', '100', '--strict']) == 0
+    page = tmp_path / 'page.md'
+    more = ['--document', str(page), '--machine', 'one abacus', '--sam3.geometry_cls_token', 'on']
+    assert main([*command, '--error-rates', '0', '100', '--strict', *more]) == 0
     printed = capsys.readouterr().out.splitlines()
     result = json.loads(printed[-1])
     assert result['questions'] == 5
@@ -44,6 +49,9 @@ def test_table_of_all_rows_and_its_continuation(data: Path, tmp_path: Path, caps
     assert found['agent-strict, 100 %']['died'] > 0
     assert 'SAM3-Agent (Qwen3-VL-2B) 29.6 s (Table 10)' in (out / 'table.md').read_text()
     assert json.loads((out / 'table.json').read_text())['rows'] == result['rows']
+    assert 'Measured on one abacus.' in page.read_text()
+    assert '--strict --sam3.geometry_cls_token on' in page.read_text()
+    assert page.read_text().count('| agent-strict, 100 % |') == 2
     assert len([*read_transcripts(out / 'agent-0' / 'transcripts')]) == 5
     # The same command goes on: with one prediction less, it makes one.
     predictions = out / 'agent-0' / 'predictions-0.jsonl'

@@ -1,6 +1,7 @@
 """The oracle: a scripted vision-language model that knows the tabletop and errs at a set rate.
 
-Covers oracle.calls, oracle.mistakes, oracle.questions and oracle.phrase_segmenter.
+Covers tabletop.oracle.calls, tabletop.oracle.mistakes, tabletop.oracle.questions and
+tabletop.oracle.phrase_segmenter.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from instructsam_training.data.sample import SkipReport
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.report.files import write_json, write_text
 from instructsam_training.evaluation.report.grid import as_markdown, as_rich
+from instructsam_training.tabletop.oracle.document import make_document
 from instructsam_training.tabletop.oracle.questions import read_questions
 from instructsam_training.tabletop.oracle.table import make_grid, read_row
 
@@ -95,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='DIR',
         help='output folder (default: %(default)s)',
     )
+    parser.add_argument('--document', type=Path, metavar='FILE', help='also write the table as a page, in Markdown')
+    parser.add_argument('--machine', default='', metavar='TEXT', help='computer on which the times were measured')
     return parser
 
 
@@ -129,8 +132,22 @@ def run(arguments: argparse.Namespace) -> None:
     table = {'rows': rows, 'phrases': phrases.backend, **settings}
     write_json(arguments.out / 'table.json', table)
     write_text(arguments.out / 'table.md', as_markdown(grid) + '\n')
+    if arguments.document is not None:
+        write_text(arguments.document, make_document(rows, grid, arguments.machine, _command(arguments)))
     Console().print(as_rich(grid))
     print(json.dumps({'questions': len(queries), 'seconds': round(seconds, 1), 'rows': rows}))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command that repeats a run, with the arguments that decide about its numbers."""
+    rates = ' '.join(f'{rate:g}' for rate in arguments.error_rates)
+    words = [
+        COMMAND,
+        f'--data {arguments.data} --limit {arguments.limit} --error-rates {rates} --seed {arguments.seed}',
+    ]
+    words += [f'--checkpoint {arguments.checkpoint} --sam3 {arguments.sam3}', *(['--strict'] * arguments.strict)]
+    words += [f'--{name} {value if value != "" else repr(value)}' for name, value in given_options(arguments).items()]
+    return ' '.join(words)
 
 
 if __name__ == '__main__':

@@ -76,7 +76,9 @@ def load(checkpoint: str, device: str, threads: int, options: Mapping[str, Any])
     backend = find_backend(source)
     prefix = f'{backend.name}.'
     own = {name.removeprefix(prefix): value for name, value in options.items() if name.startswith(prefix)}
-    own = {**backend.evaluation_options, **own}
+    # A question or a phrase is never split at commas.
+    whole = {'phrase_separator': ''} if backend.name == SAM3 else {}
+    own = {**backend.evaluation_options, **whole, **own}
     segmenter = load_segmenter(checkpoint, backend.name, device, 'float32', threads=threads, **own)
     return Loaded(segmenter, backend.name, {'backend': backend.name, **own, 'weights': describe_weights(source)})
 
