@@ -39,19 +39,19 @@ def test_table_of_all_rows_and_its_continuation(data: Path, tmp_path: Path, caps
     assert result['questions'] == 5
     found = {row['model']: row for row in result['rows']}
     assert [*found] == [
-        'sam3', 'sam3, name', 'sam3, question', 'agent, 0 %', 'agent, 100 %', 'agent-strict, 0 %', 'agent-strict, 100 %'
+        'sam3', 'sam3 name', 'sam3 question', 'agent 0 %', 'agent 100 %', 'strict 0 %', 'strict 100 %'
     ]  # fmt: skip
     assert {name: row['metrics']['gIoU'] for name, row in found.items() if '100' not in name} == {
-        'sam3': 0.8, 'sam3, name': 0.8, 'sam3, question': 0.8, 'agent, 0 %': 0.8, 'agent-strict, 0 %': 0.8
+        'sam3': 0.8, 'sam3 name': 0.8, 'sam3 question': 0.8, 'agent 0 %': 0.8, 'strict 0 %': 0.8
     }  # fmt: skip
-    assert (found['sam3']['rounds'], found['agent, 0 %']['rounds']) == (None, 11 / 5)
-    assert found['agent, 100 %']['metrics']['gIoU'] < 0.5
-    assert found['agent-strict, 100 %']['died'] > 0
+    assert (found['sam3']['rounds'], found['agent 0 %']['rounds']) == (None, 11 / 5)
+    assert found['agent 100 %']['metrics']['gIoU'] < 0.5
+    assert found['strict 100 %']['died'] > 0
     assert 'SAM3-Agent (Qwen3-VL-2B) 29.6 s (Table 10)' in (out / 'table.md').read_text()
     assert json.loads((out / 'table.json').read_text())['rows'] == result['rows']
     assert 'Measured on one abacus.' in page.read_text()
     assert '--strict --sam3.geometry_cls_token on' in page.read_text()
-    assert page.read_text().count('| agent-strict, 100 % |') == 2
+    assert page.read_text().count('| strict 100 % |') == 2
     assert len([*read_transcripts(out / 'agent-0' / 'transcripts')]) == 5
     # The same command goes on: with one prediction less, it makes one.
     predictions = out / 'agent-0' / 'predictions-0.jsonl'
@@ -86,5 +86,5 @@ def test_embedded_checkpoint_in_place_of_sam3(tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / 'out'
     assert main(['--data', str(tmp_path / 'data'), '--out', str(out), '--limit', '20', '--error-rates', '0']) == 0
     found = {row['model']: row for row in json.loads(capsys.readouterr().out.splitlines()[-1])['rows']}
-    assert found['agent, 0 %']['metrics']['gIoU'] > found['names alone']['metrics']['gIoU']
+    assert found['agent 0 %']['metrics']['gIoU'] > found['names']['metrics']['gIoU']
     assert "asked for 'the PHRASE'" in (out / 'table.md').read_text()

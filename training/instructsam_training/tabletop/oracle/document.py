@@ -37,7 +37,7 @@ LIMITS = """\
 * How long a run takes: the oracle takes no time. A real model takes most of it, see the published latencies.
 * How many tokens a real model takes: they are estimates, four characters or a square of 32 pixels for a token.
 * A run that died is no answer. It counts as right if a question has no target, so the table has both numbers; rows
-  `agent-strict` behave as the public code, in which the first mistake of a model ends the run."""
+  `strict` behave as the public code, in which a reply that is no valid call ends the run."""
 
 
 def make_document(rows: Sequence[Mapping[str, Any]], grid: Grid, machine: str, command: str) -> str:

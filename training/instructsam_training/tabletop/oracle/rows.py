@@ -144,11 +144,11 @@ def make_rows(
     by_id = {question.id: question for question in questions.values()}
     rows = [
         Row('one-pass', model.backend, model.identity, lambda: model.segmenter),
-        Row('names', 'names alone', phrases.identity, lambda: NamingSegmenter(sam3, by_id)),
+        Row('names', 'names', phrases.identity, lambda: NamingSegmenter(sam3, by_id)),
     ]
     if phrases.backend == SAM3:
-        rows.append(Row('questions', 'sam3, question', phrases.identity, lambda: phrases.segmenter))
-        rows[1] = replace(rows[1], title='sam3, name')
+        rows.append(Row('questions', 'sam3 question', phrases.identity, lambda: phrases.segmenter))
+        rows[1] = replace(rows[1], title='sam3 name')
     for is_strict in (False, True) if strict else (False,):
         for rate in error_rates:
             rows.append(_agent_row(sam3, phrases, questions, rate, seed, is_strict=is_strict))
@@ -159,10 +159,10 @@ def _agent_row(
     sam3: Segmenter, phrases: Loaded, questions: Mapping[Key, Question], rate: float, seed: int, *, is_strict: bool
 ) -> Row:
     percent = f'{100 * rate:g}'
-    name = 'agent-strict' if is_strict else 'agent'
+    name, title = ('agent-strict', 'strict') if is_strict else ('agent', 'agent')
     return Row(
         f'{name}-{percent}',
-        f'{name}, {percent} %',
+        f'{title} {percent} %',
         {**phrases.identity, 'oracle': {'error_rate': rate, 'seed': seed}, 'strict': is_strict},
         lambda: AgentSegmenter(Oracle(questions, rate, seed), sam3, Settings(strict=is_strict)),
     )
