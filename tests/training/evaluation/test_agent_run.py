@@ -6,6 +6,9 @@ Covers evaluation.transcripts, evaluation.replay and evaluation.report.rounds.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +27,12 @@ from instructsam_training.evaluation.query import Query, group_by_image
 from instructsam_training.evaluation.replay import replay_predictions
 from instructsam_training.evaluation.result import EvaluationResult
 from instructsam_training.evaluation.transcripts import TranscriptFolder
+from tests.support import ROOT
 from tests.support.fake_segmenter import FakeSegmenter
+from tests.support.fake_vlm_server import serve_vlm
 from tests.support.scripted_vlm import ACCEPT, EXAMINE, REJECT, REPORT, ScriptedVlm, find, select
 from tests.support.tabletop_questions import load_questions, write_questions
+from tests.support.tiny_sam3 import write_tiny_sam3
 
 NONSENSE = 'I see a mug.'
 REPLIES = (
@@ -201,3 +207,36 @@ def test_ids_with_any_characters_have_files(tmp_path: Path) -> None:
     assert json.loads(folder.file(query.id).read_text()) == {}
     folder.delete()
     assert not folder.folder.exists()
+
+
+@pytest.mark.slow
+def test_shards_of_the_back_end_are_resumed(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    data = write_questions(tmp_path_factory.mktemp('two_images'), images=2)
+    checkpoint = write_tiny_sam3(tmp_path / 'sam3')
+    command = ['tabletop', '--data', str(data), '--device', 'cpu', '--checkpoint', str(checkpoint)]
+    shards = ['torch.distributed.run', '--standalone', '--nproc_per_node', '2', '-m']
+    environment = {**os.environ, 'PYTHONPATH': f'{ROOT / "model"}:{ROOT / "training"}', 'OMP_NUM_THREADS': '1'}
+
+    def reply(body: dict[str, Any]) -> str:
+        return find('red mug') if len(body['messages']) == 2 else REPORT
+
+    with serve_vlm(reply) as served:
+        command += ['--backend', 'sam3_agent', '--sam3_agent.vlm', served.url, '--out', str(tmp_path / 'shards')]
+        launch = [sys.executable, '-m', *shards, 'instructsam_training.cli.evaluate', *command]
+        subprocess.run(launch, env=environment, check=True, capture_output=True)
+        assert len(served.chats) == 20
+        # Of one query, nothing is left; the same command, now with one process, asks for it alone.
+        lost = tmp_path / 'shards' / 'predictions-1.jsonl'
+        lines = lost.read_text().splitlines()
+        lost.write_text('\n'.join(lines[:-1]) + '\n')
+        assert main(command) == 0
+        assert len(served.chats) == 22
+    assert [len(file.read_text().splitlines()) for file in sorted((tmp_path / 'shards').glob('predictions-*'))] == [
+        6,
+        4,
+    ]
+    report = report_of(tmp_path / 'shards')
+    assert report['runs']['ended'] == {'reported': 10}
+    assert report['runs']['counts']['rounds']['sum'] == 20
+    assert replay(data, tmp_path / 'shards', tmp_path / 'again') == 0
+    assert report_of(tmp_path / 'again')['runs'] == report['runs']
