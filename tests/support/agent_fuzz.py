@@ -38,6 +38,8 @@ from instructsam_model.sam3_agent.transcript import Transcript, format_transcrip
 SIZE_HW = (24, 32)
 IMAGE_RGB = np.zeros((*SIZE_HW, 3), np.uint8)
 PRICES = Prices(3.0, 15.0)
+SLACK_S = 1e-6
+"""For the rounding of sums."""
 QUERIES = ('the red disc', 'что слева?', '最大的杯子', '</tool> "} {0} %s <verdict>Accept</verdict>', '{', 'a' * 4000)
 PUBLIC_EXCEPTIONS = (
     'AssertionError', 'AttributeError', 'FileNotFoundError', 'IndexError', 'KeyError', 'RecursionError', 'TypeError',
@@ -96,6 +98,8 @@ class Fuzzer:
         self._random = np.random.default_rng(seed)
         self._strict = strict
         self._now = 0.0
+        self._deadline = np.inf
+        self._drawn_s = 0.0
         self.replies = 0
         self.ended: Counter[str] = Counter()
         self.usage = Usage()
@@ -110,6 +114,7 @@ class Fuzzer:
         """Make one run, check what holds for all runs, and return its transcript."""
         self.usage = Usage()
         limits = self._limits()
+        self._deadline = self._now + (limits.seconds or np.inf)
         recorder = TranscriptRecorder('fuzz', 'fuzz.png')
         query = self._pick(QUERIES)
         settings = Settings(strict=self._strict, limits=limits)
@@ -140,6 +145,8 @@ class Fuzzer:
         assert spent.usage == self.usage
         for value, most in ((spent.calls, limits.calls), (spent.usage.tokens, limits.tokens)):
             assert most is None or value <= most
+        # No call and no search begins after the deadline, and calls end before it.
+        assert self._now <= self._deadline + self._drawn_s + SLACK_S
         assert limits.cost is None or spent.usage.cost <= limits.cost + 1e-12
         assert len(finish.detections) or finish.ended != 'selected' or self._strict
         assert finish.exception in (('', *PUBLIC_EXCEPTIONS) if self._strict else ('',))
@@ -147,10 +154,12 @@ class Fuzzer:
     def ask(self, action: AskVlm) -> Reply | VlmFailed:
         """Reply at random, within what the action allows."""
         self.replies += 1
+        assert self._now < self._deadline + SLACK_S
         assert count_images(action.messages) <= 3 - (action.kind == 'main')
         assert len(action.messages) <= 14
         assert action.max_tokens >= 1
         assert action.timeout_s is None or action.timeout_s > 0
+        self._drawn_s = 0.0
         self._now += min(self._random.exponential(0.4), np.inf if action.timeout_s is None else action.timeout_s)
         if self._random.random() < 0.01:
             return VlmFailed('503')
@@ -203,7 +212,9 @@ class Fuzzer:
 
     def segment(self, action: Segment) -> Segmented | SegmentFailed:
         """Find up to five rectangles, some of them empty or the same."""
-        self._now += self._random.exponential(0.05)
+        assert self._now < self._deadline + SLACK_S
+        self._drawn_s = self._random.exponential(0.05)
+        self._now += self._drawn_s
         if self._random.random() < 0.02:
             return SegmentFailed('out of memory')
         masks = []
@@ -217,7 +228,9 @@ class Fuzzer:
 
     def render(self, action: Render) -> Rendered | RenderFailed:
         """Draw nothing."""
-        self._now += self._random.exponential(0.01)
+        drawn_s = self._random.exponential(0.01)
+        self._now += drawn_s
+        self._drawn_s += drawn_s
         if self._random.random() < 0.01:
             return RenderFailed('ValueError', 'nothing to draw')
         return Rendered((IMAGE_RGB.copy(),) * (2 if action.view.kind == 'mask' else 1))

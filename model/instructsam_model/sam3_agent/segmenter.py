@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from instructsam_model.datatypes import Frame, Instance, Instruction, Segmentation, Segmenter, Selection, never
-from instructsam_model.errors import CanceledError, InferenceError
+from instructsam_model.errors import CanceledError, InferenceError, UndecidedError
 from instructsam_model.masks import tight_box
 from instructsam_model.progress import ProgressListener
 from instructsam_model.sam3_agent.actions import Action, Event, Finish
@@ -19,7 +19,7 @@ from instructsam_model.sam3_agent.vlm import Vlm
 
 
 class AgentError(InferenceError):
-    """A run ended without a decision of the model, and without masks that could stand for one.
+    """A run failed: the language model or SAM3 did not answer.
 
     Attributes:
         finish: the end of the run.
@@ -28,6 +28,10 @@ class AgentError(InferenceError):
     def __init__(self, finish: Finish) -> None:
         super().__init__(f'SAM3-Agent: {describe(finish)}')
         self.finish = finish
+
+
+class AgentUndecidedError(AgentError, UndecidedError):
+    """A run ended without a decision of the model, and without masks that could stand for one."""
 
 
 class AgentSegmenter:
@@ -74,7 +78,8 @@ class AgentSegmenter:
 
         Raises:
             CanceledError: `is_canceled` returned True, between two rounds or in one.
-            AgentError: the language model or SAM3 failed, or the model came to no decision and has seen no masks.
+            AgentUndecidedError: the model came to no decision and has seen no masks.
+            AgentError: the language model or SAM3 failed.
             InferenceError: the segmenter is closed.
         """
         if self._is_closed:
@@ -95,9 +100,11 @@ class AgentSegmenter:
         self.finish = finish
         if finish.ended == 'canceled':
             raise CanceledError('the request was canceled')
-        # Without masks, 'undecided' must not look like 'there is no such object'.
-        if finish.ended == 'error' or (finish.died and not len(finish.detections)):
+        if finish.ended == 'error':
             raise AgentError(finish)
+        # Without masks, 'undecided' must not look like 'there is no such object'.
+        if finish.died and not len(finish.detections):
+            raise AgentUndecidedError(finish)
         instances = _instances(finish, chosen.min_score)
         return Segmentation(
             instances=instances[: chosen.max_instances],

@@ -13,11 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from instructsam_model.sam3_agent.recorder import TranscriptRecorder
 from instructsam_model.sam3_agent.render import Renderer
 from instructsam_model.sam3_agent.replay import main, replay_folder
 from instructsam_model.sam3_agent.replay_run import RunReport
+from instructsam_model.sam3_agent.state import Settings
 from instructsam_model.sam3_agent.tables import TableReport, check_table
 from instructsam_model.sam3_agent.transcript import append_transcript
 from tests.support import GOLDEN
@@ -111,6 +113,14 @@ def test_files_that_are_not_understood_end_the_command(
     assert message in capsys.readouterr().err
 
 
+def test_damaged_masks_end_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(small_folder(tmp_path) / 'transcripts' / '01_one_mask.json', '"rle_counts": "gg4;', '"rle_counts": "gg5;')
+    with pytest.raises(SystemExit) as end:
+        main([str(tmp_path)])
+    assert end.value.code == 2
+    assert '01_one_mask: this transcript is not understood (ValueError: RLE counts' in capsys.readouterr().err
+
+
 def test_a_folder_with_nothing_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in (tmp_path, tmp_path / 'missing'):
         with pytest.raises(SystemExit) as end:
@@ -129,8 +139,10 @@ def test_a_missing_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
 class DrawingHost(ScriptedHost):
     """Draws for real."""
 
+    renderer = Renderer()
+
     def render(self, action: Any) -> Any:
-        return Renderer().render(IMAGE_RGB, action.view)
+        return self.renderer.render(IMAGE_RGB, action.view)
 
 
 def test_own_runs_are_replayed_with_their_drawings(tmp_path: Path) -> None:
@@ -145,6 +157,20 @@ def test_own_runs_are_replayed_with_their_drawings(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / 'one.png'), np.ascontiguousarray(IMAGE_RGB[..., ::-1] + 1))
     [other], _ = replay_folder(tmp_path)
     assert any('sha256' in difference for difference in other.differences)
+
+
+def test_own_runs_see_photos_upright(tmp_path: Path) -> None:
+    (tmp_path / 'transcripts').mkdir()
+    file = tmp_path / 'turned.png'
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(np.rot90(IMAGE_RGB)).save(file, exif=exif)
+    recorder = TranscriptRecorder('one', str(file.absolute()))
+    host = DrawingHost([segment('disc'), select(1)])
+    host.renderer = Renderer.strict()
+    run(host, Settings(strict=True), recorder)
+    append_transcript(tmp_path / 'transcripts' / 'runs.jsonl', recorder.transcript)
+    assert replay_folder(tmp_path)[0][0].differences == ()
 
 
 def test_a_table_shows_its_first_differences_only(tmp_path: Path) -> None:
