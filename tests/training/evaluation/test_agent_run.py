@@ -231,10 +231,8 @@ def test_shards_of_the_back_end_are_resumed(tmp_path_factory: pytest.TempPathFac
         lost.write_text('\n'.join(lines[:-1]) + '\n')
         assert main(command) == 0
         assert len(served.chats) == 22
-    assert [len(file.read_text().splitlines()) for file in sorted((tmp_path / 'shards').glob('predictions-*'))] == [
-        6,
-        4,
-    ]
+    files = sorted((tmp_path / 'shards').glob('predictions-*'))
+    assert [len(file.read_text().splitlines()) for file in files] == [6, 4]
     report = report_of(tmp_path / 'shards')
     assert report['runs']['ended'] == {'reported': 10}
     assert report['runs']['counts']['rounds']['sum'] == 20
