@@ -56,10 +56,11 @@ def make_grid(rows: Sequence[Mapping[str, Any]], questions: int, phrases: str, s
     note = (
         f'{questions} questions about the simulated tabletop; metrics in percent. In place of a vision-language model, '
         'an oracle that knows the ground truth calls the tools, with mistakes in a share of its replies. It takes no '
-        f'time, and its tokens are estimates. Phrases are found {found_by}; rows with names or questions have no language '
-        'model; strict is the agent as the public code behaves. Not died: gIoU of the runs that ended with a decision; died: the others, in brackets those '
-        'that count as right because there was nothing to find. Rounds, calls, tokens and seconds are means per '
-        f'question. The command took {seconds:.0f} s. Published latencies, with a real model: {latencies}'
+        f'time, and its tokens are estimates. Phrases are found {found_by}; rows with names or questions have no '
+        'language model; strict is the agent as the public code behaves. Not died: gIoU of the runs that ended with a '
+        'decision; died: the others, in brackets those that count as right because there was nothing to find. Rounds, '
+        'calls, tokens and seconds are means per question. '
+        f'The command took {seconds:.0f} s. Published latencies, with a real model: {latencies}'
     )
     return Grid(HEADINGS, tuple(_cells(row) for row in rows), note)
 
