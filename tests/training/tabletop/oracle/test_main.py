@@ -39,10 +39,10 @@ def test_table_of_all_rows(data: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert result['questions'] == 5
     found = {row['model']: row for row in result['rows']}
     assert [*found] == [
-        'sam3', 'sam3 name', 'sam3 question', 'agent 0 %', 'agent 100 %', 'strict 0 %', 'strict 100 %'
+        'sam3', 'sam3 name', 'sam3 question', 'agent 0 %', 'agent 100 %', 'strict 100 %'
     ]  # fmt: skip
     assert {name: row['metrics']['gIoU'] for name, row in found.items() if '100' not in name} == {
-        'sam3': 0.8, 'sam3 name': 0.8, 'sam3 question': 0.8, 'agent 0 %': 0.8, 'strict 0 %': 0.8
+        'sam3': 0.8, 'sam3 name': 0.8, 'sam3 question': 0.8, 'agent 0 %': 0.8
     }  # fmt: skip
     assert (found['sam3']['rounds'], found['agent 0 %']['rounds']) == (None, 11 / 5)
     assert found['agent 100 %']['metrics']['gIoU'] < 0.5

@@ -33,7 +33,8 @@ LIMITS = """\
 ## What the numbers do not say
 
 * How well a real model would do: it errs in other ways, and more often on hard questions. Errors of 0 % are an upper
-  bound for this SAM3: what is missing to 100 are masks that SAM3 does not find, or finds coarsely.
+  bound for a model that looks for phrases like the oracle: what is missing to 100 are masks that SAM3 does not find, or
+  finds coarsely.
 * How long a run takes: the oracle takes no time. A real model takes most of it, see the published latencies.
 * How many tokens a real model takes: they are estimates, four characters or a square of 32 pixels for a token.
 * A run that died is no answer. It counts as right if a question has no target, so the table has both numbers; rows

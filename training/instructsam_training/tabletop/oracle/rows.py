@@ -138,7 +138,7 @@ def make_rows(
         questions: that the oracle knows.
         error_rates: of the oracle, 0..1; one row each.
         seed: of the mistakes.
-        strict: add a row for each error rate with the behavior of the public code.
+        strict: add a row for each error rate above 0 with the behavior of the public code.
     """
     sam3 = phrases.segmenter if phrases.backend == SAM3 else PhraseSegmenter(phrases.segmenter)
     by_id = {question.id: question for question in questions.values()}
@@ -149,9 +149,11 @@ def make_rows(
     if phrases.backend == SAM3:
         rows.append(Row('questions', 'sam3 question', phrases.identity, lambda: phrases.segmenter))
         rows[1] = replace(rows[1], title='sam3 name')
-    for is_strict in (False, True) if strict else (False,):
-        for rate in error_rates:
-            rows.append(_agent_row(sam3, phrases, questions, rate, seed, is_strict=is_strict))
+    for rate in error_rates:
+        rows.append(_agent_row(sam3, phrases, questions, rate, seed, is_strict=False))
+    # Without mistakes, there is nothing that the public code would not repair.
+    for rate in filter(None, error_rates if strict else ()):
+        rows.append(_agent_row(sam3, phrases, questions, rate, seed, is_strict=True))
     return rows
 
 
