@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,8 @@ from instructsam_training.losses.sam3i.losses import (
 )
 from instructsam_training.losses.sam3i.matching import Pairs
 from instructsam_training.losses.sam3i.targets import InstructionTargets
-from instructsam_training.parity.report import Difference
+from instructsam_training.parity.report import Difference, NotCompared
+from instructsam_training.parity.sam3i.data_path import read_masks
 from instructsam_training.parity.sam3i.forward import MASK_TOLERANCE, TOLERANCE
 from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
@@ -59,6 +61,7 @@ ALWAYS_ZERO = re.compile(r'presence_loss(_aux_\d+)?_o2m|loss_semantic_presence')
 """Public terms that have no counterpart, because they are switched off."""
 DIAGNOSTICS = re.compile(r'(ce_f1|presence_dec_acc|presence_acc|miou_semantic_seg)(_aux_\d+)?(_o2m)?')
 """What the public code logs beside the losses; not computed here."""
+NOT_LOSSES = 'ce_f1, presence_acc, presence_dec_acc and miou_semantic_seg, which are logged and are no losses'
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class LevelRun:
     projected: Tensor
 
 
-def compare_stage3(inputs: GoldenInputs) -> list[Difference]:
+def compare_stage3(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """Compare two levels and the losses between them, in both roles of the levels.
 
     Raises:
@@ -90,13 +93,13 @@ def compare_stage3(inputs: GoldenInputs) -> list[Difference]:
         # Full gradients are recorded for one of the roles, whose tensors are recorded too.
         if any(name.startswith(role) for name in tensors):
             rows += _compare_full_gradients(inputs.network, gradients)
-    return rows
+    return [*rows, NotCompared(f'stage3_losses.json: {NOT_LOSSES}')]
 
 
 def _compare_role(
     inputs: GoldenInputs, golden: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str
 ) -> list[Difference]:
-    recorded, network, targets = golden['intermediate'], inputs.network, read_targets(tensors)
+    recorded, network, targets = golden['intermediate'], inputs.network, read_targets(tensors, inputs.folder)
     index = first_of_each_text(tensors)
     network.zero_grad()
     # 1. Both levels, and the projections of their texts and concepts.
@@ -121,14 +124,14 @@ def _compare_role(
     return rows
 
 
-def compare_stage1(inputs: GoldenInputs) -> list[Difference]:
+def compare_stage1(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """Compare one level with a query that has no target.
 
     Raises:
         OSError, ValueError: a file cannot be read.
     """
     tensors, network = read_tensors(inputs.folder / 'stage1_notarget_tensors.safetensors'), inputs.network
-    targets, index = read_targets(tensors), first_of_each_text(tensors)
+    targets, index = read_targets(tensors, inputs.folder), first_of_each_text(tensors)
     rows: list[Difference] = []
     for stage, golden in read_object(inputs.folder / 'stage1_notarget_losses.json').items():
         network.zero_grad()
@@ -140,7 +143,7 @@ def compare_stage1(inputs: GoldenInputs) -> list[Difference]:
         rows += _compare_gradients('no target', network, golden['grad_norms'])
         without = sorted(name for name, gradient in _gradients(network).items() if gradient is None)
         rows.append(Difference.texts('no target without gradient', without, sorted(golden['no_grad'])))
-    return rows
+    return [*rows, NotCompared(f'stage1_notarget_losses.json: {NOT_LOSSES}')]
 
 
 def run_level(
@@ -171,10 +174,14 @@ def run_level(
     return LevelRun(prediction, losses, projected)
 
 
-def read_targets(tensors: Mapping[str, Tensor]) -> InstructionTargets:
-    """Return the recorded targets, packed in the order of the prompts."""
-    counts = tuple(tensors['target.num_boxes'].tolist())
-    return InstructionTargets(counts, tensors['target.boxes'], tensors['target.masks'])
+def read_targets(tensors: Mapping[str, Tensor], folder: Path) -> InstructionTargets:
+    """Return the recorded targets, packed in the order of the prompts.
+
+    The masks are large, and a set may lack them; then they are those of `dataset.json`, which has the same queries.
+    """
+    counts, boxes = tuple(tensors['target.num_boxes'].tolist()), tensors['target.boxes']
+    masks = tensors['target.masks'] if 'target.masks' in tensors else read_masks(folder)
+    return InstructionTargets(counts, boxes, masks)
 
 
 def first_of_each_text(tensors: Mapping[str, Tensor]) -> Tensor:
