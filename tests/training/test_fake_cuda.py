@@ -36,6 +36,7 @@ from instructsam_training.data.batch import Batch, ExampleBuilder, collate
 from instructsam_training.data.conversation import Span, Turn
 from instructsam_training.data.targets import PhraseTarget
 from instructsam_training.engine.throughput import make_step
+from instructsam_training.families.instructsam.task import InstructSAMTask
 from instructsam_training.losses import terms
 from tests.support.small_run import GOLDEN
 
@@ -91,8 +92,9 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
     example = replace(builder.encode(Frame(read_image(GOLDEN / 'images' / '000.png')), turns, 'here'), targets=targets)
     whole: Batch = collate([example] * images, network.config)
     config = TrainConfig('run', StartConfig(checkpoint='golden'), (stage,))
+    task = InstructSAMTask(config, stage, network, preprocessor)
     with FakeCuda() as cuda:
-        step = make_step(network, config, stage, whole, CUDA)
+        step = make_step(task, whole, CUDA)
         with cuda.recording() as recording:
             step()
     return recording

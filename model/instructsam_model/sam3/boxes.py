@@ -40,10 +40,15 @@ class BoxPath:
     def __init__(self, decoder: Sam3DetrDecoder) -> None:
         self._decoder = decoder
 
-    def start(self, phrases: int) -> Tensor:
-        """Return the learned reference boxes, float32 [P, K, 4]: center x, center y, width, height, 0..1."""
+    def start(self, prompts: int, queries: int) -> Tensor:
+        """Return the learned reference boxes, float32 [P, K, 4]: center x, center y, width, height, 0..1.
+
+        If there are more queries than boxes, the boxes are repeated.
+        """
         boxes: Tensor = self._decoder.reference_points.weight.float().sigmoid()
-        return boxes.expand(phrases, -1, -1)
+        if queries > len(boxes):
+            boxes = boxes.repeat(queries // len(boxes), 1)
+        return boxes.expand(prompts, -1, -1)
 
     def wave_lengths(self, device: torch.device) -> Tensor:
         """Return the wave lengths of the sines with which `embed` encodes a coordinate, float32 [F]."""

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Sam3Config, Sam3Model
-from transformers.models.sam3.modeling_sam3 import Sam3DetrDecoderLayer
 
 from instructsam_model.sam3.boxes import BoxPath, keep_float32, to_xyxy
-from instructsam_model.sam3.features import Detections, Prompt, VisionFeatures
+from instructsam_model.sam3.features import DecoderOutput, Detections, Prompt, VisionFeatures
+from instructsam_model.sam3.layers import Adapters, decode_layer, decode_masks, encode_layer
 
 
 class Sam3Detector(nn.Module):
@@ -80,7 +80,13 @@ class Sam3Detector(nn.Module):
         return normalized
 
     def detect(
-        self, vision: VisionFeatures, prompt: Prompt, queries: Tensor | None = None, *, has_presence: bool
+        self,
+        vision: VisionFeatures,
+        prompt: Prompt,
+        queries: Tensor | None = None,
+        *,
+        has_presence: bool,
+        adapters: Adapters | None = None,
     ) -> Detections:
         """Detect the instances of P prompts in one pass.
 
@@ -89,32 +95,82 @@ class Sam3Detector(nn.Module):
             prompt: P prompts.
             queries: content of the decoder queries, [P, K, C]; None for SAM3's own.
             has_presence: use the presence token, from which `presence_logits` follow.
+            adapters: of a network that is built on SAM3.
+        """
+        text_bias = prompt.attention_bias()
+        memory, decoded = self.decode(vision, prompt, text_bias, queries, has_presence=has_presence, adapters=adapters)
+        states = decoded.output[-1]
+        mask_logits, region_logits = self.decode_masks(states, vision, memory, prompt, text_bias, adapters)
+        return Detections(
+            mask_logits,
+            self.score(states, prompt.features, prompt.mask),
+            to_xyxy(torch.stack(decoded.boxes_cxcywh)),
+            region_logits,
+            states,
+            memory,
+            self.presence(decoded.presence[-1]) if has_presence else None,
+        )
+
+    def decode(
+        self,
+        vision: VisionFeatures,
+        prompt: Prompt,
+        text_bias: Tensor,
+        queries: Tensor | None = None,
+        *,
+        has_presence: bool,
+        adapters: Adapters | None = None,
+        attending: int | None = None,
+    ) -> tuple[Tensor, DecoderOutput]:
+        """Run the DETR encoder, whose output [P, S, C] is the memory, and the DETR decoder.
+
+        Args:
+            vision: features of P images.
+            prompt: P prompts.
+            text_bias: `prompt.attention_bias()`.
+            queries: content of the decoder queries, [P, K, C]; None for SAM3's own. K is a multiple of the number of
+                reference boxes, which are repeated.
+            has_presence: use the presence token.
+            adapters: of a network that is built on SAM3.
+            attending: number of queries, from the first, that attend to each other and to the presence token, see
+                `decode_layer`; None: all.
         """
         if queries is None:
             queries = self.model.detr_decoder.query_embed.weight.expand(len(prompt.mask), -1, -1)
-        text_bias = prompt.attention_bias()
         memory, positions = _as_rows(vision.maps[-1]), _as_rows(vision.positions)
-        for layer in self.model.detr_encoder.layers:
-            memory = layer(memory, prompt.features, positions, prompt_cross_attn_mask=text_bias)
-        states, refined_xyxy, presence_logits = self._decode(
-            queries, memory, positions, prompt.features, text_bias, has_presence
+        for index, layer in enumerate(self.model.detr_encoder.layers):
+            adapt = adapters.encoder[index] if adapters is not None else None
+            memory = encode_layer(layer, memory, positions, prompt.features, text_bias, adapt)
+        rows = None if attending is None else attending + int(has_presence)
+        return memory, self._decode(
+            queries, memory, positions, prompt.features, text_bias, has_presence, adapters, rows
         )
-        masks = self.model.mask_decoder(
-            decoder_queries=states,
-            backbone_features=list(vision.maps),
-            encoder_hidden_states=memory,
-            prompt_features=prompt.features,
-            prompt_mask=text_bias,
-        )
-        scores = self.score(states, prompt.features, prompt.mask)
-        return Detections(
-            masks.pred_masks, scores, refined_xyxy, masks.semantic_seg[:, 0], states, memory, presence_logits
-        )
+
+    def decode_masks(
+        self,
+        states: Tensor,
+        vision: VisionFeatures,
+        memory: Tensor,
+        prompt: Prompt,
+        text_bias: Tensor,
+        adapters: Adapters | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return mask logits of the queries' states, and those of the region of all instances, see `decode_masks`."""
+        head = self.model.mask_decoder
+        embedder = head.mask_embedder if adapters is None else adapters.mask_embedder
+        return decode_masks(head, embedder, states, vision.maps, memory, prompt.features, text_bias)
 
     def score(self, states: Tensor, phrases: Tensor, phrase_mask: Tensor) -> Tensor:
         """Score queries [P, K, C], or positions [P, S, C], against prompts [P, L, C]: logits [P, K or S]."""
         logits: Tensor = self.model.dot_product_scoring(states.unsqueeze(0), phrases, phrase_mask)
         return logits[0, ..., 0]
+
+    def presence(self, states: Tensor) -> Tensor:
+        """Return the presence logits [P, 1] of the states of the presence token, [P, 1, C]."""
+        decoder = self.model.detr_decoder
+        limit = decoder.clamp_presence_logit_max_val
+        logits: Tensor = decoder.presence_head(decoder.presence_layer_norm(states)).squeeze(-1)
+        return logits.clamp(min=-limit, max=limit)
 
     def _decode(
         self,
@@ -124,65 +180,35 @@ class Sam3Detector(nn.Module):
         phrases: Tensor,
         text_bias: Tensor,
         has_presence: bool,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Run the DETR decoder: last states [P, K, C], boxes after each layer [layers, P, K, 4], presence [P, 1]."""
+        adapters: Adapters | None,
+        attending: int | None,
+    ) -> DecoderOutput:
+        """Run the DETR decoder for queries [P, K, C]."""
         decoder = self.model.detr_decoder
         side = math.isqrt(memory.shape[1])
         located_memory = memory + memory_positions  # keys of the attention to the image, the same in every layer
         # Tables with which the boxes of every layer are encoded, float32.
         wave_lengths = self.boxes.wave_lengths(states.device)
         grid = torch.arange(side, dtype=torch.float32, device=states.device) / side
-        boxes = self.boxes.start(states.shape[0])
-        corners = to_xyxy(boxes)
+        boxes = self.boxes.start(*states.shape[:2])
         first = int(has_presence)  # row of the first query
         if has_presence:
             states = torch.cat([decoder.presence_token.weight.expand(len(states), 1, -1), states], dim=1)  # [P, N, C]
-        output = states[:, first:]
-        refined_xyxy = []
-        for layer in decoder.layers:
+        presence, outputs, refined_boxes = [], [], []
+        for index, layer in enumerate(decoder.layers):
             positions = self.boxes.embed(boxes, wave_lengths, states.dtype)  # [P, K, C]
-            box_bias = self.boxes.attention_bias(corners.detach(), grid, states.dtype)  # [P, heads, K, S]
+            box_bias = self.boxes.attention_bias(to_xyxy(boxes), grid, states.dtype)  # [P, heads, K, S]
             if has_presence:  # the presence token has no box: it attends to all positions alike
                 positions, box_bias = F.pad(positions, (0, 0, 1, 0)), F.pad(box_bias, (0, 0, 1, 0))
-            states = decode_layer(layer, states, positions, memory, located_memory, box_bias, phrases, text_bias)
-            output = decoder.output_layer_norm(states[:, first:])
-            refined = self.boxes.refine(output, boxes)
-            corners = to_xyxy(refined)
-            refined_xyxy.append(corners)
-            boxes = refined.detach()  # each layer refines on its own: no gradient through the boxes before it
-        return output, torch.stack(refined_xyxy), self._presence(states[:, :1]) if has_presence else None
-
-    def _presence(self, states: Tensor) -> Tensor:
-        """Return the presence logits [P, 1] of the presence token's last states [P, 1, C]."""
-        decoder = self.model.detr_decoder
-        limit = decoder.clamp_presence_logit_max_val
-        logits: Tensor = decoder.presence_head(decoder.presence_layer_norm(states)).squeeze(-1)
-        return logits.clamp(min=-limit, max=limit)
-
-
-def decode_layer(
-    layer: Sam3DetrDecoderLayer,
-    states: Tensor,
-    positions: Tensor,
-    memory: Tensor,
-    located_memory: Tensor,
-    box_bias: Tensor,
-    phrases: Tensor,
-    text_bias: Tensor,
-) -> Tensor:
-    """One layer of SAM3's DETR decoder, [P, N, C]; each step is attend, add, normalize."""
-    located = states + positions
-    attended, _ = layer.self_attn(located, located, states)
-    states = layer.self_attn_layer_norm(states + layer.self_attn_dropout(attended))
-
-    attended, _ = layer.text_cross_attn(states + positions, phrases, phrases, attention_mask=text_bias)
-    states = layer.text_cross_attn_layer_norm(states + layer.text_cross_attn_dropout(attended))
-
-    attended, _ = layer.vision_cross_attn(states + positions, located_memory, memory, attention_mask=box_bias)
-    states = layer.vision_cross_attn_layer_norm(states + layer.vision_cross_attn_dropout(attended))
-
-    decoded: Tensor = layer.mlp_layer_norm(states + layer.mlp_dropout(layer.mlp(states)))
-    return decoded
+            adapt = adapters.decoder[index] if adapters is not None else None
+            states = decode_layer(
+                layer, states, positions, memory, located_memory, box_bias, phrases, text_bias, adapt, attending
+            )
+            presence.append(states[:, :first])
+            outputs.append(decoder.output_layer_norm(states[:, first:]))
+            refined_boxes.append(self.boxes.refine(outputs[-1], boxes))
+            boxes = refined_boxes[-1].detach()  # each layer refines on its own: no gradient through earlier boxes
+        return DecoderOutput(tuple(presence), tuple(outputs), tuple(refined_boxes))
 
 
 def _as_rows(feature_map: Tensor) -> Tensor:

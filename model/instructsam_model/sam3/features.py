@@ -58,6 +58,22 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class DecoderOutput:
+    """Output of the layers of SAM3's DETR decoder.
+
+    Attributes:
+        presence: states of the presence token after each layer, [P, 1, C]; [P, 0, C] without the token.
+        output: normalized states of the queries after each layer, [P, K, C].
+        boxes_cxcywh: boxes after each layer, float32 [P, K, 4], relative to the image, 0..1. The gradient of each ends
+            at the boxes of the layer before.
+    """
+
+    presence: tuple[Tensor, ...]
+    output: tuple[Tensor, ...]
+    boxes_cxcywh: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Detections:
     """Output of SAM3's detector.
 

@@ -27,7 +27,7 @@ def micro_batches(plan: BatchPlan, lengths: Callable[[int], int] = LENGTHS.__get
     """The members of each micro-batch, as a data-loading process selects them."""
     table: Any = SimpleNamespace(count_annotations=lengths)
     nothing: Any = None
-    return MicroBatchDataset(table, nothing, plan, nothing).members
+    return MicroBatchDataset(table, nothing, plan).members
 
 
 def stream(plan: BatchPlan, start: int = 0) -> Iterator[list[Member]]:

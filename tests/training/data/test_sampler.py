@@ -58,7 +58,7 @@ def micro_batches(segmenter: InstructSAMSegmenter, tmp_path: Path) -> MicroBatch
 def make(segmenter: InstructSAMSegmenter, cache: Path, images: Path) -> MicroBatchDataset:
     table = open_table(DataConfig(files=('train',), folder=str(GOLDEN), images=str(images)))
     builder = ExampleBuilder.for_training(segmenter.preprocessor, segmenter.network, DataConfig(max_pixels=65536))
-    return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0), segmenter.network.config)
+    return MicroBatchDataset(table, builder, BatchPlan(len(table), 4, 2, 0))
 
 
 def test_processes_divide_the_batches_of_one_process(micro_batches: MicroBatchDataset) -> None:

@@ -1,4 +1,8 @@
-"""Runs of a few steps: they learn, and they lose no work when they are interrupted."""
+"""Runs of a few steps: they learn, and they lose no work when they are interrupted.
+
+Covers engine/step.py, families/family.py, families/choose.py, families/instructsam/family.py,
+families/instructsam/task.py, data/micro_batch.py and data/record_tensors.py.
+"""
 
 from __future__ import annotations
 

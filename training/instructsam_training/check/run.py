@@ -13,8 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.check.facts import SampleFacts, inspect
 from instructsam_training.check.sheet import draw_sheet
 from instructsam_training.check.summary import DataCheck
@@ -23,8 +21,9 @@ from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.data.batch import Example, ExampleBuilder
 from instructsam_training.data.sample import SampleError
 from instructsam_training.data.sampler import Samples
-from instructsam_training.datasets.io.training_data import open_table
-from instructsam_training.families.instructsam.initial_weights import load_architecture
+from instructsam_training.families.choose import choose_family
+from instructsam_training.families.family import StageTask
+from instructsam_training.families.instructsam.task import InstructSAMTask
 
 FILE = 'data_check.json'
 SHEET = 'data_check.png'
@@ -41,43 +40,44 @@ def check_run(config: TrainConfig) -> None:
         ConfigError: a run would be refused.
     """
     # The tokenizer, the limits and the mask grid suffice, without gigabytes of weights.
-    network, preprocessor = load_architecture(config.start)
-    check_stages(config, config.stages, network, preprocessor)
+    check_stages(config, config.stages, choose_family(config).load_architecture(config))
 
 
-def check_stages(
-    config: TrainConfig, stages: Sequence[StageConfig], network: InstructSAM, preprocessor: Preprocessor
-) -> None:
+def check_stages(config: TrainConfig, stages: Sequence[StageConfig], task: StageTask) -> None:
     """Check the data of some stages; print a table, and write `data_check.json` and `data_check.png` for each.
+
+    Args:
+        config: of the run.
+        stages: those to check.
+        task: of any stage of the run; the data of all stages is read for its network.
 
     Raises:
         ConfigError: a run would be refused; the message says why, for each stage.
     """
     # All stages are checked before the error, so that one run of the check names every fault.
+    assert isinstance(task, InstructSAMTask)
     reasons = []
     for stage in stages:
-        check = check_stage(stage, network, preprocessor, Path(config.out) / stage.name, config.seed)
+        check = check_stage(task.for_stage(stage), Path(config.out) / stage.name, config.seed)
         Console().print(make_table(check))
         reasons += [f'{stage.name}: {reason}' for reason in check.refusals]
     if reasons:
         raise ConfigError(f'the training data is refused: {"; ".join(reasons)}')
 
 
-def check_stage(
-    stage: StageConfig, network: InstructSAM, preprocessor: Preprocessor, folder: Path, seed: int
-) -> DataCheck:
+def check_stage(task: InstructSAMTask, folder: Path, seed: int) -> DataCheck:
     """Check the data of a stage, within its limits of samples and time.
 
     Raises:
         ConfigError: the data cannot be opened.
     """
     # 1. The same samples, examples and limits as in the training.
-    samples = open_table(stage.data)
-    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
+    stage, config = task.stage, task.network.config
+    samples, builder = task.open_samples(), task.make_builder()
     check = DataCheck(
         stage.name,
-        num_queries=network.config.num_queries,
-        max_positions=network.config.qwen.text_config.max_position_embeddings,
+        num_queries=config.num_queries,
+        max_positions=config.qwen.text_config.max_position_embeddings,
         max_unreadable=stage.data.max_unreadable,
         samples=len(samples),
     )
@@ -93,7 +93,7 @@ def check_stage(
     # 3. Files, also of data that is refused: they show what is wrong with it.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(json.dumps(check.to_json(), indent=2) + '\n')
-    draw_sheet(folder / SHEET, _first_examples(samples, builder, chosen, seed), preprocessor, network.config)
+    draw_sheet(folder / SHEET, _first_examples(samples, builder, chosen, seed), task.preprocessor, config)
     return check
 
 

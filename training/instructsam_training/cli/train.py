@@ -90,14 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
 def print_parameters(config: TrainConfig, architecture: Path | None) -> None:
     """Print the numbers of trainable and frozen parameters in each stage; no weights are loaded."""
     # Imported here for the same reason as in `main`.
-    from instructsam_training.families.instructsam.initial_weights import build_meta_network
-    from instructsam_training.families.instructsam.trainable import choose_trainable, modules_table, report_modules
+    from instructsam_training.families.choose import choose_family
 
-    for stage in config.stages:
-        # A new network for each stage, because adapters of the previous one would stay in it.
-        network = build_meta_network(config.start, architecture)
-        choose_trainable(network, stage.rates, stage.lora, stage.objective)
-        Console().print(modules_table(report_modules(network, stage.rates), stage.name))
+    for table in choose_family(config).parameter_tables(config, architecture):
+        Console().print(table)
 
 
 if __name__ == '__main__':

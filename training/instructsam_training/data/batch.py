@@ -5,10 +5,9 @@ Notation: B images, T tokens, P phrases (over all images), N supervised tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,14 +30,11 @@ from instructsam_training.data.alignment import STRICT, Alignment, align_masks
 from instructsam_training.data.conversation import Span, Turn, build_conversation
 from instructsam_training.data.encode import IGNORED, Encoding, encode_conversation
 from instructsam_training.data.mask_grid import MaskTargets, resize_masks
+from instructsam_training.data.record_tensors import change_tensors
 from instructsam_training.data.sample import Sample
 from instructsam_training.data.targets import PhraseTarget, Targets, stack_targets
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 CPU = torch.device('cpu')
-Record = TypeVar('Record', bound='DataclassInstance')
 HOST_TENSORS = ('grid_thw', 'cu_seqlens', 'labels')
 """Tensors that the host reads; on a GPU it would wait for them."""
 BLANK = Frame(np.full((64, 64, 3), 128, np.uint8))
@@ -97,11 +93,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Copy the batch to a device, except `HOST_TENSORS`; asynchronous if the memory is pinned."""
-        return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+        return change_tensors(self, lambda tensor: tensor.to(device, non_blocking=True), HOST_TENSORS)
 
     def pin_memory(self) -> Batch:
         """Copy the batch to pinned memory, from which uploads are asynchronous; called by torch's data loader."""
-        return change_tensors(self, Tensor.pin_memory)
+        return change_tensors(self, Tensor.pin_memory, HOST_TENSORS)
 
     def for_objective(self, objective: Objective) -> Batch:
         """Select the inputs and targets of an objective (see `StageConfig`), before the batch is uploaded."""
@@ -122,18 +118,6 @@ class Batch:
             query_owner = tuple(owners.index(owner) for owner in owners)
             return replace(self, inputs=DetectorInputs(**phrases, sharing=self.sharing), query_owner=query_owner)
         return self
-
-
-def change_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """Apply `change` to the tensors of a dataclass, nested ones included, except `HOST_TENSORS`."""
-    changed: dict[str, Any] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if isinstance(value, Tensor) and field.name not in HOST_TENSORS:
-            changed[field.name] = change(value)
-        elif is_dataclass(value) and not isinstance(value, type):
-            changed[field.name] = change_tensors(value, change)
-    return replace(record, **changed)
 
 
 class ExampleBuilder:
@@ -185,6 +169,10 @@ class ExampleBuilder:
     def blank(self) -> Example:
         """Return an example with a gray image and no instances."""
         return self.encode(BLANK, (Turn('Nothing?', (Span('nothing'),)),), 'blank')
+
+    def collate(self, examples: Sequence[Example], errors: Sequence[str], *, unreadable: int, counts: bool) -> Batch:
+        """Combine examples into a batch; see `Batch`."""
+        return replace(collate(examples, self._config, errors, counts=counts), unreadable=unreadable)
 
     def encode(self, frame: Frame, turns: Sequence[Turn], source: str) -> Example:
         """Encode an image and a conversation about it.

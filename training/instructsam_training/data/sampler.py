@@ -13,17 +13,16 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
-from instructsam_model.instructsam.config import ModelConfig
-from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
 from instructsam_training.data.grouping import GroupedOrder, Member, shuffle
-from instructsam_training.data.sample import Sample, SampleError
+from instructsam_training.data.micro_batch import BatchBuilder, MicroBatch
+from instructsam_training.data.sample import SampleError
 
 M_MMAP_THRESHOLD = -3
 """Of malloc.h."""
@@ -34,7 +33,11 @@ ROUNDING = 1e-9
 class Samples(Protocol):
     """Random access to samples by number, such as a `SampleTable`."""
 
-    def __getitem__(self, index: int) -> Sample:
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> Any:
         """Read one sample.
 
         Raises:
@@ -96,27 +99,25 @@ class BatchPlan:
         return drawn
 
 
-class MicroBatchDataset(Dataset[Batch]):
+class MicroBatchDataset(Dataset[MicroBatch]):
     """Map-style data set of micro-batches, by step and number.
 
     Args:
         table: the samples.
-        builder: makes examples from samples.
+        builder: makes examples from samples, and batches from examples.
         plan: composition of the micro-batches.
-        config: of the network.
     """
 
-    def __init__(self, table: Samples, builder: ExampleBuilder, plan: BatchPlan, config: ModelConfig) -> None:
+    def __init__(self, table: Samples, builder: BatchBuilder[Any], plan: BatchPlan) -> None:
         self._table = table
         self._builder = builder
         self._plan = plan
-        self._config = config
         self._order = GroupedOrder(plan, self._count_annotations)
         self._step, self._members = -1, list[Member]()
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
+    def __getitem__(self, key: tuple[int, int]) -> MicroBatch:
         """Micro-batch `key[1]` of step `key[0]`; unreadable samples are dropped and named in its `errors`."""
-        examples: list[Example] = []
+        examples: list[Any] = []
         errors: list[str] = []
         members = self.members(*key)
         for epoch, index in members:
@@ -129,9 +130,8 @@ class MicroBatchDataset(Dataset[Batch]):
             except FrameError as error:
                 errors.append(f'{sample.source}: {error}')
         # All processes take part in every step, so a micro-batch is never left out.
-        counts = bool(examples)
-        batch = collate(examples or [self._builder.blank()], self._config, errors, counts=counts)
-        return replace(batch, unreadable=len(members) - len(examples))
+        unreadable, counts = len(members) - len(examples), bool(examples)
+        return self._builder.collate(examples or [self._builder.blank()], errors, unreadable=unreadable, counts=counts)
 
     def members(self, step: int, number: int) -> list[Member]:
         """Return epoch and sample of each member of micro-batch `number` of a step."""
@@ -155,7 +155,7 @@ def return_large_buffers(_: int) -> None:
 
 def load_batches(
     batches: MicroBatchDataset, plan: BatchPlan, steps: Sequence[int], rank: int, processes: int, workers: int
-) -> Iterator[list[Batch]]:
+) -> Iterator[list[MicroBatch]]:
     """Yield the micro-batches of one process for each step, read ahead by `workers` processes.
 
     Raises:
@@ -167,7 +167,7 @@ def load_batches(
             f'got {plan.global_batch}'
         )
     own = range(rank, plan.micro_batches_per_step, processes)
-    loader: DataLoader[Batch] = DataLoader(
+    loader: DataLoader[MicroBatch] = DataLoader(
         batches,
         sampler=[(step, number) for step in steps for number in own],
         batch_size=None,  # an item is a whole micro-batch

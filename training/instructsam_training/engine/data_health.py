@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 
 from instructsam_training.config.options import StageConfig
-from instructsam_training.data.batch import Batch
+from instructsam_training.data.micro_batch import MicroBatch
 
 MIN_SAMPLES = 100
 """Samples before which the share of unreadable ones counts as if there were so many."""
@@ -92,7 +92,7 @@ def known_norm(accelerator: Accelerator, grad_norm: float) -> float | None:
     return None if is_deepspeed else grad_norm
 
 
-def count_reading(batches: Iterable[Batch]) -> list[int]:
+def count_reading(batches: Iterable[MicroBatch]) -> list[int]:
     """Return the samples of the micro-batches of this process, those that cannot be read, and the errors."""
     batches = [*batches]
     unreadable = sum(batch.unreadable for batch in batches)
@@ -100,7 +100,7 @@ def count_reading(batches: Iterable[Batch]) -> list[int]:
     return [readable + unreadable, unreadable, sum(len(batch.errors) for batch in batches)]
 
 
-def gather_errors(accelerator: Accelerator, health: DataHealth, batches: Iterable[Batch]) -> list[str]:
+def gather_errors(accelerator: Accelerator, health: DataHealth, batches: Iterable[MicroBatch]) -> list[str]:
     """Return the errors of a step from all processes; they communicate only if there are any."""
     errors = [error for batch in batches for error in batch.errors]
     return gather_object(errors) if health.errors and accelerator.num_processes > 1 else errors

@@ -14,12 +14,11 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 from instructsam_model.errors import CheckpointError, ConfigError
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.parameters import SHARDED_LAYERS
 from instructsam_training.config.consistency import check_processes
-from instructsam_training.config.options import StageConfig, TrainConfig
+from instructsam_training.config.options import TrainConfig
 from instructsam_training.engine.muon import MuonAdamW
-from instructsam_training.families.instructsam.trainable import group_parameters
+from instructsam_training.families.choose import choose_family
+from instructsam_training.families.family import StageTask
 
 SHARED_ERRORS = (CheckpointError, ConfigError, FloatingPointError, OSError)
 """Errors of the first process that are raised in the other processes as they are."""
@@ -36,7 +35,7 @@ def start_processes(config: TrainConfig) -> Accelerator:
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy='transformer_based_wrap',
-        transformer_cls_names_to_wrap=list(SHARDED_LAYERS),
+        transformer_cls_names_to_wrap=list(choose_family(config).sharded_layers),
     )
     accelerator = Accelerator(
         mixed_precision='bf16' if config.precision == 'bfloat16' else 'no',
@@ -112,18 +111,18 @@ def run_in_first_process(accelerator: Accelerator, function: Callable[[], object
 
 
 def distribute(
-    accelerator: Accelerator, network: InstructSAM, stage: StageConfig, *, shard: bool
+    accelerator: Accelerator, task: StageTask, config: TrainConfig
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Distribute the network and its optimizer over all processes."""
-    if shard and accelerator.device.type == 'cpu' and accelerator.num_processes > 1:
-        return _shard_on_cpus(accelerator, network, stage)
-    prepared: tuple[Any, Any] = accelerator.prepare(network, make_optimizer(network, stage, accelerator.device))
+    """Distribute the network of a stage and its optimizer over all processes."""
+    if config.shard and accelerator.device.type == 'cpu' and accelerator.num_processes > 1:
+        return _shard_on_cpus(accelerator, task, choose_family(config).sharded_layers)
+    prepared: tuple[Any, Any] = accelerator.prepare(task.network, make_optimizer(task, accelerator.device))
     return prepared
 
 
-def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(task: StageTask, device: torch.device) -> torch.optim.Optimizer:
     """Make AdamW, or Muon with AdamW, with one group for each learning rate, for steps on `device`."""
-    groups = group_parameters(network, stage.rates, stage.muon)
+    stage, groups = task.stage, task.parameter_groups()
     if not groups:
         raise ConfigError(
             f'{stage.name}: no parameter is trained; expected rates above 0 of parts that {stage.objective} uses'
@@ -136,15 +135,16 @@ def make_optimizer(network: InstructSAM, stage: StageConfig, device: torch.devic
 
 
 def _shard_on_cpus(
-    accelerator: Accelerator, network: InstructSAM, stage: StageConfig
+    accelerator: Accelerator, task: StageTask, sharded_layers: Sequence[str]
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Shard with torch directly, because Accelerate shards on GPUs only."""
+    network = task.network
     # Layers first: each is gathered and released on its own, and the last call takes the remaining parameters.
     for module in [*network.modules()]:
-        if type(module).__name__ in SHARDED_LAYERS:
+        if type(module).__name__ in sharded_layers:
             fully_shard(module)
     fully_shard(network)
     # As Accelerate does for the networks that it prepares.
     if accelerator.mixed_precision == 'bf16':
-        network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)  # type: ignore[method-assign]
-    return network, accelerator.prepare(make_optimizer(network, stage, accelerator.device))
+        network.forward = torch.autocast('cpu', torch.bfloat16)(network.forward)
+    return network, accelerator.prepare(make_optimizer(task, accelerator.device))

@@ -1,4 +1,4 @@
-"""The present weights of a run, from all processes: exact for files, or as a network for inference."""
+"""The present weights of a run, from all processes: exact for files, or copies for inference."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-from instructsam_model.instructsam.checkpoint import build_empty
-from instructsam_model.instructsam.config import ModelConfig
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.sam3.boxes import keep_float32
 from instructsam_training.engine.state import FULL_STATE
 from instructsam_training.engine.step import Run
-from instructsam_training.families.instructsam.trainable import merge_adapters
 
 ADAPTED = ('.lora_', '.base_layer.')
 """In the names of adapters and of the weights that they adapt."""
@@ -32,29 +27,22 @@ def gather_tensors(run: Run) -> dict[str, Tensor] | None:
     return on_cpu | run.rounded
 
 
-def copy_network(run: Run, config: ModelConfig, dtype: torch.dtype, *, is_sharded: bool) -> InstructSAM | None:
-    """Copy the weights for inference to the device of the process, with merged adapters; every process calls it.
+def copy_tensors(run: Run, dtype: torch.dtype, *, is_sharded: bool) -> dict[str, Tensor] | None:
+    """Copy all tensors, with adapters, to the device of the process for inference; every process calls it.
 
     The trained network itself is not changed, neither its mode nor its adapters.
 
     Args:
         run: the run.
-        config: of the network.
-        dtype: of the copied parameters.
-        is_sharded: the weights are sharded over the processes; only the first one then gets the copy.
+        dtype: of the copies.
+        is_sharded: the weights are sharded over the processes; only the first one then gets the copies.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=is_sharded)
     tensors: dict[str, Any] = {**get_model_state_dict(run.model, options=options), **run.ema}
     if is_sharded and not run.accelerator.is_main_process:
         return None
     device = run.accelerator.device
-    copies = {name: _copy(name, tensor, device, dtype) for name, tensor in (tensors | run.rounded).items()}
-    network = build_empty(config)
-    network.load_state_dict(merge_adapters(copies, run.stage.lora), assign=True)
-    network.to(dtype).tie_weights()
-    # As in a checkpoint that is loaded.
-    keep_float32(network.model.grounding_model.model.detr_decoder)
-    return network.to(device).requires_grad_(False).eval()
+    return {name: _copy(name, tensor, device, dtype) for name, tensor in (tensors | run.rounded).items()}
 
 
 def _copy(name: str, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

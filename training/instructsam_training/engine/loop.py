@@ -17,14 +17,10 @@ from rich.console import Console
 from torch import Tensor
 
 from instructsam_model.errors import ConfigError
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_training.check.run import check_stages
 from instructsam_training.config.options import StageConfig, TrainConfig
-from instructsam_training.data.batch import ExampleBuilder
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset, load_batches
-from instructsam_training.datasets.io.training_data import describe_held_out, open_table
 from instructsam_training.engine.best import copy_best
 from instructsam_training.engine.card import add_validation
 from instructsam_training.engine.curves import draw_curves, learning_rates
@@ -43,17 +39,12 @@ from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.run_lock import RunLock
 from instructsam_training.engine.signals import InterruptedRunError
-from instructsam_training.engine.stage_output import check_result, continue_adapter, result_folder, write_outputs
 from instructsam_training.engine.state import STATES, gather_state, read_last_state, restore_state, write_state
 from instructsam_training.engine.step import Run, take_step
-from instructsam_training.engine.validation import Validation, WriteWeights, check_validations
-from instructsam_training.families.instructsam.initial_weights import load_checkpoint, load_initial_weights
-from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
-from instructsam_training.families.instructsam.trainable import (
-    choose_trainable,
-    modules_table,
-    report_modules,
-)
+from instructsam_training.engine.validation import Validation, check_validations
+from instructsam_training.families.choose import choose_family
+from instructsam_training.families.family import StageTask
+from instructsam_training.families.results import check_result, result_folder
 
 
 def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
@@ -82,7 +73,7 @@ def train(config: TrainConfig, override: Sequence[str] = ()) -> Path:
 
 def run_stages(accelerator: Accelerator, config: TrainConfig) -> Path:
     """Train the stages that are not finished yet; return and raise as `train`."""
-    merged, is_checked = Path(), False
+    family, merged, is_checked = choose_family(config), Path(), False
     for index, stage in enumerate(config.stages):
         folder = Path(config.out) / stage.name
         previous, merged = merged, result_folder(folder, stage)
@@ -92,92 +83,83 @@ def run_stages(accelerator: Accelerator, config: TrainConfig) -> Path:
             accelerator.print(f'{stage.name}: finished before')
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        network, preprocessor = load_checkpoint(previous) if index else load_initial_weights(config.start, config.seed)
+        task = family.load_task(config, stage, previous if index else None)
         # Before the first step of the run; not again when a later stage begins.
         if not is_checked:
-            check = partial(check_stages, config, config.stages[index:], network, preprocessor)
+            check = partial(check_stages, config, config.stages[index:], task)
             run_in_first_process(accelerator, check)
             is_checked = True
-        train_stage(accelerator, config, stage, network, preprocessor, folder)
+        train_stage(accelerator, config, task, folder)
     return merged
 
 
-def train_stage(
-    accelerator: Accelerator,
-    config: TrainConfig,
-    stage: StageConfig,
-    network: InstructSAM,
-    preprocessor: Preprocessor,
-    folder: Path,
-) -> None:
+def train_stage(accelerator: Accelerator, config: TrainConfig, task: StageTask, folder: Path) -> None:
     """Train one stage, resuming from its last checkpoint if there is one, and write the merged weights."""
     # 1. Data.
-    table = open_table(stage.data)
-    if stage.data.held_out:
-        accelerator.print(f'{stage.name}: {describe_held_out(table)}')
-    plan = BatchPlan(len(table), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
-    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
-    batches = MicroBatchDataset(table, builder, plan, network.config)
+    stage, samples = task.stage, task.open_samples()
+    report(accelerator, stage, task.describe_samples(samples))
+    plan = BatchPlan(len(samples), stage.global_batch, stage.micro_batch, config.seed, stage.data.group_by_length)
+    batches = MicroBatchDataset(samples, task.make_builder(), plan)
 
     # 2. Trained parameters; by the seed, new adapters are the same in every process and after every restart.
     torch.manual_seed(config.seed)
-    choose_trainable(network, stage.rates, stage.lora, stage.objective)
-    continue_adapter(network, config, stage)
+    task.choose_trainable()
     steps = stage.steps or plan.steps(stage.epochs)
-    # 3. Query projection, unless it is in a checkpoint of this stage already.
-    if stage.init_queries_from_sam3 and read_last_state(folder / STATES) is None:
-        error = init_queries_from_sam3(network.to(accelerator.device), batches, plan)
-        accelerator.print(f"{stage.name}: query projection fitted to SAM3's queries, relative error {error:.3f}")
+    # 3. What a stage begins with, unless it is in a checkpoint of this stage already.
+    if read_last_state(folder / STATES) is None:
+        report(accelerator, stage, task.initialize(batches, plan, accelerator.device))
     if accelerator.is_main_process:
-        title = f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'
-        Console().print(modules_table(report_modules(network, stage.rates), title))
+        Console().print(task.modules_table(f'{stage.name}: {steps} steps, processes: {accelerator.num_processes}'))
     # 4. Steps, from the first one that is not in a checkpoint.
-    run = start_run(accelerator, config, stage, network, folder, steps)
+    run = start_run(accelerator, config, task, folder, steps)
     resume(run)
-    write_weights = partial(write_outputs, config=config, stage=stage, network=network, preprocessor=preprocessor)
-    validation = Validation(run, config, network.config, preprocessor, write_weights)
+    validation = Validation(run, config)
     accelerator.init_trackers(stage.name)
     run_steps(run, batches, plan, config.log_every, validation)
-    finish(run, validation, write_weights)
+    finish(run, validation)
 
 
-def start_run(
-    accelerator: Accelerator, config: TrainConfig, stage: StageConfig, network: InstructSAM, folder: Path, steps: int
-) -> Run:
+def report(accelerator: Accelerator, stage: StageConfig, remark: str) -> None:
+    """Print a remark about a stage, unless it is empty."""
+    if remark:
+        accelerator.print(f'{stage.name}: {remark}')
+
+
+def start_run(accelerator: Accelerator, config: TrainConfig, task: StageTask, folder: Path, steps: int) -> Run:
     """Distribute the network and its optimizer over the processes, after `choose_trainable`."""
+    stage = task.stage
     # Before the distribution, which may shard the parameters.
     keep = accelerator.is_main_process or stage.validation is not None
-    rounded = prepare_network(network, config, stage, accelerator.device, keep=keep)
-    model, optimizer = distribute(accelerator, network.train(), stage, shard=config.shard)
+    rounded = prepare_network(task, config, accelerator.device, keep=keep)
+    task.network.train()
+    model, optimizer = distribute(accelerator, task, config)
     return Run(
         accelerator=accelerator,
         seed=config.seed,
         stage=stage,
+        task=task,
         folder=folder,
         steps=steps,
         model=model,
         optimizer=optimizer,
         rates=tuple(group['lr'] for group in optimizer.param_groups),
-        num_queries=network.config.num_queries,
         rounded=rounded,
     )
 
 
-def prepare_network(
-    network: InstructSAM, config: TrainConfig, stage: StageConfig, device: torch.device, *, keep: bool
-) -> dict[str, Tensor]:
-    """Apply the memory and speed options of a stage to a network, after `choose_trainable`.
+def prepare_network(task: StageTask, config: TrainConfig, device: torch.device, *, keep: bool) -> dict[str, Tensor]:
+    """Apply the memory and speed options of a stage to its network, after `choose_trainable`.
 
     Returns:
         As `cast_frozen`, which takes `keep`.
     """
-    if stage.gradient_checkpointing:
-        recompute_activations(network)
+    if task.stage.gradient_checkpointing:
+        task.recompute_activations()
     # On a CPU the fused norms are not faster, and differ in the last bit.
     if device.type == 'cuda':
-        fuse_norms(network)
+        fuse_norms(task.network)
     if config.precision == 'bfloat16' and not config.frozen_float32:
-        return cast_frozen(network, keep=keep)
+        return cast_frozen(task.network, keep=keep)
     return {}
 
 
@@ -242,7 +224,7 @@ def save(run: Run) -> None:
     run_in_first_process(run.accelerator, lambda: write_state(run.folder / STATES, state, run.stage.keep))
 
 
-def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> None:
+def finish(run: Run, validation: Validation) -> None:
     """Write the weights of the stage, the last or the best ones, and plot its curves.
 
     Raises:
@@ -255,30 +237,20 @@ def finish(run: Run, validation: Validation, write_weights: WriteWeights) -> Non
     if fault := run.health.find_fault(run.stage, is_last=True):
         raise ConfigError(fault)
     tensors = None if validation.ends_with_best else gather_tensors(run)
-    run_in_first_process(run.accelerator, lambda: write_result(run, tensors, write_weights))
+    run_in_first_process(run.accelerator, lambda: write_result(run, tensors))
 
 
-def write_result(run: Run, tensors: Mapping[str, Tensor] | None, write_weights: WriteWeights) -> None:
+def write_result(run: Run, tensors: Mapping[str, Tensor] | None) -> None:
     """Write the result of the stage and its curves, in the first process.
 
     Args:
         run: the stage, with all its steps done.
         tensors: the last weights; None: the result is the best ones, which are on disk.
-        write_weights: writes the last weights.
     """
     if tensors is not None:
-        write_weights(run.folder, tensors=tensors)
+        run.task.write(run.folder, tensors)
     else:
         result = result_folder(run.folder, run.stage)
         copy_best(run.folder, result)
         add_validation(run.folder, run.stage, result)
     draw_curves(run.folder / 'metrics.jsonl', run.folder / 'curves.png')
-
-
-def recompute_activations(network: InstructSAM) -> None:
-    """Recompute activations in the backward pass (gradient checkpointing), except those of SAM3's frozen encoder."""
-    for module in (network.model.language_model, network.model.visual):
-        # Renamed in transformers 5.23.
-        enable = getattr(module, 'activation_checkpointing_enable', module.gradient_checkpointing_enable)
-        enable({'use_reentrant': False})
-    network.model.grounding_model.checkpointing = True

@@ -10,8 +10,9 @@ is that update: the run stops, and checkpoints with these weights are set aside.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,7 +20,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from instructsam_training.data.batch import Batch
+from instructsam_training.data.micro_batch import MicroBatch
 
 NAMED = 8
 """Samples and parameters that a message names."""
@@ -37,7 +38,7 @@ class SkippedSteps:
 
     total: int = 0
     in_a_row: int = 0
-    good_batch: Batch | None = None
+    good_batch: MicroBatch | None = None
 
 
 def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -57,7 +58,7 @@ def is_good(losses: Sequence[float], norm: float) -> bool:
 
 
 def suspects(
-    accelerator: Accelerator, batches: Sequence[Batch], losses: Sequence[float], norms: Sequence[float]
+    accelerator: Accelerator, batches: Sequence[MicroBatch], losses: Sequence[float], norms: Sequence[float]
 ) -> list[str]:
     """Return the names of the samples, of all processes, that a step was skipped for.
 
@@ -95,12 +96,24 @@ def nonfinite_parameters(model: nn.Module) -> list[str]:
 
 
 @torch.no_grad()
-def is_still_good(model: nn.Module, batch: Batch | None, device: torch.device) -> bool:
-    """Return whether the network computes finite outputs for a batch, which was good before; True for None."""
+def is_still_good(
+    model: nn.Module,
+    batch: MicroBatch | None,
+    device: torch.device,
+    outputs: Callable[[Any], Iterable[Tensor]],
+) -> bool:
+    """Return whether the network computes finite outputs for a batch, which was good before; True for None.
+
+    Args:
+        model: the network.
+        batch: of an earlier step.
+        device: of the network.
+        outputs: yields the tensors of a prediction.
+    """
     if batch is None:
         return True
-    outputs = [value for value in vars(model(batch.to(device).inputs)).values() if isinstance(value, Tensor)]
-    return all(bool(torch.isfinite(output).all()) for output in outputs if output.is_floating_point())
+    tensors = outputs(model(batch.to(device).inputs))
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
 
 
 def check_progress(stage: str, steps: int, skipped: SkippedSteps) -> None:

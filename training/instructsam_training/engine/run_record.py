@@ -22,8 +22,8 @@ from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.config.settings import plain, settings
 from instructsam_training.engine.environment import current_environment
 from instructsam_training.engine.fingerprint import Fingerprint, fingerprint_data, fingerprint_start
-from instructsam_training.engine.stage_output import result_folder
 from instructsam_training.engine.state import STATES, find_states
+from instructsam_training.families.results import result_folder
 
 RECORD, CONFIG = 'run.json', 'config.yaml'
 FORMAT = 1

@@ -10,7 +10,7 @@ from typing import Any
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.engine.best import BestResult, read_best
 from instructsam_training.engine.metrics_logger import read_lines
-from instructsam_training.engine.stage_output import result_folder
+from instructsam_training.families.results import result_folder
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_training.config.options import StageConfig
 from instructsam_training.engine.distributed import make_optimizer
 from instructsam_training.engine.step import Run
+from instructsam_training.families.family import StageTask
 
 STEPS = 1_000_000
 """Length of the learning-rate schedule; it does not affect a measurement."""
@@ -49,34 +48,35 @@ class SingleProcess:
 class Autocast(nn.Module):
     """A network with a bfloat16 forward pass, as Accelerate wraps it."""
 
-    def __init__(self, network: InstructSAM) -> None:
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
         super().__init__()
         self.network = network
+        self._device = device
 
     def forward(self, *inputs: object) -> object:
         """Run the network under autocast."""
-        with torch.autocast(self.network.device.type, torch.bfloat16):
+        with torch.autocast(self._device.type, torch.bfloat16):
             return self.network(*inputs)
 
 
-def start_single_process(network: InstructSAM, stage: StageConfig, *, bfloat16: bool, seed: int = 0) -> Run:
+def start_single_process(task: StageTask, device: torch.device, *, bfloat16: bool, seed: int = 0) -> Run:
     """Return a run in this process, which writes no files.
 
     Args:
-        network: on its device, after `choose_trainable`.
-        stage: whose steps are taken.
+        task: whose steps are taken, after `choose_trainable`.
+        device: of its network.
         bfloat16: run the forward pass in bfloat16.
         seed: of dropout and sampled points.
     """
-    optimizer = make_optimizer(network, stage, network.device)
+    optimizer = make_optimizer(task, device)
     return Run(
-        accelerator=cast(Accelerator, SingleProcess(network.device)),
+        accelerator=cast(Accelerator, SingleProcess(device)),
         seed=seed,
-        stage=stage,
+        stage=task.stage,
+        task=task,
         folder=Path(),
         steps=STEPS,
-        model=Autocast(network) if bfloat16 else network,
+        model=Autocast(task.network, device) if bfloat16 else task.network,
         optimizer=optimizer,
         rates=tuple(group['lr'] for group in optimizer.param_groups),
-        num_queries=network.config.num_queries,
     )

@@ -18,9 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from instructsam_model.instructsam.prediction import Prediction
 from instructsam_training.config.options import StageConfig
-from instructsam_training.data.batch import Batch
+from instructsam_training.data.micro_batch import MicroBatch
 from instructsam_training.engine.data_health import DataHealth, count_reading, known_norm
 from instructsam_training.engine.nonfinite import (
     SkippedSteps,
@@ -34,7 +33,7 @@ from instructsam_training.engine.nonfinite import (
 )
 from instructsam_training.engine.signals import PreemptionHandler
 from instructsam_training.engine.state import STATES, set_aside
-from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
+from instructsam_training.families.family import StageTask
 
 
 @dataclass
@@ -45,12 +44,12 @@ class Run:
         accelerator: of the whole run.
         seed: of the whole run.
         stage: its configuration.
+        task: its losses and parameters, for the family of the network.
         folder: of all files that it writes.
         steps: number of its steps.
         model: the network, wrapped by Accelerate.
         optimizer: wrapped by Accelerate.
         rates: peak learning rate of each group of the optimizer.
-        num_queries: K.
         done: number of steps done.
         rounded: exact values of frozen parameters that were rounded, by name, in the process that writes checkpoints.
         ema: averaged parameters by name; empty without `ema`.
@@ -62,12 +61,12 @@ class Run:
     accelerator: Accelerator
     seed: int
     stage: StageConfig
+    task: StageTask
     folder: Path
     steps: int
     model: nn.Module
     optimizer: torch.optim.Optimizer
     rates: tuple[float, ...]
-    num_queries: int
     done: int = 0
     rounded: dict[str, Tensor] = field(default_factory=dict)
     ema: dict[str, Tensor] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class StepResults:
     is_good: bool
 
 
-def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any], bool]:
+def take_step(run: Run, micro_batches: Sequence[MicroBatch]) -> tuple[dict[str, Any], bool]:
     """Take one optimizer step; it updates nothing if the loss or the gradient is not finite.
 
     Returns:
@@ -105,11 +104,11 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any],
     """
     accelerator, step = run.accelerator, run.done + 1
     # 1. Learning rates of this step.
-    factor = schedule(step, run.steps, run.stage.warmup)
+    factor = run.task.rate_factor(step, run.steps)
     for group, rate in zip(run.optimizer.param_groups, run.rates, strict=True):
         group['lr'] = rate * factor
     # 2. Divisors of the losses, over all micro-batches and processes, before any of them is run.
-    micro_batches = [batch.for_objective(run.stage.objective) for batch in micro_batches]
+    micro_batches = [run.task.select(batch) for batch in micro_batches]
     counts, reading, stopping = count_step(run, micro_batches)
     # 3. Gradients; they are exchanged between processes only in the last micro-batch.
     run.optimizer.zero_grad(set_to_none=True)
@@ -129,7 +128,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any],
     run.done = step
     skipped = update(run, results, micro_batches)
     metrics = {
-        **report_losses(run, results.sums, counts),
+        **run.task.report(results.sums, counts),
         'rate': run.rates[0] * factor,
         'grad_norm': results.norms[-1],
         **reading,
@@ -138,7 +137,7 @@ def take_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, Any],
     return {'step': step, **metrics, 'skipped_steps': run.skipped.total, **skipped}, stopping
 
 
-def update(run: Run, results: StepResults, micro_batches: Sequence[Batch]) -> dict[str, list[str]]:
+def update(run: Run, results: StepResults, micro_batches: Sequence[MicroBatch]) -> dict[str, list[str]]:
     """Update the weights if the step is good; otherwise count it.
 
     Returns:
@@ -168,7 +167,7 @@ def update(run: Run, results: StepResults, micro_batches: Sequence[Batch]) -> di
 def find_damage(run: Run) -> list[str]:
     """Return what the last update has done, if it is to blame instead of a sample; alike in all processes."""
     names = nonfinite_parameters(run.model)
-    works = is_still_good(run.model, run.skipped.good_batch, run.accelerator.device)
+    works = is_still_good(run.model, run.skipped.good_batch, run.accelerator.device, run.task.outputs)
     # Of sharded parameters, each process has a part only.
     damaged, failed = sum_over_processes(run.accelerator, torch.tensor([len(names), float(not works)]))
     if damaged:
@@ -183,31 +182,21 @@ def clip_gradient(run: Run) -> Tensor:
     return torch.zeros(()) if norm is None else whole(norm)
 
 
-def report_losses(run: Run, sums: Sequence[float], counts: dict[str, int]) -> dict[str, float]:
-    """Return the mean of each term in a step, and their weighted sum `loss`, from sums and counts of all processes."""
-    means = {name: total / max(counts[name], 1) for name, total in zip(TERMS, sums, strict=True)}
-    return {'loss': sum(getattr(run.stage.losses, name) * mean for name, mean in means.items()), **means}
-
-
-def count_step(run: Run, micro_batches: Sequence[Batch]) -> tuple[dict[str, int], dict[str, int], bool]:
+def count_step(run: Run, micro_batches: Sequence[MicroBatch]) -> tuple[dict[str, float], dict[str, int], bool]:
     """Sum counts over all processes.
 
     Returns:
         The divisors of the losses, the numbers of samples as metrics, and whether a process received SIGTERM.
     """
     # All in one vector, so that the processes communicate once.
-    counted = torch.zeros(len(TERMS), dtype=torch.float64)
+    names = run.task.divisors
+    counted = torch.zeros(len(names), dtype=torch.float64)
     for batch in micro_batches:
-        if batch.counts:
-            counts = count_terms(
-                len(batch.answers), batch.targets, run.num_queries, run.stage.losses, batch.query_owner
-            )
-            counted += torch.tensor([counts[name] for name in TERMS])
+        counted += torch.tensor(run.task.count(batch), dtype=torch.float64)
     others = torch.tensor([*count_reading(micro_batches), run.preemption.triggered])
     totals = sum_over_processes(run.accelerator, torch.cat([counted, others]))
-    *reading, stopping = totals[len(TERMS) :]
-    divisors = {name: int(total) for name, total in zip(TERMS, totals, strict=False)}
-    return divisors, run.health.count(*reading), stopping > 0
+    *reading, stopping = totals[len(names) :]
+    return dict(zip(names, totals, strict=False)), run.health.count(*reading), stopping > 0
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
@@ -218,30 +207,16 @@ def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
     return summed.tolist()
 
 
-def backward(run: Run, batch: Batch, counts: dict[str, int]) -> Tensor:
+def backward(run: Run, batch: MicroBatch, counts: dict[str, float]) -> Tensor:
     """Run both passes of one micro-batch; returns the sums of its terms and its loss, on the device.
 
-    If the outputs are not finite, so that queries cannot be matched, all of them are NaN, and so are all gradients: the
-    backward pass runs in any case, because other processes wait for its gradients.
+    The backward pass runs in any case, because other processes wait for its gradients; if the outputs are not finite,
+    all gradients are NaN.
     """
-    prediction = run.model(batch.inputs)
-    try:
-        terms = compute_losses(
-            prediction, batch.answers, batch.targets, run.stage.losses, query_owner=batch.query_owner
-        )
-    except FloatingPointError:
-        terms = diverged(prediction)
-    loss = total_loss(terms, counts, run.stage.losses) * batch.counts
-    # DDP averages gradients over the processes, but the terms are divided by the counts of all processes already.
-    run.accelerator.backward(loss * run.accelerator.num_processes)
-    return torch.stack([*(terms.sums[name].detach() * batch.counts for name in TERMS), loss.detach()])
-
-
-def diverged(prediction: Prediction) -> LossTerms:
-    """Return terms that are NaN and depend on every output, so that every parameter gets a gradient."""
-    outputs = [value for value in vars(prediction).values() if isinstance(value, Tensor) and value.requires_grad]
-    total = torch.stack([output.sum(dtype=torch.float32) for output in outputs]).sum() * math.nan
-    return LossTerms(dict.fromkeys(TERMS, total), dict.fromkeys(TERMS, 0))
+    loss = run.task.compute_loss(run.model(batch.inputs), batch, counts)
+    # DDP averages gradients over the processes, but the loss is the share of this one in that of all processes already.
+    run.accelerator.backward(loss.total * run.accelerator.num_processes)
+    return torch.stack([*loss.sums, loss.total.detach()])
 
 
 def read_results(run: Run, values: Tensor) -> StepResults:
@@ -258,14 +233,6 @@ def read_results(run: Run, values: Tensor) -> StepResults:
     bad = float(not is_good(losses, norms[-1]))
     *totals, any_bad = sum_over_processes(run.accelerator, torch.tensor([*sums, bad], dtype=torch.float64))
     return StepResults(losses, norms, totals, is_good=not any_bad)
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Return the multiplier of the learning rates in a step from 1 to `steps`: a linear warm-up, then a cosine to 0."""
-    rising = max(math.ceil(warmup * steps), 1)
-    if step <= rising:
-        return step / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
 
 
 def update_average(run: Run) -> None:

@@ -37,7 +37,7 @@ from instructsam_training.engine.launches import Launches, count_launches
 from instructsam_training.engine.loop import prepare_network
 from instructsam_training.engine.single_process import start_single_process
 from instructsam_training.engine.step import take_step
-from instructsam_training.families.instructsam.trainable import choose_trainable
+from instructsam_training.families.instructsam.task import InstructSAMTask
 
 FAKE_CUDA = 'fake-cuda'
 INSTANCES = 2
@@ -91,10 +91,11 @@ def measure_throughput(
     preprocessor = read_preprocessor(tokenizer, sam3_folder, network.config.qwen.image_token_id)
     count = workload.micro_batch or stage.micro_batch
     batch = make_batch(network, preprocessor, stage, workload.size_wh, count, workload.phrases)
+    task = InstructSAMTask(config, stage, network, preprocessor)
     if device == FAKE_CUDA:
-        figures = record_step(network, config, stage, batch, gpu)
+        figures = record_step(task, batch, gpu)
     else:
-        figures = time_stage(network, config, stage, batch, parse_device(device), workload.steps, peak_tflops)
+        figures = time_stage(task, batch, parse_device(device), workload.steps, peak_tflops)
     width, height = workload.size_wh
     about: Figures = {
         'image_size': f'{width}x{height}',
@@ -105,16 +106,14 @@ def measure_throughput(
 
 
 def time_stage(
-    network: InstructSAM,
-    config: TrainConfig,
-    stage: StageConfig,
+    task: InstructSAMTask,
     batch: Batch,
     device: torch.device,
     steps: int,
     peak_tflops: float,
 ) -> Figures:
     """Time steps on this machine; kernels and host waits are counted on a GPU only."""
-    step = make_step(network, config, stage, batch, device)
+    step = make_step(task, batch, device)
     # In a step of its own, because counting takes time.
     with count_arithmetic() as counter:
         step()
@@ -135,7 +134,7 @@ def time_stage(
     }
 
 
-def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, gpu: str) -> Figures:
+def record_step(task: InstructSAMTask, batch: Batch, gpu: str) -> Figures:
     """Record a step on fake CUDA tensors; its times come from a model of the GPU.
 
     Raises:
@@ -143,7 +142,7 @@ def record_step(network: InstructSAM, config: TrainConfig, stage: StageConfig, b
     """
     card = get_gpu(gpu)
     with FakeCuda() as cuda:
-        step = make_step(network, config, stage, batch, CUDA)
+        step = make_step(task, batch, CUDA)
         # The first step allocates the optimizer's moments; it is not recorded.
         step()
         with cuda.recording() as recording:
@@ -196,14 +195,12 @@ def make_batch(
     return collate(examples, network.config)
 
 
-def make_step(
-    network: InstructSAM, config: TrainConfig, stage: StageConfig, batch: Batch, device: torch.device
-) -> Callable[[], object]:
+def make_step(task: InstructSAMTask, batch: Batch, device: torch.device) -> Callable[[], object]:
     """Return a function that takes one optimizer step of the stage, from random weights."""
-    fill_randomly(network, device, torch.float32)
-    choose_trainable(network.train(), stage.rates, stage.lora, stage.objective)
-    prepare_network(network, config, stage, device, keep=False)
-    run = start_single_process(network, stage, bfloat16=config.precision == 'bfloat16')
+    fill_randomly(task.network.train(), device, torch.float32)
+    task.choose_trainable()
+    prepare_network(task, task.config, device, keep=False)
+    run = start_single_process(task, device, bfloat16=task.config.precision == 'bfloat16')
     # As torch's data loader does.
     pinned = batch.pin_memory() if device.type == 'cuda' else batch
     return lambda: take_step(run, [pinned])

@@ -7,36 +7,19 @@ takes the same steps as one without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
-
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor
 
 from instructsam_model.errors import InferenceError
-from instructsam_model.instructsam.config import ModelConfig
-from instructsam_model.instructsam.engine.choose import choose_engine
-from instructsam_model.instructsam.preprocess import Preprocessor
-from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_training.config.options import TrainConfig
 from instructsam_training.engine.best import BestResult, read_best, write_best
 from instructsam_training.engine.curves import draw_curves
 from instructsam_training.engine.distributed import run_in_first_process
-from instructsam_training.engine.gather import copy_network, gather_tensors
+from instructsam_training.engine.gather import copy_tensors, gather_tensors
 from instructsam_training.engine.metrics_logger import VALIDATION_PREFIX, MetricsLogger, read_lines
 from instructsam_training.engine.step import Run, sum_over_processes
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.validation import ValidationSet, load_validation_set, predict_image
-
-
-class WriteWeights(Protocol):
-    """Writes weights of a stage to a folder; see `stage_output.write_outputs`."""
-
-    def __call__(self, folder: Path, /, *, tensors: Mapping[str, Tensor]) -> None:
-        """Write all tensors of the network, with adapters, as the stage does at its end."""
-        ...
 
 
 class Validation:
@@ -45,27 +28,16 @@ class Validation:
     Args:
         run: the stage in progress, resumed.
         config: of the whole run.
-        network_config: of the network.
-        preprocessor: of the network.
-        write_weights: writes the best weights.
 
     Attributes:
         best: result of the best weights so far, also of a run that was interrupted.
         waited: number of validations since then.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        config: TrainConfig,
-        network_config: ModelConfig,
-        preprocessor: Preprocessor,
-        write_weights: WriteWeights,
-    ) -> None:
+    def __init__(self, run: Run, config: TrainConfig) -> None:
         options = run.stage.validation
         self._data: ValidationSet | None = None if options is None else load_validation_set(options)
-        self._run, self._network_config, self._preprocessor = run, network_config, preprocessor
-        self._write_weights = write_weights
+        self._run = run
         self._sharded = config.shard and run.accelerator.num_processes > 1
         on_gpu = run.accelerator.device.type == 'cuda'
         self._dtype = torch.bfloat16 if on_gpu and config.precision == 'bfloat16' else torch.float32
@@ -117,7 +89,7 @@ class Validation:
 
         def write() -> None:
             if tensors is not None:
-                write_best(run.folder, result, lambda folder: self._write_weights(folder, tensors=tensors))
+                write_best(run.folder, result, lambda folder: run.task.write(folder, tensors))
             data.write_sheet(run.folder / f'validation-{step:08d}.png', scored, predictions)
             logger.add(step, named)
             draw_curves(logger.file, run.folder / 'curves.png')
@@ -160,10 +132,11 @@ class Validation:
             InferenceError: another process failed; the one that did raises its own error.
         """
         run, accelerator = self._run, self._run.accelerator
-        network = copy_network(run, self._network_config, self._dtype, is_sharded=self._sharded)
+        copies = copy_tensors(run, self._dtype, is_sharded=self._sharded)
         segmenter = None
-        if network is not None:
-            segmenter = InstructSAMSegmenter(network, self._preprocessor, engine=choose_engine(network, 'eager'))
+        if copies is not None:
+            segmenter = run.task.load_segmenter(copies, accelerator.device, self._dtype)
+            del copies
         # With sharded weights the first process predicts all images.
         workers = 1 if self._sharded else accelerator.num_processes
         predictions: list[PredictedMasks] = []

@@ -65,7 +65,7 @@ def find_checkpoint(
     config = read_config(file, settings)
     # Imported here because torch takes seconds to import, which --help does not need.
     from instructsam_training.engine.loop import train as train_run
-    from instructsam_training.engine.stage_output import result_folder
+    from instructsam_training.families.results import result_folder
 
     # Stages that are finished are not trained again, so this is quick for a model that exists.
     if train:

@@ -1,6 +1,7 @@
 """Adapters: what a run writes, what it computes, on which checkpoint, and every way in which one is refused.
 
-Covers instructsam_model.instructsam.adapter, instructsam_model.instructsam.base_fingerprint and engine/stage_output.py.
+Covers instructsam_model.instructsam.adapter, instructsam_model.instructsam.base_fingerprint,
+families/results.py and families/instructsam/outputs.py.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from instructsam_training.cli.publish import publish
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import LoraConfig, RatesConfig
 from instructsam_training.engine.loop import train
-from instructsam_training.engine.stage_output import check_result
 from instructsam_training.families.instructsam.adapter_files import load_factors, write_adapter
 from instructsam_training.families.instructsam.trainable import choose_trainable
+from instructsam_training.families.results import check_result
 from tests.support.adapters import changed_copy
 from tests.support.small_run import GOLDEN, write_run
 

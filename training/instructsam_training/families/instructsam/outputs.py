@@ -1,4 +1,4 @@
-"""What a stage ends with: a whole checkpoint, an adapter of the one it started from, or both."""
+"""What a stage of InstructSAM ends with: a whole checkpoint, an adapter of the one it started from, or both."""
 
 from __future__ import annotations
 
@@ -7,43 +7,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from instructsam_model.errors import CheckpointError
 from instructsam_model.instructsam.adapter import read_adapter
 from instructsam_model.instructsam.checkpoint import build_empty, write_checkpoint
-from instructsam_model.instructsam.model_card import make_card
+from instructsam_model.instructsam.model_card import CardFacts, make_card
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
 from instructsam_training.config.options import StageConfig, TrainConfig
-from instructsam_training.engine.card import card_facts
 from instructsam_training.families.instructsam.adapter_files import load_factors, write_adapter
 from instructsam_training.families.instructsam.trainable import merge_adapters
-
-MERGED = 'merged'
-ADAPTER = 'adapter'
-
-
-def result_folder(folder: Path, stage: StageConfig) -> Path:
-    """Return the folder that a stage writes last; once it exists, the stage is done."""
-    return folder / (ADAPTER if stage.output == 'adapter' else MERGED)
-
-
-def check_result(folder: Path) -> None:
-    """Check that the result of a finished stage has weights.
-
-    Raises:
-        CheckpointError: it has none, such as an empty folder.
-    """
-    if not any(folder.glob('*.safetensors')):
-        raise CheckpointError(
-            f'{folder}: expected the result of a finished stage, found no weights (*.safetensors); remove it, and the '
-            'stage goes on from its last checkpoint'
-        )
-
-
-def base_of(config: TrainConfig, stage: StageConfig) -> str:
-    """Return the checkpoint that a stage starts from."""
-    index = config.stages.index(stage)
-    return str(Path(config.out, config.stages[index - 1].name, MERGED)) if index else config.start.checkpoint
+from instructsam_training.families.results import ADAPTER, MERGED, base_of
 
 
 def continue_adapter(network: InstructSAM, config: TrainConfig, stage: StageConfig) -> None:
@@ -84,3 +56,27 @@ def write_outputs(
         merged.load_state_dict(merge_adapters(tensors, stage.lora), assign=True)
         card = make_card(card_facts(config, stage), network.config)
         write_checkpoint(folder / MERGED, merged, preprocessor, card=card)
+
+
+def card_facts(config: TrainConfig, stage: StageConfig) -> CardFacts:
+    """Return what the card of a stage's checkpoint says; no paths, which would tell of the machine."""
+    start, data = config.start, stage.data
+    # A stage starts from the weights of the earlier ones.
+    stages = config.stages[: config.stages.index(stage) + 1]
+    bases = () if start.random else tuple(filter(None, (start.checkpoint, start.qwen, start.sam3)))
+    names = [Path(name).stem for each in stages for name in (each.data.mixture, *each.data.files) if name]
+    rates = {name: value for name, value in vars(stage.rates).items() if value}
+    return CardFacts(
+        bases=bases,
+        data=tuple(dict.fromkeys(names)),
+        settings={
+            'stages': ', '.join(each.name for each in stages),
+            'steps': stage.steps or f'{stage.epochs:g} epochs',
+            'samples per step': stage.global_batch,
+            'learning rates': ', '.join(f'{name} {value:g}' for name, value in rates.items()),
+            'rank of the adapters': stage.lora.rank or 'none',
+            'kinds of annotations': ', '.join(data.conversation.kinds),
+            'precision': config.precision,
+            'seed': config.seed,
+        },
+    )

@@ -1,0 +1,1 @@
+"""SAM3-I: training data and its transforms."""
