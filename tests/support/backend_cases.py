@@ -13,6 +13,7 @@ from tests.support import GOLDEN
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.install_dummy import write_dummy_checkpoint
 from tests.support.tiny_sam3 import write_tiny_meta, write_tiny_sam3
+from tests.support.tiny_sam3i import PUBLIC_OPTIONS, write_tiny_public, write_tiny_sam3i
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,15 @@ CASES = {
     ),
     'sam3 of one model': BackendCase('sam3', lambda folder: write_tiny_sam3(folder, model_type='sam3')),
     'sam3 of Meta': BackendCase('sam3', write_tiny_meta, weights=('sam3.pt', 'tokenizer.json')),
+    'sam3i': BackendCase(
+        'sam3i',
+        lambda folder: write_tiny_sam3i(folder, has_base=True),
+        weights=('model.safetensors', 'config.json', 'sam3/model.safetensors', 'sam3/tokenizer.json'),
+        network=lambda segmenter: segmenter.detector.network,
+    ),
+    'sam3i of the public code': BackendCase(
+        'sam3i', lambda folder: write_tiny_public(folder).parent, options=PUBLIC_OPTIONS, weights=('checkpoint.pt',)
+    ),
     'dummy': BackendCase('dummy', write_dummy_checkpoint, encodes=False, weights=('config.json',)),
     'fake': BackendCase('', lambda folder: folder, instructions=('everything', 'everything'), encodes=False),
 }

@@ -19,8 +19,8 @@ PACKAGES = {
 
 ROOMS = {
     'instructsam_model': [
-        'base', 'runtime', 'weights', 'backends', 'backend_arguments', 'sam3', 'sam3i', 'instructsam', 'fake_cuda',
-        'bench', 'cli',
+        'base', 'runtime', 'weights', 'backends', 'backend_arguments', 'sam3', 'sam3i', 'sam3_agent', 'instructsam',
+        'fake_cuda', 'bench', 'cli',
     ],
     'instructsam_training': [
         'config', 'data', 'datasets', 'losses', 'families', 'check', 'evaluation', 'engine', 'parity',

@@ -33,6 +33,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
     from instructsam_model.runtime.device import parse_device
     from instructsam_model.runtime.precision import resolve_dtype
     from instructsam_model.runtime.threads import Threads
+    from instructsam_model.sam3.reading import PhraseReader
     from instructsam_model.sam3.segmenter import Sam3Segmenter
 
     device = parse_device(settings.device)
@@ -47,7 +48,7 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
     return Sam3Segmenter(
         detector,
         selection=settings.selection,
-        phrase_separator=options.phrase_separator,
+        read_instruction=PhraseReader(options.phrase_separator),
         max_mask_iou=options.max_mask_iou,
         threads=threads if settings.threads or device.type == 'cpu' else None,
     )
@@ -55,22 +56,32 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3Options)
 
 def _load_transformers(
     files: Sam3Files, device: torch.device, dtype: torch.dtype, options: Sam3Options
-) -> PhraseDetector[Any]:
-    from instructsam_model.sam3.checkpoint import read_detector, read_image_processor, read_tokenizer
+) -> PhraseDetector[Any, str]:
+    from instructsam_model.sam3.checkpoint import (
+        META_LAYER_NORM_EPS,
+        read_config,
+        read_detector,
+        read_image_processor,
+        read_tokenizer,
+    )
     from instructsam_model.sam3.transformers_detector import TransformersPhraseDetector
 
     tokenizer = read_tokenizer(find_tokenizer(files.folder, options.tokenizer))
-    # `auto`: prompt like the code that the weights were published with.
-    is_meta = files.meta_weights is not None
+    # `auto`: like the code that the weights were published with.
+    is_meta = {'auto': files.meta_weights is not None, 'meta': True, 'transformers': False}[options.conventions]
+    config = read_config(files, META_LAYER_NORM_EPS if is_meta else None)
     return TransformersPhraseDetector(
-        read_detector(files, device=device, dtype=dtype),
+        read_detector(files, config, device=device, dtype=dtype),
         tokenizer,
         read_image_processor(files),
         has_geometry_token={'auto': is_meta, 'on': True, 'off': False}[options.geometry_cls_token],
+        resizes_logits=is_meta,
     )
 
 
-def _load_meta(files: Sam3Files, device: torch.device, dtype: torch.dtype, options: Sam3Options) -> PhraseDetector[Any]:
+def _load_meta(
+    files: Sam3Files, device: torch.device, dtype: torch.dtype, options: Sam3Options
+) -> PhraseDetector[Any, str]:
     from instructsam_model.sam3.meta_detector import load_meta_detector
 
     return load_meta_detector(files, find_tokenizer(files.folder, options.tokenizer), device, dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -27,11 +27,14 @@ META_LAYER_NORM_EPS = 1e-5
 BOX_PREFIXES = tuple(f'detr_decoder.{name}.' for name in FLOAT32_MODULES)
 
 
-def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype | None) -> Sam3Detector:
+def read_detector(
+    files: Sam3Files, config: Sam3Config | None = None, *, device: torch.device, dtype: torch.dtype | None
+) -> Sam3Detector:
     """Read a detector for inference.
 
     Args:
         files: of the checkpoint.
+        config: of the detector; None for that of the checkpoint, see `read_config`.
         device: of the parameters.
         dtype: of the parameters, except those of `FLOAT32_MODULES`, which are float32; None keeps that of the file.
 
@@ -40,31 +43,61 @@ def read_detector(files: Sam3Files, *, device: torch.device, dtype: torch.dtype 
     """
     # 1. Build the modules on the meta device, where parameters take no memory.
     with init_empty_weights(include_buffers=False):
-        detector = Sam3Detector(read_config(files))
+        detector = Sam3Detector(read_config(files) if config is None else config)
     expected = {name: tuple(tensor.shape) for name, tensor in detector.model.state_dict().items()}
     # 2. Compare all names and shapes, then copy the tensors one by one to the device.
     if files.meta_weights is not None:
-        given = read_meta_sam3(files.meta_weights)
-        shapes = {name: tuple(tensor.shape) for name, tensor in given.items()}
-        check_tensors(files.meta_weights, shapes, expected)
-        tensors = _place(files.meta_weights, given.items(), device, dtype)
+        return place_tensors(detector, files.meta_weights, read_meta_sam3(files.meta_weights), device, dtype)
+    found = {_own_name(name): place for name, place in find_tensors(files.folder).items() if _is_used(name)}
+    check_tensors(files.folder, {name: shape for name, (_, shape) in found.items()}, expected)
+    tensors = _place(files.folder, _read(files.folder), device, dtype)
+    return _assign(detector, tensors, device)
+
+
+def place_tensors(
+    detector: Sam3Detector,
+    source: Path,
+    tensors: Mapping[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> Sam3Detector:
+    """Give a detector on the meta device its tensors, by the names of `Sam3Model`; see `read_detector`.
+
+    Raises:
+        CheckpointError: a name or shape is not as the configuration says, or values are not finite.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in detector.model.state_dict().items()}
+    check_tensors(source, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)
+    return _assign(detector, _place(source, tensors.items(), device, dtype), device)
+
+
+def open_tensors(files: Sam3Files) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a checkpoint by the names of `Sam3Model`, as stored and memory-mapped.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    if files.meta_weights is not None:
+        yield from read_meta_sam3(files.meta_weights).items()
     else:
-        found = {_own_name(name): place for name, place in find_tensors(files.folder).items() if _is_used(name)}
-        check_tensors(files.folder, {name: shape for name, (_, shape) in found.items()}, expected)
-        tensors = _place(files.folder, _read(files.folder), device, dtype)
-    detector.model.load_state_dict(tensors, assign=True)
-    return detector.to(device).eval().requires_grad_(False)
+        yield from _read(files.folder)
 
 
-def read_config(files: Sam3Files) -> Sam3Config:
-    """Read the configuration of the detector; Meta's weights get the epsilon of Meta's layer norms.
+def read_config(files: Sam3Files, layer_norm_eps: float | None = None) -> Sam3Config:
+    """Read the configuration of the detector.
+
+    Args:
+        files: of the checkpoint.
+        layer_norm_eps: of the image encoder; None for Meta's with Meta's weights, and the file's otherwise.
 
     Raises:
         CheckpointError: `config.json` cannot be read, or is not SAM3's.
     """
     config = Sam3Config() if files.config is None else Sam3Config(**read_detector_config(files.config))
-    if files.meta_weights is not None:
-        config.vision_config.backbone_config.layer_norm_eps = META_LAYER_NORM_EPS
+    if layer_norm_eps is None and files.meta_weights is not None:
+        layer_norm_eps = META_LAYER_NORM_EPS
+    if layer_norm_eps is not None:
+        config.vision_config.backbone_config.layer_norm_eps = layer_norm_eps
     return config
 
 
@@ -115,6 +148,11 @@ def _place(
         check_tensor(source, name, tensor, own_dtype)
         placed[name] = tensor.to(device=device, dtype=own_dtype, copy=True)
     return placed
+
+
+def _assign(detector: Sam3Detector, tensors: dict[str, Tensor], device: torch.device) -> Sam3Detector:
+    detector.model.load_state_dict(tensors, assign=True)
+    return detector.to(device).eval().requires_grad_(False)
 
 
 def _is_used(name: str) -> bool:

@@ -20,9 +20,13 @@ from typing import Any
 
 from instructsam_model.errors import CheckpointError
 from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, read_json, resolve_path
+from instructsam_model.weights.stored_names import mentions_name
 
 META_FILE = 'sam3.pt'
 MODEL_TYPES = ('sam3', 'sam3_video')
+WEIGHTS_SUFFIXES = ('.pt', '.pth', '.safetensors')
+ADAPTER = '.adapter1.down_proj.weight'
+"""Part of the names of tensors that SAM3-I adds to SAM3, and SAM3 has not."""
 TOKENIZER_FILES = (('tokenizer.json',), ('vocab.json', 'merges.txt'))
 PROCESSOR_FILES = ('preprocessor_config.json', 'processor_config.json')
 
@@ -48,13 +52,35 @@ def matches(source: CheckpointSource) -> bool:
     """Return whether a checkpoint is SAM3's.
 
     It is if it is a file with the suffix `.pt`, a folder whose `config.json` has one of `MODEL_TYPES`, or a folder
-    without `config.json` that has a file `sam3.pt`.
+    without `config.json` that has a file `sam3.pt`; unless the weights have adapters too, see `find_adapted_weights`.
     """
+    if find_adapted_weights(source) is not None:
+        return False
     if source.path.is_file():
         return source.path.suffix == '.pt'
     if source.config:
         return source.config.get('model_type') in MODEL_TYPES
     return (source.path / META_FILE).is_file()
+
+
+def find_adapted_weights(source: CheckpointSource) -> Path | None:
+    """Return the file with the tensors of SAM3 and adapters, as SAM3-I publishes them; None if there is none.
+
+    It is the path itself, or the only file of weights in a folder without a configuration of another network.
+    """
+    file = only_weights(source)
+    return file if file is not None and mentions_name(file, ADAPTER) else None
+
+
+def only_weights(source: CheckpointSource) -> Path | None:
+    """Return the only file of weights of a checkpoint that has no configuration of another network; otherwise None."""
+    if source.path.is_file():
+        files = [source.path]
+    elif source.config and source.config.get('model_type') not in MODEL_TYPES:
+        return None
+    else:
+        files = [file for suffix in WEIGHTS_SUFFIXES for file in source.path.glob(f'*{suffix}')]
+    return files[0] if len(files) == 1 and files[0].suffix in WEIGHTS_SUFFIXES else None
 
 
 def find_files(source: CheckpointSource) -> Sam3Files:
@@ -63,13 +89,27 @@ def find_files(source: CheckpointSource) -> Sam3Files:
     Raises:
         CheckpointError: it is not SAM3's, `config.json` cannot be read, or it has no settings of preprocessing.
     """
+    if (adapted := find_adapted_weights(source)) is not None:
+        raise CheckpointError(f'{adapted}: expected SAM3, found SAM3 with adapters of SAM3-I; use the back end sam3i')
     if not matches(source):
         raise CheckpointError(
             f'{source.path}: expected a SAM3 checkpoint: a folder whose config.json has model_type '
             f"{' or '.join(MODEL_TYPES)}, or Meta's {META_FILE}; got model_type {source.config.get('model_type')!r}"
         )
     folder = source.path.parent if source.path.is_file() else source.path
-    meta = source.path if source.path.is_file() else _meta_file(folder)
+    return find_settings(folder, source.path if source.path.is_file() else _meta_file(folder))
+
+
+def find_settings(folder: Path, meta: Path | None) -> Sam3Files:
+    """Find configuration and settings of preprocessing in a folder.
+
+    Args:
+        folder: of the checkpoint.
+        meta: Meta's file of weights, if it has one: then both are optional.
+
+    Raises:
+        CheckpointError: `config.json` cannot be read, or there are no settings of preprocessing.
+    """
     config = folder / CONFIG_FILE
     # Either name, depending on the version of `transformers` that wrote the checkpoint.
     processor = next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)

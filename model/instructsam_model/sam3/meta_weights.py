@@ -12,6 +12,7 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,6 +134,8 @@ UNUSED = re.compile(
     r'|geometry_encoder\.points_'  # prompts that are points; `transformers` has boxes only
     r'|.*\.freqs_cis$'  # rotary positions, which follow from the configuration
 )
+UNSAFE = re.compile(r'GLOBAL ([\w.]+)')
+"""How torch names the first object of a file that is more than tensors."""
 FUSED = re.compile(r'(.*\.)(?:qkv\.|in_proj_)(weight|bias)')
 POSITIONS = 'vision_encoder.backbone.embeddings.position_embeddings'
 TEXT_PROJECTION = 'text_encoder.text_projection.weight'
@@ -160,24 +163,49 @@ def read_meta_tensors(file: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
     """
+    return read_meta_content(file)[0]
+
+
+def read_meta_content(file: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """Read the tensors of a `sam3.pt`, see `read_meta_tensors`, and all that the file holds.
+
+    A checkpoint of a trainer has further entries beside the weights, such as the state of the optimizer.
+
+    Raises:
+        CheckpointError: as `read_meta_tensors`.
+    """
     try:
         content = torch.load(file, map_location='cpu', mmap=True, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f'{file}: no such file') from None
     except PermissionError as error:
         raise CheckpointError(f'{file}: the weights cannot be read: {explain(error, file)}') from error
-    except (OSError, EOFError, LookupError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition('\n')[0]
+    except pickle.UnpicklingError as error:
+        if 'eights only' not in str(error):
+            raise _damaged(file, error) from error
+        kind = UNSAFE.search(str(error))
         raise CheckpointError(
-            f'{file}: expected a torch checkpoint of tensors, as Meta publishes SAM3, got: {type(error).__name__}: '
-            f'{reason}; download or copy it again'
+            f'{file}: expected tensors only; the file also holds {kind[1] if kind else "Python objects"}, whose code '
+            'would run when they are loaded, so that it is refused; if you trust it, save the weights alone: '
+            'torch.save({"model": torch.load(file, weights_only=False)["model"]}, new_file)'
         ) from error
+    except (OSError, EOFError, LookupError, RuntimeError, ValueError) as error:
+        raise _damaged(file, error) from error
+    tensors = content
     # Meta's trainer stores the weights beside the state of the optimizer.
     if isinstance(content, dict) and isinstance(content.get('model'), dict):
-        content = content['model']
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        tensors = content['model']
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise CheckpointError(f'{file}: expected the tensors of SAM3 by name, alone or under the key "model"')
-    return {name.removeprefix('detector.'): tensor for name, tensor in content.items()}
+    return {name.removeprefix('detector.'): tensor for name, tensor in tensors.items()}, content
+
+
+def _damaged(file: Path, error: Exception) -> CheckpointError:
+    reason = str(error).strip().partition('\n')[0]
+    return CheckpointError(
+        f'{file}: expected a torch checkpoint of tensors, as Meta publishes SAM3, got: {type(error).__name__}: '
+        f'{reason}; download or copy it again'
+    )
 
 
 def convert_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

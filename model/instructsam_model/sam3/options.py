@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from instructsam_model.options import Options, option
 
 IMPLEMENTATIONS = ('transformers', 'meta')
+CONVENTIONS = ('auto', 'transformers', 'meta')
 GEOMETRY_TOKEN = ('auto', 'on', 'off')
 
 
@@ -30,10 +31,17 @@ class Sam3Options(Options):
         'Drop an instance whose mask has a higher IoU with a better one of the same phrase. 1: drop none.',
         range_=(0.0, 1.0),
     )
+    conventions: str = option(
+        'auto',
+        "Whose details to follow where the two implementations differ: the epsilon of the image encoder's layer norms, "
+        'the geometry token, and whether masks are resized as logits (meta) or as probabilities. auto: those of the '
+        "code that the weights were published with, so meta for Meta's sam3.pt. Ignored if implementation is meta.",
+        choices=CONVENTIONS,
+    )
     geometry_cls_token: str = option(
         'auto',
-        "Append the class token of the geometry encoder to every phrase, as Meta's code does. auto: on for Meta's "
-        'sam3.pt, off for a checkpoint of transformers. Ignored if implementation is meta.',
+        "Append the class token of the geometry encoder to every phrase, as Meta's code does. auto: as conventions "
+        'says. Ignored if implementation is meta.',
         choices=GEOMETRY_TOKEN,
     )
     tokenizer: str = option(

@@ -15,6 +15,7 @@ from instructsam_model.datatypes import Frame
 from instructsam_model.runtime.finite import mark_nonfinite
 
 Encoded = TypeVar('Encoded')
+Phrase = TypeVar('Phrase', contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class PhraseDetections:
     mask_logits: Tensor
 
 
-class PhraseDetector(Protocol[Encoded]):
-    """SAM3 with its text encoder, on one device."""
+class PhraseDetector(Protocol[Encoded, Phrase]):
+    """SAM3 with its text encoder, on one device; a phrase is a string, or what a network on top of SAM3 reads."""
 
     @property
     def device(self) -> torch.device:
@@ -49,7 +50,7 @@ class PhraseDetector(Protocol[Encoded]):
         """Encode an image."""
         ...
 
-    def detect(self, encoded: Encoded, phrase: str) -> PhraseDetections:
+    def detect(self, encoded: Encoded, phrase: Phrase) -> PhraseDetections:
         """Detect what a phrase names in an encoded image."""
         ...
 

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Selection, never
-from instructsam_model.errors import NonFiniteError, RequestError, raise_if_canceled
+from instructsam_model.errors import NonFiniteError, raise_if_canceled
 from instructsam_model.runtime.device_session import DeviceSession
 from instructsam_model.runtime.stages import stage
 from instructsam_model.runtime.threads import Threads
 from instructsam_model.sam3.duplicates import KEEP_ALL
 from instructsam_model.sam3.phrase_detector import PhraseDetections, PhraseDetector
 from instructsam_model.sam3.postprocess import select_instances
+from instructsam_model.sam3.reading import PhraseReader, ReadInstruction
 
 WARM_UP_INSTRUCTION = Instruction('nothing')
 
@@ -29,22 +30,22 @@ class Sam3Segmenter:
         detector: one of the implementations of SAM3.
         selection: default thresholds.
         max_mask_iou: largest IoU of the masks of two instances of a phrase, see `mark_duplicates`.
-        phrase_separator: text between two phrases of an instruction; empty: the instruction is one phrase.
+        read_instruction: finds the phrases in an instruction; None for those between commas.
         threads: CPU threads of a request; None for torch's current number.
     """
 
     def __init__(
         self,
-        detector: PhraseDetector[Any],
+        detector: PhraseDetector[Any, Any],
         *,
         selection: Selection | None = None,
-        phrase_separator: str = ',',
+        read_instruction: ReadInstruction | None = None,
         max_mask_iou: float = KEEP_ALL,
         threads: Threads | None = None,
     ) -> None:
         self.detector = detector
         self.selection = selection or Selection()
-        self._separator = phrase_separator
+        self._read = read_instruction or PhraseReader()
         self._max_mask_iou = max_mask_iou
         self._encoded: tuple[Frame, Any] | None = None
         self._session = DeviceSession(detector.device, detector.weight_bytes(), threads)
@@ -60,8 +61,9 @@ class Sam3Segmenter:
     ) -> Segmentation:
         """Find the instances in `frame` that the phrases of `instruction` name, see `Segmenter.segment`.
 
-        The label of an instance is its phrase. `timings` are host times of `encode` (0 if the frame is the last one),
-        `detect` and `postprocess`. On a GPU the work of a stage may end in a later one; their sum is right.
+        The label of an instance is its phrase; SAM3 writes no text. `timings` are host times of `encode` (0 if the
+        frame is the last one), `detect` and `postprocess`. On a GPU the work of a stage may end in a later one; their
+        sum is right.
 
         Raises:
             RequestError: the instruction has no phrase.
@@ -69,21 +71,21 @@ class Sam3Segmenter:
             NonFiniteError: SAM3 gave NaN or infinity; nothing of the frame and the phrases is kept.
             InferenceError: the segmenter is closed.
         """
-        phrases = split_phrases(instruction.text, self._separator)
+        reading = self._read(instruction.text)
         with self._session.use():
             start = time.perf_counter()
             raise_if_canceled(is_canceled)
             encoded = self._encode(frame)
             encoded_at = time.perf_counter()
             found = []
-            for phrase in phrases:
+            for phrase in reading.phrases:
                 raise_if_canceled(is_canceled)
                 found.append(self.detector.detect(encoded, phrase))
             detected_at = time.perf_counter()
             raise_if_canceled(is_canceled)
             with stage('postprocess'), self._dropping_bad_results():
                 instances, is_truncated = select_instances(
-                    phrases,
+                    reading.labels,
                     found,
                     frame.size_wh,
                     selection or self.selection,
@@ -94,7 +96,7 @@ class Sam3Segmenter:
         return Segmentation(
             instances=instances,
             instruction=instruction,
-            text='',  # SAM3 writes no text
+            text=reading.text,
             size_wh=frame.size_wh,
             stamp_ns=frame.stamp_ns,
             frame_id=frame.frame_id,
@@ -107,7 +109,7 @@ class Sam3Segmenter:
         )
 
     @torch.inference_mode()
-    def predict(self, frame: Frame, phrase: str) -> PhraseDetections:
+    def predict(self, frame: Frame, phrase: Any) -> PhraseDetections:
         """Return SAM3's own output for one phrase: scores, boxes of its box head, and mask logits, by query.
 
         Raises:
@@ -152,16 +154,3 @@ class Sam3Segmenter:
             self._encoded = None  # frees the memory of the last frame before that of the next is allocated
             self._encoded = frame, self.detector.encode(frame)
         return self._encoded[1]
-
-
-def split_phrases(text: str, separator: str) -> tuple[str, ...]:
-    """Split an instruction into phrases, without repeated ones and without white space around them.
-
-    Raises:
-        RequestError: nothing is left.
-    """
-    parts = text.split(separator) if separator else [text]
-    phrases = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    if not phrases:
-        raise RequestError(f'instruction: expected phrases such as "red mug{separator} plate", got {text!r}')
-    return phrases

@@ -53,7 +53,8 @@ class AdapterAttention(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Attend, [T, L, W]."""
         projected = F.linear(states, self.in_proj_weight, self.in_proj_bias)  # [T, L, 3 W]
-        query, key, value = projected.unflatten(-1, (3, self._heads, -1)).permute(2, 0, 3, 1, 4)  # [T, heads, L, .]
+        by_head = projected.view(*states.shape[:2], 3, self._heads, -1)  # [T, L, 3, heads, W / heads]
+        query, key, value = by_head.permute(2, 0, 3, 1, 4)  # [T, heads, L, W / heads] each
         attended = F.scaled_dot_product_attention(query, key, value, dropout_p=self._dropout if self.training else 0.0)
         mixed: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return mixed
@@ -134,7 +135,8 @@ class DetrLayerAdapters(nn.ModuleDict):
         adapted = self[first](states)
         for name in rest:
             adapted = adapted + self[name](adapted) if self._has_skip else self[name](adapted)
-        return states + (adapted if self._scale == 1 else self._scale * adapted)
+        summed: Tensor = states + (adapted if self._scale == 1 else self._scale * adapted)
+        return summed
 
 
 class Projector(nn.Sequential):

@@ -35,6 +35,14 @@ _BRANCHES: dict[Level, tuple[str, ...]] = {
     Level.SIMPLE: ('adapter1',),
     Level.COMPLEX: ('adapter12', 'adapter2'),
 }
+_TRAINED = {'0': (Level.CONCEPT,), '1_1': (Level.CONCEPT, Level.SIMPLE)}
+
+
+def trained_levels(stage: str) -> tuple[Level, ...]:
+    """Return the levels that a stage of training leaves trained, by its public name; all, if the name is unknown."""
+    return _TRAINED.get('0' if stage.startswith('0') else stage, tuple(Level))
+
+
 LEVEL_NAMES = tuple(level.value for level in Level)
 BRANCHES = ('adapter1', 'adapter12', 'adapter2')
 """Adapters of every adapted layer, by their public names."""

@@ -35,6 +35,18 @@ def split_tensors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
     return convert_tensors(base), _without_repeated(added)
 
 
+def infer_adapter_dim(added: Mapping[str, Tensor]) -> int:
+    """Return the width of the adapters, from the tensors that SAM3-I adds.
+
+    Raises:
+        CheckpointError: there are no adapters, or adapters of several widths.
+    """
+    sizes = {len(tensor) for name, tensor in added.items() if name.endswith('.down_proj.weight')}
+    if len(sizes) != 1:
+        raise CheckpointError(f"expected SAM3-I's adapters of one width (down_proj), got widths {sorted(sizes)}")
+    return sizes.pop()
+
+
 def _without_repeated(added: dict[str, Tensor]) -> dict[str, Tensor]:
     """Drop the further names of the projector.
 

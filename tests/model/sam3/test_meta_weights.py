@@ -123,7 +123,7 @@ def write_damaged(file: Path) -> None:
         pytest.param(write_damaged, 'expected a torch checkpoint', id='damaged'),
         pytest.param(lambda file: file.write_bytes(pickle.dumps({'a': 1})), 'expected a torch checkpoint', id='pickle'),
         pytest.param(
-            lambda file: torch.save({'model': NotATensor()}, file), 'expected a torch checkpoint of tensors', id='code'
+            lambda file: torch.save({'model': NotATensor()}, file), 'tensors only; .*NotATensor, whose code', id='code'
         ),
         pytest.param(lambda file: torch.save([1, 2], file), 'expected the tensors of SAM3 by name', id='list'),
         pytest.param(lambda file: torch.save({'epoch': 3}, file), 'expected the tensors of SAM3 by name', id='number'),

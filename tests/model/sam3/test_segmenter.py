@@ -13,7 +13,8 @@ import torch
 
 from instructsam_model import Frame, Instruction, RequestError, Selection
 from instructsam_model.errors import NonFiniteError
-from instructsam_model.sam3.segmenter import Sam3Segmenter, split_phrases
+from instructsam_model.sam3.reading import split_phrases
+from instructsam_model.sam3.segmenter import Sam3Segmenter
 from tests.support.tiny_sam3 import load_tiny_sam3, write_tiny_sam3
 
 ALL = Selection(min_score=0.0)

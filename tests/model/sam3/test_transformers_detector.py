@@ -18,8 +18,8 @@ from transformers.models.sam3.modeling_sam3 import Sam3ImageSegmentationOutput
 from instructsam_model import Frame, Instruction, Selection
 from instructsam_model.masks import tight_box
 from instructsam_model.runtime.stages import observed
+from instructsam_model.sam3.prompted_detector import PROMPT_CACHE_SIZE
 from instructsam_model.sam3.segmenter import Sam3Segmenter
-from instructsam_model.sam3.transformers_detector import PROMPT_CACHE_SIZE
 from tests.support.tiny_sam3 import load_tiny_sam3, write_tiny_meta, write_tiny_sam3
 
 PHRASES = ('red mug', 'plate', 'a b c d e f g h i j k l m n o p q r s t u v w x y z 1 2 3 4', 'Ein Löffel 🥄')
