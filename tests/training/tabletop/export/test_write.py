@@ -166,7 +166,7 @@ def test_scene_without_annotations_is_left_out(tmp_path: Path, monkeypatch: pyte
     assert json.loads((tmp_path / 'tabletop_train.json').read_text()) == []
 
 
-@pytest.mark.parametrize('module', ['export.write', 'export.roborefit_writer', 'small_model'])
+@pytest.mark.parametrize('module', ['export.write', 'export.roborefit_writer', 'small_model', 'small_sam3'])
 def test_help_is_fast_and_loads_neither_torch_nor_mujoco(module: str) -> None:
     program = HELP_PROGRAM.format(module=f'instructsam_training.tabletop.{module}')
     environment = {'PYTHONPATH': ':'.join(sys.path), 'OMP_NUM_THREADS': '1'}
