@@ -84,7 +84,7 @@ setup(
             'nbclient>=0.10',
             'pre-commit',
             'pytest',
-            'pytest-xdist>=3.6',
+            'pytest-xdist>=3.7',
             'ruff',
             'selenium',
         ],
