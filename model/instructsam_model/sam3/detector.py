@@ -121,6 +121,7 @@ class Sam3Detector(nn.Module):
         has_presence: bool,
         adapters: Adapters | None = None,
         attending: int | None = None,
+        looks_twice: bool = False,
     ) -> tuple[Tensor, DecoderOutput]:
         """Run the DETR encoder, whose output [P, S, C] is the memory, and the DETR decoder.
 
@@ -134,6 +135,8 @@ class Sam3Detector(nn.Module):
             adapters: of a network that is built on SAM3.
             attending: number of queries, from the first, that attend to each other and to the presence token, see
                 `decode_layer`; None: all.
+            looks_twice: the gradient of a box goes on through the box of the layer before, but not further (DINO, Zhang
+                et al., 2023, "look forward twice"), as in Meta's training; the boxes are the same.
         """
         if queries is None:
             queries = self.model.detr_decoder.query_embed.weight.expand(len(prompt.mask), -1, -1)
@@ -143,7 +146,7 @@ class Sam3Detector(nn.Module):
             memory = encode_layer(layer, memory, positions, prompt.features, text_bias, adapt)
         rows = None if attending is None else attending + int(has_presence)
         return memory, self._decode(
-            queries, memory, positions, prompt.features, text_bias, has_presence, adapters, rows
+            queries, memory, positions, prompt.features, text_bias, has_presence, adapters, rows, looks_twice
         )
 
     def decode_masks(
@@ -182,6 +185,7 @@ class Sam3Detector(nn.Module):
         has_presence: bool,
         adapters: Adapters | None,
         attending: int | None,
+        looks_twice: bool,
     ) -> DecoderOutput:
         """Run the DETR decoder for queries [P, K, C]."""
         decoder = self.model.detr_decoder
@@ -194,7 +198,8 @@ class Sam3Detector(nn.Module):
         first = int(has_presence)  # row of the first query
         if has_presence:
             states = torch.cat([decoder.presence_token.weight.expand(len(states), 1, -1), states], dim=1)  # [P, N, C]
-        presence, outputs, refined_boxes = [], [], []
+        presence, outputs = [], []
+        refined_boxes: list[Tensor] = []
         for index, layer in enumerate(decoder.layers):
             positions = self.boxes.embed(boxes, wave_lengths, states.dtype)  # [P, K, C]
             box_bias = self.boxes.attention_bias(to_xyxy(boxes), grid, states.dtype)  # [P, heads, K, S]
@@ -206,8 +211,9 @@ class Sam3Detector(nn.Module):
             )
             presence.append(states[:, :first])
             outputs.append(decoder.output_layer_norm(states[:, first:]))
-            refined_boxes.append(self.boxes.refine(outputs[-1], boxes))
-            boxes = refined_boxes[-1].detach()  # each layer refines on its own: no gradient through earlier boxes
+            start = refined_boxes[-1] if looks_twice and refined_boxes else boxes
+            refined_boxes.append(self.boxes.refine(outputs[-1], start))
+            boxes = refined_boxes[-1].detach()  # the next layer attends without a gradient through earlier boxes
         return DecoderOutput(tuple(presence), tuple(outputs), tuple(refined_boxes))
 
 

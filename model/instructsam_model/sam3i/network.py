@@ -130,6 +130,7 @@ class Sam3I(nn.Module):
             has_presence=True,
             adapters=adapters,
             attending=attending,
+            looks_twice=True,
         )
         masks, region = detector.decode_masks(decoded.output[-1], vision, memory, prompt, text_bias, adapters)
         states = torch.stack(decoded.output)

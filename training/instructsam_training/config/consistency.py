@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from instructsam_model.errors import ConfigError
+from instructsam_training.config.sam3i_consistency import check_sam3i, trains_sam3i, unused_of_sam3i_stage
 
 if TYPE_CHECKING:
     from instructsam_model.options import Options
@@ -53,18 +54,23 @@ def check_settings(config: TrainConfig) -> None:
     if not config.out.strip():
         raise ConfigError("out: expected a folder, got ''")
     _check_distinct('trackers', config.trackers)
-    _check_start(config.start)
     names = [stage.name for stage in config.stages]
     # Each stage has a folder of its name; on some file systems, upper and lower case are the same.
     if not names or len({name.lower() for name in names}) != len(names):
         raise ConfigError(f'stages: expected at least one, of different names, got {names}')
     for number, stage in enumerate(config.stages):
-        _check_stage(stage, f'stages.{number}.')
+        _check_plan(stage, f'stages.{number}.')
         # Both are implemented for whole tensors; with `shard`, a process has a part of each.
         for option in ('ema', 'muon'):
             if config.shard and getattr(stage, option):
                 raise ConfigError(f'stages.{number}.{option}: expected 0 with shard: true, which does not support it')
+    if trains_sam3i(config.stages):
+        check_sam3i(config)
+        return
+    _check_start(config.start)
     _check_outputs(config.start, config.stages)
+    for number, stage in enumerate(config.stages):
+        _check_objective(stage, f'stages.{number}.')
 
 
 def check_processes(config: TrainConfig, processes: int) -> None:
@@ -89,8 +95,9 @@ def find_unused(config: TrainConfig) -> list[str]:
     unused = [*_unused_of_run(config)]
     # The same line about several stages is written once, with their names.
     stages: dict[tuple[str, str], list[str]] = {}
+    unused_of_stage = _unused_of_stage if not trains_sam3i(config.stages) else unused_of_sam3i_stage
     for stage in config.stages:
-        for key, reason in _unused_of_stage(stage):
+        for key, reason in unused_of_stage(stage):
             stages.setdefault((key, reason), []).append(stage.name)
     unused += [(f'{", ".join(names)}: {key}', reason) for (key, reason), names in stages.items()]
     return [f'{key}: no effect, because {reason}' for key, reason in unused]
@@ -121,8 +128,8 @@ def _check_outputs(start: StartConfig, stages: Sequence[StageConfig]) -> None:
         )
 
 
-def _check_stage(stage: StageConfig, where: str) -> None:
-    """Check a stage; `where` is put before the keys in messages."""
+def _check_plan(stage: StageConfig, where: str) -> None:
+    """Check the name, length and data of a stage; `where` is put before the keys in messages."""
     if not STAGE_NAME.fullmatch(stage.name):
         raise ConfigError(
             f"{where}name: expected a folder name of letters, digits, '_', '-' and '.', got {stage.name!r}"
@@ -134,6 +141,11 @@ def _check_stage(stage: StageConfig, where: str) -> None:
         raise ConfigError(
             f'{where}global_batch: expected a multiple of micro_batch {stage.micro_batch}, got {stage.global_batch}'
         )
+    _check_data(stage.data, stage.objective, f'{where}data.')
+
+
+def _check_objective(stage: StageConfig, where: str) -> None:
+    """Check what a stage of InstructSAM trains; `where` is put before the keys in messages."""
     # At least one parameter group and one loss term of those that the objective uses.
     for option, used in (('rates', RATES_OF), ('losses', LOSSES_OF)):
         names = used[stage.objective]
@@ -147,7 +159,6 @@ def _check_stage(stage: StageConfig, where: str) -> None:
             f'{where}init_queries_from_sam3: expected false with objective {stage.objective}, which does not use the '
             'projection of the queries'
         )
-    _check_data(stage.data, stage.objective, f'{where}data.')
 
 
 def _check_data(data: DataConfig, objective: str, where: str) -> None:

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from instructsam_model.errors import ConfigError
 from instructsam_model.instructsam.variant import Variant
 from instructsam_model.options import REQUIRED, Options, group, option
+from instructsam_model.sam3i.config import Sam3IConfig
 from instructsam_training.config.consistency import check_settings
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.loss_options import LossOptions
+from instructsam_training.config.sam3i_options import Sam3IStageConfig
 from instructsam_training.config.validation_options import ValidationConfig
 
 Objective = Literal['full', 'language_model', 'detector', 'shared_queries', 'dense']
@@ -27,7 +29,7 @@ Output = Literal['checkpoint', 'adapter', 'both']
 
 @dataclass(frozen=True)
 class StartConfig(Options):
-    """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3."""
+    """Initial weights: those of a checkpoint, or of pretrained Qwen3-VL and SAM3, or of SAM3 for SAM3-I."""
 
     # Results depend on the content of these files, of which a run keeps the hashes, and not on where they are.
     checkpoint: str = option(
@@ -42,7 +44,13 @@ class StartConfig(Options):
         'Folder or hub id of a pretrained Qwen3-VL; instead of `checkpoint`, together with `sam3`.',
         affects_results=False,
     )
-    sam3: str = option('', "Folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`.", affects_results=False)
+    sam3: str = option(
+        '',
+        "Folder or hub id of a pretrained SAM3, or Meta's own `sam3.pt`. For SAM3-I, the SAM3 that gets adapters, or "
+        'that the adapters of `checkpoint` belong to.',
+        affects_results=False,
+    )
+    adapters: Sam3IConfig = group(Sam3IConfig, "Sizes of SAM3-I's adapters, for a start from `sam3` alone.")
     num_queries: int | None = option(
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )
@@ -110,6 +118,9 @@ class StageConfig(Options):
         "first phrase about an image are scored for all its phrases. `dense`: SAM3's image encoder and the phrases, "
         'scored at every location of the feature map, without queries.',
     )
+    sam3i: Sam3IStageConfig | None = option(
+        None, 'Train SAM3-I with these options instead of InstructSAM; null: InstructSAM. All stages or none.'
+    )
     init_queries_from_sam3: bool = option(
         False, "Before the first step, fit the projection of the queries to SAM3's own queries."
     )
@@ -171,7 +182,7 @@ class StageConfig(Options):
         # Without a rank there are no adapters that could be written.
         if self.output != 'checkpoint' and not self.lora.rank:
             raise ConfigError(f'output: {self.output} expects a lora.rank of at least 1, got 0')
-        if self.validation is not None and self.objective != 'full':
+        if self.sam3i is None and self.validation is not None and self.objective != 'full':
             raise ConfigError(f'validation: expected the objective full, got {self.objective}, which writes no answers')
 
 

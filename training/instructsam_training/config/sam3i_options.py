@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from instructsam_model.errors import ConfigError
 from instructsam_model.options import Options, group, option
 
 Sam3IObjective = Literal['simple', 'complex', 'aligned', 'concept']
 """What a stage trains; the public stages 1_1, 1_2 and 3 are the first three."""
-RELEASED_SIDES = tuple(range(480, 993, 32))
 
 
 def weight(default: float, description: str) -> Any:
@@ -75,21 +73,17 @@ class Sam3IRates(Options):
 class Sam3IData(Options):
     """How images and texts become training examples."""
 
-    sides: tuple[int, ...] = option(
-        (),
+    sides: Literal['extended', 'released', 'input'] = option(
+        'extended',
         "Sides that an image is resized to, one of them at random, before it is padded to the network's input at a "
-        'random offset; empty: the released 480, 512, ..., 992 and the side of the input, scaled with it.',
+        'random offset: 480, 512, ..., 992 of 1008 pixels, and scaled with other inputs (`released`); these and the '
+        'whole input, as at inference (`extended`); or the whole input alone (`input`).',
     )
     queries: Literal['instruction', 'category'] = option(
         'instruction',
         'One query for each entry of `images`, or one for each category of the file, as the public code asks: '
         'categories without an annotation are then negatives with the same text.',
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if any(side < 1 for side in self.sides) or len(set(self.sides)) < len(self.sides):
-            raise ConfigError(f'sides: expected different numbers of pixels, at least 1, got {list(self.sides)}')
 
 
 @dataclass(frozen=True)

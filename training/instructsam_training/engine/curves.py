@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOSSES = ('loss', 'text', 'bce', 'dice', 'box', 'score')
+"""Of InstructSAM, in the curves."""
+SAM3I_LOSSES = (
+    'loss', 'box_l1', 'giou', 'score', 'presence', 'mask', 'dice', 'region', 'region_dice', 'kl', 'hard', 'infonce',
+    'margin',
+)  # fmt: skip
 COLUMNS = 4
 RATE_PREFIX = 'rate/'
 MAX_VALIDATION_METRICS = 4
@@ -35,7 +40,14 @@ def draw_curves(metrics_file: Path, image: Path) -> None:
     # show no figures any more.
     from matplotlib.figure import Figure
 
-    panels = [*LOSSES, *(['grad_norm'] if 'grad_norm' in lines[-1] else []), 'rate', 'images_per_s', *_validated(lines)]
+    losses = LOSSES if 'text' in lines[-1] else SAM3I_LOSSES
+    panels = [
+        *(name for name in losses if name in lines[-1]),
+        *(['grad_norm'] if 'grad_norm' in lines[-1] else []),
+        'rate',
+        'images_per_s',
+        *_validated(lines),
+    ]
     rows = math.ceil(len(panels) / COLUMNS)
     figure = Figure(figsize=(14, 3 * rows), layout='constrained')
     axes = figure.subplots(rows, COLUMNS, squeeze=False)
@@ -66,7 +78,7 @@ def _draw(axis: Axes, name: str, lines: Lines) -> None:
     axis.set_title(name)
     axis.grid(alpha=0.3)
     # A loss that is 0, such as `box` without box annotations, has no logarithm.
-    if name in LOSSES and all(value > 0 for value in curves[name][1]):
+    if name in (*LOSSES, *SAM3I_LOSSES) and all(value > 0 for value in curves[name][1]):
         axis.set_yscale('log')
 
 

@@ -39,7 +39,14 @@ from instructsam_training.engine.nonfinite import check_progress
 from instructsam_training.engine.resumption import open_record
 from instructsam_training.engine.run_lock import RunLock
 from instructsam_training.engine.signals import InterruptedRunError
-from instructsam_training.engine.state import STATES, gather_state, read_last_state, restore_state, write_state
+from instructsam_training.engine.state import (
+    STATES,
+    find_learned,
+    gather_state,
+    read_last_state,
+    restore_state,
+    write_state,
+)
 from instructsam_training.engine.step import Run, take_step
 from instructsam_training.engine.validation import Validation, check_validations
 from instructsam_training.families.choose import choose_family
@@ -236,8 +243,22 @@ def finish(run: Run, validation: Validation) -> None:
     check_progress(run.stage.name, run.steps, run.skipped)
     if fault := run.health.find_fault(run.stage, is_last=True):
         raise ConfigError(fault)
+    report_movement(run)
     tensors = None if validation.ends_with_best else gather_tensors(run)
     run_in_first_process(run.accelerator, lambda: write_result(run, tensors))
+
+
+def report_movement(run: Run) -> None:
+    """Print which of the trained tensors have moved in the stage, if its task reports it; every process calls it."""
+    if not run.task.reports_movement:
+        return
+    tensors, learned = gather_tensors(run), find_learned(run.model, run.optimizer)
+
+    def write() -> None:
+        assert tensors is not None
+        Console().print(run.task.report_movement(run.folder, tensors, learned))
+
+    run_in_first_process(run.accelerator, write)
 
 
 def write_result(run: Run, tensors: Mapping[str, Tensor] | None) -> None:

@@ -83,6 +83,16 @@ def gather_state(
     return RunState(step, trainable, moments, ema, skipped)
 
 
+def find_learned(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
+    """Return the names of the parameters that had a gradient other than 0 in some step of AdamW.
+
+    Every process calls it, and the first one gets the result.
+    """
+    moments = gather_state(0, model, optimizer, {}).moments
+    squares = {key.rpartition('|')[0]: value for key, value in moments.items() if key.endswith('|exp_avg_sq')}
+    return {name for name, square in squares.items() if bool(square.any())}
+
+
 def restore_state(state: RunState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Load a gathered state into the model and the optimizer; every process calls it with the same state.
 

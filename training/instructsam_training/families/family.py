@@ -6,7 +6,7 @@ one stage: its data, its trained parameters and its losses. The loop itself name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -151,6 +151,21 @@ class StageTask(Protocol):
 
         Raises:
             CheckpointError, OSError: they cannot be written.
+        """
+        ...
+
+    @property
+    def reports_movement(self) -> bool:
+        """Whether the loop calls `report_movement` at the end of the stage, which takes memory and time."""
+        ...
+
+    def report_movement(self, folder: Path, tensors: Mapping[str, Tensor], learned: Collection[str]) -> Table:
+        """Report which of the trained tensors have moved, in the first process.
+
+        Args:
+            folder: of the stage, for files.
+            tensors: as for `write`.
+            learned: names of the parameters that had a gradient other than 0 in some step.
         """
         ...
 

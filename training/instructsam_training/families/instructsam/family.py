@@ -16,7 +16,8 @@ from instructsam_training.families.instructsam.initial_weights import (
     load_initial_weights,
 )
 from instructsam_training.families.instructsam.task import InstructSAMTask
-from instructsam_training.families.instructsam.trainable import choose_trainable, modules_table, report_modules
+from instructsam_training.families.instructsam.trainable import choose_trainable, report_modules
+from instructsam_training.families.module_report import modules_table
 
 
 class InstructSAMFamily:

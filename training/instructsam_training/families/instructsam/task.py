@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from instructsam_training.families.instructsam.trainable import (
     choose_trainable,
     group_parameters,
     merge_adapters,
-    modules_table,
     report_modules,
 )
+from instructsam_training.families.module_report import modules_table
 from instructsam_training.families.schedules import cosine_factor
 from instructsam_training.losses.losses import TERMS, LossTerms, compute_losses, count_terms, total_loss
 
@@ -56,6 +56,7 @@ class InstructSAMTask:
     # Every term is divided by a count of its own.
     terms = TERMS
     divisors = TERMS
+    reports_movement = False
 
     def for_stage(self, stage: StageConfig) -> InstructSAMTask:
         """Return the task of another stage with the same network."""
@@ -152,6 +153,10 @@ class InstructSAMTask:
     def write(self, folder: Path, tensors: Mapping[str, Tensor]) -> None:
         """Write the outputs of the stage."""
         write_outputs(folder, self.config, self.stage, self.network, tensors, self.preprocessor)
+
+    def report_movement(self, folder: Path, tensors: Mapping[str, Tensor], learned: Collection[str]) -> Table:
+        """Report nothing: all trained parameters get a gradient."""
+        raise NotImplementedError
 
     def _diverged(self, prediction: Prediction) -> LossTerms:
         """Return terms that are NaN and depend on every output, so that every parameter gets a gradient."""

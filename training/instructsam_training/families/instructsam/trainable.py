@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import peft
-from rich.table import Table
 from torch import Tensor, nn
 
 from instructsam_model.errors import ConfigError
@@ -22,6 +20,7 @@ from instructsam_model.instructsam.parameters import (
     parameter_group,
 )
 from instructsam_training.config.options import LoraConfig, Objective, RatesConfig
+from instructsam_training.families.module_report import ModuleReport
 
 PASSES: dict[Objective, ForwardPass] = {
     'full': 'full',
@@ -33,23 +32,6 @@ PASSES: dict[Objective, ForwardPass] = {
 """The forward pass of each objective."""
 LORA_A_SUFFIX = '.lora_A.default.weight'
 LORA_B_SUFFIX = '.lora_B.default.weight'
-
-
-@dataclass(frozen=True)
-class ModuleReport:
-    """Parameters of one module.
-
-    Attributes:
-        module: name.
-        parameters: number of parameters.
-        trainable: number of those that are trained.
-        rate: their learning rate; 0 if the module is frozen.
-    """
-
-    module: str
-    parameters: int
-    trainable: int
-    rate: float
 
 
 def choose_trainable(network: InstructSAM, rates: RatesConfig, lora: LoraConfig, objective: Objective = 'full') -> None:
@@ -156,20 +138,3 @@ def module_of(name: str) -> str:
     path = name.partition('.lora_')[0].replace(DETECTOR, 'grounding_model.').removeprefix('model.').split('.')
     depth = 2 if path[0] in ('grounding_model', 'language_model', 'visual') else 1
     return '.'.join(path[:depth]) + kind
-
-
-def modules_table(rows: Iterator[ModuleReport], title: str) -> Table:
-    """Return the report as a table, with totals."""
-    table = Table(title=title)
-    for heading in ('module', 'parameters', 'trainable', 'frozen', 'rate'):
-        table.add_column(heading, justify='left' if heading == 'module' else 'right')
-    total = trainable = 0
-    for row in rows:
-        total, trainable = total + row.parameters, trainable + row.trainable
-        rate = f'{row.rate:.0e}' if row.trainable else ''
-        table.add_row(
-            row.module, f'{row.parameters:,}', f'{row.trainable:,}', f'{row.parameters - row.trainable:,}', rate
-        )
-    table.add_section()
-    table.add_row('all', f'{total:,}', f'{trainable:,}', f'{total - trainable:,}', '')
-    return table

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from instructsam_model.masks import Rle
-from instructsam_training.data.sample import SkipReport
+from instructsam_training.data.sample import SampleError, SkipReport
 from instructsam_training.datasets.io.coco_file import Id
 from instructsam_training.datasets.io.sam3i_file import LevelTexts, Sam3iFile, TargetImage, TargetInstance
 from instructsam_training.datasets.io.segmentation import is_empty
@@ -60,6 +60,7 @@ class TrainingEntry:
         objects: annotated instances.
         queries: about the objects.
         source: file and id of the entry, for reports.
+        errors: none; an entry with a damaged object is dropped as a whole.
     """
 
     image: Path
@@ -67,6 +68,7 @@ class TrainingEntry:
     objects: tuple[TargetObject, ...]
     queries: tuple[TrainingQuery, ...]
     source: str
+    errors: tuple[SampleError, ...] = ()
 
 
 def read_entries(

@@ -114,7 +114,7 @@ def transform(
     ]
     objects = [entry.objects[number] for number in kept]
     return TrainingImage(
-        _place_pixels(image_rgb, placement, input_side),
+        place_pixels(image_rgb, placement, input_side),
         _place_boxes(objects, placement, input_side),
         _place_masks(objects, placement, input_side),
         torch.tensor([_box_share(target) * scale for target in objects], dtype=torch.float32),
@@ -137,7 +137,8 @@ def _box_share(target: TargetObject) -> float:
     return (x2 - x1) * (y2 - y1)
 
 
-def _place_pixels(image_rgb: NDArray[np.uint8], placement: Placement, input_side: int) -> Tensor:
+def place_pixels(image_rgb: NDArray[np.uint8], placement: Placement, input_side: int) -> Tensor:
+    """Resize an image uint8 (H, W, 3) and place it in the input, float32 [3, S, S], -1..1; padding is black."""
     side, left, top = placement.side, placement.left, placement.top
     # PIL's bilinear filter is antialiased; it rounds to 8 bits, as in the public code.
     resized = np.asarray(Image.fromarray(image_rgb).resize((side, side), Image.Resampling.BILINEAR))

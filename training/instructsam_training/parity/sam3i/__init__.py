@@ -1,0 +1,1 @@
+"""Parity with the public implementation of SAM3-I, part by part."""
