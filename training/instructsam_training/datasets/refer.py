@@ -186,11 +186,13 @@ def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, i
 
 def _concept(ref: Mapping[str, Any], references: References) -> str:
     """Return the name of the category of all targets of a group; '' if they have several, or none is known."""
-    ids = ref.get('ann_id')
+    ids: Any = ref.get('ann_id')
     # Of a group without a target, the category would be that of something else.
     if ref.get('source') == ZERO or ids in (NO_TARGET, [NO_TARGET]):
         return ''
-    instances = [references.instances.get(number) or {} for number in (ids if isinstance(ids, list) else [ids])]
+    # `_masks` has checked the ids.
+    numbers: list[Id] = ids if isinstance(ids, list) else [ids]
+    instances = [references.instances.get(number) or {} for number in numbers]
     found = {references.categories.get(plain_id(instance.get('category_id')), '') for instance in instances}
     return found.pop() if len(found) == 1 else ''
 
