@@ -17,6 +17,7 @@ from instructsam_training.parity.sam3i.losses import compare_stage1, compare_sta
 from instructsam_training.parity.sam3i.metrics import compare_metrics
 from instructsam_training.parity.sam3i.predictions import compare_end_to_end, compare_postprocessing
 from instructsam_training.parity.sam3i.reader import compare_reader
+from instructsam_training.parity.sam3i.starting_values import compare_rates, compare_start
 from instructsam_training.parity.sam3i.texts import compare_texts
 
 Results = Sequence[Difference | NotCompared]
@@ -40,6 +41,7 @@ def sam3i_comparisons(folder: Path, tokenizer: Path | None) -> tuple[Comparison,
         'postprocessing': (('postprocessed_type*.json', 'image_0.png'), compare_postprocessing),
         'stage 3': (('stage3_losses.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_stage3),
         'no target': (('stage1_notarget_losses.json', 'stage1_notarget_tensors.safetensors'), compare_stage1),
+        'start': (('init_and_loading_facts.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_start),
         'end to end': (('e2e/metrics.json', 'dataset.json'), compare_end_to_end),
     }
     return (
@@ -48,6 +50,7 @@ def sam3i_comparisons(folder: Path, tokenizer: Path | None) -> tuple[Comparison,
             Comparison(name, (*NETWORK, *files), partial(_compare_inputs, compare=compare, inputs=inputs))
             for name, (files, compare) in with_network.items()
         ),
+        Comparison('learning rates', ('lr_schedule.json',), compare_rates),
         Comparison('loss cases', ('loss_cases.json', 'loss_cases.safetensors'), compare_loss_cases),
         Comparison('data', ('data_path.json', 'dataset.json'), compare_data_path),
         Comparison('metrics', ('metrics/expected.json', 'metrics/gt.json', 'metrics/pred.json'), compare_metrics),
