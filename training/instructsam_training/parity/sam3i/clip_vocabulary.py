@@ -1,7 +1,7 @@
 """The vocabulary of CLIP, which the recorded token ids are of; it is not part of a golden set.
 
 It is read from a folder of tokenizer files, such as that of `facebook/sam3`, or from CLIP's own file of merges, which
-the packages `open_clip_torch` and `sam3` bring along.
+the packages `clip-anytorch`, `open_clip_torch` and `sam3` bring along.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from instructsam_model.sam3.checkpoint import read_tokenizer
 from instructsam_model.sam3.phrase_tokens import PHRASE_TOKENS
 
 MERGES_FILE = 'bpe_simple_vocab_16e6.txt.gz'
-PACKAGES = {'open_clip': '', 'sam3': 'assets'}
+PACKAGES = {'clip': '', 'open_clip': '', 'sam3': 'assets'}
 """Packages that have the file: in which of their folders."""
 SIZE = 49408
 """Entries of the vocabulary: bytes, bytes at the end of a word, merges, and the tokens of beginning and end."""

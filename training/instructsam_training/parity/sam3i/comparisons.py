@@ -69,7 +69,7 @@ def _compare_tokens(folder: Path, tokenizer: Path | None) -> Results:
         return [
             NotCompared(
                 f'token ids, without the vocabulary of CLIP: name a folder of tokenizer files or {MERGES_FILE} with '
-                '--tokenizer, or install open_clip_torch'
+                '--tokenizer, or install clip-anytorch'
             )
         ]
     return compare_texts(folder, found)
