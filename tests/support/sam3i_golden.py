@@ -44,7 +44,7 @@ def write_golden_set(folder: Path) -> Path:
     save_file(_public_weights(), folder / 'weights.safetensors')
     inputs = GoldenInputs(folder)
     for level in (Level.SIMPLE, Level.COMPLEX):
-        tensors = {name: tensor.contiguous() for name, tensor in compute_tensors(inputs, level).items()}
+        tensors = {name: tensor.clone().contiguous() for name, tensor in compute_tensors(inputs, level).items()}
         save_file(tensors, folder / f'forward_type{level.text_type}.safetensors')
     return folder
 
