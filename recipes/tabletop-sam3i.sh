@@ -14,18 +14,15 @@ if [ -n "$QUICK" ]; then
     OUT=$EVALUATIONS
 fi
 
-# Settings of a configuration for these folders; with QUICK, of its stages too.
-settings() {
-    local number count="$1"
-    shift
-    echo "$@"
-    for ((number = 0; number < count; number++)); do
-        echo "stages.$number.data.folder=$DATA"
-        [ -z "$QUICK" ] || echo "stages.$number.steps=2" "stages.$number.global_batch=4" "stages.$number.micro_batch=2"
-    done
-}
+TRAIN=(torchrun --standalone --nproc_per_node 2 -m instructsam_training.cli.train)
+# Trains a configuration of a number of stages with further settings: in these folders, and with QUICK in two steps each.
 train() {
-    torchrun --standalone --nproc_per_node 2 -m instructsam_training.cli.train "$@"
+    local settings=("out=$RUNS/$1" "${@:3}") number
+    for ((number = 0; number < $2; number++)); do
+        settings+=("stages.$number.data.folder=$DATA")
+        [ -z "$QUICK" ] || settings+=("stages.$number.steps=2" "stages.$number.global_batch=4" "stages.$number.micro_batch=2")
+    done
+    "${TRAIN[@]}" "training/configs/tabletop-sam3i/$1.yaml" "${settings[@]}"
 }
 
 instructsam-tabletop "$DATA" --scenes "$SCENES" --questions 1 --names 12 --captions 0 --targets 8 --workers 2
@@ -35,42 +32,37 @@ instructsam-tabletop "$DATA-test" --split test --scenes "$TEST_SCENES" --questio
 if [ ! -e "$RUNS/start/config.json" ]; then
     python -m instructsam_training.tabletop.small_sam3 "$DATA"/sam3i_*train.json --out "$RUNS/start"
 fi
-mapfile -t SETTINGS < <(settings 1 "out=$RUNS/phrases" "start.sam3=$RUNS/start" | tr ' ' '\n')
-train training/configs/tabletop-sam3i/phrases.yaml "${SETTINGS[@]}"
+train phrases 1 "start.sam3=$RUNS/start"
 SAM3=$RUNS/phrases/phrases/merged
 [ "${STEP:-}" != phrases ] || exit 0
 
 # 2. SAM3-I: adapters.
-mapfile -t SETTINGS < <(settings 3 "out=$RUNS/sam3i" "start.sam3=$SAM3" | tr ' ' '\n')
-train training/configs/tabletop-sam3i/sam3i.yaml "${SETTINGS[@]}"
+train sam3i 3 "start.sam3=$SAM3"
 
 # 3. InstructSAM: a language model.
 if [ ! -e "$DATA/instructions.json" ]; then
     instructsam-convert sam3i --data "$DATA" --split train --out "$DATA/instructions.json"
 fi
-if [ ! -e "$RUNS/instructsam-start/config.json" ]; then
-    python -m instructsam_training.tabletop.small_model "$DATA/instructions.json" --sam3 "$SAM3" --out "$RUNS/instructsam-start"
+if [ ! -e "$RUNS/small-instructsam-start/config.json" ]; then
+    python -m instructsam_training.tabletop.small_model "$DATA/instructions.json" --sam3 "$SAM3" --out "$RUNS/small-instructsam-start"
 fi
-mapfile -t SETTINGS < <(settings 2 "out=$RUNS/instructsam" "start.checkpoint=$RUNS/instructsam-start" | tr ' ' '\n')
-train training/configs/tabletop-sam3i/instructsam.yaml "${SETTINGS[@]}"
+train small-instructsam 2 "start.checkpoint=$RUNS/small-instructsam-start"
 
 # 4. Evaluations: the system, its checkpoint and its options, and the level.
+EVALUATE=(instructsam-eval tabletop_levels --data "$DATA-test" --device cpu --dtype float32 --limit "$LIMIT")
 evaluate() {
-    local system="$1" level="$2" checkpoint="$3"
-    shift 3
-    local folder="$EVALUATIONS/$system/$level"
-    [ -e "$folder/report.json" ] || instructsam-eval tabletop_levels --data "$DATA-test" --split "$level" --checkpoint "$checkpoint" \
-        --device cpu --dtype float32 --limit "$LIMIT" --out "$folder" "$@"
+    local folder="$EVALUATIONS/$1/$2"
+    [ -e "$folder/report.json" ] || "${EVALUATE[@]}" --split "$2" --checkpoint "$3" --out "$folder" "${@:4}"
 }
 for level in concept names; do
-    evaluate sam3 "$level" "$SAM3" --backend sam3 --sam3.geometry_cls_token on --prompt unchanged
+    evaluate sam3 "$level" "$SAM3" --backend sam3 --sam3.conventions meta --prompt unchanged
 done
 for level in simple complex; do
-    evaluate sam3-instructions "$level" "$SAM3" --backend sam3 --sam3.geometry_cls_token on --sam3.phrase_separator '' --prompt unchanged
+    evaluate sam3-instructions "$level" "$SAM3" --backend sam3 --sam3.conventions meta --sam3.phrase_separator '' --prompt unchanged
 done
 for level in concept simple complex; do
     evaluate sam3i "$level" "$RUNS/sam3i/aligned/merged" --backend sam3i --sam3i.level "$level" --prompt unchanged
-    evaluate instructsam "$level" "$RUNS/instructsam/whole/merged"
+    evaluate small-instructsam "$level" "$RUNS/small-instructsam/whole/merged"
     evaluate embedded "$level" embedded
 done
 python -m instructsam_training.tabletop.report.levels --evaluations "$EVALUATIONS" --runs "$RUNS" --out "$OUT" --machine "${MACHINE:-}"

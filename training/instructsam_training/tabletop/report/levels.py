@@ -47,7 +47,7 @@ SYSTEMS = (
     System('sam3', 'sam3, given the concept', levels=('concept',)),
     System('sam3-instructions', 'sam3, given the instruction as if it were a phrase', levels=('simple', 'complex')),
     System('sam3i', 'sam3i', ('sam3i',)),
-    System('instructsam', 'instructsam', ('instructsam',)),
+    System('small-instructsam', 'instructsam', ('small-instructsam',)),
     System('embedded', 'instructsam, the embedded checkpoint'),
 )
 SHARED = 'phrases'
@@ -114,7 +114,7 @@ def make_grids(arguments: argparse.Namespace) -> dict[str, Grid]:
     }
     _check_same(results)
     names = load_result(arguments.evaluations / 'sam3' / 'names')
-    minutes = {name: _training(arguments, name) for name in (SHARED, 'sam3i', 'instructsam')}
+    minutes = {name: _training(arguments, name) for name in (SHARED, 'sam3i', 'small-instructsam')}
     rows = [_row(system, results[system.name], minutes) for system in SYSTEMS]
     note = f'gIoU of the SAM3 on names of objects, whose targets are all objects of the name: {_giou(names)} %'
     return {
