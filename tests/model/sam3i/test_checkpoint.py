@@ -204,6 +204,13 @@ def test_public_checkpoints_that_do_not_fit_are_named(
         read(file)
 
 
+def test_file_that_was_cut_short_is_damaged(public: Path, tmp_path: Path) -> None:
+    file = tmp_path / 'short.pt'
+    file.write_bytes(public.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r'short\.pt: expected a torch checkpoint of tensors'):
+        read(file)
+
+
 def test_adapters_alone_and_code_are_refused(delta: Path, public: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match='found the adapters only; give their folder'):
         read(delta / WEIGHTS_FILE)
@@ -238,7 +245,5 @@ def test_level_that_the_stage_left_untrained_is_a_warning(
     base = delta.with_name('delta_base')
     write_delta(tmp_path / 'stage', network, reference_to(base), stage='1_1')
     with caplog.at_level(logging.WARNING):
-        load_tiny_sam3i(tmp_path / 'stage', level='simple').close()
-        assert caplog.messages == []
         load_tiny_sam3i(tmp_path / 'stage', level='complex').close()
     assert caplog.messages == ['level complex: its adapters are not trained in stage 1_1 of this checkpoint']

@@ -114,7 +114,9 @@ def test_text_that_is_cut_is_a_warning_and_in_the_answer(
         assert reader('red ' * 30).text == 'level: complex'
         assert caplog.messages == []
         assert reader('red ' * 31).text == 'level: complex; read the first 30 of 31 word pieces'
-    assert 'instruction of 31 word pieces: only the first 30 are read' in caplog.text
+        reader('red ' * 31)
+    [message] = caplog.messages  # once, not for every image
+    assert message.startswith('instruction of 31 word pieces: only the first 30 are read')
 
 
 def test_instruction_without_phrases_is_refused(tokenizer: CLIPTokenizer) -> None:
