@@ -1,7 +1,7 @@
 """The protocols of SAM3-I's public evaluation, on masks of one row of 100 pixels; parity has the numbers of its code.
 
-Covers sam3i.ground_truth, sam3i.records, sam3i.level_queries, sam3i.level_benchmark, sam3i.public_numbers,
-sam3i.public_scoring and the benchmarks benchmarks.hmpl, benchmarks.refzom, benchmarks.instructpart, benchmarks.sam3i.
+Covers ground_truth, records, level_queries, level_benchmark, public_numbers and public_scoring, and
+evaluation.benchmarks.hmpl, evaluation.benchmarks.refzom, evaluation.benchmarks.instructpart and evaluation.benchmarks.sam3i.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Parity with SAM3-I: tests/golden is reproduced, a set of other sizes is read, and every change is noticed.
 
-Covers parity/comparison.py and parity.sam3i: sam3i.activations, sam3i.clip_vocabulary, sam3i.comparisons,
-sam3i.data_path, sam3i.forward, sam3i.golden_files, sam3i.golden_inputs, sam3i.golden_network, sam3i.loss_cases,
-sam3i.losses, sam3i.metrics, sam3i.predictions, sam3i.reader, sam3i.starting_values and sam3i.texts.
+Covers parity.comparison and, of this folder, activations, clip_vocabulary, comparisons, data_path, forward,
+golden_files, golden_inputs, golden_network, loss_cases, losses, metrics, predictions, reader, starting_values, texts and
+training_outputs.
 """
 
 from __future__ import annotations
