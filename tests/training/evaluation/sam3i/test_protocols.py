@@ -1,7 +1,8 @@
 """The protocols of SAM3-I's public evaluation, on masks of one row of 100 pixels; parity has the numbers of its code.
 
 Covers ground_truth, records, level_queries, level_benchmark, public_numbers and public_scoring, and
-evaluation.benchmarks.hmpl, evaluation.benchmarks.refzom, evaluation.benchmarks.instructpart and evaluation.benchmarks.sam3i.
+evaluation.benchmarks.hmpl, evaluation.benchmarks.refzom, evaluation.benchmarks.instructpart and
+evaluation.benchmarks.sam3i.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Parity with SAM3-I: tests/golden is reproduced, a set of other sizes is read, and every change is noticed.
 
 Covers parity.comparison and, of this folder, activations, clip_vocabulary, comparisons, data_path, forward,
-golden_files, golden_inputs, golden_network, loss_cases, losses, metrics, predictions, reader, starting_values, texts and
-training_outputs.
+golden_files, golden_inputs, golden_network, loss_cases, losses, metrics, predictions, reader, starting_values, texts
+and training_outputs.
 """
 
 from __future__ import annotations
