@@ -24,7 +24,7 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
 .PHONY: help venv demo demo-images demo-bench soak bench bench-modeled bench-gpu gpus tabletop-train tabletop-eval \
-	tabletop-ablations tabletop-report report-image test test-slow test-sam3 screenshots check check-release clean
+	tabletop-ablations tabletop-sam3i tabletop-report report-image test test-slow test-sam3 screenshots check check-release clean
 .DELETE_ON_ERROR:
 
 help: ## list all targets
@@ -66,6 +66,9 @@ tabletop-eval: .venv/installed ## evaluate the embedded checkpoint on unseen sce
 tabletop-ablations: .venv/installed ## the tables of the paper in small, with the embedded checkpoint; an hour
 	recipes/tabletop-ablations.sh
 
+tabletop-sam3i: .venv/installed ## compare SAM3, SAM3-I and InstructSAM on three levels; writes docs/tabletop-levels.md; 45 minutes; resumes
+	MACHINE='$(MACHINE)' recipes/tabletop-sam3i.sh
+
 tabletop-report: .venv/installed ## write docs/tabletop.md from the results of tabletop-eval; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' recipes/tabletop-report.sh
 
@@ -73,11 +76,12 @@ report-image: ## render REPORT=.../report.html (default: that of tabletop-eval) 
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1600 \
 		--screenshot="$(abspath $(REPORT:.html=.png))" "file://$(abspath $(REPORT))"
 
-# Tests of nodes depend on real time and would be too slow beside the other tests, so they run in a second phase. Exit status 5 of
-# pytest means that there are no tests, because ROS is not installed.
+# Tests of nodes depend on real time and would be too slow beside the other tests, so they run in a second phase. Their longest
+# files have the fewest tests, so that reordering by number of tests would leave one process idle at the end. Exit status 5 of pytest
+# means that there are no tests, because ROS is not installed.
 test: .venv/installed ## run the tests; 10 minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/ros
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/ros || test $$? = 5
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/ros || test $$? = 5
 
 test-slow: .venv/installed ## run the slow tests
 	$(BIN)/python -m pytest -m slow

@@ -78,13 +78,14 @@ setup(
     extras_require={
         'demo': ['gradio>=6.31'],
         'dev': [
+            'clip-anytorch>=2.6',  # has the vocabulary of CLIP, for the parity of SAM3-I's token ids
             'codespell',
             'ipykernel>=6',
             'mypy',
             'nbclient>=0.10',
             'pre-commit',
             'pytest',
-            'pytest-xdist>=3.6',
+            'pytest-xdist>=3.7',
             'ruff',
             'selenium',
         ],

@@ -7,6 +7,11 @@ With depth images that are registered to the camera images:
 ros2 launch instructsam_ros perception.launch.py ... depth.enabled:=true depth:=/camera/aligned_depth/image_raw \
     camera_info:=/camera/camera_info depth.box_frame:=base_link
 
+With a language model that calls SAM3, see docs/agent.md:
+
+ros2 launch instructsam_ros perception.launch.py checkpoint:=facebook/sam3 backend:=sam3_agent \
+    sam3_agent.vlm:=http://localhost:8000/v1 request_timeout:=120
+
 Arguments of parameters override params_file. An empty text is typed none, as ros2 launch does not accept name:= alone:
 depth.box_frame:=none
 """
@@ -54,6 +59,10 @@ PARAMETERS = (
     'depth.box_frame',
     'depth.box_plane',
     'autostart',
+    'request_timeout',
+    'sam3_agent.vlm',
+    'sam3_agent.model',
+    'sam3_agent.api_key_env',
 )
 """Arguments that set the parameter of their name."""
 ARGUMENTS = {

@@ -15,14 +15,16 @@ from functools import partial
 
 from rclpy.node import Node
 
-from instructsam_model import CanceledError, Frame, Segmenter, Selection
+from instructsam_model import CanceledError, InferenceError, Segmenter
+from instructsam_model.progress import Progress
 from instructsam_ros.depth3d.depth_input import NOT_ARRIVED
 from instructsam_ros.depth3d.estimator import DepthEstimator
 from instructsam_ros.depth3d.missing_depth import NoDepthError
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput
 from instructsam_ros.inference.failures import FailureCounter
 from instructsam_ros.inference.image_sizes import ImageSizes
-from instructsam_ros.inference.requests import CapturedImage, InferenceRequest, InferenceResult
+from instructsam_ros.inference.model_step import run_model
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.inference.result_stage import PendingResult, ResultStage
 from instructsam_ros.inference.statistics import Statistics
 from instructsam_ros.inference.topic_publisher import TopicPublisher
@@ -32,9 +34,6 @@ from instructsam_ros.messages.stamp import JUMP_BACK_NS, read_stamp_ns
 
 LOG_PERIOD_S = 5.0
 """Minimum time between log messages about faults that may occur with every image."""
-
-MAX_CANDIDATES = 1000
-"""Instances that a prompt chooses from."""
 
 
 class Pipeline:
@@ -89,7 +88,7 @@ class Pipeline:
             if request.query is not None and sizes.add(capture.frame.size_wh):
                 return None
             # 2. Segment; the segmenter encodes the image once for all requests about this frame.
-            result = _segment(request, capture, capture.frame, segmenter)
+            result = run_model(request, capture, capture.frame, segmenter, partial(self._report, request))
         except BaseException as error:  # any failure is a result; the worker decides whether its thread must end
             result = InferenceResult(request.instruction, capture, error=error)
         if request.is_claimed:  # it has timed out or was canceled, and its caller knows
@@ -97,6 +96,15 @@ class Pipeline:
         self._count(request, result)
         self._stage.put(PendingResult(request, result))
         return result
+
+    def _report(self, request: InferenceRequest, progress: Progress) -> None:
+        """Log what the model is doing, and publish it to the goal; called by the thread of the model."""
+        request.progress = progress
+        self._node.get_logger().info(f"'{request.instruction.text}', {progress}")
+        goal = request.query.goal if request.query is not None else None
+        if goal is not None:
+            # In the thread of the results, so that progress never comes after its result.
+            self._stage.call(partial(goal.publish_progress, request, progress))
 
     def fail(self, request: InferenceRequest, error: Exception) -> None:
         """Finish a request with an error unless it is finished; the model is told to stop. For any thread."""
@@ -263,28 +271,15 @@ class Pipeline:
             logger.warning(f'dropped: {result.message}', throttle_duration_sec=LOG_PERIOD_S)
         else:
             self._statistics.failed += 1
-            trace = ''.join(traceback.format_exception(result.error))
-            logger.error(f'inference failed: {trace}', throttle_duration_sec=LOG_PERIOD_S)
+            # A message of InferenceError says all; other exceptions are bugs or failures of the device.
+            is_expected = isinstance(result.error, InferenceError)
+            said = result.message if is_expected else ''.join(traceback.format_exception(result.error))
+            logger.error(f'inference failed: {said}', throttle_duration_sec=LOG_PERIOD_S)
 
     def _log_exception(self) -> None:
         """Log the exception being handled; the worker's thread must survive it."""
         if self._node.context.ok():  # publishing fails at shutdown, because the context ends before the thread
             self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
-
-
-def _segment(request: InferenceRequest, capture: CapturedImage, frame: Frame, segmenter: Segmenter) -> InferenceResult:
-    """Run the model and apply the prompt of the request."""
-    selection, prompt = request.selection or Selection(), request.prompt
-    if prompt is not None:
-        prompt.check(frame.size_wh)
-    started_s = time.monotonic()
-    # The prompt chooses from all instances, then the limit holds.
-    limit = selection if prompt is None else replace(selection, max_instances=MAX_CANDIDATES)
-    segmentation = segmenter.segment(frame, request.instruction, limit, is_canceled=request.is_canceled)
-    inference_s, excluded = time.monotonic() - started_s, 0
-    if prompt is not None:
-        segmentation, excluded = prompt.select(segmentation, selection.max_instances)
-    return InferenceResult(request.instruction, capture, segmentation, inference_s=inference_s, excluded=excluded)
 
 
 def _missing_output(error: NoDepthError | None, *, is_cut_short: bool) -> MissingOutput | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsam_model import Frame, Instruction, Segmentation, Selection
+from instructsam_model.progress import Progress
 from instructsam_ros.inference.error_codes import ErrorCode, MissingOutput, error_code, error_message
 from instructsam_ros.inference.prompt import Prompt
 from instructsam_ros.inference.tracking import Tracker
@@ -106,6 +107,10 @@ class ResultPublisher(Protocol):
         """Publish a result, from the thread of the results; return the seconds since the arrival of its image."""
         ...
 
+    def publish_progress(self, request: InferenceRequest, progress: Progress) -> None:
+        """Publish what the model is doing for a request, from the thread of the results; before its result."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class ContinuousQuery:
@@ -154,6 +159,7 @@ class InferenceRequest:
         prompt: where the instances of a single request are; None for anywhere.
         timeout_s: time limit of a single request.
         submitted_s: start of that time, on the clock of `time.monotonic`.
+        progress: what the model is doing; None until it says so, which most back ends do not.
         future: holds the result.
     """
 
@@ -165,6 +171,7 @@ class InferenceRequest:
     prompt: Prompt | None = None
     timeout_s: float = math.inf
     submitted_s: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
     future: Future[InferenceResult] = field(default_factory=Future)
     _claim: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 

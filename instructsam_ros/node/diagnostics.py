@@ -64,6 +64,7 @@ def _node_status(node: SegmenterNode, heartbeat: Heartbeat) -> DiagnosticStatus:
         'images replaced': str(scheduler.images_replaced),
         'images too old': str(scheduler.images_too_old),
         'requests waiting': str(scheduler.pending_requests),
+        'progress': _progress(node),
         'results without depth': str(node.depth.missed),
         **node.statistics.report(),
         **memory_report(supervisor.worker.memory_bytes if supervisor is not None else None),
@@ -124,9 +125,18 @@ def _judge_camera(node: SegmenterNode, camera: str, images: ImageSubscription | 
         is_wanted=any(query.covers(camera) for query in node.scheduler.queries),
         waiting_s=time.monotonic() - max(heartbeat.waiting_since_s.get(camera, math.inf), record.last_s),
         patience_s=max(WINDOW_S, 2 / max_rate_hz if max_rate_hz > 0 else 0.0),
+        progress=_progress(node, camera),
     )
     supervisor = node.supervisor
     return judge_masks(record, source, supervisor.activity if supervisor is not None else '')
+
+
+def _progress(node: SegmenterNode, camera: str | None = None) -> str:
+    """Return what the model is doing, for an image of a camera or any image; empty if it does not say so."""
+    request = node.supervisor.worker.request if node.supervisor is not None else None
+    if request is None or request.progress is None or camera not in (None, request.camera):
+        return ''
+    return str(request.progress)
 
 
 def _make_status(

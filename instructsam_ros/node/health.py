@@ -45,6 +45,7 @@ class CameraInput:
         is_wanted: whether there is an instruction for its images.
         waiting_s: seconds without an answer, since there could be one.
         patience_s: seconds for which that is normal.
+        progress: what the model is doing for one of its images; empty if it is not working or does not say so.
     """
 
     warning: str
@@ -52,6 +53,7 @@ class CameraInput:
     is_wanted: bool
     waiting_s: float
     patience_s: float = WINDOW_S
+    progress: str = ''
 
 
 def judge_node(state: str, error: str, activity: str, processed: float, *, is_idle: bool) -> Health:
@@ -104,6 +106,8 @@ def judge_masks(record: OutputRecord, camera: CameraInput, activity: str) -> Hea
         return judge_share(record, 'masks')
     if activity:
         return Health(WARN, activity)
+    if camera.progress:
+        return Health(OK, f'working, {camera.progress}')
     if camera.waiting_s > camera.patience_s:
         return Health(WARN, f'no answer for {camera.waiting_s:.0f} s although images arrive')
     return Health(OK, 'waiting for the next answer')

@@ -18,7 +18,8 @@ from instructsam_ros.msg import Segmentation
 
 if TYPE_CHECKING:
     from instructsam_model import Segmentation as ModelSegmentation
-    from instructsam_ros.inference.requests import InferenceResult
+    from instructsam_model.progress import Progress
+    from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 
 
 def make_result_message(result: InferenceResult) -> Segmentation:
@@ -76,6 +77,24 @@ def make_timed_result_message(result: InferenceResult) -> Segmentation:
     message = make_result_message(result)
     message.latency = latency_s(result)
     return message
+
+
+def make_progress_message(request: InferenceRequest, progress: Progress) -> Segmentation:
+    """Return the message that says what the model is doing for a request, whose image is decoded."""
+    assert request.capture is not None
+    frame = request.capture.frame
+    assert frame is not None
+    width, height = frame.size_wh
+    return Segmentation(
+        header=request.capture.message.header,
+        instruction=request.instruction.text,
+        request_id=request.instruction.id,
+        status=Segmentation.IN_PROGRESS,
+        message=str(progress),
+        height=height,
+        width=width,
+        latency=time.monotonic() - request.capture.arrived_s,
+    )
 
 
 def make_withdrawal_message(result: InferenceResult, reason: str) -> Segmentation:

@@ -14,14 +14,15 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.timer import Timer
 
 from instructsam_model import CanceledError, RequestError
+from instructsam_model.progress import Progress
 from instructsam_ros.action import Track
 from instructsam_ros.distribution import make_steady_clock
 from instructsam_ros.inference.error_codes import ErrorCode, RequestTimeoutError, error_code, error_message
-from instructsam_ros.inference.requests import InferenceResult
+from instructsam_ros.inference.requests import InferenceRequest, InferenceResult
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.client_requests import ClientRequests
 from instructsam_ros.node.request_limits import FEEDBACK_QOS, REQUEST_QOS
-from instructsam_ros.node.result_message import make_timed_result_message
+from instructsam_ros.node.result_message import make_progress_message, make_timed_result_message
 from instructsam_ros.node.segment_service import awaitable
 
 CHECK_PERIOD_S = 0.1
@@ -57,6 +58,19 @@ class Goal:
             self._last_seen_s, self.last = time.monotonic(), message
         self._handle.publish_feedback(Track.Feedback(segmentation=message))
         return message.latency
+
+    def publish_progress(self, request: InferenceRequest, progress: Progress) -> None:
+        """Publish what the model is doing as feedback; called in the thread of the results."""
+        if self.ended.done() or request.is_canceled():
+            return
+        self._handle.publish_feedback(
+            Track.Feedback(
+                segmentation=make_progress_message(request, progress),
+                round=progress.round,
+                tool=progress.tool,
+                phrase=progress.phrase,
+            )
+        )
 
     def check(self) -> None:
         """End the goal if it is canceled or its target is lost."""

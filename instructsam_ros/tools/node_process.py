@@ -1,21 +1,17 @@
-"""`NodeProcess`: a ROS node as a child process, for tools and tests, and a DDS domain that no other process uses."""
+"""`NodeProcess`: a ROS node as a child process, for tools and tests."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-
-from instructsam_ros.node.fastdds import transport_environment
 
 TERMINATE_TIMEOUT_S = 10.0
 """Time between the signal that asks a process to end and SIGKILL."""
@@ -103,28 +99,3 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
-
-
-def use_own_domain() -> None:
-    """Put this process and its children on an unused DDS domain, with a shared-memory segment large enough for images.
-
-    Must be called before `rclpy.init`.
-    """
-    os.environ.update(transport_environment(os.environ), ROS_DOMAIN_ID=str(free_domain_id()))
-
-
-def free_domain_id() -> int:
-    """Return a DDS domain id that no process on this machine uses.
-
-    Raises:
-        RuntimeError: all domains are in use.
-    """
-    # The ports of domains 1 to 101 are below the range that Linux assigns to outgoing connections.
-    for domain_id in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(('', 7400 + 250 * domain_id))  # discovery port, RTPS 2.5 section 9.6.2.3
-            except OSError:
-                continue
-            return domain_id
-    raise RuntimeError('all ROS domains from 1 to 101 are in use on this machine')

@@ -31,7 +31,8 @@ from rich.table import Table
 from instructsam_model import ConfigError, Segmentation
 from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
 from instructsam_ros.tools.client import ClientError, SegmenterClient
-from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError, use_own_domain
+from instructsam_ros.tools.dds_domain import use_own_domain
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 
 T = TypeVar('T')
 Q = TypeVar('Q')

@@ -31,6 +31,7 @@ BUILT_IN = {
     'instructsam': 'instructsam_model.instructsam.backend:BACKEND',
     'sam3': 'instructsam_model.sam3.backend:BACKEND',
     'sam3i': 'instructsam_model.sam3i.backend:BACKEND',
+    'sam3_agent': 'instructsam_model.sam3_agent.backend:BACKEND',
 }
 """Module and attribute of the `Backend` object of each built-in back end, by name."""
 ENTRY_POINT_GROUP = 'instructsam_ros.backends'

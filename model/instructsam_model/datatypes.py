@@ -200,6 +200,7 @@ class Segmenter(Protocol):
     * The encoding of the last frame is kept, by the identity of the `Frame` object: further instructions about the same
       object do not encode the image again.
     * Nothing is written to standard output.
+    * Steps of requests that take seconds may be reported, see `instructsam_model.progress.ProgressReporter`.
     * Errors are those of `instructsam_model.errors`; any other exception is a bug or a failure of the device.
 
     `tests/conformance` tests all of this for every back end.

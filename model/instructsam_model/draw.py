@@ -119,7 +119,7 @@ def _fill(canvas: ImageArray, instance: Instance, color: Rgb) -> None:
     rows, columns = _region(instance)
     region = canvas[rows, columns]
     mask = np.ascontiguousarray(instance.mask[rows, columns]).view(np.uint8)
-    cv2.copyTo(cv2.LUT(region, _blend_table(color, FILL_OPACITY)), mask, region)
+    cv2.copyTo(cv2.LUT(region, blend_table(color, FILL_OPACITY)), mask, region)
 
 
 def _outline(canvas: ImageArray, instance: Instance, color: Rgb, style: _Style) -> None:
@@ -189,7 +189,7 @@ def _draw_strip(canvas: ImageArray, lines: Sequence[str], style: _Style) -> int:
     top: int = height - count * style.line_height_px
     if count:
         strip = canvas[top:]
-        strip[:] = cv2.LUT(strip, _blend_table(DARK_RGB, STRIP_OPACITY))
+        strip[:] = cv2.LUT(strip, blend_table(DARK_RGB, STRIP_OPACITY))
     for line, row_top in zip(lines, range(top, height, style.line_height_px), strict=False):
         text = _shorten(line, '', style.text_px, width - 2 * style.margin_px)
         row = canvas[row_top : row_top + style.line_height_px]
@@ -217,7 +217,7 @@ def _write(region: ImageArray, ink: NDArray[np.uint8], color: Rgb, margin_px: in
     target[:] = (target * (255 - opacity) + np.array(color, np.uint16) * opacity + 127) // 255
 
 
-def _blend_table(color: Rgb, opacity: float) -> NDArray[np.uint8]:
+def blend_table(color: Rgb, opacity: float) -> NDArray[np.uint8]:
     """Return a lookup table for `cv2.LUT` that blends every channel value with `color`: uint8 (1, 256, 3)."""
     values = np.arange(256)[None, :, None]
     return (values * (1 - opacity) + np.array(color) * opacity + 0.5).astype(np.uint8)
@@ -226,7 +226,7 @@ def _blend_table(color: Rgb, opacity: float) -> NDArray[np.uint8]:
 @lru_cache(maxsize=64)
 def _shorten(text: str, tail: str, text_px: int, width_px: int) -> str:
     """Return `text` and `tail` in at most `width_px`: the text is shortened, the tail is kept."""
-    font = _font(text_px)
+    font = load_font(text_px)
     whole = f'{text}  {tail}'.strip()
     if font.getlength(whole) <= width_px:
         return whole
@@ -238,7 +238,7 @@ def _shorten(text: str, tail: str, text_px: int, width_px: int) -> str:
 @lru_cache(maxsize=64)
 def _text_opacity(text: str, text_px: int) -> NDArray[np.uint8]:
     """Render text in one line: opacity uint8 (h, w), 255 on strokes."""
-    font = _font(text_px)
+    font = load_font(text_px)
     ascent, descent = font.getmetrics()
     canvas = Image.new('L', (max(1, ceil(font.getlength(text))), ascent + descent))
     ImageDraw.Draw(canvas).text((0, 0), text, font=font, fill=255)
@@ -246,7 +246,8 @@ def _text_opacity(text: str, text_px: int) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=8)
-def _font(text_px: int) -> ImageFont.FreeTypeFont:
+def load_font(text_px: int) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, or the font of Pillow, in a size in pixels."""
     try:
         return ImageFont.truetype('DejaVuSans.ttf', text_px)
     except OSError:

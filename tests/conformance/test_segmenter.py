@@ -129,9 +129,11 @@ def test_selection_limits_scores_and_number(opened: Opened, frame: Frame) -> Non
 
 def test_result_that_is_not_all_is_truncated(opened: Opened, frame: Frame) -> None:
     instruction = opened.instructions[0]
-    scores = [each.score for each in opened.segmenter.segment(frame, instruction, ALL).instances]
+    whole = opened.segmenter.segment(frame, instruction, ALL)
+    scores = [each.score for each in whole.instances]
     best = opened.segmenter.segment(frame, instruction, Selection(min_score=0.0, max_instances=1))
-    assert best.truncated is (len(scores) > 1)
+    # Without a threshold, a model may find as many candidates as it can at once, of which few are left.
+    assert best.truncated is (len(scores) > 1 or whole.truncated)
     above_all = Selection(min_score=scores[0])
     assert not opened.segmenter.segment(frame, instruction, above_all).truncated
 

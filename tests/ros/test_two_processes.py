@@ -94,8 +94,9 @@ def observe(graph: Graph, image_file: str, reliability: str, duration_s: float) 
 def check(numbers: dict[str, float], duration_s: float) -> None:
     assert numbers['results'] > 0.6 * duration_s / INFERENCE_S, numbers
     assert numbers['stamps_rise'], numbers
-    # An image waits for at most one inference before its own, so its result is at most two inferences old.
-    assert numbers['age_p95_ms'] < 2e3 * INFERENCE_S, numbers
+    # An image waits for at most one inference before its own, so its result is at most two inferences old, and more
+    # on a busy machine. If images were queued, it would be older with every image.
+    assert numbers['age_p95_ms'] < 3e3 * INFERENCE_S, numbers
     assert numbers['parameter_p95_ms'] < 50, numbers
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from instructsam_model import Segmenter, load_segmenter
 from instructsam_model.backends import get_backend
 from tests.support import GOLDEN
+from tests.support.choosing_vlm import choosing_server
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.install_dummy import write_dummy_checkpoint
 from tests.support.tiny_sam3 import write_tiny_meta, write_tiny_sam3
-from tests.support.tiny_sam3i import PUBLIC_OPTIONS, write_tiny_public, write_tiny_sam3i
+from tests.support.tiny_sam3i import write_tiny_sam3i
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class BackendCase:
         return load_segmenter(checkpoint, self.backend, 'cpu', 'float32', **{**own, **self.options, **options})
 
 
+@dataclass(frozen=True)
+class AgentCase(BackendCase):
+    """SAM3-Agent, whose language model is a server of the tests."""
+
+    def open(self, checkpoint: Path, **options: Any) -> Segmenter:
+        """Start the server, and load it."""
+        return super().open(checkpoint, vlm=choosing_server().url, **options)
+
+
 CASES = {
     'instructsam': BackendCase(
         'instructsam',
@@ -71,9 +81,7 @@ CASES = {
         weights=('model.safetensors', 'config.json', 'sam3/model.safetensors', 'sam3/tokenizer.json'),
         network=lambda segmenter: segmenter.detector.network,
     ),
-    'sam3i of the public code': BackendCase(
-        'sam3i', lambda folder: write_tiny_public(folder).parent, options=PUBLIC_OPTIONS, weights=('checkpoint.pt',)
-    ),
+    'sam3_agent': AgentCase('sam3_agent', write_tiny_sam3),
     'dummy': BackendCase('dummy', write_dummy_checkpoint, encodes=False, weights=('config.json',)),
     'fake': BackendCase('', lambda folder: folder, instructions=('everything', 'everything'), encodes=False),
 }

@@ -63,8 +63,16 @@ def probe_text(body: dict[str, Any]) -> str:
     """Return a text that follows the schema of a probe, if it has one."""
     if 'response_format' not in body:
         return 'It is red.'
-    properties = body['response_format']['json_schema']['schema']['properties']
-    return json.dumps({name: each['enum'][0] for name, each in properties.items()})
+    return json.dumps(_example(body['response_format']['json_schema']['schema']))
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    """Return the simplest value of a schema."""
+    if 'anyOf' in schema:
+        return _example(schema['anyOf'][0])
+    if schema['type'] == 'object':
+        return {name: _example(each) for name, each in schema['properties'].items()}
+    return schema.get('enum', [''])[0]
 
 
 def image_count(body: dict[str, Any]) -> int:

@@ -29,8 +29,9 @@ class FakeVlmServer:
         models: ids in the list of models; None: the server has no such list (404).
         context_tokens: `max_model_len` of the models, which vLLM reports; None: not reported.
         schema: what the server does with `response_format`: it follows it, ignores it, or refuses it (400).
+        calls_tools: whether it answers probes of `tools` with a call.
         accepts_images: whether it takes images; otherwise it refuses them (400).
-        probe_answers: answer the probes of the client, which name a schema `probe`, without using the script.
+        probe_answers: answer the probes of the client without using the script.
         api_key: required in the header Authorization; empty: none.
         port: 0 for a free one.
 
@@ -45,6 +46,7 @@ class FakeVlmServer:
         models: tuple[str, ...] | None = (MODEL,),
         context_tokens: int | None = 32768,
         schema: Literal['followed', 'ignored', 'refused'] = 'followed',
+        calls_tools: bool = False,
         accepts_images: bool = True,
         probe_answers: bool = True,
         api_key: str = '',
@@ -53,6 +55,7 @@ class FakeVlmServer:
         self.models = models
         self.context_tokens = context_tokens
         self.schema = schema
+        self.calls_tools = calls_tools
         self.accepts_images = accepts_images
         self.probe_answers = probe_answers
         self.api_key = api_key
@@ -113,6 +116,8 @@ class FakeVlmServer:
         if not self.accepts_images and image_count(body):
             return Answer(status=400, message='this model does not support image input')
         if self.probe_answers and is_probe(body):
+            if 'tools' in body and self.calls_tools:
+                return Answer(None, tool=(body['tools'][0]['function']['name'], {}))
             return Answer(probe_text(body) if self.schema == 'followed' else 'It is red.')
         with self._lock:
             if self._last is None:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -29,7 +30,7 @@ from instructsam_ros.messages.image import make_image
 from instructsam_ros.messages.stamp import make_stamp
 from instructsam_ros.msg import Segmentation
 from instructsam_ros.node.segmenter_node import SegmenterNode
-from instructsam_ros.tools.node_process import use_own_domain
+from instructsam_ros.tools.dds_domain import use_own_domain
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 
 TIMEOUT_S = 20.0
@@ -176,6 +177,11 @@ class Graph:
         task = self._executor.create_task(action)
         self.wait_for(task.done, 'the executor to run the action')
         return task.result()
+
+    def action_client(self, action: Any, name: str, **profiles: Any) -> ActionClient[Any, Any, Any]:
+        """Create a client in the thread of the executor, which would otherwise see it before it is complete."""
+        client = self.run_in_executor(lambda: ActionClient(self.peer, action, name, **profiles))
+        return cast('ActionClient[Any, Any, Any]', client)
 
     def set_parameter(self, node: Node, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of a node in this context."""

@@ -7,7 +7,6 @@ from typing import Any
 from rclpy.action.client import ActionClient
 
 from instructsam_ros.action import Track
-from instructsam_ros.msg import Segmentation
 from tests.support.graph import Graph
 
 
@@ -16,15 +15,26 @@ class TrackClient:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
+        self._client: ActionClient[Any, Any, Any] = graph.action_client(Track, 'segmenter/track')
 
-    def follow(self, instruction: str, feedback: list[Segmentation] | None = None, **options: Any) -> Any:
-        """Send a goal and wait until it is accepted; returns its handle."""
+    def follow(
+        self, instruction: str, feedback: list[Any] | None = None, *, whole: bool = False, **options: Any
+    ) -> Any:
+        """Send a goal and wait until it is accepted; returns its handle.
+
+        Args:
+            instruction: of the goal.
+            feedback: gets the segmentation of each feedback.
+            whole: it gets the whole feedback.
+            **options: other fields of the goal.
+        """
         graph, feedback = self._graph, [] if feedback is None else feedback
         graph.wait_for(self._client.server_is_ready, 'the action server')
         future = self._client.send_goal_async(
             Track.Goal(instruction=instruction, **options),
-            feedback_callback=lambda message: feedback.append(message.feedback.segmentation),
+            feedback_callback=lambda message: feedback.append(
+                message.feedback if whole else message.feedback.segmentation
+            ),
         )
         graph.wait_for(future.done, 'the goal to be accepted')
         assert future.result().accepted

@@ -57,8 +57,7 @@ class Detections:
     ) -> Detections:
         """Make detections from boxes in pixels, float32 (N, 4), dividing and subtracting in float32 as SAM3's code."""
         height, width = size_hw
-        fractions: NDArray[np.float32] = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4) / np.array(
-            [width, height] * 2, np.float32
-        )
+        sides = np.array([width, height, width, height], np.float32)
+        fractions = np.divide(np.asarray(boxes_xyxy, np.float32).reshape(-1, 4), sides, dtype=np.float32)
         fractions[:, 2:] -= fractions[:, :2]
         return cls(size_hw, tuple(masks), fractions, np.asarray(scores, np.float32))

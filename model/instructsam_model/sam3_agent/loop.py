@@ -83,12 +83,14 @@ def run_agent(
     Returns:
         The result and how the run ended; `canceled` if `is_canceled` was True.
     """
+    began = clock()
     state, action = start(image_rgb, query, settings or Settings())
     while not isinstance(action, Finish):
         observe(state, action, None)
-        began = clock()
         event = Canceled() if is_canceled() else _do(host, action)
-        event = replace(event, seconds=clock() - began)
+        ended = clock()
+        event = replace(event, seconds=ended - began)
+        began = ended
         observe(state, action, event)
         state, action = step(state, event)
     observe(state, action, None)

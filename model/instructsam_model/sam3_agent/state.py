@@ -32,12 +32,20 @@ class AskedMain:
     """Waits for a tool call."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AskedCheck:
-    """Waits for a verdict. `index`: of the mask, from 0; `kept`: indices accepted so far; `again`: asked once more."""
+    """Waits for a verdict.
+
+    Attributes:
+        index: of the mask, from 0.
+        kept: indices of the masks accepted so far.
+        messages: that were sent.
+        again: whether this is the second attempt.
+    """
 
     index: int
     kept: tuple[int, ...]
+    messages: tuple[Message, ...]
     again: bool = False
 
 
@@ -50,9 +58,17 @@ class AskedSegment:
 
 @dataclass(frozen=True, eq=False)
 class AskedMasks:
-    """Waits for a drawing of new masks. `kind`: of the sentence that goes with it."""
+    """Waits for a drawing of new masks.
+
+    Attributes:
+        kind: of the sentence that goes with it: `segmented` or `examined`.
+        detections: the masks.
+        phrase: that found them.
+    """
 
     kind: str
+    detections: Detections
+    phrase: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +81,10 @@ class AskedMask:
 
 @dataclass(frozen=True, eq=False)
 class AskedResult:
-    """Waits for the drawing of the selected masks."""
+    """Waits for the drawing of the selected masks. `numbers`: those that they had, from 1."""
 
     chosen: Detections
+    numbers: tuple[int, ...]
 
 
 Waiting = AskedMain | AskedCheck | AskedSegment | AskedMasks | AskedMask | AskedResult

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from instructsam_model.datatypes import never
-
-if TYPE_CHECKING:
-    from instructsam_model.sam3_agent.actions import Reply
-    from instructsam_model.sam3_agent.messages import CallKind, Message
+from instructsam_model.sam3_agent.actions import Reply
+from instructsam_model.sam3_agent.messages import CallKind, Message
 
 REPLY_TOKENS = 4096
 """Longest reply, if the caller names no other; that of the public agent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Any
@@ -64,7 +65,9 @@ def test_late_depth_names_the_delay(graph: Graph):
     stream.play(45)
     last = answers[-1]
     assert (last.points_error_code, last.instances[0].size.x) == (ErrorCode.NO_DEPTH, 0.0)
-    assert 'did not arrive within depth.max_delay, 0.1 s; depth usually comes 3' in last.depth_message
+    assert re.search(
+        r'did not arrive within depth.max_delay, 0.1 s; depth usually comes (29|3.). ms', last.depth_message
+    )
 
 
 def test_constant_offset_names_a_value_that_works(graph: Graph):

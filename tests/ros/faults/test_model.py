@@ -122,7 +122,7 @@ def test_node_deactivates_itself_after_max_failures(
 
 def test_lost_target_and_deactivation_end_goals(graph: Graph):
     node = graph.segmenter()
-    client: ActionClient[Any, Any, Any] = ActionClient(graph.peer, Track, 'segmenter/track')
+    client: ActionClient[Any, Any, Any] = graph.action_client(Track, 'segmenter/track')
     graph.wait_for(client.server_is_ready, 'the action server')
     messages = []
     for lost_after in (Duration(nanosec=500_000_000), Duration()):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from rclpy.action.client import ActionClient
 from rclpy.node import Node
 from rclpy.qos import qos_profile_services_default
 from sensor_msgs.msg import Image
@@ -147,8 +146,8 @@ def test_clients_that_vanish_while_they_wait_do_not_harm(graph: Graph):
 
 def test_goals_in_a_burst_all_run_and_further_ones_are_busy(graph: Graph):
     node = graph.segmenter(FakeSegmenter(), warmup=False, max_goals=60)
-    client = ActionClient(
-        graph.peer, Track, 'segmenter/track', goal_service_qos_profile=REQUEST_QOS,
+    client = graph.action_client(
+        Track, 'segmenter/track', goal_service_qos_profile=REQUEST_QOS,
         result_service_qos_profile=REQUEST_QOS, cancel_service_qos_profile=REQUEST_QOS,
         feedback_sub_qos_profile=FEEDBACK_QOS,
     )  # fmt: skip

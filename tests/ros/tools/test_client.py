@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from instructsam_ros.tools import client
 from instructsam_ros.tools.client import ClientError, SegmenterClient
-from instructsam_ros.tools.node_process import use_own_domain
+from instructsam_ros.tools.dds_domain import use_own_domain
 
 
 class Process:

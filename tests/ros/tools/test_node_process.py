@@ -1,16 +1,14 @@
-"""Processes with a ROS node: parameters, log, end and memory; and the choice of a DDS domain."""
+"""Processes with a ROS node: parameters, log, end and memory."""
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import time
 
 import pytest
 
 from instructsam_ros.tools import node_process
-from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError, free_domain_id, use_own_domain
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 
 PRINT_ARGUMENTS = 'import sys; print(*sys.argv[1:], flush=True)'
 SLEEP = 'import time; print("ready", flush=True); time.sleep(60)'
@@ -63,21 +61,3 @@ def test_process_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPat
     with NodeProcess('-c', IGNORE_SIGTERM) as process:
         wait_until_ready(process)
         assert process.stop() == -signal.SIGKILL
-
-
-def test_domain_in_use_is_not_chosen(monkeypatch: pytest.MonkeyPatch):
-    first = free_domain_id()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
-        used.bind(('', 7400 + 250 * first))
-        second = free_domain_id()
-        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [first, second])
-        assert free_domain_id() == second
-        monkeypatch.setattr(node_process.random, 'sample', lambda *_: [first])
-        with pytest.raises(RuntimeError, match='all ROS domains'):
-            free_domain_id()
-
-
-def test_own_domain_is_set_in_the_environment(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv('ROS_DOMAIN_ID', '0')
-    use_own_domain()
-    assert 1 <= int(os.environ['ROS_DOMAIN_ID']) <= 101

@@ -11,7 +11,8 @@ import rclpy
 
 from instructsam_model import Frame, InferenceError, Instruction, Selection
 from instructsam_ros.tools.client import SegmenterClient
-from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError, use_own_domain
+from instructsam_ros.tools.dds_domain import use_own_domain
+from instructsam_ros.tools.node_process import NodeProcess, ProcessEndedError
 from instructsam_ros.tools.remote_segmenter import RemoteSegmenter
 from tests.support import SUPPORT
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter

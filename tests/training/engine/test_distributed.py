@@ -29,7 +29,7 @@ def test_two_processes_compute_the_same_weights_as_one(
     assert losses(tmp_path / 'run') == pytest.approx(losses(uninterrupted), abs=1e-5)
     for name, tensor in weights(tmp_path / 'run').items():
         # AdamW normalizes gradients by their size, so that mere rounding errors, as of a key's bias, become full steps.
-        atol = 1e-4 if name.endswith('k_proj.bias') else 1e-5
+        atol = 1e-4 if name.endswith('k_proj.bias') else 2e-5
         torch.testing.assert_close(
             tensor, weights(uninterrupted)[name], rtol=0, atol=atol, msg=lambda text, name=name: f'{name}: {text}'
         )

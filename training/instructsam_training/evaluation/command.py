@@ -41,6 +41,7 @@ from instructsam_training.evaluation.report.speed import speed_line, summarize_s
 from instructsam_training.evaluation.report.table import report_tables
 from instructsam_training.evaluation.result import EvaluationResult
 from instructsam_training.evaluation.run import EvaluationRun, predict_all, prepare_folder, start_processes
+from instructsam_training.evaluation.sam3i.public_scoring import score_as_public
 
 EXIT_SUCCESS, EXIT_SKIPPED, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -133,6 +134,8 @@ def evaluate_benchmark(
     check_skipped(queries, predictions, unread, arguments.max_skipped)
     report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
+    if benchmark.public is not None:
+        report['public'] = score_as_public(benchmark.public, arguments, settings, queries, predictions, folder)
     _write_numbers(report, speed, folder, console)
     write_page(folder / 'report.html', report, scored, predictions, speed)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
@@ -216,6 +219,7 @@ def _make_settings(
         options=given_options(arguments) if backend else {},
         shuffle_seed=arguments.shuffle_instructions,
         absent=arguments.absent,
+        keep_best=arguments.keep_best,
     )
 
 

@@ -1,0 +1,65 @@
+"""The back end `sam3_agent`: a language model that calls SAM3 as a tool. Imports torch only to load."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from instructsam_model.backends import Backend, LoadSettings, find_backend
+from instructsam_model.datatypes import Segmenter
+from instructsam_model.errors import ConfigError
+from instructsam_model.options import make_options
+from instructsam_model.sam3_agent.options import Sam3AgentOptions
+from instructsam_model.weights.hub import CheckpointSource
+
+if TYPE_CHECKING:
+    from instructsam_model.sam3_agent.segmenter import AgentSegmenter
+
+logger = logging.getLogger(__name__)
+
+NAME = 'sam3_agent'
+SAM3 = 'sam3'
+
+
+def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOptions) -> AgentSegmenter:
+    """Load the checkpoint that searches for phrases, after a look at what the language model can do.
+
+    Raises:
+        CheckpointError: a file of a checkpoint is missing or unusable; the message names it.
+        ConfigError: an option is missing or out of range, or the server does not answer or lacks what is needed.
+    """
+    from instructsam_model.sam3_agent.connect import open_vlm
+    from instructsam_model.sam3_agent.segmenter import AgentSegmenter
+    from instructsam_model.sam3_agent.state import Settings
+
+    # First what fails fast: the options, then the server, then weights of gigabytes.
+    run = Settings(strict=options.strict, limits=options.limits)
+    vlm = open_vlm(options, settings)
+    try:
+        phrases = _load_phrases(source, settings, options)
+    except BaseException:
+        vlm.close()
+        raise
+    return AgentSegmenter(vlm, phrases, run, settings.selection)
+
+
+def _load_phrases(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOptions) -> Segmenter:
+    """Load what searches for phrases."""
+    backend = find_backend(source, options.phrase_backend)
+    if backend.name == NAME:
+        raise ConfigError(f'{NAME}.phrase_backend: expected another back end, such as {SAM3}; got {NAME}')
+    if backend.name != SAM3:
+        logger.warning('phrases are searched by the back end %s: results are not those of SAM3', backend.name)
+    own = options.sam3_options if backend.name == SAM3 else dict(backend.evaluation_options)
+    return backend.load(source, settings, make_options(backend.options, own, f'back end {backend.name}'))
+
+
+BACKEND = Backend(
+    name=NAME,
+    description='SAM3-Agent: a vision-language model that calls SAM3 as a tool, round by round (arXiv 2511.16719).',
+    options=Sam3AgentOptions,
+    # Its checkpoint is one of SAM3, which the back end sam3 reads: it has to be chosen by name.
+    matches=lambda source: False,
+    load=load,
+    evaluation_options={'max_seconds': 0.0},
+)

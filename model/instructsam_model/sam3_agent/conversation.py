@@ -1,0 +1,66 @@
+"""Adds a reply and its answer to the conversation, and asks for the next tool call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from instructsam_model.sam3_agent.actions import Action
+from instructsam_model.sam3_agent.asking import ask_main
+from instructsam_model.sam3_agent.calls import ReplyError
+from instructsam_model.sam3_agent.ending import die, finish
+from instructsam_model.sam3_agent.messages import Message, Part, TextPart, with_text
+from instructsam_model.sam3_agent.parse import CLOSE, cut_reply
+from instructsam_model.sam3_agent.prompts.sentences import make_sentence
+from instructsam_model.sam3_agent.prune import prune_lenient, prune_strict
+from instructsam_model.sam3_agent.state import AgentState
+
+MAX_REFUSED_CHARS = 2000
+"""A refused reply is repeated to the model up to this length."""
+
+
+def to_message(reply: str, strict: bool) -> Message:
+    """Return a reply as a message: up to the end of its first call."""
+    text = cut_reply(reply) if strict or CLOSE in reply else reply
+    # Servers refuse messages without text.
+    return Message('assistant', (TextPart(text if strict or text.strip() else '(no reply)'),))
+
+
+def answer(state: AgentState, *parts: Part, tool: str = '') -> tuple[AgentState, Action]:
+    """Answer the reply that is being processed, and go to the next round.
+
+    Args:
+        state: with `reply`.
+        *parts: of the answer.
+        tool: that was carried out; empty for a refusal.
+    """
+    assert state.reply is not None
+    reply = replace(state.reply, tool=tool)
+    messages = (*state.messages, reply, Message('user', parts))
+    settings = state.settings
+    if not settings.strict:
+        pruned = prune_lenient(messages, state.used, state.phrase, state.query)
+        return ask_main(replace(state, messages=pruned))
+    # The public code cuts every reply again before each call, and adds two line feeds.
+    closed = [_closed(message) if message.role == 'assistant' else message for message in messages]
+    try:
+        pruned = prune_strict(closed, state.used, state.phrase, state.query)
+    except ReplyError as fault:
+        return die(state, fault)
+    return ask_main(replace(state, messages=pruned))
+
+
+def refuse(state: AgentState, fault: ReplyError) -> tuple[AgentState, Action]:
+    """Tell the model what is wrong with its reply; end the run if that has happened too often, in `strict` at once."""
+    if state.settings.strict:
+        return die(state, fault)
+    left = state.settings.limits.malformed - state.spent.malformed
+    state = replace(state, spent=state.spent.plus(malformed=1))
+    if left <= 0:
+        return finish(state, 'gave_up', f'{state.spent.malformed} replies could not be carried out: {fault.message}')
+    assert state.reply is not None
+    short = with_text(state.reply, state.reply.text[:MAX_REFUSED_CHARS])
+    return answer(replace(state, reply=short), make_sentence('tool_error', fault=fault.message, left=left))
+
+
+def _closed(message: Message) -> Message:
+    return with_text(message, f'{cut_reply(message.text)}\n\n')

@@ -1,0 +1,104 @@
+"""Which of SAM3's masks the model sees, and in which order.
+
+Notation:
+    N  masks
+    IoM  intersection of two masks over the area of the smaller one
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsam_model.masks import Mask, encode_rle, tight_box
+from instructsam_model.sam3_agent.detections import Detections
+
+MAX_IOM = np.float32(0.3)
+"""A mask that overlaps one of a higher score by more is dropped."""
+MIN_COUNTS_CHARS = 5
+"""`strict`: masks with shorter compressed counts are dropped: empty ones in images below 524,288 pixels, and in tiny
+images some that are not empty."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """What is left of SAM3's masks.
+
+    Attributes:
+        detections: best score first.
+        kept: indices into SAM3's masks that no better mask overlaps, ascending; None for fewer than two masks.
+        removed: the other indices; None for fewer than two masks.
+    """
+
+    detections: Detections
+    kept: list[int] | None
+    removed: list[int] | None
+
+
+def postprocess(found: Detections, strict: bool) -> Filtered:
+    """Remove overlapping and empty masks, and sort by score.
+
+    Args:
+        found: SAM3's masks in its order.
+        strict: use the length of the encoding in place of the area to find empty masks, after the rest.
+    """
+    if not strict:
+        found = found.take([index for index, mask in enumerate(found.masks) if mask.any()])
+    kept = removed = None
+    left = found
+    if len(found) > 1:
+        kept = keep_apart(iom_matrix(found), found.scores)
+        removed = [index for index in range(len(found)) if index not in set(kept)]
+        left = found.take(kept)
+    order: list[int] = np.argsort(-left.scores, kind='stable').tolist()
+    left = left.take(order)
+    if strict:
+        long = [len(encode_rle(mask)['counts']) >= MIN_COUNTS_CHARS for mask in left.masks]
+        left = left.take([index for index, is_long in enumerate(long) if is_long])
+    return Filtered(left, kept, removed)
+
+
+def iom_matrix(found: Detections) -> NDArray[np.float32]:
+    """Return the IoM of each two masks, float32 (N, N); 0 for empty ones."""
+    count = len(found)
+    intersections = np.zeros((count, count), np.float32)
+    boxes = [tight_box(mask) for mask in found.masks]
+    for one in range(count):
+        for other in range(one, count):
+            shared = _shared_pixels(found.masks[one], found.masks[other], boxes[one], boxes[other])
+            intersections[one, other] = intersections[other, one] = shared
+    areas = np.diagonal(intersections)
+    smaller = np.maximum(np.minimum(areas[:, None], areas[None]), np.float32(1))
+    iom: NDArray[np.float32] = intersections / (smaller + np.float32(1e-8))
+    return iom
+
+
+def _shared_pixels(
+    mask: Mask, other: Mask, box_xyxy: NDArray[np.float32] | None, other_box_xyxy: NDArray[np.float32] | None
+) -> int:
+    """Count the pixels of the intersection, looking only where the boxes of the masks overlap."""
+    if box_xyxy is None or other_box_xyxy is None:
+        return 0
+    x1, y1 = np.maximum(box_xyxy[:2], other_box_xyxy[:2]).astype(int)
+    x2, y2 = np.minimum(box_xyxy[2:], other_box_xyxy[2:]).astype(int)
+    if x1 >= x2 or y1 >= y2:
+        return 0
+    return int(np.count_nonzero(mask[y1:y2, x1:x2] & other[y1:y2, x1:x2]))
+
+
+def keep_apart(iom: NDArray[np.float32], scores: NDArray[np.float32]) -> list[int]:
+    """Return the masks that remain if each one removes those of lower scores that it overlaps, ascending.
+
+    Both sides are compared in float32: of 10 pixels, 3 may overlap.
+
+    Args:
+        iom: float32 (N, N).
+        scores: float32 (N,); of equal ones the first mask is better.
+    """
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind='stable').tolist():
+        if not (iom[index, kept] > MAX_IOM).any():
+            kept.append(index)
+    return sorted(kept)
