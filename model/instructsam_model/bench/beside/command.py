@@ -136,7 +136,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def render(result: dict[str, Any]) -> Iterator[Table]:
     """Yield a table of sizes and times, and for modeled times one of kernels and one of host waits."""
     title = f'{result["device"]}, {result["size"]}, dtype {result["dtype"]}'
-    table = _table(title, ('M parameters', 'weights GiB', 'peak GiB', *(f'{name} ms' for name in SCENARIOS)))
+    table = _table(title, ('M param.', 'GiB', 'peak GiB', *(f'{name} ms' for name in SCENARIOS)))
     for name, row in result['rows'].items():
         table.add_row(name, *_cells(row))
     yield table
