@@ -61,10 +61,20 @@ def check_tables(folder: Path, inputs: Path) -> list[TableReport]:
     files = sorted(folder.glob('*.json'))
     if not files:
         raise TranscriptError(f'{folder}: expected tables ({", ".join(CHECKS)}), found none')
-    return [_check(file, inputs) for file in files]
+    return [check_table(file, inputs) for file in files]
 
 
-def _check(file: Path, inputs: Path) -> TableReport:
+def check_table(file: Path, inputs: Path) -> TableReport:
+    """Check one table.
+
+    Args:
+        file: the table.
+        inputs: folder of the images that it names.
+
+    Raises:
+        TranscriptError: it is not understood.
+        OSError: it cannot be read.
+    """
     name = file.stem
     if name not in CHECKS:
         raise TranscriptError(f'{file}: expected a table named {", ".join(CHECKS)}, got {name}')

@@ -5,21 +5,28 @@ Covers instructsam_model.sam3_agent.connect.
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from instructsam_model import CheckpointError, ConfigError, Segmenter, load_segmenter
+from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Segmenter, load_segmenter
 from instructsam_model.backends import LoadSettings
+from instructsam_model.cli.segment import main
+from instructsam_model.errors import UndecidedError
 from instructsam_model.sam3_agent.backend import BACKEND
 from instructsam_model.sam3_agent.connect import open_vlm
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from tests.support import GOLDEN
 from tests.support.fake_vlm_answers import Answer
 from tests.support.fake_vlm_server import FakeVlmServer, serve_vlm
+from tests.support.scripted_vlm import find, select
+from tests.support.tiny_vlm import write_tiny_vlm
 
 CHECKPOINT = GOLDEN / 'checkpoint'
 GONE = 'http://127.0.0.1:9/v1'
@@ -87,9 +94,23 @@ def test_limit_of_tokens_needs_a_server_that_counts_them() -> None:
             connect(server, max_tokens=10000)
 
 
-def test_checkpoint_that_is_not_of_sam3_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    with serve_vlm() as server, caplog.at_level(logging.WARNING):
-        load(vlm=server.url, reply_form='text').close()
+def test_folder_is_processed_despite_an_undecided_image(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ('a.png', 'b.png'):
+        shutil.copy(GOLDEN / 'images' / '000.png', tmp_path / name)
+    replies = ['prose'] * 4 + [find('red box'), select(1)]
+    options = ['--checkpoint', str(CHECKPOINT), '--backend', 'sam3_agent', '--device', 'cpu', '--dtype', 'float32']
+    with serve_vlm(replies) as server:
+        agent = ['--sam3_agent.vlm', server.url, '--sam3_agent.reply_form', 'text']
+        assert main([str(tmp_path), 'the box', '--json', *options, *agent]) == 1
+    said = capsys.readouterr()
+    output = json.loads(said.out)
+    [undecided], [found] = output['unreadable'], output['images']
+    assert (Path(undecided['image']).name, Path(found['image']).name) == ('a.png', 'b.png')
+    assert 'undecided, ' in undecided['reason']
+    assert [each['phrase'] for each in found['results'][0]['instances']] == ['red box']
+    assert '1 of 2 images could not be segmented' in said.err
     assert 'phrases are searched by the back end instructsam: results are not those of SAM3' in caplog.text
 
 
@@ -97,6 +118,18 @@ def test_checkpoint_that_is_not_of_sam3_is_warned_of(caplog: pytest.LogCaptureFi
 def test_impossible_back_end_of_phrases(name: str, said: str) -> None:
     with serve_vlm() as server, pytest.raises(ConfigError, match=said):
         load(vlm=server.url, reply_form='text', phrase_backend=name)
+
+
+@pytest.mark.slow
+def test_local_model_replies_to_the_whole_prompt(tmp_path: Path) -> None:
+    """Its weights are random, so it comes to no decision."""
+    segmenter = load(vlm=str(write_tiny_vlm(tmp_path)), max_reply_tokens=2)
+    alone = load_segmenter(CHECKPOINT, 'instructsam', 'cpu', 'float32')
+    assert (segmenter.memory_bytes() or 0) > (alone.memory_bytes() or 0)
+    with pytest.raises(UndecidedError, match='4 rounds, 4 calls of the language model'):
+        segmenter.segment(Frame(np.full((64, 96, 3), 90, np.uint8)), Instruction('the box'))
+    segmenter.close()
+    assert segmenter.memory_bytes() == 0
 
 
 def test_local_folder_must_exist(tmp_path: Path) -> None:

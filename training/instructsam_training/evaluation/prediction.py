@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,9 @@ class PredictedMasks:
         stages: latency of each stage, seconds, by name.
         memory_gib: peak memory of the process up to this prediction.
         error: error message; empty on success.
+        ended: how the run of an agent ended, such as `selected`; empty for a model that answers in one pass.
+        died: whether it ended without a decision, so that the masks are no answer.
+        counts: what the run took, such as `rounds` and `tokens`, by name.
     """
 
     id: str
@@ -41,10 +44,17 @@ class PredictedMasks:
     stages: Mapping[str, float] = field(default_factory=dict)
     memory_gib: float = 0.0
     error: str = ''
+    ended: str = ''
+    died: bool = False
+    counts: Mapping[str, float] = field(default_factory=dict)
 
     def above(self, min_score: float) -> tuple[tuple[Rle, float], ...]:
         """Return the masks that score above `min_score`, each with its score."""
         return tuple(pair for pair in zip(self.masks, self.scores, strict=True) if pair[1] > min_score)
+
+    def best(self) -> PredictedMasks:
+        """Return the prediction with its best mask alone."""
+        return replace(self, masks=self.masks[:1], scores=self.scores[:1])
 
 
 def from_segmentation(

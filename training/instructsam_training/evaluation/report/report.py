@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from instructsam_training.datasets.io.segmentation import is_empty
@@ -18,6 +19,7 @@ from instructsam_training.evaluation.coco_ap import coco_average_precision
 from instructsam_training.evaluation.metrics import METRICS
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.report.runs import summarize_runs
 from instructsam_training.evaluation.scoring import FloatArray, ScoredPredictions, score
 from instructsam_training.evaluation.strata import by_group, by_target_count
 
@@ -42,6 +44,7 @@ class EvaluationSettings:
         options: of the back end, as given on the command line.
         shuffle_seed: seed of the shuffled instructions; None if they are not shuffled.
         absent: number of queries of each image about categories that it does not have.
+        keep_best: only the best mask of each query counts.
     """
 
     split: str
@@ -53,6 +56,7 @@ class EvaluationSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     shuffle_seed: int | None = None
     absent: int = 0
+    keep_best: bool = False
 
 
 def make_report(
@@ -91,6 +95,7 @@ def make_report(
             dimension: {name: _row(benchmark, scored, weights) for name, weights in strata.items()}
             for dimension, strata in _strata(benchmark, scored).items()
         },
+        'runs': summarize_runs(scored, predictions, partial(_row, benchmark, scored)),
         'published': [asdict(result) for result in benchmark.published.get(settings.split, ())],
         'notes': dict(notes or {}),
         'skipped': [*skipped, *_errors(queries, predictions)],
@@ -126,6 +131,8 @@ def _pairs_to_score(
     """Return the queries with their predictions, without those that failed or are missing."""
     pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
     pairs = [(query, prediction) for query, prediction in pairs if not prediction.error]
+    if settings.keep_best:
+        pairs = [(query, prediction.best()) for query, prediction in pairs]
     if benchmark.released_drops_empty and settings.scoring == 'released':
         # GroundingSuite's evaluator skips queries without a prediction.
         return [(query, prediction) for query, prediction in pairs if not _is_empty(prediction, settings.min_score)]

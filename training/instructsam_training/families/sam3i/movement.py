@@ -52,7 +52,7 @@ class MovementReport:
             draft.write_text(json.dumps(dict(self.tensors), indent=1) + '\n')
 
     def table(self, title: str) -> Table:
-    """Return the number of tensors of each part by their movement."""
+        """Return the number of tensors of each part by their movement."""
         table = Table(title=title)
         for heading in ('part', 'tensors', 'moved', 'by decay alone', 'not moved'):
             table.add_column(heading, justify='left' if heading == 'part' else 'right')
