@@ -42,7 +42,10 @@ def sam3i_comparisons(folder: Path, tokenizer: Path | None) -> tuple[Comparison,
         'stage 3': (('stage3_losses.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_stage3),
         'no target': (('stage1_notarget_losses.json', 'stage1_notarget_tensors.safetensors'), compare_stage1),
         'start': (('init_and_loading_facts.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_start),
-        'end to end': (('e2e/metrics.json', 'dataset.json'), compare_end_to_end),
+        'end to end': (
+            ('e2e/metrics.json', 'dataset.json'),
+            lambda inputs: compare_end_to_end(inputs, load_clip_tokenizer(tokenizer)),
+        ),
     }
     return (
         Comparison('tokens', ('inputs.json',), partial(_compare_tokens, tokenizer=tokenizer)),
