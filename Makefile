@@ -24,7 +24,8 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
 .PHONY: help venv demo demo-images demo-bench soak bench bench-modeled bench-gpu gpus tabletop-train tabletop-eval \
-	tabletop-ablations tabletop-sam3i tabletop-report report-image test test-slow test-sam3 screenshots check check-release clean
+	tabletop-ablations tabletop-agent tabletop-sam3i tabletop-report report-image test test-slow test-sam3 screenshots check \
+	check-release clean
 .DELETE_ON_ERROR:
 
 help: ## list all targets
@@ -65,6 +66,9 @@ tabletop-eval: .venv/installed ## evaluate the embedded checkpoint on unseen sce
 
 tabletop-ablations: .venv/installed ## the tables of the paper in small, with the embedded checkpoint; an hour
 	recipes/tabletop-ablations.sh
+
+tabletop-agent: .venv/installed ## write docs/tabletop-agent.md: SAM3-Agent with an oracle; MACHINE=... describes the computer
+	MACHINE='$(MACHINE)' SAM3='$(SAM3)' recipes/tabletop-agent.sh
 
 tabletop-sam3i: .venv/installed ## compare SAM3, SAM3-I and InstructSAM on three levels; writes docs/tabletop-levels.md; 45 minutes; resumes
 	MACHINE='$(MACHINE)' recipes/tabletop-sam3i.sh
@@ -115,5 +119,5 @@ clean: ## remove the environments and all build outputs
 # The installation is editable: changes to Python files need no reinstallation, changes to files that CMake builds or copies do.
 .venv/installed: .venv/tools setup.py pyproject.toml package.xml requirements-model.txt CMakeLists.txt \
 		$(wildcard action/* cmake/*.* config/* launch/* msg/* rviz/* scripts/* srv/*)
-	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[demo,dev,quantized,sim,train,view]'
+	INSTRUCTSAM_ROS_INTERFACES=$(INTERFACES) $(PIP) --no-build-isolation --editable '.[agent,demo,dev,quantized,sim,train,view]'
 	@touch $@

@@ -76,6 +76,8 @@ setup(
         'scipy>=1.11',
     ],
     extras_require={
+        # The client of a server for the back end `sam3_agent`.
+        'agent': ['openai>=1.66'],
         'demo': ['gradio>=6.31'],
         'dev': [
             'clip-anytorch>=2.6',  # has the vocabulary of CLIP, for the parity of SAM3-I's token ids

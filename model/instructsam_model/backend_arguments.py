@@ -9,7 +9,7 @@ import argparse
 from dataclasses import Field, fields
 from typing import Any
 
-from instructsam_model.backends import AUTO, backend_names, get_backend
+from instructsam_model.backends import AUTO, Backend, backend_names, get_backend
 from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import integer
 from instructsam_model.runtime.choices import DTYPE_NAMES
@@ -54,9 +54,14 @@ def add_backend_arguments(parser: argparse.ArgumentParser, *, checkpoint: bool =
         help='CPU threads (default: as many as are idle)',
     )
     for backend in backends:
-        options = parser.add_argument_group(f'back end {backend.name}', backend.description)
-        for each in fields(backend.options):
-            _add_flag(options, backend.name, each)
+        add_option_arguments(parser, backend)
+
+
+def add_option_arguments(parser: argparse.ArgumentParser, backend: Backend) -> None:
+    """Add a group with a flag for each option of one back end."""
+    options = parser.add_argument_group(f'back end {backend.name}', backend.description)
+    for each in fields(backend.options):
+        _add_flag(options, backend.name, each)
 
 
 def add_checkpoint_argument(group: argparse._ActionsContainer) -> None:

@@ -32,6 +32,10 @@ class NonFiniteError(InferenceError):
     """A stage of the model gave values that are not finite (NaN or infinity), so that there is no result."""
 
 
+class UndecidedError(InferenceError):
+    """The model came to no decision on a valid request; it may on the next one."""
+
+
 class CanceledError(InferenceError):
     """The caller canceled the request while the model was working on it."""
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
+from rich.markup import escape
+from rich.progress import Progress as ProgressBar
 
 from instructsam_model.backend_arguments import add_backend_arguments, backend_arguments
 from instructsam_model.backends import load_segmenter
@@ -27,8 +28,16 @@ from instructsam_model.cli.segment_output import (
 from instructsam_model.command_line import ArgumentParser
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.draw import overlay
-from instructsam_model.errors import CheckpointError, ConfigError, FrameError, InferenceError, RequestError
+from instructsam_model.errors import (
+    CheckpointError,
+    ConfigError,
+    FrameError,
+    InferenceError,
+    RequestError,
+    UndecidedError,
+)
 from instructsam_model.image_io import find_images, read_image
+from instructsam_model.progress import Progress, ProgressReporter, progress_of
 from instructsam_model.runtime.threads import prepare_threads
 
 OVERLAY_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
@@ -153,34 +162,42 @@ def run(task: Task, segmenter: Segmenter) -> SegmentOutput:
         OSError: an overlay cannot be written.
     """
     output = SegmentOutput()
-    progress = track(
-        enumerate(task.images),
-        description='segmenting',
-        total=len(task.images),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not task.is_folder,
-    )
-    for index, path in progress:
-        try:
-            # One frame for all instructions, so that the segmenter encodes the image once.
-            frame = Frame(read_image(path))
-            segmentations = [segmenter.segment(frame, text, task.selection) for text in task.instructions]
-        except FrameError as error:
-            # In a folder, one damaged image must not stop the others.
-            if not task.is_folder:
-                raise
-            # The model does not know the name of the file.
-            reason = str(error) if str(path) in str(error) else f'{path}: {error}'
-            output.unreadable.append({'image': str(path), 'reason': reason})
-            continue
-        # No files without --out.
-        files = task.overlays[index] if task.overlays else ()
-        for file, segmentation in zip(files, segmentations, strict=False):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(overlay(frame.image_rgb, segmentation)).save(file)
-        output.images.append(describe_image(path, segmentations, files))
+    # A bar for a folder, and for a model that takes long enough to say what it is doing.
+    is_quiet = not (task.is_folder or isinstance(segmenter, ProgressReporter))
+    with ProgressBar(console=Console(stderr=True), transient=True, disable=is_quiet) as bar:
+        step = bar.add_task('segmenting', total=len(task.images))
+
+        def show(progress: Progress) -> None:
+            bar.update(step, description=escape(f'segmenting, {progress}'))
+
+        with progress_of(segmenter, show):
+            for index in range(len(task.images)):
+                _segment_image(task, index, segmenter, output)
+                bar.advance(step)
     return output
+
+
+def _segment_image(task: Task, index: int, segmenter: Segmenter, output: SegmentOutput) -> None:
+    """Segment one image of the task, write its overlays and add it to the output."""
+    path = task.images[index]
+    try:
+        # One frame for all instructions, so that the segmenter encodes the image once.
+        frame = Frame(read_image(path))
+        segmentations = [segmenter.segment(frame, text, task.selection) for text in task.instructions]
+    except (FrameError, UndecidedError) as error:
+        # In a folder, one image must not stop the others.
+        if not task.is_folder:
+            raise
+        # The model does not know the name of the file.
+        reason = str(error) if str(path) in str(error) else f'{path}: {error}'
+        output.unreadable.append({'image': str(path), 'reason': reason})
+        return
+    # No files without --out.
+    files = task.overlays[index] if task.overlays else ()
+    for file, segmentation in zip(files, segmentations, strict=False):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(overlay(frame.image_rgb, segmentation)).save(file)
+    output.images.append(describe_image(path, segmentations, files))
 
 
 def load(arguments: argparse.Namespace) -> Segmenter:

@@ -24,7 +24,8 @@ class SegmentOutput:
 
     Attributes:
         images: `describe_image` of each image that was segmented.
-        unreadable: `image` and `reason` of each image that could not be read.
+        unreadable: `image` and `reason` of each image that could not be read, or about which the model came to no
+            decision.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 from typing import cast
 
 from instructsam_model.backends import LoadSettings
@@ -100,4 +101,17 @@ def _wait_for(vlm: ServerVlm, timeout_s: float) -> None:
 
 
 def _load_local(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:
-    raise NotImplementedError
+    """Load a local checkpoint with the device, precision and threads of the segmenter.
+
+    Raises:
+        CheckpointError: it is missing or unusable.
+        ConfigError: the device or the precision is unknown.
+    """
+    from instructsam_model.runtime.device import parse_device
+    from instructsam_model.runtime.precision import resolve_dtype
+    from instructsam_model.runtime.threads import Threads
+    from instructsam_model.sam3_agent.local_vlm import load_local_vlm
+
+    device = parse_device(settings.device)
+    threads = Threads(settings.threads) if settings.threads or device.type == 'cpu' else None
+    return load_local_vlm(Path(options.vlm).expanduser(), device, resolve_dtype(settings.dtype, device), threads)

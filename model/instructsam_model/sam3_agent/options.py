@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from instructsam_model.errors import ConfigError
 from instructsam_model.options import Options, option
 from instructsam_model.sam3.options import Sam3Options
 from instructsam_model.sam3_agent.limits import Limits, Prices
@@ -45,8 +46,8 @@ class Sam3AgentOptions(Options):
     )
     reply_form: str = option(
         'auto',
-        'How the server passes tool calls on: as JSON that follows a schema, as tool calls, or as text. auto: the first '
-        'of these that the server has; text if strict.',
+        'How the server passes tool calls on: as JSON that follows a schema, as tool calls, or as text. auto: the '
+        'first of these that the server has; text if strict.',
         choices=REPLY_FORMS,
     )
     temperature: float = option(
@@ -102,13 +103,14 @@ class Sam3AgentOptions(Options):
     max_mask_iou: float = _of_sam3('max_mask_iou')
     tokenizer: str = _of_sam3('tokenizer')
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_cost and not (self.input_price or self.output_price):
+            raise ConfigError('max_cost: expected input_price or output_price with it, got neither')
+
     @property
     def limits(self) -> Limits:
-        """The limits of a run, in which None is no limit.
-
-        Raises:
-            ConfigError: there is a limit of the cost but no price.
-        """
+        """The limits of a run, in which None is no limit."""
         return Limits(
             main_calls=self.max_rounds,
             calls=self.max_calls or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from instructsam_model.sam3_agent.reply_forms import Form, form_arguments, json_
 from instructsam_model.sam3_agent.server import Patience, Server, ServerError
 from instructsam_model.sam3_agent.wire import DETAIL, encode_png
 
+logger = logging.getLogger(__name__)
+
 PROBE_TEXT = 'Which color is this image? Answer in one word.'
 """Text of the requests with which a server is probed."""
 PROBE_TOKENS = 512
@@ -25,7 +28,7 @@ UNLIKELY_ANSWERS = ('quartz-17', 'basalt-42')
 """The words that the schema of the probe allows. No model says them by itself: servers that ignore a schema, as some do
 without an error, are found out."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BAD_REQUEST, UNPROCESSABLE = 401, 403, 404, 400, 422
-REFUSED = (BAD_REQUEST, NOT_FOUND, 415, UNPROCESSABLE, 501)
+REFUSED = (BAD_REQUEST, NOT_FOUND, 405, 415, UNPROCESSABLE, 501)
 """Statuses with which servers refuse a field that they do not know."""
 
 SchemaSupport = Literal['followed', 'ignored', 'refused', 'not asked']
@@ -121,8 +124,10 @@ def _find_model(server: Server, model: str, patience: Patience) -> Abilities:
     try:
         rows = server.models(patience)
     except ServerError as error:
-        if error.status not in (NOT_FOUND, 405, 501):
+        # Without a list the given name may be right; the next request will tell.
+        if error.status in (0, UNAUTHORIZED, FORBIDDEN) or not (model or error.status in REFUSED):
             raise
+        logger.warning('the list of models cannot be read: %s', error)
         rows = []
     names = tuple(row['id'] for row in rows)
     listed = ', '.join(names[:10]) + (f' and {len(names) - 10} more' if len(names) > 10 else '')

@@ -70,11 +70,21 @@ def replay_folder(folder: Path, console: Console | None = None) -> tuple[list[Ru
     transcripts = list(read_transcripts(folder / 'transcripts')) if (folder / 'transcripts').is_dir() else []
     inputs = {transcript['image']: _images_of(folder, transcript) for transcript in transcripts}
     bar = track(transcripts, 'runs', console=console, transient=True) if console is not None else transcripts
-    runs = [replay_run(transcript, inputs[transcript['image']]) for transcript in bar]
+    runs = [_replay(transcript, inputs[transcript['image']]) for transcript in bar]
     tables = check_tables(folder / 'pure', folder / 'inputs') if (folder / 'pure').is_dir() else []
     if not runs and not tables:
         raise TranscriptError(f'{folder}: expected transcripts/*.json, transcripts/*.jsonl or pure/*.json, found none')
     return runs, tables
+
+
+def _replay(transcript: Transcript, folder: Path) -> RunReport:
+    try:
+        return replay_run(transcript, folder)
+    except FrameError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f'{type(error).__name__}: {error}'
+        raise TranscriptError(f'{transcript["name"]}: this transcript is not understood ({problem})') from error
 
 
 def _images_of(folder: Path, transcript: Transcript) -> Path:
@@ -92,9 +102,10 @@ def _print(runs: Sequence[RunReport], tables: Sequence[TableReport], console: Co
     for each in tables:
         table.add_row(f'pure/{each.name}', 'table', str(each.cases), 'no' if each.differences else 'yes')
     console.print(table)
-    for report in (*runs, *tables):
-        for difference in report.differences:
-            console.print(f'{report.name}: {difference}', style='red', markup=False, highlight=False, soft_wrap=True)
+    found = [(run.name, run.differences) for run in runs] + [(each.name, each.differences) for each in tables]
+    for name, differences in found:
+        for difference in differences:
+            console.print(f'{name}: {difference}', style='red', markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == '__main__':

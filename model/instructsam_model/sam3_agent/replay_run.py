@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from instructsam_model.image_io import ImageHeader, read_header
+from instructsam_model.image_io import ImageHeader, read_header, read_image
 from instructsam_model.sam3_agent.actions import Rendered, RenderFailed
 from instructsam_model.sam3_agent.colors import NamedColor, RandomColors
 from instructsam_model.sam3_agent.compare import differences
@@ -21,7 +21,7 @@ from instructsam_model.sam3_agent.loop import run_agent
 from instructsam_model.sam3_agent.messages import View
 from instructsam_model.sam3_agent.recorder import TranscriptRecorder
 from instructsam_model.sam3_agent.render import Renderer
-from instructsam_model.sam3_agent.replay_host import ReplayError, ReplayHost, recorded_settings
+from instructsam_model.sam3_agent.replay_host import Draw, ReplayError, ReplayHost, recorded_settings
 from instructsam_model.sam3_agent.transcript import Transcript
 
 SEED = re.compile(r'seed\((\d+)\)')
@@ -46,7 +46,7 @@ class RunReport:
     differences: tuple[str, ...]
 
 
-class StrictDrawing:
+class PublicDrawing:
     """Draws as the public code does, with its random colors, and says what it chose.
 
     Args:
@@ -87,39 +87,71 @@ class StrictDrawing:
 def replay_run(transcript: Transcript, folder: Path) -> RunReport:
     """Replay one run.
 
+    A run of this package is drawn again and must send the same images; of a run of the public code the sizes, colors
+    and places of numbers are compared.
+
     Args:
         transcript: the recorded run.
         folder: that its image path is relative to.
 
     Raises:
-        OSError: the image cannot be read.
+        FrameError: the image cannot be read.
     """
     file = folder / transcript['image']
-    settings = recorded_settings(transcript)
-    header = read_header(file)
-    with Image.open(file) as image:
-        # As it is stored: the public code does not turn it. Images of our own runs have no orientation.
-        image_rgb = np.asarray(image.convert('RGB'))
-    seed = SEED.search(str(transcript.get('seed', '')))
-    strict = StrictDrawing(int(seed[1]) if seed else 0, header)
-    draw = strict.draw if settings.strict else Renderer().render
-    host = ReplayHost(transcript, image_rgb, draw)
-    recorder = TranscriptRecorder(
-        transcript['name'], transcript['image'], describe=strict.describe if settings.strict else None
-    )
+    recorder = TranscriptRecorder(transcript['name'], transcript['image'])
     try:
-        finish = run_agent(image_rgb, transcript['query'], host, settings, observe=recorder, clock=host.clock)
-        host.check_complete()
+        if is_own(transcript):
+            image_rgb = read_image(file)
+            renderer = Renderer.strict() if transcript['strict'] else Renderer()
+            replayed = _repeat(transcript, image_rgb, renderer.render, recorder)
+        else:
+            image_rgb, header = _read_stored(file)
+            drawing = PublicDrawing(_seed(transcript), header)
+            recorder = TranscriptRecorder(transcript['name'], transcript['image'], describe=drawing.describe)
+            replayed = _repeat(transcript, image_rgb, drawing.draw, recorder)
+            _use_displayed_size(replayed, header)
     except ReplayError as error:
         return _report(transcript, (str(error),))
-    replayed = recorder.transcript
-    if settings.strict and finish.ended == 'reported':
-        # The public code takes the size of the upright image here.
-        height, width = header.displayed_hw
-        replayed['result']['final_outputs'] |= {'orig_img_h': height, 'orig_img_w': width}
-    sha256 = hashlib.sha256(image_rgb.tobytes()).hexdigest() if file.suffix.lower() in LOSSLESS else None
-    found = differences(transcript, replayed, sha256, same_drawing=not settings.strict)
+    # Decoders of JPEG differ, so the hash of a recorded one says little.
+    is_exact = is_own(transcript) or file.suffix.lower() in LOSSLESS
+    sha256 = hashlib.sha256(image_rgb.tobytes()).hexdigest() if is_exact else None
+    found = differences(transcript, replayed, sha256, same_drawing=is_own(transcript))
     return _report(transcript, tuple(found)[:MAX_DIFFERENCES])
+
+
+def is_own(transcript: Transcript) -> bool:
+    """Return whether a run is one of this package, not of the public code."""
+    return 'strict' in transcript
+
+
+def _repeat(
+    transcript: Transcript, image_rgb: NDArray[np.uint8], draw: Draw, recorder: TranscriptRecorder
+) -> Transcript:
+    host = ReplayHost(transcript, image_rgb, draw)
+    settings = recorded_settings(transcript)
+    run_agent(image_rgb, transcript['query'], host, settings, observe=recorder, clock=host.clock)
+    host.check_complete()
+    return recorder.transcript
+
+
+def _read_stored(file: Path) -> tuple[NDArray[np.uint8], ImageHeader]:
+    """Read an image as it is stored: the public code does not turn it for SAM3."""
+    header = read_header(file)
+    with Image.open(file) as image:
+        return np.asarray(image.convert('RGB')), header
+
+
+def _seed(transcript: Transcript) -> int:
+    found = SEED.search(str(transcript.get('seed', '')))
+    return int(found[1]) if found else 0
+
+
+def _use_displayed_size(replayed: Transcript, header: ImageHeader) -> None:
+    """Put the size of the upright image into the result of a report, as the public code does."""
+    result = replayed['result']
+    if result.get('ended') == 'reported':
+        height, width = header.displayed_hw
+        result['final_outputs'] |= {'orig_img_h': height, 'orig_img_w': width}
 
 
 def _report(transcript: Transcript, found: tuple[str, ...]) -> RunReport:

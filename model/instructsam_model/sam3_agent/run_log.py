@@ -83,20 +83,27 @@ class RunLog:
 
 def describe(finish: Finish) -> str:
     """Return how a run ended and what it took: one line for people."""
-    spent, count = finish.spent, len(finish.detections)
-    masks = f'{count} mask{"" if count == 1 else "s"}' + (f" of '{finish.phrase}'" if count else '')
+    spent, masks = finish.spent, _count(len(finish.detections), 'mask')
+    if len(finish.detections):
+        masks += f" of '{finish.phrase}'"
     how = {
         'selected': f'selected {masks}',
         'reported': 'no such object',
         'limit': f'undecided, {finish.reason}: {masks} of the last step',
         'gave_up': f'undecided, {finish.reason}: {masks} of the last step',
-    }.get(finish.ended, f'{finish.ended}: {finish.reason}')
+        'error': f'failed, {finish.reason}',
+        'canceled': finish.reason,
+    }[finish.ended]
     took = [
-        f'{spent.main_calls} round{"" if spent.main_calls == 1 else "s"}',
-        f'{spent.calls} calls of the language model',
-        f'{spent.sam3_calls} phrase{"" if spent.sam3_calls == 1 else "s"}',
-        f'{spent.usage.tokens} tokens',
+        _count(spent.main_calls, 'round'),
+        f'{_count(spent.calls, "call")} of the language model',
+        _count(spent.sam3_calls, 'phrase'),
+        _count(spent.usage.tokens, 'token'),
         f'{spent.seconds:.1f} s',
         f'cost {spent.usage.cost:.4g}' if spent.usage.cost else '',
     ]
     return f'{how} ({", ".join(filter(None, took))})'
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number} {noun}{"" if number == 1 else "s"}'

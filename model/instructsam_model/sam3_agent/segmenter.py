@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from instructsam_model.datatypes import Frame, Instance, Instruction, Segmentation, Segmenter, Selection, never
-from instructsam_model.errors import CanceledError, InferenceError
+from instructsam_model.errors import CanceledError, InferenceError, UndecidedError
 from instructsam_model.masks import tight_box
 from instructsam_model.progress import ProgressListener
 from instructsam_model.sam3_agent.actions import Action, Event, Finish
@@ -19,7 +19,7 @@ from instructsam_model.sam3_agent.vlm import Vlm
 
 
 class AgentError(InferenceError):
-    """A run ended without a decision of the model, and without masks that could stand for one.
+    """A run failed: the language model or SAM3 did not answer.
 
     Attributes:
         finish: the end of the run.
@@ -30,6 +30,10 @@ class AgentError(InferenceError):
         self.finish = finish
 
 
+class AgentUndecidedError(AgentError, UndecidedError):
+    """A run ended without a decision of the model, and without masks that could stand for one."""
+
+
 class AgentSegmenter:
     """A vision-language model that searches an image with SAM3, phrase by phrase, and chooses from the masks.
 
@@ -38,6 +42,7 @@ class AgentSegmenter:
         phrases: finds a phrase in an image.
         settings: of a run.
         selection: default thresholds: `min_score` and `mask_threshold` are those of SAM3.
+        vlm_bytes: memory of a local language model that `phrases` does not count as its own.
 
     Attributes:
         selection: as above.
@@ -47,7 +52,13 @@ class AgentSegmenter:
     """
 
     def __init__(
-        self, vlm: Vlm, phrases: Segmenter, settings: Settings | None = None, selection: Selection | None = None
+        self,
+        vlm: Vlm,
+        phrases: Segmenter,
+        settings: Settings | None = None,
+        selection: Selection | None = None,
+        *,
+        vlm_bytes: int = 0,
     ) -> None:
         self.selection = selection or Selection()
         self.on_progress: ProgressListener | None = None
@@ -56,6 +67,7 @@ class AgentSegmenter:
         self._vlm = vlm
         self._phrases = phrases
         self._settings = settings or Settings()
+        self._vlm_bytes = vlm_bytes
         self._is_closed = False
 
     def segment(
@@ -74,7 +86,8 @@ class AgentSegmenter:
 
         Raises:
             CanceledError: `is_canceled` returned True, between two rounds or in one.
-            AgentError: the language model or SAM3 failed, or the model came to no decision and has seen no masks.
+            AgentUndecidedError: the model came to no decision and has seen no masks.
+            AgentError: the language model or SAM3 failed.
             InferenceError: the segmenter is closed.
         """
         if self._is_closed:
@@ -95,9 +108,11 @@ class AgentSegmenter:
         self.finish = finish
         if finish.ended == 'canceled':
             raise CanceledError('the request was canceled')
-        # Without masks, 'undecided' must not look like 'there is no such object'.
-        if finish.ended == 'error' or (finish.died and not len(finish.detections)):
+        if finish.ended == 'error':
             raise AgentError(finish)
+        # Without masks, 'undecided' must not look like 'there is no such object'.
+        if finish.died and not len(finish.detections):
+            raise AgentUndecidedError(finish)
         instances = _instances(finish, chosen.min_score)
         return Segmentation(
             instances=instances[: chosen.max_instances],
@@ -116,8 +131,11 @@ class AgentSegmenter:
         self._phrases.warm_up(size_wh)
 
     def memory_bytes(self) -> int | None:
-        """Return the memory of SAM3 on its device, in bytes; None if it is unknown. A server's is not counted."""
-        return self._phrases.memory_bytes()
+        """Return the memory of SAM3 and a local language model, in bytes; None if it is unknown; 0 once closed."""
+        if self._is_closed:
+            return 0
+        size = self._phrases.memory_bytes()
+        return None if size is None else size + self._vlm_bytes
 
     def close(self) -> None:
         """Close the connection to the server, or free the local language model, and free SAM3."""

@@ -162,7 +162,9 @@ def _open_client(url: str, api_key: str) -> AsyncOpenAI:
     try:
         from openai import AsyncOpenAI, Timeout
     except ImportError as error:
-        message = f"vlm: a server needs the package openai ({error}); install it with pip install 'openai>=1.66'"
+        message = (
+            f"vlm: a server needs the package openai ({error}); install the extra agent, or pip install 'openai>=1.66'"
+        )
         raise ConfigError(message) from None
     # Repeating and giving up are done here. While the model thinks, there may be minutes between two bytes.
     timeout = Timeout(None, connect=CONNECT_TIMEOUT_S)

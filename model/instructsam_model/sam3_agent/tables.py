@@ -15,11 +15,12 @@ import numpy as np
 
 from instructsam_model.masks import encode_rle, run_lengths
 from instructsam_model.sam3_agent.calls import ReplyError, ReportCall, SegmentCall
+from instructsam_model.sam3_agent.client_table import check_client
 from instructsam_model.sam3_agent.colors import PALETTE, farthest_color, text_box_color, text_color
 from instructsam_model.sam3_agent.labels import TextStyle, place_labels
 from instructsam_model.sam3_agent.messages import ImagePart, Message, TextPart, View, count_images
 from instructsam_model.sam3_agent.parse import call_text, parse_strict
-from instructsam_model.sam3_agent.postprocess import MIN_COUNTS_CHARS, iom_matrix, keep_apart, postprocess
+from instructsam_model.sam3_agent.postprocess import MIN_COUNTS_CHARS, iom_matrix, postprocess
 from instructsam_model.sam3_agent.prune import prune_strict
 from instructsam_model.sam3_agent.transcript import TranscriptError, decode, from_outputs
 from instructsam_model.sam3_agent.zoom import zoom_view
@@ -60,10 +61,20 @@ def check_tables(folder: Path, inputs: Path) -> list[TableReport]:
     files = sorted(folder.glob('*.json'))
     if not files:
         raise TranscriptError(f'{folder}: expected tables ({", ".join(CHECKS)}), found none')
-    return [_check(file, inputs) for file in files]
+    return [check_table(file, inputs) for file in files]
 
 
-def _check(file: Path, inputs: Path) -> TableReport:
+def check_table(file: Path, inputs: Path) -> TableReport:
+    """Check one table.
+
+    Args:
+        file: the table.
+        inputs: folder of the images that it names.
+
+    Raises:
+        TranscriptError: it is not understood.
+        OSError: it cannot be read.
+    """
     name = file.stem
     if name not in CHECKS:
         raise TranscriptError(f'{file}: expected a table named {", ".join(CHECKS)}, got {name}')
@@ -72,7 +83,7 @@ def _check(file: Path, inputs: Path) -> TableReport:
         results = list(CHECKS[name](content, inputs))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise TranscriptError(f'{file}: not understood ({type(error).__name__}: {error})') from error
-    cases = len({place.partition(':')[0] for place, _, _ in results})
+    cases = len({place.rpartition(':')[0] for place, _, _ in results})
     if not cases:
         raise TranscriptError(f'{file}: expected cases, found none')
     wrong = [
@@ -99,12 +110,11 @@ def _rle(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
 def _overlap(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
     for number, case in enumerate(cases):
         detections = from_outputs(case['input'])
-        iom = iom_matrix(detections)
-        yield f'{number}: iom', case['iom'], np.round(iom.astype(float), 6).tolist()
+        yield f'{number}: iom', case['iom'], np.round(iom_matrix(detections).astype(float), 6).tolist()
         filtered = postprocess(detections, strict=True)
         yield f'{number}: kept', case['kept_indices'], filtered.kept
         yield f'{number}: removed', case['removed_indices'], filtered.removed
-        yield f'{number}: unchanged', case['unchanged'], len(keep_apart(iom, detections.scores)) == len(detections)
+        yield f'{number}: unchanged', case['unchanged'], filtered.kept is None
         # The boxes of the recorded cases number the masks.
         yield (
             f'{number}: order',
@@ -174,7 +184,7 @@ def _pruning(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
         yield f'{name}: raises', case.get('raises'), None
         kept = [messages.index(message) if message in messages else 'rewritten' for message in pruned]
         yield f'{name}: kept', case['kept'], kept
-        warned = [part.slots.get('used', []) for part in pruned[1].parts if isinstance(part, TextPart)][0]
+        warned = next(part.slots.get('used', []) for part in pruned[1].parts if isinstance(part, TextPart))
         yield f'{name}: warned', case['warned_phrases'], warned
         yield f'{name}: images', case['images'], count_images(pruned)
 
@@ -201,6 +211,7 @@ def _parse(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
 
 
 CHECKS: dict[str, Check] = {
+    'client': check_client,
     'farthest_colour': _farthest_color,
     'labels': _labels,
     'overlap': _overlap,

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from instructsam_model import CanceledError, Frame, InferenceError, Instruction, Segmentation, Selection
+from instructsam_model.errors import UndecidedError
 from instructsam_model.progress import Progress, ProgressReporter
 from instructsam_model.sam3_agent.actions import Finish
 from instructsam_model.sam3_agent.limits import Limits
-from instructsam_model.sam3_agent.segmenter import AgentError, AgentSegmenter
+from instructsam_model.sam3_agent.segmenter import AgentError, AgentSegmenter, AgentUndecidedError
 from instructsam_model.sam3_agent.state import Settings
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 from tests.support.scripted_vlm import ACCEPT, EXAMINE, REJECT, REPORT, ScriptedVlm, find, select
@@ -94,7 +95,7 @@ def test_undecided_run_returns_the_last_masks_and_says_so(frame: Frame) -> None:
 
 
 def test_undecided_run_without_masks_is_an_error_not_an_empty_result(frame: Frame) -> None:
-    with pytest.raises(AgentError, match='undecided, limit of 1 rounds') as raised:
+    with pytest.raises(AgentUndecidedError, match='undecided, limit of 1 rounds') as raised:
         run(agent(find('nothing'), main_calls=1), frame)
     assert isinstance(raised.value.finish, Finish)
 
@@ -110,8 +111,9 @@ def test_failing_server_is_an_error_and_the_next_request_is_answered(frame: Fram
     segmenter = agent(
         find('red'), InferenceError('http://localhost:8000/v1: connection refused'), find('red'), select(1)
     )
-    with pytest.raises(AgentError, match='connection refused'):
+    with pytest.raises(AgentError, match=r'failed, .*connection refused') as raised:
         run(segmenter, frame)
+    assert not isinstance(raised.value, UndecidedError)
     assert len(run(segmenter, frame).instances) == 1
 
 

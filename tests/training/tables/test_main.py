@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from instructsam_training.evaluation.report.grid import Grid
 from instructsam_training.tables.__main__ import build_parser, main, parse_data
 from instructsam_training.tables.checkpoints import find_checkpoint, parse_checkpoints
 from instructsam_training.tables.layout import THIS, make_grid
-from instructsam_training.tables.measure import Measured, option_flags, read_column
+from instructsam_training.tables.measure import Measured, choose_backend, option_flags, read_calls, read_column
 from instructsam_training.tables.paper import TABLES
 from instructsam_training.tables.table import FULL, LATENCY, MEMORY, Column, Number, Row
 from tests.support import ROOT
@@ -77,6 +78,19 @@ def test_latency_and_memory_are_means_and_a_row_without_checkpoint_keeps_the_num
     assert row['this evaluation'][LATENCY] == pytest.approx(sum(each['seconds'] for each in predictions) / 2)
     assert row['this evaluation'][MEMORY] == pytest.approx(sum(each['memory_gib'] for each in predictions) / 2)
     assert (agent['this evaluation'], agent['paper'][LATENCY]) == (None, 29.6)
+
+
+def test_options_of_the_agent_are_for_its_row_only() -> None:
+    """Table 10 compares a model of one pass with SAM3-Agent, each with the flags of its back end."""
+    full, agent = TABLES[10].rows
+    given = {'backend': 'auto', 'instructsam.engine': 'eager', 'sam3_agent.vlm': 'http://localhost:1'}
+    ours, theirs = Namespace(**given), Namespace(**given)
+    choose_backend(TABLES[10], full, ours)
+    choose_backend(TABLES[10], agent, theirs)
+    assert vars(ours) == {'backend': 'auto', 'instructsam.engine': 'eager'}
+    assert vars(theirs) == {'backend': 'sam3_agent', 'sam3_agent.vlm': 'http://localhost:1'}
+    assert read_calls({'runs': {'counts': {'calls': {'mean': 3.5}}}}) == 3.5
+    assert read_calls({'runs': {}}) is None
 
 
 def test_rows_of_the_inference_are_options_of_its_back_end() -> None:

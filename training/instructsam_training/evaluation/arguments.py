@@ -114,6 +114,13 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts of "
         'InstructSAM or SAM3-I, or predictions-*.jsonl of an earlier evaluation',
     )
+    source.add_argument(
+        '--replay',
+        type=Path,
+        metavar='DIR',
+        help='output folder of an earlier evaluation of an agent: repeat its runs from their transcripts, without the '
+        'model',
+    )
     source.add_argument('--write-queries', type=Path, metavar='FILE', help='only write the queries, as JSON lines')
     add_checkpoint_argument(source)
     group.add_argument(

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from instructsam_training.evaluation.external_predictions import (
 )
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
 from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
+from instructsam_training.evaluation.replay import find_transcripts, replay_predictions
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.page import write_page
 from instructsam_training.evaluation.report.report import EvaluationSettings, make_report
@@ -42,6 +44,7 @@ from instructsam_training.evaluation.report.table import report_tables
 from instructsam_training.evaluation.result import EvaluationResult
 from instructsam_training.evaluation.run import EvaluationRun, predict_all, prepare_folder, start_processes
 from instructsam_training.evaluation.sam3i.public_scoring import score_as_public
+from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 EXIT_SUCCESS, EXIT_SKIPPED, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -92,7 +95,12 @@ def write_benchmark(arguments: argparse.Namespace) -> list[str]:
 
 
 def evaluate_benchmark(
-    arguments: argparse.Namespace, open_segmenter: OpenSegmenter, console: Console, *, is_loaded: bool = False
+    arguments: argparse.Namespace,
+    open_segmenter: OpenSegmenter,
+    console: Console,
+    *,
+    is_loaded: bool = False,
+    identity: Mapping[str, Any] | None = None,
 ) -> EvaluationResult | None:
     """Predict the queries that have no prediction yet, score all of them, and write the report.
 
@@ -101,6 +109,7 @@ def evaluate_benchmark(
         open_segmenter: see `run_command`.
         console: for progress and summary.
         is_loaded: `open_segmenter` returns a segmenter that is loaded already, whatever the checkpoint is.
+        identity: what tells this segmenter from others; with it, its run can be resumed.
 
     Returns:
         The report; None in processes other than the first.
@@ -123,21 +132,38 @@ def evaluate_benchmark(
         check_predictions_file(arguments.predictions, benchmark.name, split)
         predictions = read_external_predictions(arguments.predictions, all_queries, skipped)
         check_scores(predictions, settings.min_score, arguments.predictions)
+    elif arguments.replay is not None:
+        settings = _make_settings(arguments, benchmark, str(arguments.replay))
+        queries = _apply_prompt(queries, benchmark, settings)
+        predictions = replay_predictions(arguments.replay, queries)
     else:
         check_images(queries, arguments.max_skipped)
-        run = _make_run(arguments, benchmark, queries, is_loaded=is_loaded)
+        run = replace(_make_run(arguments, benchmark, queries, is_loaded=is_loaded), identity=identity)
         settings, queries = run.settings, list(run.queries)
         predictions = _predict(run, arguments, open_segmenter, console)
     if predictions is None:  # not the main process
         return None
-    unread = [str(error) for error in skipped.errors]
-    check_skipped(queries, predictions, unread, arguments.max_skipped)
+    check_skipped(queries, predictions, [str(error) for error in skipped.errors], arguments.max_skipped)
+    return _write_report(arguments, settings, queries, predictions, skipped, console)
+
+
+def _write_report(
+    arguments: argparse.Namespace,
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
+    skipped: SkipReport,
+    console: Console,
+) -> EvaluationResult:
+    """Score predictions, print the tables, and write the numbers and the page."""
+    benchmark, unread = BENCHMARKS[arguments.benchmark], [str(error) for error in skipped.errors]
     report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
     if benchmark.public is not None:
         report['public'] = score_as_public(benchmark.public, arguments, settings, queries, predictions, folder)
     _write_numbers(report, speed, folder, console)
-    write_page(folder / 'report.html', report, scored, predictions, speed)
+    transcripts = TranscriptFolder(folder) if arguments.replay is None else find_transcripts(arguments.replay)
+    write_page(folder / 'report.html', report, scored, predictions, speed, transcripts)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return EvaluationResult(folder, report, speed)
 
@@ -148,15 +174,17 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is one.
     """
-    if arguments.predictions is None:
-        # Scores of other models may have any range; those of ours are shares.
-        if arguments.min_score is not None and not 0 <= arguments.min_score < 1:
-            raise ConfigError(f'--min-score: expected 0 to below 1, got {arguments.min_score:g}')
+    # Scores of other models may have any range; those of ours are shares.
+    is_ours, min_score = arguments.predictions is None, arguments.min_score
+    if is_ours and min_score is not None and not 0 <= min_score < 1:
+        raise ConfigError(f'--min-score: expected 0 to below 1, got {min_score:g}')
+    source = next((name for name in ('predictions', 'replay') if getattr(arguments, name) is not None), None)
+    if source is None:
         return
     given = [*given_options(arguments)]
     given += [name for name in ('backend', 'dtype') if getattr(arguments, name) != AUTO]
     if given:
-        raise ConfigError(f'--predictions: expected no options of a model beside it, got --{", --".join(given)}')
+        raise ConfigError(f'--{source}: expected no options of a model beside it, got --{", --".join(given)}')
 
 
 def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
+from instructsam_model.datatypes import Frame, Segmenter
 from instructsam_model.errors import FrameError, InferenceError, RequestError
 from instructsam_model.image_io import read_image
-from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog, from_segmentation
+from instructsam_training.evaluation.agent_run import segment_query
+from instructsam_training.evaluation.prediction import PredictedMasks, PredictionLog
 from instructsam_training.evaluation.query import Query
-
-NO_THRESHOLDS = Selection(min_score=0.0, max_instances=1000)
-"""Every mask is written to disk; the benchmark's score threshold is applied by `scoring.score`."""
+from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 PREFETCHED_IMAGES = 4
 
@@ -25,6 +23,7 @@ def run_inference(
     groups: Iterable[Sequence[Query]],
     log: PredictionLog,
     peak_memory_gib: Callable[[], float],
+    transcripts: TranscriptFolder | None = None,
 ) -> Iterator[tuple[Query, PredictedMasks]]:
     """Run the segmenter on all queries; those about one image share one `Frame` object and so its encoding.
 
@@ -36,19 +35,24 @@ def run_inference(
         groups: the queries of each image.
         log: gets the predictions.
         peak_memory_gib: returns the peak memory of the process.
+        transcripts: get the transcripts of the runs of an agent; None: they are not kept.
 
     Yields:
         Each query with its prediction, once that is on disk.
     """
     for queries, frame in _prefetch_images(groups):
         for query in queries:
-            prediction = predict(segmenter, query, frame, peak_memory_gib)
+            prediction = predict(segmenter, query, frame, peak_memory_gib, transcripts)
             log.append(prediction)
             yield query, prediction
 
 
 def predict(
-    segmenter: Segmenter, query: Query, frame: Frame | FrameError, peak_memory_gib: Callable[[], float]
+    segmenter: Segmenter,
+    query: Query,
+    frame: Frame | FrameError,
+    peak_memory_gib: Callable[[], float],
+    transcripts: TranscriptFolder | None = None,
 ) -> PredictedMasks:
     """Run the segmenter on one query; an error becomes one of the prediction.
 
@@ -57,6 +61,7 @@ def predict(
         query: with the text that the model gets.
         frame: its image, from `read_frame`.
         peak_memory_gib: returns the peak memory of the process.
+        transcripts: see `run_inference`.
     """
     try:
         # An image that could not be read is an error of each of its queries.
@@ -66,10 +71,7 @@ def predict(
             raise FrameError(
                 f'{query.image}: expected the size {query.size_hw} (H, W) of its masks, got {frame.size_wh[::-1]}'
             )
-        # The latency of the first query of an image includes encoding it.
-        start = time.perf_counter()
-        segmentation = segmenter.segment(frame, Instruction(query.text, query.id), NO_THRESHOLDS)
-        return from_segmentation(query.id, segmentation, time.perf_counter() - start, peak_memory_gib())
+        return segment_query(segmenter, frame, query, peak_memory_gib, transcripts)
     except (FrameError, RequestError, InferenceError) as error:
         return PredictedMasks(query.id, error=' '.join(str(error).split()))
 

@@ -31,6 +31,9 @@ class PredictedMasks:
         stages: latency of each stage, seconds, by name.
         memory_gib: peak memory of the process up to this prediction.
         error: error message; empty on success.
+        ended: how the run of an agent ended, such as `selected`; empty for a model that answers in one pass.
+        died: whether it ended without a decision, so that the masks are no answer.
+        counts: what the run took, such as `rounds` and `tokens`, by name.
     """
 
     id: str
@@ -41,6 +44,9 @@ class PredictedMasks:
     stages: Mapping[str, float] = field(default_factory=dict)
     memory_gib: float = 0.0
     error: str = ''
+    ended: str = ''
+    died: bool = False
+    counts: Mapping[str, float] = field(default_factory=dict)
 
     def above(self, min_score: float) -> tuple[tuple[Rle, float], ...]:
         """Return the masks that score above `min_score`, each with its score."""

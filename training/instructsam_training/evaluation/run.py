@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.report import EvaluationSettings
 from instructsam_training.evaluation.scoring import score_query
 from instructsam_training.evaluation.shared_progress import SharedProgress
+from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -52,6 +53,8 @@ class EvaluationRun:
         folder: output folder.
         command: name of the command.
         dtype: of the weights, as in `load_segmenter`.
+        identity: what tells a segmenter that is loaded already from others, so that its run can be resumed; None if
+            nothing does.
     """
 
     benchmark: Benchmark
@@ -62,6 +65,7 @@ class EvaluationRun:
     folder: Path
     command: str
     dtype: str
+    identity: Mapping[str, Any] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -105,9 +109,10 @@ def prepare_folder(run: EvaluationRun, *, fresh: bool) -> None:
     if fresh:
         for predictions in run.folder.glob(FILE_PATTERN):
             predictions.unlink()
+        TranscriptFolder(run.folder).delete()
     elif file.exists() and any(run.folder.glob(FILE_PATTERN)):
         earlier = json.loads(file.read_text())
-        if run.source is None:
+        if run.source is None and run.identity is None:
             raise ConfigError(
                 f'{run.folder}: has predictions, and nothing says whether they are those of this segmenter; choose '
                 'another out, or delete them with fresh'
@@ -153,7 +158,7 @@ def predict_all(
     # One file a process, so that processes do not write to the same file.
     log = PredictionLog(log_file(run.folder, processes.process_index))
     with log, _ProgressBar(run, share, console, enabled=processes.is_main_process) as bar:
-        for query, prediction in run_inference(segmenter, share, log, peak_memory_gib):
+        for query, prediction in run_inference(segmenter, share, log, peak_memory_gib, TranscriptFolder(run.folder)):
             bar.advance(query, prediction)
             progress.advance()
     progress.finish()
@@ -194,15 +199,16 @@ class _ProgressBar:
         self._progress.update(self._task, advance=1, note=f'{mean_iou}{prediction.seconds:.2f} s')
 
 
-def _weight_files(source: CheckpointSource | None) -> list[Path]:
+def describe_weights(source: CheckpointSource | None) -> dict[str, list[int]]:
+    """Return size and time of the files of weights of a checkpoint, by name; none of a loaded segmenter."""
     if source is None:
-        return []
-    return sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+        return {}
+    files = sorted(source.path.glob('*.safetensors')) if source.path.is_dir() else [source.path]
+    return {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def _describe(run: EvaluationRun) -> dict[str, Any]:
     """Return everything that predictions depend on; weights are compared by size and time."""
-    weights = _weight_files(run.source)
     # The ids, images, sizes and texts of all queries, as one hash: another --limit, seed or prompt changes it.
     queries = hashlib.sha256()
     for query in run.queries:
@@ -216,5 +222,6 @@ def _describe(run: EvaluationRun) -> dict[str, Any]:
         'dtype': run.dtype,
         **run.options,
         'queries': queries.hexdigest(),
-        'weights': {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in weights},
+        **({'segmenter': dict(run.identity)} if run.identity is not None else {}),
+        'weights': describe_weights(run.source),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -11,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from instructsam_model.backend_arguments import given_options
 from instructsam_training.api import open_segmenter
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.files import load_json
@@ -22,7 +24,7 @@ from instructsam_training.evaluation.metrics import METRICS
 from instructsam_training.evaluation.prediction import load_predictions
 from instructsam_training.evaluation.published import ALL
 from instructsam_training.evaluation.scoring import ScoredPredictions, score
-from instructsam_training.tables.table import LATENCY, MEMORY, Column, Number, Row, Table
+from instructsam_training.tables.table import CALLS, LATENCY, MEMORY, Column, Number, Row, Table
 
 Evaluation = tuple[str, str]
 """Benchmark and split."""
@@ -67,7 +69,7 @@ def measure(
         if benchmark in data:
             out = folder / f'{benchmark}-{split}'
             paths = f'--data={data[benchmark]}', f'--checkpoint={checkpoint}', f'--out={out}'
-            evaluate([benchmark, f'--split={split}', *paths, *option_flags(row), *flags])
+            evaluate(table, row, [benchmark, f'--split={split}', *paths, *option_flags(row), *flags])
             folders[benchmark, split] = out
     # 2. Read the numbers from the reports, as a user would.
     reports = {key: load_json(out / 'report.json') for key, out in folders.items()}
@@ -75,6 +77,8 @@ def measure(
     if table.has_speed:
         # Tables with speed are about one benchmark.
         numbers |= read_speed(next(iter(folders.values())))
+    if table.has_calls:
+        numbers[CALLS] = read_calls(next(iter(reports.values())))
     queries = {' '.join(key): report['scored'] for key, report in reports.items()}
     return Measured(checkpoint, folders, numbers, queries)
 
@@ -84,11 +88,26 @@ def option_flags(row: Row) -> list[str]:
     return [text for name, value in row.options.items() for text in (f'--instructsam.{name}', str(value))]
 
 
-def evaluate(arguments: Sequence[str]) -> None:
+def evaluate(table: Table, row: Row, flags: Sequence[str]) -> None:
     """Run `instructsam-eval`; its tables go to stderr with its progress, because stdout is for the paper's table."""
-    parsed = build_parser('instructsam-eval', '').parse_args(arguments)
+    parsed = build_parser('instructsam-eval', '').parse_args(flags)
+    choose_backend(table, row, parsed)
     with redirect_stdout(sys.stderr):
         evaluate_benchmark(parsed, open_segmenter, Console(stderr=True))
+
+
+def choose_backend(table: Table, row: Row, arguments: argparse.Namespace) -> None:
+    """Set the back end of a row, and drop the options that are for other rows.
+
+    Options of a back end that a row names are for such rows only; all others are for the rows that name none.
+    """
+    named = {each.backend for each in table.rows} - {''}
+    for option in given_options(arguments):
+        backend = option.partition('.')[0]
+        is_own = backend == row.backend if row.backend else backend not in named
+        if not is_own:
+            delattr(arguments, option)
+    arguments.backend = row.backend or arguments.backend
 
 
 def read_column(column: Column, reports: Mapping[Evaluation, Mapping[str, Any]]) -> float | None:
@@ -125,6 +144,12 @@ def read_speed(folder: Path) -> dict[str, float | None]:
         LATENCY: sum(each.seconds for each in measured) / count,
         MEMORY: sum(each.memory_gib for each in measured) / count,
     }
+
+
+def read_calls(report: Mapping[str, Any]) -> float | None:
+    """Return the mean number of calls of the language model of an agent; None for other models."""
+    calls: float | None = report.get('runs', {}).get('counts', {}).get('calls', {}).get('mean')
+    return calls
 
 
 def difference(full: Measured, other: Measured, number: Number, data: Path) -> tuple[float, float] | None:

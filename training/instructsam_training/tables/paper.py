@@ -152,10 +152,16 @@ TABLES: Mapping[int, Table] = {
             (INST2SEG_MAP, INST2SEG_GIOU),
             (
                 Row(FULL, 'InstructSAM', {MAP: FULL_MAP, GIOU: 60.4, LATENCY: 1.1}),
-                Row('agent', 'SAM3-Agent (Qwen3-VL-2B)', {MAP: 29.7, GIOU: 58.8, LATENCY: 29.6}),
+                Row(
+                    'agent',
+                    'SAM3-Agent (Qwen3-VL-2B)',
+                    {MAP: 29.7, GIOU: 58.8, LATENCY: 29.6},
+                    backend='sam3_agent',
+                ),
             ),
             has_speed=True,
-            note='the memory in the paper, its GPU and its images are not known here',
+            has_calls=True,
+            note='the memory and the calls in the paper, its GPU and its images are not known here',
         ),
     )
 }

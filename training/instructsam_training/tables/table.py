@@ -14,7 +14,7 @@ from instructsam_training.evaluation.published import ALL
 
 FULL = 'full'
 """Name of the row of the whole method."""
-LATENCY, MEMORY = 'latency, s', 'memory, GiB'
+LATENCY, MEMORY, CALLS = 'latency, s', 'memory, GiB', 'calls'
 SPEED = (LATENCY, MEMORY)
 """Columns of speed: both are means over the queries, as in Table 10."""
 
@@ -53,6 +53,7 @@ class Row:
         published: numbers of the paper by heading, as far as they are known.
         config: file of the training configuration that the model comes from; empty if it is the given checkpoint.
         options: of the back end, for changes of the inference.
+        backend: that reads the checkpoint; empty: the one that can read it. Options of it are for this row only.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Row:
     published: Mapping[str, float] = field(default_factory=dict)
     config: str = ''
     options: Mapping[str, Any] = field(default_factory=dict)
+    backend: str = ''
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Table:
         columns: numbers of evaluations.
         rows: models; the first is the whole method.
         has_speed: the table has the columns `SPEED`.
+        has_calls: the table has the column `CALLS`: calls of the language model of an agent, mean over the queries.
         compares_methods: the rows of the paper are other methods; else they are those of `rows`.
         note: what is not known, or not as in the paper.
     """
@@ -81,6 +84,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     has_speed: bool = False
+    has_calls: bool = False
     compares_methods: bool = False
     note: str = ''
 
@@ -99,4 +103,5 @@ class Table:
     @property
     def headings(self) -> tuple[str, ...]:
         """Headings of all columns."""
-        return (*(column.heading for column in self.columns), *(SPEED if self.has_speed else ()))
+        speed = (*(SPEED if self.has_speed else ()), *((CALLS,) if self.has_calls else ()))
+        return (*(column.heading for column in self.columns), *speed)

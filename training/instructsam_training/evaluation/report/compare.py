@@ -25,6 +25,10 @@ MAX_METRICS = 3
 """Number of metrics in the table; a benchmark lists the most important ones first."""
 
 
+RUN_COUNTS = ('rounds', 'calls', 'prompt tokens', 'generated tokens')
+"""What the runs of an agent took."""
+
+
 @dataclass(frozen=True)
 class EvaluationResult:
     """The files of an evaluation.
@@ -108,12 +112,28 @@ def comparison_grid(results: Sequence[EvaluationResult]) -> Grid:
         raise ConfigError(f'expected evaluations of one benchmark and split, got {", ".join(sorted(benchmarks))}')
     metrics = [name for name in results[0].report['overall'] if name != 'queries'][:MAX_METRICS]
     headings = (benchmarks.pop(), *(f'{name}, %' for name in metrics), 'median, ms', '95 % within, ms', 'memory, GiB')
+    # Agents answer in rounds; the other models have no such numbers.
+    has_runs = any(result.report.get('runs') for result in results)
+    if has_runs:
+        headings += ('died', *(f'{name}, mean' for name in RUN_COUNTS))
     rows = [
-        (result.name, *(percent(result.report['overall'].get(name)) for name in metrics), *_speed_cells(result.speed))
+        (
+            result.name,
+            *(percent(result.report['overall'].get(name)) for name in metrics),
+            *_speed_cells(result.speed),
+            *(_run_cells(result.report.get('runs', {})) if has_runs else ()),
+        )
         for result in results
     ]
     latencies = ', '.join(f'{each.method} {each.seconds} s ({each.source})' for each in PUBLISHED_LATENCIES)
     return Grid(headings, tuple(rows), f'published latencies: {latencies}')
+
+
+def _run_cells(runs: Mapping[str, Any]) -> tuple[str, ...]:
+    if not runs:
+        return ('',) * (1 + len(RUN_COUNTS))
+    counts = runs['counts']
+    return str(runs['died']), *(f'{counts[name]["mean"]:.2f}' for name in RUN_COUNTS)
 
 
 def _speed_cells(speed: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -25,9 +25,11 @@ from instructsam_training.evaluation.report.gallery import (
 )
 from instructsam_training.evaluation.report.grid import as_html
 from instructsam_training.evaluation.report.plots import draw_plots
+from instructsam_training.evaluation.report.rounds import rounds_html
 from instructsam_training.evaluation.report.speed import speed_line
 from instructsam_training.evaluation.report.table import heading, report_grids
 from instructsam_training.evaluation.scoring import ScoredPredictions
+from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 TEMPLATE = Path(__file__).with_name('page.html')
 JPEG_QUALITY = 80
@@ -40,6 +42,7 @@ def write_page(
     scored: ScoredPredictions,
     predictions: Mapping[str, PredictedMasks],
     speed: Mapping[str, Any],
+    transcripts: TranscriptFolder | None = None,
 ) -> None:
     """Write the HTML page of a report atomically.
 
@@ -49,6 +52,7 @@ def write_page(
         scored: from `make_report`.
         predictions: by query.
         speed: from `summarize_speed`.
+        transcripts: of the runs of an agent, whose rounds are shown with the examples; None if there are none.
     """
     # Images are embedded, so only a few examples are shown.
     examples = choose_examples(make_examples(scored, predictions, report['settings']['min_score']))
@@ -64,7 +68,7 @@ def write_page(
         plots=_plots(scored),
         ground_truth_rgb=_css_color(GROUND_TRUTH_RGB),
         prediction_rgb=_css_color(PREDICTION_RGB),
-        examples='\n'.join(map(_row, examples)),
+        examples='\n'.join(_row(each, _rounds(predictions[each.query.id], transcripts)) for each in examples),
     )
     write_text(file, page)
 
@@ -88,7 +92,15 @@ def _plots(scored: ScoredPredictions) -> str:
         )
 
 
-def _row(example: Example) -> str:
+def _rounds(prediction: PredictedMasks, transcripts: TranscriptFolder | None) -> str:
+    """Return the rounds of the run of an agent; empty for other models."""
+    transcript = transcripts.read(prediction.id) if transcripts is not None and prediction.ended else None
+    if transcripts is None or transcript is None:
+        return ''
+    return rounds_html(transcript, transcripts.folder, prediction)
+
+
+def _row(example: Example, rounds: str) -> str:
     """Return an example as one row of the sortable table."""
     query, scores = example.query, ', '.join(f'{score:.2f}' for score in example.scores)
     # Cells that the page sorts by, in the order of the headings in page.html.
@@ -103,7 +115,7 @@ def _row(example: Example) -> str:
     )
     texts = ''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)
     words = f'<td class="words"><p>{escape(query.text)}</p><p class="generated">{escape(example.text)}</p>'
-    return f'<tr><td>{_image(example)}</td>{words}<small>{escape(query.id)}</small></td>{texts}</tr>'
+    return f'<tr><td>{_image(example)}</td>{words}<small>{escape(query.id)}</small>{rounds}</td>{texts}</tr>'
 
 
 def _image(example: Example) -> str:

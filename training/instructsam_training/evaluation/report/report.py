@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from instructsam_training.datasets.io.segmentation import is_empty
@@ -18,6 +19,7 @@ from instructsam_training.evaluation.coco_ap import coco_average_precision
 from instructsam_training.evaluation.metrics import METRICS
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.report.runs import summarize_runs
 from instructsam_training.evaluation.scoring import FloatArray, ScoredPredictions, score
 from instructsam_training.evaluation.strata import by_group, by_target_count
 
@@ -93,6 +95,7 @@ def make_report(
             dimension: {name: _row(benchmark, scored, weights) for name, weights in strata.items()}
             for dimension, strata in _strata(benchmark, scored).items()
         },
+        'runs': summarize_runs(scored, predictions, partial(_row, benchmark, scored)),
         'published': [asdict(result) for result in benchmark.published.get(settings.split, ())],
         'notes': dict(notes or {}),
         'skipped': [*skipped, *_errors(queries, predictions)],

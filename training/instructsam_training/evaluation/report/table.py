@@ -9,6 +9,7 @@ from rich.table import Table
 
 from instructsam_training.evaluation.published import ALL
 from instructsam_training.evaluation.report.grid import Grid, as_rich, percent, percent_range
+from instructsam_training.evaluation.report.runs import runs_grids
 
 MAX_STRATUM_METRICS = 4
 """Columns of the tables by stratum; report.json has all metrics."""
@@ -25,11 +26,13 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
 
 
 def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
-    """Yield the table of all queries, those of the strata, and that of the published methods if there are any."""
+    """Yield the tables of all queries, of the strata, of the runs of an agent, and of the published methods."""
     yield _overall_grid(report)
     metrics = [name for name in report['overall'] if name != 'queries'][:MAX_STRATUM_METRICS]
     for dimension, strata in report['strata'].items():
         yield _strata_grid(dimension, strata, metrics)
+    # Reports of earlier versions have no runs.
+    yield from runs_grids(report.get('runs', {}), metrics)
     if report.get('public'):
         yield _public_grid(report)
     if report['published']:
