@@ -143,8 +143,20 @@ def evaluate_benchmark(
         predictions = _predict(run, arguments, open_segmenter, console)
     if predictions is None:  # not the main process
         return None
-    unread = [str(error) for error in skipped.errors]
-    check_skipped(queries, predictions, unread, arguments.max_skipped)
+    check_skipped(queries, predictions, [str(error) for error in skipped.errors], arguments.max_skipped)
+    return _write_report(arguments, settings, queries, predictions, skipped, console)
+
+
+def _write_report(
+    arguments: argparse.Namespace,
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
+    skipped: SkipReport,
+    console: Console,
+) -> EvaluationResult:
+    """Score predictions, print the tables, and write the numbers and the page."""
+    benchmark, unread = BENCHMARKS[arguments.benchmark], [str(error) for error in skipped.errors]
     report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
     if benchmark.public is not None:
