@@ -111,8 +111,8 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         '--predictions',
         type=Path,
         metavar='FILE',
-        help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts, or "
-        'predictions-*.jsonl of an earlier evaluation',
+        help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts of "
+        'InstructSAM or SAM3-I, or predictions-*.jsonl of an earlier evaluation',
     )
     source.add_argument(
         '--replay',
