@@ -34,7 +34,7 @@ from instructsam_training.evaluation.external_predictions import (
     write_queries,
 )
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
-from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
+from instructsam_training.evaluation.query import Query, with_texts
 from instructsam_training.evaluation.replay import find_transcripts, replay_predictions
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.page import write_page
@@ -134,7 +134,7 @@ def evaluate_benchmark(
         check_scores(predictions, settings.min_score, arguments.predictions)
     elif arguments.replay is not None:
         settings = _make_settings(arguments, benchmark, str(arguments.replay))
-        queries = _apply_prompt(queries, benchmark, settings)
+        queries = with_texts(queries, benchmark.prompt_of(settings.prompt), settings.shuffle_seed)
         predictions = replay_predictions(arguments.replay, queries)
     else:
         check_images(queries, arguments.max_skipped)
@@ -225,7 +225,7 @@ def _make_run(
     return EvaluationRun(
         benchmark=benchmark,
         settings=settings,
-        queries=_apply_prompt(queries, benchmark, settings),
+        queries=with_texts(queries, benchmark.prompt_of(settings.prompt), settings.shuffle_seed),
         source=source,
         backend=backend,
         folder=output_folder(arguments),
@@ -249,12 +249,6 @@ def _make_settings(
         absent=arguments.absent,
         keep_best=arguments.keep_best,
     )
-
-
-def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: EvaluationSettings) -> list[Query]:
-    """Return the queries with the texts that the model gets."""
-    prompted = with_prompt(queries, benchmark.prompt_of(settings.prompt))
-    return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
 
 
 def _predict(
