@@ -24,7 +24,8 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
 .PHONY: help venv demo demo-images demo-bench soak bench bench-modeled bench-gpu gpus tabletop-train tabletop-eval \
-	tabletop-ablations tabletop-agent tabletop-report report-image test test-slow test-sam3 screenshots check check-release clean
+	tabletop-ablations tabletop-agent tabletop-sam3i tabletop-report report-image test test-slow test-sam3 screenshots check \
+	check-release clean
 .DELETE_ON_ERROR:
 
 help: ## list all targets
@@ -68,6 +69,9 @@ tabletop-ablations: .venv/installed ## the tables of the paper in small, with th
 
 tabletop-agent: .venv/installed ## write docs/tabletop-agent.md: SAM3-Agent with an oracle; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' SAM3='$(SAM3)' recipes/tabletop-agent.sh
+
+tabletop-sam3i: .venv/installed ## compare SAM3, SAM3-I and InstructSAM on three levels; writes docs/tabletop-levels.md; 45 minutes; resumes
+	MACHINE='$(MACHINE)' recipes/tabletop-sam3i.sh
 
 tabletop-report: .venv/installed ## write docs/tabletop.md from the results of tabletop-eval; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' recipes/tabletop-report.sh

@@ -80,6 +80,7 @@ setup(
         'agent': ['openai>=1.66'],
         'demo': ['gradio>=6.31'],
         'dev': [
+            'clip-anytorch>=2.6',  # has the vocabulary of CLIP, for the parity of SAM3-I's token ids
             'codespell',
             'ipykernel>=6',
             'mypy',

@@ -11,16 +11,21 @@ from instructsam_model.cli.segment import main as segment
 from instructsam_training.cli.evaluate import main as evaluate
 from tests.support import GOLDEN
 from tests.support.tiny_sam3 import write_tiny_sam3
+from tests.support.tiny_sam3i import write_tiny_sam3i
 
 MODEL = ['--device', 'cpu', '--dtype', 'float32', '--min-score', '0']
 
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {'instructsam': GOLDEN / 'checkpoint', 'sam3': write_tiny_sam3(tmp_path_factory.mktemp('sam3'))}
+    return {
+        'instructsam': GOLDEN / 'checkpoint',
+        'sam3': write_tiny_sam3(tmp_path_factory.mktemp('sam3')),
+        'sam3i': write_tiny_sam3i(tmp_path_factory.mktemp('sam3i') / 'delta'),
+    }
 
 
-@pytest.mark.parametrize('backend', ['instructsam', 'sam3'])
+@pytest.mark.parametrize('backend', ['instructsam', 'sam3', 'sam3i'])
 @pytest.mark.parametrize('is_named', [True, False], ids=['named', 'auto'])
 def test_segment_command(backend: str, is_named: bool, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     chosen = ['--checkpoint', str(checkpoints[backend]), *(['--backend', backend] if is_named else [])]

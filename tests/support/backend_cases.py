@@ -14,7 +14,7 @@ from tests.support.choosing_vlm import choosing_server
 from tests.support.fake_segmenter import FakeSegmenter
 from tests.support.install_dummy import write_dummy_checkpoint
 from tests.support.tiny_sam3 import write_tiny_meta, write_tiny_sam3
-from tests.support.tiny_sam3i import PUBLIC_OPTIONS, write_tiny_public, write_tiny_sam3i
+from tests.support.tiny_sam3i import write_tiny_sam3i
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,6 @@ CASES = {
         lambda folder: write_tiny_sam3i(folder, has_base=True),
         weights=('model.safetensors', 'config.json', 'sam3/model.safetensors', 'sam3/tokenizer.json'),
         network=lambda segmenter: segmenter.detector.network,
-    ),
-    'sam3i of the public code': BackendCase(
-        'sam3i', lambda folder: write_tiny_public(folder).parent, options=PUBLIC_OPTIONS, weights=('checkpoint.pt',)
     ),
     'sam3_agent': AgentCase('sam3_agent', write_tiny_sam3),
     'dummy': BackendCase('dummy', write_dummy_checkpoint, encodes=False, weights=('config.json',)),

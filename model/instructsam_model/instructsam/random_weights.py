@@ -24,6 +24,7 @@ from instructsam_model.instructsam.preprocess import Preprocessor, read_preproce
 from instructsam_model.instructsam.prompt_lookup import SEPARATOR
 from instructsam_model.instructsam.quantization import quantize_network
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
+from instructsam_model.runtime.random_weights import fill_randomly
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_model.weights.hub import read_json, resolve_path
 
@@ -108,7 +109,7 @@ def random_segmenter(
 
     # 2. The network with random weights.
     network = build_empty(config)
-    fill_randomly(network, device, dtype)
+    fill_network(network, device, dtype)
     quantize_network(network, options.quantization)
 
     # 3. The small checkpoint's tokenizer with image processors for the architecture.
@@ -171,18 +172,9 @@ def image_processors(config: ModelConfig) -> tuple[Qwen2VLImageProcessor, Sam3Im
     return qwen, Sam3ImageProcessor(size={'height': side, 'width': side})
 
 
-def fill_randomly(network: InstructSAM, device: torch.device, dtype: torch.dtype, seed: int = 0) -> None:
-    """Initialize the parameters: matrices from N(0, 0.02), gains 1, biases 0."""
-    generator = torch.Generator(device=device).manual_seed(seed)
-    tensors = {}
-    for name, parameter in network.state_dict().items():
-        tensor = torch.zeros(parameter.shape, device=device, dtype=dtype)
-        if parameter.ndim >= 2:
-            tensor.normal_(0, 0.02, generator=generator)
-        elif name.endswith('weight'):
-            tensor.fill_(1)
-        tensors[name] = tensor
-    network.load_state_dict(tensors, strict=True, assign=True)
+def fill_network(network: InstructSAM, device: torch.device, dtype: torch.dtype) -> None:
+    """Initialize the parameters for inference, see `fill_randomly`; those of the boxes are float32."""
+    fill_randomly(network, device, dtype)
     network.tie_weights()
     keep_float32(network.model.grounding_model.model.detr_decoder)
     network.to(device).requires_grad_(False)

@@ -13,7 +13,10 @@ from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from instructsam_model.weights.hub import CheckpointSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
+    from instructsam_model.sam3_agent.vlm import Vlm
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,15 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
     except BaseException:
         vlm.close()
         raise
-    return AgentSegmenter(vlm, phrases, run, settings.selection)
+    return AgentSegmenter(vlm, phrases, run, settings.selection, vlm_bytes=_vlm_bytes(vlm, settings))
+
+
+def _vlm_bytes(vlm: Vlm, settings: LoadSettings) -> int:
+    """Return the memory of a local language model that SAM3 does not count: on a GPU, torch's reserve is of both."""
+    from instructsam_model.runtime.device import parse_device
+
+    memory_bytes: Callable[[], int] | None = getattr(vlm, 'memory_bytes', None)  # a server has none
+    return memory_bytes() if memory_bytes is not None and parse_device(settings.device).type == 'cpu' else 0
 
 
 def _load_phrases(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOptions) -> Segmenter:

@@ -15,14 +15,17 @@ from instructsam_model.sam3_agent.prune import prune_lenient, prune_strict
 from instructsam_model.sam3_agent.state import AgentState
 
 MAX_REFUSED_CHARS = 2000
-"""A refused reply is repeated to the model up to this length."""
+"""Of a refused reply the model sees the end again, where the call is."""
 
 
 def to_message(reply: str, strict: bool) -> Message:
-    """Return a reply as a message: up to the end of its first call."""
-    text = cut_reply(reply) if strict or CLOSE in reply else reply
+    """Return a reply as a message: up to the end of its first call, in the default the first one after the thoughts."""
+    if strict:
+        return Message('assistant', (TextPart(cut_reply(reply)),))
+    thoughts, end, call = reply.rpartition('</think>')
+    text = thoughts + end + (cut_reply(call) if CLOSE in call else call)
     # Servers refuse messages without text.
-    return Message('assistant', (TextPart(text if strict or text.strip() else '(no reply)'),))
+    return Message('assistant', (TextPart(text if text.strip() else '(no reply)'),))
 
 
 def answer(state: AgentState, *parts: Part, tool: str = '') -> tuple[AgentState, Action]:
@@ -58,7 +61,7 @@ def refuse(state: AgentState, fault: ReplyError) -> tuple[AgentState, Action]:
     if left <= 0:
         return finish(state, 'gave_up', f'{state.spent.malformed} replies could not be carried out: {fault.message}')
     assert state.reply is not None
-    short = with_text(state.reply, state.reply.text[:MAX_REFUSED_CHARS])
+    short = with_text(state.reply, state.reply.text[-MAX_REFUSED_CHARS:])
     return answer(replace(state, reply=short), make_sentence('tool_error', fault=fault.message, left=left))
 
 

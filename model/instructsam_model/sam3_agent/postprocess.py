@@ -62,30 +62,25 @@ def postprocess(found: Detections, strict: bool) -> Filtered:
 
 def iom_matrix(found: Detections) -> NDArray[np.float32]:
     """Return the IoM of each two masks, float32 (N, N); 0 for empty ones."""
-    count = len(found)
-    intersections = np.zeros((count, count), np.float32)
-    boxes = [tight_box(mask) for mask in found.masks]
-    for one in range(count):
-        for other in range(one, count):
-            shared = _shared_pixels(found.masks[one], found.masks[other], boxes[one], boxes[other])
-            intersections[one, other] = intersections[other, one] = shared
+    boxes_xyxy = np.array([_box(mask) for mask in found.masks], np.int64).reshape(-1, 4)
+    # Most masks are far from each other: only where boxes overlap pixels are counted.
+    starts = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])  # (N, N, 2)
+    ends = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
+    intersections = np.zeros((len(found), len(found)), np.float32)
+    for one, other in np.argwhere(np.triu((starts < ends).all(axis=2))).tolist():
+        (x1, y1), (x2, y2) = starts[one, other], ends[one, other]
+        shared = found.masks[one][y1:y2, x1:x2] & found.masks[other][y1:y2, x1:x2]
+        intersections[one, other] = intersections[other, one] = np.count_nonzero(shared)
     areas = np.diagonal(intersections)
     smaller = np.maximum(np.minimum(areas[:, None], areas[None]), np.float32(1))
     iom: NDArray[np.float32] = intersections / (smaller + np.float32(1e-8))
     return iom
 
 
-def _shared_pixels(
-    mask: Mask, other: Mask, box_xyxy: NDArray[np.float32] | None, other_box_xyxy: NDArray[np.float32] | None
-) -> int:
-    """Count the pixels of the intersection, looking only where the boxes of the masks overlap."""
-    if box_xyxy is None or other_box_xyxy is None:
-        return 0
-    x1, y1 = np.maximum(box_xyxy[:2], other_box_xyxy[:2]).astype(int)
-    x2, y2 = np.minimum(box_xyxy[2:], other_box_xyxy[2:]).astype(int)
-    if x1 >= x2 or y1 >= y2:
-        return 0
-    return int(np.count_nonzero(mask[y1:y2, x1:x2] & other[y1:y2, x1:x2]))
+def _box(mask: Mask) -> list[int]:
+    """Return the extents of a mask, x1, y1, x2, y2; zeros for an empty one."""
+    box_xyxy = tight_box(mask)
+    return [0, 0, 0, 0] if box_xyxy is None else [int(value) for value in box_xyxy]
 
 
 def keep_apart(iom: NDArray[np.float32], scores: NDArray[np.float32]) -> list[int]:

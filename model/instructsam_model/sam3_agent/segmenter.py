@@ -42,6 +42,7 @@ class AgentSegmenter:
         phrases: finds a phrase in an image.
         settings: of a run.
         selection: default thresholds: `min_score` and `mask_threshold` are those of SAM3.
+        vlm_bytes: memory of a local language model that `phrases` does not count as its own.
 
     Attributes:
         selection: as above.
@@ -51,7 +52,13 @@ class AgentSegmenter:
     """
 
     def __init__(
-        self, vlm: Vlm, phrases: Segmenter, settings: Settings | None = None, selection: Selection | None = None
+        self,
+        vlm: Vlm,
+        phrases: Segmenter,
+        settings: Settings | None = None,
+        selection: Selection | None = None,
+        *,
+        vlm_bytes: int = 0,
     ) -> None:
         self.selection = selection or Selection()
         self.on_progress: ProgressListener | None = None
@@ -60,6 +67,7 @@ class AgentSegmenter:
         self._vlm = vlm
         self._phrases = phrases
         self._settings = settings or Settings()
+        self._vlm_bytes = vlm_bytes
         self._is_closed = False
 
     def segment(
@@ -123,8 +131,11 @@ class AgentSegmenter:
         self._phrases.warm_up(size_wh)
 
     def memory_bytes(self) -> int | None:
-        """Return the memory of SAM3 on its device, in bytes; None if it is unknown. A server's is not counted."""
-        return self._phrases.memory_bytes()
+        """Return the memory of SAM3 and a local language model, in bytes; None if it is unknown; 0 once closed."""
+        if self._is_closed:
+            return 0
+        size = self._phrases.memory_bytes()
+        return None if size is None else size + self._vlm_bytes
 
     def close(self) -> None:
         """Close the connection to the server, or free the local language model, and free SAM3."""

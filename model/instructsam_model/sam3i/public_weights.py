@@ -25,13 +25,11 @@ def split_tensors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
         CheckpointError: a name is neither SAM3's nor SAM3-I's, or the three copies of the projector differ.
     """
     named = {name.removeprefix('detector.'): tensor for name, tensor in tensors.items()}
+    # The unused text encoder has adapters too.
+    named = {name: tensor for name, tensor in named.items() if not name.startswith(names.UNUSED_TEXT_ENCODER)}
     # Before any name is converted: those of the adapters resemble those of the layers that they are in.
     added = {name: tensor for name, tensor in named.items() if names.is_added(name)}
-    base = {
-        name: tensor
-        for name, tensor in named.items()
-        if name not in added and not name.startswith(names.UNUSED_TEXT_ENCODER)
-    }
+    base = {name: tensor for name, tensor in named.items() if name not in added}
     return convert_tensors(base), _without_repeated(added)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from transformers import CLIPTokenizer
 
@@ -12,6 +13,8 @@ from instructsam_model.sam3.reading import Reading, split_phrases
 from instructsam_model.sam3i.levels import Level
 from instructsam_model.sam3i.router import route
 from instructsam_model.sam3i.tokens import MAX_PIECES, count_pieces, tokenize_text
+
+READING_CACHE_SIZE = 64
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,8 @@ class LevelReader:
         concepts: Sequence[str] = (),
         phrase_separator: str = ',',
     ) -> None:
+        # A continuous query has the same instruction for every image, of which one warning is enough.
+        self._read = lru_cache(maxsize=READING_CACHE_SIZE)(self._read_once)
         self._tokenizer = tokenizer
         self._level = level
         self._concepts = concepts
@@ -60,6 +65,9 @@ class LevelReader:
         Raises:
             RequestError: it has no phrase.
         """
+        return self._read(text)
+
+    def _read_once(self, text: str) -> Reading:
         level = self._level or route(text, self._concepts)
         texts = split_phrases(text, self._separator if level is Level.CONCEPT else '')
         notes = [f'level: {level.value}' + ('' if self._level else ', guessed from the words')]

@@ -1,6 +1,6 @@
 """`Sam3Segmenter` apart from the contract that `tests/conformance` tests: phrases and their labels.
 
-Covers sam3/phrase_detector.py, the interface of both implementations.
+Covers sam3/reading.py, and sam3/phrase_detector.py, the interface of both implementations.
 """
 
 from __future__ import annotations

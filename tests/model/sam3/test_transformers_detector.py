@@ -1,6 +1,7 @@
 """The back end `sam3` and `transformers`' own `Sam3Model` with `Sam3Processor`: the same to the bit.
 
-Covers instructsam_model.sam3.detector, instructsam_model.sam3.features and instructsam_model.sam3.postprocess.
+Covers instructsam_model.sam3.detector, instructsam_model.sam3.features, instructsam_model.sam3.postprocess and
+instructsam_model.sam3.prompted_detector.
 """
 
 from __future__ import annotations

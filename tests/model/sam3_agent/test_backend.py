@@ -12,11 +12,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from instructsam_model import CheckpointError, ConfigError, Segmenter, load_segmenter
+from instructsam_model import CheckpointError, ConfigError, Frame, Instruction, Segmenter, load_segmenter
 from instructsam_model.backends import LoadSettings
 from instructsam_model.cli.segment import main
+from instructsam_model.errors import UndecidedError
 from instructsam_model.sam3_agent.backend import BACKEND
 from instructsam_model.sam3_agent.connect import open_vlm
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
@@ -24,6 +26,7 @@ from tests.support import GOLDEN
 from tests.support.fake_vlm_answers import Answer
 from tests.support.fake_vlm_server import FakeVlmServer, serve_vlm
 from tests.support.scripted_vlm import find, select
+from tests.support.tiny_vlm import write_tiny_vlm
 
 CHECKPOINT = GOLDEN / 'checkpoint'
 GONE = 'http://127.0.0.1:9/v1'
@@ -115,6 +118,18 @@ def test_folder_is_processed_despite_an_undecided_image(
 def test_impossible_back_end_of_phrases(name: str, said: str) -> None:
     with serve_vlm() as server, pytest.raises(ConfigError, match=said):
         load(vlm=server.url, reply_form='text', phrase_backend=name)
+
+
+@pytest.mark.slow
+def test_local_model_replies_to_the_whole_prompt(tmp_path: Path) -> None:
+    """Its weights are random, so it comes to no decision."""
+    segmenter = load(vlm=str(write_tiny_vlm(tmp_path)), max_reply_tokens=2)
+    alone = load_segmenter(CHECKPOINT, 'instructsam', 'cpu', 'float32')
+    assert (segmenter.memory_bytes() or 0) > (alone.memory_bytes() or 0)
+    with pytest.raises(UndecidedError, match='4 rounds, 4 calls of the language model'):
+        segmenter.segment(Frame(np.full((64, 96, 3), 90, np.uint8)), Instruction('the box'))
+    segmenter.close()
+    assert segmenter.memory_bytes() == 0
 
 
 def test_local_folder_must_exist(tmp_path: Path) -> None:

@@ -216,6 +216,18 @@ def test_an_event_of_another_action_is_an_error_of_the_caller() -> None:
         step(state, Rendered((IMAGE_RGB,)))
 
 
+def test_the_model_sees_its_calls_again_whatever_it_thought() -> None:
+    thought = '<think>not <tool>{"name": "report_no_mask"}</tool></think>'
+    refused = 'x' * 5000 + '<tool>{"name": "zoom"}</tool> more'
+    host = ScriptedHost([thought + segment('disc'), refused, None, select(1)])
+    run(host)
+    replies = [message.text for message in host.asked[3].messages if message.role == 'assistant']
+    assert replies[0] == thought + segment('disc')
+    assert len(replies[1]) == 2000
+    assert replies[1].endswith('<tool>{"name": "zoom"}</tool>')
+    assert replies[2] == '(no reply)'
+
+
 def test_empty_masks_are_not_shown() -> None:
     host = ScriptedHost([segment('disc'), select(1)], default=boxes((5, 5, 5, 5), (2, 2, 9, 9)))
     finish = run(host)

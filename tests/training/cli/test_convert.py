@@ -237,3 +237,33 @@ def test_unknown_data_set_lists_the_known_ones(capsys: pytest.CaptureFixture[str
         main(['cocoo', '--data', '.', '--split', 'train', '--out', 'a.json'])
     assert error.value.code == 2
     assert 'refcoco+' in capsys.readouterr().err
+
+
+def test_levels_of_sam3i_are_written_and_read_back(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    coco(tmp_path / 'coco', [SQUARE], [SQUARE])
+    status, out, _ = run('--format', 'sam3i', out='out/sam3i_train.json')
+    assert status == 0
+    assert numbers(out)['annotations'] == 2
+    texts = [
+        image['text_inst_input'] for image in json.loads((tmp_path / 'out/sam3i_train.json').read_text())['images']
+    ]
+    assert texts == [{'concept': ['cup'], 'simple_query': [], 'complex_query': []}] * 2
+    back = ['sam3i', '--data', tmp_path / 'out', '--split', 'train', '--images', tmp_path / 'coco']
+    assert main([str(each) for each in (*back, '--out', tmp_path / 'back.json')]) == 0
+    samples = list(read_published(tmp_path / 'back.json', SkipReport(), tmp_path / 'coco'))
+    assert [(each.text, each.level) for sample in samples for each in sample.annotations] == [('cup', 'concept')] * 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--level', 'simple'], '--level belongs to --format sam3i'),
+        (['--format', 'sam3i', '--shards', '2'], 'writes one file'),
+    ],
+)
+def test_arguments_of_another_format(
+    run: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        run(*arguments)
+    assert words in capsys.readouterr().err

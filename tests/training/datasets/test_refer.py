@@ -1,4 +1,6 @@
-"""RefCOCO, RefCLEF and gRefCOCO in the layout of their releases. Covers datasets/io/files.py."""
+"""RefCOCO, RefCLEF, gRefCOCO and Ref-ZOM in the layout of their releases. Covers datasets/io/files.py
+and datasets/io/references.py.
+"""
 
 from __future__ import annotations
 
@@ -287,3 +289,26 @@ def test_unknown_split_is_named(
     assert len(list(read_refcoco(root, 'train', report))) == 1
     ((_, index, reason),) = reasons()
     assert (index, reason.partition(', got')[2]) == ('1', " 'training'")
+
+
+def test_expressions_are_simple_instructions_about_the_category_of_their_targets(
+    release: Callable[..., Path], report: SkipReport
+) -> None:
+    groups = [ref(0, [1, 2], 'both men'), ref(1, -1, 'a dog', image_id=25)]
+    first, second = read_grefcoco(release(groups, 'grefcoco', 'grefs(unc)'), 'train', report)
+    assert [(each.level, each.concept) for each in first.annotations] == [('simple', 'person')]
+    assert [(each.level, each.concept) for each in second.annotations] == [('simple', '')]
+
+
+def test_groups_of_ref_zom_say_that_they_have_no_target(release: Callable[..., Path], report: SkipReport) -> None:
+    groups = [
+        {**ref(0, [1, 2], 'both men'), 'source': 'not_zero'},
+        {**ref(1, [3], 'a dog that runs', image_id=25), 'source': 'zero'},
+    ]
+    root = release(groups, 'ref-zom', 'refs(final)')
+    (root / 'images/trainval2014').mkdir()
+    first, second = read_refer(root, 'train', report, name='ref-zom', split_by='final')
+    assert not report.errors
+    assert first.image.parent == root / 'images/trainval2014'
+    assert [len(each.masks) for each in (*first.annotations, *second.annotations)] == [2, 0]
+    assert second.annotations[0].concept == ''

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from instructsam_model.errors import ConfigError, FrameError
 from instructsam_training.check.facts import SampleFacts, inspect
+from instructsam_training.check.instructions import check_instructions, draw_examples
 from instructsam_training.check.sheet import draw_sheet
 from instructsam_training.check.summary import DataCheck
 from instructsam_training.check.table import make_table
@@ -24,6 +26,7 @@ from instructsam_training.data.sampler import Samples
 from instructsam_training.families.choose import choose_family
 from instructsam_training.families.family import StageTask
 from instructsam_training.families.instructsam.task import InstructSAMTask
+from instructsam_training.families.sam3i.task import Sam3ITask
 
 FILE = 'data_check.json'
 SHEET = 'data_check.png'
@@ -55,15 +58,28 @@ def check_stages(config: TrainConfig, stages: Sequence[StageConfig], task: Stage
         ConfigError: a run would be refused; the message says why, for each stage.
     """
     # All stages are checked before the error, so that one run of the check names every fault.
-    if not isinstance(task, InstructSAMTask):
-        return
     reasons = []
     for stage in stages:
-        check = check_stage(task.for_stage(stage), Path(config.out) / stage.name, config.seed)
-        Console().print(make_table(check))
-        reasons += [f'{stage.name}: {reason}' for reason in check.refusals]
+        table, refusals = _check(task.for_stage(stage), Path(config.out) / stage.name, config.seed)
+        Console().print(table)
+        reasons += [f'{stage.name}: {reason}' for reason in refusals]
     if reasons:
         raise ConfigError(f'the training data is refused: {"; ".join(reasons)}')
+
+
+def _check(task: StageTask, folder: Path, seed: int) -> tuple[Table, list[str]]:
+    """Check the data of a stage of either family; returns a table and why a run is refused."""
+    if isinstance(task, Sam3ITask):
+        samples = task.open_samples()
+        chosen = choose_samples(len(samples), task.stage.data.check_samples, seed)
+        instructions = check_instructions(task, samples, chosen, seed, SHEET_EXAMPLES)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(json.dumps(instructions.to_json(), indent=2) + '\n')
+        draw_examples(folder / SHEET, instructions.examples, task)
+        return instructions.table(), instructions.refusals
+    assert isinstance(task, InstructSAMTask)
+    check = check_stage(task, folder, seed)
+    return make_table(check), check.refusals
 
 
 def check_stage(task: InstructSAMTask, folder: Path, seed: int) -> DataCheck:

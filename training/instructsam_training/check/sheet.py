@@ -34,17 +34,24 @@ Piece = tuple[str, bool]
 
 def draw_sheet(file: Path, examples: Sequence[Example], preprocessor: Preprocessor, config: ModelConfig) -> None:
     """Draw examples beside each other into a PNG; text that the language model is trained on is green and bold."""
-    columns = min(COLUMNS, max(len(examples), 1))
-    rows = -(-len(examples) // columns)  # rounded up
+    # The record comes first, so that its file can be opened.
+    texts = [
+        [(f'{example.source}\n', False), *split_conversation(example, preprocessor, config)] for example in examples
+    ]
+    draw_cells(file, [(draw_input(example), pieces) for example, pieces in zip(examples, texts, strict=True)])
+
+
+def draw_cells(file: Path, cells: Sequence[tuple[Image.Image, Sequence[Piece]]]) -> None:
+    """Draw images of the side `IMAGE_PX` beside each other into a PNG, each with its text below."""
+    columns = min(COLUMNS, max(len(cells), 1))
+    rows = -(-len(cells) // columns)  # rounded up
     # A cell: the image, the text below it, and margins.
     width, height = IMAGE_PX + MARGIN_PX, IMAGE_PX + MAX_LINES * LINE_PX + 2 * MARGIN_PX
     sheet = Image.new('RGB', (columns * width + MARGIN_PX, max(rows, 1) * height + MARGIN_PX), 'white')
-    for number, example in enumerate(examples):
+    for number, (image, pieces) in enumerate(cells):
         column, row = number % columns, number // columns
         left, top = MARGIN_PX + column * width, MARGIN_PX + row * height
-        sheet.paste(draw_input(example), (left, top))
-        # The record comes first, so that its file can be opened.
-        pieces = [(f'{example.source}\n', False), *split_conversation(example, preprocessor, config)]
+        sheet.paste(image, (left, top))
         _draw_text(ImageDraw.Draw(sheet), (left, top + IMAGE_PX + 4), pieces)
     sheet.save(file)
 
@@ -56,11 +63,14 @@ def draw_input(example: Example) -> Image.Image:
     if scale is None:  # normalized already: stretch the values to 0 to 255
         pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp(min=1e-6) * 255
     seen = pixels.permute(1, 2, 0).clamp(0, 255).byte().numpy()  # [H, W, 3]
-    canvas = np.asarray(Image.fromarray(seen).resize((IMAGE_PX, IMAGE_PX)), np.float32)
-    # Masks [h, w] of all phrases, each in the next color.
-    masks = [mask for target in example.targets for mask in target.masks]
+    return draw_masks(seen, [mask.float().numpy() for target in example.targets for mask in target.masks])
+
+
+def draw_masks(pixels: NDArray[np.uint8], masks: Sequence[NDArray[np.float32]]) -> Image.Image:
+    """Draw masks [h, w], values 0 to 1, each in the next color, on an image (H, W, 3); the side is `IMAGE_PX`."""
+    canvas = np.asarray(Image.fromarray(pixels).resize((IMAGE_PX, IMAGE_PX)), np.float32)
     for number, mask in enumerate(masks):
-        canvas = _blend(canvas, mask.float().numpy(), PALETTE_RGB[number % len(PALETTE_RGB)])
+        canvas = _blend(canvas, mask, PALETTE_RGB[number % len(PALETTE_RGB)])
     return Image.fromarray(canvas.astype(np.uint8))
 
 

@@ -18,6 +18,7 @@ from instructsam_training.cli.own_data import add_own_arguments, is_own, open_ow
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.annotation_tools.tools import TOOLS
 from instructsam_training.datasets.io.leakage import FILES, HeldOutImages, read_held_out
+from instructsam_training.datasets.io.level_entries import write_level_entries
 from instructsam_training.datasets.io.published_writer import write_published
 from instructsam_training.datasets.registry import SOURCES
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     _check_input(parser, arguments)
+    _check_format(parser, arguments)
     console, report, counts = Console(stderr=True), SkipReport(), Counts()
     try:
         held_out = read_held_out(arguments.held_out) if arguments.held_out else None
@@ -71,6 +73,14 @@ def _check_input(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
         parser.error(f'{arguments.name}: has no --annotations; data sets that do: {readable}')
 
 
+def _check_format(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit with the usage if the arguments that say what to write do not belong together."""
+    if arguments.format == 'published' and arguments.level:
+        parser.error('--level belongs to --format sam3i')
+    if arguments.format == 'sam3i' and (arguments.shards > 1 or arguments.val_share is not None):
+        parser.error('--format sam3i writes one file: expected neither --shards nor --val-share')
+
+
 def _warnings(counts: Counts, held_out: HeldOutImages | None, report: SkipReport, skipped: Path | None) -> list[str]:
     warnings = []
     if skipped:
@@ -92,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = ArgumentParser(
         prog='instructsam-convert',
-        description='Convert a released data set to the published training format.',
+        description='Convert a released data set to the published training format, or to that of SAM3-I.',
         epilog='data sets and their splits: '
         + '; '.join(f'{name} ({", ".join(source.splits)})' for name, source in SOURCES.items())
         + '. Exports of annotation tools, and what --data is: '
@@ -145,6 +155,19 @@ def _add_input_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        '--format',
+        choices=('published', 'sam3i'),
+        default='published',
+        help="published: that of InstructSAM's training files; sam3i: that of SAM3-I's sam3i_train.json, COCO style "
+        'with texts of three levels (default: published)',
+    )
+    group.add_argument(
+        '--level',
+        choices=('simple', 'complex'),
+        help='with --format sam3i: the instructions of the data set name their targets (simple), or do not (complex); '
+        'needed where the data set does not say',
+    )
+    group.add_argument(
         '--out', type=Path, required=True, metavar='FILE', help='FILE.json for a JSON list, FILE.jsonl for JSON lines'
     )
     group.add_argument(
@@ -191,6 +214,8 @@ def convert(
         _counted(samples, counts, report, held_out, arguments.strict), counts, console, arguments.name
     )
     relative_to = arguments.relative_to or folder
+    if arguments.format == 'sam3i':
+        return [write_level_entries(samples, arguments.out, relative_to, report, arguments.level)]
     files = write_published(own.training(samples) if own else samples, arguments.out, relative_to, arguments.shards)
     return files + (own.write_others(arguments.out, relative_to) if own else [])
 

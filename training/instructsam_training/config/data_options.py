@@ -11,6 +11,9 @@ from instructsam_model.options import Options, group, option
 Kind = Literal['phrase', 'sentence', 'OCR', 'caption']
 """Kind of an annotation's text: the name of the target, an instruction about it, the text written on it, or a question
 with a text answer and no masks."""
+LevelName = Literal['concept', 'simple', 'complex']
+"""How a text describes its target: by a noun phrase, naming it with attributes or places, or without naming it
+(SAM3-I)."""
 
 
 @dataclass(frozen=True)

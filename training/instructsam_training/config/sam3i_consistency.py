@@ -46,13 +46,13 @@ def check_sam3i(config: TrainConfig) -> None:
         assert options is not None
         _check_ignored(stage, IGNORED, where)
         _check_ignored(stage.data, IGNORED_DATA, f'{where}data.')
-        _check_objective(options, f'{where}sam3i.')
         # The adapters belong to one SAM3.
         if options.objective == 'concept' and (seen_adapters or config.start.checkpoint):
             raise ConfigError(
                 f'{where}sam3i.objective: expected concept before all stages with adapters, which would no longer fit '
                 'the changed SAM3'
             )
+        _check_objective(options, f'{where}sam3i.')
         seen_adapters = seen_adapters or options.objective != 'concept'
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from instructsam_model.datatypes import is_unicode
 from instructsam_model.masks import Rle
 from instructsam_training.config.data_options import Kind as Kind
+from instructsam_training.config.data_options import LevelName as LevelName
 
 ANSWERED_KINDS: tuple[Kind, ...] = ('sentence', 'caption')
 """Kinds whose phrase is an answer, and differs from their text."""
@@ -41,6 +42,8 @@ class Annotation:
         box_only: the masks are filled boxes, because only boxes are annotated.
         box_xyxy: x1, y1, x2, y2 of the target in pixels, if the data set publishes a box beside the mask.
         additional_phrases: further names that the instruction asks for, answered after this one.
+        level: how the text describes the target, if the data set says so, or if all its texts do so.
+        concept: name of the target's category, if the data set has one beside text and phrase.
 
     Raises:
         ValueError: text or phrase are empty, or no valid Unicode.
@@ -53,11 +56,13 @@ class Annotation:
     box_only: bool = False
     box_xyxy: tuple[float, float, float, float] | None = None
     additional_phrases: tuple[Annotation, ...] = ()
+    level: LevelName | None = None
+    concept: str = ''
 
     def __post_init__(self) -> None:
         if not self.text.strip() or not self.phrase.strip():
             raise ValueError(f'annotation: expected a text and a phrase, got {self.text!r} and {self.phrase!r}')
-        if not is_unicode(self.text) or not is_unicode(self.phrase):  # tokenizers fail on it, without naming the record
+        if not all(map(is_unicode, (self.text, self.phrase, self.concept))):  # tokenizers would not name the record
             raise ValueError(f'annotation: expected Unicode text, got a surrogate in {self.text!r} or {self.phrase!r}')
 
     @property

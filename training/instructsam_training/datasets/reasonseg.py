@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,10 @@ def _texts(record: Mapping[str, Any], only_first: bool) -> list[str]:
 
 
 def _annotation(text: str, is_sentence: bool, phrase: str, masks: tuple[Rle, ...]) -> Annotation:
-    return Annotation('sentence', text, phrase, masks) if is_sentence else named(text, masks)
+    # A short text names the target with its attributes: a simple instruction (SAM3-I).
+    if not is_sentence:
+        return replace(named(text, masks), level='simple')
+    return Annotation('sentence', text, phrase, masks, level='complex')
 
 
 def _explanatory(file: Path, files: list[Path], report: SkipReport) -> dict[str, list[str]]:

@@ -1,18 +1,20 @@
-"""RefCOCO, RefCOCO+, RefCOCOg, RefCLEF (https://github.com/lichengunc/refer) and gRefCOCO.
+"""RefCOCO, RefCOCO+, RefCOCOg, RefCLEF (https://github.com/lichengunc/refer), gRefCOCO and Ref-ZOM.
 
     <root>/refcoco/{refs(unc).p, instances.json}    and refcoco+; refcocog: umd or google; refclef: unc or berkeley
     <root>/grefcoco/{grefs(unc).json, instances.json}                   https://github.com/henghuiding/gRefCOCO
+    <root>/ref-zom/{refs(final).p, instances.json}                      https://github.com/toggle1995/RIS-DMMI
     <root>/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg
     <root>/images/saiapr_tc-12/...                  images of RefCLEF
+    <root>/images/trainval2014/...                  images of Ref-ZOM: those of COCO's train2014 and val2014 together
 
 `refs(unc).json`, the same list as JSON, is preferred to the pickle. One sample per image, one annotation per sentence;
-expressions of gRefCOCO may have no target, one, or several.
+expressions of gRefCOCO and Ref-ZOM may have no target, one, or several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,34 +22,22 @@ from typing import Any
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
 from instructsam_training.data.sample import Annotation, Sample, SkipReport, named
-from instructsam_training.datasets.io.coco_file import Id, parse_id
-from instructsam_training.datasets.io.files import coco_tables, find, load_json, non_empty_list, parse_size_hw, text_of
-from instructsam_training.datasets.io.plain_pickle import load_plain_pickle
+from instructsam_training.datasets.io.coco_file import Id
+from instructsam_training.datasets.io.files import find, parse_size_hw, text_of
+from instructsam_training.datasets.io.references import References, entry_of, load_references, plain_id
 from instructsam_training.datasets.io.segmentation import instance_rle
 from instructsam_training.datasets.source import Source
 
 SPLITS = ('train', 'val', 'test', 'testA', 'testB', 'testC')
 COCO_FOLDERS = ('images/mscoco/images/train2014', 'images/train2014', 'train2014')
-IMAGE_FOLDERS = {'refclef': ('images/saiapr_tc-12', 'saiapr_tc-12')}
+IMAGE_FOLDERS = {
+    'refclef': ('images/saiapr_tc-12', 'saiapr_tc-12'),
+    'ref-zom': ('images/trainval2014', 'trainval2014', 'images/mscoco/images/trainval2014'),
+}
 NO_TARGET = -1
 """Annotation id of an expression without a target in the image (gRefCOCO)."""
-
-
-@dataclass(frozen=True)
-class References:
-    """The files of one data set.
-
-    Attributes:
-        file: file of the referring expressions.
-        refs: groups of expressions; a group shares its image and its targets.
-        images: entries of `instances.json` by id, as in a COCO file.
-        instances: annotations of `instances.json` by id, as in a COCO file.
-    """
-
-    file: Path
-    refs: list[Any]
-    images: Mapping[Id, Mapping[str, Any] | None]
-    instances: Mapping[Id, Mapping[str, Any] | None]
+ZERO = 'zero'
+"""`source` of a group of expressions without a target in the image (Ref-ZOM)."""
 
 
 def read_refer(
@@ -95,49 +85,6 @@ def read_grefcoco_single(root: Path, split: str, report: SkipReport, images: Pat
             report.note('expressions with no target or several, left out', sample.source, more)
         if single:
             yield replace(sample, annotations=single)
-
-
-def load_references(folder: Path, stem: str) -> References:
-    """Load the files of a data set.
-
-    Raises:
-        ConfigError: a file is missing or damaged.
-    """
-    file, refs = load_refs(folder, stem)
-    instances_file = find(folder, 'instances.json')
-    images, instances = coco_tables(instances_file, load_json(instances_file), ('images', 'annotations'))
-    return References(file, refs, _by_id(images), _by_id(instances))
-
-
-def load_refs(folder: Path, stem: str) -> tuple[Path, list[Any]]:
-    """Load the groups of expressions, from JSON if there is such a file, else from the pickle.
-
-    Returns:
-        The file and its content.
-
-    Raises:
-        ConfigError: the file is missing or damaged.
-    """
-    file = find(folder, f'{stem}.json', f'{stem}.p')
-    refs = non_empty_list(file, load_json(file) if file.suffix == '.json' else load_plain_pickle(file))
-    return file, [_with_plain_ids(ref) if isinstance(ref, dict) else ref for ref in refs]
-
-
-def _with_plain_ids(ref: Mapping[str, Any]) -> dict[str, Any]:
-    """The group with ids in the form of `parse_id`; what is no id stays, to be reported."""
-    ids = ref.get('ann_id')
-    return {
-        **ref,
-        'image_id': _plain_id(ref.get('image_id')),
-        'ann_id': [_plain_id(number) for number in ids] if isinstance(ids, list) else _plain_id(ids),
-    }
-
-
-def _plain_id(value: Any) -> Any:
-    try:
-        return parse_id(value)
-    except ValueError:
-        return value
 
 
 def is_ref(ref: Any) -> bool:
@@ -188,7 +135,7 @@ def _samples(
     for image_id, refs in by_image.items():
         try:
             # Without its image, none of the groups can be used; each is reported.
-            image = _entry(references.images, image_id, 'image')
+            image = entry_of(references.images, image_id, 'image')
             size_hw, name = parse_size_hw(image), text_of(image, 'file_name')
         except ValueError as error:
             for index, _ in refs:
@@ -209,6 +156,7 @@ def _annotations(
     # All sentences of a group share its masks: without them the whole group is skipped.
     try:
         masks = _masks(ref, references, size_hw)
+        concept = _concept(ref, references)
         sentences = ref.get('sentences')
         if not isinstance(sentences, list) or not sentences:
             raise ValueError(f'sentences: expected a list of expressions, got {sentences!r}')
@@ -219,12 +167,15 @@ def _annotations(
         try:
             if not isinstance(sentence, dict):
                 raise ValueError(f'expected an expression, got {sentence!r}')
-            yield named(text_of(sentence, 'sent', 'raw'), masks)
+            yield replace(named(text_of(sentence, 'sent', 'raw'), masks), level='simple', concept=concept)
         except ValueError as error:
             report.skip(references.file, f'{index}.sentences.{number}', f'ref {ref.get("ref_id")}: {error}')
 
 
 def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, int]) -> tuple[Rle, ...]:
+    # Ref-ZOM: such a group has ids too, of objects that the expressions do not mean.
+    if ref.get('source') == ZERO:
+        return ()
     # RefCOCO has one id, gRefCOCO a list.
     ids = ref.get('ann_id')
     ids = ids if isinstance(ids, list) else [ids]
@@ -233,10 +184,23 @@ def _masks(ref: Mapping[str, Any], references: References, size_hw: tuple[int, i
     return () if ids == [NO_TARGET] else tuple(_mask(number, ref['image_id'], references, size_hw) for number in ids)
 
 
+def _concept(ref: Mapping[str, Any], references: References) -> str:
+    """Return the name of the category of all targets of a group; '' if they have several, or none is known."""
+    ids: Any = ref.get('ann_id')
+    # Of a group without a target, the category would be that of something else.
+    if ref.get('source') == ZERO or ids in (NO_TARGET, [NO_TARGET]):
+        return ''
+    # `_masks` has checked the ids.
+    numbers: list[Id] = ids if isinstance(ids, list) else [ids]
+    instances = [references.instances.get(number) or {} for number in numbers]
+    found = {references.categories.get(plain_id(instance.get('category_id')), '') for instance in instances}
+    return found.pop() if len(found) == 1 else ''
+
+
 def _mask(number: Id, image_id: Id, references: References, size_hw: tuple[int, int]) -> Rle:
-    instance = _entry(references.instances, number, 'annotation')
+    instance = entry_of(references.instances, number, 'annotation')
     # Ids that were renumbered in one file only would give masks of other images.
-    if _plain_id(instance.get('image_id')) != image_id:
+    if plain_id(instance.get('image_id')) != image_id:
         raise ValueError(f'annotation {number}: expected one of image {image_id}, got {instance.get("image_id")}')
     # A crowd is no single target.
     if instance.get('iscrowd'):
@@ -245,30 +209,6 @@ def _mask(number: Id, image_id: Id, references: References, size_hw: tuple[int, 
         return instance_rle(instance.get('segmentation'), size_hw)
     except ValueError as error:
         raise ValueError(f'annotation {number}: {error}') from None
-
-
-def _by_id(entries: list[Any]) -> dict[Id, Mapping[str, Any] | None]:
-    """Index a COCO list by id; None for an id of several different entries.
-
-    Entries without an id are ignored; a reference to one is reported as missing.
-    """
-    by_id: dict[Id, Mapping[str, Any] | None] = {}
-    for entry in entries:
-        number = _plain_id(entry.get('id')) if isinstance(entry, dict) else None
-        # Exact copies of an entry are one entry.
-        if isinstance(number, int | str) and by_id.setdefault(number, entry) != entry:
-            by_id[number] = None
-    return by_id
-
-
-def _entry(entries: Mapping[Id, Mapping[str, Any] | None], number: Id, what: str) -> Mapping[str, Any]:
-    if number not in entries:
-        raise ValueError(f'{what} {number}: expected it in instances.json, found none')
-    entry = entries[number]
-    # Taking any of them could pair an expression with the mask of another instance.
-    if entry is None:
-        raise ValueError(f'{what} {number}: expected it once in instances.json, found several that differ')
-    return entry
 
 
 def _source(name: str, split_by: str, *tests: str) -> Source:
@@ -282,6 +222,7 @@ SOURCES = {
     'refcocog_google': _source('refcocog', 'google'),
     'refclef': _source('refclef', 'unc', 'testA', 'testB', 'testC'),
     'refclef_berkeley': _source('refclef', 'berkeley', 'test'),
+    'ref-zom': Source(partial(read_refer, name='ref-zom', split_by='final'), ('train', 'test')),
     'grefcoco': Source(read_grefcoco, ('train', 'val', 'testA', 'testB')),
     'grefcoco_single': Source(read_grefcoco_single, ('train', 'val', 'testA', 'testB')),
 }

@@ -25,7 +25,7 @@ from instructsam_model.fake_cuda.time_model import model_time
 from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.instructsam.random_weights import fill_randomly, with_tokens_of
+from instructsam_model.instructsam.random_weights import fill_network, with_tokens_of
 from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.memory import peak_memory_gib
 from instructsam_model.weights.hub import resolve_path
@@ -197,7 +197,7 @@ def make_batch(
 
 def make_step(task: InstructSAMTask, batch: Batch, device: torch.device) -> Callable[[], object]:
     """Return a function that takes one optimizer step of the stage, from random weights."""
-    fill_randomly(task.network.train(), device, torch.float32)
+    fill_network(task.network.train(), device, torch.float32)
     task.choose_trainable()
     prepare_network(task, task.config, device, keep=False)
     run = start_single_process(task, device, bfloat16=task.config.precision == 'bfloat16')

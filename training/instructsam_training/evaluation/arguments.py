@@ -156,6 +156,11 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
         'code (default: %(default)s)',
     )
     group.add_argument(
+        '--keep-best',
+        action='store_true',
+        help='only the best mask of each query counts, as in the public evaluation of SAM3-I on RefCOCO',
+    )
+    group.add_argument(
         '--min-score',
         type=number(-1e9, 1e9),  # predictions of other models may have any scores
         metavar='SCORE',

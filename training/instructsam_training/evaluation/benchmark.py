@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import SkipReport
@@ -15,6 +15,7 @@ from instructsam_training.datasets.io.file_kind import FileKind, check_kind, des
 from instructsam_training.evaluation.prompts import as_in_training, unchanged
 from instructsam_training.evaluation.published import PublishedResult
 from instructsam_training.evaluation.query import Prompt, Query
+from instructsam_training.evaluation.sam3i.public_numbers import PublicEvaluation
 from instructsam_training.evaluation.scoring import IouRule
 from instructsam_training.evaluation.upright import upright_queries
 
@@ -81,6 +82,9 @@ class Benchmark:
             release without such a file has another reader.
         kinds: kinds of this file.
         read_absent: reads the queries with some about absent categories; None if the data does not say what is absent.
+        public: how the public scripts score prediction records (SAM3-I), whose numbers are reported beside the metrics.
+        backend_options: by split, options of back ends that its texts need, such as their level; those of the command
+            line override them.
     """
 
     name: str
@@ -99,6 +103,8 @@ class Benchmark:
     files: tuple[str, ...] = ()
     kinds: tuple[FileKind, ...] = ()
     read_absent: ReadAbsent | None = None
+    public: PublicEvaluation | None = None
+    backend_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def iou_rule(self, scoring: Scoring) -> IouRule:
         """Return the IoU rule of a scoring."""

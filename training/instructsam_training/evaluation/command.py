@@ -43,6 +43,7 @@ from instructsam_training.evaluation.report.speed import speed_line, summarize_s
 from instructsam_training.evaluation.report.table import report_tables
 from instructsam_training.evaluation.result import EvaluationResult
 from instructsam_training.evaluation.run import EvaluationRun, predict_all, prepare_folder, start_processes
+from instructsam_training.evaluation.sam3i.public_scoring import score_as_public
 from instructsam_training.evaluation.transcripts import TranscriptFolder
 
 EXIT_SUCCESS, EXIT_SKIPPED, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -142,10 +143,24 @@ def evaluate_benchmark(
         predictions = _predict(run, arguments, open_segmenter, console)
     if predictions is None:  # not the main process
         return None
-    unread = [str(error) for error in skipped.errors]
-    check_skipped(queries, predictions, unread, arguments.max_skipped)
+    check_skipped(queries, predictions, [str(error) for error in skipped.errors], arguments.max_skipped)
+    return _write_report(arguments, settings, queries, predictions, skipped, console)
+
+
+def _write_report(
+    arguments: argparse.Namespace,
+    settings: EvaluationSettings,
+    queries: Sequence[Query],
+    predictions: Mapping[str, PredictedMasks],
+    skipped: SkipReport,
+    console: Console,
+) -> EvaluationResult:
+    """Score predictions, print the tables, and write the numbers and the page."""
+    benchmark, unread = BENCHMARKS[arguments.benchmark], [str(error) for error in skipped.errors]
     report, scored = make_report(benchmark, settings, queries, predictions, unread, skipped.notes)
     folder, speed = output_folder(arguments), summarize_speed([*predictions.values()])
+    if benchmark.public is not None:
+        report['public'] = score_as_public(benchmark.public, arguments, settings, queries, predictions, folder)
     _write_numbers(report, speed, folder, console)
     transcripts = TranscriptFolder(folder) if arguments.replay is None else find_transcripts(arguments.replay)
     write_page(folder / 'report.html', report, scored, predictions, speed, transcripts)
@@ -232,6 +247,7 @@ def _make_settings(
         options=given_options(arguments) if backend else {},
         shuffle_seed=arguments.shuffle_instructions,
         absent=arguments.absent,
+        keep_best=arguments.keep_best,
     )
 
 

@@ -2,6 +2,7 @@
 
     COCO results        [{"image_id": "12.0", "category_id": 1, "segmentation": RLE, "score": 0.9}, ...]
     GSEval              {"idx": 7, "segmentation": RLE}, one line each
+    SAM3-I's records    [{"annotation_id": 1, "image_id": 1, "predictions": [{"rle": RLE, "score": 0.9}]}, ...]
     the public scripts  [{summary}, {"idx": 0, "instruction": "...", "pred_rles": [RLE], "pred_scores": [0.9]}, ...]
                         or, without scores, "mask_rle" or "pred_mask_rle": [RLE or null, ...]
     predictions-*.jsonl of an earlier evaluation
@@ -28,6 +29,7 @@ from instructsam_training.datasets.io.files import load_json
 from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.evaluation.prediction import FILE_PATTERN, PredictedMasks
 from instructsam_training.evaluation.query import Query
+from instructsam_training.evaluation.sam3i.records import parse_record
 
 RawMasks = list[tuple[Any, Any]]
 """Masks in any form, each with its score."""
@@ -90,6 +92,7 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
     """
     index = _QueryIndex(queries, report)
     found: dict[str, list[tuple[Rle, float]]] = {}
+    raw: dict[str, RawMasks] = {}  # first record of each query
     mask_count = 0
     # Records of one query are collected first: COCO results have one record a mask.
     for number, record in _records(file, report):
@@ -102,7 +105,11 @@ def read_external_predictions(file: Path, queries: Sequence[Query], report: Skip
             report.skip(file, number, str(error))
             continue
         if is_complete and query.id in found:
-            continue  # distributed samplers repeat queries; the first prediction counts
+            # Distributed samplers repeat queries, SAM3-I repeats them for each annotation; the first prediction counts.
+            different = int(raw_masks != raw.get(query.id))
+            report.note('further predictions of a query that differ from its first one, left out', query.id, different)
+            continue
+        raw.setdefault(query.id, raw_masks)
         masks = found.setdefault(query.id, [])
         mask_count += len(raw_masks)
         for mask, score in raw_masks:
@@ -163,6 +170,13 @@ def _records(file: Path, report: SkipReport) -> Iterator[tuple[int, Mapping[str,
 
 def _read_masks(record: Mapping[str, Any]) -> tuple[RawMasks, bool]:
     """Return the masks of a record with their scores, and whether they are all the masks of its query."""
+    if 'predictions' in record:  # of SAM3-I, whose empty counts stand for an empty mask
+        parsed = parse_record(record)
+        return list(zip(parsed.masks, parsed.scores, strict=True)), True
+    return _read_masks_of_others(record)
+
+
+def _read_masks_of_others(record: Mapping[str, Any]) -> tuple[RawMasks, bool]:
     if 'image_id' in record:
         return [(record.get('segmentation'), record.get('score'))], False
     # Our own files and the public scripts record failures; they count as empty predictions.

@@ -23,6 +23,17 @@ def giou(scored: ScoredPredictions, weights: FloatArray) -> float:
     return _mean(scored.iou, weights)
 
 
+def giou_of_answers(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """GIoU in which an empty answer to a query without a target is right: 1 (GRES), whatever the benchmark's rule."""
+    ones = np.ones(len(scored.queries))
+    return _mean(np.divide(scored.intersection, scored.union, out=ones, where=scored.union > 0), weights)
+
+
+def half_overlap(scored: ScoredPredictions, weights: FloatArray) -> float:
+    """P@50 of SAM3-I: share of all queries, also of those without a target, with an IoU of at least 0.5."""
+    return _mean(scored.iou >= 0.5, weights)
+
+
 def ciou(scored: ScoredPredictions, weights: FloatArray) -> float:
     """Sum of intersections over sum of unions: cIoU of LISA and GRES, oIoU of RefCOCO."""
     return _ratio(scored.intersection, scored.union, weights)
@@ -104,6 +115,8 @@ METRICS: Mapping[str, Metric] = {
     'accuracy': accuracy,
     'N-acc': no_target_accuracy,
     'T-acc': target_accuracy,
+    'gIoU, empty is right': giou_of_answers,
+    'P@50': half_overlap,
     **{f'Pr@{threshold}': partial(precision, threshold=threshold) for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)},
     'box Acc@0.5': box_accuracy,
     'box mIoU': box_miou,

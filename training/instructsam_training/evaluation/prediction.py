@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,6 +51,10 @@ class PredictedMasks:
     def above(self, min_score: float) -> tuple[tuple[Rle, float], ...]:
         """Return the masks that score above `min_score`, each with its score."""
         return tuple(pair for pair in zip(self.masks, self.scores, strict=True) if pair[1] > min_score)
+
+    def best(self) -> PredictedMasks:
+        """Return the prediction with its best mask alone."""
+        return replace(self, masks=self.masks[:1], scores=self.scores[:1])
 
 
 def from_segmentation(

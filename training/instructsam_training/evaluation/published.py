@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+SAM3I_V1, SAM3I_V4 = 'arXiv 2512.04585v1', 'arXiv 2512.04585v4'
+"""Sources of the numbers of SAM3-I; those of v1 are from a leader board, and may be another paper's runs."""
 ALL = 'all'
 """Stratum of all queries."""
 

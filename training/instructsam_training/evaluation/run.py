@@ -36,7 +36,7 @@ from instructsam_training.evaluation.transcripts import TranscriptFolder
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-SCORING_SETTINGS = ('min_score', 'scoring')
+SCORING_SETTINGS = ('min_score', 'scoring', 'keep_best')
 """Settings that predictions do not depend on, so that a run can be resumed or scored again with others."""
 
 
@@ -69,11 +69,16 @@ class EvaluationRun:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the back end, by `<backend>.<option>`: its defaults for evaluations, updated by the settings."""
+        """Options of the back end, by `<backend>.<option>`: its defaults for evaluations, updated by the settings.
+
+        Between them are the options that the texts of the split need.
+        """
         if self.backend is None:
             return dict(self.settings.options)
         defaults = {f'{self.backend.name}.{name}': value for name, value in self.backend.evaluation_options.items()}
-        return defaults | dict(self.settings.options)
+        needed = self.benchmark.backend_options.get(self.settings.split, {})
+        own = {name: value for name, value in needed.items() if name.startswith(f'{self.backend.name}.')}
+        return defaults | own | dict(self.settings.options)
 
 
 def start_processes(device: str, timeout_min: float) -> PartialState:

@@ -72,6 +72,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class NotCompared:
+    """Something in the folder that is not compared, and why."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """Differences of one folder.
 
@@ -79,11 +86,13 @@ class ParityReport:
         folder: the folder that was compared.
         differences: one for each name, in the order in which they were first compared.
         absent: the parts that the folder does not have.
+        not_compared: what the folder has and is not compared, each with the reason.
     """
 
     folder: Path
     differences: tuple[Difference, ...]
     absent: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -100,6 +109,7 @@ class ParityReport:
                 for difference in self.differences
             ],
             'absent': list(self.absent),
+            'not_compared': list(self.not_compared),
         }
         return json.dumps(content, allow_nan=False)
 
@@ -115,7 +125,7 @@ def largest_by_name(differences: Iterable[Difference]) -> tuple[Difference, ...]
 
 def print_report(report: ParityReport, console: Console) -> None:
     """Print a table of the differences, the absent parts, and last the line of JSON."""
-    table = Table(box=SIMPLE, pad_edge=False)  # fits into the 80 columns that a pipe has
+    table = Table(box=SIMPLE, pad_edge=False)
     table.add_column('result', no_wrap=True)
     for heading in ('n', 'absolute', 'limit', 'relative', 'limit', ''):
         table.add_column(heading, justify='right', no_wrap=True)
@@ -131,6 +141,7 @@ def print_report(report: ParityReport, console: Console) -> None:
         )
     console.print(table)
     lines = [f'absent from {report.folder}: {", ".join(report.absent)}'] if report.absent else []
+    lines += [f'not compared: {what}' for what in report.not_compared]
     console.print('\n'.join([*lines, report.to_json()]), soft_wrap=True, markup=False, highlight=False)
 
 

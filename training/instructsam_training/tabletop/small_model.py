@@ -42,12 +42,17 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--seed', type=integer(0, MAX_SEED), default=0, metavar='N', help='random seed of the weights (%(default)s)'
     )
+    parser.add_argument(
+        '--sam3', type=Path, metavar='DIR', help='take the detector from this small SAM3 instead of random weights'
+    )
     arguments = parser.parse_args(args)
     # Imported here, so that --help does not load torch.
     from instructsam_training.tabletop.small_network import write_small_model
 
     try:
-        network = write_small_model(read_texts(arguments.files), arguments.out, arguments.queries, arguments.seed)
+        network = write_small_model(
+            read_texts(arguments.files), arguments.out, arguments.queries, arguments.seed, arguments.sam3
+        )
     except (CheckpointError, ConfigError) as error:
         sys.exit(f'small_model: {error}')
     print(json.dumps({'out': str(arguments.out), 'parameters': sum(each.numel() for each in network.parameters())}))

@@ -6,6 +6,7 @@ The architecture is the published one with smaller sizes; the tokenizer is train
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,9 +21,10 @@ from transformers import (
 
 from instructsam_model.instructsam.build import TOKENS
 from instructsam_model.instructsam.checkpoint import write_checkpoint
-from instructsam_model.instructsam.config import ModelConfig, SpecialTokens
+from instructsam_model.instructsam.config import ModelConfig, SpecialTokens, read_sam3_config
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.weights.tensor_files import check_tensors, find_tensors, iterate_tensors
 from instructsam_training.families.instructsam.init import init_small_model
 from instructsam_training.families.instructsam.initial_weights import init_reference_boxes
 
@@ -61,7 +63,9 @@ QWEN_PATCH = 12
 INITIALIZER_RANGE = 0.05
 
 
-def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10, seed: int = 0) -> InstructSAM:
+def write_small_model(
+    texts: Iterable[str], folder: Path, num_queries: int = 10, seed: int = 0, sam3: Path | None = None
+) -> InstructSAM:
     """Write a checkpoint with random weights.
 
     Args:
@@ -69,16 +73,21 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
         folder: a new or empty folder.
         num_queries: number of mask queries per phrase (K).
         seed: random seed of the weights.
+        sam3: folder of a small SAM3 that the detector is taken from, see `small_sam3`; None: random weights.
 
     Raises:
-        CheckpointError: the folder is not empty.
+        CheckpointError: the folder is not empty, or the SAM3 cannot be used.
     """
     tokenizer = train_tokenizer(texts)
     config = small_config(tokenizer, num_queries)
+    if sam3 is not None:
+        config = replace(config, sam3=read_sam3_config(sam3 / 'config.json'))
     torch.manual_seed(seed)
     network = InstructSAM(config)
     init_reference_boxes(network)
     init_small_model(network)
+    if sam3 is not None:
+        load_detector(network, sam3)
     qwen_images = Qwen2VLImageProcessor(
         patch_size=QWEN_PATCH,
         merge_size=2,
@@ -90,6 +99,20 @@ def write_small_model(texts: Iterable[str], folder: Path, num_queries: int = 10,
     preprocessor = Preprocessor(tokenizer, qwen_images, sam3_images, config.qwen.image_token_id)
     write_checkpoint(folder, network, preprocessor)
     return network
+
+
+def load_detector(network: InstructSAM, sam3: Path) -> None:
+    """Copy the parameters of the detector from a checkpoint of SAM3, whose text encoder has no place here.
+
+    Raises:
+        CheckpointError: a parameter is missing, or has another shape.
+    """
+    detector = network.model.grounding_model.model
+    found = find_tensors(sam3)
+    expected = {name: tuple(tensor.shape) for name, tensor in detector.state_dict().items()}
+    check_tensors(sam3, {name: shape for name, (_, shape) in found.items() if name in expected}, expected)
+    used = {name: found[name] for name in expected}
+    detector.load_state_dict(dict(iterate_tensors(used, device=torch.device('cpu'), dtype=torch.float32)))
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

@@ -1,4 +1,6 @@
-"""The data set on disk: determinism, resumption, and agreement with the scenes. Covers dataset.py too."""
+"""The data set on disk: determinism, resumption, and agreement with the scenes. Covers dataset.py and
+level_files.py too.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ from instructsam_model.masks import decode_rle
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.inst2seg import read_inst2seg
+from instructsam_training.datasets.io.sam3i_file import LevelTexts, read_sam3i_file
 from instructsam_training.datasets.io.training_data import open_table
 from instructsam_training.tabletop.export import write as command
 from instructsam_training.tabletop.export.dataset import DatasetPlan, write_scene
 from instructsam_training.tabletop.render.render import Renderer
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
-PLAN = DatasetPlan(scenes=5, seed=3, split='test', size_wh=(160, 120), depth=True, shard=2)
+PLAN = DatasetPlan(scenes=5, seed=3, split='test', size_wh=(160, 120), targets=3, depth=True, shard=2)
 
 
 HELP_PROGRAM = """
@@ -93,6 +96,26 @@ def test_instructions_are_written_for_evaluation(written: Path) -> None:
             assert entry['phrase'] == ', '.join(part.phrase for part in sentence.parts)
 
 
+def test_targets_with_three_levels_are_written_for_sam3i(written: Path) -> None:
+    report = SkipReport()
+    targets, names = (read_sam3i_file(written / f'sam3i{name}_val.json', report) for name in ('', '_names'))
+    assert not report.errors
+    records = [entry for file in sorted(written.glob('*of*.json')) for entry in json.loads(file.read_text())]
+    entries = [entry for record in records for entry in record['targets']]
+    assert len(targets.images) == len(entries) > PLAN.scenes
+    for image, entry in zip(targets.images, entries, strict=True):
+        assert image.texts == LevelTexts(tuple(entry['concept']), tuple(entry['simple']), tuple(entry['complex']))
+        found = [instance.rle(image.size_hw) for instance in targets.instances_by_image[image.id]]
+        assert found == entry['ann']
+        assert (entry['kind'] == 'none') == (not found)
+    known = {sample.image: sample for sample in read(written)}
+    for image in names.images:
+        named = {annotation.text: annotation for annotation in known[written / image.file_name].annotations}
+        assert image.texts == LevelTexts(image.texts.concept)
+        found = tuple(instance.rle(image.size_hw) for instance in names.instances_by_image[image.id])
+        assert found == named[image.texts.concept[0]].masks
+
+
 def test_interrupted_run_is_resumed(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(plan: DatasetPlan, out: Path, number: int, view: Any) -> Any:
         if number == 3:
@@ -143,7 +166,7 @@ def test_scene_without_annotations_is_left_out(tmp_path: Path, monkeypatch: pyte
     assert json.loads((tmp_path / 'tabletop_train.json').read_text()) == []
 
 
-@pytest.mark.parametrize('module', ['export.write', 'export.roborefit_writer', 'small_model'])
+@pytest.mark.parametrize('module', ['export.write', 'export.roborefit_writer', 'small_model', 'small_sam3'])
 def test_help_is_fast_and_loads_neither_torch_nor_mujoco(module: str) -> None:
     program = HELP_PROGRAM.format(module=f'instructsam_training.tabletop.{module}')
     environment = {'PYTHONPATH': ':'.join(sys.path), 'OMP_NUM_THREADS': '1'}

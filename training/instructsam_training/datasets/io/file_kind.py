@@ -100,6 +100,7 @@ BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (
     (b'\x80', PICKLE),
 )
 RECORD_KEYS: tuple[tuple[frozenset[str], FileKind], ...] = (
+    (frozenset({'annotation_id', 'image_id', 'predictions'}), PREDICTIONS),
     (frozenset({'image_id', 'segmentation', 'score'}), PREDICTIONS),
     (frozenset({'image_id', 'bbox', 'score'}), PREDICTIONS),
     (frozenset({'pred_rles'}), PREDICTIONS),

@@ -19,7 +19,8 @@ from instructsam_model.errors import ConfigError
 from instructsam_training.data.sample import Sample
 from instructsam_training.datasets.io.image_key import image_key
 from instructsam_training.datasets.io.records import iter_json
-from instructsam_training.datasets.refer import is_ref, load_refs
+from instructsam_training.datasets.io.references import load_refs
+from instructsam_training.datasets.refer import is_ref
 
 INST2SEG = 'inst2seg.json'
 """Name of the training file and of the benchmark of Inst2Seg."""

@@ -7,9 +7,9 @@
        {"type": "phrase", "text": "purple elephant", "category": null, "ann_type": "mask", "ann": null}]}
 
 Arrow needs one type per column, so published files store fields of varying type as JSON text, and absent fields as
-null; this reader accepts both forms for every field. `id`, `depth`, `scene`, `ignore`, an annotation's `box` and the
-type `caption`, whose `category` is the text answer, are optional additions of `write_published`; other readers of the
-format ignore them.
+null; this reader accepts both forms for every field. `id`, `depth`, `scene`, `ignore`, an annotation's `box`,
+`level` and `concept`, and the type `caption`, whose `category` is the text answer, are optional additions of
+`write_published`; other readers of the format ignore them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from instructsam_training.data.sample import (
     ANSWERED_KINDS,
     Annotation,
     Kind,
+    LevelName,
     Sample,
     SampleError,
     SkipReport,
@@ -149,7 +150,12 @@ def _annotation(entry: Any, size_hw: tuple[int, int]) -> Annotation:
     phrase = clean_phrase(text_of(entry, 'category') if kind in ANSWERED_KINDS else text)
     # RoboRefIt also has a box for each expression.
     box_xyxy = None if entry.get('box') is None else clip_box(entry['box'], size_hw)
-    return Annotation(kind, text, phrase, _masks(entry, size_hw), entry.get('ann_type') == 'bbox', box_xyxy)
+    level, concept = entry.get('level'), entry.get('concept')
+    if level not in (None, *get_args(LevelName)):
+        raise ValueError(f'level: expected {", ".join(get_args(LevelName))}, got {level!r}')
+    is_box = entry.get('ann_type') == 'bbox'
+    masks, concept = _masks(entry, size_hw), text_of(entry, 'concept') if concept else ''
+    return Annotation(kind, text, phrase, masks, is_box, box_xyxy, level=level, concept=concept)
 
 
 def _masks(entry: Mapping[str, Any], size_hw: tuple[int, int]) -> tuple[Rle, ...]:

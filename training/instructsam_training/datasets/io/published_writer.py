@@ -63,7 +63,7 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
     """Convert a sample into a record; instructions with several phrases come last when it is read back."""
     record: dict[str, Any] = {
         'id': sample.id,
-        'image': _relative(sample.image, images),
+        'image': relative_name(sample.image, images),
         'height': sample.size_hw[0],
         'width': sample.size_hw[1],
         'type': 'instseg' if sample.allow_multi_phrase else 'seg',
@@ -76,7 +76,7 @@ def record_of(sample: Sample, images: Path) -> dict[str, Any]:
     if several:
         record['conversations'], record['mask'] = write_spans(several)
     if sample.depth is not None:
-        record['depth'] = _relative(sample.depth, images)
+        record['depth'] = relative_name(sample.depth, images)
     if sample.scene:
         record['scene'] = sample.scene
     if sample.ignore is not None:
@@ -104,6 +104,10 @@ def _entry(annotation: Annotation) -> dict[str, Any]:
         )
     if annotation.box_xyxy is not None:
         entry['box'] = list(annotation.box_xyxy)
+    if annotation.level is not None:
+        entry['level'] = annotation.level
+    if annotation.concept:
+        entry['concept'] = annotation.concept
     return entry
 
 
@@ -112,8 +116,8 @@ def _target(rle: Rle, *, box_only: bool) -> Any:
     return [float(value) for value in coco_mask.toBbox(rle)] if box_only else rle
 
 
-def _relative(path: Path, folder: Path) -> str:
-    """The path relative to the folder if it lies in it, else the absolute path."""
+def relative_name(path: Path, folder: Path) -> str:
+    """Return a path relative to a folder if it lies in it, else the absolute path."""
     path, folder = path.absolute(), folder.absolute()
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 

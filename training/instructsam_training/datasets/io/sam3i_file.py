@@ -18,17 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from instructsam_model.datatypes import is_unicode
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle, to_rle
+from instructsam_training.data.sample import LevelName as LevelName
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.coco_file import Id, parse_id
 from instructsam_training.datasets.io.files import coco_tables, load_json, parse_size_hw, text_of
 
-LevelName = Literal['concept', 'simple', 'complex']
-"""How a text describes its target: by a noun phrase; naming it, with attributes or places; without naming it."""
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 TEXT_KEYS: Mapping[LevelName, str] = {'concept': 'concept', 'simple': 'simple_query', 'complex': 'complex_query'}
 """Level: its key in `text_inst_input`."""

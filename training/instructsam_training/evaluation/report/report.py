@@ -44,6 +44,7 @@ class EvaluationSettings:
         options: of the back end, as given on the command line.
         shuffle_seed: seed of the shuffled instructions; None if they are not shuffled.
         absent: number of queries of each image about categories that it does not have.
+        keep_best: only the best mask of each query counts.
     """
 
     split: str
@@ -55,6 +56,7 @@ class EvaluationSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     shuffle_seed: int | None = None
     absent: int = 0
+    keep_best: bool = False
 
 
 def make_report(
@@ -129,6 +131,8 @@ def _pairs_to_score(
     """Return the queries with their predictions, without those that failed or are missing."""
     pairs = [(query, predictions[query.id]) for query in queries if query.id in predictions]
     pairs = [(query, prediction) for query, prediction in pairs if not prediction.error]
+    if settings.keep_best:
+        pairs = [(query, prediction.best()) for query, prediction in pairs]
     if benchmark.released_drops_empty and settings.scoring == 'released':
         # GroundingSuite's evaluator skips queries without a prediction.
         return [(query, prediction) for query, prediction in pairs if not _is_empty(prediction, settings.min_score)]

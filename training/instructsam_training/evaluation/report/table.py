@@ -14,7 +14,9 @@ from instructsam_training.evaluation.report.runs import runs_grids
 MAX_STRATUM_METRICS = 4
 """Columns of the tables by stratum; report.json has all metrics."""
 THIS_EVALUATION = 'this evaluation'
-PUBLISHED_NOTE = 'tables are those of arXiv 2605.26102'
+OTHER_NAMES = {'mIoU': 'cIoU'}
+"""Numbers that the public scripts name otherwise than the field."""
+PUBLISHED_NOTE = 'tables without a paper are those of arXiv 2605.26102'
 
 
 def report_tables(report: Mapping[str, Any]) -> Iterator[str | Table]:
@@ -31,6 +33,8 @@ def report_grids(report: Mapping[str, Any]) -> Iterator[Grid]:
         yield _strata_grid(dimension, strata, metrics)
     # Reports of earlier versions have no runs.
     yield from runs_grids(report.get('runs', {}), metrics)
+    if report.get('public'):
+        yield _public_grid(report)
     if report['published']:
         yield _published_grid(report)
 
@@ -63,6 +67,19 @@ def _strata_grid(dimension: str, strata: Mapping[str, Mapping[str, Any]], metric
         (label, str(row['queries']), *(percent(row[metric]) for metric in metrics)) for label, row in strata.items()
     ]
     return Grid((dimension, 'queries', *metrics), tuple(rows))
+
+
+def _public_grid(report: Mapping[str, Any]) -> Grid:
+    """Return the numbers of the public scripts, which have their own names, beside ours with the no-target rule."""
+    public = report['public']
+    left_out = '; '.join(f'{number} {what}' for what, number in public['left_out'].items())
+    rows = [
+        (f'{name}{f" (that is {OTHER_NAMES[name]})" if name in OTHER_NAMES else ""}', percent(value))
+        for name, value in public['numbers'].items()
+    ]
+    note = f'over {public["counted"]} {"records" if public["protocol"] == "1to1" else "instructions"}'
+    heading = f'public evaluation, {public["protocol"]}'
+    return Grid((heading, '%'), tuple(rows), f'{note}; {left_out}' if left_out else note)
 
 
 def _published_grid(report: Mapping[str, Any]) -> Grid:

@@ -23,6 +23,7 @@ from instructsam_model.files import write_atomically
 from instructsam_model.masks import Rle, encode_rle, to_rle
 from instructsam_training.datasets.io.coco_file import Id, parse_id
 from instructsam_training.datasets.io.files import load_json, non_empty_list
+from instructsam_training.datasets.io.records import iter_records
 from instructsam_training.datasets.io.sam3i_file import TEXT_KEYS, LevelName, Sam3iFile
 from instructsam_training.evaluation.prediction import PredictedMasks
 
@@ -73,6 +74,16 @@ def read_records(file: Path) -> list[PredictionRecord]:
         except ValueError as error:
             raise ConfigError(f'{file}: {index}: {error}') from None
     return records
+
+
+def is_record_file(file: Path) -> bool:
+    """Return whether a file has prediction records, by its first entry."""
+    first = next(iter(iter_records(file)), None)
+    try:
+        entry = json.loads(first.text) if first is not None else None
+    except ValueError:
+        return False
+    return isinstance(entry, dict) and {'annotation_id', 'predictions'} <= entry.keys()
 
 
 def parse_record(entry: Any) -> PredictionRecord:

@@ -8,7 +8,6 @@ included, so that nothing but their last bias learns, and nothing in front of th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Literal
 
@@ -41,7 +40,7 @@ def start_complex(network: Sam3I, init: Init) -> None:
     """
     adapters = network.adapters
     for layer in (*adapters.text, *adapters.encoder, *adapters.decoder):
-        layer['adapter12'].load_state_dict(copy.deepcopy(layer['adapter1'].state_dict()))
+        layer.get_submodule('adapter12').load_state_dict(layer.get_submodule('adapter1').state_dict())
     if init == 'corrected':
         _init_branch(adapters, 'adapter2', init)
     else:
@@ -62,11 +61,13 @@ def _branch(adapters: Sam3IAdapters, branch: str) -> Iterator[nn.Module]:
 
 
 def _init_branch(adapters: Sam3IAdapters, branch: str, init: Init) -> None:
-    for layer in adapters.text:
-        _init_text(layer[branch], init)
-    for place in ('encoder', 'decoder'):
-        for layer in getattr(adapters, place):
-            _init_bottleneck(layer[branch], init, is_decoder=place == 'decoder')
+    in_decoder = {id(layer.get_submodule(branch)) for layer in adapters.decoder}
+    for adapter in _branch(adapters, branch):
+        if isinstance(adapter, TextAdapter):
+            _init_text(adapter, init)
+        else:
+            assert isinstance(adapter, BottleneckAdapter)
+            _init_bottleneck(adapter, init, is_decoder=id(adapter) in in_decoder)
 
 
 def _init_text(adapter: TextAdapter, init: Init) -> None:

@@ -21,12 +21,13 @@ BRANCHES_OF: dict[Sam3IObjective, tuple[str, ...]] = {
     'concept': (),
 }
 """Parts of the adapters that the gradient of an objective reaches; the mask predictors have the same names."""
-UNUSED_PROMPTS = (
+UNUSED = (
     'geometry_encoder.boxes_',
     'geometry_encoder.label_embed.',
     'geometry_encoder.vision_layer_norm.',
+    'text_encoder.text_projection.',
 )
-"""Parts of SAM3 that encode boxes, of which texts have none."""
+"""Parts of SAM3 that encode boxes, of which texts have none, and a projection of CLIP that SAM3 does not call."""
 
 
 def choose_trainable(network: Sam3I, options: Sam3IStageConfig) -> None:
@@ -40,7 +41,7 @@ def is_used(name: str, network: Sam3I, objective: Sam3IObjective) -> bool:
     if name.startswith(ADAPTERS):
         return not set(name.split('.')).isdisjoint(BRANCHES_OF[objective])
     own = name.removeprefix(BASE)
-    unused = (*spare_parts(network.detector.model.config), *UNUSED_PROMPTS)
+    unused = (*spare_parts(network.detector.model.config), *UNUSED)
     return objective == 'concept' and not own.startswith(unused)
 
 

@@ -48,6 +48,15 @@ def compare_data_path(folder: Path) -> list[Difference]:
     return rows
 
 
+def read_masks(folder: Path) -> Tensor:
+    """Return the masks of all targets of `dataset.json` at the size of the network's input, bool [N, S, S]."""
+    side = read_object(folder / 'config.json')['res']
+    report = SkipReport()
+    entries = read_entries(read_sam3i_file(folder / FILES['plain'], report), folder, report)
+    images = [transform(entry, read_image(entry.image), Placement(side), side, keep_crowds=True) for entry in entries]
+    return collate(images).masks
+
+
 def _compare_part(
     folder: Path, part: str, golden: Mapping[str, Any], tensors: Mapping[str, Tensor], *, is_training: bool
 ) -> list[Difference]:

@@ -21,7 +21,7 @@ from instructsam_model.sam3i.levels import Level
 from instructsam_model.sam3i.network import Sam3I
 from instructsam_training.families.sam3i.image_transforms import Placement, place_pixels
 from instructsam_training.parity.sam3i.golden_files import read_object
-from instructsam_training.parity.sam3i_network import load_golden_network
+from instructsam_training.parity.sam3i.golden_network import load_golden_network
 
 LEVELS = {level.text_type: level for level in Level} | {3: Level.COMPLEX}
 """Level of each text type of the public code; 3 differs from 4 in its gradients only."""

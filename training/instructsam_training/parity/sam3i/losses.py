@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from instructsam_model.sam3.features import Prompt
 from instructsam_model.sam3i.levels import Level
 from instructsam_model.sam3i.names import to_public
-from instructsam_model.sam3i.network import Prediction, Sam3I
+from instructsam_model.sam3i.network import Sam3I
 from instructsam_training.config.sam3i_options import Sam3ILossOptions
 from instructsam_training.losses.sam3i.losses import (
     EARLIER,
@@ -30,13 +30,13 @@ from instructsam_training.losses.sam3i.losses import (
     alignment_losses,
     detector_losses,
 )
-from instructsam_training.losses.sam3i.matching import Pairs
 from instructsam_training.losses.sam3i.targets import InstructionTargets
-from instructsam_training.parity.report import Difference
-from instructsam_training.parity.sam3i.forward import MASK_TOLERANCE, TOLERANCE
+from instructsam_training.parity.report import Difference, NotCompared
+from instructsam_training.parity.sam3i.data_path import read_masks
 from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.loss_cases import compare_cases
+from instructsam_training.parity.sam3i.training_outputs import LevelRun, compare_outputs, select_prefix
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-3
 """Relative, of each term and of each tensor."""
@@ -59,24 +59,10 @@ ALWAYS_ZERO = re.compile(r'presence_loss(_aux_\d+)?_o2m|loss_semantic_presence')
 """Public terms that have no counterpart, because they are switched off."""
 DIAGNOSTICS = re.compile(r'(ce_f1|presence_dec_acc|presence_acc|miou_semantic_seg)(_aux_\d+)?(_o2m)?')
 """What the public code logs beside the losses; not computed here."""
+NOT_LOSSES = 'ce_f1, presence_acc, presence_dec_acc and miou_semantic_seg, which are logged and are no losses'
 
 
-@dataclass(frozen=True)
-class LevelRun:
-    """A forward pass of one level with its losses.
-
-    Attributes:
-        prediction: of P prompts, with twice the queries.
-        losses: of the level.
-        projected: of T texts, [T, C].
-    """
-
-    prediction: Prediction
-    losses: DetectorLosses
-    projected: Tensor
-
-
-def compare_stage3(inputs: GoldenInputs) -> list[Difference]:
+def compare_stage3(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """Compare two levels and the losses between them, in both roles of the levels.
 
     Raises:
@@ -90,13 +76,13 @@ def compare_stage3(inputs: GoldenInputs) -> list[Difference]:
         # Full gradients are recorded for one of the roles, whose tensors are recorded too.
         if any(name.startswith(role) for name in tensors):
             rows += _compare_full_gradients(inputs.network, gradients)
-    return rows
+    return [*rows, NotCompared(f'stage3_losses.json: {NOT_LOSSES}')]
 
 
 def _compare_role(
     inputs: GoldenInputs, golden: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str
 ) -> list[Difference]:
-    recorded, network, targets = golden['intermediate'], inputs.network, read_targets(tensors)
+    recorded, network, targets = golden['intermediate'], inputs.network, read_targets(tensors, inputs.folder)
     index = first_of_each_text(tensors)
     network.zero_grad()
     # 1. Both levels, and the projections of their texts and concepts.
@@ -117,18 +103,18 @@ def _compare_role(
     rows.append(_relative('stage 3 total', total, golden['total_core']))
     rows += _compare_gradients('stage 3', network, golden['grad_norms'])
     for part, run in zip(('main', 'ref'), runs, strict=True):
-        rows += _compare_outputs('stage 3', run, _under(tensors, f'{prefix}{part}.'), anchors)
+        rows += compare_outputs('stage 3', run, select_prefix(tensors, f'{prefix}{part}.'), anchors)
     return rows
 
 
-def compare_stage1(inputs: GoldenInputs) -> list[Difference]:
+def compare_stage1(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """Compare one level with a query that has no target.
 
     Raises:
         OSError, ValueError: a file cannot be read.
     """
     tensors, network = read_tensors(inputs.folder / 'stage1_notarget_tensors.safetensors'), inputs.network
-    targets, index = read_targets(tensors), first_of_each_text(tensors)
+    targets, index = read_targets(tensors, inputs.folder), first_of_each_text(tensors)
     rows: list[Difference] = []
     for stage, golden in read_object(inputs.folder / 'stage1_notarget_losses.json').items():
         network.zero_grad()
@@ -136,11 +122,11 @@ def compare_stage1(inputs: GoldenInputs) -> list[Difference]:
         run = run_level(inputs, token_ids, STAGES[stage], targets, tensors['img_ids'], index)
         torch.autograd.backward(run.losses.total)
         rows += _compare_terms('no target', run.losses, golden['loss'], {})
-        rows += _compare_outputs('no target', run, _under(tensors, f'{stage}.'), None)
+        rows += compare_outputs('no target', run, select_prefix(tensors, f'{stage}.'), None)
         rows += _compare_gradients('no target', network, golden['grad_norms'])
         without = sorted(name for name, gradient in _gradients(network).items() if gradient is None)
         rows.append(Difference.texts('no target without gradient', without, sorted(golden['no_grad'])))
-    return rows
+    return [*rows, NotCompared(f'stage1_notarget_losses.json: {NOT_LOSSES}')]
 
 
 def run_level(
@@ -171,10 +157,14 @@ def run_level(
     return LevelRun(prediction, losses, projected)
 
 
-def read_targets(tensors: Mapping[str, Tensor]) -> InstructionTargets:
-    """Return the recorded targets, packed in the order of the prompts."""
-    counts = tuple(tensors['target.num_boxes'].tolist())
-    return InstructionTargets(counts, tensors['target.boxes'], tensors['target.masks'])
+def read_targets(tensors: Mapping[str, Tensor], folder: Path) -> InstructionTargets:
+    """Return the recorded targets, packed in the order of the prompts.
+
+    The masks are large, and a set may lack them; then they are those of `dataset.json`, which has the same queries.
+    """
+    counts, boxes = tuple(tensors['target.num_boxes'].tolist()), tensors['target.boxes']
+    masks = tensors['target.masks'] if 'target.masks' in tensors else read_masks(folder)
+    return InstructionTargets(counts, boxes, masks)
 
 
 def first_of_each_text(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -238,54 +228,6 @@ def own_term(key: str) -> str:
     return TERMS[match[1]] + (MANY if match[4] else '') + (f'{EARLIER}{match[3]}' if match[2] else '')
 
 
-def _compare_outputs(
-    name: str, run: LevelRun, golden: Mapping[str, Tensor], anchors: Tensor | None
-) -> list[Difference]:
-    ours = dict(_outputs(run)) | {'proj_feat': run.projected.detach()}
-    if anchors is not None:
-        ours['concept_proj_feat'] = anchors.detach()
-    rows = []
-    for key, expected in golden.items():
-        row = f'{name} {re.sub("aux[0-9]+", "aux", key)}'
-        if 'indices' not in key:
-            tolerance = MASK_TOLERANCE if 'mask' in key or 'semantic' in key else TOLERANCE
-            rows.append(Difference.arrays(row, ours[key], expected, abs_tol=tolerance))
-    pairs = {'indices': run.losses.matching.one_to_one[-1], 'o2m_indices': run.losses.matching.one_to_many[-1]}
-    pairs |= {f'aux{layer}.indices': each for layer, each in enumerate(run.losses.matching.one_to_one[:-1])}
-    for key, each in pairs.items():
-        if f'{key}.0' in golden:
-            row = f'{name} {re.sub("aux[0-9]+", "aux", key)}'
-            rows.append(Difference.texts(row, _pair_texts(each), _golden_pairs(golden, key)))
-    return rows
-
-
-def _outputs(run: LevelRun) -> Iterator[tuple[str, Tensor]]:
-    """Yield the outputs by their names in the files: of the last layer, and of the earlier ones as `aux<layer>`."""
-    for suffix, part in zip(('', '_o2m'), run.prediction.split(), strict=True):
-        last = len(part.score_logits) - 1
-        for layer, (scores, boxes) in enumerate(zip(part.score_logits, part.boxes_cxcywh, strict=True)):
-            prefix = '' if layer == last else f'aux{layer}.'
-            yield f'{prefix}pred_logits{suffix}', scores.detach().unsqueeze(-1)
-            yield f'{prefix}pred_boxes{suffix}', boxes.detach()
-        yield f'pred_masks{suffix}', part.mask_logits.detach()
-    for layer, logits in enumerate(run.prediction.presence_logits):
-        prefix = '' if layer == len(run.prediction.presence_logits) - 1 else f'aux{layer}.'
-        yield f'{prefix}presence_logit_dec', logits.detach().unsqueeze(-1)
-    yield 'semantic_seg', run.prediction.region_logits.detach().unsqueeze(1)
-
-
-def _pair_texts(pairs: Pairs) -> list[str]:
-    rows = zip(pairs.prompt.tolist(), pairs.query.tolist(), pairs.instance.tolist(), strict=True)
-    return [str(row) for row in sorted(rows)]
-
-
-def _golden_pairs(golden: Mapping[str, Tensor], key: str) -> list[str]:
-    prompts, queries = golden[f'{key}.0'].tolist(), golden[f'{key}.1'].tolist()
-    # Without instances, the pairs are in the order of the packed instances.
-    instances = golden[f'{key}.2'].tolist() if f'{key}.2' in golden else list(range(len(prompts)))
-    return [str(row) for row in sorted(zip(prompts, queries, instances, strict=True))]
-
-
 def _gradients(network: Sam3I) -> dict[str, Tensor | None]:
     return {to_public(name): parameter.grad for name, parameter in network.adapters.named_parameters()}
 
@@ -308,10 +250,6 @@ def _compare_full_gradients(network: Sam3I, golden: Mapping[str, Tensor]) -> lis
         for key, each in golden.items()
         if (ours := gradients[key.removeprefix('grad.')]) is not None
     ]
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
 
 
 def _relative(name: str, ours: Tensor, golden: float) -> Difference:

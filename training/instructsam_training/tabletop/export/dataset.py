@@ -4,9 +4,11 @@
     <out>/train/0000/0000123.png                images, and 0000123.depth.png: 16 bits, millimeters
     <out>/tabletop_train.plan.json              the plan of the shards
     <out>/inst2seg.json                         test scenes only: the instructions in the evaluation format of Inst2Seg
+    <out>/sam3i_train.json, ...                 with `targets`: see `level_files`
 
-Records have two additional keys: `scene`, the seed of the scene, and `kinds`, one per annotation in the order in which
-they are read back. In `inst2seg.json` each instruction has its `kind` and the `phrase` of a correct answer.
+Records have additional keys: `scene`, the seed of the scene, `kinds`, one per annotation in the order in which they are
+read back, and with `targets` the targets with texts of three levels. In `inst2seg.json` each instruction has its `kind`
+and the `phrase` of a correct answer.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from instructsam_training.data.sample import Annotation, Sample, named
 from instructsam_training.datasets.io.published import parse_record
 from instructsam_training.datasets.io.published_writer import record_file, record_of, shard_names
 from instructsam_training.datasets.io.records import iter_records
+from instructsam_training.tabletop.export.level_files import target_records
 from instructsam_training.tabletop.language.captions import sample_captions
 from instructsam_training.tabletop.language.instructions import GroundedInstruction, sample_instructions
 from instructsam_training.tabletop.language.names import sample_names
@@ -51,6 +54,7 @@ class DatasetPlan:
         questions: largest number of instructions per scene.
         names: largest number of names per scene.
         captions: largest number of questions with text answers per scene.
+        targets: largest number of targets with texts of three levels per scene; 0: no such files.
         depth: write depth images.
         shard: scenes per file.
 
@@ -65,13 +69,14 @@ class DatasetPlan:
     questions: int = 8
     names: int = 6
     captions: int = 6
+    targets: int = 0
     depth: bool = False
     shard: int = 1000
 
     def __post_init__(self) -> None:
         if not 1 <= self.scenes <= MAX_SCENES:
             raise ConfigError(f'scenes: expected 1 to {MAX_SCENES}, got {self.scenes}')
-        if self.seed < 0 or self.shard < 1 or self.questions < 1 or min(self.names, self.captions) < 0:
+        if self.seed < 0 or self.shard < 1 or self.questions < 1 or min(self.names, self.captions, self.targets) < 0:
             raise ConfigError(f'expected a seed of at least 0 and counts of at least 1, got {self}')
 
     @property
@@ -99,7 +104,11 @@ def reserve_folder(plan: DatasetPlan, out: Path) -> None:
         ConfigError: the folder holds a data set of another plan.
     """
     file = out / f'tabletop_{plan.split}.plan.json'
-    text = json.dumps(asdict(plan)) + '\n'
+    content = asdict(plan)
+    # Data sets that were written before there were targets have none.
+    if not plan.targets:
+        del content['targets']
+    text = json.dumps(content) + '\n'
     if file.exists() and file.read_text() != text:
         raise ConfigError(f'{out}: expected an empty folder or one of the plan {text.strip()}, got {file.read_text()}')
     out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +122,8 @@ def write_scene(plan: DatasetPlan, out: Path, number: int, view: SceneView) -> d
         The record with its annotations; None if the view offers no annotation, and then nothing is written.
     """
     seed = plan.scene_seed(number)
-    annotated = list(_annotations(plan, view, seed))
+    masks = {obj.label: encode_rle(view.labels == obj.label) for obj in view.objects}
+    annotated = list(_annotations(plan, view, masks, seed))
     if not annotated:
         return None
     image = plan.image_file(out, number)
@@ -126,7 +136,11 @@ def write_scene(plan: DatasetPlan, out: Path, number: int, view: SceneView) -> d
     sample = Sample(
         image, view.labels.shape, annotations, allow_multi_phrase=True, depth=depth, id=str(number), scene=str(seed)
     )
-    return {**record_of(sample, out), 'kinds': kinds}
+    record = {**record_of(sample, out), 'kinds': kinds}
+    if plan.targets:
+        rng = Random(f'{plan.split}/{seed}/targets')
+        record['targets'] = target_records(view, masks, rng, plan.split, plan.targets)
+    return record
 
 
 def write_evaluation_file(plan: DatasetPlan, out: Path) -> Path:
@@ -146,9 +160,10 @@ def write_evaluation_file(plan: DatasetPlan, out: Path) -> Path:
     return out / 'inst2seg.json'
 
 
-def _annotations(plan: DatasetPlan, view: SceneView, seed: int) -> Iterator[tuple[str, Annotation]]:
+def _annotations(
+    plan: DatasetPlan, view: SceneView, masks: dict[int, Rle], seed: int
+) -> Iterator[tuple[str, Annotation]]:
     """Kinds and annotations; those with several phrases come last, because the format stores them separately."""
-    masks = {obj.label: encode_rle(view.labels == obj.label) for obj in view.objects}
     # Separate generators: the number of names does not change the instructions.
     start = f'{plan.split}/{seed}'
     for part in sample_names(view, Random(f'{start}/names'), plan.names):

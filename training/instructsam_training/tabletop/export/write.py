@@ -31,6 +31,7 @@ from instructsam_training.tabletop.export.dataset import (
     write_evaluation_file,
     write_scene,
 )
+from instructsam_training.tabletop.export.level_files import write_level_files
 from instructsam_training.tabletop.language.sentence_templates import Split
 from instructsam_training.tabletop.scene.sampling import sample_scene
 
@@ -94,7 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='WxH',
         help='size of the images (320x240)',
     )
-    counted = ('questions', 'instructions'), ('names', 'names'), ('captions', 'questions with text answers')
+    counted = (
+        ('questions', 'instructions'),
+        ('names', 'names'),
+        ('captions', 'questions with text answers'),
+        ('targets', 'targets with texts of the levels of SAM3-I, for sam3i_train.json and sam3i_names_train.json'),
+    )
     for name, what in counted:
         parser.add_argument(
             f'--{name}',
@@ -137,6 +143,8 @@ def write(plan: DatasetPlan, out: Path, workers: int = 1) -> Record:
     # Rewritten from all shards, also those of earlier runs.
     if plan.split == 'test':
         write_evaluation_file(plan, out)
+    if plan.targets:
+        write_level_files(plan.files(out), out, plan.split)
     speed = {'seconds': round(seconds, 1), 'scenes_per_s': round(scenes / seconds, 2)}
     return {'scenes': scenes, 'kinds': dict(kinds.most_common()), **speed, 'files': [str(file) for file, _ in missing]}
 

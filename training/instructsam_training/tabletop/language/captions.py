@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from instructsam_training.tabletop.language.instructions import find_targets, sample_plural, sample_unambiguous_query
 from instructsam_training.tabletop.language.nouns import ANYTHING, Noun
 from instructsam_training.tabletop.language.phrasing import answer_phrase
-from instructsam_training.tabletop.language.query_samplers import NUMBERS
+from instructsam_training.tabletop.language.query_builders import NUMBERS
 from instructsam_training.tabletop.language.scene_layout import SceneLayout
 from instructsam_training.tabletop.language.scene_query import QueryKind, SceneQuery, matching
 from instructsam_training.tabletop.scene.catalog import CATALOG

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from instructsam_training.tabletop.language.ternary_logic import Ternary, logical_and
 from instructsam_training.tabletop.scene.catalog import CATALOG
@@ -78,6 +78,32 @@ class Use:
     def matches(self, obj: SceneObject) -> Ternary:
         """Return whether the object has this use."""
         return obj.category in self.categories
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseNoun(Noun):
+    """A name that does not say what objects are, only what for: 'thing to drink from'.
+
+    Attributes:
+        use: of all objects of the name.
+        verb: verb phrase of the use.
+    """
+
+    use: Use
+    verb: str
+
+    @property
+    def bare(self) -> Noun:
+        """The noun without color and material."""
+        return replace(self, color='', material='')
+
+    def matches(self, obj: SceneObject) -> Ternary:
+        """Return whether this is a name of the object."""
+        return logical_and(super().matches(obj), self.use.matches(obj))
+
+    def words(self, *, plural: bool) -> str:
+        """Return the noun in singular or plural."""
+        return f'{super().words(plural=plural)} to {self.verb}'
 
 
 def _use(phrase: str, categories: str, train: Sequence[str], test: Sequence[str]) -> Use:

@@ -10,6 +10,19 @@ from random import Random
 from typing import get_args
 
 from instructsam_training.tabletop.language.nouns import ANYTHING, GROUPS, USES, Noun
+from instructsam_training.tabletop.language.query_builders import (
+    attribute_query,
+    category_query,
+    closest_query,
+    colored_query,
+    count_members,
+    extremes_query,
+    number_query,
+    ordinal_query,
+    relative_query,
+    superlative_query,
+    use_query,
+)
 from instructsam_training.tabletop.language.scene_layout import Relation, SceneLayout
 from instructsam_training.tabletop.language.scene_query import (
     QueryKind,
@@ -19,12 +32,9 @@ from instructsam_training.tabletop.language.scene_query import (
     matching_except,
     top_ranked,
 )
-from instructsam_training.tabletop.language.ternary_logic import Ternary, logical_and, logical_not
 from instructsam_training.tabletop.scene.catalog import CATALOG
 from instructsam_training.tabletop.scene.ground_truth import SceneObject
 
-NUMBERS = ('none', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
-ORDINALS = ('', 'first', 'second', 'third')
 MAX_COUNTED = 4
 QuerySampler = Callable[[SceneLayout, Random], SceneQuery | None]
 
@@ -33,27 +43,26 @@ def sample_category(layout: SceneLayout, rng: Random) -> SceneQuery:
     """Sample a query for all objects of a category or group, or for the only one."""
     # A category with a single object is mostly asked for as "the mug", sometimes as "all mugs".
     noun = _sample_head(layout, rng, groups=0.15)
-    return _category_query(noun, rng.random() < (0.25 if _count(noun, layout) == 1 else 1.0))
+    return category_query(noun, rng.random() < (0.25 if count_members(noun, layout) == 1 else 1.0))
 
 
 def sample_attribute(layout: SceneLayout, rng: Random) -> SceneQuery:
     """Sample a query for objects of a color, of a category and color, or of a category and material."""
     obj = rng.choice(layout.clearly_visible)
     if rng.random() < 0.25:
-        noun = Noun(ANYTHING, obj.color)
-        return SceneQuery('anything such', matching(noun), noun)
+        return colored_query(Noun(ANYTHING, obj.color))
     # The material is only mentioned if the category has several.
     materials = CATALOG[obj.category].materials
     material = obj.material if len(materials) > 1 and rng.random() < 0.35 else ''
     color = obj.color if not material or rng.random() < 0.2 else ''
-    return _attribute_query(Noun(obj.category, color, material))
+    return attribute_query(Noun(obj.category, color, material))
 
 
 def sample_size(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     """Sample a query for the object of extreme size or height, or for objects that exceed another."""
     if rng.random() < 0.6:
         superlative = ('largest', 'smallest', 'tallest', 'shortest')
-        return _superlative_query(_sample_noun(layout, rng), rng.choice(superlative), layout)
+        return superlative_query(_sample_noun(layout, rng), rng.choice(superlative), layout)
     return sample_comparison(layout, rng)
 
 
@@ -66,7 +75,7 @@ def sample_comparison(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     outranks = extreme_comparisons(layout)[
         {'larger': 'largest', 'smaller': 'smallest', 'taller': 'tallest', 'shorter': 'shortest'}[construction]
     ]
-    return _relative_query(construction, _sample_noun(layout, rng), anchor, lambda obj: outranks(obj, anchor[0]))
+    return relative_query(construction, _sample_noun(layout, rng), anchor, lambda obj: outranks(obj, anchor[0]))
 
 
 def sample_relation(layout: SceneLayout, rng: Random) -> SceneQuery | None:
@@ -77,7 +86,7 @@ def sample_relation(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     anchor = _sample_anchor(layout, rng, rng.choice(candidates)) if candidates else None
     if anchor is None:
         return None
-    return _relative_query(
+    return relative_query(
         relation, _sample_noun(layout, rng), anchor, lambda obj: layout.holds(relation, obj, anchor[0])
     )
 
@@ -86,51 +95,33 @@ def sample_ordering(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     """Sample a query for the first, second or third of a row, or for the object closest to another."""
     noun, draw = _sample_noun(layout, rng), rng.random()
     if draw < 0.65:
-        return _superlative_query(noun, rng.choice(('leftmost', 'rightmost', 'nearest', 'furthest')), layout)
+        return superlative_query(noun, rng.choice(('leftmost', 'rightmost', 'nearest', 'furthest')), layout)
     if draw < 0.85:
         return sample_ordinal(layout, rng)
     anchor = _sample_anchor(layout, rng, rng.choice(layout.clearly_visible))
     if anchor is None:
         return None
-    others = matching_except(noun, lambda obj, _: obj is anchor[0])
-    # Closest to the anchor, which is no candidate itself.
-    closest = top_ranked(1, others, lambda one, other: layout.is_closer(one, other, anchor[0]))
-    return SceneQuery('closest', closest, noun, {'a': anchor[1]}, count=1, superset=others)
+    return closest_query(noun, anchor, layout)
 
 
 def sample_ordinal(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     """Sample a query for the second or third object from the left or right."""
     noun, rank, side = _sample_noun(layout, rng), rng.choice((2, 2, 3)), rng.choice(('left', 'right'))
-    if _count(noun, layout) < 2:
-        return None
-    outranks = extreme_comparisons(layout)[f'{side}most']
-    # The n-th is in the top n and not in the top n - 1.
-    up_to, before = (top_ranked(limit, matching(noun), outranks) for limit in (rank, rank - 1))
-    return SceneQuery(
-        'nth',
-        lambda obj, universe: logical_and(up_to(obj, universe), logical_not(before(obj, universe))),
-        noun,
-        {'nth': ORDINALS[rank], 'side': side},
-        count=1,
-        superset=matching(noun),
-    )
+    return ordinal_query(noun, rank, side, layout)
 
 
 def sample_counting(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     """Sample a query for a number of objects: all of a name, or the most extreme ones."""
     noun = _sample_noun(layout, rng)
-    members = _count(noun, layout)
+    members = count_members(noun, layout)
     if rng.random() < 0.3 and noun.head != ANYTHING and 2 <= members <= MAX_COUNTED:
         # All objects of the name: "the three mugs"; else a number of extreme ones: "the two largest mugs".
-        construction = 'pair' if members == 2 else 'n'
-        return SceneQuery(construction, matching(noun), noun, {'n': NUMBERS[members]}, count=members)
+        return number_query(noun, members)
     if members < 3:
         return None
     count = rng.randint(2, min(members - 1, MAX_COUNTED))
     superlative = rng.choice(('largest', 'smallest', 'leftmost', 'rightmost', 'nearest'))
-    predicate = top_ranked(count, matching(noun), extreme_comparisons(layout)[superlative])
-    slots = {'n': NUMBERS[count]}
-    return SceneQuery(f'n {superlative}', predicate, noun, slots, count=count, superset=matching(noun))
+    return extremes_query(noun, count, superlative, layout)
 
 
 def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
@@ -139,7 +130,7 @@ def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     if draw < 0.4:
         excluded = _sample_head(layout, rng, groups=0.3) if rng.random() < 0.5 else Noun(obj.category, obj.color)
         # All objects except those of a name.
-        is_plural = _count(excluded, layout) > 1
+        is_plural = count_members(excluded, layout) > 1
         return SceneQuery(
             'all but',
             matching_except(Noun(ANYTHING), matching(excluded)),
@@ -147,7 +138,7 @@ def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
             is_plural=True,
         )
     noun = Noun(obj.category)
-    members = _count(noun, layout)
+    members = count_members(noun, layout)
     if members < 2:
         return None
     if draw < 0.75 and members > 2:
@@ -158,7 +149,7 @@ def sample_exclusion(layout: SceneLayout, rng: Random) -> SceneQuery | None:
         return SceneQuery('but most', predicate, noun, {'x': superlative}, members - 1, is_plural=True)
     excluded = Noun(obj.category, obj.color)
     # All objects of a category except those of a color.
-    slots = {'x': excluded.attributes, 'ones': 'one' if _count(excluded, layout) == 1 else 'ones'}
+    slots = {'x': excluded.attributes, 'ones': 'one' if count_members(excluded, layout) == 1 else 'ones'}
     return SceneQuery('but such', matching_except(noun, matching(excluded)), noun, slots, is_plural=True)
 
 
@@ -171,12 +162,12 @@ def sample_function(layout: SceneLayout, rng: Random) -> SceneQuery | None:
 def sample_absent_attribute(layout: SceneLayout, rng: Random) -> SceneQuery | None:
     """Sample a query for a category of the view, in a color of another object."""
     obj, other = rng.choice(layout.clearly_visible), rng.choice(layout.clearly_visible)
-    return _attribute_query(Noun(obj.category, other.color))
+    return attribute_query(Noun(obj.category, other.color))
 
 
 def sample_absent_category(layout: SceneLayout, rng: Random) -> SceneQuery:
     """Sample a query for any category of the catalog."""
-    return _category_query(Noun(rng.choice(tuple(CATALOG))), rng.random() < 0.5)
+    return category_query(Noun(rng.choice(tuple(CATALOG))), rng.random() < 0.5)
 
 
 def sample_absent_use(layout: SceneLayout, rng: Random) -> SceneQuery | None:
@@ -208,45 +199,10 @@ SAMPLERS: dict[QueryKind, tuple[QuerySampler, ...]] = {
 """Samplers of each kind but 'several', which combines others; those of 'none' may or may not have targets."""
 
 
-def _category_query(noun: Noun, all_objects: bool) -> SceneQuery:
-    if all_objects:
-        return SceneQuery('all', matching(noun), noun, is_plural=True)
-    return SceneQuery('one', matching(noun), noun, count=1)
-
-
-def _attribute_query(noun: Noun) -> SceneQuery:
-    return SceneQuery('such', matching(noun), noun, superset=matching(noun.bare))
-
-
 def _use_query(choices: Sequence[int], rng: Random) -> SceneQuery | None:
     if not choices:
         return None
-    use = USES[rng.choice(choices)]
-    return SceneQuery('use', lambda obj, _: use.matches(obj), slots={'use': use.phrase})
-
-
-def _superlative_query(noun: Noun, superlative: str, layout: SceneLayout) -> SceneQuery | None:
-    if _count(noun, layout) < 2:
-        return None
-    predicate = top_ranked(1, matching(noun), extreme_comparisons(layout)[superlative])
-    return SceneQuery(superlative, predicate, noun, count=1, superset=matching(noun))
-
-
-def _relative_query(
-    construction: str, noun: Noun, anchor: tuple[SceneObject, str], holds: Callable[[SceneObject], Ternary]
-) -> SceneQuery:
-    """A query for the objects of a name, except the anchor, for which `holds` is true."""
-    others = matching_except(noun, lambda obj, _: obj is anchor[0])
-
-    def predicate(obj: SceneObject, universe: Sequence[SceneObject]) -> Ternary:
-        is_other = others(obj, universe)
-        return False if is_other is False else logical_and(is_other, holds(obj))
-
-    return SceneQuery(construction, predicate, noun, {'a': anchor[1]}, superset=others)
-
-
-def _count(noun: Noun, layout: SceneLayout) -> int:
-    return sum(noun.matches(obj) is True for obj in layout.clearly_visible)
+    return use_query(USES[rng.choice(choices)])
 
 
 def _sample_head(layout: SceneLayout, rng: Random, groups: float) -> Noun:

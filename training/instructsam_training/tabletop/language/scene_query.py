@@ -32,6 +32,8 @@ class SceneQuery:
         count: required number of targets; None for any number.
         superset: predicate that the targets share with other objects; without others the query would be trivial.
         is_plural: use the plural whatever the number of targets.
+        with_noun: returns the same query with another name of the targets, or None if there are too few of that name;
+            None for constructions without a name.
     """
 
     construction: str
@@ -41,6 +43,7 @@ class SceneQuery:
     count: int | None = None
     superset: Predicate | None = None
     is_plural: bool = False
+    with_noun: Callable[[Noun], SceneQuery | None] | None = None
 
 
 def extreme_comparisons(layout: SceneLayout) -> dict[str, Comparison]:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from instructsam_training.tabletop.language.nouns import ADJECTIVES, ANYTHING, GROUPS, USES, Noun
-from instructsam_training.tabletop.language.query_samplers import NUMBERS, ORDINALS
+from instructsam_training.tabletop.language.query_builders import NUMBERS, ORDINALS
 from instructsam_training.tabletop.language.wordings import PHRASES
 from instructsam_training.tabletop.scene.catalog import CATALOG, COLORS, MATERIALS
 
