@@ -13,12 +13,13 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from instructsam_model.backend_arguments import given_options
-from instructsam_model.backends import AUTO, find_backend, own_options, resolve_checkpoint
+from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError, InferenceError
 from instructsam_model.options import make_options
 from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.arguments import check_arguments
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.checks import (
@@ -120,7 +121,7 @@ def evaluate_benchmark(
             has predictions of another run.
         OSError: a file cannot be written.
     """
-    _check_arguments(arguments)
+    check_arguments(arguments)
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
     all_queries = _load_queries(arguments, skipped)
@@ -166,25 +167,6 @@ def _write_report(
     write_page(folder / 'report.html', report, scored, predictions, speed, transcripts)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return EvaluationResult(folder, report, speed)
-
-
-def _check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse options that would do nothing, or drop everything.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    # Scores of other models may have any range; those of ours are shares.
-    is_ours, min_score = arguments.predictions is None, arguments.min_score
-    if is_ours and min_score is not None and not 0 <= min_score < 1:
-        raise ConfigError(f'--min-score: expected 0 to below 1, got {min_score:g}')
-    source = next((name for name in ('predictions', 'replay') if getattr(arguments, name) is not None), None)
-    if source is None:
-        return
-    given = [*given_options(arguments)]
-    given += [name for name in ('backend', 'dtype') if getattr(arguments, name) != AUTO]
-    if given:
-        raise ConfigError(f'--{source}: expected no options of a model beside it, got --{", --".join(given)}')
 
 
 def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:
