@@ -25,8 +25,8 @@ from instructsam_training.parity.sam3i.golden_files import read_object
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.golden_network import golden_config, read_golden_weights
 
-FOLDERS = ('release', 'sam3i_1-2', 'sam3i_3_all')
-"""Folders of the checkpoint: one whose name makes the public code start adapters again, and two with the text."""
+FOLDERS = ('release', 'sam3i_1-2')
+"""Folders of the checkpoint: one whose name makes the public code start adapters again, and one with the text."""
 TEXT_ENCODER = 'backbone.language_backbone.'
 
 
