@@ -70,7 +70,7 @@ tabletop-ablations: .venv/installed ## the tables of the paper in small, with th
 tabletop-agent: .venv/installed ## write docs/tabletop-agent.md: SAM3-Agent with an oracle; MACHINE=... describes the computer
 	MACHINE='$(MACHINE)' SAM3='$(SAM3)' recipes/tabletop-agent.sh
 
-tabletop-sam3i: .venv/installed ## compare SAM3, SAM3-I and InstructSAM on three levels; writes docs/tabletop-levels.md; 45 minutes; resumes
+tabletop-sam3i: .venv/installed ## compare SAM3, SAM3-I and InstructSAM on three levels; writes docs/tabletop-levels.md; 50 minutes; resumes
 	MACHINE='$(MACHINE)' recipes/tabletop-sam3i.sh
 
 tabletop-report: .venv/installed ## write docs/tabletop.md from the results of tabletop-eval; MACHINE=... describes the computer

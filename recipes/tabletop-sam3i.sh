@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Writes docs/tabletop-levels.md: SAM3, SAM3-I and InstructSAM on the same small SAM3, trained for about the same time, on
-# instructions of three levels; and runs/tabletop-sam3i. Takes 45 minutes on two cores; resumes where it stopped. Set
+# instructions of three levels; and runs/tabletop-sam3i. Takes 50 minutes on two cores; resumes where it stopped. Set
 # STEP=phrases to stop after the SAM3, runs/tabletop-sam3i/phrases/phrases/merged, which takes 15 minutes; QUICK=1 for
 # a test with a few steps, in other folders. Set MACHINE to a description of the computer, for example '2 cores'.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 export OMP_NUM_THREADS=1
 
-SCENES=1500 TEST_SCENES=100 LIMIT=500 QUICK=${QUICK:-} DATA=data/tabletop-levels RUNS=runs/tabletop-sam3i
+SCENES=1500 TEST_SCENES=100 LIMIT=400 QUICK=${QUICK:-} DATA=data/tabletop-levels RUNS=runs/tabletop-sam3i
 EVALUATIONS=evaluation/tabletop-levels OUT=docs
 if [ -n "$QUICK" ]; then
     SCENES=12 TEST_SCENES=4 LIMIT=8 DATA=data/quick-levels RUNS=runs/quick-sam3i EVALUATIONS=evaluation/quick-levels

@@ -11,7 +11,11 @@ import torch
 from instructsam_model.datatypes import Frame, Instruction, Segmenter
 from instructsam_model.errors import ConfigError
 
-BACKEND_HOOKS = {'instructsam': 'instructsam_model.bench.instructsam.hooks:InstructSAMHooks'}
+BACKEND_HOOKS = {
+    'instructsam': 'instructsam_model.bench.instructsam.hooks:InstructSAMHooks',
+    'sam3': 'instructsam_model.bench.sam3_hooks:Sam3Hooks',
+    'sam3i': 'instructsam_model.bench.sam3_hooks:Sam3Hooks',
+}
 """Hooks by the name of the back end."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
+from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoImageProcessor, BaseImageProcessor, CLIPTokenizer, Sam3Config, Sam3ImageProcessor
 
@@ -79,8 +80,12 @@ def open_tensors(files: Sam3Files) -> Iterator[tuple[str, Tensor]]:
     """
     if files.meta_weights is not None:
         yield from read_meta_sam3(files.meta_weights).items()
-    else:
-        yield from _read(files.folder)
+        return
+    # Not by `iterate_tensors`, which reads all values to check them.
+    for file, names in _used_names(files.folder).items():
+        with safe_open(file, framework='pt') as source:
+            for name in names:
+                yield _own_name(name), source.get_tensor(name)
 
 
 def read_config(files: Sam3Files, layer_norm_eps: float | None = None) -> Sam3Config:
@@ -148,6 +153,14 @@ def _place(
         check_tensor(source, name, tensor, own_dtype)
         placed[name] = tensor.to(device=device, dtype=own_dtype, copy=True)
     return placed
+
+
+def _used_names(folder: Path) -> dict[Path, list[str]]:
+    by_file: dict[Path, list[str]] = {}
+    for name, (file, _) in find_tensors(folder).items():
+        if _is_used(name):
+            by_file.setdefault(file, []).append(name)
+    return by_file
 
 
 def _assign(detector: Sam3Detector, tensors: dict[str, Tensor], device: torch.device) -> Sam3Detector:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from instructsam_model.masks import Mask
+from instructsam_model.sam3_agent.regions import region_of
 
 MIN_FONT_SIZE = 15
 PIXELS_PER_FONT_SIZE = 60
@@ -74,13 +75,11 @@ def place_labels(masks: Sequence[Mask]) -> list[LabelPlace]:
     """Return the places of the numbers of masks (H, W) of one image, in order; each is moved away from those before it.
 
     Raises:
-        ValueError: a mask is empty; the message says which.
+        ValueError: a mask is empty.
     """
     placed: set[Point] = set()
     places = []
-    for number, mask in enumerate(masks, 1):
-        if not mask.any():
-            raise ValueError(f'mask {number}: expected at least one pixel, got an empty mask, which has no place')
+    for mask in masks:
         start_xy = innermost(mask)
         final_xy = _move(start_xy, mask, placed)
         placed.add(final_xy)
@@ -90,12 +89,13 @@ def place_labels(masks: Sequence[Mask]) -> list[LabelPlace]:
 
 def innermost(mask: Mask) -> Point:
     """Return the start of a number: next to the pixel farthest from the border, of equal ones the middle one."""
-    # Pixels outside of the image count as background.
-    padded = np.pad(mask.view(np.uint8), 1)
+    rows, columns = region_of(mask)
+    # Around the region there is background; pixels outside of the image count as background too.
+    padded = np.pad(mask[rows, columns].view(np.uint8), 1)
     distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    rows, columns = np.nonzero(distances == distances.max())  # in row-major order
-    middle = len(rows) // 2
-    return int(columns[middle]) + OFFSET_XY[0], int(rows[middle]) + OFFSET_XY[1]
+    y, x = np.nonzero(distances == distances.max())  # in row-major order
+    middle = len(y) // 2
+    return int(x[middle]) + columns.start + OFFSET_XY[0], int(y[middle]) + rows.start + OFFSET_XY[1]
 
 
 def _move(start_xy: Point, mask: Mask, placed: Iterable[Point]) -> Point:
@@ -115,8 +115,7 @@ def _move(start_xy: Point, mask: Mask, placed: Iterable[Point]) -> Point:
 
 
 def _is_small(mask: Mask) -> bool:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return bool(rows[-1] - rows[0] < SMALL_MASK_PX and columns[-1] - columns[0] < SMALL_MASK_PX)
+    return all(side.stop - 1 - side.start < SMALL_MASK_PX for side in region_of(mask))
 
 
 def _leave(position: int, size: int) -> int:

@@ -17,6 +17,7 @@ from instructsam_model.draw import ImageArray, Rgb, blend_table, load_font
 from instructsam_model.masks import Mask
 from instructsam_model.sam3_agent.colors import Fractions, NamedColor, text_box_color, text_color
 from instructsam_model.sam3_agent.labels import Point, TextStyle, place_labels, to_pixels
+from instructsam_model.sam3_agent.regions import region_of
 
 FILL_OPACITY = 0.15
 TEXT_BOX_OPACITY = 0.8
@@ -59,32 +60,40 @@ def draw_marks(
 
 def fill(canvas: ImageArray, mask: Mask, color: Rgb) -> None:
     """Blend the pixels of a mask with a color, in place; holes stay as they are."""
-    blended = cv2.LUT(canvas, blend_table(color, FILL_OPACITY))
-    cv2.copyTo(blended, np.ascontiguousarray(mask).view(np.uint8), canvas)
+    region = region_of(mask)
+    part = canvas[region]
+    blended = cv2.LUT(part, blend_table(color, FILL_OPACITY))
+    cv2.copyTo(blended, np.ascontiguousarray(mask[region]).view(np.uint8), part)
 
 
 def outline(canvas: ImageArray, mask: Mask, color: Rgb, width_px: float) -> None:
     """Draw the contours of a mask, those of holes too, in place."""
-    contours, _ = cv2.findContours(np.ascontiguousarray(mask).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    rows, columns = region_of(mask)
+    covered = np.ascontiguousarray(mask[rows, columns]).view(np.uint8)
+    contours, _ = cv2.findContours(covered, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     thickness = max(1, round(width_px))
     # A smoothed single pixel would be too faint.
-    cv2.drawContours(canvas, contours, -1, color, thickness, cv2.LINE_AA if thickness > 1 else cv2.LINE_8)
+    line_type = cv2.LINE_AA if thickness > 1 else cv2.LINE_8
+    cv2.drawContours(canvas, contours, -1, color, thickness, line_type, offset=(columns.start, rows.start))
 
 
 def write_number(canvas: ImageArray, text: str, top_center_xy: Point, mask_color: Fractions, size_px: float) -> None:
     """Write a number on its box, in place; what does not fit into the image is cut off."""
     font = load_font(max(1, round(size_px)))
-    ink_rgb = text_color(mask_color)
     pad_px = to_pixels(TEXT_PAD_PT)
     width_px = font.getlength(text)
     _, line_top, _, line_bottom = font.getbbox(LINE_EXTENT)
     left, top = top_center_xy[0] - width_px / 2, float(top_center_xy[1])
-    drawing = Image.fromarray(canvas)
     box_xyxy = left - pad_px, top - pad_px, left + width_px + pad_px, top + line_bottom - line_top + pad_px
-    opacity = round(255 * TEXT_BOX_OPACITY)
-    box_mask = Image.new('L', drawing.size)
-    ImageDraw.Draw(box_mask).rectangle([round(value) for value in box_xyxy], fill=opacity)
-    drawing.paste(text_box_color(ink_rgb), mask=box_mask)
+    x1, y1, x2, y2 = (round(value) for value in box_xyxy)
+    part = canvas[max(0, y1) : max(0, y2 + 1), max(0, x1) : max(0, x2 + 1)]
+    if not part.size:
+        return
+    ink_rgb = text_color(mask_color)
+    drawing = Image.blend(
+        Image.fromarray(part), Image.new('RGB', part.shape[1::-1], text_box_color(ink_rgb)), TEXT_BOX_OPACITY
+    )
     ink = tuple(round(255 * component) for component in ink_rgb)
-    ImageDraw.Draw(drawing).text((left, top - line_top), text, font=font, fill=ink)
-    canvas[:] = np.asarray(drawing)
+    origin_xy = left - max(0, x1), top - line_top - max(0, y1)
+    ImageDraw.Draw(drawing).text(origin_xy, text, font=font, fill=ink)
+    part[:] = np.asarray(drawing)

@@ -12,7 +12,7 @@ from instructsam_model.sam3_agent.limits import Limits, Prices
 
 AUTO = 'auto'
 REPLY_FORMS = (AUTO, 'schema', 'tools', 'text')
-SAM3 = ('implementation', 'geometry_cls_token', 'max_mask_iou', 'tokenizer')
+SAM3 = ('implementation', 'geometry_cls_token', 'max_mask_iou', 'tokenizer', 'conventions')
 """Options of the back end `sam3` that this one has too."""
 
 
@@ -102,6 +102,7 @@ class Sam3AgentOptions(Options):
     geometry_cls_token: str = _of_sam3('geometry_cls_token')
     max_mask_iou: float = _of_sam3('max_mask_iou')
     tokenizer: str = _of_sam3('tokenizer')
+    conventions: str = _of_sam3('conventions')
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,7 +24,8 @@ KEPT_URLS = 8
 class DataUrls:
     """Encodes images as data URLs of PNG files; an array that was encoded lately is not encoded again.
 
-    Arrays are recognized by identity and must not be changed. May be used from several threads.
+    Arrays are recognized by identity, which is theirs alone as long as they are kept, and must not be changed. May be
+    used from several threads.
     """
 
     def __init__(self) -> None:
@@ -38,14 +39,12 @@ class DataUrls:
             InferenceError: OpenCV cannot encode it.
         """
         with self._lock:
-            array, url = self._kept.get(id(pixels), (None, ''))
-            if array is not pixels:
-                url = encode_png(pixels)
-                self._kept[id(pixels)] = pixels, url
+            if id(pixels) not in self._kept:
+                self._kept[id(pixels)] = pixels, encode_png(pixels)
             self._kept.move_to_end(id(pixels))
             while len(self._kept) > KEPT_URLS:
                 self._kept.popitem(last=False)
-            return url
+            return self._kept[id(pixels)][1]
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> str:

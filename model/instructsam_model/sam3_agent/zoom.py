@@ -16,6 +16,7 @@ import numpy as np
 from instructsam_model.draw import ImageArray
 from instructsam_model.masks import Mask
 from instructsam_model.sam3_agent.colors import NamedColor, farthest_color
+from instructsam_model.sam3_agent.regions import region_of
 
 GROWTH = 0.2
 MIN_GROWTH_PX = 16
@@ -72,18 +73,15 @@ def zoom_view(image_rgb: ImageArray, mask: Mask) -> ZoomView:
     """
     if mask.shape != image_rgb.shape[:2]:
         raise ValueError(f'mask: expected the size of the image, {image_rgb.shape[:2]}, got {mask.shape}')
-    if not mask.any():
-        raise ValueError('mask: expected at least one pixel, got an empty mask, which cannot be shown enlarged')
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    box_xyxy = float(left), float(top), float(right), float(bottom)
+    rows, columns = region_of(mask)
+    box_xyxy = float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
     area = int(np.count_nonzero(mask))
     image_wh = image_rgb.shape[1], image_rgb.shape[0]
     return ZoomView(
         box_xyxy=box_xyxy,
         context_box_xyxy=_crop(box_xyxy, area, image_wh, CONTEXT_SHARE),
         zoom_box_xyxy=_crop(box_xyxy, area, image_wh, ZOOM_SHARE),
-        color=farthest_color(image_rgb[top:bottom, left:right]),
+        color=farthest_color(image_rgb[rows, columns]),
     )
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Sam3Config
@@ -45,10 +46,11 @@ class AdapterAttention(nn.Module):
         super().__init__()
         if width % heads:
             raise CheckpointError(f'adapter_heads: expected a divisor of the text width {width}, got {heads}')
-        self.in_proj_weight = nn.Parameter(nn.init.xavier_uniform_(nn.Linear(width, 3 * width).weight.detach()))
-        self.in_proj_bias = nn.Parameter(self.in_proj_weight.new_zeros(3 * width))
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
         self._heads, self._dropout = heads, dropout
+        nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(self, states: Tensor) -> Tensor:
         """Attend, [T, L, W]."""

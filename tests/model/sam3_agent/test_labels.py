@@ -35,5 +35,5 @@ def test_points_are_those_of_100_dots_per_inch() -> None:
 
 def test_an_empty_mask_has_no_place() -> None:
     full, empty = np.ones((30, 40), bool), np.zeros((30, 40), bool)
-    with pytest.raises(ValueError, match='mask 2: expected at least one pixel'):
+    with pytest.raises(ValueError, match='expected at least one pixel, got an empty mask'):
         place_labels([full, empty])

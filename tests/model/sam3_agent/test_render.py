@@ -1,4 +1,4 @@
-"""Drawings of the agent. Covers marks.py and zoom_pair.py.
+"""Drawings of the agent. Covers marks.py, zoom_pair.py and regions.py.
 
 Golden images are those of tests/golden/agent: recorded sizes and colors.
 """

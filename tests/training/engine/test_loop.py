@@ -21,10 +21,10 @@ from instructsam_model import Frame, Instruction, load_segmenter
 from instructsam_model.image_io import read_image
 from instructsam_training.config.config_file import read_config
 from instructsam_training.config.options import RatesConfig
-from instructsam_training.engine import step
 from instructsam_training.engine.loop import train
 from instructsam_training.engine.metrics_logger import read_lines
 from instructsam_training.engine.state import find_states, read_last_state
+from instructsam_training.families.instructsam import task
 from instructsam_training.families.instructsam.initial_weights import load_initial_weights
 from tests.support.small_run import COMMAND, ENVIRONMENT, GOLDEN, losses, weights, write_run
 
@@ -107,7 +107,7 @@ def test_language_model_stage_then_queries_initialized_from_sam3(tmp_path: Path)
 
 def test_divergence_stops_the_run_and_names_the_samples(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = read_config(run_file, ['stages.0.rates.decoder=1', 'stages.0.clip=0'])
-    monkeypatch.setattr(step, 'schedule', lambda *_: 1e30)
+    monkeypatch.setattr(task, 'cosine_factor', lambda *_: 1e30)
     with pytest.raises(FloatingPointError, match=r'step 2: the last update, of step 1, has ruined .*train\.json\[\d\]'):
         train(config)
     assert not find_states(Path(config.out) / 'one' / 'states')

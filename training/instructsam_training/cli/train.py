@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = ArgumentParser(prog='instructsam-train', description='Train InstructSAM.')
+    parser = ArgumentParser(prog='instructsam-train', description='Train InstructSAM, or SAM3-I.')
     parser.add_argument('config', type=Path, help='YAML file of a run, such as training/configs/tiny.yaml')
     parser.add_argument(
         'settings', nargs='*', metavar='key=value', help='replaces a setting of the file, such as stages.0.steps=100'

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from instructsam_model import Frame
 from instructsam_model.bench.roofline import count_arithmetic, describe_device
+from instructsam_model.errors import ConfigError
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.gpus import get_gpu
 from instructsam_model.fake_cuda.time_model import model_time
@@ -85,6 +86,8 @@ def measure_throughput(
         ConfigError: a setting is wrong.
     """
     stage = config.stages[stage_index]
+    if stage.sam3i is not None:
+        raise ConfigError(f'{stage.name}: expected a stage of InstructSAM; the throughput of SAM3-I is not measured')
     architecture = resolve_path(workload.architecture or config.start.checkpoint)
     tokenizer, sam3_folder = workload.tokenizer or architecture, resolve_sam3(architecture)
     network = build_empty(with_tokens_of(tokenizer, read_model_config(architecture, sam3_folder)))

@@ -8,9 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument
-from instructsam_model.backends import backend_names, get_backend
+from instructsam_model.backend_arguments import add_backend_arguments, add_checkpoint_argument, given_options
+from instructsam_model.backends import AUTO, backend_names, get_backend
 from instructsam_model.command_line import ArgumentParser, RaisingParser
+from instructsam_model.errors import ConfigError
 from instructsam_model.number_arguments import MAX_SEED, integer, number
 from instructsam_model.options import check_names
 from instructsam_training.evaluation.benchmark import SCORINGS
@@ -74,6 +75,25 @@ def build_parser(
     return parser
 
 
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse options that would do nothing, or drop everything.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    # Scores of other models may have any range; those of ours are shares.
+    is_ours, min_score = arguments.predictions is None, arguments.min_score
+    if is_ours and min_score is not None and not 0 <= min_score < 1:
+        raise ConfigError(f'--min-score: expected 0 to below 1, got {min_score:g}')
+    source = next((name for name in ('predictions', 'replay') if getattr(arguments, name) is not None), None)
+    if source is None:
+        return
+    given = [*given_options(arguments)]
+    given += [name for name in ('backend', 'dtype') if getattr(arguments, name) != AUTO]
+    if given:
+        raise ConfigError(f'--{source}: expected no options of a model beside it, got --{", --".join(given)}')
+
+
 def _add_data_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--data',
@@ -111,8 +131,8 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         '--predictions',
         type=Path,
         metavar='FILE',
-        help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts, or "
-        'predictions-*.jsonl of an earlier evaluation',
+        help="score predictions from a file: COCO results, GSEval's JSON lines, results of the public scripts of "
+        'InstructSAM or SAM3-I, or predictions-*.jsonl of an earlier evaluation',
     )
     source.add_argument(
         '--replay',

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from instructsam_model.backend_arguments import given_options
-from instructsam_model.backends import AUTO, find_backend, own_options, resolve_checkpoint
+from instructsam_model.backends import find_backend, own_options, resolve_checkpoint
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import CheckpointError, ConfigError, InferenceError
 from instructsam_model.options import make_options
 from instructsam_model.weights.embedded import EMBEDDED
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.evaluation.arguments import check_arguments
 from instructsam_training.evaluation.benchmark import Benchmark
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.checks import (
@@ -34,7 +35,7 @@ from instructsam_training.evaluation.external_predictions import (
     write_queries,
 )
 from instructsam_training.evaluation.prediction import PredictedMasks, load_predictions
-from instructsam_training.evaluation.query import Query, with_prompt, with_shuffled_texts
+from instructsam_training.evaluation.query import Query, with_texts
 from instructsam_training.evaluation.replay import find_transcripts, replay_predictions
 from instructsam_training.evaluation.report.files import write_json
 from instructsam_training.evaluation.report.page import write_page
@@ -120,7 +121,7 @@ def evaluate_benchmark(
             has predictions of another run.
         OSError: a file cannot be written.
     """
-    _check_arguments(arguments)
+    check_arguments(arguments)
     benchmark, skipped = BENCHMARKS[arguments.benchmark], SkipReport()
     split = arguments.split or benchmark.splits[0]
     all_queries = _load_queries(arguments, skipped)
@@ -134,7 +135,7 @@ def evaluate_benchmark(
         check_scores(predictions, settings.min_score, arguments.predictions)
     elif arguments.replay is not None:
         settings = _make_settings(arguments, benchmark, str(arguments.replay))
-        queries = _apply_prompt(queries, benchmark, settings)
+        queries = with_texts(queries, benchmark.prompt_of(settings.prompt), settings.shuffle_seed)
         predictions = replay_predictions(arguments.replay, queries)
     else:
         check_images(queries, arguments.max_skipped)
@@ -166,25 +167,6 @@ def _write_report(
     write_page(folder / 'report.html', report, scored, predictions, speed, transcripts)
     console.print(f'report: {folder / "report.html"}', soft_wrap=True)
     return EvaluationResult(folder, report, speed)
-
-
-def _check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse options that would do nothing, or drop everything.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    # Scores of other models may have any range; those of ours are shares.
-    is_ours, min_score = arguments.predictions is None, arguments.min_score
-    if is_ours and min_score is not None and not 0 <= min_score < 1:
-        raise ConfigError(f'--min-score: expected 0 to below 1, got {min_score:g}')
-    source = next((name for name in ('predictions', 'replay') if getattr(arguments, name) is not None), None)
-    if source is None:
-        return
-    given = [*given_options(arguments)]
-    given += [name for name in ('backend', 'dtype') if getattr(arguments, name) != AUTO]
-    if given:
-        raise ConfigError(f'--{source}: expected no options of a model beside it, got --{", --".join(given)}')
 
 
 def _load_queries(arguments: argparse.Namespace, skipped: SkipReport) -> list[Query]:
@@ -225,7 +207,7 @@ def _make_run(
     return EvaluationRun(
         benchmark=benchmark,
         settings=settings,
-        queries=_apply_prompt(queries, benchmark, settings),
+        queries=with_texts(queries, benchmark.prompt_of(settings.prompt), settings.shuffle_seed),
         source=source,
         backend=backend,
         folder=output_folder(arguments),
@@ -249,12 +231,6 @@ def _make_settings(
         absent=arguments.absent,
         keep_best=arguments.keep_best,
     )
-
-
-def _apply_prompt(queries: Sequence[Query], benchmark: Benchmark, settings: EvaluationSettings) -> list[Query]:
-    """Return the queries with the texts that the model gets."""
-    prompted = with_prompt(queries, benchmark.prompt_of(settings.prompt))
-    return prompted if settings.shuffle_seed is None else with_shuffled_texts(prompted, settings.shuffle_seed)
 
 
 def _predict(

@@ -86,6 +86,16 @@ def with_shuffled_texts(queries: Sequence[Query], seed: int) -> list[Query]:
     return shuffled
 
 
+def with_texts(queries: Sequence[Query], prompt: Prompt, shuffle_seed: int | None) -> list[Query]:
+    """Return the queries with the texts that the model gets: in a wording, and with a seed those of other queries.
+
+    Raises:
+        ConfigError: texts cannot be shuffled, see `with_shuffled_texts`.
+    """
+    prompted = with_prompt(queries, prompt)
+    return prompted if shuffle_seed is None else with_shuffled_texts(prompted, shuffle_seed)
+
+
 def group_by_image(queries: Iterable[Query]) -> list[list[Query]]:
     """Group the queries by image; images are in the order of their first query."""
     groups: dict[Path, list[Query]] = {}

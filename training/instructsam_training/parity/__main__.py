@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         report = compare(arguments.folder, arguments.engine, arguments.tokenizer)
-    except (OSError, ValueError, CheckpointError, ConfigError) as error:
+    except (OSError, ValueError, FloatingPointError, CheckpointError, ConfigError) as error:
         print(f'parity: error: {error}', file=sys.stderr)
         return 2
     # Not wider than a terminal, but as wide as its cells if it goes to a file.

@@ -137,7 +137,7 @@ def print_report(report: ParityReport, console: Console) -> None:
             _format_limit(difference.abs_tol),
             f'{difference.largest_rel:.2e}',
             _format_limit(difference.rel_tol),
-            '[green]equal[/]' if difference.passed else '[bold red]DIFFERS[/]',
+            _status(difference),
         )
     console.print(table)
     lines = [f'absent from {report.folder}: {", ".join(report.absent)}'] if report.absent else []
@@ -171,6 +171,13 @@ def _merge(one: Difference, other: Difference) -> Difference:
         one.passed and other.passed,
         one.count + other.count,
     )
+
+
+def _status(difference: Difference) -> str:
+    if not difference.passed:
+        return '[bold red]DIFFERS[/]'
+    # A row without a limit only tells a number.
+    return '' if difference.abs_tol is None and difference.rel_tol is None else '[green]equal[/]'
 
 
 def _format_limit(value: float | None) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     console = Console()
-    console.print(render(result))
+    for table in render(result):
+        console.print(table)
     console.print('\n'.join(map(describe_scenario, SCENARIOS)))
     if result['modeled']:
         console.print(NOTE)
@@ -71,9 +73,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             task = progress.add_task(contender.name, total=None)
             if device.type == 'cuda':
                 torch.cuda.reset_peak_memory_stats(device)
-            timings = Bench(contender.segmenter, device, size_wh).run(
-                arguments.repeats, partial(progress.advance, task)
-            )
+            timings = _bench(contender, device, size_wh).run(arguments.repeats, partial(progress.advance, task))
             rows[contender.name] = {
                 **describe(contender),
                 # Of a process on a CPU there is no peak of its own for each of them.
@@ -108,7 +108,7 @@ def model(arguments: argparse.Namespace) -> dict[str, Any]:
     with FakeCuda(plausible_values) as cuda:
         device = torch.device('cuda')
         for contender in make_contenders(device, dtype, arguments.architecture, FakeEngines(cuda, 'eager').make):
-            recordings = record_round(cuda, Bench(contender.segmenter, device, size_wh))
+            recordings = record_round(cuda, _bench(contender, device, size_wh))
             rows[contender.name] = {
                 **describe(contender),
                 'peak_memory_gib': round(max(each.peak_bytes for each in recordings.values()) / 2**30, 3),
@@ -133,24 +133,36 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {'size': arguments.size, 'dtype': arguments.dtype, 'repeats': arguments.repeats}
 
 
-def render(result: dict[str, Any]) -> Table:
-    """Make a table with one contender per row; cells with several values are those of `SCENARIOS`."""
-    table = Table(title=f'{result["device"]}, {result["size"]}, dtype {result["dtype"]}')
-    table.add_column('back end')
-    counts = ('kernels', 'host_waits') if result['modeled'] else ()
-    headings = ('M parameters', 'weights GiB', 'peak GiB', *(f'{name} ms' for name in SCENARIOS), *counts)
-    for heading in headings:
-        table.add_column(heading.replace('_', ' '), justify='right')
+def render(result: dict[str, Any]) -> Iterator[Table]:
+    """Yield a table of sizes and times, and for modeled times one of kernels and one of host waits."""
+    title = f'{result["device"]}, {result["size"]}, dtype {result["dtype"]}'
+    table = _table(title, ('M param.', 'GiB', 'peak GiB', *(f'{name} ms' for name in SCENARIOS)))
     for name, row in result['rows'].items():
-        table.add_row(name, *_cells(row, counts))
+        table.add_row(name, *_cells(row))
+    yield table
+    for key in ('kernels', 'host_waits') if result['modeled'] else ():
+        table = _table(key.replace('_', ' '), SCENARIOS)
+        for name, row in result['rows'].items():
+            table.add_row(name, *(str(row[key][scenario]) for scenario in SCENARIOS))
+        yield table
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    # Without borders, so that it fits into 80 columns.
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
+    table.add_column('back end', no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify='right')
     return table
 
 
-def _cells(row: dict[str, Any], counts: Sequence[str]) -> Iterator[str]:
+def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield '' if row['parameters'] is None else f'{row["parameters"] / 1e6:.1f}'
     for key in ('weights_gib', 'peak_memory_gib'):
         yield '' if row[key] is None else f'{row[key]:.3g}'
     for name in SCENARIOS:
         yield f'{row["ms"][name]:.4g}'
-    for key in counts:
-        yield ' '.join(str(row[key][name]) for name in SCENARIOS)
+
+
+def _bench(contender: Contender, device: torch.device, size_wh: tuple[int, int]) -> Bench:
+    return Bench(contender.segmenter, device, size_wh, phrase=contender.phrase)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from transformers import CLIPTokenizer, Sam3Config, Sam3ImageProcessor
 
 from instructsam_model.backends import find_checkpoint_backend, load_segmenter
 from instructsam_model.bench.hooks import hooks_of
+from instructsam_model.bench.scenarios import DEFAULT_PHRASE
 from instructsam_model.datatypes import Segmenter, Selection
 from instructsam_model.instructsam.engine.engine import Engine
 from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.random_weights import random_segmenter
+from instructsam_model.instructsam.options import InstructSAMOptions
+from instructsam_model.instructsam.random_weights import random_segmenter, scripted_phrases
 from instructsam_model.runtime.quantization import count_bytes
 from instructsam_model.runtime.random_weights import fill_randomly
 from instructsam_model.sam3.boxes import keep_float32
@@ -38,6 +40,10 @@ KEPT = Selection(min_score=0.0, max_instances=10)
 """Random weights score about alike; as many instances are kept as InstructSAM has slots."""
 
 
+PHRASE_LENGTH = 6
+"""Tokens of the phrase in InstructSAM's scripted answer, the default of `random_segmenter`."""
+
+
 @dataclass(frozen=True)
 class Contender:
     """A segmenter under its name in the table.
@@ -47,12 +53,14 @@ class Contender:
         segmenter: loaded.
         parameters: number of parameters; None if unknown.
         weight_bytes: size of the parameters; None if unknown.
+        phrase: that the instructions ask for; InstructSAM's scripted answer repeats it.
     """
 
     name: str
     segmenter: Segmenter
     parameters: int | None
     weight_bytes: int | None
+    phrase: str = DEFAULT_PHRASE
 
 
 def load_contenders(checkpoints: Sequence[str], device: str, dtype: str) -> Iterator[Contender]:
@@ -92,8 +100,12 @@ def make_contenders(
     """
     yield from _make_sam3(device, dtype)
     if architecture is not None:
-        segmenter = random_segmenter(architecture, embedded.FOLDER, device=device, dtype=dtype, make_engine=make_engine)
-        yield _contender('instructsam', segmenter, segmenter.network)
+        options = replace(InstructSAMOptions(), **hooks_of('instructsam').caching)
+        segmenter = random_segmenter(
+            architecture, embedded.FOLDER, device=device, dtype=dtype, make_engine=make_engine, options=options
+        )
+        phrase = scripted_phrases(segmenter.preprocessor, PHRASE_LENGTH)
+        yield replace(_contender('instructsam', segmenter, segmenter.network), phrase=phrase)
         _free(segmenter)
 
 

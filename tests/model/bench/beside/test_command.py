@@ -50,7 +50,7 @@ def test_table_has_a_row_for_each_and_empty_cells_for_what_is_unknown() -> None:
     times = dict.fromkeys(SCENARIOS, 12.5)
     row = {'parameters': 840_500_000, 'weights_gib': 1.5, 'peak_memory_gib': None, 'ms': times}
     rows = {'sam3': row, 'sam3i simple': {**row, 'parameters': None, 'weights_gib': None}}
-    table = render({'device': 'a CPU', 'modeled': False, 'size': '64x48', 'dtype': 'auto', 'rows': rows})
+    [table] = render({'device': 'a CPU', 'modeled': False, 'size': '64x48', 'dtype': 'auto', 'rows': rows})
     cells = [list(column.cells) for column in table.columns]
     assert cells[0] == ['sam3', 'sam3i simple']
     assert [column[0] for column in cells[1:]] == ['840.5', '1.5', '', '12.5', '12.5', '12.5', '12.5']

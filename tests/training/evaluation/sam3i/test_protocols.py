@@ -15,14 +15,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from instructsam_model.backends import get_backend
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import Rle
+from instructsam_model.weights.hub import CheckpointSource
 from instructsam_training.cli.evaluate import main
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.sam3i_file import read_sam3i_file
 from instructsam_training.evaluation.benchmarks import BENCHMARKS
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.published import ALL
+from instructsam_training.evaluation.report.report import EvaluationSettings
+from instructsam_training.evaluation.run import EvaluationRun
 from instructsam_training.evaluation.sam3i.ground_truth import read_ground_truth
 from instructsam_training.evaluation.sam3i.protocols import MaskSizeError, multi_instance, one_to_one
 from instructsam_training.evaluation.sam3i.records import PredictionRecord, read_records, records_of, write_records
@@ -196,6 +200,30 @@ def test_released_folders_are_found_and_published_numbers_are_those_of_the_paper
     assert benchmark.backend_options['complex'] == {'sam3i.level': 'complex'}
     with pytest.raises(ConfigError, match=r'expected .*sam3i_val.json'):
         benchmark.load_queries(file.parent / 'nothing', 'simple', SkipReport())
+
+
+def test_a_split_sets_the_level_of_the_back_end_unless_the_command_line_does(file: Path) -> None:
+    def options(backend: str, **given: Any) -> dict[str, Any]:
+        settings = EvaluationSettings('complex', 'authors', 0.5, 'weights', 'published', backend, given)
+        benchmark, source = BENCHMARKS['sam3i_multi'], CheckpointSource(file.parent)
+        run = EvaluationRun(benchmark, settings, [], source, get_backend(backend), file.parent, 'evaluate', 'auto')
+        return run.options
+
+    assert options('sam3i') == {'sam3i.level': 'complex'}
+    assert options('sam3i', **{'sam3i.level': 'auto'}) == {'sam3i.level': 'auto'}
+    assert options('sam3') == {}
+
+
+def test_only_the_best_mask_counts_if_asked(file: Path, pixels: MakeMask) -> None:
+    predictions, out = file.with_name('predictions.json'), file.parent / 'out'
+    both = PredictionRecord(3, 2, (pixels(0, 10), pixels(50, 50)), (0.9, 0.6))
+    write_records([both], predictions)
+    command = ['sam3i_1to1', f'--data={file.parent}', f'--predictions={predictions}', f'--out={out}', '--max-skipped=1']
+    assert main([*command, '--keep-best']) == 0
+    report = json.loads((out / 'report.json').read_text())
+    assert report['settings']['keep_best']
+    assert report['public']['numbers']['gIoU'] == 1.0
+    assert report['strata']['targets']['1']['gIoU'] == 1.0
 
 
 def test_command_reports_the_public_numbers_beside_ours(

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from instructsam_model.masks import encode_rle
 from instructsam_model.sam3i.levels import Level
 from instructsam_training.parity.__main__ import compare, main
-from instructsam_training.parity.report import ParityReport
+from instructsam_training.parity.report import Difference, ParityReport
 from instructsam_training.parity.sam3i.clip_vocabulary import find_merges
 from instructsam_training.parity.sam3i.forward import compare_forward
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
@@ -110,7 +110,7 @@ def test_a_missing_weight_that_matters_is_noticed(derived: Path, tmp_path: Path)
 
 
 def test_a_public_checkpoint_is_read_without_a_change_from_any_path(derived: Path) -> None:
-    rows = {row.name: row.passed for row in compare_reader(GoldenInputs(derived))}
+    rows = {row.name: row.passed for row in compare_reader(GoldenInputs(derived)) if isinstance(row, Difference)}
     assert set(rows.values()) == {True}
     assert 'reader release tensors changed' in rows
     assert 'reader sam3i_1-2 tensors changed' in rows

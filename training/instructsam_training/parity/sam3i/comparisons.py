@@ -10,7 +10,7 @@ from instructsam_training.parity.comparison import Comparison
 from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.clip_vocabulary import MERGES_FILE, load_clip_tokenizer
 from instructsam_training.parity.sam3i.data_path import compare_data_path
-from instructsam_training.parity.sam3i.forward import compare_forward, compare_vision
+from instructsam_training.parity.sam3i.forward import compare_forward, compare_vision, compare_with_sam3
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.loss_cases import compare_loss_cases
 from instructsam_training.parity.sam3i.losses import compare_stage1, compare_stage3
@@ -38,11 +38,15 @@ def sam3i_comparisons(folder: Path, tokenizer: Path | None) -> tuple[Comparison,
         'reader': ((), compare_reader),
         'vision': (('vision.safetensors', 'image_0.png'), compare_vision),
         'forward': (('forward_type*.safetensors', 'image_0.png'), compare_forward),
+        'concepts': (('image_0.png',), compare_with_sam3),
         'postprocessing': (('postprocessed_type*.json', 'image_0.png'), compare_postprocessing),
         'stage 3': (('stage3_losses.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_stage3),
         'no target': (('stage1_notarget_losses.json', 'stage1_notarget_tensors.safetensors'), compare_stage1),
         'start': (('init_and_loading_facts.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_start),
-        'end to end': (('e2e/metrics.json', 'dataset.json'), compare_end_to_end),
+        'end to end': (
+            ('e2e/metrics.json', 'dataset.json'),
+            lambda inputs: compare_end_to_end(inputs, load_clip_tokenizer(tokenizer)),
+        ),
     }
     return (
         Comparison('tokens', ('inputs.json',), partial(_compare_tokens, tokenizer=tokenizer)),

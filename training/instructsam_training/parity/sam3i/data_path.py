@@ -19,7 +19,7 @@ from instructsam_training.datasets.io.sam3i_file import LevelName, read_sam3i_fi
 from instructsam_training.families.sam3i.entries import TrainingEntry, read_entries
 from instructsam_training.families.sam3i.image_transforms import Placement, TrainingImage, transform
 from instructsam_training.families.sam3i.instruction_batch import InstructionBatch, collate
-from instructsam_training.parity.report import Difference
+from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
 
 FILES = {'plain': 'dataset.json', 'special': 'dataset_special.json'}
@@ -29,7 +29,7 @@ LEVEL: LevelName = 'simple'
 """Level of the recorded texts."""
 
 
-def compare_data_path(folder: Path) -> list[Difference]:
+def compare_data_path(folder: Path) -> list[Difference | NotCompared]:
     """Compare every item and every batch.
 
     Raises:
@@ -38,23 +38,25 @@ def compare_data_path(folder: Path) -> list[Difference]:
     """
     golden = read_object(folder / 'data_path.json')
     tensors = read_tensors(folder / 'data_path.safetensors')
-    rows: list[Difference] = []
+    rows: list[Difference | NotCompared] = []
     for part, content in golden.items():
         name, _, transforms = part.partition('.')
-        # The file also has a note, and a set may lack an annotation file.
-        if not isinstance(content, Mapping) or not (folder / FILES[name]).is_file():
+        if not isinstance(content, Mapping):  # the file also has a note
+            continue
+        if name not in FILES or not (folder / FILES[name]).is_file():
+            rows.append(NotCompared(f'data_path.json: {part}, the set lacks {FILES.get(name, "its annotation file")}'))
             continue
         rows += _compare_part(folder, part, content, tensors, is_training=transforms == 'train')
     return rows
 
 
-def read_masks(folder: Path) -> Tensor:
-    """Return the masks of all targets of `dataset.json` at the size of the network's input, bool [N, S, S]."""
+def read_batch(folder: Path) -> InstructionBatch:
+    """Return the queries of `dataset.json` with their targets at the size of the network's input."""
     side = read_object(folder / 'config.json')['res']
     report = SkipReport()
     entries = read_entries(read_sam3i_file(folder / FILES['plain'], report), folder, report)
     images = [transform(entry, read_image(entry.image), Placement(side), side, keep_crowds=True) for entry in entries]
-    return collate(images).masks
+    return collate(images)
 
 
 def _compare_part(

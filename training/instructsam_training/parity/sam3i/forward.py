@@ -15,7 +15,7 @@ from torch import Tensor
 
 from instructsam_model.sam3.features import Detections
 from instructsam_model.sam3i.levels import Level
-from instructsam_model.sam3i.network import Prediction, Sam3I
+from instructsam_model.sam3i.network import PADDING_ID, Prediction, Sam3I
 from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.activations import Recorded, record_activations
 from instructsam_training.parity.sam3i.golden_files import read_tensors
@@ -58,6 +58,21 @@ def compare_forward(inputs: GoldenInputs) -> list[Difference | NotCompared]:
             for name in sorted(golden.keys() - ours.keys())
         ]
     return rows
+
+
+@torch.no_grad()
+def compare_with_sam3(inputs: GoldenInputs) -> list[Difference]:
+    """Compare the level concept with SAM3 without any adapter, to the bit."""
+    network, vision = inputs.network, inputs.vision.select(inputs.image_index)
+    token_ids, detector = inputs.token_ids(Level.CONCEPT), inputs.network.detector
+    prompt = network.prompt(network.encode_text(token_ids, Level.CONCEPT), vision)
+    ours = network.detect(vision, prompt, Level.CONCEPT)
+    plain_prompt = detector.encode_text(token_ids, token_ids != PADDING_ID).append(detector.geometry_token(vision))
+    plain = detector.detect(vision, plain_prompt, has_presence=True)
+    return [
+        Difference.arrays('type1 is SAM3', getattr(ours, name), getattr(plain, name), abs_tol=0)
+        for name in ('mask_logits', 'score_logits', 'refined_xyxy', 'region_logits', 'presence_logits')
+    ]
 
 
 def tolerance_of(name: str) -> float:

@@ -32,7 +32,7 @@ from instructsam_training.losses.sam3i.losses import (
 )
 from instructsam_training.losses.sam3i.targets import InstructionTargets
 from instructsam_training.parity.report import Difference, NotCompared
-from instructsam_training.parity.sam3i.data_path import read_masks
+from instructsam_training.parity.sam3i.data_path import read_batch
 from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.loss_cases import compare_cases
@@ -90,7 +90,9 @@ def _compare_role(
     runs = [run_level(inputs, inputs.token_ids(level), level, targets, inputs.image_index, index) for level in levels]
     concept_ids = inputs.token_ids(Level.CONCEPT)[index]
     anchors = network.project(network.encode_text(concept_ids, Level.CONCEPT), has_padding=True)
-    features = TextFeatures(runs[0].projected, runs[1].projected, anchors, concept_numbers(recorded['concept_texts']))
+    features = TextFeatures(
+        runs[0].projected, runs[1].projected, anchors, concept_numbers(recorded['concept_texts'], index)
+    )
     # 2. The losses and their gradients.
     terms = alignment_losses(runs[0].prediction, runs[1].prediction, targets, features)
     weighted = {name: getattr(Sam3ILossOptions(), name) * term for name, term in terms.items()}
@@ -118,7 +120,9 @@ def compare_stage1(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     rows: list[Difference] = []
     for stage, golden in read_object(inputs.folder / 'stage1_notarget_losses.json').items():
         network.zero_grad()
-        token_ids = torch.tensor(golden['token_ids'])[tensors['text_ids']]
+        token_ids = torch.tensor(golden['token_ids'])  # of the unique texts, or of all prompts
+        if len(token_ids) != len(tensors['img_ids']):
+            token_ids = token_ids[tensors['text_ids']]
         run = run_level(inputs, token_ids, STAGES[stage], targets, tensors['img_ids'], index)
         torch.autograd.backward(run.losses.total)
         rows += _compare_terms('no target', run.losses, golden['loss'], {})
@@ -160,11 +164,16 @@ def run_level(
 def read_targets(tensors: Mapping[str, Tensor], folder: Path) -> InstructionTargets:
     """Return the recorded targets, packed in the order of the prompts.
 
-    The masks are large, and a set may lack them; then they are those of `dataset.json`, which has the same queries.
+    What a set lacks of them, such as the masks, which are large, is that of `dataset.json`, which has the same targets.
     """
-    counts, boxes = tuple(tensors['target.num_boxes'].tolist()), tensors['target.boxes']
-    masks = tensors['target.masks'] if 'target.masks' in tensors else read_masks(folder)
-    return InstructionTargets(counts, boxes, masks)
+    names = ('target.num_boxes', 'target.boxes', 'target.masks')
+    if all(name in tensors for name in names):
+        counts, boxes, masks = (tensors[name] for name in names)
+    else:
+        batch = read_batch(folder)
+        own = dict(zip(names, (batch.target_counts, batch.boxes_cxcywh, batch.masks), strict=True))
+        counts, boxes, masks = ({**own, **tensors}[name] for name in names)
+    return InstructionTargets(tuple(counts.tolist()), boxes, masks)
 
 
 def first_of_each_text(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -173,8 +182,15 @@ def first_of_each_text(tensors: Mapping[str, Tensor]) -> Tensor:
     return torch.tensor([text_ids.index(text) for text in sorted(set(text_ids))])
 
 
-def concept_numbers(concepts: Sequence[str]) -> list[int]:
-    """Return a number for each concept; those that differ in upper case only have the same one."""
+def concept_numbers(concepts: Sequence[str], text_rows: Tensor) -> list[int]:
+    """Return a number for the concept of each of the T texts; those that differ in upper case only have the same one.
+
+    Args:
+        concepts: of the texts, or of all prompts.
+        text_rows: a prompt of each text, int64 [T].
+    """
+    if len(concepts) != len(text_rows):
+        concepts = [concepts[row] for row in text_rows.tolist()]
     keys = [concept.lower() for concept in concepts]
     return [keys.index(key) for key in keys]
 

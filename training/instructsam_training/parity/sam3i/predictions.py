@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from instructsam_model.image_io import read_image
 from instructsam_model.masks import Rle, decode_rle, encode_rle, to_rle
@@ -24,6 +25,7 @@ from instructsam_model.sam3.features import Detections, VisionFeatures
 from instructsam_model.sam3.phrase_detector import combine_scores
 from instructsam_model.sam3i.levels import Level
 from instructsam_model.sam3i.network import Sam3I
+from instructsam_model.sam3i.tokens import tokenize_text
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.coco_file import Id
 from instructsam_training.datasets.io.sam3i_file import LevelName, Sam3iFile, read_sam3i_file
@@ -32,7 +34,7 @@ from instructsam_training.evaluation.sam3i.ground_truth import read_ground_truth
 from instructsam_training.evaluation.sam3i.protocols import PROTOCOLS, score_records
 from instructsam_training.evaluation.sam3i.records import PredictionRecord, read_records, records_of
 from instructsam_training.families.sam3i.image_transforms import Placement, place_pixels
-from instructsam_training.parity.report import Difference
+from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.forward import MASK_TOLERANCE
 from instructsam_training.parity.sam3i.golden_files import read_object
 from instructsam_training.parity.sam3i.golden_inputs import LEVELS, GoldenInputs
@@ -103,7 +105,10 @@ def compare_postprocessing(inputs: GoldenInputs) -> list[Difference]:
         text_type = int(re.sub(r'\D', '', file.stem))
         level, golden = LEVELS[text_type], read_object(file)
         for query in sorted({int(query) for by_query in golden.values() for query in by_query}):
-            vision = inputs.vision.select(inputs.image_index[query : query + 1])
+            # One image and one text at a time, as a user asks.
+            image = inputs.content['img_ids'][query]
+            with torch.no_grad():
+                vision = inputs.network.encode_image(inputs.pixel_values[image : image + 1])
             found = predict(inputs.network, vision, inputs.token_ids(level)[query : query + 1], level)
             for threshold, by_query in golden.items():
                 if str(query) in by_query:
@@ -148,13 +153,17 @@ def compare_masks(name: str, kept: Kept, golden: Sequence[Rle]) -> list[Differen
     ]
 
 
-def compare_end_to_end(inputs: GoldenInputs) -> list[Difference]:
+def compare_end_to_end(inputs: GoldenInputs, tokenizer: CLIPTokenizer | None) -> list[Difference | NotCompared]:
     """Predict `dataset.json` at each level, and compare records, masks and metrics with those of the public inference.
+
+    Args:
+        inputs: of the set.
+        tokenizer: for texts that are not among those of `inputs.json`.
 
     Raises:
         OSError, ValueError: a file cannot be read.
     """
-    file, rows = inputs.folder / 'dataset.json', list[Difference]()
+    file, rows = inputs.folder / 'dataset.json', list[Difference | NotCompared]()
     content = read_sam3i_file(file, SkipReport())
     expected = read_object(inputs.folder / 'e2e' / 'metrics.json')
     truth = read_ground_truth(file)
@@ -162,7 +171,12 @@ def compare_end_to_end(inputs: GoldenInputs) -> list[Difference]:
         golden_file = inputs.folder / 'e2e' / f'pred_{level}.json'
         if not golden_file.is_file():
             continue
-        kept = _predict_file(inputs, content, level)
+        texts = [image.texts.of(level)[0] for image in content.images]
+        token_ids = _token_ids(inputs, texts, tokenizer)
+        if token_ids is None:
+            rows.append(NotCompared(f'e2e {level}: texts without recorded token ids need the vocabulary of CLIP'))
+            continue
+        kept = _predict_file(inputs, content, token_ids, Level(level))
         predictions: dict[Id, PredictedMasks] = {
             image_id: PredictedMasks(str(image_id), each.masks, tuple(each.scores.tolist()))
             for image_id, each in kept.items()
@@ -176,17 +190,30 @@ def compare_end_to_end(inputs: GoldenInputs) -> list[Difference]:
     return rows
 
 
-def _predict_file(inputs: GoldenInputs, content: Sam3iFile, level: LevelName) -> dict[Id, Kept]:
-    """Predict every entry of `images` once, with the first text of the level, all in one batch."""
+def _predict_file(inputs: GoldenInputs, content: Sam3iFile, token_ids: Tensor, level: Level) -> dict[Id, Kept]:
+    """Predict every entry of `images` once, all in one batch; token ids int64 [B, L], one row for each entry."""
     names = sorted({image.file_name for image in content.images})
-    side, ids = inputs.input_side, token_ids_by_text(inputs)
+    side = inputs.input_side
     pixels = torch.stack([place_pixels(read_image(inputs.folder / name), Placement(side), side) for name in names])
     index = torch.tensor([names.index(image.file_name) for image in content.images])
     with torch.no_grad():
         vision = inputs.network.encode_image(pixels).select(index)
-    token_ids = torch.stack([ids[image.texts.of(level)[0]] for image in content.images])
-    found = predict(inputs.network, vision, token_ids, Level(level))
+    found = predict(inputs.network, vision, token_ids, level)
     return {image.id: keep(found, row, image.size_hw, MIN_SCORE) for row, image in enumerate(content.images)}
+
+
+def _token_ids(inputs: GoldenInputs, texts: Sequence[str], tokenizer: CLIPTokenizer | None) -> Tensor | None:
+    """Return the token ids of texts, int64 [B, L]; None if some are not recorded and there is no tokenizer."""
+    recorded = token_ids_by_text(inputs)
+    if tokenizer is None and not recorded.keys() >= set(texts):
+        return None
+    rows = []
+    for text in texts:
+        known = recorded.get(text)
+        if known is None and tokenizer is not None:
+            known = torch.tensor(tokenize_text(tokenizer, text))
+        rows.append(known)
+    return torch.stack([row for row in rows if row is not None])
 
 
 def token_ids_by_text(inputs: GoldenInputs) -> dict[str, Tensor]:

@@ -62,8 +62,9 @@ SHARED_NOTE = """\
 The first four rows have the same small SAM3: the detector of the embedded checkpoint, which was trained for hours on
 names and instructions, with a text encoder that was trained on names alone. SAM3-I adds adapters to it. InstructSAM
 adds a small language model with random weights: unlike in the paper, no part of it was pretrained on texts. Both were
-trained on the same instructions for about the same time. The last row was trained for nine hours, on other instructions
-about such tables; it shows what more training gives, and nothing about SAM3-I."""
+trained on the same instructions for about the same time; an image of a step has one target for SAM3-I, and up to eight
+instructions for InstructSAM. The last row was trained for nine hours, on other instructions about such tables, in its
+last stage on instructions alone, not on names; it shows what more training gives, and nothing about SAM3-I."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +119,7 @@ def make_grids(arguments: argparse.Namespace) -> dict[str, Grid]:
     rows = [_row(system, results[system.name], minutes) for system in SYSTEMS]
     note = f'gIoU of the SAM3 on names of objects, whose targets are all objects of the name: {_giou(names)} %'
     return {
-        'gIoU, %': Grid(('', *LEVELS, 'training, minutes', 'training, texts'), tuple(rows), note),
+        'gIoU, %': Grid(('', *LEVELS, 'training, minutes', 'training, images'), tuple(rows), note),
         'By number of targets: gIoU, %': _counts_grid(results),
     }
 
@@ -187,7 +188,8 @@ def document(grids: Mapping[str, Grid], machine: str) -> Iterator[str]:
     for title, grid in grids.items():
         yield f'## {title}'
         yield as_markdown(grid)
-    yield f'In parentheses: 95 % confidence intervals by bootstrap over images. {SHARED_NOTE}'
+    yield 'In parentheses: 95 % confidence intervals by bootstrap over images.'
+    yield SHARED_NOTE
     measured = f' The time is that of the steps, measured on {machine}.' if machine else ''
     yield f'`make tabletop-sam3i` writes this page.{measured}'
 
