@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-    from instructsam_model.sam3_agent.vlm import Vlm
+    from instructsam_model.sam3_agent.vlm.vlm import Vlm
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
         CheckpointError: a file of a checkpoint is missing or unusable; the message names it.
         ConfigError: an option is missing or out of range, or the server does not answer or lacks what is needed.
     """
-    from instructsam_model.sam3_agent.connect import open_vlm
+    from instructsam_model.sam3_agent.core.state import Settings
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-    from instructsam_model.sam3_agent.state import Settings
+    from instructsam_model.sam3_agent.vlm.connect import open_vlm
 
     # First what fails fast: the options, then the server, then weights of gigabytes.
     run = Settings(strict=options.strict, limits=options.limits)

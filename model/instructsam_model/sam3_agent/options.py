@@ -8,7 +8,7 @@ from typing import Any
 from instructsam_model.errors import ConfigError
 from instructsam_model.options import Options, option
 from instructsam_model.sam3.options import Sam3Options
-from instructsam_model.sam3_agent.limits import Limits, Prices
+from instructsam_model.sam3_agent.core.limits import Limits, Prices
 
 AUTO = 'auto'
 REPLY_FORMS = (AUTO, 'schema', 'tools', 'text')

@@ -8,7 +8,7 @@ import pytest
 
 from instructsam_model import ConfigError
 from instructsam_model.sam3.options import Sam3Options
-from instructsam_model.sam3_agent.limits import Limits, Prices
+from instructsam_model.sam3_agent.core.limits import Limits, Prices
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
 
 

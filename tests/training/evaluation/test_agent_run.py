@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from instructsam_model.errors import ConfigError, InferenceError
+from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-from instructsam_model.sam3_agent.state import Settings
 from instructsam_training.api import evaluate
 from instructsam_training.cli.evaluate import main
 from instructsam_training.evaluation.inference import run_inference
