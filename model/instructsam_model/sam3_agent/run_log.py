@@ -18,11 +18,11 @@ from instructsam_model.sam3_agent.core.actions import (
     VlmFailed,
 )
 from instructsam_model.sam3_agent.core.state import AgentState
+from instructsam_model.sam3_agent.tool_calls.calls import EXAMINE, REPORT, SEGMENT, SELECT
 
-SEGMENT, EXAMINE = 'segment_phrase', 'examine_each_mask'
 STAGES: dict[type[Action], str] = {AskVlm: 'vlm', Segment: 'sam3', Render: 'render'}
 """Name of the time that an action takes, in `Segmentation.timings`."""
-LAST_TOOLS = {'selected': 'select_masks_and_return', 'reported': 'report_no_mask'}
+LAST_TOOLS = {'selected': SELECT, 'reported': REPORT}
 """Tool with which a run ended, by `Finish.ended`."""
 
 

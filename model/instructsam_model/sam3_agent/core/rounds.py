@@ -66,10 +66,21 @@ def _carry_out(state: AgentState, call: Call) -> tuple[AgentState, Action]:
         return begin_checks(state)
     if isinstance(call, SelectCall):
         return _select(state, call)
-    assert state.reply is not None
-    state = replace(state, messages=(*state.messages, state.reply))
+    return _report(state)
+
+
+def _report(state: AgentState) -> tuple[AgentState, Action]:
+    """End without masks; the result is the raw image."""
     nothing = Detections(state.size_hw)
-    return finish(state, 'reported', 'no target, says the model', detections=nothing, image_rgb=state.image_rgb)
+    return finish(
+        _with_reply(state), 'reported', 'no target, says the model', detections=nothing, image_rgb=state.image_rgb
+    )
+
+
+def _with_reply(state: AgentState) -> AgentState:
+    """Return the state with the reply that ends the run as its last message."""
+    assert state.reply is not None
+    return replace(state, messages=(*state.messages, state.reply))
 
 
 def _segment(state: AgentState, phrase: str) -> tuple[AgentState, Action]:
@@ -98,9 +109,7 @@ def _select(state: AgentState, call: SelectCall) -> tuple[AgentState, Action]:
     else:
         numbers, left_out = choose_lenient(call.numbers, len(state.latest))
     chosen = state.latest.take([number - 1 for number in numbers])
-    assert state.reply is not None
-    messages = (*state.messages, state.reply)
-    state = replace(note(state, left_out), messages=messages, waiting=AskedResult(chosen, tuple(numbers)))
+    state = replace(_with_reply(note(state, left_out)), waiting=AskedResult(chosen, tuple(numbers)))
     return state, Render(View('masks', chosen))
 
 

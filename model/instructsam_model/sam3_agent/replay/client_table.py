@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsam_model.sam3_agent.core.messages import ImagePart, Message, TextPart, View
+from instructsam_model.sam3_agent.core.messages import ImagePart, Message, Part, TextPart, View
 from instructsam_model.sam3_agent.vlm.completion import read_completion
 from instructsam_model.sam3_agent.vlm.vlm import REPLY_TOKENS
 from instructsam_model.sam3_agent.vlm.wire import DataUrls, to_wire
@@ -35,7 +35,7 @@ def check_client(cases: list[Mapping[str, Any]], inputs: Path) -> Iterator[tuple
     for case in cases:
         name, request = case['name'], case['request']
         sent = [
-            _message(message, recorded) for message, recorded in zip(case['messages'], request['messages'], strict=True)
+            _sent(message, recorded) for message, recorded in zip(case['messages'], request['messages'], strict=True)
         ]
         yield f'{name}: messages', _reduce(request['messages']), _reduce(to_wire(sent, DataUrls()))
         yield f'{name}: tokens', request['max_completion_tokens'], REPLY_TOKENS
@@ -46,17 +46,29 @@ def check_client(cases: list[Mapping[str, Any]], inputs: Path) -> Iterator[tuple
             yield f'{name}: returned', case['returned'], read_completion('application/json', body).text
 
 
-def _message(message: Mapping[str, Any], recorded: Mapping[str, Any]) -> Message:
-    """Return a recorded message; images that were not sent have no pixels."""
+def _sent(message: Mapping[str, Any], recorded: Mapping[str, Any]) -> Message:
+    """Return a message; if the recorded request has fewer parts, its images were not sent and have no pixels."""
+    return read_message(message, None if len(message['content']) > len(recorded['content']) else PIXELS)
+
+
+def read_message(message: Mapping[str, Any], pixels: NDArray[np.uint8] | None) -> Message:
+    """Return a message from the internal form of the public agent.
+
+    Args:
+        message: role and content: text, or parts `{type: text, text}` and `{type: image, image}`.
+        pixels: that stand for every image, uint8 (h, w, 3); None: images without pixels.
+    """
     if isinstance(message['content'], str):
         return Message(message['role'], (TextPart(message['content']),))
-    parts = message['content']
-    is_left_out = len(parts) > len(recorded['content'])
-    pixels = None if is_left_out else PIXELS
-    return Message(
-        message['role'],
-        tuple(TextPart(part['text']) if part['type'] == 'text' else ImagePart(View('image'), pixels) for part in parts),
-    )
+    return Message(message['role'], tuple(_read_part(part, pixels) for part in message['content']))
+
+
+def _read_part(part: Mapping[str, Any], pixels: NDArray[np.uint8] | None) -> Part:
+    if part['type'] == 'image':
+        return ImagePart(View('image'), pixels)
+    if part['type'] != 'text':
+        raise ValueError(f'expected a part of type text or image, got {part["type"]!r}')
+    return TextPart(part['text'])
 
 
 def _reduce(messages: list[dict[str, Any]]) -> list[Any]:

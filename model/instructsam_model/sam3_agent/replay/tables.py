@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from instructsam_model.masks import encode_rle, run_lengths
-from instructsam_model.sam3_agent.core.messages import ImagePart, Message, TextPart, View, count_images
+from instructsam_model.sam3_agent.core.messages import TextPart, count_images
 from instructsam_model.sam3_agent.core.postprocess import MIN_COUNTS_CHARS, iom_matrix, postprocess
 from instructsam_model.sam3_agent.core.prune import prune_strict
 from instructsam_model.sam3_agent.drawing.colors import PALETTE, farthest_color, text_box_color, text_color
@@ -22,7 +22,7 @@ from instructsam_model.sam3_agent.drawing.labels import TextStyle, place_labels
 from instructsam_model.sam3_agent.drawing.marks import draw_marks
 from instructsam_model.sam3_agent.drawing.zoom import zoom_view
 from instructsam_model.sam3_agent.drawing.zoom_pair import draw_zoom_pair
-from instructsam_model.sam3_agent.replay.client_table import check_client
+from instructsam_model.sam3_agent.replay.client_table import check_client, read_message
 from instructsam_model.sam3_agent.replay.known_fields import TABLES, unknown_fields
 from instructsam_model.sam3_agent.replay.transcript import TranscriptError, decode, from_outputs
 from instructsam_model.sam3_agent.tool_calls.calls import ReplyError, ReportCall, SegmentCall
@@ -181,7 +181,7 @@ def _text_style(content: Case, inputs: Path) -> Iterator[tuple[str, Any, Any]]:
 
 def _pruning(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
     for case in cases:
-        messages = [_message(message) for message in case['messages']]
+        messages = [read_message(message, None) for message in case['messages']]
         name = case['name']
         try:
             pruned = prune_strict(messages, case['used_phrases'], case['latest_phrase'], 'q')
@@ -196,15 +196,6 @@ def _pruning(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
         warned = [part.slots.get('used', []) for part in pruned[1].parts if isinstance(part, TextPart)]
         yield f'{name}: warned', [case['warned_phrases']], warned
         yield f'{name}: images', case['images'], count_images(pruned)
-
-
-def _message(message: Case) -> Message:
-    content = message['content']
-    parts = [{'type': 'text', 'text': content}] if isinstance(content, str) else content
-    return Message(
-        message['role'],
-        tuple(TextPart(part['text']) if part['type'] == 'text' else ImagePart(View('image'), None) for part in parts),
-    )
 
 
 def _parse(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
