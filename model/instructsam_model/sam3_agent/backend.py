@@ -9,6 +9,7 @@ from instructsam_model.backends import Backend, LoadSettings, find_backend
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import ConfigError
 from instructsam_model.options import make_options
+from instructsam_model.sam3_agent.core.limits import PUBLIC_ROUNDS
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from instructsam_model.weights.hub import CheckpointSource
 
@@ -72,5 +73,6 @@ BACKEND = Backend(
     # Its checkpoint is one of SAM3, which the back end sam3 reads: it has to be chosen by name.
     matches=lambda source: False,
     load=load,
-    evaluation_options={'max_seconds': 0.0},
+    # With fewer rounds than the public code, the comparison would be unfair.
+    evaluation_options={'max_seconds': 0.0, 'max_rounds': PUBLIC_ROUNDS},
 )

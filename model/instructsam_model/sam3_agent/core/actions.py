@@ -14,7 +14,8 @@ from instructsam_model.sam3_agent.core.messages import CallKind, Message, View
 
 Ended = Literal['selected', 'reported', 'limit', 'gave_up', 'error', 'canceled']
 """How a run ended: the model selected masks; it reported that there is no target; a limit was reached; too many replies
-were no valid call; the model or SAM3 failed (in `strict`: the public code raised); the caller canceled it."""
+were no valid call, or repeated a phrase; the model or SAM3 failed (in `strict`: the public code raised); the caller
+canceled it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from instructsam_model.errors import ConfigError
 
+PUBLIC_ROUNDS = 101
+"""Rounds that the public code allows: one, and 100 more."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -58,23 +61,26 @@ class Limits:
         cost: money, at `prices`.
         reply_tokens: of one reply.
         malformed: replies that are no valid call and are asked for again; one more ends the run.
+        repeated: phrases that are refused since the last new one, because SAM3 has searched them before; one more ends
+            the run. Not in `strict`.
         prices: with which the cost of a call is estimated before it is made.
 
     Raises:
         ConfigError: a limit is below its smallest value.
     """
 
-    main_calls: int = 101
+    main_calls: int = PUBLIC_ROUNDS
     calls: int | None = None
     seconds: float | None = None
     tokens: int | None = None
     cost: float | None = None
     reply_tokens: int = 4096
     malformed: int = 3
+    repeated: int = 3
     prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:
-        lowest = {'main_calls': 1, 'calls': 1, 'tokens': 1, 'reply_tokens': 1, 'malformed': 0}
+        lowest = {'main_calls': 1, 'calls': 1, 'tokens': 1, 'reply_tokens': 1, 'malformed': 0, 'repeated': 0}
         for name, low in lowest.items():
             value = getattr(self, name)
             if value is not None and value < low:

@@ -85,11 +85,19 @@ def _with_reply(state: AgentState) -> AgentState:
 
 def _segment(state: AgentState, phrase: str) -> tuple[AgentState, Action]:
     if _is_used(state, phrase):
-        return answer(state, make_sentence('repeated_phrase', phrase=phrase, used=sorted(state.used)))
+        return _refuse_phrase(replace(state, repeated=state.repeated + 1), phrase)
     if out_of_time(state):
         return finish(state, 'limit', f'limit of {state.settings.limits.seconds:g} s')
-    state = replace(state, waiting=AskedSegment(phrase), spent=state.spent.plus(sam3_calls=1))
+    state = replace(state, waiting=AskedSegment(phrase), repeated=0, spent=state.spent.plus(sam3_calls=1))
     return state, Segment(phrase)
+
+
+def _refuse_phrase(state: AgentState, phrase: str) -> tuple[AgentState, Action]:
+    """Tell the model that a phrase was searched before; end the run if it names nothing else."""
+    if not state.settings.strict and state.repeated > state.settings.limits.repeated:
+        reason = f'{state.repeated} phrases in a row had been searched before, the last one is {phrase!r}'
+        return finish(state, 'gave_up', reason)
+    return answer(state, make_sentence('repeated_phrase', phrase=phrase, used=sorted(state.used)))
 
 
 def _is_used(state: AgentState, phrase: str) -> bool:

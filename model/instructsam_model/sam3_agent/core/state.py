@@ -104,6 +104,7 @@ class AgentState:
         latest: masks that the model can select; None before the first phrase.
         phrase: the last phrase that SAM3 searched.
         used: phrases that SAM3 has searched, in order, exact text.
+        repeated: number of refused phrases since the last new one.
         spent: calls, tokens, money and seconds so far.
         largest_prompt: tokens of the longest messages so far, by kind of call; for estimates.
         notes: what was repaired or left out.
@@ -118,6 +119,7 @@ class AgentState:
     latest: Detections | None = None
     phrase: str = ''
     used: tuple[str, ...] = ()
+    repeated: int = 0
     spent: Spent = field(default_factory=Spent)
     largest_prompt: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -146,6 +146,7 @@ class TranscriptRecorder:
                 'cost': limits.cost,
                 'reply_tokens': limits.reply_tokens,
                 'malformed': limits.malformed,
+                'repeated': limits.repeated,
                 'prices': [limits.prices.prompt, limits.prices.completion],
             },
             'prompts_sha256': {

@@ -128,6 +128,18 @@ def test_a_repeated_phrase_is_refused_and_the_masks_stay_in_view() -> None:
     assert count_images(host.asked[2].messages) == 2
 
 
+def test_a_model_that_repeats_its_phrases_is_not_asked_until_the_last_round() -> None:
+    loop = [segment('Disc'), EXAMINE, ACCEPT, ACCEPT, segment('disc'), segment('disc'), segment('DISC'), select(1)]
+    finish = run(ScriptedHost([segment('disc'), *loop]))
+    assert (finish.ended, finish.died, len(finish.detections)) == ('gave_up', True, 2)
+    assert finish.reason == "4 phrases in a row had been searched before, the last one is 'DISC'"
+
+
+def test_a_new_phrase_ends_the_count_of_repeated_ones() -> None:
+    twice = [segment('disc')] * 3
+    assert run(ScriptedHost([segment('disc'), *twice, segment('ring'), *twice, select(1)])).ended == 'selected'
+
+
 def test_a_new_phrase_replaces_the_masks_and_warns_of_older_phrases() -> None:
     host = ScriptedHost([segment('disc'), segment('ring'), segment('hoop'), REPORT], {'ring': NOTHING})
     run(host)
