@@ -80,7 +80,7 @@ def read_sam3i(
         source: of either layout.
         device: of the parameters.
         dtype: of the parameters, except those of SAM3's boxes; None keeps that of the files.
-        base: SAM3, in place of the one that the checkpoint names.
+        base: SAM3, in place of the one that the checkpoint names; for our layout only.
         adapter_heads: of the text adapters; 0 for those of the checkpoint, or the public code's.
         adapter_scale: of the adapters in DETR; 0 for that of the checkpoint, or the public code's.
 
@@ -95,8 +95,21 @@ def read_sam3i(
         given['adapter_scale'] = adapter_scale
     weights = find_public_weights(source)
     if weights is not None:
+        if base:
+            raise CheckpointError(
+                f'{weights}: holds the SAM3 that its adapters were trained on, got base {base} too; leave base empty'
+            )
         return _read_public(weights, given, device, dtype)
     content = DeltaConfig.from_json(dict(source.config), source.path / CONFIG_FILE)
+    for name, value in given.items():
+        if value != getattr(content.adapter, name):
+            logger.warning(
+                '%s %s: the adapters in %s were trained with %s; other values change every answer',
+                name,
+                value,
+                source.path,
+                getattr(content.adapter, name),
+            )
     files = _find_base(source.path, content.base, base)
     detector = read_detector(files, read_config(files, META_LAYER_NORM_EPS), device=device, dtype=dtype)
     tensors = read_delta(source.path)
@@ -179,8 +192,11 @@ def _find_base(folder: Path, reference: BaseReference, elsewhere: str) -> Sam3Fi
             f'{folder}: the adapters need the SAM3 that they were trained on, {place}: {error}; name its folder with '
             'the option base'
         ) from error
+    if not reference.sha256:
+        logger.warning('%s: has no hash of its SAM3, so that it is not checked whether that is %s', folder, place)
+        return files
     found = hash_base(open_tensors(files))
-    if reference.sha256 and found != reference.sha256:
+    if found != reference.sha256:
         raise CheckpointError(
             f'{folder}: the adapters were trained on a SAM3 with the hash {reference.sha256[:12]}, {place} has '
             f'{found[:12]}: other weights, with which the adapters give wrong results; name the right one with the '
@@ -250,7 +266,7 @@ def _add(
     """Return the network of a detector and the tensors of its adapters, after a report of what in them is dead.
 
     Raises:
-        CheckpointError: a name or shape is not as `config` says, or a value is not finite.
+        CheckpointError: a name or shape is not as `config` says, or a value is an integer or not finite.
     """
     with init_empty_weights(include_buffers=False):
         network = Sam3I(detector, config)
@@ -260,6 +276,8 @@ def _add(
         logger.warning('%s: %s', source, line)
     placed = {}
     for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(f'{source}: {to_public(name)}: expected floating-point numbers, got {tensor.dtype}')
         check_tensor(source, to_public(name), tensor, dtype)
         placed[name] = tensor.to(device=device, dtype=dtype, copy=True)
     network.adapters.load_state_dict(placed, assign=True)

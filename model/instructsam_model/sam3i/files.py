@@ -70,8 +70,10 @@ class DeltaConfig:
         """
         try:
             adapter = make_options(Sam3IConfig, dict(content['adapter']), 'the adapters')
-            base = {name: str(value or '') for name, value in dict(content['base']).items()}
-            return cls(adapter, BaseReference(**base), str(content.get('stage', '')))
+            base = BaseReference(**{name: str(value or '') for name, value in dict(content['base']).items()})
+            if not base.checkpoint:
+                raise ValueError('base.checkpoint: expected a folder, file or hub id, got none')
+            return cls(adapter, base, str(content.get('stage', '')))
         except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f'{file}: expected the sizes of SAM3-I\'s adapters under "adapter" and their SAM3 under "base", got: '

@@ -39,7 +39,7 @@ class Sam3IOptions(Options):
     base: str = option(
         '',
         'Folder, file or hub id of the SAM3 that the adapters were trained on. Empty: the one that the checkpoint '
-        'names.',
+        'names; a public checkpoint holds it.',
         affects_results=False,
     )
     tokenizer: str = option(

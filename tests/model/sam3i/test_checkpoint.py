@@ -134,6 +134,29 @@ def test_adapters_are_not_put_on_another_sam3(delta: Path, tmp_path: Path) -> No
     assert_same(read(delta, base=str(same)).network, read(delta).network)
 
 
+def test_sam3_and_sizes_that_the_checkpoint_has_are_not_replaced_in_silence(
+    delta: Path, public: Path, network: Sam3I, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = delta.with_name('delta_base')
+    with pytest.raises(CheckpointError, match=r'holds the SAM3 .* leave base empty'):
+        read(public, base=str(base), **PUBLIC_OPTIONS)
+    write_delta(tmp_path / 'unknown', network, BaseReference(str(base)))
+    with caplog.at_level(logging.WARNING):
+        read(tmp_path / 'unknown', adapter_heads=1, adapter_scale=TINY.adapter_scale)
+    scale, unchecked = caplog.messages
+    assert scale.startswith('adapter_heads 1: the adapters in')
+    assert 'no hash of its SAM3' in unchecked
+
+
+def test_integers_are_refused(delta: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(delta, tmp_path / 'copy'))
+    tensors = load_file(copy / WEIGHTS_FILE)
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name].int()}, copy / WEIGHTS_FILE)
+    with pytest.raises(CheckpointError, match=r'expected floating-point numbers, got torch\.int32'):
+        read(copy)
+
+
 def test_missing_sam3_is_named(network: Sam3I, tmp_path: Path) -> None:
     write_delta(tmp_path / 'lost', network, BaseReference('/nowhere/sam3'))
     with pytest.raises(CheckpointError, match=r'lost: the adapters need the SAM3 .*, /nowhere/sam3: .*option base'):
@@ -227,6 +250,7 @@ def test_adapters_alone_and_code_are_refused(delta: Path, public: Path, tmp_path
         ({'adapter': {'adapter_dim': '8'}}, "adapter_dim: expected int, got '8'"),
         ({'base': {'path': 'x'}}, "unexpected keyword argument 'path'"),
         ({'base': None}, 'under "base"'),
+        ({'base': {'checkpoint': ''}}, r'base\.checkpoint: expected a folder, file or hub id, got none'),
         ({'adapter': {'adapter_dim': 8, 'adapter_heads': 5}}, 'adapter_heads: expected a divisor of'),
         ({'adapter': {'adapter_dim': 4, 'adapter_heads': 2}}, r'of another shape: .*expected \[4'),
     ],
