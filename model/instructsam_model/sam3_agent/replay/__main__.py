@@ -3,8 +3,9 @@
     python -m instructsam_model.sam3_agent.replay FOLDER
 
 FOLDER holds `transcripts/` (`*.json`, `*.jsonl`) and the images that they name, relative to FOLDER or to
-`FOLDER/inputs`; `pure/*.json` are tables of inputs and outputs. The last line is JSON with counts. The exit status is 0
-if everything is equal, 1 if something differs, 2 if there is nothing, or a file is not understood.
+`FOLDER/inputs`; `pure/*.json` are tables of inputs and outputs. Fields that are not known, and therefore not compared,
+are named. The last line is JSON with counts. The exit status is 0 if everything is equal, 1 if something differs, 2 if
+there is nothing, or a file is not understood.
 
     python -m instructsam_model.sam3_agent.replay FOLDER --vlm live --sam3_agent.vlm http://localhost:8000/v1
 
@@ -84,6 +85,8 @@ def _recorded(folder: Path) -> int:
         'tables_equal': sum(not table.differences for table in tables),
         'cases': sum(table.cases for table in tables),
         'calls': sum(run.calls for run in runs),
+        'unknown_fields': sum(len(run.unknown_fields) for run in runs)
+        + sum(len(each.unknown_fields) for each in tables),
     }
     print(json.dumps(counts))
     is_equal = counts['runs'] == counts['runs_equal'] and counts['tables'] == counts['tables_equal']
@@ -145,10 +148,16 @@ def _print(runs: Sequence[RunReport], tables: Sequence[TableReport], console: Co
     for each in tables:
         table.add_row(f'pure/{each.name}', 'table', str(each.cases), 'no' if each.differences else 'yes')
     console.print(table)
-    found = [(run.name, run.differences) for run in runs] + [(each.name, each.differences) for each in tables]
-    for name, differences in found:
-        for difference in differences:
-            console.print(f'{name}: {difference}', style='red', markup=False, highlight=False, soft_wrap=True)
+    reports: list[RunReport | TableReport] = [*runs, *tables]
+    for report in reports:
+        for difference in report.differences:
+            _print_line(console, f'{report.name}: {difference}', 'red')
+        for field in report.unknown_fields:
+            _print_line(console, f'{report.name}: {field}: not a known field, not compared', 'yellow')
+
+
+def _print_line(console: Console, line: str, style: str) -> None:
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == '__main__':

@@ -29,8 +29,8 @@ def check_client(cases: list[Mapping[str, Any]], inputs: Path) -> Iterator[tuple
     """Yield place, expected and found value of each compared item.
 
     Of an image the kind of URL and `detail` are compared, not the bytes: ours are PNG files of the pixels. Which images
-    are left out follows from the request, since the recorded files are not all there. Where the public client returns
-    None after an error, ours raises.
+    are left out follows from the request, since the recorded files are not all there. The model, the server and its key
+    are arguments, and `n` is the default of servers. Where the public client returns None after an error, ours raises.
     """
     for case in cases:
         name, request = case['name'], case['request']
@@ -39,7 +39,9 @@ def check_client(cases: list[Mapping[str, Any]], inputs: Path) -> Iterator[tuple
         ]
         yield f'{name}: messages', _reduce(request['messages']), _reduce(to_wire(sent, DataUrls()))
         yield f'{name}: tokens', request['max_completion_tokens'], REPLY_TOKENS
-        if case['server'] != 'raise':
+        if case['server'] == 'raise':
+            yield f'{name}: returned', case['returned'], None
+        else:
             body = json.dumps(BODIES[case['server']]).encode()
             yield f'{name}: returned', case['returned'], read_completion('application/json', body).text
 

@@ -10,7 +10,8 @@ import numpy as np
 from instructsam_model.sam3_agent.replay.transcript import Transcript
 
 MAX_CHARS = 80
-RESULT_KEYS = ('pred_boxes', 'pred_masks', 'pred_scores', 'orig_img_h', 'orig_img_w')
+MISSING = '(missing)'
+RESULT_KEYS = ('original_image_path', 'pred_boxes', 'pred_masks', 'pred_scores', 'orig_img_h', 'orig_img_w')
 FILE_KEYS = (*RESULT_KEYS, 'kept_indices', 'removed_indices', 'iom_threshold')
 
 
@@ -21,7 +22,8 @@ def differences(
 
     Compared are the calls of the model with all messages (kind and slots of sentences, text of replies, which images
     there are, their sizes), the masks, boxes and scores of SAM3 before and after processing, what was drawn, and the
-    result or the class of the exception.
+    result or the class of the exception. Not compared are names of files, the color mode of images, the text of
+    exceptions, and what only describes a run, such as its title.
 
     Args:
         recorded: what is expected.
@@ -30,7 +32,13 @@ def differences(
             so too; None: only sizes are compared.
         same_drawing: compare all images by their hashes.
     """
-    yield from _compare('', _reduce(recorded, raw_sha256, same_drawing), _reduce(replayed, raw_sha256, same_drawing))
+    expected, found = (_reduce(each, raw_sha256, same_drawing) for each in (recorded, replayed))
+    if 'output_json' in recorded['result']:
+        # The helper of the public code keeps the history in a file, and adds two fields to the result.
+        found['result'].pop('history', None)
+        expected['added'] = {key: recorded['result']['output_json'].get(key) for key in ('text_prompt', 'image_path')}
+        found['added'] = {'text_prompt': replayed['query'], 'image_path': replayed['image']}
+    yield from _compare('', expected, found)
 
 
 def _reduce(transcript: Transcript, raw_sha256: str | None, same_drawing: bool) -> dict[str, Any]:
@@ -38,6 +46,7 @@ def _reduce(transcript: Transcript, raw_sha256: str | None, same_drawing: bool) 
     images = _Images(raw_sha256, same_drawing)
     return {
         'calls': [transcript['main_calls'], transcript['check_calls'], transcript['replies_used']],
+        'replies': transcript['replies'][: transcript['replies_used']],
         'events': [_event(event, images) for event in transcript['events']],
         'result': _result(transcript['result'], images),
     }
@@ -66,6 +75,8 @@ class _Images:
     def _part(self, part: Mapping[str, Any]) -> Any:
         if part['type'] == 'image':
             return self.reduce(part)
+        if part['type'] != 'text':
+            raise ValueError(f'expected a part of type text or image, got {part["type"]!r}')
         if 'kind' not in part:
             return part['text']
         slots = dict(part.get('slots', {}))
@@ -84,6 +95,7 @@ def _event(event: Mapping[str, Any], images: _Images) -> dict[str, Any]:
         scripted = event['scripted']
         masks = [instance['rle_counts'] for instance in scripted.get('instances', [])]
         reduced |= {'text_prompt': event['text_prompt'], 'raises': scripted.get('raises'), 'masks': masks}
+        reduced['image_hw'] = scripted.get('image_hw')
     elif name == 'render':
         # Colors and labels are recorded of the public code, and of ours when it is compared with it.
         reduced |= {key: event[key] for key in ('zoom_index', 'masks', 'random_colors_rgb', 'labels') if key in event}
@@ -112,13 +124,10 @@ def _result(result: Mapping[str, Any], images: _Images) -> dict[str, Any]:
 
 
 def _compare(place: str, expected: Any, found: Any) -> Iterator[str]:
-    """Yield the differences of two values made of objects, lists and scalars; numbers are compared in float32.
-
-    Of objects the keys of the first are compared: not every recorded run has colors, labels and the history.
-    """
+    """Yield the differences of two values made of objects, lists and scalars; numbers are compared in float32."""
     if isinstance(expected, dict) and isinstance(found, dict):
-        for key in expected:
-            yield from _compare(f'{place}.{key}'.lstrip('.'), expected.get(key), found.get(key))
+        for key in {**expected, **found}:
+            yield from _compare(f'{place}.{key}'.lstrip('.'), expected.get(key, MISSING), found.get(key, MISSING))
     elif isinstance(expected, list) and isinstance(found, list):
         for index in range(min(len(expected), len(found))):
             yield from _compare(f'{place}[{index}]', expected[index], found[index])

@@ -20,6 +20,7 @@ from instructsam_model.sam3_agent.drawing.labels import place_labels
 from instructsam_model.sam3_agent.drawing.render import Renderer
 from instructsam_model.sam3_agent.loop import run_agent
 from instructsam_model.sam3_agent.replay.compare import differences
+from instructsam_model.sam3_agent.replay.known_fields import unknown_in_run
 from instructsam_model.sam3_agent.replay.recorder import TranscriptRecorder
 from instructsam_model.sam3_agent.replay.replay_host import Draw, ReplayError, ReplayHost, recorded_settings
 from instructsam_model.sam3_agent.replay.transcript import Transcript
@@ -38,12 +39,14 @@ class RunReport:
         outcome: how the recorded run ended, for people.
         calls: of the vision-language model.
         differences: up to `MAX_DIFFERENCES`; none if the replay is equal.
+        unknown_fields: places of fields that are not known, and therefore not compared.
     """
 
     name: str
     outcome: str
     calls: int
     differences: tuple[str, ...]
+    unknown_fields: tuple[str, ...] = ()
 
 
 class PublicDrawing:
@@ -51,13 +54,14 @@ class PublicDrawing:
 
     Args:
         seed: of NumPy.
-        header: of the image file; the public code draws on the upright image, but segments the stored one.
+        upright_rgb: uint8 (H, W, 3), the image as it is displayed: the public code draws on it, but segments the stored
+            one.
     """
 
-    def __init__(self, seed: int, header: ImageHeader) -> None:
+    def __init__(self, seed: int, upright_rgb: NDArray[np.uint8]) -> None:
         self._random = RandomColors(seed)
         self._renderer = Renderer(self._choose)
-        self._header = header
+        self._upright_rgb = upright_rgb
         self._colors: tuple[NamedColor, ...] = ()
 
     def _choose(self, image_rgb: NDArray[np.uint8], count: int) -> tuple[NamedColor, ...]:
@@ -67,10 +71,10 @@ class PublicDrawing:
     def draw(self, image_rgb: NDArray[np.uint8], view: View) -> Rendered | RenderFailed:
         """Draw a view."""
         self._colors = ()
-        stored, displayed = self._header.stored_hw, self._header.displayed_hw
+        stored, displayed = image_rgb.shape[:2], self._upright_rgb.shape[:2]
         if view.detections and stored != displayed:
             return RenderFailed('AssertionError', f'masks are {stored}, the image is {displayed}')
-        return self._renderer.render(image_rgb, view)
+        return self._renderer.render(self._upright_rgb, view)
 
     def describe(self, view: View) -> dict[str, Any]:
         """Return the colors that were drawn at random, and where the numbers are."""
@@ -106,7 +110,7 @@ def replay_run(transcript: Transcript, folder: Path) -> RunReport:
             replayed = _repeat(transcript, image_rgb, renderer.render, recorder)
         else:
             image_rgb, header = read_stored(file)
-            drawing = PublicDrawing(_seed(transcript), header)
+            drawing = PublicDrawing(_seed(transcript), read_image(file))
             recorder = TranscriptRecorder(transcript['name'], transcript['image'], describe=drawing.describe)
             replayed = _repeat(transcript, image_rgb, drawing.draw, recorder)
             _use_displayed_size(replayed, header)
@@ -164,4 +168,6 @@ def outcome_of(transcript: Transcript) -> str:
 
 
 def _report(transcript: Transcript, found: tuple[str, ...]) -> RunReport:
-    return RunReport(transcript['name'], outcome_of(transcript), transcript['replies_used'], found)
+    return RunReport(
+        transcript['name'], outcome_of(transcript), transcript['replies_used'], found, tuple(unknown_in_run(transcript))
+    )

@@ -19,12 +19,14 @@ from instructsam_model.sam3_agent.core.postprocess import MIN_COUNTS_CHARS, iom_
 from instructsam_model.sam3_agent.core.prune import prune_strict
 from instructsam_model.sam3_agent.drawing.colors import PALETTE, farthest_color, text_box_color, text_color
 from instructsam_model.sam3_agent.drawing.labels import TextStyle, place_labels
+from instructsam_model.sam3_agent.drawing.marks import draw_marks
 from instructsam_model.sam3_agent.drawing.zoom import zoom_view
 from instructsam_model.sam3_agent.drawing.zoom_pair import draw_zoom_pair
 from instructsam_model.sam3_agent.replay.client_table import check_client
+from instructsam_model.sam3_agent.replay.known_fields import TABLES, unknown_fields
 from instructsam_model.sam3_agent.replay.transcript import TranscriptError, decode, from_outputs
 from instructsam_model.sam3_agent.tool_calls.calls import ReplyError, ReportCall, SegmentCall
-from instructsam_model.sam3_agent.tool_calls.parse import call_text, parse_strict
+from instructsam_model.sam3_agent.tool_calls.parse import call_text, load_json, parse_strict
 
 Case = Mapping[str, Any]
 Check = Callable[[Any, Path], Iterator[tuple[str, Any, Any]]]
@@ -40,11 +42,13 @@ class TableReport:
         name: of the table.
         cases: recorded cases.
         differences: up to `MAX_DIFFERENCES`; none if all are equal.
+        unknown_fields: places of fields that are not known, and therefore not compared.
     """
 
     name: str
     cases: int
     differences: tuple[str, ...]
+    unknown_fields: tuple[str, ...] = ()
 
 
 def check_tables(folder: Path, inputs: Path) -> list[TableReport]:
@@ -91,7 +95,8 @@ def check_table(file: Path, inputs: Path) -> TableReport:
         for place, expected, found in results
         if expected != found
     ]
-    return TableReport(name, cases, tuple(wrong[:MAX_DIFFERENCES]))
+    unknown = tuple(unknown_fields(content, TABLES[name]))
+    return TableReport(name, cases, tuple(wrong[:MAX_DIFFERENCES]), unknown)
 
 
 def _rle(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
@@ -163,6 +168,8 @@ def _text_style(content: Case, inputs: Path) -> Iterator[tuple[str, Any, Any]]:
     for case in content['sizes']:
         width, height = case['size_wh']
         style = TextStyle.of((width, height))
+        drawn = draw_marks(np.zeros((height, width, 3), np.uint8), [], [])
+        yield f'{width}x{height}: image size', case['picture_size_wh'], [drawn.shape[1], drawn.shape[0]]
         yield f'{width}x{height}: font', case['font_size_pt'], style.font_size_pt
         yield f'{width}x{height}: outline', case['outline_width_pt'], style.outline_width_pt
     for case in content['colours']:
@@ -186,8 +193,8 @@ def _pruning(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
             continue
         kept = [messages.index(message) if message in messages else 'rewritten' for message in pruned]
         yield f'{name}: kept', case['kept'], kept
-        warned = next(part.slots.get('used', []) for part in pruned[1].parts if isinstance(part, TextPart))
-        yield f'{name}: warned', case['warned_phrases'], warned
+        warned = [part.slots.get('used', []) for part in pruned[1].parts if isinstance(part, TextPart)]
+        yield f'{name}: warned', [case['warned_phrases']], warned
         yield f'{name}: images', case['images'], count_images(pruned)
 
 
@@ -202,7 +209,9 @@ def _message(message: Case) -> Message:
 
 def _parse(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
     for number, case in enumerate(cases):
-        yield f'{number}: text', case['json_text'], call_text(case['reply'])
+        text = call_text(case['reply'])
+        yield f'{number}: text', case['json_text'], text
+        yield f'{number}: parsed', case['parsed'], _parsed(text)
         try:
             call = parse_strict(case['reply'], has_masks=False)
         except ReplyError as error:
@@ -210,6 +219,14 @@ def _parse(cases: list[Case], inputs: Path) -> Iterator[tuple[str, Any, Any]]:
             continue
         tool = {ReportCall: 'report_no_mask', SegmentCall: 'segment_phrase'}[type(call)]
         yield f'{number}: outcome', case['outcome'], tool
+
+
+def _parsed(text: str) -> str | None:
+    """Return the value of JSON as recorded: as Python writes it; None for text that is not JSON."""
+    try:
+        return repr(load_json(text))
+    except ReplyError:
+        return None
 
 
 CHECKS: dict[str, Check] = {

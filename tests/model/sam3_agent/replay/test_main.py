@@ -1,6 +1,6 @@
 """Recorded runs and tables of the public agent (tests/golden/agent), and that faults in the code are noticed.
 
-Covers __main__, client_table, replay_run, tables.
+Covers __main__, client_table, known_fields, replay_run, tables.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from instructsam_model.sam3_agent.core.actions import Rendered
+from instructsam_model.sam3_agent.core.messages import View
 from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.drawing.render import Renderer
 from instructsam_model.sam3_agent.replay.__main__ import main, replay_folder
 from instructsam_model.sam3_agent.replay.recorder import TranscriptRecorder
-from instructsam_model.sam3_agent.replay.replay_run import RunReport
+from instructsam_model.sam3_agent.replay.replay_run import PublicDrawing, RunReport
 from instructsam_model.sam3_agent.replay.tables import TableReport, check_table
 from instructsam_model.sam3_agent.replay.transcript import append_transcript
 from tests.support import GOLDEN
@@ -79,7 +81,8 @@ def edit(file: Path, old: str, new: str) -> None:
 def test_the_last_line_of_the_command_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(small_folder(tmp_path))]) == 0
     counts = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert counts == {'runs': 1, 'runs_equal': 1, 'tables': 1, 'tables_equal': 1, 'cases': 26, 'calls': 2}
+    expected = {'runs': 1, 'runs_equal': 1, 'tables': 1, 'tables_equal': 1, 'cases': 26, 'calls': 2}
+    assert counts == {**expected, 'unknown_fields': 0}
 
 
 def test_a_difference_is_named_and_makes_the_command_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +94,42 @@ def test_a_difference_is_named_and_makes_the_command_fail(tmp_path: Path, capsys
     assert "01_one_mask: events[4].messages[3].content[0].kind: expected 'examined', got 'segmented'" in out
     assert 'rle: 1: area: expected 23, got 24' in out
     assert json.loads(out.splitlines()[-1])['runs_equal'] == 0
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'difference'),
+    [
+        ('"n": 1,', '', "slots.n: expected '(missing)', got 1"),
+        ('"replies": [', '"replies": ["more",', 'replies[0]: expected '),
+        ('"original_image_path": "scene_a.png"', '"original_image_path": "b.png"', 'original_image_path: expected '),
+        ('"labels": ', '"label": ', 'labels: expected '),
+        ('"history": ', '"messages": ', 'result.history: expected '),
+    ],
+)
+def test_fields_that_are_missing_or_altered_are_differences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, difference: str
+) -> None:
+    edit(small_folder(tmp_path) / 'transcripts' / '01_one_mask.json', old, new)
+    assert main([str(tmp_path)]) == 1
+    assert difference in capsys.readouterr().out
+
+
+def test_fields_that_nothing_compares_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_folder(tmp_path)
+    edit(folder / 'transcripts' / '01_one_mask.json', '"zoom_index": null', '"zoom_index": null, "dpi": 100')
+    edit(folder / 'pure' / 'rle.json', '"area":24', '"area":24,"center":[1,2]')
+    assert main([str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert '01_one_mask: events[2].dpi: not a known field, not compared' in lines
+    assert 'rle: [1].center: not a known field, not compared' in lines
+    assert json.loads(lines[-1])['unknown_fields'] == 3
+
+
+def test_the_public_code_draws_on_the_upright_image() -> None:
+    upright_rgb = np.zeros((30, 20, 3), np.uint8)
+    drawn = PublicDrawing(0, upright_rgb).draw(np.ones((20, 30, 3), np.uint8), View('masks'))
+    assert isinstance(drawn, Rendered)
+    assert np.array_equal(drawn.images[0], upright_rgb)
 
 
 @pytest.mark.parametrize(
