@@ -120,6 +120,21 @@ def test_rooms_import_lower_rooms_only(package: str) -> None:
     assert list(found.values()) == []
 
 
+def test_the_decisions_of_the_agent_depend_on_no_model_and_no_file() -> None:
+    """`core` is pure: what it decides is repeated from a transcript."""
+    agent = 'instructsam_model.sam3_agent'
+    allowed = [f'{agent}.{folder}.' for folder in ('core', 'prompts', 'tool_calls')]
+    found = [
+        item
+        for item in imports()
+        if item.importer.startswith(tuple(allowed))
+        and item.imported.startswith(agent)
+        and not item.imported.startswith(tuple(allowed))
+    ]
+    assert [str(item) for item in found] == []
+    assert any(item.importer == f'{agent}.core.step' for item in imports())
+
+
 def test_the_graph_of_rooms_can_be_printed() -> None:
     graph = room_graph()
     print(f'\n{graph}')

@@ -66,18 +66,7 @@ class SegmenterHost:
         Raises:
             CanceledError: `is_canceled` returned True.
         """
-        try:
-            return self._vlm.chat(
-                action.messages,
-                action.kind,
-                max_tokens=action.max_tokens,
-                timeout_s=action.timeout_s,
-                is_canceled=self._is_canceled,
-            )
-        except CanceledError:
-            raise
-        except InferenceError as error:
-            return VlmFailed(str(error))
+        return ask_vlm(self._vlm, action, self._is_canceled)
 
     def segment(self, action: Segment) -> Segmented | SegmentFailed:
         """Search the image for a phrase.
@@ -99,6 +88,26 @@ class SegmenterHost:
     def render(self, action: Render) -> Rendered | RenderFailed:
         """Draw a view."""
         return self._renderer.render(self._frame.image_rgb, action.view)
+
+
+def ask_vlm(vlm: Vlm, action: AskVlm, is_canceled: Callable[[], bool]) -> Reply | VlmFailed:
+    """Ask a vision-language model.
+
+    Raises:
+        CanceledError: `is_canceled` returned True.
+    """
+    try:
+        return vlm.chat(
+            action.messages,
+            action.kind,
+            max_tokens=action.max_tokens,
+            timeout_s=action.timeout_s,
+            is_canceled=is_canceled,
+        )
+    except CanceledError:
+        raise
+    except InferenceError as error:
+        return VlmFailed(str(error))
 
 
 def as_detections(found: Segmentation) -> Detections:

@@ -6,21 +6,30 @@ FOLDER holds `transcripts/` (`*.json`, `*.jsonl`) and the images that they name,
 `FOLDER/inputs`; `pure/*.json` are tables of inputs and outputs. Fields that are not known, and therefore not compared,
 are named. The last line is JSON with counts. The exit status is 0 if everything is equal, 1 if something differs, 2 if
 there is nothing, or a file is not understood.
+
+    python -m instructsam_model.sam3_agent.replay FOLDER --vlm live --sam3_agent.vlm http://localhost:8000/v1
+
+runs another language model on the same images and queries, with the recorded masks instead of SAM3. The exit status is
+1 if a run failed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from instructsam_model.backend_arguments import add_option_arguments, given_options
 from instructsam_model.command_line import ArgumentParser
-from instructsam_model.errors import FrameError
+from instructsam_model.errors import CheckpointError, ConfigError, FrameError
+from instructsam_model.sam3_agent.backend import BACKEND
+from instructsam_model.sam3_agent.replay.live_command import count_live, print_live, run_all_live
 from instructsam_model.sam3_agent.replay.replay_run import RunReport, replay_run
 from instructsam_model.sam3_agent.replay.tables import TableReport, check_tables
 from instructsam_model.sam3_agent.replay.transcript import Transcript, TranscriptError, read_transcripts
@@ -34,12 +43,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog='python -m instructsam_model.sam3_agent.replay', description=(__doc__ or '').split('\n')[0]
     )
     parser.add_argument('folder', type=Path, help='with transcripts/, their images, and pure/')
-    folder = parser.parse_args(arguments).folder
-    console = Console(stderr=True)
+    parser.add_argument(
+        '--vlm',
+        choices=('recorded', 'live'),
+        default='recorded',
+        help='recorded: compare the code with the transcripts; live: ask the language model of --sam3_agent.vlm, with '
+        'the recorded masks (default: %(default)s)',
+    )
+    parser.add_argument('--out', type=Path, metavar='DIR', help='keeps the transcripts of live runs')
+    add_option_arguments(parser, BACKEND)
+    values = parser.parse_args(arguments)
+    options, is_live = given_options(values), values.vlm == 'live'
+    if not is_live and (options or values.out is not None):
+        parser.error(f'{"--" + next(iter(options)) if options else "--out"}: expected --vlm live with it')
     try:
-        runs, tables = replay_folder(folder, console)
-    except (TranscriptError, FrameError, OSError) as error:
+        return _live(values.folder, options, values.out) if is_live else _recorded(values.folder)
+    except (TranscriptError, FrameError, ConfigError, CheckpointError, OSError) as error:
         parser.exit(NOT_UNDERSTOOD, f'{parser.prog}: error: {error}\n')
+
+
+def _live(folder: Path, options: Mapping[str, Any], out: Path | None) -> int:
+    try:
+        reports = run_all_live(_read_runs(folder), options, out, Console(stderr=True))
+    except (TranscriptError, FrameError, ConfigError, CheckpointError):
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise TranscriptError(f'{folder}: a transcript is not understood ({type(error).__name__}: {error})') from error
+    print_live(reports, Console())
+    counts = count_live(reports)
+    print(json.dumps(counts))
+    return DIFFERENT if counts['errors'] else 0
+
+
+def _recorded(folder: Path) -> int:
+    runs, tables = replay_folder(folder, Console(stderr=True))
     _print(runs, tables, Console())
     counts = {
         'runs': len(runs),
@@ -70,14 +107,20 @@ def replay_folder(folder: Path, console: Console | None = None) -> tuple[list[Ru
     """
     if not folder.is_dir():
         raise TranscriptError(f'{folder}: expected a folder with transcripts/ or pure/, found none')
-    transcripts = list(read_transcripts(folder / 'transcripts')) if (folder / 'transcripts').is_dir() else []
-    inputs = {transcript['image']: _images_of(folder, transcript) for transcript in transcripts}
-    bar = track(transcripts, 'runs', console=console, transient=True) if console is not None else transcripts
-    runs = [_replay(transcript, inputs[transcript['image']]) for transcript in bar]
+    recorded = _read_runs(folder) if (folder / 'transcripts').is_dir() else []
+    bar = track(recorded, 'runs', console=console, transient=True) if console is not None else recorded
+    runs = [_replay(transcript, images) for transcript, images in bar]
     tables = check_tables(folder / 'pure', folder / 'inputs') if (folder / 'pure').is_dir() else []
     if not runs and not tables:
         raise TranscriptError(f'{folder}: expected transcripts/*.json, transcripts/*.jsonl or pure/*.json, found none')
     return runs, tables
+
+
+def _read_runs(folder: Path) -> list[tuple[Transcript, Path]]:
+    """Return the transcripts of a folder, each with the folder that its image is relative to."""
+    if not (folder / 'transcripts').is_dir():
+        raise TranscriptError(f'{folder}: expected a folder with transcripts/, found none')
+    return [(transcript, _images_of(folder, transcript)) for transcript in read_transcripts(folder / 'transcripts')]
 
 
 def _replay(transcript: Transcript, folder: Path) -> RunReport:

@@ -51,7 +51,7 @@ RESULT: Fields = {
 RUN: Fields = {
     **_plain('name', 'title', 'note', 'image', 'query', 'max_generations', 'entry', 'seed', 'strict'),
     **_plain('replies', 'replies_used', 'main_calls', 'check_calls', 'files_left_in_output_dir', 'peak_memory_gib'),
-    'limits': _plain('calls', 'seconds', 'tokens', 'cost', 'reply_tokens', 'malformed', 'prices'),
+    'limits': _plain('calls', 'seconds', 'tokens', 'cost', 'reply_tokens', 'malformed', 'repeated', 'prices'),
     'prompts_sha256': _plain('main', 'check'),
     'events': None,
     'result': RESULT,

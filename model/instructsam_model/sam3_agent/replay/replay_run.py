@@ -109,7 +109,7 @@ def replay_run(transcript: Transcript, folder: Path) -> RunReport:
             renderer = Renderer.strict() if transcript['strict'] else Renderer()
             replayed = _repeat(transcript, image_rgb, renderer.render, recorder)
         else:
-            image_rgb, header = _read_stored(file)
+            image_rgb, header = read_stored(file)
             drawing = PublicDrawing(_seed(transcript), read_image(file))
             recorder = TranscriptRecorder(transcript['name'], transcript['image'], describe=drawing.describe)
             replayed = _repeat(transcript, image_rgb, drawing.draw, recorder)
@@ -138,7 +138,7 @@ def _repeat(
     return recorder.transcript
 
 
-def _read_stored(file: Path) -> tuple[NDArray[np.uint8], ImageHeader]:
+def read_stored(file: Path) -> tuple[NDArray[np.uint8], ImageHeader]:
     """Read an image as it is stored: the public code does not turn it for SAM3."""
     header = read_header(file)
     with Image.open(file) as image:
@@ -158,12 +158,16 @@ def _use_displayed_size(replayed: Transcript, header: ImageHeader) -> None:
         result['final_outputs'] |= {'orig_img_h': height, 'orig_img_w': width}
 
 
-def _report(transcript: Transcript, found: tuple[str, ...]) -> RunReport:
+def outcome_of(transcript: Transcript) -> str:
+    """Return how a recorded run ended, for people."""
     result = transcript['result']
     if result['status'] == 'raised':
-        outcome = str(result['exception'])
-    else:
-        outputs = result.get('final_outputs') or result['output_json']
-        outcome = f'{result.get("ended", "returned")}, {len(outputs["pred_masks"])} masks'
-    unknown = tuple(unknown_in_run(transcript))
-    return RunReport(transcript['name'], outcome, transcript['replies_used'], found, unknown)
+        return str(result['exception'])
+    outputs = result.get('final_outputs') or result['output_json']
+    return f'{result.get("ended", "returned")}, {len(outputs["pred_masks"])} masks'
+
+
+def _report(transcript: Transcript, found: tuple[str, ...]) -> RunReport:
+    return RunReport(
+        transcript['name'], outcome_of(transcript), transcript['replies_used'], found, tuple(unknown_in_run(transcript))
+    )
