@@ -15,6 +15,7 @@ from instructsam_ros.inference.scheduler import Scheduler
 from instructsam_ros.inference.supervisor import FailureLimits, Supervisor
 from instructsam_ros.node.backend_loader import Load, backend_name, checkpoint_name, load_and_warm_up
 from instructsam_ros.node.parameters import NodeParameters
+from instructsam_ros.node.time_limits import check_time_limits
 
 
 class ModelHolder:
@@ -59,6 +60,8 @@ class ModelHolder:
         def load() -> Segmenter:
             self._check()
             self.backend = backend_name(self._load, values)
+            if warning := check_time_limits(values, self.backend):
+                self._node.get_logger().warning(warning)
             return load_and_warm_up(self._load, values, sizes)
 
         self.checkpoint, self.backend, self.error = checkpoint_name(values), values.backend, ''

@@ -29,7 +29,7 @@ class CodeFault:
 
     Attributes:
         name: what is wrong then.
-        module: in the package.
+        module: its name, without those of the folders.
         old, new: text that occurs once in the module, and what it becomes.
         witness: a run, or a table `pure/<name>`, that notices it.
     """
@@ -137,9 +137,9 @@ class _Finder:
         self._fault = fault
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != f'{PACKAGE}.{self._fault.module}':
+        if not name.startswith(PACKAGE) or name.rpartition('.')[2] != self._fault.module:
             return None
-        file = str(FOLDER / f'{self._fault.module}.py')
+        [file] = map(str, FOLDER.rglob(f'{self._fault.module}.py'))
         return importlib.util.spec_from_file_location(name, file, loader=_Loader(name, file, self._fault))
 
 
@@ -164,7 +164,8 @@ def faulty_modules(fault: CodeFault, *names: str) -> Iterator[list[ModuleType]]:
 
 def notices(fault: CodeFault, witness: str, folder: Path) -> bool:
     """Return whether the replay of a run, or the check of a table, differs with a fault in the code."""
-    with faulty_modules(fault, 'transcript', 'replay_run', 'tables') as (transcript, replay_run, tables):
+    modules = ('replay.transcript', 'replay.replay_run', 'replay.tables')
+    with faulty_modules(fault, *modules) as (transcript, replay_run, tables):
         if witness.startswith('pure/'):
             return bool(tables.check_table(folder / f'{witness}.json', folder / 'inputs').differences)
         [run] = transcript.read_transcripts(folder / 'transcripts' / f'{witness}.json')

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from instructsam_model.sam3_agent.actions import (
+from instructsam_model.sam3_agent.core.actions import (
     AskVlm,
     Ended,
     Finish,
@@ -27,13 +27,13 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.detections import Detections
-from instructsam_model.sam3_agent.limits import Limits, Prices, Usage
+from instructsam_model.sam3_agent.core.detections import Detections
+from instructsam_model.sam3_agent.core.limits import Limits, Prices, Usage
+from instructsam_model.sam3_agent.core.messages import count_images, estimate_tokens
+from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.loop import run_agent
-from instructsam_model.sam3_agent.messages import count_images, estimate_tokens
-from instructsam_model.sam3_agent.recorder import TranscriptRecorder
-from instructsam_model.sam3_agent.state import Settings
-from instructsam_model.sam3_agent.transcript import Transcript, format_transcript, parse_transcript
+from instructsam_model.sam3_agent.replay.recorder import TranscriptRecorder
+from instructsam_model.sam3_agent.replay.transcript import Transcript, format_transcript, parse_transcript
 
 SIZE_HW = (24, 32)
 IMAGE_RGB = np.zeros((*SIZE_HW, 3), np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from instructsam_model.sam3_agent.probe import PROBE_TEXT
+from instructsam_model.sam3_agent.vlm.probe import PROBE_TEXT
 
 MODEL = 'fake-vlm'
 IMAGE_TOKENS = 100

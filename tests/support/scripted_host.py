@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from instructsam_model.sam3_agent.actions import (
+from instructsam_model.sam3_agent.core.actions import (
     AskVlm,
     Finish,
     Render,
@@ -18,10 +18,10 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.detections import Detections
+from instructsam_model.sam3_agent.core.detections import Detections
+from instructsam_model.sam3_agent.core.messages import TextPart
+from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.loop import Observer, observe_nothing, run_agent
-from instructsam_model.sam3_agent.messages import TextPart
-from instructsam_model.sam3_agent.state import Settings
 
 SIZE_HW = (40, 60)
 IMAGE_RGB = np.full((*SIZE_HW, 3), 90, np.uint8)

@@ -9,10 +9,10 @@ from typing import Any
 
 from instructsam_model.datatypes import never
 from instructsam_model.errors import InferenceError, raise_if_canceled
-from instructsam_model.sam3_agent.actions import Reply
-from instructsam_model.sam3_agent.limits import Usage
-from instructsam_model.sam3_agent.messages import CallKind, Message
-from instructsam_model.sam3_agent.vlm import REPLY_TOKENS
+from instructsam_model.sam3_agent.core.actions import Reply
+from instructsam_model.sam3_agent.core.limits import Usage
+from instructsam_model.sam3_agent.core.messages import CallKind, Message
+from instructsam_model.sam3_agent.vlm.vlm import REPLY_TOKENS
 
 ACCEPT, REJECT = '<verdict>Accept</verdict>', '<verdict>Reject</verdict>'
 

@@ -32,7 +32,7 @@ QUERY_COUNT_KEY = 'max_seg_nums'
 
 def matches(source: CheckpointSource) -> bool:
     """Return whether the configuration is that of an InstructSAM checkpoint."""
-    return QUERY_COUNT_KEY in source.config or ARCHITECTURE in source.config.get('architectures', ())
+    return QUERY_COUNT_KEY in source.config or ARCHITECTURE in (source.config.get('architectures') or ())
 
 
 def load(source: CheckpointSource, settings: LoadSettings, options: InstructSAMOptions) -> Segmenter:

@@ -9,6 +9,7 @@ from instructsam_model.backends import Backend, LoadSettings, find_backend
 from instructsam_model.datatypes import Segmenter
 from instructsam_model.errors import ConfigError
 from instructsam_model.options import make_options
+from instructsam_model.sam3_agent.core.limits import PUBLIC_ROUNDS
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from instructsam_model.weights.hub import CheckpointSource
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-    from instructsam_model.sam3_agent.vlm import Vlm
+    from instructsam_model.sam3_agent.vlm.vlm import Vlm
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ def load(source: CheckpointSource, settings: LoadSettings, options: Sam3AgentOpt
         CheckpointError: a file of a checkpoint is missing or unusable; the message names it.
         ConfigError: an option is missing or out of range, or the server does not answer or lacks what is needed.
     """
-    from instructsam_model.sam3_agent.connect import open_vlm
+    from instructsam_model.sam3_agent.core.state import Settings
     from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-    from instructsam_model.sam3_agent.state import Settings
+    from instructsam_model.sam3_agent.vlm.connect import open_vlm
 
     # First what fails fast: the options, then the server, then weights of gigabytes.
     run = Settings(strict=options.strict, limits=options.limits)
@@ -72,5 +73,6 @@ BACKEND = Backend(
     # Its checkpoint is one of SAM3, which the back end sam3 reads: it has to be chosen by name.
     matches=lambda source: False,
     load=load,
-    evaluation_options={'max_seconds': 0.0},
+    # With fewer rounds than the public code, the comparison would be unfair.
+    evaluation_options={'max_seconds': 0.0, 'max_rounds': PUBLIC_ROUNDS},
 )

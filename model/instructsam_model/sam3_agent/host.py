@@ -9,7 +9,7 @@ import numpy as np
 
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection
 from instructsam_model.errors import CanceledError, InferenceError, RequestError
-from instructsam_model.sam3_agent.actions import (
+from instructsam_model.sam3_agent.core.actions import (
     AskVlm,
     Render,
     Rendered,
@@ -20,9 +20,9 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.detections import Detections
-from instructsam_model.sam3_agent.render import Renderer
-from instructsam_model.sam3_agent.vlm import Vlm
+from instructsam_model.sam3_agent.core.detections import Detections
+from instructsam_model.sam3_agent.drawing.render import Renderer
+from instructsam_model.sam3_agent.vlm.vlm import Vlm
 
 MAX_MASKS = 1000
 """Masks of a phrase that the model chooses from."""

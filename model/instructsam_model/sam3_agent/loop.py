@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from instructsam_model.datatypes import never
 from instructsam_model.errors import CanceledError
-from instructsam_model.sam3_agent.actions import (
+from instructsam_model.sam3_agent.core.actions import (
     Action,
     AskVlm,
     Canceled,
@@ -27,8 +27,8 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.state import AgentState, Settings
-from instructsam_model.sam3_agent.step import start, step
+from instructsam_model.sam3_agent.core.state import AgentState, Settings
+from instructsam_model.sam3_agent.core.step import start, step
 
 
 class Host(Protocol):

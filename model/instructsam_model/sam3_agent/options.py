@@ -8,9 +8,11 @@ from typing import Any
 from instructsam_model.errors import ConfigError
 from instructsam_model.options import Options, option
 from instructsam_model.sam3.options import Sam3Options
-from instructsam_model.sam3_agent.limits import Limits, Prices
+from instructsam_model.sam3_agent.core.limits import PUBLIC_ROUNDS, Limits, Prices
 
 AUTO = 'auto'
+ROUNDS = 20
+"""Rounds of a request, unless `strict`: a model that has not decided by then seldom does later."""
 REPLY_FORMS = (AUTO, 'schema', 'tools', 'text')
 SAM3 = ('implementation', 'geometry_cls_token', 'max_mask_iou', 'tokenizer', 'conventions')
 """Options of the back end `sam3` that this one has too."""
@@ -71,8 +73,9 @@ class Sam3AgentOptions(Options):
         'request with an error.',
     )
     max_rounds: int = option(
-        101, 'Maximum number of rounds per request. The public code allows 101.', range_=(1, 100000)
-    )
+        0, f'Maximum number of rounds per request. 0: {ROUNDS}; the {PUBLIC_ROUNDS} of the public code if strict.',
+        range_=(0, 100000),
+    )  # fmt: skip
     max_calls: int = option(
         0, 'Maximum number of calls of the model per request, with those about single masks. 0: no limit.',
         range_=(0, 1000000),
@@ -113,7 +116,7 @@ class Sam3AgentOptions(Options):
     def limits(self) -> Limits:
         """The limits of a run, in which None is no limit."""
         return Limits(
-            main_calls=self.max_rounds,
+            main_calls=self.max_rounds or (PUBLIC_ROUNDS if self.strict else ROUNDS),
             calls=self.max_calls or None,
             seconds=self.max_seconds or None,
             tokens=self.max_tokens or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from instructsam_model.progress import Progress, ProgressListener
-from instructsam_model.sam3_agent.actions import (
+from instructsam_model.sam3_agent.core.actions import (
     Action,
     AskVlm,
     Event,
@@ -17,7 +17,7 @@ from instructsam_model.sam3_agent.actions import (
     SegmentFailed,
     VlmFailed,
 )
-from instructsam_model.sam3_agent.state import AgentState
+from instructsam_model.sam3_agent.core.state import AgentState
 
 SEGMENT, EXAMINE = 'segment_phrase', 'examine_each_mask'
 STAGES: dict[type[Action], str] = {AskVlm: 'vlm', Segment: 'sam3', Render: 'render'}

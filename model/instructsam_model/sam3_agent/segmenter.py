@@ -9,13 +9,13 @@ from instructsam_model.datatypes import Frame, Instance, Instruction, Segmentati
 from instructsam_model.errors import CanceledError, InferenceError, UndecidedError
 from instructsam_model.masks import tight_box
 from instructsam_model.progress import ProgressListener
-from instructsam_model.sam3_agent.actions import Action, Event, Finish
+from instructsam_model.sam3_agent.core.actions import Action, Event, Finish
+from instructsam_model.sam3_agent.core.state import AgentState, Settings
+from instructsam_model.sam3_agent.drawing.render import Renderer
 from instructsam_model.sam3_agent.host import SegmenterHost
 from instructsam_model.sam3_agent.loop import Observer, run_agent
-from instructsam_model.sam3_agent.render import Renderer
 from instructsam_model.sam3_agent.run_log import RunLog, describe
-from instructsam_model.sam3_agent.state import AgentState, Settings
-from instructsam_model.sam3_agent.vlm import Vlm
+from instructsam_model.sam3_agent.vlm.vlm import Vlm
 
 
 class AgentError(InferenceError):

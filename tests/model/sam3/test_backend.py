@@ -65,6 +65,14 @@ def test_back_end_is_found_by_the_checkpoint(write: Callable[[Path], Path], tmp_
     assert isinstance(load_segmenter(checkpoint, device='cpu', dtype='float32'), Sam3Segmenter)
 
 
+def test_configuration_without_architectures_is_recognized_by_its_type(tmp_path: Path) -> None:
+    checkpoint = write_tiny_sam3(tmp_path / 'weights')
+    config = json.loads((checkpoint / 'config.json').read_text())
+    # As `to_dict` of a configuration that no model has saved.
+    (checkpoint / 'config.json').write_text(json.dumps({**config, 'architectures': None}))
+    assert find_backend(resolve_source(checkpoint)).name == 'sam3'
+
+
 def test_checkpoint_of_instructsam_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"expected a SAM3 checkpoint: .* got model_type 'qwen3_vl'"):
         load_segmenter(GOLDEN / 'checkpoint', 'sam3', 'cpu')

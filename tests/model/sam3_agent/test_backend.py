@@ -1,6 +1,6 @@
 """Loading the back end `sam3_agent`: the server, the key, and what searches for phrases.
 
-Covers instructsam_model.sam3_agent.connect.
+Covers instructsam_model.sam3_agent.vlm.connect.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from instructsam_model.backends import LoadSettings
 from instructsam_model.cli.segment import main
 from instructsam_model.errors import UndecidedError
 from instructsam_model.sam3_agent.backend import BACKEND
-from instructsam_model.sam3_agent.connect import open_vlm
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
+from instructsam_model.sam3_agent.vlm.connect import open_vlm
 from tests.support import GOLDEN
 from tests.support.fake_vlm_answers import Answer
 from tests.support.fake_vlm_server import FakeVlmServer, serve_vlm
@@ -54,7 +54,7 @@ def connect(server: FakeVlmServer, **options: Any) -> None:
 def test_server_that_starts_later_is_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('instructsam_model.sam3_agent.connect.RETRY_PERIOD_S', 0.02)
+    monkeypatch.setattr('instructsam_model.sam3_agent.vlm.connect.RETRY_PERIOD_S', 0.02)
     server = FakeVlmServer()
     server.start()
     server.stop()

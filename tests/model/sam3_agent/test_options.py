@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
 from instructsam_model import ConfigError
 from instructsam_model.sam3.options import Sam3Options
-from instructsam_model.sam3_agent.limits import Limits, Prices
+from instructsam_model.sam3_agent.core.limits import Limits, Prices
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
+
+
+@pytest.mark.parametrize(('given', 'rounds'), [({}, 20), ({'strict': True}, 101), ({'max_rounds': 7}, 7)])
+def test_rounds_are_limited(given: dict[str, Any], rounds: int) -> None:
+    assert Sam3AgentOptions(**given).limits.main_calls == rounds
 
 
 def test_zero_is_no_limit() -> None:
     free = Sam3AgentOptions(max_seconds=0.0)
-    assert free.limits == Limits(main_calls=101, reply_tokens=4096)
+    assert free.limits == Limits(main_calls=20, reply_tokens=4096)
     assert (free.limits.calls, free.limits.seconds, free.limits.tokens, free.limits.cost) == (None,) * 4
     set_all = Sam3AgentOptions(
         max_rounds=5, max_calls=9, max_seconds=30.0, max_tokens=10000, max_cost=0.02, input_price=1.0, output_price=4.0

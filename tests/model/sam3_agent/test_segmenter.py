@@ -13,10 +13,10 @@ import pytest
 from instructsam_model import CanceledError, Frame, InferenceError, Instruction, Segmentation, Selection
 from instructsam_model.errors import UndecidedError
 from instructsam_model.progress import Progress, ProgressReporter
-from instructsam_model.sam3_agent.actions import Finish
-from instructsam_model.sam3_agent.limits import Limits
+from instructsam_model.sam3_agent.core.actions import Finish
+from instructsam_model.sam3_agent.core.limits import Limits
+from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.segmenter import AgentError, AgentSegmenter, AgentUndecidedError
-from instructsam_model.sam3_agent.state import Settings
 from tests.support.fake_segmenter import COLORS_RGB, FakeSegmenter
 from tests.support.scripted_vlm import ACCEPT, EXAMINE, REJECT, REPORT, ScriptedVlm, find, select
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from action_msgs.msg import GoalStatus
 
-from instructsam_model.sam3_agent.client import ServerVlm
 from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-from instructsam_model.sam3_agent.server import Server
+from instructsam_model.sam3_agent.vlm.server import Server
+from instructsam_model.sam3_agent.vlm.server_vlm import ServerVlm
 from instructsam_ros.msg import ErrorCode, Segmentation
 from instructsam_ros.srv import Segment
 from tests.support.diagnostics import ERROR, OK, Diagnostics

@@ -10,15 +10,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from instructsam_model.errors import ConfigError, InferenceError
+from instructsam_model.sam3_agent.core.state import Settings
+from instructsam_model.sam3_agent.replay.__main__ import replay_folder
 from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-from instructsam_model.sam3_agent.state import Settings
 from instructsam_training.api import evaluate
 from instructsam_training.cli.evaluate import main
 from instructsam_training.evaluation.inference import run_inference
@@ -156,6 +158,23 @@ def test_transcripts_of_another_run_are_refused(
     error = capsys.readouterr().err
     assert '/0.0.jsonl:' in error
     assert message in error
+
+
+def test_a_turned_photo_is_replayed_alike_by_both_commands(data: Path, tmp_path: Path) -> None:
+    question = load_questions(data)[0]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    with Image.open(question.image) as image:
+        stored = image.convert('RGB').transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / 'turned.jpg', exif=exif, quality=95, subsampling=0)
+    query = replace(question, image=tmp_path / 'turned.jpg')
+    agent = AgentSegmenter(ScriptedVlm([find('everything'), EXAMINE, ACCEPT, select(1)]), FakeSegmenter())
+    with PredictionLog(log_file(tmp_path, 0)) as log:
+        [(_, prediction)] = run_inference(agent, [[query]], log, lambda: 0.5, TranscriptFolder(tmp_path))
+    assert (prediction.ended, len(prediction.masks)) == ('selected', 1)
+    assert replay_predictions(tmp_path, [query]) == {query.id: prediction}
+    [[repeated], _] = replay_folder(tmp_path)
+    assert (repeated.calls, repeated.differences) == (4, ())
 
 
 def test_replay_needs_transcripts_and_no_model(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,11 @@ class StartConfig(Options):
         'that the adapters of `checkpoint` belong to.',
         affects_results=False,
     )
-    adapters: Sam3IConfig = group(Sam3IConfig, "Sizes of SAM3-I's adapters, for a start from `sam3` alone.")
+    adapters: Sam3IConfig = group(
+        Sam3IConfig,
+        "Sizes of SAM3-I's adapters, for a start from `sam3` alone; of a public checkpoint, which does not hold them, "
+        'the heads and the scale.',
+    )
     num_queries: int | None = option(
         None, 'K; null: that of the checkpoint, or 10 for Qwen3-VL and SAM3.', range_=(1, 1000)
     )

@@ -11,11 +11,11 @@ from typing import Protocol, runtime_checkable
 from instructsam_model.datatypes import Frame, Instruction, Segmenter, Selection
 from instructsam_model.errors import InferenceError
 from instructsam_model.masks import encode_rle
-from instructsam_model.sam3_agent.actions import Action, Event, Finish, SegmentFailed, VlmFailed
+from instructsam_model.sam3_agent.core.actions import Action, Event, Finish, SegmentFailed, VlmFailed
+from instructsam_model.sam3_agent.core.state import AgentState
 from instructsam_model.sam3_agent.loop import Observer
 from instructsam_model.sam3_agent.run_log import RunLog, describe
 from instructsam_model.sam3_agent.segmenter import AgentError
-from instructsam_model.sam3_agent.state import AgentState
 from instructsam_training.evaluation.prediction import PredictedMasks, from_segmentation
 from instructsam_training.evaluation.query import Query
 from instructsam_training.evaluation.transcripts import TranscriptFolder

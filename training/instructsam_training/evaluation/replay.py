@@ -9,12 +9,12 @@ import numpy as np
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.masks import encode_rle
-from instructsam_model.sam3_agent.actions import Finish
+from instructsam_model.sam3_agent.core.actions import Finish
 from instructsam_model.sam3_agent.loop import run_agent
-from instructsam_model.sam3_agent.replay_host import ReplayError, ReplayHost, recorded_settings
+from instructsam_model.sam3_agent.replay.replay_host import ReplayError, ReplayHost, recorded_settings
+from instructsam_model.sam3_agent.replay.transcript import Transcript
 from instructsam_model.sam3_agent.run_log import RunLog
 from instructsam_model.sam3_agent.segmenter import AgentError
-from instructsam_model.sam3_agent.transcript import Transcript
 from instructsam_training.evaluation.agent_run import FailureWatch, all_of, from_finish
 from instructsam_training.evaluation.prediction import PredictedMasks
 from instructsam_training.evaluation.query import Query

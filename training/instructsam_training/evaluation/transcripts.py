@@ -20,8 +20,8 @@ from PIL import Image
 
 from instructsam_model.errors import ConfigError
 from instructsam_model.files import write_atomically
-from instructsam_model.sam3_agent.recorder import TranscriptRecorder
-from instructsam_model.sam3_agent.transcript import (
+from instructsam_model.sam3_agent.replay.recorder import TranscriptRecorder
+from instructsam_model.sam3_agent.replay.transcript import (
     Transcript,
     format_transcript,
     read_transcripts,

@@ -92,6 +92,8 @@ def compare(folder: Path, engine: str = 'eager', tokenizer: Path | None = None) 
         results += found
         if not found:
             absent.append(f'{comparison.name} ({", ".join(missing)})' if missing else comparison.name)
+        elif missing := comparison.missing_optional(folder):
+            absent.append(f'{comparison.name}, in part ({", ".join(missing)})')
     differences = [result for result in results if isinstance(result, Difference)]
     if not differences:
         files = ', '.join([*INSTRUCTSAM_FILES, *SAM3I_FILES])

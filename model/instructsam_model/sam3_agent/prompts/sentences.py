@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from instructsam_model.sam3_agent.messages import TextPart
+from instructsam_model.sam3_agent.core.messages import TextPart
 
 Slots = Mapping[str, Any]
 

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from instructsam_model.sam3_agent.calls import TOOLS
-from instructsam_model.sam3_agent.parse import parse_strict
 from instructsam_model.sam3_agent.prompts.checking import CHECKING_PROMPT
 from instructsam_model.sam3_agent.prompts.main import MAIN_PROMPT
 from instructsam_model.sam3_agent.prompts.sentences import SENTENCES, make_sentence
+from instructsam_model.sam3_agent.tool_calls.calls import TOOLS
+from instructsam_model.sam3_agent.tool_calls.parse import parse_strict
 
 SLOTS = {'query': 'a {0} "b" %s', 'n': 3, 'phrase': 'disc', 'used': ['disc', 'x'], 'fault': 'it is empty', 'left': 2}
 

@@ -18,7 +18,14 @@ from instructsam_model.masks import encode_rle
 from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.sam3i_file import read_sam3i_file
 from instructsam_training.families.sam3i.entries import QuerySource, TrainingEntry, read_entries
-from instructsam_training.families.sam3i.image_transforms import SIDES, Placement, draw_placement, transform
+from instructsam_training.families.sam3i.image_transforms import (
+    INPUT_SIDE,
+    RELEASED_SIDES,
+    Placement,
+    choose_sides,
+    draw_placement,
+    transform,
+)
 from instructsam_training.families.sam3i.instruction_batch import collate, concept_keys, draw_texts
 
 SIZE_HW = (40, 80)
@@ -110,14 +117,16 @@ def test_an_image_of_another_size_is_an_error(tmp_path: Path) -> None:
 
 
 def test_sides_include_the_one_of_the_inference() -> None:
-    placements = [draw_placement(Random(seed), SIDES, 1008) for seed in range(300)]
-    assert {placement.side for placement in placements} == {*SIDES}
-    assert 1008 in SIDES
+    sides = choose_sides('extended', INPUT_SIDE)
+    assert sides == (*RELEASED_SIDES, 1008)
+    assert choose_sides('released', INPUT_SIDE) == RELEASED_SIDES
+    placements = [draw_placement(Random(seed), sides, 1008) for seed in range(300)]
+    assert {placement.side for placement in placements} == {*sides}
     for placement in placements:
         assert min(placement.left, placement.top) >= 0
         assert max(placement.left, placement.top) + placement.side <= 1008
     with pytest.raises(ValueError, match='expected 1 to 64 pixels'):
-        draw_placement(Random(0), SIDES, 64)
+        draw_placement(Random(0), RELEASED_SIDES, 64)
 
 
 def test_batch_packs_targets_in_the_order_of_the_queries(tmp_path: Path) -> None:

@@ -31,10 +31,12 @@ from instructsam_training.engine import loop
 from instructsam_training.engine.loop import train
 from instructsam_training.engine.metrics_logger import read_lines
 from instructsam_training.families.choose import choose_family
-from instructsam_training.families.sam3i.batch import choose_sides
+from instructsam_training.families.sam3i.image_transforms import choose_sides
 from instructsam_training.families.sam3i.instruction_table import open_instruction_table
+from instructsam_training.families.sam3i.task import Sam3ITask
 from tests.support import GOLDEN, ROOT
 from tests.support.small_run import ENVIRONMENT, LAUNCH, weights
+from tests.support.tiny_sam3i import TINY, write_tiny_public
 
 STAGE: dict[str, Any] = {
     'data': {'files': ['sam3i_train'], 'folder': str(GOLDEN), 'workers': 0, 'check_samples': 2},
@@ -261,6 +263,22 @@ def test_public_checkpoint_needs_its_sam3_named(tmp_path: Path) -> None:
     config: TrainConfig = make_config(content)
     with pytest.raises(CheckpointError, match=r'name a SAM3 as start\.sam3'):
         choose_family(config).load_task(config, config.stages[0], None)
+
+
+def test_public_checkpoint_goes_on_with_its_own_sam3_alone(tmp_path: Path) -> None:
+    content = yaml.safe_load(write_config(tmp_path, 'stage1_1').read_text())
+    public = write_tiny_public(tmp_path / 'public')
+    adapters = {'adapter_heads': TINY.adapter_heads, 'adapter_scale': TINY.adapter_scale}
+    for base, message in (('', 'expected the SAM3 of'), (str(GOLDEN / 'sam3-tiny'), 'with other weights')):
+        content['start'] = {'checkpoint': str(public), 'sam3': base, 'adapters': adapters}
+        config: TrainConfig = make_config(content)
+        with pytest.raises(CheckpointError, match=f'start.sam3: .*{message}'):
+            choose_family(config).load_task(config, config.stages[0], None)
+    content['start']['sam3'] = str(tmp_path / 'public_base')
+    config = make_config(content)
+    task = choose_family(config).load_task(config, config.stages[0], None)
+    assert isinstance(task, Sam3ITask)
+    assert task.network.network.adapters.config.adapter_scale == TINY.adapter_scale
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from instructsam_training.parity.__main__ import compare, main
 from instructsam_training.parity.report import Difference, ParityReport
 from instructsam_training.parity.sam3i.clip_vocabulary import find_merges
 from instructsam_training.parity.sam3i.forward import compare_forward
+from instructsam_training.parity.sam3i.golden_files import Content
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.losses import first_of_each_text, own_term, read_targets
 from instructsam_training.parity.sam3i.predictions import Kept, compare_masks, keep, predict
@@ -152,12 +152,44 @@ def test_names_of_the_public_losses() -> None:
 
 
 def test_masks_that_a_set_lacks_are_those_of_its_data_set() -> None:
-    tensors: dict[str, Any] = {'target.num_boxes': torch.tensor([1, 2, 1, 1]), 'target.boxes': torch.zeros(5, 4)}
-    targets = read_targets(tensors, REAL)
+    inputs = GoldenInputs(REAL)
+    own = read_targets(Content(REAL, ()), inputs)
     recorded = load_file(REAL / 'data_path.safetensors')['plain.train.segments']
-    assert targets.masks.shape == recorded.shape
-    assert targets.masks.any((1, 2)).all()
-    assert first_of_each_text({'text_ids': torch.tensor([0, 0, 1, 0, 2])}).tolist() == [0, 2, 4]
+    assert own is not None
+    assert own.masks.shape == recorded.shape
+    assert own.masks.any((1, 2)).all()
+    assert first_of_each_text(Content(REAL, [('text_ids', torch.tensor([0, 0, 1, 0, 2]))])).tolist() == [0, 2, 4]
+    # Recorded boxes show that the masks are those of the same targets.
+    assert read_targets(Content(REAL, [('target.boxes', own.boxes_cxcywh)]), inputs) is not None
+    with pytest.raises(ValueError, match=r'expected target\.boxes of the targets in dataset\.json'):
+        read_targets(Content(REAL, [('target.boxes', own.boxes_cxcywh.flip(0))]), inputs)
+
+
+def test_targets_follow_the_order_of_the_queries(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(REAL, tmp_path / 'set'))
+    content = json.loads((folder / 'inputs.json').read_text())
+    (folder / 'inputs.json').write_text(json.dumps({**content, 'order': content['order'][::-1]}))
+    given, turned = (read_targets(Content(each, ()), GoldenInputs(each)) for each in (REAL, folder))
+    assert given is not None
+    assert turned is not None
+    assert turned.counts == given.counts[::-1]
+    assert torch.equal(turned.masks[0], given.masks[-1])
+    (folder / 'dataset.json').unlink()
+    assert read_targets(Content(folder, ()), GoldenInputs(folder)) is None
+
+
+def test_missing_files_of_a_part_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(REAL, tmp_path / 'set'))
+    (folder / 'image_1.png').unlink()
+    (folder / 'metrics' / 'gt_multi.json').unlink()
+    report = compare(folder)
+    assert report.passed
+    assert {'data (image_1.png)', 'metrics, in part (metrics/gt_multi.json)'} <= set(report.absent)
+    assert 'metrics/expected.json: multi_inst, without its files' in report.not_compared
+    # A file without an entry is named with what it has.
+    (folder / 'inputs.json').write_text('{"img_ids": [0], "order": []}')
+    assert main([str(folder)]) == 2
+    assert "inputs.json: expected an entry 'token_ids', got img_ids, order" in capsys.readouterr().err
 
 
 def test_damaged_files_are_errors_with_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from instructsam_model.sam3_agent.transcript import read_transcripts
+from instructsam_model.sam3_agent.replay.transcript import read_transcripts
 from instructsam_training.tabletop.oracle import rows
 from instructsam_training.tabletop.oracle.__main__ import main
 from tests.support.fake_segmenter import FakeSegmenter

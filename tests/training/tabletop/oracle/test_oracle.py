@@ -18,11 +18,11 @@ import pytest
 from instructsam_model import Frame, Instruction
 from instructsam_model.errors import ConfigError, InferenceError
 from instructsam_model.image_io import read_image
-from instructsam_model.sam3_agent.client import ServerVlm
-from instructsam_model.sam3_agent.messages import Message
-from instructsam_model.sam3_agent.repair import parse_lenient
+from instructsam_model.sam3_agent.core.messages import Message
 from instructsam_model.sam3_agent.segmenter import AgentError, AgentSegmenter
-from instructsam_model.sam3_agent.server import Server
+from instructsam_model.sam3_agent.tool_calls.repair import parse_lenient
+from instructsam_model.sam3_agent.vlm.server import Server
+from instructsam_model.sam3_agent.vlm.server_vlm import ServerVlm
 from instructsam_training.tabletop.oracle.calls import examine, report, segment, select
 from instructsam_training.tabletop.oracle.mistakes import make_mistake, possible_mistakes
 from instructsam_training.tabletop.oracle.oracle import Oracle

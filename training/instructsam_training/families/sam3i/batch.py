@@ -23,8 +23,8 @@ from instructsam_training.data.record_tensors import change_tensors
 from instructsam_training.datasets.io.sam3i_file import LevelTexts
 from instructsam_training.families.sam3i.entries import TrainingEntry, TrainingQuery
 from instructsam_training.families.sam3i.image_transforms import (
-    RELEASED_SIDES,
     TrainingImage,
+    choose_sides,
     draw_placement,
     transform,
 )
@@ -32,10 +32,10 @@ from instructsam_training.families.sam3i.instruction_batch import collate, conce
 from instructsam_training.families.sam3i.instruction_table import LEVELS_OF
 from instructsam_training.families.sam3i.training_network import InstructionInputs
 
-INPUT_SIDE = 1008
-"""Side of SAM3's input, for which `RELEASED_SIDES` are."""
 BLANK_PX = 64
+"""Side of a placeholder image."""
 NOTHING = LevelTexts(('nothing',), ('nothing',), ('nothing',))
+"""Texts of its query."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,3 @@ class InstructionBuilder:
             unreadable,
             counts,
         )
-
-
-def choose_sides(sides: str, input_side: int) -> tuple[int, ...]:
-    """Return the sides that images are resized to, see `Sam3IData.sides`."""
-    if sides == 'input':
-        return (input_side,)
-    scaled = [max(round(side * input_side / INPUT_SIDE), 1) for side in RELEASED_SIDES]
-    return tuple(dict.fromkeys([*scaled, input_side] if sides == 'extended' else scaled))

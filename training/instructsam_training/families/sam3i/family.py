@@ -11,16 +11,23 @@ from accelerate import init_empty_weights
 from rich.table import Table
 
 from instructsam_model.errors import CheckpointError
-from instructsam_model.sam3.checkpoint import META_LAYER_NORM_EPS, read_config, read_detector, read_tokenizer
+from instructsam_model.sam3.checkpoint import (
+    META_LAYER_NORM_EPS,
+    open_tensors,
+    read_config,
+    read_detector,
+    read_tokenizer,
+)
 from instructsam_model.sam3.detector import Sam3Detector
 from instructsam_model.sam3.files import Sam3Files, find_files, find_tokenizer
 from instructsam_model.sam3.parameters import SHARDED_LAYERS
 from instructsam_model.sam3i.adapters import Projector
+from instructsam_model.sam3i.base_hash import hash_base
 from instructsam_model.sam3i.checkpoint import read_sam3i, reference_to
 from instructsam_model.sam3i.config import Sam3IConfig
 from instructsam_model.sam3i.files import find_public_weights, matches
 from instructsam_model.sam3i.network import Sam3I
-from instructsam_model.weights.hub import CONFIG_FILE, read_json, resolve_source
+from instructsam_model.weights.hub import CONFIG_FILE, CheckpointSource, read_json, resolve_source
 from instructsam_training.config.options import StageConfig, StartConfig, TrainConfig
 from instructsam_training.config.sam3i_options import Sam3IStageConfig
 from instructsam_training.families.module_report import modules_table
@@ -101,16 +108,15 @@ def load_network(
         new.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or SAM3 has to be named.
+        CheckpointError: a file is missing or damaged, or SAM3 is not named or another one.
     """
     start = config.start
     place = previous if previous is not None else start.checkpoint
-    if place and _is_sam3i(place):
+    if place and matches(source := resolve_source(place)):
+        if previous is None and find_public_weights(source) is not None:
+            return _load_public(source, start)
         # Later stages find SAM3 where the earlier ones found it.
-        loaded = read_sam3i(resolve_source(place), device=CPU, dtype=torch.float32, base='' if previous else start.sam3)
-        if previous is None and find_public_weights(resolve_source(place)) is not None:
-            raise_without_base(start)
-            return loaded.network, find_base(start), loaded.stage
+        loaded = read_sam3i(source, device=CPU, dtype=torch.float32, base='' if previous else start.sam3)
         return loaded.network, loaded.files, loaded.stage
     if place and previous is None:
         raise CheckpointError(f'start.checkpoint: expected SAM3-I, got {place}; name a SAM3 as start.sam3')
@@ -175,18 +181,28 @@ def find_architecture(folder: Path) -> Sam3Files:
     return Sam3Files(folder, None, file, None)
 
 
-def raise_without_base(start: StartConfig) -> None:
-    """Check that the SAM3 of a public checkpoint is named: adapters are written without it.
+def _load_public(source: CheckpointSource, start: StartConfig) -> tuple[Sam3I, Sam3Files, str]:
+    """Load a checkpoint of the public layout, and find its SAM3: adapters are written without it.
 
     Raises:
-        CheckpointError: it is not.
+        CheckpointError: that SAM3 is not named, or another one.
     """
     if not start.sam3:
         raise CheckpointError(
             f'start.sam3: expected the SAM3 of {start.checkpoint}, which the adapters are loaded on later, such as '
             'facebook/sam3'
         )
-
-
-def _is_sam3i(place: str | Path) -> bool:
-    return matches(resolve_source(place))
+    files = find_base(start)
+    loaded = read_sam3i(
+        source,
+        device=CPU,
+        dtype=torch.float32,
+        adapter_heads=start.adapters.adapter_heads,
+        adapter_scale=start.adapters.adapter_scale,
+    )
+    if hash_base(loaded.network.detector.model.state_dict().items()) != hash_base(open_tensors(files)):
+        raise CheckpointError(
+            f'start.sam3: expected the SAM3 in {start.checkpoint}, got {start.sam3} with other weights, on which the '
+            'adapters would give wrong results; name the SAM3 that they were trained on'
+        )
+    return loaded.network, files, loaded.stage

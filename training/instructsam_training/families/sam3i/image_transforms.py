@@ -1,8 +1,8 @@
 """The image transforms of SAM3-I's training: a square resize, then black padding at a random offset.
 
 Everything is resized to a square of a random side, at most that of the network, and placed anywhere in the network's
-input. The released sides end at 992, so that the full 1008 pixels of the inference are never seen in training; `SIDES`
-has 1008 too. Validation resizes to the side of the network and does not pad.
+input. The released sides end at 992, so that the full 1008 pixels of the inference are never seen in training;
+`choose_sides` adds 1008. Validation resizes to the side of the network and does not pad.
 
 Notation: S side of the network's input, s side after the resize, H W the image, N objects.
 """
@@ -23,9 +23,10 @@ from torch import Tensor
 from instructsam_model.masks import decode_rle
 from instructsam_training.families.sam3i.entries import TargetObject, TrainingEntry, TrainingQuery
 
+INPUT_SIDE = 1008
+"""Side of SAM3's input, pixels."""
 RELEASED_SIDES = tuple(range(480, 993, 32))
-SIDES = (*RELEASED_SIDES, 1008)
-"""Sides of the resized image in training, pixels."""
+"""Sides of the resized image in the released training, for an input of `INPUT_SIDE`, pixels."""
 MIN_AREA = 1e-6
 """Objects with a smaller `TrainingImage.areas` are left out."""
 MAX_OBJECTS = 200
@@ -65,6 +66,14 @@ class TrainingImage:
     areas: Tensor
     queries: tuple[TrainingQuery, ...]
     source: str
+
+
+def choose_sides(sides: str, input_side: int) -> tuple[int, ...]:
+    """Return the sides that images are resized to, see `Sam3IData.sides`; in proportion to the input, S."""
+    if sides == 'input':
+        return (input_side,)
+    scaled = [max(round(side * input_side / INPUT_SIDE), 1) for side in RELEASED_SIDES]
+    return tuple(dict.fromkeys([*scaled, input_side] if sides == 'extended' else scaled))
 
 
 def draw_placement(rng: Random, sides: Sequence[int], input_side: int) -> Placement:

@@ -87,7 +87,7 @@ def write_sam3(folder: Path, network: Sam3I, tensors: Mapping[str, Tensor], file
         raise CheckpointError(f'{files.folder}: expected the settings of preprocessing beside the weights, found none')
     with write_atomically(folder) as draft:
         draft.mkdir()
-        content = network.detector.model.config.to_dict()
+        content = network.detector.model.config.to_dict() | {'architectures': ['Sam3Model']}
         (draft / CONFIG_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + '\n')
         for file in (files.processor, *tokenizer_files(find_tokenizer(files.folder))):
             shutil.copy(file, draft)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from instructsam_model.sam3i.levels import Level
 from instructsam_training.parity.comparison import Comparison
 from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.clip_vocabulary import MERGES_FILE, load_clip_tokenizer
@@ -15,7 +16,7 @@ from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.loss_cases import compare_loss_cases
 from instructsam_training.parity.sam3i.losses import compare_stage1, compare_stage3
 from instructsam_training.parity.sam3i.metrics import compare_metrics
-from instructsam_training.parity.sam3i.predictions import compare_end_to_end, compare_postprocessing
+from instructsam_training.parity.sam3i.predictions import LEVEL_NAMES, compare_end_to_end, compare_postprocessing
 from instructsam_training.parity.sam3i.reader import compare_reader
 from instructsam_training.parity.sam3i.starting_values import compare_rates, compare_start
 from instructsam_training.parity.sam3i.texts import compare_texts
@@ -34,31 +35,63 @@ def sam3i_comparisons(folder: Path, tokenizer: Path | None) -> tuple[Comparison,
         tokenizer: folder or file with CLIP's vocabulary, see `load_clip_tokenizer`.
     """
     inputs = GoldenInputs(folder)
-    with_network: Mapping[str, tuple[tuple[str, ...], CompareInputs]] = {
-        'reader': ((), compare_reader),
-        'vision': (('vision.safetensors', 'image_0.png'), compare_vision),
-        'forward': (('forward_type*.safetensors', 'image_0.png'), compare_forward),
-        'concepts': (('image_0.png',), compare_with_sam3),
-        'postprocessing': (('postprocessed_type*.json', 'image_0.png'), compare_postprocessing),
-        'stage 3': (('stage3_losses.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_stage3),
-        'no target': (('stage1_notarget_losses.json', 'stage1_notarget_tensors.safetensors'), compare_stage1),
-        'start': (('init_and_loading_facts.json', 'stage3_tensors.safetensors', 'image_0.png'), compare_start),
-        'end to end': (
-            ('e2e/metrics.json', 'dataset.json'),
-            lambda inputs: compare_end_to_end(inputs, load_clip_tokenizer(tokenizer)),
-        ),
-    }
+    images = inputs.image_names
+
+    def with_network(
+        name: str, files: Sequence[str], compare: CompareInputs, optional: Sequence[str] = ()
+    ) -> Comparison:
+        compare_folder = partial(_compare_inputs, compare=compare, inputs=inputs)
+        return Comparison(name, (*NETWORK, *files), compare_folder, tuple(optional))
+
     return (
-        Comparison('tokens', ('inputs.json',), partial(_compare_tokens, tokenizer=tokenizer)),
-        *(
-            Comparison(name, (*NETWORK, *files), partial(_compare_inputs, compare=compare, inputs=inputs))
-            for name, (files, compare) in with_network.items()
+        Comparison(
+            'tokens', ('inputs.json',), partial(_compare_tokens, tokenizer=tokenizer), ('tokenizer_cases.json',)
+        ),
+        with_network('reader', (), compare_reader),
+        with_network('vision', ('vision.safetensors', *images), compare_vision),
+        with_network('forward', ('forward_type*.safetensors', *images), compare_forward, _each_type('forward_type')),
+        with_network('concepts', images, compare_with_sam3),
+        with_network(
+            'postprocessing',
+            ('postprocessed_type*.json', *images),
+            compare_postprocessing,
+            _each_type('postprocessed_type', 'json'),
+        ),
+        with_network(
+            'stage 3',
+            ('stage3_losses.json', 'stage3_tensors.safetensors', *images),
+            compare_stage3,
+            ('stage3_grads_small.safetensors',),
+        ),
+        with_network(
+            'no target', ('stage1_notarget_losses.json', 'stage1_notarget_tensors.safetensors', *images), compare_stage1
+        ),
+        with_network('start', ('init_and_loading_facts.json', 'stage3_tensors.safetensors', *images), compare_start),
+        with_network(
+            'end to end',
+            ('e2e/metrics.json', 'dataset.json', *images),
+            lambda inputs: compare_end_to_end(inputs, load_clip_tokenizer(tokenizer)),
+            [f'e2e/pred_{level}.json' for level in LEVEL_NAMES],
         ),
         Comparison('learning rates', ('lr_schedule.json',), compare_rates),
         Comparison('loss cases', ('loss_cases.json', 'loss_cases.safetensors'), compare_loss_cases),
-        Comparison('data', ('data_path.json', 'dataset.json'), compare_data_path),
-        Comparison('metrics', ('metrics/expected.json', 'metrics/gt.json', 'metrics/pred.json'), compare_metrics),
+        Comparison(
+            'data',
+            ('data_path.json', 'dataset.json', *images),
+            compare_data_path,
+            ('data_path.safetensors',),
+        ),
+        Comparison(
+            'metrics',
+            ('metrics/expected.json', 'metrics/gt.json', 'metrics/pred.json'),
+            compare_metrics,
+            ('metrics/gt_multi.json', 'metrics/pred_multi.json'),
+        ),
     )
+
+
+def _each_type(prefix: str, suffix: str = 'safetensors') -> list[str]:
+    return [f'{prefix}{level.text_type}.{suffix}' for level in Level]
 
 
 def _compare_inputs(folder: Path, *, compare: CompareInputs, inputs: GoldenInputs) -> Results:

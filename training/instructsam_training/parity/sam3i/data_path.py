@@ -50,13 +50,28 @@ def compare_data_path(folder: Path) -> list[Difference | NotCompared]:
     return rows
 
 
-def read_batch(folder: Path) -> InstructionBatch:
-    """Return the queries of `dataset.json` with their targets at the size of the network's input."""
+def read_batch(folder: Path, order: Sequence[Mapping[str, Any]]) -> InstructionBatch:
+    """Return queries with their targets in `dataset.json`, at the size of the network's input.
+
+    Args:
+        folder: of the set.
+        order: queries of `inputs.json`.
+
+    Raises:
+        ValueError: the file lacks one of the queries.
+    """
     side = read_object(folder / 'config.json')['res']
     report = SkipReport()
     entries = read_entries(read_sam3i_file(folder / FILES['plain'], report), folder, report)
-    images = [transform(entry, read_image(entry.image), Placement(side), side, keep_crowds=True) for entry in entries]
-    return collate(images)
+    by_query = {(entry.image.name, query.texts.simple): entry for entry in entries for query in entry.queries}
+    keys = [(f'image_{query["img"]}.png', tuple(query['simple_query'])) for query in order]
+    missing = [key for key in keys if key not in by_query]
+    if missing:
+        raise ValueError(f'{folder / FILES["plain"]}: expected all queries of inputs.json, found none for {missing[0]}')
+    ordered = [by_query[key] for key in keys]
+    return collate(
+        [transform(entry, read_image(entry.image), Placement(side), side, keep_crowds=True) for entry in ordered]
+    )
 
 
 def _compare_part(
@@ -67,6 +82,8 @@ def _compare_part(
     entries = list(read_entries(content, folder, report, 'category'))
     if report.errors:
         raise ValueError(f'{content.file}: {report.errors[0]}')
+    if len(entries) != len(golden['items']):
+        raise ValueError(f'{content.file}: expected {len(golden["items"])} entries as in {part}, got {len(entries)}')
     images = [
         _transform(entry, item, golden['pads_left_top_right_bottom'][number] if is_training else None)
         for number, (entry, item) in enumerate(zip(entries, golden['items'], strict=True))

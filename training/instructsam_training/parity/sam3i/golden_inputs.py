@@ -56,8 +56,14 @@ class GoldenInputs:
     @cached_property
     def images_rgb(self) -> tuple[NDArray[np.uint8], ...]:
         """The images, uint8 (H, W, 3)."""
-        files = sorted(self.folder.glob('image_*.png'), key=lambda file: int(file.stem.partition('_')[2]))
-        return tuple(read_image(file) for file in files)
+        return tuple(read_image(self.folder / name) for name in self.image_names)
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Files of the images, which the queries name by their number; none if the set lacks `inputs.json`."""
+        if not (self.folder / 'inputs.json').is_file():
+            return ()
+        return tuple(f'image_{number}.png' for number in range(max(self.content['img_ids'], default=-1) + 1))
 
     @cached_property
     def pixel_values(self) -> Tensor:

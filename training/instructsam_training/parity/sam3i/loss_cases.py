@@ -28,7 +28,7 @@ def compare_loss_cases(folder: Path) -> list[Difference]:
     tensors = read_tensors(folder / 'loss_cases.safetensors')
     rows: list[Difference] = []
     for name, golden in read_object(folder / 'loss_cases.json').items():
-        case = {key.partition('.')[2]: each for key, each in tensors.items() if key.startswith(f'{name}.')}
+        case = tensors.of(f'{name}.')
         keys = [text.lower() for text in golden['concept_texts']]
         features = TextFeatures(case['feat_A'], case['feat_B'], case['concept'], [keys.index(key) for key in keys])
         unions = _unions(case['masks'], case['num_boxes'].tolist())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,10 +32,10 @@ from instructsam_training.losses.sam3i.losses import (
 from instructsam_training.losses.sam3i.targets import InstructionTargets
 from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.data_path import read_batch
-from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
+from instructsam_training.parity.sam3i.golden_files import Content, read_object, read_tensors
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.loss_cases import compare_cases
-from instructsam_training.parity.sam3i.training_outputs import LevelRun, compare_outputs, select_prefix
+from instructsam_training.parity.sam3i.training_outputs import LevelRun, compare_outputs
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-3
 """Relative, of each term and of each tensor."""
@@ -59,6 +58,7 @@ ALWAYS_ZERO = re.compile(r'presence_loss(_aux_\d+)?_o2m|loss_semantic_presence')
 """Public terms that have no counterpart, because they are switched off."""
 DIAGNOSTICS = re.compile(r'(ce_f1|presence_dec_acc|presence_acc|miou_semantic_seg)(_aux_\d+)?(_o2m)?')
 """What the public code logs beside the losses; not computed here."""
+NO_TARGETS = 'it lacks targets, and the set lacks dataset.json, which has the same ones'
 NOT_LOSSES = 'ce_f1, presence_acc, presence_dec_acc and miou_semantic_seg, which are logged and are no losses'
 
 
@@ -70,19 +70,27 @@ def compare_stage3(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """
     tensors = read_tensors(inputs.folder / 'stage3_tensors.safetensors')
     gradients = read_tensors(inputs.folder / 'stage3_grads_small.safetensors')
-    rows: list[Difference] = []
-    for role, golden in read_object(inputs.folder / 'stage3_losses.json').items():
-        rows += _compare_role(inputs, golden, tensors, f'{role}.')
-        # Full gradients are recorded for one of the roles, whose tensors are recorded too.
-        if any(name.startswith(role) for name in tensors):
+    roles = read_object(inputs.folder / 'stage3_losses.json')
+    targets = read_targets(tensors, inputs)
+    if targets is None:
+        return [NotCompared(f'{tensors.file.name}: {NO_TARGETS}')]
+    rows: list[Difference | NotCompared] = []
+    for role, golden in roles.items():
+        rows += _compare_role(inputs, golden, tensors, targets, f'{role}.')
+        # Full gradients are recorded for one of the roles, the one with their norms.
+        if gradients and role == min(roles, key=lambda each: _distance(gradients, roles[each]['grad_norms'])):
             rows += _compare_full_gradients(inputs.network, gradients)
     return [*rows, NotCompared(f'stage3_losses.json: {NOT_LOSSES}')]
 
 
 def _compare_role(
-    inputs: GoldenInputs, golden: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str
-) -> list[Difference]:
-    recorded, network, targets = golden['intermediate'], inputs.network, read_targets(tensors, inputs.folder)
+    inputs: GoldenInputs,
+    golden: Mapping[str, Any],
+    tensors: Content[Tensor],
+    targets: InstructionTargets,
+    prefix: str,
+) -> list[Difference | NotCompared]:
+    recorded, network = golden['intermediate'], inputs.network
     index = first_of_each_text(tensors)
     network.zero_grad()
     # 1. Both levels, and the projections of their texts and concepts.
@@ -99,13 +107,14 @@ def _compare_role(
     total = torch.stack([*(run.losses.total for run in runs), *weighted.values()]).sum()
     torch.autograd.backward(total)
     # 3. What is recorded of them.
-    rows = _compare_terms('stage 3', runs[0].losses, golden['loss_main_call'], weighted)
+    rows: list[Difference | NotCompared] = []
+    rows += _compare_terms('stage 3', runs[0].losses, golden['loss_main_call'], weighted)
     rows += _compare_terms('stage 3', runs[1].losses, golden['loss_ref_call'], {})
     rows += compare_alignment('stage 3', recorded, runs, features, targets)
     rows.append(_relative('stage 3 total', total, golden['total_core']))
     rows += _compare_gradients('stage 3', network, golden['grad_norms'])
     for part, run in zip(('main', 'ref'), runs, strict=True):
-        rows += compare_outputs('stage 3', run, select_prefix(tensors, f'{prefix}{part}.'), anchors)
+        rows += compare_outputs('stage 3', run, tensors.of(f'{prefix}{part}.'), anchors)
     return rows
 
 
@@ -116,8 +125,10 @@ def compare_stage1(inputs: GoldenInputs) -> list[Difference | NotCompared]:
         OSError, ValueError: a file cannot be read.
     """
     tensors, network = read_tensors(inputs.folder / 'stage1_notarget_tensors.safetensors'), inputs.network
-    targets, index = read_targets(tensors, inputs.folder), first_of_each_text(tensors)
-    rows: list[Difference] = []
+    targets, index = read_targets(tensors, inputs), first_of_each_text(tensors)
+    if targets is None:
+        return [NotCompared(f'{tensors.file.name}: {NO_TARGETS}')]
+    rows: list[Difference | NotCompared] = []
     for stage, golden in read_object(inputs.folder / 'stage1_notarget_losses.json').items():
         network.zero_grad()
         token_ids = torch.tensor(golden['token_ids'])  # of the unique texts, or of all prompts
@@ -126,7 +137,7 @@ def compare_stage1(inputs: GoldenInputs) -> list[Difference | NotCompared]:
         run = run_level(inputs, token_ids, STAGES[stage], targets, tensors['img_ids'], index)
         torch.autograd.backward(run.losses.total)
         rows += _compare_terms('no target', run.losses, golden['loss'], {})
-        rows += compare_outputs('no target', run, select_prefix(tensors, f'{stage}.'), None)
+        rows += compare_outputs('no target', run, tensors.of(f'{stage}.'), None)
         rows += _compare_gradients('no target', network, golden['grad_norms'])
         without = sorted(name for name, gradient in _gradients(network).items() if gradient is None)
         rows.append(Difference.texts('no target without gradient', without, sorted(golden['no_grad'])))
@@ -161,22 +172,33 @@ def run_level(
     return LevelRun(prediction, losses, projected)
 
 
-def read_targets(tensors: Mapping[str, Tensor], folder: Path) -> InstructionTargets:
+def read_targets(tensors: Content[Tensor], inputs: GoldenInputs) -> InstructionTargets | None:
     """Return the recorded targets, packed in the order of the prompts.
 
     What a set lacks of them, such as the masks, which are large, is that of `dataset.json`, which has the same targets.
+
+    Returns:
+        None if the set lacks this file as well.
+
+    Raises:
+        ValueError: the targets of `dataset.json` are others than the recorded ones.
     """
     names = ('target.num_boxes', 'target.boxes', 'target.masks')
-    if all(name in tensors for name in names):
-        counts, boxes, masks = (tensors[name] for name in names)
-    else:
-        batch = read_batch(folder)
+    found = {name: tensors[name] for name in names if name in tensors}
+    if len(found) < len(names):
+        if not (inputs.folder / 'dataset.json').is_file():
+            return None
+        batch = read_batch(inputs.folder, inputs.content['order'])
         own = dict(zip(names, (batch.target_counts, batch.boxes_cxcywh, batch.masks), strict=True))
-        counts, boxes, masks = ({**own, **tensors}[name] for name in names)
+        boxes = found.get('target.boxes', own['target.boxes'])
+        if boxes.shape != own['target.boxes'].shape or not torch.allclose(boxes, own['target.boxes'], atol=1e-3):
+            raise ValueError(f'{tensors.file}: expected target.boxes of the targets in dataset.json, got other boxes')
+        found = {**own, **found}
+    counts, boxes, masks = (found[name] for name in names)
     return InstructionTargets(tuple(counts.tolist()), boxes, masks)
 
 
-def first_of_each_text(tensors: Mapping[str, Tensor]) -> Tensor:
+def first_of_each_text(tensors: Content[Tensor]) -> Tensor:
     """Return the first prompt of each unique text, int64 [T]."""
     text_ids = tensors['text_ids'].tolist()
     return torch.tensor([text_ids.index(text) for text in sorted(set(text_ids))])
@@ -225,7 +247,7 @@ def _compare_terms(
         else:
             # Terms of one-to-many queries are logged with their factor.
             factor = Sam3ILossOptions().one_to_many if key.endswith('_o2m') else 1.0
-            term = factor * losses.terms[own_term(key)]
+            term = factor * losses.terms.get(own_term(key), torch.tensor(torch.nan))
             # The public log adds two of the terms between the levels to this one.
             extra = weighted['kl'] + weighted['hard'] if key == 'loss_semantic_seg' and weighted else 0.0
             rows.append(_relative(f'{name} {re.sub("_aux_[0-9]+", "_aux", key)}', term + extra, value))
@@ -260,12 +282,19 @@ def _compare_gradients(name: str, network: Sam3I, golden: Mapping[str, float]) -
 
 
 def _compare_full_gradients(network: Sam3I, golden: Mapping[str, Tensor]) -> list[Difference]:
-    gradients = _gradients(network)
-    return [
-        Difference.arrays('stage 3 gradients', ours, each, rel_tol=GRADIENT_TOLERANCE)
-        for key, each in golden.items()
-        if (ours := gradients[key.removeprefix('grad.')]) is not None
-    ]
+    gradients, rows = _gradients(network), []
+    for key, each in golden.items():
+        ours = gradients.get(key.removeprefix('grad.'))
+        found = torch.full_like(each, torch.nan) if ours is None else ours
+        rows.append(Difference.arrays('stage 3 gradients', found, each, rel_tol=GRADIENT_TOLERANCE))
+    return rows
+
+
+def _distance(gradients: Mapping[str, Tensor], norms: Mapping[str, float]) -> float:
+    """Return the sum of the differences between the norms of gradients and recorded ones."""
+    return math.fsum(
+        abs(each.norm().item() - norms.get(key.removeprefix('grad.'), math.inf)) for key, each in gradients.items()
+    )
 
 
 def _relative(name: str, ours: Tensor, golden: float) -> Difference:

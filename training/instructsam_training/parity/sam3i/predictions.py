@@ -30,7 +30,7 @@ from instructsam_training.data.sample import SkipReport
 from instructsam_training.datasets.io.coco_file import Id
 from instructsam_training.datasets.io.sam3i_file import LevelName, Sam3iFile, read_sam3i_file
 from instructsam_training.evaluation.prediction import PredictedMasks
-from instructsam_training.evaluation.sam3i.ground_truth import read_ground_truth
+from instructsam_training.evaluation.sam3i.ground_truth import GroundTruth, read_ground_truth
 from instructsam_training.evaluation.sam3i.protocols import PROTOCOLS, score_records
 from instructsam_training.evaluation.sam3i.records import PredictionRecord, read_records, records_of
 from instructsam_training.families.sam3i.image_transforms import Placement, place_pixels
@@ -183,10 +183,26 @@ def compare_end_to_end(inputs: GoldenInputs, tokenizer: CLIPTokenizer | None) ->
         }
         records = records_of(content, level, predictions, MIN_SCORE)
         rows += _compare_records(f'e2e {level}', records, read_records(golden_file), kept)
-        for protocol in PROTOCOLS:
-            if f'{level}.{protocol}' in expected:
-                result = score_records(protocol, truth, records)
-                rows += compare_numbers(f'e2e {level} {protocol}', result, expected[f'{level}.{protocol}'])
+        rows += _compare_metrics(level, truth, records, expected)
+    return rows
+
+
+def _compare_metrics(
+    level: LevelName, truth: GroundTruth, records: Sequence[PredictionRecord], expected: Mapping[str, Any]
+) -> list[Difference]:
+    """Compare the metrics of the records of one level, and how many records and masks there are."""
+    rows = []
+    for protocol in PROTOCOLS:
+        if f'{level}.{protocol}' in expected:
+            result = score_records(protocol, truth, records)
+            rows += compare_numbers(f'e2e {level} {protocol}', result, expected[f'{level}.{protocol}'])
+    counts: Mapping[str, int | list[int]] = {
+        'n_records': len(records),
+        'n_masks': [len(record.masks) for record in records],
+    }
+    for name, count in counts.items():
+        if f'{level}.{name}' in expected:
+            rows.append(Difference.arrays(f'e2e {level} {name}', count, expected[f'{level}.{name}'], abs_tol=0))
     return rows
 
 

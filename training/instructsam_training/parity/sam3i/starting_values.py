@@ -22,11 +22,11 @@ from instructsam_training.families.sam3i.initialization import init_adapters, st
 from instructsam_training.families.schedules import inverse_root_factor
 from instructsam_training.losses.sam3i.losses import detector_losses
 from instructsam_training.losses.sam3i.targets import InstructionTargets
-from instructsam_training.parity.report import Difference
+from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.golden_files import read_object, read_tensors
 from instructsam_training.parity.sam3i.golden_inputs import GoldenInputs
 from instructsam_training.parity.sam3i.golden_network import load_golden_network
-from instructsam_training.parity.sam3i.losses import read_targets
+from instructsam_training.parity.sam3i.losses import NO_TARGETS, read_targets
 
 STEPS = 3
 """A tensor in front of one that starts at 0 moves in the second step, so that three show all that ever move."""
@@ -39,15 +39,17 @@ VISION_PEAK = 3.2e-3
 """Peak rate of the image encoder in the public code, whose parameters are frozen."""
 
 
-def compare_start(inputs: GoldenInputs) -> list[Difference]:
+def compare_start(inputs: GoldenInputs) -> list[Difference | NotCompared]:
     """Compare initial values, that they change no output, and which tensors move in both stages."""
     facts = read_object(inputs.folder / 'init_and_loading_facts.json')
-    targets = read_targets(read_tensors(inputs.folder / 'stage3_tensors.safetensors'), inputs.folder)
+    targets = read_targets(read_tensors(inputs.folder / 'stage3_tensors.safetensors'), inputs)
+    if targets is None:
+        return [NotCompared(f'init_and_loading_facts.json: stage3_tensors.safetensors: {NO_TARGETS}')]
     network = load_golden_network(inputs.folder)
     init_adapters(network, 'released')
     kinds = _kinds(network)
     expected = {name: ' '.join(each) for name, each in facts['init_stage1_1'].items()}
-    rows = [
+    rows: list[Difference | NotCompared] = [
         Difference.texts('start kinds', [kinds.get(name, 'none') for name in expected], [*expected.values()]),
         Difference.arrays('start changes outputs', _largest_change(network, inputs), 0, abs_tol=0),
     ]

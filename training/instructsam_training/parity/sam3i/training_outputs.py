@@ -14,7 +14,7 @@ from torch import Tensor
 from instructsam_model.sam3i.network import Prediction
 from instructsam_training.losses.sam3i.losses import DetectorLosses
 from instructsam_training.losses.sam3i.matching import Pairs
-from instructsam_training.parity.report import Difference
+from instructsam_training.parity.report import Difference, NotCompared
 from instructsam_training.parity.sam3i.forward import MASK_TOLERANCE, TOLERANCE
 
 
@@ -33,7 +33,9 @@ class LevelRun:
     projected: Tensor
 
 
-def compare_outputs(name: str, run: LevelRun, golden: Mapping[str, Tensor], anchors: Tensor | None) -> list[Difference]:
+def compare_outputs(
+    name: str, run: LevelRun, golden: Mapping[str, Tensor], anchors: Tensor | None
+) -> list[Difference | NotCompared]:
     """Compare every recorded output and every matching.
 
     Args:
@@ -45,18 +47,20 @@ def compare_outputs(name: str, run: LevelRun, golden: Mapping[str, Tensor], anch
     ours = dict(_outputs(run)) | {'proj_feat': run.projected.detach()}
     if anchors is not None:
         ours['concept_proj_feat'] = anchors.detach()
-    rows = []
-    for key, expected in golden.items():
-        row = f'{name} {re.sub("aux[0-9]+", "aux", key)}'
-        if 'indices' not in key:
-            tolerance = MASK_TOLERANCE if 'mask' in key or 'semantic' in key else TOLERANCE
-            rows.append(Difference.arrays(row, ours[key], expected, abs_tol=tolerance))
     pairs = {'indices': run.losses.matching.one_to_one[-1], 'o2m_indices': run.losses.matching.one_to_many[-1]}
     pairs |= {f'aux{layer}.indices': each for layer, each in enumerate(run.losses.matching.one_to_one[:-1])}
-    for key, each in pairs.items():
-        if f'{key}.0' in golden:
-            row = f'{name} {re.sub("aux[0-9]+", "aux", key)}'
-            rows.append(Difference.texts(row, _pair_texts(each), _golden_pairs(golden, key)))
+    rows: list[Difference | NotCompared] = []
+    for key, expected in golden.items():
+        row = f'{name} {re.sub("aux[0-9]+", "aux", key)}'
+        matching, _, part = key.rpartition('.')
+        if key in ours:
+            tolerance = MASK_TOLERANCE if 'mask' in key or 'semantic' in key else TOLERANCE
+            rows.append(Difference.arrays(row, ours[key], expected, abs_tol=tolerance))
+        elif matching not in pairs:
+            rows.append(NotCompared(f'{name}: {key}, not computed by this code'))
+        elif part == '0':  # with .1 and .2, the other columns of the pairs
+            own = _pair_texts(pairs[matching])
+            rows.append(Difference.texts(row.removesuffix('.0'), own, _golden_pairs(golden, matching)))
     return rows
 
 
@@ -85,8 +89,3 @@ def _golden_pairs(golden: Mapping[str, Tensor], key: str) -> list[str]:
     # Without instances, the pairs are in the order of the packed instances.
     instances = golden[f'{key}.2'].tolist() if f'{key}.2' in golden else list(range(len(prompts)))
     return [str(row) for row in sorted(zip(prompts, queries, instances, strict=True))]
-
-
-def select_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names have a prefix, by name without it."""
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}

@@ -15,11 +15,11 @@ from random import Random
 from instructsam_model.datatypes import never
 from instructsam_model.errors import ConfigError, InferenceError, raise_if_canceled
 from instructsam_model.masks import mask_iou
-from instructsam_model.sam3_agent.actions import Reply
-from instructsam_model.sam3_agent.detections import Detections
-from instructsam_model.sam3_agent.limits import Usage
-from instructsam_model.sam3_agent.messages import CallKind, ImagePart, Message, TextPart
-from instructsam_model.sam3_agent.vlm import REPLY_TOKENS
+from instructsam_model.sam3_agent.core.actions import Reply
+from instructsam_model.sam3_agent.core.detections import Detections
+from instructsam_model.sam3_agent.core.limits import Usage
+from instructsam_model.sam3_agent.core.messages import CallKind, ImagePart, Message, TextPart
+from instructsam_model.sam3_agent.vlm.vlm import REPLY_TOKENS
 from instructsam_training.tabletop.oracle.calls import Call, examine, malform_verdict, report, segment, select, verdict
 from instructsam_training.tabletop.oracle.mistakes import make_mistake, possible_mistakes
 from instructsam_training.tabletop.oracle.questions import Key, Question, hash_image

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from instructsam_model.backends import find_backend, load_segmenter, resolve_checkpoint
 from instructsam_model.datatypes import Frame, Instruction, Segmentation, Segmenter, Selection, never
+from instructsam_model.sam3_agent.core.state import Settings
 from instructsam_model.sam3_agent.segmenter import AgentSegmenter
-from instructsam_model.sam3_agent.state import Settings
 from instructsam_training.evaluation.arguments import make_arguments
 from instructsam_training.evaluation.command import evaluate_benchmark
 from instructsam_training.evaluation.result import EvaluationResult

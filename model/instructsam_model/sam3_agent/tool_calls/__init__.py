@@ -1,0 +1,1 @@
+"""The tool calls of the vision-language model, and how they are read from its replies: strictly, or with repairs."""

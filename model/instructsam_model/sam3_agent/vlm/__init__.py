@@ -1,0 +1,1 @@
+"""The vision-language model: behind an OpenAI-compatible server, or from a folder."""
