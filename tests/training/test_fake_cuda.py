@@ -94,7 +94,7 @@ def take_step(stage: StageConfig, images: int = 2, *, independent: bool = False)
     config = TrainConfig('run', StartConfig(checkpoint='golden'), (stage,))
     task = InstructSAMTask(config, stage, network, preprocessor)
     with FakeCuda() as cuda:
-        step = make_step(task, whole, CUDA)
+        step = make_step(task, whole, config, CUDA)
         with cuda.recording() as recording:
             step()
     return recording

@@ -168,7 +168,9 @@ class StageConfig(Options):
     )
     # Memory and files.
     gradient_checkpointing: bool = option(
-        True, 'Recompute activations in the backward pass, to save memory.', affects_results=False
+        True,
+        'Recompute activations in the backward pass, to save memory; in SAM3-I those of the two levels of `aligned`.',
+        affects_results=False,
     )
     save_every: int = option(500, 'Steps between checkpoints.', range_=(1, 1_000_000_000), affects_results=False)
     keep: int = option(2, 'Number of checkpoints that are kept.', range_=(1, 10_000), affects_results=False)

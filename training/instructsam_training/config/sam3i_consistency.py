@@ -17,7 +17,7 @@ ADAPTER_RATES, BASE_RATES = ('text', 'detector'), ('base', 'base_vision')
 ALIGNMENT_LOSSES = ('kl', 'hard', 'infonce', 'margin')
 IGNORED = ('objective', 'init_queries_from_sam3', 'rates', 'lora', 'losses', 'muon', 'warmup', 'output')
 """Settings of a stage that are of InstructSAM alone."""
-IGNORED_DATA = ('max_pixels', 'mask_targets', 'group_by_length', 'conversation', 'held_out', 'allow_resized')
+IGNORED_DATA = ('max_pixels', 'mask_targets', 'group_by_length', 'conversation', 'allow_resized')
 IGNORED_START = ('adapter', 'random', 'qwen', 'num_queries', 'variant', 'reset_queries')
 
 
@@ -62,6 +62,8 @@ def unused_of_sam3i_stage(stage: StageConfig) -> Iterator[tuple[str, str]]:
     if stage.steps and stage.epochs != 1.0:
         yield 'epochs', 'steps is given'
     if stage.sam3i.objective != 'aligned':
+        if not stage.gradient_checkpointing:
+            yield 'gradient_checkpointing', f'sam3i.objective is {stage.sam3i.objective}, with activations of one level'
         names = [name for name in ALIGNMENT_LOSSES if _is_changed(stage.sam3i.losses, name)]
         if names:
             keys = ', '.join(f'sam3i.losses.{name}' for name in names)

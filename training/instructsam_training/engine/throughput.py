@@ -13,36 +13,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.progress import track
 
-from instructsam_model import Frame
 from instructsam_model.bench.roofline import count_arithmetic, describe_device
-from instructsam_model.errors import ConfigError
 from instructsam_model.fake_cuda import CUDA, FakeCuda
 from instructsam_model.fake_cuda.gpus import get_gpu
 from instructsam_model.fake_cuda.time_model import model_time
-from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
-from instructsam_model.instructsam.network import InstructSAM
-from instructsam_model.instructsam.preprocess import Preprocessor, read_preprocessor
-from instructsam_model.instructsam.random_weights import fill_network, with_tokens_of
 from instructsam_model.runtime.device import parse_device
 from instructsam_model.runtime.memory import peak_memory_gib
-from instructsam_model.weights.hub import resolve_path
-from instructsam_training.config.options import StageConfig, TrainConfig
-from instructsam_training.data.batch import Batch, Example, ExampleBuilder, collate
-from instructsam_training.data.conversation import Span, Turn
-from instructsam_training.data.targets import PhraseTarget
+from instructsam_training.config.options import TrainConfig
+from instructsam_training.data.micro_batch import MicroBatch
 from instructsam_training.engine.launches import Launches, count_launches
 from instructsam_training.engine.loop import prepare_network
 from instructsam_training.engine.single_process import start_single_process
 from instructsam_training.engine.step import take_step
-from instructsam_training.families.instructsam.task import InstructSAMTask
+from instructsam_training.families.choose import choose_family
+from instructsam_training.families.family import StageTask
 
 FAKE_CUDA = 'fake-cuda'
-INSTANCES = 2
-"""Instances of every phrase."""
 WARM_UP_STEPS = 2
 Figures = dict[str, float | str | None]
 
@@ -53,7 +42,7 @@ class Workload:
 
     Attributes:
         size_wh: width and height of the images, pixels.
-        phrases: questions per image.
+        phrases: questions or instructions per image.
         micro_batch: images per step; None: that of the stage.
         steps: steps to time.
         architecture: folder with a `config.json`; None: the initial checkpoint of the run.
@@ -86,19 +75,13 @@ def measure_throughput(
         ConfigError: a setting is wrong.
     """
     stage = config.stages[stage_index]
-    if stage.sam3i is not None:
-        raise ConfigError(f'{stage.name}: expected a stage of InstructSAM; the throughput of SAM3-I is not measured')
-    architecture = resolve_path(workload.architecture or config.start.checkpoint)
-    tokenizer, sam3_folder = workload.tokenizer or architecture, resolve_sam3(architecture)
-    network = build_empty(with_tokens_of(tokenizer, read_model_config(architecture, sam3_folder)))
-    preprocessor = read_preprocessor(tokenizer, sam3_folder, network.config.qwen.image_token_id)
     count = workload.micro_batch or stage.micro_batch
-    batch = make_batch(network, preprocessor, stage, workload.size_wh, count, workload.phrases)
-    task = InstructSAMTask(config, stage, network, preprocessor)
+    task = choose_family(config).build_task(config, stage, workload.architecture, workload.tokenizer)
+    batch = task.make_random_batch(workload.size_wh, count, workload.phrases)
     if device == FAKE_CUDA:
-        figures = record_step(task, batch, gpu)
+        figures = record_step(task, batch, config, gpu)
     else:
-        figures = time_stage(task, batch, parse_device(device), workload.steps, peak_tflops)
+        figures = time_stage(task, batch, config, parse_device(device), workload.steps, peak_tflops)
     width, height = workload.size_wh
     about: Figures = {
         'image_size': f'{width}x{height}',
@@ -109,14 +92,15 @@ def measure_throughput(
 
 
 def time_stage(
-    task: InstructSAMTask,
-    batch: Batch,
+    task: StageTask,
+    batch: MicroBatch,
+    config: TrainConfig,
     device: torch.device,
     steps: int,
     peak_tflops: float,
 ) -> Figures:
     """Time steps on this machine; kernels and host waits are counted on a GPU only."""
-    step = make_step(task, batch, device)
+    step = make_step(task, batch, config, device)
     # In a step of its own, because counting takes time.
     with count_arithmetic() as counter:
         step()
@@ -137,7 +121,7 @@ def time_stage(
     }
 
 
-def record_step(task: InstructSAMTask, batch: Batch, gpu: str) -> Figures:
+def record_step(task: StageTask, batch: MicroBatch, config: TrainConfig, gpu: str) -> Figures:
     """Record a step on fake CUDA tensors; its times come from a model of the GPU.
 
     Raises:
@@ -145,7 +129,7 @@ def record_step(task: InstructSAMTask, batch: Batch, gpu: str) -> Figures:
     """
     card = get_gpu(gpu)
     with FakeCuda() as cuda:
-        step = make_step(task, batch, CUDA)
+        step = make_step(task, batch, config, CUDA)
         # The first step allocates the optimizer's moments; it is not recorded.
         step()
         with cuda.recording() as recording:
@@ -173,37 +157,13 @@ def report_launches(launches: Launches | None, images: int) -> Figures:
     }
 
 
-def make_batch(
-    network: InstructSAM,
-    preprocessor: Preprocessor,
-    stage: StageConfig,
-    size_wh: tuple[int, int],
-    count: int,
-    phrases: int,
-) -> Batch:
-    """Make a batch of random images, each with questions about `INSTANCES` squares."""
-    builder = ExampleBuilder.for_training(preprocessor, network, stage.data)
-    generator = np.random.default_rng(0)
-    grid = network.mask_grid
-    # Two instances in opposite corners: [INSTANCES, h, w].
-    masks = torch.zeros(INSTANCES, *grid, dtype=torch.float16)
-    masks[0, : grid[0] // 3, : grid[1] // 3] = masks[1, grid[0] // 2 :, grid[1] // 2 :] = 1
-    turns = tuple(Turn('Segment the box.', (Span('box'),)) for _ in range(phrases))
-    examples: list[Example] = []
-    for _ in range(count):
-        frame = Frame(generator.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8))
-        # Encoded without instances, which would have to be run-length encoded first.
-        blank = builder.encode(frame, turns, 'random image')
-        examples.append(Example(blank.pixels, blank.encoding, (PhraseTarget(masks),) * phrases, 'random image', grid))
-    return collate(examples, network.config)
-
-
-def make_step(task: InstructSAMTask, batch: Batch, device: torch.device) -> Callable[[], object]:
+def make_step(task: StageTask, batch: MicroBatch, config: TrainConfig, device: torch.device) -> Callable[[], object]:
     """Return a function that takes one optimizer step of the stage, from random weights."""
-    fill_network(task.network.train(), device, torch.float32)
+    task.fill_randomly(device)
     task.choose_trainable()
-    prepare_network(task, task.config, device, keep=False)
-    run = start_single_process(task, device, bfloat16=task.config.precision == 'bfloat16')
+    prepare_network(task, config, device, keep=False)
+    task.network.train()
+    run = start_single_process(task, device, bfloat16=config.precision == 'bfloat16')
     # As torch's data loader does.
     pinned = batch.pin_memory() if device.type == 'cuda' else batch
     return lambda: take_step(run, [pinned])

@@ -136,6 +136,22 @@ class StageTask(Protocol):
         """Yield the tensors of a prediction."""
         ...
 
+    # Measurements (engine/throughput.py).
+
+    def fill_randomly(self, device: torch.device) -> None:
+        """Give the network random weights in float32 on a device; it may be on the meta device."""
+        ...
+
+    def make_random_batch(self, size_wh: tuple[int, int], images: int, texts: int) -> MicroBatch:
+        """Make a micro-batch of random images.
+
+        Args:
+            size_wh: width and height of the images, pixels.
+            images: number of images.
+            texts: phrases or instructions about each image, each of which has instances.
+        """
+        ...
+
     # Weights.
 
     def load_segmenter(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> Segmenter:
@@ -193,6 +209,22 @@ class Family(Protocol):
 
     def load_architecture(self, config: TrainConfig) -> StageTask:
         """Make the task of the first stage without weights, to check its data.
+
+        Raises:
+            CheckpointError: a file is missing or damaged.
+        """
+        ...
+
+    def build_task(
+        self, config: TrainConfig, stage: StageConfig, architecture: Path | None, tokenizer: Path | None
+    ) -> StageTask:
+        """Make the task of a stage without weights, for measurements with random ones.
+
+        Args:
+            config: of the run.
+            stage: one of its stages.
+            architecture: folder with the configuration of the network; None: that of the initial weights.
+            tokenizer: folder with the tokenizer, also of a smaller network; None: that of the architecture.
 
         Raises:
             CheckpointError: a file is missing or damaged.

@@ -144,12 +144,12 @@ def test_held_out_images_are_left_out(save: Callable[..., Path], tmp_path: Path)
     kept = ['a', 'first.json[2]', 'cOCO_train2014_000000000025', 'b']
     assert phrases(table) == [*kept, *kept, 'x']
     assert table.held_out == {'first.json': 1}
-    assert describe_held_out(table) == '1 records with images of evaluation sets are left out: first.json 1'
+    assert describe_held_out(table.held_out) == '1 records with images of evaluation sets are left out: first.json 1'
     # Other held-out images: the stored rows of the first call do not apply.
     save('eval/refcoco/refs(unc).json', [{'image_id': 25, 'split': 'val'}])
     again = SampleTable(entries, tmp_path, tmp_path / 'cache', read_held_out(tmp_path / 'eval'))
     assert phrases(again) == ['a', '000000000009', 'first.json[2]', 'b'] * 2 + ['x']
-    assert 'no image' in describe_held_out(SampleTable(entries, tmp_path, tmp_path / 'cache'))
+    assert 'no image' in describe_held_out(SampleTable(entries, tmp_path, tmp_path / 'cache').held_out)
 
 
 def test_file_of_evaluation_images_only(save: Callable[..., Path], tmp_path: Path) -> None:

@@ -204,6 +204,21 @@ def test_entries_without_texts_of_the_level_are_left_out(tmp_path: Path) -> None
         open_instruction_table(data, Sam3IStageConfig())
 
 
+def test_images_of_evaluation_sets_are_left_out(tmp_path: Path) -> None:
+    """Known by COCO's numbers, in whatever folder; here by the validation file of SAM3-I."""
+    content = json.loads((GOLDEN / 'sam3i_train.json').read_text())
+    content['images'][0]['file_name'] = 'train2017/000000000009.jpg'
+    (tmp_path / 'sam3i_train.json').write_text(json.dumps(content))
+    held_out = {**content, 'images': [{**content['images'][0], 'file_name': 'COCO_train2014_000000000009.jpg'}]}
+    (tmp_path / 'sam3i_val.json').write_text(json.dumps({**held_out, 'annotations': []}))
+    folder = f'stages.0.data.folder={tmp_path}'
+    config = read_config(write_config(tmp_path, 'stage1_1'), [folder, f'stages.0.data.held_out={tmp_path}'])
+    task = choose_family(config).load_architecture(config)
+    table = task.open_samples()
+    assert len(table) == 30
+    assert '1 records with images of evaluation sets are left out: sam3i_train.json 1' in task.describe_samples(table)
+
+
 def test_released_sides_end_below_the_input_and_ours_include_it() -> None:
     assert choose_sides('released', 1008) == tuple(range(480, 993, 32))
     assert choose_sides('extended', 1008)[-2:] == (992, 1008)

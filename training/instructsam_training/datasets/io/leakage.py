@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from instructsam_model.errors import ConfigError
-from instructsam_training.data.sample import Sample
+from instructsam_training.data.sample import Sample, SkipReport
 from instructsam_training.datasets.io.image_key import image_key
 from instructsam_training.datasets.io.records import iter_json
 from instructsam_training.datasets.io.references import load_refs
+from instructsam_training.datasets.io.sam3i_file import read_sam3i_file
 from instructsam_training.datasets.refer import is_ref
 
 INST2SEG = 'inst2seg.json'
 """Name of the training file and of the benchmark of Inst2Seg."""
+SAM3I_VAL = 'sam3i_val.json'
+"""Name of the validation file of SAM3-I."""
 
 
 @dataclass
@@ -135,6 +138,19 @@ def _of_records(root: Path, *, files: tuple[str, ...], key: str = 'image') -> se
     return keys if found else None
 
 
+def _of_sam3i(root: Path) -> set[str] | None:
+    """Keys of the validation file of SAM3-I, such as that of HMPL-Instruct."""
+    file = root / SAM3I_VAL
+    if not file.is_file():
+        return None
+    # As for referring expressions: the image of a damaged entry might be the one that leaks.
+    report = SkipReport()
+    images = read_sam3i_file(file, report).images
+    if report.errors:
+        raise ConfigError(f'{file}: expected entries that can be read, the first that cannot: {report.errors[0]}')
+    return {image_key(image.file_name) for image in images}
+
+
 def _is_training_record(record: Mapping[str, Any]) -> bool:
     # Only training files state the type of their annotations.
     entries = record.get('annotation')
@@ -161,6 +177,7 @@ EVALUATION_SETS: Mapping[str, Callable[[Path], set[str] | None]] = {
     'RoboRefIt': _of_roborefit,
     'GSEval': _files('GroundingSuite-Eval.jsonl', key='image_path'),
     'Inst2Seg': _files(INST2SEG),
+    'SAM3-I': _of_sam3i,
 }
 """Evaluation set: function that returns the keys of its images; None if it is not in the folder."""
 
@@ -172,5 +189,6 @@ FILES: Mapping[str, str] = {
     'RoboRefIt': 'final_dataset/{testA,testB}/roborefit_*.json, roborefit_{testA,testB}_qa.json',
     'GSEval': 'GroundingSuite-Eval.jsonl',
     'Inst2Seg': 'inst2seg.json',
+    'SAM3-I': SAM3I_VAL,
 }
 """Files of the evaluation sets, for errors."""

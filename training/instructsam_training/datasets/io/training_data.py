@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from instructsam_training.config.data_options import DataConfig
@@ -32,9 +33,9 @@ def find_entries(data: DataConfig) -> tuple[MixtureEntry, ...]:
     return tuple(MixtureEntry(name, find_published_files(name, folder)) for name in data.files)
 
 
-def describe_held_out(table: SampleTable) -> str:
-    """A sentence about the records that were left out because their images are held out."""
-    if not table.held_out:
+def describe_held_out(held_out: Mapping[str, int]) -> str:
+    """A sentence about the records that were left out because their images are held out, by file."""
+    if not held_out:
         return 'no image of the evaluation sets in the training data'
-    files = ', '.join(f'{name} {count:,}' for name, count in table.held_out.items())
-    return f'{sum(table.held_out.values()):,} records with images of evaluation sets are left out: {files}'
+    files = ', '.join(f'{name} {count:,}' for name, count in held_out.items())
+    return f'{sum(held_out.values()):,} records with images of evaluation sets are left out: {files}'

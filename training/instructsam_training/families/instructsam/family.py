@@ -7,7 +7,11 @@ from pathlib import Path
 
 from rich.table import Table
 
+from instructsam_model.instructsam.checkpoint import build_empty, read_model_config, resolve_sam3
 from instructsam_model.instructsam.parameters import SHARDED_LAYERS
+from instructsam_model.instructsam.preprocess import read_preprocessor
+from instructsam_model.instructsam.random_weights import with_tokens_of
+from instructsam_model.weights.hub import resolve_path
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.families.instructsam.initial_weights import (
     build_meta_network,
@@ -33,6 +37,16 @@ class InstructSAMFamily:
     def load_architecture(self, config: TrainConfig) -> InstructSAMTask:
         """Make the task of the first stage without gigabytes of weights; see `Family`."""
         return InstructSAMTask(config, config.stages[0], *load_architecture(config.start))
+
+    def build_task(
+        self, config: TrainConfig, stage: StageConfig, architecture: Path | None, tokenizer: Path | None
+    ) -> InstructSAMTask:
+        """Make the task of a stage without weights; see `Family`."""
+        folder = resolve_path(architecture or config.start.checkpoint)
+        tokens, sam3_folder = tokenizer or folder, resolve_sam3(folder)
+        network = build_empty(with_tokens_of(tokens, read_model_config(folder, sam3_folder)))
+        preprocessor = read_preprocessor(tokens, sam3_folder, network.config.qwen.image_token_id)
+        return InstructSAMTask(config, stage, network, preprocessor)
 
     def parameter_tables(self, config: TrainConfig, architecture: Path | None) -> Iterator[Table]:
         """Yield the table of each stage; see `Family`."""

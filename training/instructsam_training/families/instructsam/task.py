@@ -17,6 +17,7 @@ from instructsam_model.instructsam.engine.choose import choose_engine
 from instructsam_model.instructsam.network import InstructSAM
 from instructsam_model.instructsam.prediction import Prediction
 from instructsam_model.instructsam.preprocess import Preprocessor
+from instructsam_model.instructsam.random_weights import fill_network
 from instructsam_model.instructsam.segmenter import InstructSAMSegmenter
 from instructsam_model.sam3.boxes import keep_float32
 from instructsam_training.config.options import StageConfig, TrainConfig
@@ -27,6 +28,7 @@ from instructsam_training.datasets.io.training_data import describe_held_out, op
 from instructsam_training.families.family import MicroBatchLoss
 from instructsam_training.families.instructsam.outputs import continue_adapter, write_outputs
 from instructsam_training.families.instructsam.query_initialization import init_queries_from_sam3
+from instructsam_training.families.instructsam.random_batch import make_random_batch
 from instructsam_training.families.instructsam.trainable import (
     choose_trainable,
     group_parameters,
@@ -68,7 +70,7 @@ class InstructSAMTask:
 
     def describe_samples(self, samples: Any) -> str:
         """Say what was left out because of images of evaluation sets."""
-        return describe_held_out(samples) if self.stage.data.held_out else ''
+        return describe_held_out(samples.held_out) if self.stage.data.held_out else ''
 
     def make_builder(self) -> ExampleBuilder:
         """Return the builder of micro-batches."""
@@ -137,6 +139,14 @@ class InstructSAMTask:
     def outputs(self, prediction: Prediction) -> Iterator[Tensor]:
         """Yield the tensors of a prediction."""
         yield from (value for value in vars(prediction).values() if isinstance(value, Tensor))
+
+    def fill_randomly(self, device: torch.device) -> None:
+        """Give the network random weights."""
+        fill_network(self.network, device, torch.float32)
+
+    def make_random_batch(self, size_wh: tuple[int, int], images: int, texts: int) -> Batch:
+        """Make a batch of random images."""
+        return make_random_batch(self.network, self.preprocessor, self.stage, size_wh, images, texts)
 
     def load_segmenter(
         self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype

@@ -65,14 +65,22 @@ class Sam3IFamily:
         stage = config.stages[0]
         return Sam3ITask(config, stage, TrainingNetwork(network, options_of(stage)), files, tokenizer, None)
 
+    def build_task(
+        self, config: TrainConfig, stage: StageConfig, architecture: Path | None, tokenizer: Path | None
+    ) -> Sam3ITask:
+        """Make the task of a stage without weights; see `Family`."""
+        options = options_of(stage)
+        files = find_base(config.start) if architecture is None else find_architecture(architecture)
+        network = build_meta_network(files, adapters_of(config.start, options))
+        tokens = read_tokenizer(find_tokenizer(tokenizer or files.folder))
+        return Sam3ITask(config, stage, TrainingNetwork(network, options), files, tokens, None)
+
     def parameter_tables(self, config: TrainConfig, architecture: Path | None) -> Iterator[Table]:
         """Yield the table of each stage; see `Family`."""
         for stage in config.stages:
-            options, adapters = options_of(stage), config.start.adapters
-            if options.objective == 'aligned':
-                adapters = replace(adapters, has_projector=True)
+            options = options_of(stage)
             files = find_base(config.start) if architecture is None else find_architecture(architecture)
-            network = build_meta_network(files, adapters)
+            network = build_meta_network(files, adapters_of(config.start, options))
             choose_trainable(network, options)
             table = modules_table(report_modules(network, options.rates), f'{stage.name} ({options.objective})')
             table.caption = f'SAM3-I adds {count_added(network):,} parameters to SAM3.'
@@ -83,6 +91,11 @@ def options_of(stage: StageConfig) -> Sam3IStageConfig:
     """Return the options of a stage of SAM3-I."""
     assert stage.sam3i is not None
     return stage.sam3i
+
+
+def adapters_of(start: StartConfig, options: Sam3IStageConfig) -> Sam3IConfig:
+    """Return the sizes of the adapters in a stage, of a start without a checkpoint."""
+    return replace(start.adapters, has_projector=options.objective == 'aligned')
 
 
 def load_network(

@@ -12,6 +12,7 @@ from instructsam_model.errors import ConfigError
 from instructsam_training.config.data_options import DataConfig
 from instructsam_training.config.sam3i_options import Sam3IStageConfig
 from instructsam_training.data.sample import SkipReport
+from instructsam_training.datasets.io.leakage import HeldOutImages, read_held_out
 from instructsam_training.datasets.io.mixture import MixtureEntry
 from instructsam_training.datasets.io.sam3i_file import LevelName, read_sam3i_file
 from instructsam_training.datasets.io.training_data import find_entries
@@ -35,12 +36,15 @@ class InstructionTable:
         levels: an entry without a text of one of them is left out.
         queries: see `read_entries`.
         max_unreadable: largest share of entries that may be damaged.
+        evaluation: images that are left out; None to leave out none.
 
     Attributes:
         notes: what was left out, and how often.
+        held_out: number of entries left out because of `evaluation`, by file, without those of which all are kept.
 
     Raises:
-        ConfigError: a file is missing, has too many damaged entries, or none with texts of the levels.
+        ConfigError: a file is missing, has too many damaged entries, or none with texts of the levels, or none whose
+            image is not held out.
     """
 
     def __init__(
@@ -50,8 +54,11 @@ class InstructionTable:
         levels: Sequence[LevelName],
         queries: QuerySource = 'instruction',
         max_unreadable: float = 0.0,
+        evaluation: HeldOutImages | None = None,
     ) -> None:
         self.notes: Counter[str] = Counter()
+        self.held_out: Counter[str] = Counter()
+        self._evaluation = evaluation
         self._parts: list[tuple[list[TrainingEntry], int]] = []
         for entry in entries:
             for file in entry.files:
@@ -99,6 +106,17 @@ class InstructionTable:
         self.notes['damaged entries'] += damaged
         self.notes[f'entries without a text of the level {" or ".join(levels)}'] += len(entries) - len(kept)
         self.notes.update(report.notes)
+        return self._leave_out(file, kept)
+
+    def _leave_out(self, file: Path, entries: list[TrainingEntry]) -> list[TrainingEntry]:
+        """Return the entries without images of evaluation sets."""
+        if self._evaluation is None:
+            return entries
+        kept = [entry for entry in entries if self._evaluation.set_of(entry.image) is None]
+        if not kept:
+            raise ConfigError(f'{file}: all images are of evaluation sets (data.held_out); nothing is left to train on')
+        if len(kept) < len(entries):
+            self.held_out[file.name] += len(entries) - len(kept)
         return kept
 
 
@@ -106,11 +124,12 @@ def open_instruction_table(data: DataConfig, options: Sam3IStageConfig) -> Instr
     """Open the data of a stage.
 
     Raises:
-        ConfigError: see `InstructionTable`.
+        ConfigError: see `InstructionTable`, or the images of evaluation sets cannot be read.
     """
     images = Path(data.images or data.folder)
     levels = LEVELS_OF[options.objective]
-    return InstructionTable(find_entries(data), images, levels, options.data.queries, data.max_unreadable)
+    evaluation = read_held_out(Path(data.held_out)) if data.held_out else None
+    return InstructionTable(find_entries(data), images, levels, options.data.queries, data.max_unreadable, evaluation)
 
 
 def _has_texts(entry: TrainingEntry, levels: Sequence[LevelName]) -> bool:

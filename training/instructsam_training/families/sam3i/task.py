@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from instructsam_model.datatypes import Segmenter
+from instructsam_model.runtime.random_weights import fill_randomly
 from instructsam_model.sam3.checkpoint import read_image_processor
 from instructsam_model.sam3.files import Sam3Files
 from instructsam_model.sam3.segmenter import Sam3Segmenter
@@ -24,13 +25,15 @@ from instructsam_model.sam3i.reading import LevelReader
 from instructsam_training.config.options import StageConfig, TrainConfig
 from instructsam_training.config.sam3i_options import Sam3IStageConfig
 from instructsam_training.data.sampler import BatchPlan, MicroBatchDataset
+from instructsam_training.datasets.io.training_data import describe_held_out
 from instructsam_training.families.family import MicroBatchLoss
 from instructsam_training.families.module_report import modules_table
 from instructsam_training.families.results import MERGED
-from instructsam_training.families.sam3i.batch import InstructionBuilder
+from instructsam_training.families.sam3i.batch import InstructionBuilder, Sam3IBatch
 from instructsam_training.families.sam3i.instruction_table import InstructionTable, open_instruction_table
 from instructsam_training.families.sam3i.movement import MovementReport, digest
 from instructsam_training.families.sam3i.outputs import make_network, write_adapters, write_sam3
+from instructsam_training.families.sam3i.random_batch import make_random_batch
 from instructsam_training.families.sam3i.text_gathering import gather_texts
 from instructsam_training.families.sam3i.trainable import choose_trainable, group_parameters, report_modules
 from instructsam_training.families.sam3i.training_network import LEVELS, StagePrediction, TrainingNetwork
@@ -90,6 +93,11 @@ class Sam3ITask:
         return self.network.network
 
     @property
+    def input_side(self) -> int:
+        """Side of the network's input, pixels."""
+        return int(self.sam3i.detector.model.config.vision_config.backbone_config.image_size)
+
+    @property
     def terms(self) -> tuple[str, ...]:
         """Names of the terms of the objective, after the loss itself; a term is summed over layers and levels."""
         aligned = (*ALIGNMENT_TERMS, *TEXT_COUNTS) if self.options.objective == 'aligned' else ()
@@ -106,12 +114,14 @@ class Sam3ITask:
 
     def describe_samples(self, samples: Any) -> str:
         """Say what was left out."""
-        return '; '.join(f'{count:,} {what}' for what, count in samples.notes.items() if count)
+        remarks = [f'{count:,} {what}' for what, count in samples.notes.items() if count]
+        if self.stage.data.held_out:
+            remarks.append(describe_held_out(samples.held_out))
+        return '; '.join(remarks)
 
     def make_builder(self) -> InstructionBuilder:
         """Return the builder of micro-batches."""
-        side = self.sam3i.detector.model.config.vision_config.backbone_config.image_size
-        return InstructionBuilder(self.tokenizer, side, self.options)
+        return InstructionBuilder(self.tokenizer, self.input_side, self.options)
 
     def choose_trainable(self) -> None:
         """Freeze what is not trained, and remember what is."""
@@ -128,7 +138,8 @@ class Sam3ITask:
         return modules_table(report_modules(self.sam3i, self.options.rates), title)
 
     def recompute_activations(self) -> None:
-        """Do nothing: the frozen image encoder, which has most of the activations, keeps none."""
+        """Recompute the activations of each of two levels; those of one level would all be needed at once anyway."""
+        self.network.checkpointing = len(LEVELS[self.options.objective]) > 1
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the groups of the optimizer."""
@@ -179,7 +190,7 @@ class Sam3ITask:
             totals += [getattr(weights, name) * term for name, term in aligned.items()]
             share = sum(has_negatives(texts.concepts)) / len(texts.concepts)
             counted = zip(TEXT_COUNTS, (len(texts.concepts), share), strict=True)
-            terms |= aligned | {name: aligned['kl'].new_tensor(value) for name, value in counted}
+            terms |= aligned | {name: aligned['kl'].new_full((), value) for name, value in counted}
         return torch.stack(totals).sum(), terms
 
     def _gather(self, prediction: StagePrediction, batch: Any) -> TextFeatures | None:
@@ -214,6 +225,15 @@ class Sam3ITask:
             yield from (value for name, value in vars(level).items() if name != 'states')
         if prediction.projections is not None:
             yield from vars(prediction.projections).values()
+
+    def fill_randomly(self, device: torch.device) -> None:
+        """Give the network random weights."""
+        fill_randomly(self.network, device, torch.float32)
+        self.network.to(device)  # buffers
+
+    def make_random_batch(self, size_wh: tuple[int, int], images: int, texts: int) -> Sam3IBatch:
+        """Make a batch of random images."""
+        return make_random_batch(self.make_builder(), self.input_side, size_wh, images, texts)
 
     def load_segmenter(self, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> Segmenter:
         """Make a segmenter of a copy of the adapters, at the first level of the stage."""

@@ -18,6 +18,7 @@ from torch.autograd.function import FunctionCtx
 
 from instructsam_training.families.sam3i.training_network import Projections
 from instructsam_training.losses.sam3i.losses import TextFeatures
+from instructsam_training.losses.upload import upload, upload_tensor
 
 
 def gather_texts(
@@ -44,11 +45,11 @@ def gather_texts(
     numbers = torch.zeros(most + 1, dtype=torch.long)
     numbers[0] = len(concepts) * counts
     numbers[1 : len(concepts) + 1] = torch.tensor([_hash(concept) for concept in concepts])
-    everyone = _all_gather(numbers.to(stacked.device)).tolist()
+    everyone = _all_gather(upload_tensor(numbers, stacked.device)).tolist()
     rows = [(rank, row) for rank, each in enumerate(everyone) for row in range(each[0])]
     if not rows:  # placeholders everywhere: one text has no negatives
         rows = [(0, 0)]
-    rank_index, row_index = torch.tensor(rows, device=stacked.device).T
+    rank_index, row_index = upload(rows, stacked.device).T
     first, second, anchors = gathered[rank_index, row_index].unbind(1)
     return TextFeatures(first, second, anchors, [everyone[rank][row + 1] for rank, row in rows])
 

@@ -6,9 +6,11 @@ Notation: I images, P prompts, T unique texts, L = 32 tokens, F projected featur
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from instructsam_model.sam3.features import Prompt, VisionFeatures
 from instructsam_model.sam3i.levels import Level
@@ -86,12 +88,16 @@ class TrainingNetwork(nn.Module):
     Args:
         network: SAM3-I.
         options: of the stage.
+
+    Attributes:
+        checkpointing: compute the activations of each level again in the backward pass, to save memory.
     """
 
     def __init__(self, network: Sam3I, options: Sam3IStageConfig) -> None:
         super().__init__()
         self.network = network
         self.options = options
+        self.checkpointing = False
 
     def train(self, mode: bool = True) -> TrainingNetwork:
         """Set the mode of the parts that are trained."""
@@ -109,9 +115,7 @@ class TrainingNetwork(nn.Module):
         levels = LEVELS[self.options.objective]
         texts = [self.network.encode_text(inputs.token_ids(level), level) for level in levels]
         predictions = tuple(
-            self.network(
-                vision, _select(text, inputs.text_index), level, has_one_to_many=bool(self.options.losses.one_to_many)
-            )
+            self._detect(vision, _select(text, inputs.text_index), level)
             for text, level in zip(texts, levels, strict=True)
         )
         if self.options.objective != 'aligned':
@@ -120,6 +124,14 @@ class TrainingNetwork(nn.Module):
         has_padding = self.options.pooling == 'padded'
         projected = [self.network.project(text, has_padding=has_padding) for text in (*texts, anchors)]
         return StagePrediction(predictions, Projections(*projected))
+
+    def _detect(self, vision: VisionFeatures, text: Prompt, level: Level) -> Prediction:
+        detect = partial(self.network, has_one_to_many=bool(self.options.losses.one_to_many))
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            prediction: Prediction = detect(vision, text, level)
+        else:
+            prediction = checkpoint(detect, vision, text, level, use_reentrant=False)
+        return prediction
 
     def _encode_images(self, pixel_values: Tensor) -> VisionFeatures:
         is_trained = self.options.objective == 'concept' and self.options.rates.base_vision > 0

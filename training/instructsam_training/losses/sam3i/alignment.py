@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from instructsam_training.losses.sam3i.detection import resize
+from instructsam_training.losses.upload import upload_tensor
 
 TEMPERATURE = 0.1
 SAME_CONCEPT_WEIGHT = 0.5
@@ -87,8 +88,9 @@ def infonce_loss(features_a: Tensor, features_b: Tensor, concepts: Sequence[int]
     weight[row, positive] = 1.0
     weight[row, row] = 0.0
     shifted = similarity - similarity.amax(1, keepdim=True).detach()
-    total = (weight.to(shifted.device) * shifted.exp()).sum(1)
-    return ((total + SMALL).log() - shifted.gather(1, positive.to(shifted.device).unsqueeze(1)).squeeze(1)).mean()
+    total = (upload_tensor(weight, shifted.device) * shifted.exp()).sum(1)
+    paired = upload_tensor(positive.unsqueeze(1), shifted.device)  # [2 T, 1]
+    return ((total + SMALL).log() - shifted.gather(1, paired).squeeze(1)).mean()
 
 
 def margin_loss(features_a: Tensor, features_b: Tensor, anchors: Tensor, concepts: Sequence[int]) -> Tensor:
@@ -108,10 +110,10 @@ def margin_loss(features_a: Tensor, features_b: Tensor, anchors: Tensor, concept
     concept = torch.tensor([*concepts])
     is_other = concept[:, None] != concept
     rows = has_negatives(concepts)
-    hardest = similarity.masked_fill(~is_other.to(similarity.device), -torch.inf).amax(1)
+    hardest = similarity.masked_fill(upload_tensor(~is_other, similarity.device), -torch.inf).amax(1)
     loss = F.relu(hardest - similarity.diagonal() + MARGIN)
     # A sum of nothing is 0, and has a gradient of 0.
-    kept = torch.tensor(rows).to(loss.device)
+    kept = upload_tensor(torch.tensor(rows), loss.device)
     return torch.where(kept, loss, 0 * similarity.diagonal()).sum() / max(sum(rows), 1)
 
 

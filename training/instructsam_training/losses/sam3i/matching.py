@@ -78,14 +78,15 @@ def match(
     Raises:
         FloatingPointError: an output is not finite, so that nothing can be matched.
     """
-    padded = to_xyxy(targets.padded_boxes())
-    costs = _costs(score_logits.float(), boxes_cxcywh.float(), targets.padded_boxes(), padded)
+    padded_cxcywh = targets.padded_boxes()  # [P, M, 4]
+    padded_xyxy = to_xyxy(padded_cxcywh)
+    costs = _costs(score_logits.float(), boxes_cxcywh.float(), padded_cxcywh, padded_xyxy)
     if many_score_logits is None or many_boxes_cxcywh is None:
         downloaded = _download(costs)
         return Matching(tuple(_assign(each, targets) for each in downloaded))
     many_scores, many_boxes = many_score_logits.float(), many_boxes_cxcywh.float()
-    earlier = _costs(many_scores[:-1], many_boxes[:-1], targets.padded_boxes(), padded)
-    quality = _quality(many_scores[-1], many_boxes[-1], padded)
+    earlier = _costs(many_scores[:-1], many_boxes[:-1], padded_cxcywh, padded_xyxy)
+    quality = _quality(many_scores[-1], many_boxes[-1], padded_xyxy)
     downloaded = _download(torch.cat([costs, earlier, quality.unsqueeze(0)]))
     layers = len(costs)
     return Matching(

@@ -48,7 +48,8 @@ class InstructionTargets:
     def padded_boxes(self) -> Tensor:
         """Return the boxes of each prompt, float32 [P, M, 4], with a box of the whole input as padding."""
         most = max((*self.counts, 1))
-        whole = self.boxes_cxcywh.new_tensor([[0.5, 0.5, 1.0, 1.0]])
+        # Filled on the device: the host would wait for an upload of the values.
+        whole = torch.cat([self.boxes_cxcywh.new_full((1, 2), 0.5), self.boxes_cxcywh.new_ones(1, 2)], dim=1)
         boxes = torch.cat([self.boxes_cxcywh, whole])
         padding = sum(self.counts)
         rows = [
