@@ -2,7 +2,6 @@
 
 `stage3_*` has two levels of the same queries with the losses between them; `stage1_notarget_*` one level with one more
 query that has no target; `loss_cases.*` the losses between levels on random features, with odd sets of concepts.
-
 Notation: P prompts, T unique texts, K queries, N instances.
 """
 
