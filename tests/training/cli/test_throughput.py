@@ -1,4 +1,4 @@
-"""Throughput of a training stage. Covers engine/throughput.py."""
+"""Throughput of a training stage. Covers engine/throughput.py and families/instructsam/random_batch.py."""
 
 from __future__ import annotations
 
