@@ -69,6 +69,40 @@ def test_server_that_starts_later_is_waited_for(
     assert caplog.text.count('waiting for the server for at most 20 s') == 1
 
 
+@pytest.mark.parametrize(
+    ('url', 'found'),
+    [
+        ('http://localhost:80000/v1', 'http://localhost:80000/v1.*0-65535'),
+        ('http://localhost:abc/v1', 'abc'),
+        ('http:///v1', 'http:///v1'),
+        ('ftp://localhost/v1', 'ftp://localhost/v1'),
+        ('http://me:secret@localhost/v1', 'one with a user name or password; use api_key_env'),
+    ],
+)
+def test_an_address_that_is_none_is_a_wrong_setting(url: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=f'vlm: expected a URL such as .*, got .*{found}') as caught:
+        load(vlm=url)
+    assert 'secret' not in str(caught.value)
+
+
+def test_a_server_that_sends_pages_is_not_said_to_be_off() -> None:
+    message = r'does not answer as a language model: .*got text/html.*; check the URL'
+    with (
+        serve_vlm([Answer(fault='html')], models=None, probe_answers=False) as server,
+        pytest.raises(ConfigError, match=message),
+    ):
+        connect(server, model='qwen')
+
+
+def test_a_key_in_the_place_of_its_name_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match='api_key_env: expected the name') as caught:
+        load(vlm=GONE, api_key_env='sk-abcdef')
+    assert 'abcdef' not in str(caught.value)
+    monkeypatch.setenv('AGENT_KEY', 'schlüssel')
+    with pytest.raises(ConfigError, match='api_key_env: expected printable ASCII characters in AGENT_KEY'):
+        load(vlm=GONE, api_key_env='AGENT_KEY')
+
+
 def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_vlm(api_key='secret') as server:
         with pytest.raises(ConfigError, match=r'api_key_env: .*AGENT_KEY, which is not set'):

@@ -49,20 +49,20 @@ def read_completion(content_type: str, content: bytes) -> Completion:
     """
     media_type = content_type.partition(';')[0].strip().lower()
     if media_type not in JSON_TYPES:
-        raise NoCompletionError(f'expected JSON, got {media_type or "no content type"}: {_brief(content)}')
+        raise NoCompletionError(f'expected JSON, got {media_type or "no content type"}: {brief(content)}')
     try:
         body = json.loads(content)
     except ValueError as error:
-        raise NoCompletionError(f'expected JSON, got {_brief(content)} ({error})') from None
+        raise NoCompletionError(f'expected JSON, got {brief(content)} ({error})') from None
     if not isinstance(body, dict) or not isinstance(body.get('choices'), list):
-        raise NoCompletionError(f'expected an object with a list of choices, got {_brief(content)}')
+        raise NoCompletionError(f'expected an object with a list of choices, got {brief(content)}')
     tokens = _tokens(body.get('usage'))
     if not body['choices']:
         return Completion(None, '', (), tokens)
     choice = body['choices'][0]
     message = choice.get('message') if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        raise NoCompletionError(f'expected a choice with a message, got {_brief(content)}')
+        raise NoCompletionError(f'expected a choice with a message, got {brief(content)}')
     return Completion(
         text=_text(message.get('content')),
         finish_reason=str(choice.get('finish_reason') or ''),
@@ -77,7 +77,7 @@ def _text(content: Any) -> str | None:
         return content
     if isinstance(content, list):
         return ''.join(str(part.get('text', '')) for part in content if isinstance(part, dict))
-    raise NoCompletionError(f'expected text as content, got {_brief(str(content).encode())}')
+    raise NoCompletionError(f'expected text as content, got {brief(str(content).encode())}')
 
 
 def _tool_call(call: Any) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def _tool_call(call: Any) -> tuple[str, str]:
         return str(function['name']), str(function['arguments'])
     except (TypeError, KeyError):
         raise NoCompletionError(
-            f'expected tool calls with name and arguments, got {_brief(str(call).encode())}'
+            f'expected tool calls with name and arguments, got {brief(str(call).encode())}'
         ) from None
 
 
@@ -100,6 +100,7 @@ def _tokens(usage: Any) -> tuple[int, int] | None:
     return prompt, completion
 
 
-def _brief(content: bytes) -> str:
+def brief(content: bytes) -> str:
+    """Return the beginning of what a server sent, in quotes."""
     text = ' '.join(content[: 4 * BRIEF_CHARS].decode(errors='replace').split())
     return repr(text if len(text) <= BRIEF_CHARS else f'{text[:BRIEF_CHARS]}...')

@@ -12,13 +12,12 @@ from instructsam_model.backends import LoadSettings
 from instructsam_model.errors import ConfigError, InferenceError
 from instructsam_model.sam3_agent.options import Sam3AgentOptions
 from instructsam_model.sam3_agent.vlm.probe import AnyForm
-from instructsam_model.sam3_agent.vlm.server import Server
+from instructsam_model.sam3_agent.vlm.server import Server, ServerError
 from instructsam_model.sam3_agent.vlm.server_vlm import ServerVlm
 from instructsam_model.sam3_agent.vlm.vlm import Vlm
 
 logger = logging.getLogger(__name__)
 
-URL_SCHEMES = ('http://', 'https://')
 RETRY_PERIOD_S = 1.0
 """Time between two attempts to reach a server that is starting."""
 
@@ -35,13 +34,14 @@ def open_vlm(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:
             'vlm: expected the URL of an OpenAI-compatible server, such as http://localhost:8000/v1, or the folder of '
             'a Qwen-VL checkpoint; got an empty text'
         )
-    if options.vlm.startswith(URL_SCHEMES):
+    if '://' in options.vlm:
         return _connect(options)
     return _load_local(options, settings)
 
 
 def _connect(options: Sam3AgentOptions) -> ServerVlm:
-    server = Server(options.vlm, _key(options), attempts=options.attempts, attempt_timeout_s=options.reply_timeout)
+    url = options.vlm.strip()
+    server = Server(url, _key(options), attempts=options.attempts, attempt_timeout_s=options.reply_timeout)
     limits = options.limits
     vlm = ServerVlm(
         server,
@@ -65,16 +65,21 @@ def _key(options: Sam3AgentOptions) -> str:
     """Return the key for the server; empty for none.
 
     Raises:
-        ConfigError: the environment variable is not set.
+        ConfigError: the name is none, or the variable is not set or holds what no header can.
     """
     name = options.api_key_env
     if not name:
         return ''
+    if not name.isidentifier():
+        # Not shown: it is likely the key itself.
+        raise ConfigError('api_key_env: expected the name of an environment variable, such as OPENAI_API_KEY, got none')
     if not (key := os.environ.get(name, '').strip()):
         raise ConfigError(
             f'api_key_env: expected the key for {options.vlm} in the environment variable {name}, which is not set in '
             'this process'
         )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f'api_key_env: expected printable ASCII characters in {name}, got others')
     return key
 
 
@@ -92,12 +97,18 @@ def _wait_for(vlm: ServerVlm, timeout_s: float) -> None:
             return
         except InferenceError as error:
             if time.monotonic() >= deadline_s:
-                hint = 'start it first' if timeout_s else 'start it first, or set startup_timeout'
-                raise ConfigError(f'vlm: the server does not answer: {error}; {hint}') from error
+                raise ConfigError(_no_answer(error, timeout_s)) from error
             if is_first:
                 logger.warning('waiting for the server for at most %g s: %s', timeout_s, error)
             is_first = False
             time.sleep(RETRY_PERIOD_S)
+
+
+def _no_answer(error: InferenceError, timeout_s: float) -> str:
+    if isinstance(error, ServerError) and 0 < error.status < 500:
+        return f'vlm: the server does not answer as a language model: {error}; check the URL'
+    hint = 'start it first' if timeout_s else 'start it first, or set startup_timeout'
+    return f'vlm: the server does not answer: {error}; {hint}'
 
 
 def _load_local(options: Sam3AgentOptions, settings: LoadSettings) -> Vlm:

@@ -55,8 +55,8 @@ def load_local_vlm(
     """
     if not (folder / 'config.json').is_file():
         raise CheckpointError(
-            f'vlm: expected the folder of a vision-language model such as Qwen3-VL, or the URL of a server; found no '
-            f'{folder / "config.json"}'
+            f'vlm: expected the folder of a vision-language model such as Qwen3-VL, or the URL of a server, with '
+            f'http://; found no {folder / "config.json"}'
         )
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ without an error, are found out."""
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BAD_REQUEST, UNPROCESSABLE = 401, 403, 404, 400, 422
 REFUSED = (BAD_REQUEST, NOT_FOUND, 405, 415, UNPROCESSABLE, 501)
 """Statuses with which servers refuse a field that they do not know."""
+
+PATH_HINT = 'does the URL end with the path of the version, such as /v1?'
 
 SchemaSupport = Literal['followed', 'ignored', 'refused', 'not asked']
 TokenField = Literal['max_completion_tokens', 'max_tokens']
@@ -133,10 +136,13 @@ def _find_model(server: Server, model: str, patience: Patience) -> Abilities:
     listed = ', '.join(names[:10]) + (f' and {len(names) - 10} more' if len(names) > 10 else '')
     if not model and len(names) != 1:
         found = f'{len(names)}: {listed}' if names else 'no list'
-        raise ConfigError(f'model: expected a name, because {server.url} does not list one model; got {found}')
+        hint = '' if names else f'; {PATH_HINT}'
+        raise ConfigError(f'model: expected a name, because {server.url} does not list one model; got {found}{hint}')
     chosen = model or names[0]
     if names and chosen not in names:
-        raise ConfigError(f'model: expected one that {server.url} lists ({listed}), got {model!r}')
+        similar = difflib.get_close_matches(chosen, names, n=3)
+        hint = f'; did you mean {" or ".join(similar)}?' if similar else ''
+        raise ConfigError(f'model: expected one that {server.url} lists ({listed}), got {model!r}{hint}')
     row: Mapping[str, Any] = next((row for row in rows if row['id'] == chosen), {})
     context = row.get('max_model_len', row.get('context_length'))  # of vLLM and SGLang; of OpenRouter
     return Abilities(chosen, names, context if isinstance(context, int) else None)
@@ -148,9 +154,11 @@ def _ask_for_image(server: Server, abilities: Abilities, patience: Patience) -> 
         return _ask(server, abilities, patience, {})[0]
     except ServerError as error:
         _raise_unless_refused(error)
+        # A server without such a path says 404, but so do some that know no such model, or none for images.
+        hint = f'; {PATH_HINT}' if error.status == NOT_FOUND else ''
         raise ConfigError(
             f'model: expected one that takes images; {abilities.model} at {server.url} refuses a request with an image '
-            f'({error})'
+            f'({error}){hint}'
         ) from None
 
 

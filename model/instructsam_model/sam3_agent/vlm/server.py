@@ -7,11 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from instructsam_model.datatypes import never
 from instructsam_model.errors import ConfigError, InferenceError, raise_if_canceled
 from instructsam_model.sam3_agent.vlm.background import POLL_S, Background, DeadlineError
-from instructsam_model.sam3_agent.vlm.completion import Completion, NoCompletionError, read_completion
+from instructsam_model.sam3_agent.vlm.completion import Completion, NoCompletionError, brief, read_completion
 from instructsam_model.sam3_agent.vlm.retries import Failure, delay_s
 
 if TYPE_CHECKING:
@@ -69,12 +70,11 @@ class Server:
             is not asked for again.
 
     Raises:
-        ConfigError: the URL is none, or the package openai is not installed.
+        ConfigError: the URL is none or holds a password, or the package openai is not installed.
     """
 
     def __init__(self, url: str, api_key: str = '', *, attempts: int = 3, attempt_timeout_s: float = 300.0) -> None:
-        if not url.startswith(('http://', 'https://')):
-            raise ConfigError(f'vlm: expected a URL such as http://localhost:8000/v1, got {url!r}')
+        _check_url(url)
         self.url = url
         self._attempts = attempts
         self._attempt_timeout_s = attempt_timeout_s
@@ -111,7 +111,7 @@ class Server:
                 rows = answer.http_response.json()['data']
                 return [{**row, 'id': str(row['id'])} for row in rows]
             except (ValueError, KeyError, TypeError):
-                raise NoCompletionError('expected a list of models, got something else') from None
+                raise NoCompletionError(f'expected a list of models, got {brief(answer.content)}') from None
 
         return self._repeat(lambda: self._client.models.with_raw_response.list(), read, patience)
 
@@ -150,12 +150,27 @@ class Server:
         except DeadlineError:
             raise ServerError(f'{self.url}: no complete answer within {time.monotonic() - began_s:.1f} s') from None
         except NoCompletionError as error:
-            return Failure(f'the answer is no chat completion: {error}', 200)
+            return Failure(f'the answer cannot be used: {error}', 200)
         except APIStatusError as error:
             headers = {name.lower(): value for name, value in error.response.headers.items()}
             return Failure(f'status {error.status_code}, {_detail(error.body)}', error.status_code, headers)
         except APIConnectionError as error:
             return Failure(f'no connection ({error.__cause__ or error})')
+
+
+def _check_url(url: str) -> None:
+    expected = 'vlm: expected a URL such as http://localhost:8000/v1'
+    try:
+        parts = urlsplit(url)
+        has_password = '@' in parts.netloc
+        is_address = parts.scheme in ('http', 'https') and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # of the port, or of an IPv6 address
+        raise ConfigError(f'{expected}, got {url!r} ({error})') from None
+    if has_password:
+        # Not shown: it would be written into logs.
+        raise ConfigError(f'{expected}, got one with a user name or password; use api_key_env for a key')
+    if not is_address:
+        raise ConfigError(f'{expected}, got {url!r}')
 
 
 def _open_client(url: str, api_key: str) -> AsyncOpenAI:

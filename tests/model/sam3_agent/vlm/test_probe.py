@@ -50,7 +50,8 @@ def test_only_what_is_wanted_is_asked_for() -> None:
     [
         ({'model': 'qwen'}, r'expected one that http.* lists \(fake-vlm\), got .qwen'),
         ({'models': ('a', 'b')}, 'does not list one model; got 2: a, b'),
-        ({'models': None}, 'got no list'),
+        ({'models': None}, r'got no list; does the URL end with .* /v1\?'),
+        ({'model': 'Qwen3-VL-8B', 'models': (*'abcdefghijkl', 'Qwen/Qwen3-VL-8B')}, r'did you mean Qwen/Qwen3-VL-8B\?'),
     ],
 )
 def test_the_model_must_be_known(options: dict[str, Any], message: str) -> None:
@@ -68,6 +69,11 @@ def test_a_model_without_images_is_refused() -> None:
         ConfigError, match=r'expected one that takes images; fake-vlm at .* does not support image input'
     ):
         probed(accepts_images=False)
+
+
+def test_a_path_that_does_not_exist_is_not_only_a_model_without_images() -> None:
+    with pytest.raises(ConfigError, match=r'status 404.*does the URL end with .* /v1\?'):
+        probed('gemini', models=None, script=lambda _: Answer(status=404), probe_answers=False)
 
 
 def test_a_wrong_key_is_named_and_a_right_one_is_sent() -> None:
