@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +57,16 @@ def test_server_that_starts_later_is_waited_for(
     server = FakeVlmServer()
     server.start()
     server.stop()
-    later = threading.Timer(0.2, server.start)
-    later.start()
+    # Not after a fixed time, in which a busy machine may not have tried to connect yet.
+    starter = logging.Handler()
+    starter.emit = lambda record: server.start()  # type: ignore[method-assign]
+    logger = logging.getLogger('instructsam_model.sam3_agent.vlm.connect')
+    logger.addHandler(starter)
     try:
         with caplog.at_level(logging.WARNING):
             connect(server, startup_timeout=20.0)
     finally:
-        later.join()
+        logger.removeHandler(starter)
         server.stop()
     assert caplog.text.count('waiting for the server for at most 20 s') == 1
 

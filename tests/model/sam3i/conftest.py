@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from instructsam_model.sam3i.network import Sam3I
 from tests.support.tiny_sam3 import write_tiny_meta
 from tests.support.tiny_sam3i import make_tiny_sam3i, write_tiny_public, write_tiny_sam3i
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Random states of a test are the same in every run, and with them the rounding."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='package')

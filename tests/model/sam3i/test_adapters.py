@@ -64,7 +64,8 @@ def test_text_adapter_is_attention_and_a_bottleneck_with_skip_connections() -> N
     normalized = adapter.norm1(states)
     middle = states + attention(normalized, normalized, normalized)[0]
     expected = middle + adapter.up_proj(nn.functional.gelu(adapter.down_proj(adapter.norm2(middle))))
-    torch.testing.assert_close(adapter(states), expected)
+    # Two ways to compute attention over values of about 100.
+    torch.testing.assert_close(adapter(states), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_text_adapters_read_the_padding() -> None:
